@@ -1,0 +1,28 @@
+"""A run and a folder of pictures become features: `python main_02_extract.py [SESSION ...]`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from saec.command import Task, serve
+from saec.config import Config
+from saec.extraction import extract, plan_extraction
+from saec.session import ExtractionSession, load_session
+
+
+def read(file: Path, changes: Sequence[str], config: Config) -> Task:
+    session = load_session(file, ExtractionSession, changes)
+    return Task(
+        session,
+        folders=[session.data.images],
+        check=lambda config: plan_extraction(session, config),
+        work=lambda config: extract(session, config).files,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return serve("A run and a folder of pictures become features.", "extraction", read, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

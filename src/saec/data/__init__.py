@@ -1,0 +1,25 @@
+"""Kinds of data, by the names that sessions use, and the views that make training pairs of their batches."""
+
+from saec.data.batch import DATA, Batch, Dataset, Survey, chunks
+from saec.data.loader import Loader
+from saec.data.split import split, warn_of_shared
+from saec.data.store import Cache
+from saec.data.views import VIEWS, Draws, seed_of
+from saec.registry import import_submodules
+
+__all__ = [
+    "DATA",
+    "VIEWS",
+    "Batch",
+    "Cache",
+    "Dataset",
+    "Draws",
+    "Loader",
+    "Survey",
+    "chunks",
+    "seed_of",
+    "split",
+    "warn_of_shared",
+]
+
+import_submodules(__name__, __path__)

@@ -1,0 +1,53 @@
+"""A folder of pictures as it is listed: names, sizes, times of change, and the maker's sidecar."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from saec.documents import read_mapping
+from saec.faults import MissingFault
+
+SIDECAR = "_feature_extraction_parameters.json"
+T = TypeVar("T")
+
+
+class File(NamedTuple):
+    """A picture as the folder lists it."""
+
+    name: str
+    n_bytes: int
+    mtime_ns: int
+
+
+def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
+    """The PNG files directly in a folder, sorted by code point; `limit` takes so many, evenly spread.
+
+    Raises:
+        MissingFault: there is no such folder, or no PNG directly in it.
+    """
+    if not folder.is_dir():
+        raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if entry.name.lower().endswith(".png") and entry.is_file()]
+        files = [File(entry.name, (stat := entry.stat()).st_size, stat.st_mtime_ns) for entry in found]
+    if not files:
+        below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
+        hint = f"; there are some in {below.parent}: name that folder" if below else ""
+        raise MissingFault(f"no *.png directly in {folder}{hint}")
+    return evenly(sorted(files), limit or len(files))
+
+
+def evenly(items: Sequence[T], n: int) -> list[T]:
+    """At most n of the items, evenly spread, in their order."""
+    n = min(n, len(items))
+    return [items[place] for place in np.linspace(0, len(items) - 1, n).round().astype(int)]
+
+
+def sidecar_map(folder: Path) -> list[str]:
+    """The colour map that the folder's sidecar names, if it has one."""
+    file = folder / SIDECAR
+    name = read_mapping(file).get("colormap") if file.is_file() else None
+    return [name] if isinstance(name, str) else []

@@ -1,0 +1,50 @@
+"""Batches in the order that seed and epoch give; whatever is random happens on the batch, on the device."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saec.data.batch import Batch, Dataset, chunks
+from saec.data.views import Draws
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Makes the batches of a dataset; the last one may be smaller, no sample is lost or repeated."""
+
+    data: Dataset
+    view: Callable[[Tensor, Callable, Draws], tuple[Tensor, Tensor]]
+    batch_size: int
+    device: torch.device
+    seed: int
+    classes: tuple[str, ...] = ()
+
+    @property
+    def n_batches(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def training(self, epoch: int) -> Iterator[Batch]:
+        """Shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+        for step, chosen in enumerate(chunks(order, self.batch_size)):
+            key = (self.seed, epoch, step, 0)
+            yield self.batch(chosen, Draws.training(len(chosen), self.device, key))
+
+    def validation(self) -> Iterator[Batch]:
+        """In order of name; each sample's view is drawn by `[seed, index]`, the same in every epoch."""
+        for chosen in chunks(np.arange(len(self.data)), self.batch_size):
+            yield self.batch(chosen, Draws.validation(chosen, self.device, self.seed))
+
+    def batch(self, chosen: np.ndarray, draws: Draws) -> Batch:
+        seen, target = self.view(self.data.gather(chosen, self.device), self.data.prepare, draws)
+        return Batch(seen, target, self.data.names[chosen].tolist(), self._label(chosen))
+
+    def _label(self, chosen: np.ndarray) -> Tensor | None:
+        if not self.classes:
+            return None
+        places = {name: place for place, name in enumerate(self.classes)}
+        label = [places.get(name, -1) for name in self.data.labels[chosen]]
+        return torch.tensor(label, device=self.device)

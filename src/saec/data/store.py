@@ -1,0 +1,105 @@
+"""Decoded samples lie in the cache, one memory-mapped array per folder, never read half-built."""
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saec.config import Config
+from saec.faults import Fault
+from saec.files import require_writable, write_json
+
+LOG = logging.getLogger(__name__)
+ARRAY, ABOUT, PART = "samples.npy", "about.json", ".part_"
+GB = 1e9
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where stores lie, how much room they may take together, and how many threads fill them."""
+
+    folder: Path
+    gigabytes: float = 20
+    n_workers: int = 0
+
+    @classmethod
+    def of(cls, config: Config) -> "Cache":
+        return cls(config.cache, config.cache_gb, config.n_workers)
+
+    def find(self, fingerprint: str) -> tuple[np.ndarray, dict[str, Any]] | None:
+        """The array and the facts of a finished store, marked as used just now."""
+        store = self.folder / fingerprint
+        if not (store / ABOUT).is_file():
+            return None
+        os.utime(store)
+        about = json.loads((store / ABOUT).read_text(encoding="utf-8"))
+        return np.load(store / ARRAY, mmap_mode="r"), about
+
+    def build(
+        self,
+        fingerprint: str,
+        shape: tuple[int, ...],
+        dtype: type,
+        fill: Callable[[np.ndarray], dict[str, Any]],
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Lets `fill` write into a new array; what it returns is kept beside the array.
+
+        Raises:
+            Fault: the array is larger than the cache may be, or than the disk has room for.
+        """
+        require_writable(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self.require_room(n_bytes)
+        part = self.folder / f"{PART}{fingerprint}_{os.getpid()}"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        try:
+            array = np.lib.format.open_memmap(part / ARRAY, "w+", dtype, shape)
+            about = fill(array)
+            array.flush()
+            del array
+            write_json(part / ABOUT, about)
+            if not (self.folder / fingerprint).exists():
+                part.rename(self.folder / fingerprint)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        self._make_room(keep=fingerprint)
+        return self.find(fingerprint)
+
+    def require_room(self, n_bytes: int) -> None:
+        if n_bytes > self.gigabytes * GB:
+            raise Fault(
+                f"decoded, these data take {n_bytes / GB:.1f} GB, the cache may hold {self.gigabytes:g} GB: "
+                "raise `cache_gb` in the config, or take fewer with `data.limit`"
+            )
+        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
+        if n_bytes > free:
+            raise Fault(
+                f"decoded, these data take {n_bytes / GB:.1f} GB, the disk of {self.folder} has "
+                f"{free / GB:.1f} GB free: free some, or set `cache` in the config to another disk"
+            )
+
+    def _make_room(self, keep: str) -> None:
+        """Removes the least recently used stores until the rest fits, and what was left half-built."""
+        stores = [f for f in self.folder.iterdir() if f.is_dir()]
+        for part in stores:
+            if part.name.startswith(PART) and part.stat().st_mtime < time.time() - DAY_S:
+                shutil.rmtree(part, ignore_errors=True)
+        total = 0
+        finished = [f for f in stores if (f / ABOUT).is_file()]
+        for store in sorted(finished, key=lambda f: (f.name == keep, f.stat().st_mtime), reverse=True):
+            total += (store / ARRAY).stat().st_size
+            if total > self.gigabytes * GB and store.name != keep:
+                LOG.info("cache: removing %s, the least recently used", store)
+                (store / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store
+                shutil.rmtree(store, ignore_errors=True)

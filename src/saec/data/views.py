@@ -1,0 +1,145 @@
+"""Views: from stored bytes to what goes in (seen) and what it is held against (target)."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from saec.registry import Registry
+
+VIEWS = Registry("view")
+GREY = (0.2989, 0.587, 0.114)  # weights of red, green and blue in torchvision's grey
+
+Share = Annotated[float, Field(ge=0, le=1)]
+View = Callable[[Tensor, Callable[[Tensor], Tensor], "Draws"], tuple[Tensor, Tensor]]
+
+
+class Draws:
+    """Random numbers for one batch: a training batch has one generator, validation one for each sample.
+
+    Nothing is carried along, so that a resumed run repeats an unbroken one and a validation sample gets the
+    same numbers in every epoch, whoever computes it.
+    """
+
+    def __init__(self, keys: list[tuple[int, ...]], n: int, device: torch.device, learning: bool):
+        self.learning = learning
+        self.n = n
+        self.device = device
+        on = device if len(keys) == 1 and device.type != "mps" else torch.device("cpu")
+        self.generators = [torch.Generator(on).manual_seed(seed_of(*key)) for key in keys]
+
+    @classmethod
+    def training(cls, n: int, device: torch.device, key: tuple[int, int, int, int]) -> "Draws":
+        """`key` is (seed, epoch, step, rank)."""
+        return cls([key], n, device, learning=True)
+
+    @classmethod
+    def validation(cls, chosen: np.ndarray, device: torch.device, seed: int) -> "Draws":
+        return cls([(seed, int(index)) for index in chosen], len(chosen), device, learning=False)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """(batch, *shape) numbers in [0, 1)."""
+        return self._draw(torch.rand, shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        """(batch, *shape) standard normal numbers."""
+        return self._draw(torch.randn, shape)
+
+    def _draw(self, draw: Callable, shape: tuple[int, ...]) -> Tensor:
+        first = self.generators[0]
+        if len(self.generators) == 1 and self.learning:
+            return draw(self.n, *shape, generator=first, device=first.device).to(self.device)
+        return torch.stack([draw(*shape, generator=g) for g in self.generators]).to(self.device)
+
+
+@VIEWS.register("plain")
+def plain(raw: Tensor, prepare: Callable[[Tensor], Tensor], draws: Draws) -> tuple[Tensor, Tensor]:
+    """The picture itself, in and out."""
+    clean = prepare(raw)
+    return clean, clean
+
+
+@VIEWS.register("denoise")
+def denoise(
+    raw: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    draws: Draws,
+    *,
+    threshold: tuple[Share, Share] = (0.3, 0.5),
+    soft: bool = False,
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 0.25,
+    shift: Share = 0.005,
+    brightness: Annotated[float, Field(ge=0)] = 0.4,
+    contrast: Annotated[float, Field(ge=0)] = 0.4,
+    noise: Annotated[float, Field(ge=0)] = 0.1,
+    noise_prob: Share = 0.5,
+) -> tuple[Tensor, Tensor]:
+    """Seen: turned, moved, noisy, of other brightness and contrast. Target: all below a threshold taken away.
+
+    The threshold is drawn per picture; values below it become 0 (hard), or all are lowered by it (soft).
+    Validation sees the picture as it is. The target is not moved along.
+    """
+    clean = prepare(raw)
+    chance = draws.uniform(7).T[..., None, None, None]  # (7, batch, 1, 1, 1)
+    level = threshold[0] + (threshold[1] - threshold[0]) * chance[0]
+    target = (clean - level).clamp(min=0) if soft else torch.where(clean < level, 0.0, clean)
+    if not draws.learning:
+        return clean, target
+    seen = clean
+    if rotation_deg or shift:
+        seen = moved(seen, rotation_deg * (2 * chance[1] - 1), shift * (2 * chance[2] - 1))
+    if noise and noise_prob:
+        noisy = (seen + noise * draws.normal(*seen.shape[1:])).clamp(0, 1)
+        seen = torch.where(chance[3] < noise_prob, noisy, seen)
+    if brightness or contrast:
+        seen = jittered(seen, factor(brightness, chance[4]), factor(contrast, chance[5]), chance[6] < 0.5)
+    return seen, target
+
+
+def moved(x: Tensor, degrees: Tensor, shift: Tensor) -> Tensor:
+    """Each picture turned about its centre and moved by a share of its width, to whole pixels; 0 comes in."""
+    height, width = x.shape[2:]
+    angle = -torch.deg2rad(degrees.flatten())  # counted like torchvision
+    columns = (shift.flatten() * width).round() * 2 / width
+    cos, sin = angle.cos(), angle.sin()
+    across = torch.stack([cos, -sin * height / width, -cos * columns], dim=1)
+    down = torch.stack([sin * width / height, cos, -sin * width / height * columns], dim=1)
+    grid = F.affine_grid(torch.stack([across, down], dim=1), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid.to(x.dtype), mode="nearest", padding_mode="zeros", align_corners=False)
+
+
+def factor(strength: float, chance: Tensor) -> Tensor:
+    """Uniform in [1 - strength, 1 + strength], never below 0."""
+    low = max(0.0, 1 - strength)
+    return low + (1 + strength - low) * chance
+
+
+def jittered(x: Tensor, brightness: Tensor, contrast: Tensor, brightness_first: Tensor) -> Tensor:
+    """Brightness and contrast as torchvision's ColorJitter defines them, in an order drawn per picture."""
+
+    def brighter(x: Tensor) -> Tensor:
+        return (x * brightness).clamp(0, 1)
+
+    def sharper(x: Tensor) -> Tensor:
+        return (x * contrast + grey_mean(x) * (1 - contrast)).clamp(0, 1)
+
+    first = torch.where(brightness_first, brighter(x), sharper(x))
+    return torch.where(brightness_first, sharper(first), brighter(first))
+
+
+def grey_mean(x: Tensor) -> Tensor:
+    """The mean grey level of each picture, (batch, 1, 1, 1)."""
+    means = x.mean(dim=(2, 3), keepdim=True)
+    if x.shape[1] == 1:
+        return means
+    weights = torch.tensor(GREY, device=x.device, dtype=x.dtype)[None, :, None, None]
+    return (means * weights).sum(dim=1, keepdim=True)
+
+
+def seed_of(*key: int) -> int:
+    """63 bits for a key such as (seed, epoch, step, rank); keys that differ give other bits."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1

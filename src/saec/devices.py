@@ -1,0 +1,65 @@
+"""Where it is computed, and in which precision: rules, not measurements."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import nn
+
+from saec.faults import Fault
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` takes the first of CUDA, Apple's GPU, CPU.
+
+    Raises:
+        Fault: the device asked for is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }[device.type]
+    if (device.index or 0) >= there:
+        raise Fault(
+            f"config: device {name} is not there ({there} of that kind found): choose auto or cpu, "
+            "or install the PyTorch build for your GPU"
+        )
+    return device
+
+
+def resolve_precision(asked: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """`auto` is bf16 where the device computes in it: CUDA from sm_80, a CPU with AVX512-BF16 or AMX."""
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("avx512_bf16") or able.get("amx_bf16") else "fp32"
+    return "fp32"
+
+
+def computing(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context in which a model is run."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def placed(module: nn.Module, device: torch.device, precision: str) -> nn.Module:
+    """The module on the device; in the memory layout that bf16 convolutions are fastest in."""
+    if precision == "bf16":
+        return module.to(device, memory_format=torch.channels_last)
+    return module.to(device)
+
+
+def describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return str(torch.cpu.get_capabilities().get("cpu_name", "CPU"))
+    return "Apple GPU"

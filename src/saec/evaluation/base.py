@@ -1,0 +1,5 @@
+"""Where evaluations are registered: (rows, labels) and options in, named scores out."""
+
+from saec.registry import Registry
+
+EVALUATIONS = Registry("evaluation")

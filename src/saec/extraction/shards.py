@@ -1,0 +1,66 @@
+"""Rows that come shard by shard: arrays on the disk and a mark for each shard that is done."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from saec.files import fingerprint, write_text
+
+PLAN = "plan.txt"
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Memory-mapped arrays in a part folder; whatever a kill leaves, rows of a marked shard are complete."""
+
+    folder: Path
+    arrays: dict[str, np.ndarray]
+    done: np.ndarray  # (n_shards,) bool
+    size: int
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        plan: str,
+        shapes: dict[str, tuple[tuple[int, ...], type]],
+        n_todo: int,
+        size: int,
+    ) -> tuple["Shards", bool]:
+        """The part folder of the same plan to go on with (True), or a fresh one (False)."""
+        n_shards = -(-n_todo // size)
+        files = {**shapes, "done": ((n_shards,), np.bool_)}
+        key = fingerprint(plan, {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()})
+        plan_file = folder / PLAN
+        resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
+        if not resumed:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        arrays = {name: _mapped(folder / f"{name}.npy", *files[name], resumed) for name in files}
+        if not resumed:
+            write_text(plan_file, key)
+        done = arrays.pop("done")
+        return cls(folder, arrays, done, size), resumed
+
+    def missing(self, todo: np.ndarray) -> Iterator[np.ndarray]:
+        """The rows of each shard that is not done; a shard counts as done once the next one is asked for."""
+        for shard in np.flatnonzero(~self.done):
+            yield todo[shard * self.size : (shard + 1) * self.size]
+            for array in self.arrays.values():
+                array.flush()
+            self.done[shard] = True
+            self.done.flush()
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _mapped(file: Path, shape: tuple[int, ...], kind: type, resumed: bool) -> np.ndarray:
+    if 0 in shape:
+        return np.zeros(shape, kind)
+    if resumed:
+        return np.load(file, mmap_mode="r+")
+    return np.lib.format.open_memmap(file, "w+", kind, shape)

@@ -1,0 +1,84 @@
+"""Features: channel-by-time latents with the names of their pictures, and how they are pooled."""
+
+import struct
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Annotated
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from saec.faults import Fault, MissingFault
+from saec.files import map_npz
+from saec.registry import Registry
+
+POOLINGS = Registry("pooling")
+
+Trim = Annotated[float, Field(ge=0, lt=0.5)]
+
+
+@dataclass(frozen=True)
+class Features:
+    """One row a sample, sorted by name: X is (n, channels, time) or (n, features), N the file names."""
+
+    X: np.ndarray
+    N: np.ndarray
+    files: tuple[Path, ...] = ()  # all that came of the same extraction
+
+    @classmethod
+    def load(cls, file: Path, key: str = "X") -> "Features":
+        """Opens an NPZ, memory-mapped; nothing that would need pickle is read.
+
+        Raises:
+            Fault: the file is missing, damaged, lacks the arrays, or their lengths differ.
+        """
+        file = Path(file)
+        if not file.is_file():
+            raise MissingFault(f"no such feature file: {file}")
+        try:
+            found = cls(map_npz(file, key), np.array(map_npz(file, "N")), (file,))
+        except (KeyError, OSError, ValueError, BadZipFile, struct.error) as error:
+            raise Fault(f"{file} cannot be read as features with {key} and N: {error}") from error
+        if len(found.X) != len(found.N):
+            raise Fault(f"{file} holds {len(found.X)} rows of {key} but {len(found.N)} names")
+        return found
+
+
+def n_trimmed(n_steps: int, trim: float) -> int:
+    """Time steps cut from each side: ceil(trim * T) where that leaves a step, else none."""
+    cut = ceil(round(trim * n_steps, 9))
+    return cut if n_steps > 2 * cut else 0
+
+
+def trimmed(latents: Tensor, trim: float) -> Tensor:
+    cut = n_trimmed(latents.shape[-1], trim)
+    return latents[..., cut : latents.shape[-1] - cut]
+
+
+@POOLINGS.register("mean_std")
+def mean_std(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+    """(batch, channels, time) to (batch, 2 channels): means over time, then population std."""
+    kept = trimmed(latents, trim)
+    return torch.cat([kept.mean(dim=-1), kept.std(dim=-1, correction=0)], dim=1)
+
+
+@POOLINGS.register("mean")
+def mean(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+    """(batch, channels, time) to (batch, channels): means over time."""
+    return trimmed(latents, trim).mean(dim=-1)
+
+
+@POOLINGS.register("max")
+def maximum(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+    """(batch, channels, time) to (batch, channels): the largest value over time."""
+    return trimmed(latents, trim).amax(dim=-1)
+
+
+@POOLINGS.register("flatten")
+def flatten(latents: Tensor, *, trim: Trim = 0.0) -> Tensor:
+    """(batch, channels, time) to (batch, channels x time): nothing is pooled, time runs fastest."""
+    return trimmed(latents, trim).flatten(1)

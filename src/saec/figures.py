@@ -1,0 +1,83 @@
+"""Figures take arrays and write PNG files; they know nothing of sessions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from saec.files import appearing
+
+DPI = 110
+PANEL_HEIGHT = 0.75  # inches
+ERROR_MAP = "magma"
+PICTURE_MAP = "viridis"
+MOST_ROWS = 16  # pictures one below the other before a second block of columns begins
+WIDEST = 3100  # pixels of all panels side by side before blocks are stacked again
+COLOURS = {"train": "#0072b2", "valid": "#d55e00"}  # of Okabe and Ito, told apart by everybody
+
+
+def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], title: str) -> None:
+    """One row a picture, one column a title; arrays are (n, channels, height, width) in [0, 1].
+
+    A column called `error` is drawn in colours of its own, from 0 to its largest value.
+    """
+    n, (height, width) = len(names), next(iter(columns.values())).shape[2:]
+    n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (width * len(columns))))
+    n_rows = -(-n // n_blocks)
+    n_columns = n_blocks * len(columns)
+    panel_width = PANEL_HEIGHT * width / height
+    figure = Figure((n_columns * panel_width + 0.3, n_rows * (PANEL_HEIGHT + 0.16) + 0.75), DPI)
+    grid = figure.subplots(n_rows, n_columns, squeeze=False)
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.65 / figure.get_figheight(), 0.04, 0.22)
+    figure.text(0.01, 1 - 0.2 / figure.get_figheight(), title, fontsize=8)
+    for axes in grid.flat:
+        axes.axis("off")
+    for place in range(n):
+        block, row = divmod(place, n_rows)
+        for column, (heading, pictures) in enumerate(columns.items()):
+            axes = grid[row, block * len(columns) + column]
+            _picture(axes, pictures[place], _largest(heading, pictures))
+            if row == 0:
+                axes.set_title(heading, fontsize=8, pad=12)
+            if column == 0:
+                axes.text(0, 1.04, names[place][-48:], fontsize=4.5, transform=axes.transAxes)
+    _write(figure, path)
+
+
+def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivial: float | None) -> None:
+    """Scores by epoch, training and validation, the best epoch and what knowing nothing would score."""
+    figure = Figure((7, 4), DPI, layout="constrained")
+    axes = figure.subplots()
+    epochs = [row["epoch"] for row in rows]
+    for part, colour in COLOURS.items():
+        scores = [row[f"{part}_loss"] for row in rows]
+        axes.plot(epochs, scores, marker="o", markersize=3, color=colour, label=part)
+    if trivial is not None:
+        axes.axhline(trivial, color="0.5", linestyle=":", label="the mean target")
+    axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
+    axes.set(xlabel="epoch", ylabel="loss", title="Loss by epoch")
+    if min(row["valid_loss"] for row in rows) > 0:
+        axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    _write(figure, path)
+
+
+def _picture(axes: Axes, picture: np.ndarray, largest: float | None) -> None:
+    """(channels, height, width); `largest` marks an error."""
+    if picture.shape[0] == 3 and largest is None:
+        axes.imshow(picture.transpose(1, 2, 0).clip(0, 1), interpolation="nearest", aspect="auto")
+        return
+    colours, top = (PICTURE_MAP, 1.0) if largest is None else (ERROR_MAP, largest)
+    axes.imshow(picture.mean(0), cmap=colours, vmin=0, vmax=top, interpolation="nearest", aspect="auto")
+
+
+def _largest(heading: str, pictures: np.ndarray) -> float | None:
+    return max(float(pictures.max()), 1e-6) if heading == "error" else None
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with appearing(path) as temporary:
+        figure.savefig(temporary, format="png")

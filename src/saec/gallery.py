@@ -1,0 +1,63 @@
+"""The pictures that a run keeps: what it learns from, and what it rebuilds."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from saec import figures
+from saec.data import Dataset, Draws, Loader
+from saec.data.folder import evenly
+from saec.devices import computing, placed
+from saec.models import Model
+
+N_VIEWS = 12
+N_REBUILT = 16
+
+
+def show_views(loader: Loader, file: Path, title: str) -> None:
+    """Pairs as training draws them: what goes in and what is asked for."""
+    chosen = np.array(evenly(range(len(loader.data)), N_VIEWS))
+    key = (loader.seed, 0, 0, 0)
+    batch = loader.batch(chosen, Draws.training(len(chosen), loader.device, key))
+    columns = {"seen": _array(batch.seen), "target": _array(batch.target)}
+    figures.panels(file, columns, batch.names, title)
+
+
+@torch.no_grad()
+def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title: str) -> None:
+    """Validation pictures: original, target, reconstruction and its error."""
+    chosen = np.array(evenly(range(len(loader.data)), N_REBUILT))
+    batch = loader.batch(chosen, Draws.validation(chosen, loader.device, loader.seed))
+    original = loader.data.prepare(loader.data.gather(chosen, loader.device))
+    model = placed(model, loader.device, precision).eval()
+    with computing(loader.device, precision):
+        rebuilt = model.decoder(model.encoder(batch.seen)).float()
+    columns = {
+        "original": _array(original),
+        "target": _array(batch.target),
+        "reconstruction": _array(rebuilt),
+        "error": _array((rebuilt - batch.target).abs()),
+    }
+    figures.panels(file, columns, batch.names, title)
+
+
+@torch.no_grad()
+def show_folder(
+    model: Model, data: Dataset, n: int, device: torch.device, precision: str, file: Path
+) -> None:
+    """Pictures spread over a folder: original, reconstruction and its error."""
+    chosen = np.array(evenly(range(len(data)), n))
+    original, rebuilt = [], []
+    for one in chosen:  # one by one, for a folder of very wide pictures
+        picture = data.prepare(data.gather(np.array([one]), device))
+        with computing(device, precision):
+            rebuilt.append(_array(model.decoder(model.encoder(picture)).float()))
+        original.append(_array(picture))
+    before, after = np.concatenate(original), np.concatenate(rebuilt)
+    columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
+    figures.panels(file, columns, data.names[chosen].tolist(), f"{len(chosen)} of {len(data)} pictures")
+
+
+def _array(pictures: torch.Tensor) -> np.ndarray:
+    return pictures.float().cpu().numpy()

@@ -1,0 +1,8 @@
+"""What a model can learn, by the names that sessions use."""
+
+from saec.objectives.base import OBJECTIVES, Objective
+from saec.registry import import_submodules
+
+__all__ = ["OBJECTIVES", "Objective"]
+
+import_submodules(__name__, __path__)

@@ -1,0 +1,99 @@
+"""Optimizers and the course of their learning rate, which is a function of the step alone."""
+
+from collections.abc import Callable, Iterable
+from math import cos, pi
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from saec.registry import Registry
+
+OPTIMIZERS = Registry("optimizer")
+
+Rate = Annotated[float, Field(gt=0)]
+Clip = Annotated[float, Field(gt=0)] | None
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Learner:
+    """Takes the steps: rate by schedule, gradients clipped to a norm where asked."""
+
+    def __init__(self, optimizer: Optimizer, schedule: Callable[[int], float], clip: float | None):
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.clip = clip
+        self.n_steps = 0
+        self.rates = [group["lr"] for group in optimizer.param_groups]
+
+    def step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.clip is not None:
+            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.clip)
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.schedule(self.n_steps)
+        self.optimizer.step()
+        self.n_steps += 1
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.rates[0] * self.schedule(self.n_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict(), "n_steps": self.n_steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.n_steps = state["n_steps"]
+
+
+def constant(step: int, n_steps: int, warmup: float) -> float:
+    return 1.0
+
+
+def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
+    """Step k of w warm-up steps has (k + 1) / (w + 1) of the rate; then half a cosine down to 0."""
+    n_warm = int(warmup * n_steps)
+    if step < n_warm:
+        return (step + 1) / (n_warm + 1)
+    return (1 + cos(pi * min(1.0, (step - n_warm) / max(1, n_steps - n_warm)))) / 2
+
+
+SCHEDULES = {"constant": constant, "warmup_cosine": warmup_cosine}
+Schedule = Literal["constant", "warmup_cosine"]
+
+
+@OPTIMIZERS.register("adam")
+def adam(
+    weights: Iterable[nn.Parameter],
+    n_steps: int,
+    *,
+    learning_rate: Rate = 1e-3,
+    schedule: Schedule = "constant",
+    warmup: Share = 0.1,
+    clip: Clip = None,
+) -> Learner:
+    """Adam. `warmup` is a share of all steps, `clip` the largest norm of the gradient."""
+    optimizer = torch.optim.Adam(weights, lr=learning_rate)
+    return Learner(optimizer, lambda step: SCHEDULES[schedule](step, n_steps, warmup), clip)
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(
+    weights: Iterable[nn.Parameter],
+    n_steps: int,
+    *,
+    learning_rate: Rate = 1e-3,
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01,
+    schedule: Schedule = "constant",
+    warmup: Share = 0.1,
+    clip: Clip = None,
+) -> Learner:
+    """Adam with decoupled weight decay; the other options as `adam`."""
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay)
+    return Learner(optimizer, lambda step: SCHEDULES[schedule](step, n_steps, warmup), clip)

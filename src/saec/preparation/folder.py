@@ -1,0 +1,150 @@
+"""Recordings become a folder of spectrogram pictures, which appears whole or not at all."""
+
+import logging
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from saec.faults import Fault, listing
+from saec.files import fingerprint, require_writable, sweep
+from saec.preparation.annotations import read_annotations, read_labels
+from saec.preparation.depiction import Depiction, Job, Note, depict, starts_of
+from saec.preparation.parallel import add_note, completed, read_notes
+from saec.preparation.picture_folder import FAILED, SKIPPED, Place, write_beside
+from saec.preparation.recordings import find_recordings, length_s, stubs_of
+from saec.progress import duration, progress
+
+LOG = logging.getLogger(__name__)
+FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
+DONE, PICTURES = "done.jsonl", "pictures"  # in the part folder
+
+
+class Preparation(Depiction):
+    """What a preparation session may say; paths are absolute by the time they are used."""
+
+    recordings: Path
+    out: Path | None = None
+    annotations: Path | None = None
+
+
+class Plan(NamedTuple):
+    """What is to be done, known before anything is decoded or written."""
+
+    jobs: list[Job]
+    labels: dict[str, tuple[str, str]] | None  # (label, group) by recording
+    place: Place
+    fingerprint: str
+
+
+def check_preparation(settings: Preparation) -> str:
+    """Touches the paths, writes nothing, and says what is there and what would come of it.
+
+    Raises:
+        Fault: there is no recording, annotations are not right, or `out` is taken or cannot be written to.
+    """
+    plan = _plan(settings)
+    done = plan.place.finished(plan.fingerprint)
+    lengths = [length_s(settings.recordings / job.recording) for job in progress(plan.jobs, "looking")]
+    open_ = [(job, length) for job, length in zip(plan.jobs, lengths, strict=True) if length is not None]
+    n_pictures = sum(len(starts_of(job, int(s * settings.sample_rate), settings)) for job, s in open_)
+    closed = f", {len(lengths) - len(open_):,} cannot be opened" if len(open_) < len(lengths) else ""
+    width, height = settings.size
+    return (
+        f"{len(lengths):,} recordings in {settings.recordings} ({duration(sum(s for _, s in open_))} of sound"
+        f"{closed}) -> about {n_pictures:,} pictures of {width} x {height} (W x H)"
+        + (f", there already: {done}" if done else "")
+    )
+
+
+def prepare_folder(settings: Preparation, n_workers: int = 0, now: str | None = None) -> Path:
+    """Makes the pictures of all recordings and returns their folder; after a kill the same call goes on.
+
+    Raises:
+        Fault: as `check_preparation`; or no recording gave a picture, or the disk is full.
+    """
+    plan = _plan(settings)
+    part = plan.place.part(plan.fingerprint)
+    done = plan.place.finished(plan.fingerprint)
+    if done:
+        LOG.info("%s holds the pictures of these recordings and settings already", done)
+        shutil.rmtree(part, ignore_errors=True)
+        return done
+    require_writable(part.parent)
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        notes = _work(plan.jobs, settings, part, n_workers)
+        _require_pictures(notes, part)
+        write_beside(part / PICTURES, notes, settings, plan.labels, plan.fingerprint)
+        folder = plan.place.take(part / PICTURES, now)
+    except OSError as error:
+        raise Fault(
+            f"cannot write {error.filename or part} ({error.strerror}): make room, or give another `out`; "
+            "started again, the same session goes on where it stopped"
+        ) from error
+    shutil.rmtree(part, ignore_errors=True)
+    _report(notes, settings, folder)
+    return folder
+
+
+def _plan(settings: Preparation) -> Plan:
+    source = settings.recordings
+    recordings = find_recordings(source)
+    annotated = settings.annotations is not None
+    wanted = read_annotations(settings.annotations, source, recordings) if annotated else {}
+    labels, stubs = read_labels(source, recordings), stubs_of(recordings)
+    chosen = [recording for recording in recordings if recording in wanted or not annotated]
+    jobs = [Job(name, stubs[name], tuple(wanted[name]) if annotated else None) for name in chosen]
+    states = [(source / name).stat() for name in chosen]
+    look = settings.model_dump(mode="json", include=set(Depiction.model_fields))
+    mark = fingerprint(FORMAT, look, jobs, [(s.st_size, s.st_mtime_ns) for s in states], labels)
+    return Plan(jobs, labels, Place(source.parent, f"images_{settings.sample_rate}sps", settings.out), mark)
+
+
+def _work(jobs: list[Job], settings: Preparation, part: Path, n_workers: int) -> list[Note]:
+    """What came of each recording, in their order: those noted by an earlier call, and those done now."""
+    (part / PICTURES).mkdir(parents=True, exist_ok=True)
+    notes = {note["recording"]: note for note in read_notes(part / DONE)}
+    left = [job for job in jobs if job.recording not in notes]
+    if notes:
+        LOG.info("going on where it was interrupted: %d of %d recordings are done", len(notes), len(jobs))
+    work = partial(depict, settings, settings.recordings, part / PICTURES)
+    for note in progress(completed(work, left, n_workers), "recordings", len(left)):
+        add_note(part / DONE, note)
+        notes[note["recording"]] = note
+    sweep(part / PICTURES)
+    return [notes[job.recording] for job in jobs]
+
+
+def _require_pictures(notes: list[Note], part: Path) -> None:
+    failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
+    if len(failed) == len(notes):
+        shutil.rmtree(part, ignore_errors=True)
+        raise Fault(f"none of {len(notes):,} recordings can be read:\n{listing(failed)}")
+    if not any(note["pictures"] for note in notes):
+        shutil.rmtree(part, ignore_errors=True)
+        reasons = [f"{note['recording']}: {why}" for note in notes for *_, why in note["skipped"]]
+        raise Fault(f"no picture came out of {len(notes):,} recordings:\n{listing(reasons + failed)}")
+
+
+def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
+    failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
+    if failed:
+        LOG.warning("%d recordings left out, see %s:\n%s", len(failed), folder / FAILED, listing(failed))
+    n_skipped, n_padded = sum(len(note["skipped"]) for note in notes), sum(note["padded"] for note in notes)
+    if n_skipped:
+        LOG.warning("%d segments left out, see %s", n_skipped, folder / SKIPPED)
+    if n_padded:
+        LOG.warning(
+            "%d recordings are shorter than a segment of %g s and were padded", n_padded, settings.segment_s
+        )
+    n_pictures = sum(len(note["pictures"]) for note in notes)
+    width, height = settings.size
+    LOG.info(
+        "%s: %d pictures of %d x %d (W x H) from %d recordings",
+        folder,
+        n_pictures,
+        width,
+        height,
+        len(notes) - len(failed),
+    )

@@ -1,0 +1,129 @@
+"""Named components: a session gives a name and options, a registry gives the code.
+
+One rule for every component, function or class: what stands before the `*` in its signature is passed by the
+program, what stands after it is an option that a session may choose. Names, types and defaults of options are
+written in the signature and nowhere else.
+"""
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainValidator, SerializeAsAny, ValidationError, create_model
+from pydantic import model_validator as validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from saec.faults import nearest
+
+
+class Strict(BaseModel):
+    """Plain settings: frozen, no unknown key, every fault reported at once."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
+
+    @validator(mode="wrap")
+    @classmethod
+    def _say_which_name_was_meant(cls, raw: Any, handler: Callable) -> Any:
+        try:
+            return handler(raw)
+        except ValidationError as error:
+            faults = [_fault(cls, fault) for fault in error.errors()]
+            raise ValidationError.from_exception_data(cls.__name__, faults) from None
+
+
+class Component(Strict):
+    """A registered callable together with the checked options a session chose for it."""
+
+    target: ClassVar[Callable[..., Any]]
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, *given: Any) -> Any:
+        return type(self).target(*given, **{option: getattr(self, option) for option in self.options})
+
+
+class Registry:
+    """The components of one axis, by the names that sessions use."""
+
+    def __init__(self, axis: str, key: str = "name", base: type[Component] = Component):
+        self.axis = axis
+        self.key = key
+        self.base = base
+        self._components: dict[str, type[Component]] = {}
+
+    def register(self, name: str, **fixed: Any) -> Callable:
+        """Enters what is decorated; `fixed` arguments make one builder serve a table of names."""
+
+        def enter(target: Callable) -> Callable:
+            if name in self._components:
+                raise KeyError(f"{self.axis} {name!r} is registered twice")
+            self._components[name] = self._component(name, target, fixed)
+            return target
+
+        return enter
+
+    def names(self) -> list[str]:
+        return sorted(self._components)
+
+    def __getitem__(self, name: str) -> type[Component]:
+        return self._components[name]
+
+    def parse(self, raw: Any) -> Component:
+        """Turns `name`, or `{name: ..., option: ...}`, into a checked component.
+
+        Raises:
+            ValueError: the name is unknown, or (as `pydantic.ValidationError`) its options are not right.
+        """
+        if isinstance(raw, Component):
+            return raw
+        given = {self.key: raw} if isinstance(raw, str) else raw
+        if not isinstance(given, dict) or self.key not in given:
+            raise ValueError(f"must be a {self.axis}'s name or a mapping with `{self.key}`, got {raw!r}")
+        name = given[self.key]
+        if not isinstance(name, str) or name not in self._components:
+            raise ValueError(f"unknown {self.axis} {name!r}, {nearest(name, self.names())}")
+        return self._components[name].model_validate(given)
+
+    @property
+    def field(self) -> Any:
+        """The type of a session's field that holds one component of this axis."""
+        return Annotated[SerializeAsAny[Component], PlainValidator(self.parse)]
+
+    def _component(self, name: str, target: Callable, fixed: dict[str, Any]) -> type[Component]:
+        parameters = inspect.signature(target, eval_str=True).parameters.values()
+        options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in fixed]
+        for option in options:
+            if option.name == self.key or hasattr(self.base, option.name):
+                raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
+        fields = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in options}
+        component = create_model(name, __base__=self.base, **{self.key: (Literal[name], name)}, **fields)
+        component.target = staticmethod(_with(target, fixed))
+        component.options = tuple(fields)
+        component.__doc__ = inspect.getdoc(target)
+        return component
+
+
+def import_submodules(package: str, path: list[str]) -> None:
+    """Imports every file of a package, so that each one registers what it defines."""
+    for module in iter_modules(path):
+        import_module(f"{package}.{module.name}")
+
+
+def _with(target: Callable, fixed: dict[str, Any]) -> Callable:
+    return (lambda *given, **options: target(*given, **fixed, **options)) if fixed else target
+
+
+def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
+    """The same fault in words that help: an unknown key comes with the nearest right one."""
+    message, place = fault["msg"].removeprefix("Value error, "), fault["loc"]
+    if fault["type"] == "extra_forbidden" and len(place) == 1:
+        message = f"unknown key, {nearest(place[0], list(section.model_fields))}"
+    elif fault["type"] == "missing":
+        message = "is missing"
+    elif fault["type"] not in ("fault", "value_error"):
+        message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
+    error = PydanticCustomError("fault", "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=place, input=fault["input"])

@@ -1,0 +1,240 @@
+"""A run is a folder that says everything about a training: session, weights, scores."""
+
+import csv
+import io
+import logging
+import re
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from saec.data.batch import Places
+from saec.documents import read_mapping, to_yaml
+from saec.faults import Fault, MissingFault, listing
+from saec.files import appearing, require_writable, write_text
+from saec.models import Model
+from saec.registry import Component
+from saec.session import TrainingSession, Weights, load_session
+
+LOG = logging.getLogger(__name__)
+TIMESTAMP = re.compile(r"\d{8}_\d{6}")
+FOLDER = re.compile(rf"(?P<timestamp>{TIMESTAMP.pattern})_(?P<name>.+)")
+SESSION, HISTORY = "session.yaml", "history.csv"
+LATEST = "latest:"
+
+
+@dataclass
+class Progress:
+    """Where a training stands; saved with the weights."""
+
+    epoch: int = 0  # finished ones
+    best: float = float("inf")
+    best_epoch: int = 0
+    waited: int = 0  # epochs since the best
+    stopped: bool = False
+    finished: bool = False
+
+    def update(self, score: float) -> bool:
+        """Counts an epoch with that score; whether it is the best so far."""
+        improved = score < self.best
+        self.epoch += 1
+        self.waited = 0 if improved else self.waited + 1
+        if improved:
+            self.best, self.best_epoch = score, self.epoch
+        return improved
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training on the disk, finished or not."""
+
+    folder: Path
+
+    @classmethod
+    def create(cls, models: Path, session: TrainingSession, record: dict[str, Any]) -> "Run":
+        """A new folder `<timestamp>_<session>`; no two runs share a timestamp, whoever makes them."""
+        require_writable(models)
+        models.mkdir(parents=True, exist_ok=True)
+        while True:
+            timestamp = time.strftime("%Y%m%d_%H%M%S")
+            claim = models / f".{timestamp}"
+            try:
+                claim.mkdir()
+            except FileExistsError:
+                time.sleep(0.1)
+                continue
+            try:
+                if not any(models.glob(f"{timestamp}_*")):
+                    run = cls(models / f"{timestamp}_{session.name}")
+                    run.folder.mkdir()
+                    content = session.model_dump(mode="json") | {"record": record}
+                    write_text(run.folder / SESSION, to_yaml(content))
+                    return run
+            finally:
+                claim.rmdir()
+            time.sleep(0.1)
+
+    @property
+    def timestamp(self) -> str:
+        return FOLDER.fullmatch(self.folder.name)["timestamp"]
+
+    @cached_property
+    def _document(self) -> dict[str, Any]:
+        return read_mapping(self.folder / SESSION)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What was found when the run was made: versions, device, sizes, colour map, validation groups."""
+        return self._document.get("record", {})
+
+    @cached_property
+    def session(self) -> TrainingSession:
+        raw = {key: value for key, value in self._document.items() if key != "record"}
+        name = FOLDER.fullmatch(self.folder.name)["name"]
+        return load_session(raw, TrainingSession).named(name)
+
+    @property
+    def data(self) -> Places:
+        """How the data were read, for reading others the same way."""
+        return self.session.data
+
+    @property
+    def closed(self) -> bool:
+        """Whether all that a finished run leaves is there."""
+        session = self.session
+        return not session.training.export or (self.folder / "encoder.pt2").exists()
+
+    @property
+    def architecture(self) -> Component:
+        return self.session.model
+
+    @property
+    def channels(self) -> int:
+        return self.record["input_shape"][0]
+
+    @property
+    def progress(self) -> Progress:
+        """How far it has come; nowhere before the end of the first epoch."""
+        if not (self.folder / "last.pt").exists():
+            return Progress()
+        return Progress(**self._read("last", mmap=True)["progress"])
+
+    def which(self, weights: Weights) -> str:
+        """The weights in words that tell two trainings of this run apart."""
+        progress = self.progress
+        return f"{weights}, epoch {progress.best_epoch if weights == 'best' else progress.epoch}"
+
+    def model(self, weights: Weights = "best") -> Model:
+        """The trained model on the CPU, ready to encode."""
+        model = self.session.model(tuple(self.record["input_shape"]))
+        model.load_state_dict(self.load(weights)["model"])
+        return model.eval()
+
+    def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
+        """`parts` have a `state_dict`; all tensors are written as CPU tensors."""
+        state = {key: _on_cpu(part.state_dict()) for key, part in parts.items()}
+        with appearing(self.folder / f"{name}.pt") as file:
+            torch.save(state | {"progress": asdict(progress), "history": history}, file)
+
+    def load(self, name: Weights) -> dict[str, Any]:
+        """The saved state: state dicts by part, `progress`, `history`.
+
+        Raises:
+            MissingFault: the run has not finished an epoch yet.
+        """
+        if not (self.folder / f"{name}.pt").exists():
+            raise MissingFault(f"{self.folder} has no {name}.pt: its first epoch was not finished")
+        return self._read(name)
+
+    def refuse_other(self, record: dict[str, Any]) -> None:
+        """Raises a `Fault` where the data are not those the run was made with."""
+        for part in ("train", "valid"):
+            if self.record[part]["fingerprint"] != record[part]["fingerprint"]:
+                raise Fault(
+                    f"the {part} pictures have changed since {self.folder} was begun: put them back to go "
+                    f"on, or begin a new run with `start: {{weights_of: {self.timestamp}, weights: last}}`"
+                )
+
+    def lengthen(self, epochs: int) -> None:
+        """Writes another total of epochs into the session; what closed the shorter run is made again."""
+        for closing in ("reconstructions.png", "encoder.pt2"):
+            (self.folder / closing).unlink(missing_ok=True)
+        document = read_mapping(self.folder / SESSION)
+        document["training"]["epochs"] = epochs
+        write_text(self.folder / SESSION, to_yaml(document))
+
+    def write_history(self, history: list[dict[str, float]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, history[0], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_text(self.folder / HISTORY, text.getvalue())
+
+    def _read(self, name: str, mmap: bool = False) -> dict[str, Any]:
+        file = self.folder / f"{name}.pt"
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+        except (RuntimeError, EOFError, OSError) as error:
+            raise Fault(
+                f"{file} is damaged ({str(error).splitlines()[0]}): restore it from a copy"
+            ) from error
+
+
+def all_runs(models: Path) -> list[Run]:
+    """The runs in a folder, oldest first."""
+    if not models.is_dir():
+        return []
+    folders = sorted(path for path in models.iterdir() if FOLDER.fullmatch(path.name))
+    return [Run(folder) for folder in folders if (folder / SESSION).is_file()]
+
+
+def find_run(reference: str, models: Path) -> Run:
+    """A run by its folder, its timestamp, or `latest:<session name>` (the newest finished one).
+
+    Raises:
+        MissingFault: there is none, with the list of those there are.
+    """
+    folder = Path(reference).expanduser()
+    if (folder / SESSION).is_file() and FOLDER.fullmatch(folder.absolute().name):
+        return Run(folder.absolute())
+    runs = all_runs(models)
+    if reference.startswith(LATEST):
+        name = reference.removeprefix(LATEST)
+        of_session = [run for run in runs if FOLDER.fullmatch(run.folder.name)["name"] == name]
+        finished = next((run for run in reversed(of_session) if run.progress.finished), None)
+        if finished:
+            LOG.info("%s is %s", reference, finished.folder)
+            return finished
+        hint = f"; {of_session[-1].folder.name} is not finished" if of_session else ""
+        raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {_those_of(runs)}")
+    found = [run for run in runs if reference in (run.timestamp, run.folder.name)]
+    if not found:
+        raise MissingFault(f"no run {reference!r} in {models}: {_those_of(runs)}")
+    return found[0]
+
+
+def say_unfinished(session_name: str, models: Path) -> None:
+    """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
+    for run in all_runs(models):
+        if FOLDER.fullmatch(run.folder.name)["name"] == session_name and not run.progress.finished:
+            LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
+
+
+def _those_of(runs: list[Run]) -> str:
+    if not runs:
+        return "there is none yet, train one with main_01_train.py"
+    return "there are\n" + listing([run.folder.name for run in reversed(runs)])
+
+
+def _on_cpu(state: Any) -> Any:
+    if isinstance(state, torch.Tensor):
+        return state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_on_cpu(value) for value in state)
+    return state

@@ -1,0 +1,146 @@
+"""Models trained by the reference: TorchScript files, read for their tensors."""
+
+import logging
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from saec.data import DATA
+from saec.data.batch import Places
+from saec.faults import Fault, MissingFault, listing
+from saec.models import MODELS, Model
+from saec.registry import Component
+from saec.runs import TIMESTAMP, Run, find_run
+
+LOG = logging.getLogger(__name__)
+FILE = re.compile(rf"({TIMESTAMP.pattern})_(encoder|decoder)_script_(.+)_epo(\d+)\.pth")
+CHANNELS, HEIGHT = 3, 128  # the reference knows RGB pictures of one height
+PROBE_WIDTH = 1152
+TOLERANCE = 1e-4  # relative to the largest value
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A trained encoder, and perhaps decoder, of the reference."""
+
+    encoder: Path
+    decoder: Path | None
+    timestamp: str
+    model_name: str
+    epoch: int
+
+    channels = CHANNELS
+    record: Any = None
+
+    @property
+    def folder(self) -> Path:
+        return self.encoder
+
+    @property
+    def architecture(self) -> Component:
+        """Raises a `Fault` where the name is not one of ours."""
+        if self.model_name not in MODELS.names():
+            raise Fault(
+                f"{self.encoder} is of an architecture {self.model_name!r} that is not known here: "
+                "features can be extracted with it, but nothing can be trained from it"
+            )
+        return MODELS.parse(self.model_name)
+
+    @property
+    def data(self) -> Places:
+        return DATA.parse({"kind": "images", "train": "", "channels": "rgb"})
+
+    def which(self, weights: str) -> str:
+        return f"epoch {self.epoch}"
+
+    def model(self, weights: str = "best") -> Model:
+        """Our architecture of that name with the script's tensors, else the script itself as an encoder.
+
+        Raises:
+            Fault: a file is damaged, or our architecture does not give what the script gives.
+        """
+        script = _script(self.encoder)
+        if self.model_name not in MODELS.names():
+            LOG.warning(
+                "%s is no architecture of ours: the script is run, without a decoder", self.model_name
+            )
+            n_steps = script(torch.zeros(1, CHANNELS, HEIGHT, PROBE_WIDTH)).shape[-1]
+            return Model(script, None, HEIGHT, PROBE_WIDTH // n_steps).eval()
+        model = self.architecture((CHANNELS, HEIGHT, PROBE_WIDTH)).eval()
+        pictures = torch.rand(2, CHANNELS, HEIGHT, 4 * model.time_pool)
+        self._adopt(model.encoder, script, pictures)
+        if self.decoder:
+            self._adopt(model.decoder, _script(self.decoder), model.encoder(pictures))
+        else:
+            LOG.warning("%s has no decoder beside it: no reconstructions", self.encoder.name)
+            model.decoder = None
+        return model
+
+    @torch.no_grad()
+    def _adopt(self, ours: nn.Module, script: nn.Module, example: torch.Tensor) -> None:
+        """Tensors by their order, then the same answer to one batch."""
+        theirs, own = list(script.state_dict().values()), ours.state_dict()
+        if [tensor.shape for tensor in theirs] != [tensor.shape for tensor in own.values()]:
+            raise Fault(
+                f"{self.encoder} does not hold the tensors of {self.model_name}: "
+                "give it another name, and it is run as a script"
+            )
+        ours.load_state_dict(dict(zip(own, theirs, strict=True)))
+        expected, got = script(example), ours(example)
+        error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+        if error > TOLERANCE:
+            raise Fault(
+                f"{self.encoder} is not our {self.model_name}, it differs by {error:.1e} of the largest "
+                "value: give it another name, and it is run as a script"
+            )
+
+
+def find_source(reference: str, models: Path) -> Run | Seed:
+    """A run, or a model of the reference by its timestamp.
+
+    Raises:
+        MissingFault: there is neither.
+        Fault: the timestamp has several epochs, or both a run and a model of the reference.
+    """
+    seeds = _seeds(reference, models)
+    try:
+        run = find_run(reference, models)
+    except MissingFault:
+        if not seeds:
+            raise
+        run = None
+    found = [*seeds, *([run] if run else [])]
+    if len(found) > 1:
+        raise Fault(
+            f"{len(found)} models answer to {reference!r}, keep one of them in {models}:\n"
+            f"{listing([source.folder.name for source in found])}"
+        )
+    return found[0]
+
+
+def _seeds(reference: str, models: Path) -> list[Seed]:
+    """The epochs of the reference's models with that timestamp."""
+    if not TIMESTAMP.fullmatch(reference) or not models.is_dir():
+        return []
+    matches = [match for path in sorted(models.iterdir()) if (match := FILE.fullmatch(path.name))]
+    parts = {(m[3], m[4], m[2]): models / m.string for m in matches if m[1] == reference}
+    return [
+        Seed(file, parts.get((name, epoch, "decoder")), reference, name, int(epoch))
+        for (name, epoch, part), file in parts.items()
+        if part == "encoder"
+    ]
+
+
+def _script(file: Path) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates TorchScript; these files are nothing else
+            return torch.jit.load(file, map_location="cpu").eval()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise Fault(f"{file} is damaged or no TorchScript file ({reason}): restore it from a copy") from error

@@ -1,0 +1,123 @@
+"""What a training comes to is written down: checkpoints, history, figures, log."""
+
+import logging
+import math
+from types import TracebackType
+from typing import Any, Self
+
+from saec import figures
+from saec.export import export_encoder
+from saec.faults import Fault
+from saec.files import sweep
+from saec.gallery import show_rebuilt, show_views
+from saec.runs import Run
+from saec.training.workbench import Workbench
+
+LOG = logging.getLogger(__name__)
+OF_THE_WORK = ("pictures_per_s", "waiting")  # scores that no history keeps, since no repeat gives them again
+
+
+class Journal:
+    """Opens with what is about to happen, takes down every epoch, closes with what came out."""
+
+    def __init__(self, run: Run, bench: Workbench):
+        self.run = run
+        self.bench = bench
+        self.options = bench.session.training
+        self.trivial: float | None = None
+        self.events: Any = None
+
+    def __enter__(self) -> Self:
+        run, bench = self.run, self.bench
+        sweep(run.folder)
+        if bench.progress.finished:
+            return self
+        LOG.info("run %s\n%s", run.folder, bench.plan)
+        if not (run.folder / "views.png").exists():
+            show_views(bench.train, run.folder / "views.png", f"views of {bench.session.name}")
+        self.trivial = bench.objective.trivial(bench.valid.validation)
+        if self.options.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.events = SummaryWriter(run.folder / "tensorboard", purge_step=bench.progress.epoch + 1)
+        return self
+
+    def end_epoch(self, learnt: dict[str, float], tested: dict[str, float]) -> None:
+        """Saves the best weights, then the last, which is the commit; history and figure follow from it."""
+        bench, run, progress = self.bench, self.run, self.bench.progress
+        self._refuse_nonsense(learnt["loss"], tested[bench.objective.best_by])
+        improved = progress.update(tested[bench.objective.best_by])
+        stalled = progress.waited == self.options.patience
+        progress.stopped = not bench.objective.end_epoch(stalled)
+        progress.finished = progress.stopped or progress.epoch >= self.options.epochs
+        bench.history.append(self._row(learnt, tested))
+        if improved:
+            run.save("best", bench.parts, progress, bench.history)
+        run.save("last", bench.parts, progress, bench.history)
+        run.write_history(bench.history)
+        figures.history(run.folder / "history.png", bench.history, progress.best_epoch, self.trivial)
+        self._say(learnt, tested, improved)
+
+    def close(self) -> None:
+        """Figures and export of the best weights, where they are not there yet; then the sum of it."""
+        folder, progress = self.run.folder, self.bench.progress
+        model = self.run.model("best")
+        if model.decoder is not None and not (folder / "reconstructions.png").exists():
+            title = f"{folder.name}: validation, best epoch {progress.best_epoch}"
+            show_rebuilt(
+                self.bench.valid, model, self.options.precision, folder / "reconstructions.png", title
+            )
+        if self.options.export and not (folder / "encoder.pt2").exists():
+            export_encoder(self.run.model("best"), self.bench.plan.input_shape, folder / "encoder.pt2")
+        LOG.info(
+            "%s: %d epochs%s, best epoch %d with validation %s %.5f",
+            folder.name,
+            progress.epoch,
+            ", stopped early" if progress.epoch < self.options.epochs else "",
+            progress.best_epoch,
+            self.bench.objective.best_by,
+            progress.best,
+        )
+        if self.trivial is not None and progress.best >= self.trivial:
+            LOG.warning(
+                "validation is no better than predicting the mean picture (%.5f): train longer, with another "
+                "learning rate, or look at views.png",
+                self.trivial,
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.events:
+            self.events.close()
+
+    def _row(self, learnt: dict[str, float], tested: dict[str, float]) -> dict[str, float]:
+        row = {"epoch": self.bench.progress.epoch, "learning_rate": self.bench.learner.rate}
+        for part, scores in (("train", learnt), ("valid", tested)):
+            row |= {f"{part}_{name}": score for name, score in scores.items() if name not in OF_THE_WORK}
+        return row
+
+    def _say(self, learnt: dict[str, float], tested: dict[str, float], improved: bool) -> None:
+        row = self.bench.history[-1]
+        scores = ", ".join(f"{name} {score:.5f}" for name, score in row.items() if "_" in name[:6])
+        LOG.info(
+            "epoch %d of %d: %s%s; %.0f pictures/s, %.0f %% of the time waiting for data",
+            row["epoch"],
+            self.options.epochs,
+            scores,
+            " (best)" if improved else "",
+            learnt["pictures_per_s"],
+            100 * learnt["waiting"],
+        )
+        if self.events:
+            for name, score in row.items():
+                self.events.add_scalar(name, score, row["epoch"])
+            self.events.flush()
+
+    def _refuse_nonsense(self, *scores: float) -> None:
+        if not all(math.isfinite(score) for score in scores):
+            done = self.bench.progress.epoch
+            raise Fault(
+                f"epoch {done + 1}: the loss is {scores[0]} (validation {scores[1]}): try a lower "
+                f"optimizer.learning_rate, or optimizer.clip; {self.run.folder} keeps its {done} epochs"
+            )

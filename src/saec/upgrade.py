@@ -1,0 +1,115 @@
+"""Sessions in the reference's spelling become ours; no other place knows that spelling."""
+
+import logging
+from typing import Any
+
+from pydantic import Field
+
+from saec.faults import Fault
+from saec.models import MODELS
+from saec.registry import Strict
+
+LOG = logging.getLogger(__name__)
+
+
+class Augmentation(Strict):
+    rot_deg: float
+    trans_prop: float
+    brightness: float
+    contrast: float
+    gnoisesigm: float
+    gnoiseprob: float
+
+
+class Denoising(Strict):
+    thld_lo: float
+    thld_up: float
+
+
+class Generator(Strict):
+    da: Augmentation
+    den: Denoising
+
+
+class ReferenceTraining(Strict):
+    """A training session with the reference's keys."""
+
+    imgpath_train: str
+    imgpath_test: str
+    batch_size_tr: int = 8
+    batch_size_te: int = 32
+    n_epochs: int = 1
+    hot_start: bool = Field(False, strict=True)
+    model_tag: str
+    data_generator: Generator
+
+
+class ReferenceExtraction(Strict):
+    """An extraction session with the reference's keys."""
+
+    imgpath: str
+    model_tag: str
+
+
+def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
+    """Ours unchanged; the reference's in our words.
+
+    Raises:
+        ValueError: keys or values that the reference does not know (as `pydantic.ValidationError`).
+        Fault: `hot_start` and `model_tag` do not go together.
+    """
+    if not raw.keys() & ReferenceTraining.model_fields.keys():
+        return raw
+    old = ReferenceTraining.model_validate(raw)
+    LOG.info(
+        "batch_size_te is not needed: validation uses the training's batch size and gives the same numbers"
+    )
+    return {
+        "data": {
+            "kind": "images",
+            "train": old.imgpath_train,
+            "valid": old.imgpath_test,
+            "channels": "rgb",
+        },
+        "views": _views(old.data_generator),
+        **_start(old),
+        "objective": {"name": "reconstruction", "loss": "mse"},
+        "optimizer": {"name": "adam", "learning_rate": 1e-3},
+        "training": {"epochs": old.n_epochs, "batch_size": old.batch_size_tr},
+    }
+
+
+def upgrade_extraction(raw: dict[str, Any]) -> dict[str, Any]:
+    """Ours unchanged; the reference's in our words."""
+    if not raw.keys() & ReferenceExtraction.model_fields.keys():
+        return raw
+    old = ReferenceExtraction.model_validate(raw)
+    return {"run": old.model_tag, "data": {"images": old.imgpath}}
+
+
+def _views(generator: Generator) -> dict[str, Any]:
+    distortion, denoising = generator.da, generator.den
+    return {
+        "name": "denoise",
+        "threshold": [denoising.thld_lo, denoising.thld_up],
+        "soft": False,
+        "rotation_deg": distortion.rot_deg,
+        "shift": distortion.trans_prop,
+        "brightness": distortion.brightness,
+        "contrast": distortion.contrast,
+        "noise": distortion.gnoisesigm,
+        "noise_prob": distortion.gnoiseprob,
+    }
+
+
+def _start(old: ReferenceTraining) -> dict[str, Any]:
+    """A cold start names an architecture, a hot start a run; anything else names both remedies."""
+    named = old.model_tag in MODELS.names()
+    if old.hot_start == named:
+        what = "an architecture" if named else "no architecture"
+        raise Fault(
+            f"hot_start: {str(old.hot_start).lower()} with model_tag: {old.model_tag} ({what}): for fresh "
+            f"weights set hot_start: false and model_tag to one of {', '.join(MODELS.names())}; for trained "
+            "ones set hot_start: true and model_tag to that run's timestamp or latest:<session name>"
+        )
+    return {"start": {"weights_of": old.model_tag}} if old.hot_start else {"model": old.model_tag}

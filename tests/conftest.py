@@ -1,0 +1,88 @@
+"""What the tests share: tiny pictures that are made, a workplace in a temporary folder, small sessions."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from saec.config import Config, load_config
+from saec.data.colormaps import table
+
+TINY = {"name": "compact", "widths": [4, 4, 4], "latent": 8, "time_halvings": 2}
+
+
+@pytest.fixture(autouse=True)
+def fewer_threads():
+    """Tiny tensors are slower on many threads; results must not depend on the machine."""
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def heard(caplog):
+    caplog.set_level(logging.INFO, logger="saec")
+    return caplog
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """A workplace: its data, models and cache lie in the temporary folder; two decoding threads at most."""
+    file = tmp_path / "config" / "config.yaml"
+    file.parent.mkdir()
+    file.write_text(yaml.safe_dump({"device": "cpu", "workers": 0}))
+    return file
+
+
+@pytest.fixture
+def config(config_file: Path) -> Config:
+    return load_config(config_file)
+
+
+def intensities(n: int, height: int = 128, width: int = 32, seed: int = 0) -> np.ndarray:
+    """(n, height, width) uint8: a bright bar on noise, its place by the picture's number modulo 3."""
+    rng = np.random.default_rng(seed)
+    pictures = rng.integers(0, 60, (n, height, width))
+    for place, picture in enumerate(pictures):
+        row = 20 + 40 * (place % 3)
+        picture[row : row + 12] += 150
+    return pictures.astype(np.uint8)
+
+
+def write_pictures(
+    folder: Path, levels: np.ndarray, colormap: str = "viridis", per_recording: int = 4
+) -> list[str]:
+    """Writes PNG files `rec<i>_segm_<SSSS.mmm>.png`; returns their names, sorted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for place, picture in enumerate(levels):
+        names.append(f"rec{place // per_recording:02d}_segm_{place:04d}.000.png")
+        pixels = picture if colormap == "gray" else table(colormap)[picture]
+        Image.fromarray(pixels).save(folder / names[-1])
+    return sorted(names)
+
+
+@pytest.fixture
+def pictures(config: Config) -> Path:
+    """Twelve pictures, 32 wide and 128 high, of three recordings, in `<data>/songs/images`."""
+    folder = config.data / "songs" / "images"
+    write_pictures(folder, intensities(12))
+    return folder
+
+
+def training_session(**changes: Any) -> dict[str, Any]:
+    """A session that trains the tiny model for two epochs on the fixture's pictures."""
+    return {
+        "data": {"kind": "images", "train": "songs/images", "valid": 0.3},
+        "views": "denoise",
+        "model": TINY,
+        "training": {"epochs": 2, "batch_size": 4, "precision": "fp32"},
+    } | changes
+
+
+def extraction_session(run: str, **changes: Any) -> dict[str, Any]:
+    """A session without a reduction, which would take seconds to compile."""
+    return {"run": run, "data": {"images": "songs/images"}, "reduction": None, "reconstructions": 2} | changes

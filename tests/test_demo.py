@@ -1,0 +1,124 @@
+"""The demo data: complete, the same every time, and neither trivial nor hopeless."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from saec.demo import make_demo
+from saec.demo.song import KINDS, RATE, syllable
+
+TINY = {"n_recordings": 3, "n_syllables": 60}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "demo"
+    make_demo(folder, **TINY)
+    return folder
+
+
+def test_every_syllable_has_a_picture_and_a_label(demo):
+    labels = rows_of(demo / "labels.csv")
+    there = sorted(
+        file.name for side in ("train", "valid") for file in (demo / side / "images").glob("*.png")
+    )
+    assert [row["file"] for row in labels] == there
+    assert len(there) == len(set(there)) == 60
+    assert {row["label"] for row in labels} == set(KINDS)
+    with Image.open(next((demo / "valid" / "images").glob("*.png"))) as picture:
+        assert picture.size == (256, 128) and picture.mode == "RGB"
+
+
+def test_training_and_validation_share_no_recording(demo):
+    group = {row["file"]: row["group"] for row in rows_of(demo / "labels.csv")}
+    sides = [
+        {group[file.name] for file in (demo / side / "images").glob("*.png")} for side in ("train", "valid")
+    ]
+    assert [len(side) for side in sides] == [2, 1]
+    assert not sides[0] & sides[1]
+    assert all(
+        (demo / side / "images" / "_feature_extraction_parameters.json").is_file()
+        for side in ("train", "valid")
+    )
+
+
+def test_annotations_lie_within_their_recordings_and_do_not_overlap(demo):
+    rows = rows_of(demo / "recordings" / "annotations.csv")
+    assert len(rows) == 60
+    for name in {row["recording"] for row in rows}:
+        about = soundfile.info(demo / "recordings" / name)
+        times = np.array(
+            [[row["start"], row["end"]] for row in rows if row["recording"] == name], float
+        ).ravel()
+        assert about.samplerate == RATE and about.subtype == "PCM_16"
+        assert (np.diff(times) > 0).all() and 0 < times[0] and times[-1] < about.duration
+
+
+def test_the_same_demo_comes_every_time_and_is_made_only_once(demo, tmp_path):
+    make_demo(tmp_path / "demo", **TINY)
+    again = contents(tmp_path / "demo")
+    assert again == contents(demo)
+    (tmp_path / "demo" / "labels.csv").unlink()
+    make_demo(tmp_path / "demo", **TINY)
+    assert not (tmp_path / "demo" / "labels.csv").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+
+
+def test_a_demo_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("saec.demo.song.rain", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_demo(tmp_path / "demo", **TINY)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_syllables_vary_and_are_finite(kind):
+    rng = np.random.default_rng(0)
+    sung = [syllable(kind, rng, dialect_octaves=0.2, tempo=1.2) for _ in range(5)]
+    assert len({len(sound) for sound in sung}) > 1
+    for sound in sung:
+        assert np.isfinite(sound).all() and np.abs(sound).max() == pytest.approx(1)
+        assert 0.05 < len(sound) / RATE < 0.394
+
+
+@pytest.mark.slow
+def test_the_kinds_can_be_told_apart_but_not_trivially(tmp_path):
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    make_demo(tmp_path / "demo")
+    known = {row["file"]: row["label"] for row in rows_of(tmp_path / "demo" / "labels.csv")}
+    pixels, labels = {}, {}
+    for side, n_pictures in (("train", 480), ("valid", 120)):
+        files = sorted((tmp_path / "demo" / side / "images").glob("*.png"))
+        assert len(files) == n_pictures
+        pixels[side] = np.stack([_small(file) for file in files])
+        labels[side] = [known[file.name] for file in files]
+    probe = make_pipeline(PCA(64, random_state=0), LogisticRegression(max_iter=2000))
+    right = probe.fit(pixels["train"], labels["train"]).score(pixels["valid"], labels["valid"])
+    assert 0.4 < right < 0.95
+    assert sum(file.stat().st_size for file in (tmp_path / "demo").rglob("*.wav")) < 25e6
+
+
+def _small(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("L").resize((32, 32)), float).ravel() / 255
+
+
+def _interrupted(n_samples: int, rng: np.random.Generator) -> np.ndarray:
+    raise KeyboardInterrupt

@@ -1,0 +1,417 @@
+"""Pictures against the formulas written slowly, names, faults, and what a kill or a second call leaves."""
+
+import csv
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from matplotlib import colormaps
+from PIL import Image
+from pydantic import ValidationError
+
+from saec.faults import Fault, MissingFault
+from saec.preparation import Preparation, check_preparation, prepare_folder
+
+RATE = 8000
+SMALL = {"sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
+
+
+@pytest.fixture
+def recordings(tmp_path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    return folder
+
+
+def noise(seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0) -> np.ndarray:
+    shape = (round(seconds * rate), channels)
+    return 0.1 * np.random.default_rng(seed).normal(size=shape) * np.linspace(0.2, 1, shape[0])[:, None]
+
+
+def record(path: Path, sound: np.ndarray, rate: int = RATE, subtype: str = "PCM_16") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sound, rate, subtype=subtype)
+
+
+def settings(recordings: Path, **changes) -> Preparation:
+    return Preparation(**{"recordings": recordings, "out": recordings.parent / "out", **SMALL, **changes})
+
+
+def pictures(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.glob("*.png"))
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def slow_picture(sound: np.ndarray, n_fft: int, hop: int, colormap: str, equalize: bool) -> np.ndarray:
+    """C2 and C3 once more, one column after the other, without scipy."""
+    window = 0.54 - 0.46 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
+    columns = []
+    for start in range(0, len(sound) - n_fft + 1, hop):
+        piece = sound[start : start + n_fft]
+        power = np.abs(np.fft.rfft((piece - piece.mean()) * window)) ** 2 / window.sum() ** 2
+        power[1:-1] *= 2  # one side stands for both
+        columns.append(power[:-1])
+    shown = np.array(columns).T[::-1]
+    if equalize:
+        for row in shown:
+            middle, least = np.median(row), row.min()
+            row[:] = np.maximum((row - middle) / (middle - least), 1)
+    shown = np.log10(shown + 1e-10)
+    shown = (shown - shown.min()) / (shown - shown.min()).max()
+    if colormap == "gray":
+        return np.array([[int(255 * x) for x in row] for row in shown], np.uint8)
+    lut = [[int(255 * part) for part in colour[:3]] for colour in colormaps[colormap](np.arange(256))]
+    return np.array([[lut[min(255, int(256 * x))] for x in row] for row in shown], np.uint8)
+
+
+@pytest.mark.parametrize("colormap", ["gray", "viridis"])
+@pytest.mark.parametrize("equalize", [True, False])
+@pytest.mark.parametrize("rate", [RATE, 11025])
+def test_pictures_equal_the_formulas_pixel_by_pixel(recordings, colormap, equalize, rate):
+    record(recordings / "a.wav", noise(0.35, rate, channels=2), rate)
+    out = prepare_folder(settings(recordings, colormap=colormap, equalize=equalize))
+    sound = soundfile.read(recordings / "a.wav")[0].mean(axis=1)
+    sound = soxr.resample(sound, rate, RATE, quality="HQ")
+    for k, name in enumerate(pictures(out)):
+        first = int(RATE * (k * 0.8 * 0.1))
+        expected = slow_picture(sound[first : first + 800], 64, 16, colormap, equalize)
+        with Image.open(out / name) as picture:
+            assert picture.mode == ("L" if colormap == "gray" else "RGB")
+            difference = np.abs(np.asarray(picture).astype(int) - expected)
+        assert (difference > 0).mean() < 0.002 and difference.max() <= 2  # another FFT rounds otherwise
+    assert len(pictures(out)) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "width", "height"),
+    [
+        ({}, 256, 128),
+        ({"segment_s": 1.738}, 1152, 128),
+        ({"segment_s": 1.0, "n_fft": 512, "hop_length": 320}, 74, 256),
+    ],
+)
+def test_sizes_are_those_of_the_reference(recordings, changes, width, height):
+    record(recordings / "a.wav", noise(2, 24000), 24000)
+    chosen = Preparation(recordings=recordings, max_segments=1, out=recordings.parent / "out", **changes)
+    assert f"{width} x {height} (W x H)" in check_preparation(chosen)
+    out = prepare_folder(chosen)
+    with Image.open(out / pictures(out)[0]) as picture:
+        assert picture.size == (width, height)
+    sidecar = json.loads((out / "_feature_extraction_parameters.json").read_text())
+    assert (len(sidecar["time_axis"]), len(sidecar["frequency_axis"])) == (width, height + 1)
+
+
+def test_names_starts_and_the_tables_are_those_of_the_contract(recordings):
+    record(recordings / "XC1 Mésange-bleue (tü).wav", noise(2.0, 24000), 24000)
+    out = prepare_folder(Preparation(recordings=recordings), now="20250102_030405")
+    assert out == recordings.parent / "images_24000sps_20250102_030405"
+    starts = ["0000.000", "0000.315", "0000.630", "0000.946", "0001.261", "0001.576"]
+    assert pictures(out) == [f"XC1_Mesange_bleue_tu_segm_{start}.png" for start in starts]
+    first, second, *_ = table(out / "prepared.csv")
+    assert list(second) == ["file", "recording", "start", "end"]
+    assert (float(first["start"]), float(second["start"]), float(second["end"])) == (0, 0.3152, 0.7092)
+    assert table(out / "failed.csv") == table(out / "skipped.csv") == []
+    sidecar = json.loads((out / "_feature_extraction_parameters.json").read_text())
+    axes = (sidecar.pop("frequency_axis"), sidecar.pop("time_axis"))
+    assert sidecar == {
+        "sampling_frequency": 24000,
+        "segment_duration_sec": 0.394,
+        "segment_step_size": 0.8,
+        "fft_window_size_bins": 256,
+        "fft_window_overlap_bins": 220,
+        "colormap": "gray",
+        "equalize": True,
+        "max_segm_per_file": None,
+        "eps": 1e-10,
+    }
+    assert (axes[0][1], axes[0][-1], axes[1][0]) == (93.75, 12000, 128 / 24000)
+
+
+def test_at_most_n_means_at_most_n(recordings):
+    record(recordings / "a.wav", noise(1))
+    assert len(pictures(prepare_folder(settings(recordings, max_segments=2)))) == 2
+
+
+def test_recordings_are_found_in_folders_and_share_no_name(recordings):
+    for place in ("x/song.wav", "y/song.flac", "y/Song.WAV", "other.ogg", ".trash/no.wav", "._other.wav"):
+        record(recordings / place, noise(0.1), subtype="VORBIS" if place.endswith("ogg") else "PCM_16")
+    out = prepare_folder(settings(recordings))
+    found = {row["recording"]: row["file"] for row in table(out / "prepared.csv")}
+    assert sorted(found) == ["other.ogg", "x/song.wav", "y/Song.WAV", "y/song.flac"]
+    assert found["other.ogg"] == "other_segm_0000.000.png"
+    stubs = [found[name].split("_segm_")[0] for name in ("x/song.wav", "y/Song.WAV", "y/song.flac")]
+    assert len(set(stubs)) == 3
+    assert all(len(stub) == 11 and stub[4] == "_" for stub in stubs)
+
+
+def test_short_recordings_are_padded_in_the_middle_or_skipped(recordings, caplog):
+    caplog.set_level(logging.INFO)
+    for name, seconds in (("mostly", 0.07), ("hardly", 0.03), ("long", 0.1)):
+        record(recordings / f"{name}.wav", noise(seconds))
+    out = prepare_folder(settings(recordings))
+    assert len(pictures(out)) == 3
+    assert "2 recordings are shorter than a segment of 0.1 s and were padded" in caplog.text
+    sound = np.pad(soundfile.read(recordings / "mostly.wav")[0], (120, 120))
+    with Image.open(out / "mostly_segm_0000.000.png") as picture:
+        difference = np.asarray(picture).astype(int) - slow_picture(sound, 64, 16, "gray", True)
+    assert (difference != 0).mean() < 0.002
+    with Image.open(out / "hardly_segm_0000.000.png") as picture:  # more zeros than sound
+        shown = np.asarray(picture)
+    assert shown[:, 20:26].any() and not shown[:, :13].any() and not shown[:, -13:].any()
+    skipping = prepare_folder(settings(recordings, short="skip", out=recordings.parent / "other"))
+    assert pictures(skipping) == ["long_segm_0000.000.png"]
+    assert [row["recording"] for row in table(skipping / "skipped.csv")] == ["hardly.wav", "mostly.wav"]
+    assert "shorter than a segment of 0.1 s" in (skipping / "skipped.csv").read_text()
+
+
+def test_constant_segments_are_skipped_and_listed(recordings):
+    sound = noise(0.5)
+    sound[: RATE // 4] = 0.25
+    record(recordings / "a.wav", sound)
+    out = prepare_folder(settings(recordings))
+    rows = table(out / "skipped.csv")
+    assert [float(row["start"]) for row in rows] == [0.0, 0.08, 0.16]  # the third: constant for the most part
+    assert all("nothing to see" in row["reason"] for row in rows)
+    assert pictures(out) == ["a_segm_0000.240.png", "a_segm_0000.320.png", "a_segm_0000.400.png"]
+
+
+def test_unreadable_recordings_are_listed_and_the_others_done(recordings):
+    record(recordings / "good.wav", noise(0.2))
+    record(recordings / "none.wav", np.zeros((0, 1)))
+    record(recordings / "nan.wav", np.where(np.arange(999) == 5, np.nan, 0.1), subtype="FLOAT")
+    for suffix in ("wav", "flac", "mp3", "aiff"):
+        whole = recordings / f"cut.{suffix}"
+        soundfile.write(whole, noise(2), RATE)
+        whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (recordings / "empty.wav").touch()
+    (recordings / "text.mp3").write_text("no sound at all")
+    out = prepare_folder(settings(recordings))
+    reasons = {row["recording"]: row["reason"] for row in table(out / "failed.csv")}
+    assert {row["recording"] for row in table(out / "prepared.csv")} == {"good.wav"}
+    assert reasons["none.wav"] == "has no samples"
+    assert "NaN" in reasons["nan.wav"]
+    assert reasons["empty.wav"] == "is empty (0 bytes)"
+    assert "cannot be read as sound" in reasons["text.mp3"]
+    assert "truncated: 32,000 bytes announced" in reasons["cut.wav"]
+    assert {"cut.wav", "cut.flac", "cut.mp3", "cut.aiff"} < set(reasons) and len(reasons) == 8
+
+
+def test_labels_beside_the_recordings_come_into_the_table(recordings):
+    record(recordings / "x/a.wav", noise(0.1))
+    record(recordings / "b.wav", noise(0.1))
+    (recordings.parent / "labels.csv").write_text(
+        "file,label,group\r\na.wav,wren,site 1\r\nx/no.wav,owl,\r\n"
+    )
+    out = prepare_folder(settings(recordings))
+    rows = {row["recording"]: (row["label"], row["group"]) for row in table(out / "prepared.csv")}
+    assert rows == {"b.wav": ("", "b.wav"), "x/a.wav": ("wren", "site 1")}
+
+
+def test_annotations_give_one_picture_each_in_its_middle(recordings):
+    record(recordings / "a.wav", noise(1))
+    record(recordings / "unheard.wav", noise(1))
+    rows = ["a.wav,0.50,0.54,wren", "a.wav,0,0.02,owl", "a.wav,0.97,1.1,wren", "a.wav,0.51,0.53,crow"]
+    marks = recordings / "annotations.csv"
+    marks.write_text("\n".join(["recording,start,end,label", *rows]))
+    out = prepare_folder(settings(recordings, annotations=marks))
+    made = [(row["file"][-12:-4], row["label"], row["group"]) for row in table(out / "prepared.csv")]
+    assert made == [
+        ("0000.000", "owl", "a.wav"),
+        ("0000.470", "wren", "a.wav"),
+        ("0000.900", "wren", "a.wav"),
+    ]
+    assert "labelled 'wren'; this one 'crow'" in table(out / "skipped.csv")[0]["reason"]
+
+
+def test_annotations_that_are_not_right_are_all_listed(recordings):
+    record(recordings / "a.wav", noise(1))
+    marks = recordings / "marks.csv"
+    chosen = settings(recordings, annotations=marks)
+    with pytest.raises(MissingFault, match="no such file: .*marks.csv"):
+        check_preparation(chosen)
+    marks.write_text("recording,start,label\n")
+    with pytest.raises(Fault, match="needs the columns recording,start,end,label, it lacks end"):
+        check_preparation(chosen)
+    marks.write_text("recording,start,end,label\n")
+    with pytest.raises(Fault, match="has no row"):
+        check_preparation(chosen)
+    marks.write_text("recording,start,end,label\nb.wav,0,1,x\na.wav,2,1,x\na.wav,zero,1,x\na.wav,3,4,x\n")
+    with pytest.raises(Fault) as fault:
+        prepare_folder(chosen)
+    for words in (
+        "4 rows",
+        "line 2: no recording 'b.wav'",
+        "line 3",
+        "'zero'",
+        "starts at 3 s, the recording",
+    ):
+        assert words in str(fault.value)
+    assert not chosen.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hop_length": 65}, "hop_length must be at most n_fft = 64, got 65"),
+        ({"n_fft": 63}, "must be even, got 63"),
+        ({"segment_s": 0.005}, "must hold a window of n_fft = 64 samples"),
+        ({"step": 0}, "greater than 0"),
+        ({"step": 0.001}, "0.001 s apart"),
+        ({"colormap": "virids"}, "did you mean 'viridis'"),
+        ({"short": "cut"}, "'pad' or 'skip'"),
+        ({"max_segments": 0}, "greater than or equal to 1"),
+        ({"hop_lenght": 10}, "did you mean 'hop_length'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(recordings, changes, words):
+    with pytest.raises(ValidationError, match=words):
+        settings(recordings, **changes)
+
+
+def test_missing_recordings_are_a_fault_that_says_what_was_expected(recordings):
+    with pytest.raises(MissingFault, match="no folder of recordings: .*elsewhere"):
+        check_preparation(settings(recordings / "elsewhere"))
+    (recordings / "notes.txt").touch()
+    with pytest.raises(MissingFault, match=r"no recording in .*expected files such as .wav.*found 1 x .txt"):
+        prepare_folder(settings(recordings))
+    (recordings / "text.wav").write_text("no sound")
+    with pytest.raises(Fault, match="none of 1 recordings can be read:\n  text.wav cannot be read as sound"):
+        prepare_folder(settings(recordings))
+    record(recordings / "silence.wav", np.zeros((RATE, 1)))
+    with pytest.raises(Fault, match="no picture came out of 2 recordings:\n  silence.wav: nothing to see"):
+        prepare_folder(settings(recordings))
+    assert sorted(path.name for path in recordings.parent.iterdir()) == ["recordings"]
+
+
+def test_a_place_that_is_taken_is_a_fault_with_remedies(recordings):
+    record(recordings / "a.wav", noise(0.2))
+    out = recordings.parent / "out"
+    out.mkdir()
+    chosen = settings(recordings)
+    assert prepare_folder(chosen) == out  # empty is as good as none
+    for other in (settings(recordings, step=0.5), settings(recordings, out=recordings)):
+        for call in (check_preparation, prepare_folder):
+            with pytest.raises(Fault, match="another `out`, or delete it"):
+                call(other)
+    with pytest.raises(Fault, match="cannot write into"):
+        check_preparation(settings(recordings, out=recordings / "a.wav" / "out"))
+
+
+def test_the_same_call_again_does_nothing_and_another_takes_the_next_second(recordings):
+    record(recordings / "a.wav", noise(0.2))
+    chosen = settings(recordings, out=None)
+    out = prepare_folder(chosen, now="20250101_000000")
+    before = {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert prepare_folder(chosen, now="20250101_000000") == out
+    assert before == {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert "there already" in check_preparation(chosen)
+    other = prepare_folder(settings(recordings, out=None, step=0.5), now="20250101_000000")
+    assert other.name == "images_8000sps_20250101_000001"
+    (out / pictures(out)[0]).unlink()
+    assert prepare_folder(chosen, now="20250101_000000").name == "images_8000sps_20250101_000002"
+
+
+def test_the_check_counts_and_writes_nothing(recordings):
+    record(recordings / "a.wav", noise(60))
+    (recordings / "text.wav").write_text("no sound")
+    words = check_preparation(settings(recordings))
+    assert "2 recordings" in words and "1 min 0 s of sound, 1 cannot be opened" in words
+    assert "about 749 pictures of 47 x 32 (W x H)" in words
+    assert [path.name for path in recordings.parent.iterdir()] == ["recordings"]
+    assert len(pictures(prepare_folder(settings(recordings)))) == 749
+
+
+def test_two_processes_give_the_same_bytes(recordings):
+    for k in range(9):
+        record(recordings / f"{k}.wav", noise(0.4, seed=k))
+    (recordings / "text.wav").write_text("no sound")
+    alone = prepare_folder(settings(recordings))
+    together = prepare_folder(settings(recordings, out=recordings.parent / "together"), n_workers=2)
+    alone, together = contents(alone), contents(together)
+    assert alone == together and len(alone) == 9 * 4 + 5
+
+
+def test_an_interrupted_preparation_goes_on(recordings, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    for k in range(3):
+        record(recordings / f"{k}.wav", noise(0.3, seed=k))
+    chosen = settings(recordings)
+    whole = contents(prepare_folder(chosen))
+    shutil.rmtree(chosen.out)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(Fault, match="the same session goes on where it stopped"),
+    ):
+        patch.setattr("saec.preparation.picture_folder.write_json", _disk_full)
+        prepare_folder(chosen)
+    (part,) = (path for path in recordings.parent.iterdir() if path.suffix == ".part")
+    notes = (part / "done.jsonl").read_bytes().splitlines(keepends=True)
+    (part / "done.jsonl").write_bytes(notes[0] + notes[1][:20])  # torn, and the last one lost
+    (part / "pictures" / "2_segm_0000.000.png").write_bytes(b"half a pic")
+    assert contents(prepare_folder(chosen)) == whole
+    assert "1 of 3 recordings are done" in caplog.text
+    assert not part.exists()
+
+
+def _disk_full(path: Path, content: object) -> None:
+    raise OSError(28, "No space left on device", str(path))
+
+
+KILLED = """
+from pathlib import Path
+from saec.preparation import Preparation, prepare_folder
+if __name__ == "__main__":
+    prepare_folder(Preparation.model_validate_json({text!r}), n_workers=2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
+def test_a_killed_preparation_goes_on_to_the_same_bytes(recordings, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for k in range(12):
+        record(recordings / f"{k:02d}.wav", noise(6, seed=k))
+    chosen = settings(recordings)
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED.format(text=chosen.model_dump_json()))
+    process = subprocess.Popen([sys.executable, script], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not any(file.stat().st_size for file in tmp_path.glob(".*.part/done.jsonl")):
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not chosen.out.exists()
+    gone_on = contents(prepare_folder(chosen))
+    assert "going on where it was interrupted" in caplog.text
+    shutil.rmtree(chosen.out)
+    assert contents(prepare_folder(chosen)) == gone_on
+
+
+@pytest.mark.skipif("SAEC_REAL_DATA" not in os.environ, reason="SAEC_REAL_DATA is not set")
+def test_a_real_recording_gives_pictures(tmp_path):
+    (tmp_path / "recordings").mkdir()
+    source = Path(os.environ["SAEC_REAL_DATA"]) / "soundscape" / "spinetail.wav"
+    shutil.copyfile(source, tmp_path / "recordings" / "spinetail.wav")
+    out = prepare_folder(Preparation(recordings=tmp_path / "recordings", colormap="viridis", max_segments=9))
+    assert len(pictures(out)) == 9
+    with Image.open(out / pictures(out)[0]) as picture:
+        assert picture.size == (256, 128) and picture.mode == "RGB"

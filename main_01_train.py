@@ -6,9 +6,11 @@ from pathlib import Path
 
 from saec.command import Task, serve
 from saec.config import Config
-from saec.runs import find_run, say_unfinished
+from saec.faults import MissingFault
+from saec.runs import SESSION, Run
 from saec.session import TrainingSession, load_session
-from saec.training import epochs_of, go_on, plan_training, train
+from saec.sources import say_unfinished
+from saec.training import epochs_of, go_on, plan_going_on, plan_training, train
 
 
 def read(file: Path, changes: Sequence[str], config: Config) -> Task:
@@ -27,12 +29,14 @@ def read_session(file: Path, changes: Sequence[str]) -> Task:
 
 
 def read_run(folder: Path, changes: Sequence[str], config: Config) -> Task:
-    run, epochs = find_run(str(folder), config.models), epochs_of(changes)
+    run, epochs = Run.at(folder), epochs_of(changes)
+    if run is None:
+        raise MissingFault(f"{folder} is no run's folder: <timestamp>_<session> with a {SESSION} is expected")
 
     def work(config: Config) -> list[Path]:
         return [go_on(run, config, epochs).folder]
 
-    return Task(run.session, [], lambda config: plan_training(run.session, config, going_on=True), work)
+    return Task(run.session, [], lambda config: plan_going_on(run, config, epochs), work)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

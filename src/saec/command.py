@@ -100,9 +100,8 @@ def _carry_out(options: argparse.Namespace, params: str, read: Reader) -> int:
     expected = _all([lambda task=task: task.check(config) for task in tasks])
     if options.check:
         for task, what in zip(tasks, expected, strict=True):
-            LOG.info(
-                "session %s\n%s\n%s", task.session.name, to_yaml(task.session.model_dump(mode="json")), what
-            )
+            content = to_yaml(task.session.model_dump(mode="json"))
+            LOG.info("session %s\n%s\n%s", task.session.name, content, what or "nothing is left to do")
         return DONE
     for task in tasks:
         for path in task.work(config):
@@ -116,13 +115,15 @@ def find_session(name: str, params: str) -> Path:
     Raises:
         MissingFault: there is neither, with the names there are.
     """
-    if Path(name).exists():
+    if Path(name).is_file():
         return Path(name)
     folder = ROOT / "session_params" / params
     shipped = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
     found = [path for path in shipped if name in (path.name, path.stem)]
     if len(found) > 1:
         raise Fault(f"{name!r} could be any of {', '.join(path.name for path in found)}: add the suffix")
+    if not found and Path(name).is_dir():
+        return Path(name)
     if not found:
         hint = nearest(name, [path.stem for path in shipped])
         raise MissingFault(f"no session file {name}, and none of that name in {folder}: {hint}")

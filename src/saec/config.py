@@ -2,10 +2,11 @@
 
 import logging
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError, field_validator
 
 from saec.documents import read_mapping
 from saec.faults import Fault
@@ -13,7 +14,15 @@ from saec.registry import Strict
 
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]  # the project's folder
+WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d\d?)?")
 DEFAULT = ROOT / "config" / "config.yaml"
+
+
+def _workers(raw: Any) -> str | int:
+    if raw == "auto" or (type(raw) is int and raw >= 0):
+        return raw
+    raise ValueError(f"must be auto or a number from 0, got {raw!r}")
 
 
 class Config(Strict):
@@ -23,8 +32,15 @@ class Config(Strict):
     models: Path = Path("models")
     cache: Path = Path("cache")
     cache_gb: float = Field(20, gt=0)
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    workers: Literal["auto"] | NonNegativeInt = "auto"
+    device: str = "auto"
+    workers: Annotated[Literal["auto"] | NonNegativeInt, PlainValidator(_workers)] = "auto"
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not DEVICE.fullmatch(device):
+            raise ValueError(f"must be auto, cpu, mps, cuda or cuda:<number>, got {device!r}")
+        return device
 
     @property
     def n_workers(self) -> int:
@@ -32,8 +48,14 @@ class Config(Strict):
         return min(os.cpu_count() or 1, 16) if self.workers == "auto" else self.workers
 
     def data_path(self, path: str | Path) -> Path:
-        """A session's relative path counts from the data folder."""
-        return Path(os.path.abspath(self.data / Path(path).expanduser()))
+        """A session's relative path counts from the data folder.
+
+        Raises:
+            Fault: a Windows path on another system, where it would become a folder of that name.
+        """
+        if os.name != "nt" and WINDOWS_PATH.match(str(path)):
+            raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
+        return Path(os.path.abspath(self.data / os.path.expanduser(path)))
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -65,5 +87,5 @@ def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _anchored(config: Config, folder: Path) -> Config:
-    places = {key: folder / getattr(config, key).expanduser() for key in ("data", "models", "cache")}
+    places = {key: folder / os.path.expanduser(getattr(config, key)) for key in ("data", "models", "cache")}
     return config.model_copy(update={key: Path(os.path.abspath(path)) for key, path in places.items()})

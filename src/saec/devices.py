@@ -27,7 +27,7 @@ def resolve_device(name: str) -> torch.device:
     }[device.type]
     if (device.index or 0) >= there:
         raise Fault(
-            f"config: device {name} is not there ({there} of that kind found): choose auto or cpu, "
+            f"device {name} is not there ({there} of that kind found): choose auto or cpu, "
             "or install the PyTorch build for your GPU"
         )
     return device

@@ -18,14 +18,16 @@ def read_mapping(path: Path) -> dict[str, Any]:
         Fault: it is not UTF-8, not JSON or YAML (with line and column), repeats a key, or holds no mapping.
     """
     if not path.is_file():
-        raise MissingFault(f"no such file: {path}")
+        raise MissingFault(
+            f"{path} is a folder, a file is expected" if path.is_dir() else f"no such file: {path}"
+        )
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise Fault(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     content = _parse_json(text, path) if path.suffix.lower() == ".json" else _parse_yaml(text, str(path))
     if not isinstance(content, dict):
-        raise Fault(f"{path} must hold a mapping of keys to values, got {type(content).__name__}")
+        raise Fault(f"{path} must hold a mapping of keys to values, got {_kind(content)}")
     return content
 
 
@@ -36,6 +38,10 @@ def read_value(text: str, source: str) -> Any:
 
 def to_yaml(content: dict[str, Any]) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _kind(content: Any) -> str:
+    return "nothing" if content is None else type(content).__name__
 
 
 def _parse_json(text: str, path: Path) -> Any:
@@ -72,13 +78,9 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if not isinstance(name, str):
-                raise yaml.MarkedYAMLError(
-                    problem=f"a key must be text, got {name!r}", problem_mark=key.start_mark
-                )
+                raise _fault(f"a key must be text, got {name!r}", key)
             if name in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {name!r} is given twice", problem_mark=key.start_mark
-                )
+                raise _fault(f"the key {name!r} is given twice", key)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -109,9 +111,6 @@ _Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-for reader in (
-    _Loader,
-    _Dumper,
-):  # what is written is quoted where either rule, ours or YAML's, would misread it
+for reader in (_Loader, _Dumper):  # what is written is quoted where our rule or YAML's would misread it
     reader.add_implicit_resolver("tag:yaml.org,2002:int", _INTEGER, list("-+0123456789"))
     reader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))

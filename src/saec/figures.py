@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -15,6 +16,7 @@ ERROR_MAP = "magma"
 PICTURE_MAP = "viridis"
 MOST_ROWS = 16  # pictures one below the other before a second block of columns begins
 WIDEST = 3100  # pixels of all panels side by side before blocks are stacked again
+MARKERS = "osD^vPX<>*"  # beside colours, for those who cannot tell colours apart
 COLOURS = {"train": "#0072b2", "valid": "#d55e00"}  # of Okabe and Ito, told apart by everybody
 
 
@@ -62,6 +64,41 @@ def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivi
         axes.set_yscale("log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False)
+    _write(figure, path)
+
+
+def way(
+    path: Path,
+    sound: np.ndarray,
+    rate_hz: int,
+    picture: np.ndarray,
+    latent: np.ndarray,
+    pooled: np.ndarray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """From a recording to features.
+
+    Sound (samples,), picture (height, width), latent (channels, time), pooled (features,), and of all
+    pictures the 2-D map `rows` (n, 2) with their labels (n,).
+    """
+    figure = Figure((13, 2.9), DPI, layout="constrained")
+    axes = figure.subplots(1, 5, width_ratios=(2, 2, 1.6, 0.5, 2))
+    seconds = np.arange(len(sound)) / rate_hz
+    axes[0].plot(seconds, sound, linewidth=0.3, color=COLOURS["train"])
+    axes[0].set(title="recording", xlabel="time (s)", yticks=[], xlim=(0, seconds[-1]))
+    axes[1].imshow(picture, cmap=PICTURE_MAP, aspect="auto", interpolation="nearest")
+    axes[1].set(title="picture of a syllable", xlabel="time (columns)", ylabel="frequency (rows)")
+    axes[2].imshow(latent, cmap="cividis", aspect="auto", interpolation="nearest")
+    axes[2].set(title="latent", xlabel="time (steps)", ylabel="channel")
+    axes[3].imshow(pooled[:, None], cmap="cividis", aspect="auto", interpolation="nearest")
+    axes[3].set(title="pooled", xticks=[], ylabel="mean, then std of each channel")
+    for place, label in enumerate(np.unique(labels)):
+        x, y = rows[labels == label].T
+        colour = colormaps["tab10"](place % 10)
+        axes[4].scatter(x, y, 9, [colour], marker=MARKERS[place % len(MARKERS)], label=label, linewidths=0)
+    axes[4].set(title="all syllables, reduced to 2-D", xticks=[], yticks=[])
+    axes[4].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     _write(figure, path)
 
 

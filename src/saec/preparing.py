@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from saec.config import Config, load_config
+from saec.faults import noting
 from saec.preparation import check_preparation, prepare_folder
-from saec.session import PreparationSession, load_session, native
+from saec.session import PreparationSession, SessionError, load_session
 
 
 def prepare(session: PreparationSession | dict | Path | str, config: Config | None = None) -> Path:
@@ -25,4 +26,8 @@ def expect(session: PreparationSession, config: Config) -> str:
 
 def _absolute(session: PreparationSession, config: Config) -> PreparationSession:
     keys = [key for key in ("recordings", "out", "annotations") if getattr(session, key) is not None]
-    return session.but(**{key: config.data_path(native(str(getattr(session, key)), key)) for key in keys})
+    faults: list[str] = []
+    paths = {key: noting(faults, key, config.data_path, getattr(session, key)) for key in keys}
+    if faults:
+        raise SessionError(f"session {session.name}", faults)
+    return session.but(**paths)

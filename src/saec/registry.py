@@ -81,7 +81,7 @@ class Registry:
             return raw
         given = {self.key: raw} if isinstance(raw, str) else raw
         if not isinstance(given, dict) or self.key not in given:
-            raise ValueError(f"must be a {self.axis}'s name or a mapping with `{self.key}`, got {raw!r}")
+            raise ValueError(f"must be the {self.axis}'s name or a mapping with `{self.key}`, got {raw!r}")
         name = given[self.key]
         if not isinstance(name, str) or name not in self._components:
             raise ValueError(f"unknown {self.axis} {name!r}, {nearest(name, self.names())}")
@@ -95,8 +95,9 @@ class Registry:
     def _component(self, name: str, target: Callable, fixed: dict[str, Any]) -> type[Component]:
         parameters = inspect.signature(target, eval_str=True).parameters.values()
         options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in fixed]
+        taken = {self.key, *self.base.model_fields, *self.base.__class_vars__}
         for option in options:
-            if option.name == self.key or hasattr(self.base, option.name):
+            if option.name in taken or hasattr(self.base, option.name):
                 raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
         fields = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in options}
         component = create_model(name, __base__=self.base, **{self.key: (Literal[name], name)}, **fields)
@@ -123,6 +124,8 @@ def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
         message = f"unknown key, {nearest(place[0], list(section.model_fields))}"
     elif fault["type"] == "missing":
         message = "is missing"
+    elif fault["type"] == "model_type":
+        message = f"must be a mapping of keys to values, got {fault['input']!r}"
     elif fault["type"] not in ("fault", "value_error"):
         message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
     error = PydanticCustomError("fault", "{message}", {"message": message})

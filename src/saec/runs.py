@@ -2,29 +2,29 @@
 
 import csv
 import io
-import logging
 import re
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 
 from saec.data.batch import Places
 from saec.documents import read_mapping, to_yaml
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import Fault, MissingFault
 from saec.files import appearing, require_writable, write_text
 from saec.models import Model
 from saec.registry import Component
 from saec.session import TrainingSession, Weights, load_session
 
-LOG = logging.getLogger(__name__)
 TIMESTAMP = re.compile(r"\d{8}_\d{6}")
 FOLDER = re.compile(rf"(?P<timestamp>{TIMESTAMP.pattern})_(?P<name>.+)")
 SESSION, HISTORY = "session.yaml", "history.csv"
-LATEST = "latest:"
+REBUILT, EXPORTED = "reconstructions.png", "encoder.pt2"  # what closes a run
 
 
 @dataclass
@@ -78,9 +78,20 @@ class Run:
                 claim.rmdir()
             time.sleep(0.1)
 
+    @classmethod
+    def at(cls, folder: Path) -> "Run | None":
+        """The run in that folder, if it is one."""
+        folder = folder.absolute()
+        return cls(folder) if FOLDER.fullmatch(folder.name) and (folder / SESSION).is_file() else None
+
     @property
     def timestamp(self) -> str:
         return FOLDER.fullmatch(self.folder.name)["timestamp"]
+
+    @property
+    def name(self) -> str:
+        """Of its session."""
+        return FOLDER.fullmatch(self.folder.name)["name"]
 
     @cached_property
     def _document(self) -> dict[str, Any]:
@@ -94,8 +105,7 @@ class Run:
     @cached_property
     def session(self) -> TrainingSession:
         raw = {key: value for key, value in self._document.items() if key != "record"}
-        name = FOLDER.fullmatch(self.folder.name)["name"]
-        return load_session(raw, TrainingSession).named(name)
+        return load_session(raw, TrainingSession, place=str(self.folder / SESSION)).named(self.name)
 
     @property
     def data(self) -> Places:
@@ -105,8 +115,10 @@ class Run:
     @property
     def closed(self) -> bool:
         """Whether all that a finished run leaves is there."""
-        session = self.session
-        return not session.training.export or (self.folder / "encoder.pt2").exists()
+        made = [EXPORTED] if self.session.training.export else []
+        if any(key.startswith("decoder.") for key in self._read("best", mmap=True)["model"]):
+            made.append(REBUILT)  # comes after the history
+        return all((self.folder / name).exists() for name in made)
 
     @property
     def architecture(self) -> Component:
@@ -161,7 +173,7 @@ class Run:
 
     def lengthen(self, epochs: int) -> None:
         """Writes another total of epochs into the session; what closed the shorter run is made again."""
-        for closing in ("reconstructions.png", "encoder.pt2"):
+        for closing in (REBUILT, EXPORTED):
             (self.folder / closing).unlink(missing_ok=True)
         document = read_mapping(self.folder / SESSION)
         document["training"]["epochs"] = epochs
@@ -176,58 +188,16 @@ class Run:
 
     def _read(self, name: str, mmap: bool = False) -> dict[str, Any]:
         file = self.folder / f"{name}.pt"
+        remedy = "restore it from a copy"
+        if not is_zipfile(file):
+            raise Fault(f"{file} is damaged (cut short, or never a checkpoint): {remedy}")
         try:
-            return torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-        except (RuntimeError, EOFError, OSError) as error:
-            raise Fault(
-                f"{file} is damaged ({str(error).splitlines()[0]}): restore it from a copy"
-            ) from error
-
-
-def all_runs(models: Path) -> list[Run]:
-    """The runs in a folder, oldest first."""
-    if not models.is_dir():
-        return []
-    folders = sorted(path for path in models.iterdir() if FOLDER.fullmatch(path.name))
-    return [Run(folder) for folder in folders if (folder / SESSION).is_file()]
-
-
-def find_run(reference: str, models: Path) -> Run:
-    """A run by its folder, its timestamp, or `latest:<session name>` (the newest finished one).
-
-    Raises:
-        MissingFault: there is none, with the list of those there are.
-    """
-    folder = Path(reference).expanduser()
-    if (folder / SESSION).is_file() and FOLDER.fullmatch(folder.absolute().name):
-        return Run(folder.absolute())
-    runs = all_runs(models)
-    if reference.startswith(LATEST):
-        name = reference.removeprefix(LATEST)
-        of_session = [run for run in runs if FOLDER.fullmatch(run.folder.name)["name"] == name]
-        finished = next((run for run in reversed(of_session) if run.progress.finished), None)
-        if finished:
-            LOG.info("%s is %s", reference, finished.folder)
-            return finished
-        hint = f"; {of_session[-1].folder.name} is not finished" if of_session else ""
-        raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {_those_of(runs)}")
-    found = [run for run in runs if reference in (run.timestamp, run.folder.name)]
-    if not found:
-        raise MissingFault(f"no run {reference!r} in {models}: {_those_of(runs)}")
-    return found[0]
-
-
-def say_unfinished(session_name: str, models: Path) -> None:
-    """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
-    for run in all_runs(models):
-        if FOLDER.fullmatch(run.folder.name)["name"] == session_name and not run.progress.finished:
-            LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
-
-
-def _those_of(runs: list[Run]) -> str:
-    if not runs:
-        return "there is none yet, train one with main_01_train.py"
-    return "there are\n" + listing([run.folder.name for run in reversed(runs)])
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+        except (RuntimeError, OSError, UnpicklingError) as error:
+            raise Fault(f"{file} is damaged ({str(error).splitlines()[0]}): {remedy}") from error
+        if not isinstance(state, dict) or not {"model", "progress"} <= state.keys():
+            raise Fault(f"{file} is no checkpoint of a run: {remedy}")
+        return state
 
 
 def _on_cpu(state: Any) -> Any:

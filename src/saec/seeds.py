@@ -12,10 +12,10 @@ from torch import nn
 
 from saec.data import DATA
 from saec.data.batch import Places
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import Fault
 from saec.models import MODELS, Model
 from saec.registry import Component
-from saec.runs import TIMESTAMP, Run, find_run
+from saec.runs import TIMESTAMP
 
 LOG = logging.getLogger(__name__)
 FILE = re.compile(rf"({TIMESTAMP.pattern})_(encoder|decoder)_script_(.+)_epo(\d+)\.pth")
@@ -64,30 +64,40 @@ class Seed:
         Raises:
             Fault: a file is damaged, or our architecture does not give what the script gives.
         """
-        script = _script(self.encoder)
         if self.model_name not in MODELS.names():
-            LOG.warning(
-                "%s is no architecture of ours: the script is run, without a decoder", self.model_name
-            )
-            n_steps = script(torch.zeros(1, CHANNELS, HEIGHT, PROBE_WIDTH)).shape[-1]
-            return Model(script, None, HEIGHT, PROBE_WIDTH // n_steps).eval()
+            return self._run_as_it_is()
         model = self.architecture((CHANNELS, HEIGHT, PROBE_WIDTH)).eval()
         pictures = torch.rand(2, CHANNELS, HEIGHT, 4 * model.time_pool)
-        self._adopt(model.encoder, script, pictures)
+        self._adopt(model.encoder, self.encoder, pictures)
         if self.decoder:
-            self._adopt(model.decoder, _script(self.decoder), model.encoder(pictures))
+            self._adopt(model.decoder, self.decoder, model.encoder(pictures))
         else:
             LOG.warning("%s has no decoder beside it: no reconstructions", self.encoder.name)
             model.decoder = None
         return model
 
     @torch.no_grad()
-    def _adopt(self, ours: nn.Module, script: nn.Module, example: torch.Tensor) -> None:
+    def _run_as_it_is(self) -> Model:
+        """The script as an encoder, if it is one."""
+        LOG.warning("%s is no architecture of ours: the script is run, without a decoder", self.model_name)
+        script = _script(self.encoder)
+        try:
+            _, _, _, n_steps = script(torch.zeros(1, CHANNELS, HEIGHT, PROBE_WIDTH)).shape
+        except (RuntimeError, ValueError) as error:
+            raise Fault(
+                f"{self.encoder} does not encode RGB pictures {HEIGHT} high as (batch, channels, frequency, "
+                "time): no features can be extracted with it"
+            ) from error
+        return Model(script, None, HEIGHT, PROBE_WIDTH // n_steps).eval()
+
+    @torch.no_grad()
+    def _adopt(self, ours: nn.Module, file: Path, example: torch.Tensor) -> None:
         """Tensors by their order, then the same answer to one batch."""
+        script = _script(file)
         theirs, own = list(script.state_dict().values()), ours.state_dict()
         if [tensor.shape for tensor in theirs] != [tensor.shape for tensor in own.values()]:
             raise Fault(
-                f"{self.encoder} does not hold the tensors of {self.model_name}: "
+                f"{file} does not hold the tensors of {self.model_name}: "
                 "give it another name, and it is run as a script"
             )
         ours.load_state_dict(dict(zip(own, theirs, strict=True)))
@@ -95,35 +105,12 @@ class Seed:
         error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
         if error > TOLERANCE:
             raise Fault(
-                f"{self.encoder} is not our {self.model_name}, it differs by {error:.1e} of the largest "
+                f"{file} is not our {self.model_name}, it differs by {error:.1e} of the largest "
                 "value: give it another name, and it is run as a script"
             )
 
 
-def find_source(reference: str, models: Path) -> Run | Seed:
-    """A run, or a model of the reference by its timestamp.
-
-    Raises:
-        MissingFault: there is neither.
-        Fault: the timestamp has several epochs, or both a run and a model of the reference.
-    """
-    seeds = _seeds(reference, models)
-    try:
-        run = find_run(reference, models)
-    except MissingFault:
-        if not seeds:
-            raise
-        run = None
-    found = [*seeds, *([run] if run else [])]
-    if len(found) > 1:
-        raise Fault(
-            f"{len(found)} models answer to {reference!r}, keep one of them in {models}:\n"
-            f"{listing([source.folder.name for source in found])}"
-        )
-    return found[0]
-
-
-def _seeds(reference: str, models: Path) -> list[Seed]:
+def seeds_of(reference: str, models: Path) -> list[Seed]:
     """The epochs of the reference's models with that timestamp."""
     if not TIMESTAMP.fullmatch(reference) or not models.is_dir():
         return []

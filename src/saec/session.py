@@ -1,13 +1,20 @@
 """What a session file may say. All of it is checked here, before any data are read; no path is touched."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from saec.data import DATA, VIEWS
 from saec.devices import Precision
@@ -22,8 +29,8 @@ from saec.registry import Strict
 from saec.upgrade import upgrade_extraction, upgrade_training
 
 Weights = Literal["best", "last"]
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 Count = Annotated[int, Field(gt=0)]
-WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
 
 
 class SessionError(Fault, ValueError):
@@ -72,6 +79,14 @@ class WeightsOf(Strict):
     freeze: int = Field(0, ge=0)
 
 
+def _start(raw: Any) -> str | WeightsOf:
+    if raw == "scratch" or isinstance(raw, WeightsOf):
+        return raw
+    if not isinstance(raw, dict):
+        raise ValueError(f"must be `scratch` or a mapping with `weights_of`, got {raw!r}")
+    return WeightsOf.model_validate(raw)
+
+
 class TrainingSession(Session):
     data: DATA.field
     views: VIEWS.field = "plain"
@@ -79,13 +94,14 @@ class TrainingSession(Session):
     objective: OBJECTIVES.field = "reconstruction"
     optimizer: OPTIMIZERS.field = "adam"
     training: TrainingOptions = TrainingOptions()
-    start: Literal["scratch"] | WeightsOf = "scratch"
+    start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf], PlainValidator(_start)] = "scratch"
 
-    @model_validator(mode="after")
-    def _has_a_model(self) -> Self:
-        if self.model is None and self.start == "scratch":
-            raise ValueError(f"model: is missing, choose from {', '.join(MODELS.names())}")
-        return self
+    @field_validator("start")
+    @classmethod
+    def _has_a_model(cls, start: str | WeightsOf, known: ValidationInfo) -> str | WeightsOf:
+        if start == "scratch" and known.data.get("model", "faulty") is None:
+            raise ValueError(f"scratch needs a `model`, choose from {', '.join(MODELS.names())}")
+        return start
 
 
 class PictureFolder(Strict):
@@ -104,12 +120,19 @@ class ExtractionSession(Session):
     weights: Weights = "best"
     pooling: POOLINGS.field = "mean_std"
     reduction: Reduction | None = Reduction()
-    variant: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$")
+    variant: str | None = None
     out: str | None = None
     overwrite: bool = False
     latents: Literal["float32", "float16"] = "float32"
     precision: Precision = "auto"
     reconstructions: int = Field(64, ge=0)
+
+    @field_validator("variant")
+    @classmethod
+    def _is_a_word(cls, variant: str | None) -> str | None:
+        if variant is not None and not WORD.fullmatch(variant):
+            raise ValueError(f"must be one word of letters, digits and -, got {variant!r}")
+        return variant
 
 
 class PreparationSession(Session, Preparation):
@@ -125,8 +148,12 @@ UPGRADES: dict[type[Session], Callable[[dict[str, Any]], dict[str, Any]]] = {
 S = TypeVar("S", bound=Session)
 
 
-def load_session(source: S | dict | Path | str, kind: type[S], changes: Sequence[str] = ()) -> S:
+def load_session(
+    source: S | dict | Path | str, kind: type[S], changes: Sequence[str] = (), place: str = "the session"
+) -> S:
     """A session from a file, a mapping or itself; `changes` are `key.path=value` in our spelling.
+
+    `place` is what faults of a mapping are said of.
 
     Raises:
         SessionError: with every fault there is, each with its path.
@@ -135,39 +162,30 @@ def load_session(source: S | dict | Path | str, kind: type[S], changes: Sequence
     if isinstance(source, Session):
         raw, name, place = source.model_dump(mode="json"), source.name, f"session {source.name}"
     elif isinstance(source, dict):
-        raw, name, place = source, "session", "the session"
+        raw, name = source, "session"
     else:
         raw, name, place = read_mapping(Path(source)), Path(source).stem, str(source)
     try:
         raw = UPGRADES[kind](raw) if kind in UPGRADES else raw
-        return kind.model_validate(_changed(raw, changes)).named(name)
+        return kind.model_validate(_changed(raw, changes, kind)).named(name)
     except ValidationError as error:
         raise SessionError(place, [_sentence(fault) for fault in error.errors()]) from error
 
 
-def native(path: str, key: str) -> str:
-    """The path, unless it is another system's.
-
-    Raises:
-        SessionError: a Windows path on another system, which would become a folder of that name.
-    """
-    if os.name != "nt" and WINDOWS_PATH.match(path):
-        raise SessionError("the session", [f"{key}: {path} is a Windows path, this is another system"])
-    return path
-
-
-def _changed(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
-    """The mapping with `key.path=value` put in; a component given by name alone becomes a mapping."""
+def _changed(raw: dict[str, Any], changes: Sequence[str], kind: type[Session]) -> dict[str, Any]:
+    """The mapping with `key.path=value` put in; a component given, or left out, by name becomes a mapping."""
     raw = deepcopy(raw)
+    defaults = {key: field.default for key, field in kind.model_fields.items()}
     for change in changes:
         path, found, text = change.partition("=")
-        if not found or not path:
+        if not found or not all(path.split(".")):
             raise Fault(f"--set expects key.path=value, got {change!r}")
         *above, last = path.split(".")
         section = raw
         for key in above:
-            inner = section.get(key)
-            section[key] = {"name": inner} if isinstance(inner, str) else dict(inner or {})
+            inner = section.get(key, defaults.get(key) if section is raw else None)
+            inner = {"name": inner} if isinstance(inner, str) else inner
+            section[key] = dict(inner) if isinstance(inner, dict) else {}
             section = section[key]
         section[last] = read_value(text, f"--set {change}")
     return raw
@@ -175,4 +193,5 @@ def _changed(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
 
 def _sentence(fault: dict[str, Any]) -> str:
     place = ".".join(str(part) for part in fault["loc"])
-    return f"{place}: {fault['msg']}" if place else fault["msg"]
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

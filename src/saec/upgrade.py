@@ -1,11 +1,10 @@
 """Sessions in the reference's spelling become ours; no other place knows that spelling."""
 
 import logging
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from saec.faults import Fault
 from saec.models import MODELS
 from saec.registry import Strict
 
@@ -43,6 +42,20 @@ class ReferenceTraining(Strict):
     model_tag: str
     data_generator: Generator
 
+    @model_validator(mode="after")
+    def _starts_cold_or_hot(self) -> Self:
+        """A cold start names an architecture, a hot start a run; anything else names both remedies."""
+        named = self.model_tag in MODELS.names()
+        if self.hot_start == named:
+            what = "an architecture" if named else "no architecture"
+            raise ValueError(
+                f"hot_start: {str(self.hot_start).lower()} with model_tag: {self.model_tag} ({what}): "
+                "for fresh weights set hot_start: false and model_tag to one of "
+                f"{', '.join(MODELS.names())}; for trained ones set hot_start: true and model_tag to that "
+                "run's timestamp or latest:<session name>"
+            )
+        return self
+
 
 class ReferenceExtraction(Strict):
     """An extraction session with the reference's keys."""
@@ -55,8 +68,8 @@ def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
     """Ours unchanged; the reference's in our words.
 
     Raises:
-        ValueError: keys or values that the reference does not know (as `pydantic.ValidationError`).
-        Fault: `hot_start` and `model_tag` do not go together.
+        ValueError: keys or values that the reference does not know, or a `hot_start` that does not go with
+            the `model_tag` (as `pydantic.ValidationError`).
     """
     if not raw.keys() & ReferenceTraining.model_fields.keys():
         return raw
@@ -103,13 +116,4 @@ def _views(generator: Generator) -> dict[str, Any]:
 
 
 def _start(old: ReferenceTraining) -> dict[str, Any]:
-    """A cold start names an architecture, a hot start a run; anything else names both remedies."""
-    named = old.model_tag in MODELS.names()
-    if old.hot_start == named:
-        what = "an architecture" if named else "no architecture"
-        raise Fault(
-            f"hot_start: {str(old.hot_start).lower()} with model_tag: {old.model_tag} ({what}): for fresh "
-            f"weights set hot_start: false and model_tag to one of {', '.join(MODELS.names())}; for trained "
-            "ones set hot_start: true and model_tag to that run's timestamp or latest:<session name>"
-        )
     return {"start": {"weights_of": old.model_tag}} if old.hot_start else {"model": old.model_tag}

@@ -3,20 +3,27 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import PlainValidator
 from torch import Tensor
 
 from saec.registry import Component, Registry
+
+
+def _place_or_share(raw: Any) -> str | float:
+    if isinstance(raw, str) or (isinstance(raw, float) and 0 < raw < 1):
+        return raw
+    raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
 
 
 class Places(Component):
     """What every data section of a training session says beside the options of its kind."""
 
     train: str
-    valid: str | float = 0.1
+    valid: Annotated[str | float, PlainValidator(_place_or_share)] = 0.1
 
 
 DATA = Registry("data kind", key="kind", base=Places)

@@ -14,10 +14,15 @@ ELSEWHERE = -1  # the level of a colour that is not in the map
 def table(name: str) -> np.ndarray:
     """The (256, 3) uint8 colours of a matplotlib map, truncated like matplotlib's own pictures.
 
+    Grey alone is not truncated: its levels are the pixels themselves.
+
     Raises:
         Fault: matplotlib has no such map.
     """
     import matplotlib
+
+    if name == "gray":
+        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
     if name not in matplotlib.colormaps:
         raise Fault(f"unknown colour map {name!r}, {nearest(name, list(USUAL))} or any other of matplotlib's")

@@ -25,16 +25,16 @@ class NotInMap(Exception):
 
 
 def likely_map(folder: Path, names: list[str], maps: list[str]) -> str | None:
-    """The first colour map, of `maps` or the usual ones, that explains some pictures spread over the list."""
+    """The colour map, of `maps` or the usual ones, that explains most pictures of a sample."""
     tried = [picture for _, picture in _decoded(folder, evenly(names, N_TRIED), 0)]
     pictures = [picture for picture in tried if not isinstance(picture, Unusable)]
     known = [name for name in maps if name in matplotlib.colormaps]
-    fitting = (
-        name
+    n_explained = {
+        name: sum(to_intensity(picture, name) is not None for picture in pictures)
         for name in dict.fromkeys([*known, *USUAL])
-        if all(to_intensity(picture, name) is not None for picture in pictures)
-    )
-    return next(fitting, None)
+    }
+    best = max(n_explained, key=n_explained.get)  # of equals the first
+    return None if pictures and not n_explained[best] else best
 
 
 def fill(

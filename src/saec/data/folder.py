@@ -9,6 +9,7 @@ import numpy as np
 
 from saec.documents import read_mapping
 from saec.faults import MissingFault
+from saec.progress import progress
 
 SIDECAR = "_feature_extraction_parameters.json"
 T = TypeVar("T")
@@ -31,7 +32,8 @@ def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
     if not folder.is_dir():
         raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
     with os.scandir(folder) as entries:
-        found = [entry for entry in entries if entry.name.lower().endswith(".png") and entry.is_file()]
+        listed = progress(entries, "listing", unit=" files")
+        found = [entry for entry in listed if entry.name.lower().endswith(".png") and entry.is_file()]
         files = [File(entry.name, (stat := entry.stat()).st_size, stat.st_mtime_ns) for entry in found]
     if not files:
         below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)

@@ -14,7 +14,7 @@ from saec.data.decoding import NotInMap, fill, likely_map
 from saec.data.fit import Fit, PictureFront
 from saec.data.folder import list_pictures, sidecar_map
 from saec.data.labels import known_of
-from saec.data.png import Unusable, size_of
+from saec.data.png import Unusable, decode, size_of
 from saec.data.store import Cache
 from saec.faults import Fault, listing
 from saec.files import fingerprint
@@ -89,11 +89,12 @@ class Images:
         return Dataset(names, *known_of(names, self.folder), stored, rows, front, self.fingerprint, facts)
 
     def _size(self) -> tuple[int, int]:
-        """Height and width of the first picture whose header can be read."""
+        """Of the first picture whose header can be read; that can be decoded, where bad ones are left out."""
         reasons = []
         for file in self.files:
             try:
-                return size_of(self.folder / file.name)
+                path = self.folder / file.name
+                return decode(path).shape[:2] if self.skip_bad else size_of(path)
             except Unusable as reason:
                 reasons.append(f"{file.name} {reason}")
         raise Fault(f"{self.folder}: none of its pictures can be used:\n{listing(reasons)}")

@@ -1,6 +1,7 @@
 """What is known of samples beside their contents: a label, and the recording (group) each comes from."""
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -37,19 +38,27 @@ def _nearest_rows(names: set[str], folder: Path) -> dict[str, tuple[str, str]]:
     return {}
 
 
+def _said(known: tuple[str, str]) -> str:
+    label, group = known
+    return f"{label!r}" + (f" of {group!r}" if group else "")
+
+
 def _read(file: Path) -> dict[str, tuple[str, str]]:
     """(label, group) by file name; a name with two different labels is a fault."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.DictReader(lines)
-        missing = {"file", "label"} - set(table.fieldnames or ())
-        if missing:
-            raise Fault(f"{file} needs the columns file,label[,group], it lacks {', '.join(sorted(missing))}")
-        found: dict[str, tuple[str, str]] = {}
-        twice = []
-        for row in table:
-            name, known = row["file"], (row["label"] or "", row.get("group") or "")
-            if found.setdefault(name, known) != known:
-                twice.append(f"{name}: {found[name][0]!r} and {known[0]!r}")
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Fault(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    table = csv.DictReader(io.StringIO(text))
+    missing = {"file", "label"} - set(table.fieldnames or ())
+    if missing:
+        raise Fault(f"{file} needs the columns file,label[,group], it lacks {', '.join(sorted(missing))}")
+    found: dict[str, tuple[str, str]] = {}
+    twice = []
+    for row in table:
+        name, known = row["file"], (row["label"] or "", row.get("group") or "")
+        if found.setdefault(name, known) != known:
+            twice.append(f"{name}: {_said(found[name])} and {_said(known)}")
     if twice:
         raise Fault(f"{file} labels pictures twice:\n{listing(twice)}")
     return found

@@ -20,7 +20,7 @@ def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     if len(groups) < 2:
         raise Fault(
             f"data.valid: {share} needs at least two recordings, all {len(data)} pictures come from "
-            f"{groups[0]!r}: name a folder instead"
+            f"{str(groups[0])!r}: name a folder instead"
         )
     if len(groups) == len(data):
         LOG.warning("every picture counts as a recording of its own: name groups in a labels.csv")

@@ -68,7 +68,8 @@ class Cache:
             array.flush()
             del array
             write_json(part / ABOUT, about)
-            if not (self.folder / fingerprint).exists():
+            if self.find(fingerprint) is None:
+                shutil.rmtree(self.folder / fingerprint, ignore_errors=True)  # a torn removal, if any
                 part.rename(self.folder / fingerprint)
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -25,7 +25,8 @@ def hdbscan(
     rows: np.ndarray, labels: np.ndarray, *, min_cluster_size: Annotated[int, Field(ge=2)] = 10
 ) -> dict[str, float]:
     """HDBSCAN, its noise taken as one cluster: V-measure, adjusted Rand, share of noise, clusters found."""
-    found = HDBSCAN(min_cluster_size=min_cluster_size, copy=True).fit_predict(rows.astype(np.float64))
+    size = max(2, min(min_cluster_size, len(rows)))
+    found = HDBSCAN(min_cluster_size=size, copy=True).fit_predict(rows.astype(np.float64))
     n_clusters = len(set(found.tolist()) - {-1})
     return _agreement(labels, found) | {"noise": float(np.mean(found == -1)), "n_clusters": float(n_clusters)}
 

@@ -69,7 +69,7 @@ def encoded(encoder: Encoder, part: Path, plan: str, kind: type, known: dict[str
     done_before = known["X"].pairs[:, 0] if known else []
     todo = np.setdiff1d(np.arange(n), done_before)
     size = encoder.batch_size * BATCHES_PER_SHARD
-    shards, resumed = Shards.open(part, plan, shapes, len(todo), size)
+    shards, resumed = Shards.open(part, plan, shapes, todo, size)
     if resumed:
         LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
     for name, rows in known.items():

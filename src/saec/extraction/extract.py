@@ -16,6 +16,7 @@ from saec.extraction.plan import ExtractionPlan, plan_extraction
 from saec.features import Features, n_trimmed
 from saec.files import map_npz, sweep, write_json, write_npz
 from saec.gallery import show_folder
+from saec.progress import progress
 from saec.reduction import MAP, n_neighbors_used, possible, reduced
 from saec.session import ExtractionSession, Reduction, load_session
 
@@ -49,27 +50,30 @@ def _work(plan: ExtractionPlan) -> None:
     data = plan.kind.open().fitted(model.height, model.time_pool).on(plan.device)
     encoder = Encoder(model, data, session.pooling, plan.device, plan.precision)
     _warn_if_not_trimmed(encoder.n_steps, session)
-    before = outputs.read_about()
-    known = _known(plan, data, before) if plan.state == "pictures changed" else {}
+    before = outputs.listed()
     latents = np.dtype(session.latents).type
-    shards = encoded(encoder, outputs.part, plan.key(data), latents, known)
+    shards = encoded(encoder, outputs.part, plan.key(data), latents, _known(plan, data))
     pooled = np.array(shards.arrays["pooled"])
     used, reductions = _reductions(pooled, session.reduction)
-    if plan.state == "new":
-        outputs.about.unlink(missing_ok=True)  # it speaks of files that are about to go
+    if plan.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
+        outputs.remove(before)
+        outputs.about.unlink(missing_ok=True)
     files = _put(plan, {"X": shards.arrays["X"]}, pooled, reductions, data.names)
     if session.reconstructions and model.decoder is not None:
         show_folder(model, data, session.reconstructions, plan.device, plan.precision, outputs.figure)
     write_json(outputs.about, _facts(plan, data, used, files))
-    outputs.remove_others(before, files)
+    outputs.remove(before - {file.name for file in files})
     shards.remove()
     _say(plan, data, pooled, reductions)
 
 
-def _known(plan: ExtractionPlan, data: Dataset, before: dict[str, Any]) -> dict[str, Known]:
+def _known(plan: ExtractionPlan, data: Dataset) -> dict[str, Known]:
     """Rows of pictures that have not changed, from the files that are there."""
+    if plan.state != "pictures changed":
+        return {}
     now = {tuple(picture) for picture in plan.pictures}
-    same = {name for name, *stamp in before["pictures"] if (name, *stamp) in now}
+    before = plan.outputs.read_about()["pictures"]
+    same = {name for name, *stamp in before if (name, *stamp) in now}
     files = {"X": plan.outputs.latents, "pooled": plan.outputs.pooled(plan.session.pooling.name)}
     known = {}
     for array, file in files.items():
@@ -114,7 +118,7 @@ def _put(
         if d in reductions:
             file = outputs.reduced(d, session.reduction.n_neighbors)
             content[file] = {"X_red": reductions[d], "X_2D": reductions[MAP]}
-    for file, arrays in content.items():
+    for file, arrays in progress(content.items(), "writing", len(content), " files"):
         write_npz(file, **arrays, N=names)
     return list(content)
 
@@ -146,9 +150,11 @@ def _warn_if_not_trimmed(n_steps: int, session: ExtractionSession) -> None:
 def _say(plan: ExtractionPlan, data: Dataset, pooled: np.ndarray, reductions: dict[int, np.ndarray]) -> None:
     """What came out, and where labels are known, how well clusters agree with them."""
     LOG.info(
-        "%s: %d pictures, pooled features %d, reductions to %s",
+        "%s: %d pictures by the weights of %s (%s), pooled features %d, reductions to %s",
         plan.outputs.id,
         len(data),
+        plan.source.folder.name,
+        plan.settings["weights"],
         pooled.shape[1],
         ", ".join(map(str, reductions)) or "none",
     )

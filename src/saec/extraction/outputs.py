@@ -59,9 +59,16 @@ class Outputs:
             ) from error
         return about if complete else None
 
-    def remove_others(self, before: dict[str, Any] | None, files: list[Path]) -> None:
-        """Files of an earlier extraction that this one has not replaced."""
-        for name in set(before["files"] if before else []) - {file.name for file in files}:
+    def listed(self) -> set[str]:
+        """The files that an earlier extraction says it wrote, complete or not."""
+        try:
+            return set(json.loads(self.about.read_text(encoding="utf-8"))["files"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return set()
+
+    def remove(self, names: set[str]) -> None:
+        """Those of the names that can be files of this id."""
+        for name in names:
             if name.endswith(f"_{self.id}.npz") and Path(name).name == name:
                 (self.folder / name).unlink(missing_ok=True)
 

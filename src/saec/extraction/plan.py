@@ -10,14 +10,16 @@ import torch
 from saec.config import Config
 from saec.data import Cache
 from saec.data.batch import Dataset, Kind, Survey
+from saec.data.folder import list_pictures
 from saec.devices import describe, resolve_device, resolve_precision
 from saec.extraction.outputs import Outputs, State
 from saec.faults import noting
 from saec.files import fingerprint, require_writable
 from saec.models import Model
 from saec.runs import Run
-from saec.seeds import Seed, find_source
-from saec.session import ExtractionSession, SessionError, native
+from saec.seeds import Seed
+from saec.session import ExtractionSession, SessionError
+from saec.sources import find_source
 
 LOG = logging.getLogger(__name__)
 
@@ -66,12 +68,12 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     """
     faults: list[str] = []
     device = noting(faults, "config.device", resolve_device, config.device)
-    folder = config.data_path(native(session.data.images, "data.images"))
-    out = config.data_path(native(session.out, "out")) if session.out else folder.parent
-    noting(faults, "out", require_writable, out)
-    source = noting(faults, "run", find_source, session.run, config.models)
+    folder = noting(faults, "data.images", config.data_path, session.data.images)
+    out = noting(faults, "out", config.data_path, session.out) if session.out else folder and folder.parent
+    out and noting(faults, "out", require_writable, out)
+    source = noting(faults, "run", find_source, session.run, config)
     model = source and noting(faults, "run", source.model, session.weights)
-    kind = source and noting(faults, "data.images", _kind, source, folder, config)
+    kind = folder and noting(faults, "data.images", _kind, source, folder, config)
     survey = kind and noting(faults, "data.images", kind.survey)
     if model and survey:
         front = noting(faults, "data.images", survey.front.fitted, model.height, model.time_pool)
@@ -84,8 +86,11 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     return ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)
 
 
-def _kind(source: Run | Seed, folder: Path, config: Config) -> Kind:
+def _kind(source: Run | Seed | None, folder: Path, config: Config) -> Kind | None:
     """The pictures as the run read its own, but all of them: features of a folder are complete."""
+    if source is None:
+        list_pictures(folder)  # at least this can be said of the folder
+        return None
     return source.data.model_copy(update={"limit": None})(folder, Cache.of(config))
 
 

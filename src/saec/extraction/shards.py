@@ -18,7 +18,6 @@ class Shards:
 
     folder: Path
     arrays: dict[str, np.ndarray]
-    done: np.ndarray  # (n_shards,) bool
     size: int
 
     @classmethod
@@ -27,13 +26,14 @@ class Shards:
         folder: Path,
         plan: str,
         shapes: dict[str, tuple[tuple[int, ...], type]],
-        n_todo: int,
+        todo: np.ndarray,
         size: int,
     ) -> tuple["Shards", bool]:
         """The part folder of the same plan to go on with (True), or a fresh one (False)."""
-        n_shards = -(-n_todo // size)
+        n_shards = -(-len(todo) // size)
         files = {**shapes, "done": ((n_shards,), np.bool_)}
-        key = fingerprint(plan, {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()})
+        kinds = {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()}
+        key = fingerprint(plan, kinds, todo.tolist())
         plan_file = folder / PLAN
         resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
         if not resumed:
@@ -42,8 +42,12 @@ class Shards:
         arrays = {name: _mapped(folder / f"{name}.npy", *files[name], resumed) for name in files}
         if not resumed:
             write_text(plan_file, key)
-        done = arrays.pop("done")
-        return cls(folder, arrays, done, size), resumed
+        return cls(folder, arrays, size), resumed
+
+    @property
+    def done(self) -> np.ndarray:
+        """(n_shards,) bool."""
+        return self.arrays["done"]
 
     def missing(self, todo: np.ndarray) -> Iterator[np.ndarray]:
         """The rows of each shard that is not done; a shard counts as done once the next one is asked for."""
@@ -55,6 +59,7 @@ class Shards:
             self.done.flush()
 
     def remove(self) -> None:
+        self.arrays.clear()  # Windows removes no file that is mapped
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ class Objective(nn.Module):
 
     best_by = "loss"  # the validation score whose lowest value marks the best epoch
 
-    def __init__(self, feature_shape: tuple[int, ...], n_classes: int):
+    def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):
         super().__init__()
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Rebuild the target from what is seen."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -18,9 +19,9 @@ class Reconstruction(Objective):
     """Mean squared (mse) or mean absolute (mae) error over all pixels."""
 
     def __init__(
-        self, feature_shape: tuple[int, ...], n_classes: int, *, loss: Literal["mse", "mae"] = "mse"
+        self, feature_shape: tuple[int, ...], classes: tuple[str, ...], *, loss: Literal["mse", "mae"] = "mse"
     ):
-        super().__init__(feature_shape, n_classes)
+        super().__init__(feature_shape, classes)
         self.error = LOSSES[loss]
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
@@ -30,7 +31,10 @@ class Reconstruction(Objective):
     @torch.no_grad()
     def trivial(self, batches: Batches) -> float:
         """The error of answering with the mean target, whatever is seen."""
-        n = sum(len(batch) for batch in batches())
-        mean = sum(batch.target.double().sum(dim=0) for batch in batches()) / n
-        errors = (len(batch) * self.error(mean.expand_as(batch.target), batch.target) for batch in batches())
-        return float(sum(errors) / n)
+
+        def targets() -> Iterator[Tensor]:
+            return (batch.target.to("cpu", torch.float64) for batch in batches())
+
+        n = sum(len(target) for target in targets())
+        mean = sum(target.sum(dim=0) for target in targets()) / n
+        return float(sum(len(t) * self.error(mean.expand_as(t), t) for t in targets()) / n)

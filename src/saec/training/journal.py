@@ -10,7 +10,7 @@ from saec.export import export_encoder
 from saec.faults import Fault
 from saec.files import sweep
 from saec.gallery import show_rebuilt, show_views
-from saec.runs import Run
+from saec.runs import EXPORTED, REBUILT, Run
 from saec.training.workbench import Workbench
 
 LOG = logging.getLogger(__name__)
@@ -30,9 +30,11 @@ class Journal:
     def __enter__(self) -> Self:
         run, bench = self.run, self.bench
         sweep(run.folder)
-        if bench.progress.finished:
+        if bench.progress.finished:  # a kill came before all was written
+            self.trivial = bench.objective.trivial(bench.valid.validation)
+            self._show_history()
             return self
-        LOG.info("run %s\n%s", run.folder, bench.plan)
+        LOG.info("run %s\n%s", run.folder, str(bench.plan))  # once, not by each handler: it measures
         if not (run.folder / "views.png").exists():
             show_views(bench.train, run.folder / "views.png", f"views of {bench.session.name}")
         self.trivial = bench.objective.trivial(bench.valid.validation)
@@ -54,21 +56,18 @@ class Journal:
         if improved:
             run.save("best", bench.parts, progress, bench.history)
         run.save("last", bench.parts, progress, bench.history)
-        run.write_history(bench.history)
-        figures.history(run.folder / "history.png", bench.history, progress.best_epoch, self.trivial)
+        self._show_history()
         self._say(learnt, tested, improved)
 
     def close(self) -> None:
         """Figures and export of the best weights, where they are not there yet; then the sum of it."""
         folder, progress = self.run.folder, self.bench.progress
         model = self.run.model("best")
-        if model.decoder is not None and not (folder / "reconstructions.png").exists():
+        if model.decoder is not None and not (folder / REBUILT).exists():
             title = f"{folder.name}: validation, best epoch {progress.best_epoch}"
-            show_rebuilt(
-                self.bench.valid, model, self.options.precision, folder / "reconstructions.png", title
-            )
-        if self.options.export and not (folder / "encoder.pt2").exists():
-            export_encoder(self.run.model("best"), self.bench.plan.input_shape, folder / "encoder.pt2")
+            show_rebuilt(self.bench.valid, model, self.options.precision, folder / REBUILT, title)
+        if self.options.export and not (folder / EXPORTED).exists():
+            export_encoder(self.run.model("best"), self.bench.plan.input_shape, folder / EXPORTED)
         LOG.info(
             "%s: %d epochs%s, best epoch %d with validation %s %.5f",
             folder.name,
@@ -90,6 +89,14 @@ class Journal:
     ) -> None:
         if self.events:
             self.events.close()
+        if error is not None and not isinstance(error, Fault):
+            done = self.bench.progress.epoch
+            LOG.error("stopped after %d epochs; to go on: python main_01_train.py %s", done, self.run.folder)
+
+    def _show_history(self) -> None:
+        rows, best_epoch = self.bench.history, self.bench.progress.best_epoch
+        self.run.write_history(rows)
+        figures.history(self.run.folder / "history.png", rows, best_epoch, self.trivial)
 
     def _row(self, learnt: dict[str, float], tested: dict[str, float]) -> dict[str, float]:
         row = {"epoch": self.bench.progress.epoch, "learning_rate": self.bench.learner.rate}
@@ -119,5 +126,5 @@ class Journal:
             done = self.bench.progress.epoch
             raise Fault(
                 f"epoch {done + 1}: the loss is {scores[0]} (validation {scores[1]}): try a lower "
-                f"optimizer.learning_rate, or optimizer.clip; {self.run.folder} keeps its {done} epochs"
+                f"optimizer.learning_rate, or optimizer.clip; epochs kept in {self.run.folder}: {done}"
             )

@@ -15,11 +15,11 @@ from saec.devices import computing
 from saec.faults import Fault
 from saec.logs import also_into
 from saec.optimizers import Learner
-from saec.progress import progress
+from saec.progress import progress as shown
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
 from saec.training.journal import Journal
-from saec.training.plan import plan_training
+from saec.training.plan import TrainingPlan, plan_training
 from saec.training.workbench import Workbench, equip
 
 LOG = logging.getLogger(__name__)
@@ -43,22 +43,34 @@ def go_on(run: Run, config: Config | None = None, epochs: int | None = None) -> 
     Raises:
         Fault: the data have changed since, or more epochs are done than the new total.
     """
-    done, session = run.progress, run.session
-    if done.finished and epochs in (None, session.training.epochs) and run.closed:
-        LOG.info("%s is finished: %d epochs", run.folder, done.epoch)
+    plan = plan_going_on(run, config or load_config(), epochs)
+    if plan is None:
+        LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
         return run
+    bench = equip(plan)
+    run.refuse_other(bench.record())
+    if run.progress.epoch:
+        bench.take_up(run.load("last"))
+    progress, total = bench.progress, plan.session.training.epochs
+    if total != run.session.training.epochs:
+        progress.stopped = progress.finished = False
+        if progress.epoch:
+            run.save("last", bench.parts, progress, bench.history)  # first: a kill may follow
+        run.lengthen(total)
+    progress.finished = progress.stopped or progress.epoch >= total
+    return _learn(run, bench)
+
+
+def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> TrainingPlan | None:
+    """What going on comes to, or None where nothing is left to do."""
+    done, session = run.progress, run.session
     total = epochs or session.training.epochs
+    if done.finished and total == session.training.epochs and run.closed:
+        return None
     if total < done.epoch:
         raise Fault(f"{run.folder} has {done.epoch} epochs already, training.epochs cannot be {total}")
-    session = session.but(training=session.training.model_copy(update={"epochs": total}))
-    bench = equip(plan_training(session, config or load_config(), going_on=True))
-    run.refuse_other(bench.record())
-    if done.epoch:
-        bench.take_up(run.load("last"))
-    if total != run.session.training.epochs:
-        run.lengthen(total)
-        bench.progress.finished = False
-    return _learn(run, bench)
+    options = session.training.model_copy(update={"epochs": total})
+    return plan_training(session.but(training=options), config, going_on=True)
 
 
 def epochs_of(changes: Sequence[str]) -> int | None:
@@ -104,7 +116,7 @@ def one_epoch(
     n_samples, clock = 0, Clock(batches)
     n_batches = (bench.train if learning else bench.valid).n_batches
     with torch.set_grad_enabled(learning):
-        for batch in progress(clock, what, n_batches, " batches"):
+        for batch in shown(clock, what, n_batches, " batches"):
             with computing(bench.plan.device, bench.plan.precision):
                 scores = objective(model, batch)
             if learning:

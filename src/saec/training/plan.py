@@ -17,8 +17,9 @@ from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.progress import duration
 from saec.runs import Run
-from saec.seeds import Seed, find_source
-from saec.session import SessionError, TrainingSession, native
+from saec.seeds import Seed
+from saec.session import SessionError, TrainingSession
+from saec.sources import find_source
 
 LOG = logging.getLogger(__name__)
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
@@ -82,11 +83,11 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
         SessionError: with every fault found, each with its key.
     """
     faults: list[str] = []
-    session = _absolute(session, config)
+    session = _absolute(session, config, faults)
     device = noting(faults, "config.device", resolve_device, config.device)
     source = None
     if session.start != "scratch" and not going_on:
-        source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config.models)
+        source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config)
         session = _with_model_of(source, session, faults) if source else session
     surveys = {}
     for part, place in (("train", session.data.train), ("valid", session.data.valid)):
@@ -128,10 +129,10 @@ def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> floa
     return seconds
 
 
-def _absolute(session: TrainingSession, config: Config) -> TrainingSession:
+def _absolute(session: TrainingSession, config: Config, faults: list[str]) -> TrainingSession:
     places = {"train": session.data.train, "valid": session.data.valid}
     paths = {
-        part: str(config.data_path(native(place, f"data.{part}")))
+        part: str(noting(faults, f"data.{part}", config.data_path, place) or place)
         for part, place in places.items()
         if isinstance(place, str)
     }

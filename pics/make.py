@@ -1,0 +1,75 @@
+"""Makes the README's pictures from the newest run of the demo: train and extract the demo first."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from PIL import Image
+
+from saec import extract, figures
+from saec.config import load_config
+from saec.data import DATA, Cache, Loader
+from saec.data.labels import known_of
+from saec.features import Features
+from saec.gallery import show_rebuilt
+from saec.runs import Run
+from saec.sources import find_run
+
+HERE = Path(__file__).parent
+LABEL = "trill"
+N_SECONDS = 6
+
+
+def main() -> None:
+    config = load_config()
+    run = find_run("latest:demo", config.models)
+    make_way(run)
+    make_reconstructions(run)
+
+
+def make_way(run: Run) -> None:
+    """A recording, one of its syllables, and where all training syllables come to lie."""
+    config = load_config()
+    session = {
+        "run": str(run.folder),
+        "data": {"images": "demo/train/images"},
+        "out": str(config.cache / "pics"),
+    }
+    latents = extract(session)
+    pooled, reduced = (next(f for f in latents.files if key in f.name) for key in ("pooled", "dimred_2"))
+    labels, recordings = known_of(latents.N, config.data / "demo" / "train" / "images")
+    row = int(np.flatnonzero(labels == LABEL)[0])
+    sound, rate = soundfile.read(config.data / "demo" / "recordings" / recordings[row])
+    pictures = DATA.parse({"kind": "images", "train": ""})(
+        config.data / "demo/train/images", Cache.of(config)
+    ).open()
+    picture = pictures.prepare(pictures.gather(np.array([row]), torch.device("cpu")))[0, 0].numpy()
+    figures.way(
+        HERE / "way.png",
+        sound[: N_SECONDS * rate],
+        rate,
+        picture,
+        np.array(latents.X[row]),
+        np.array(Features.load(pooled).X[row]),
+        np.array(Features.load(reduced, "X_2D").X),
+        labels,
+    )
+
+
+def make_reconstructions(run: Run) -> None:
+    """Some validation pictures of different syllables."""
+    config, device = load_config(), torch.device("cpu")
+    folder = config.data / "demo" / "valid" / "images"
+    data = run.session.data(folder, Cache.of(config)).open()
+    model = run.model()
+    data = data.fitted(model.height, model.time_pool)
+    first = [int(np.flatnonzero(data.labels == label)[3]) for label in np.unique(data.labels)]
+    loader = Loader(data.subset(np.array(first)), run.session.views, 16, device, seed=0)
+    file = HERE / "reconstructions.png"
+    show_rebuilt(loader, model, "fp32", file, "validation pictures of the demo")
+    Image.open(file).convert("RGB").quantize(96).save(file, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""A trained model is found by what a session calls it: a folder, a timestamp, `latest:<session name>`."""
+
+import logging
+from pathlib import Path
+
+from saec.config import Config
+from saec.faults import Fault, MissingFault, listing, noting
+from saec.runs import Run
+from saec.seeds import Seed, seeds_of
+
+LOG = logging.getLogger(__name__)
+LATEST = "latest:"
+
+
+def find_source(reference: str, config: Config) -> Run | Seed:
+    """A run, or a model of the reference by its timestamp; a relative folder counts from the data folder.
+
+    Raises:
+        MissingFault: there is neither.
+        Fault: the timestamp has several epochs, or both a run and a model of the reference.
+    """
+    run = Run.at(config.data_path(reference))
+    if run:
+        return run
+    seeds = seeds_of(reference, config.models)
+    try:
+        run = find_run(reference, config.models)
+    except MissingFault:
+        if not seeds:
+            raise
+    found = [*seeds, *([run] if run else [])]
+    if len(found) > 1:
+        raise Fault(
+            f"{len(found)} models answer to {reference!r}, keep one of them in {config.models}:\n"
+            f"{listing([source.folder.name for source in found])}"
+        )
+    return found[0]
+
+
+def find_run(reference: str, models: Path) -> Run:
+    """A run by its timestamp or folder's name, or `latest:<session name>`, the newest finished one.
+
+    Raises:
+        MissingFault: there is none, with the list of those there are.
+    """
+    runs = all_runs(models)
+    if reference.startswith(LATEST):
+        return _latest(reference.removeprefix(LATEST), runs, models)
+    found = [run for run in runs if reference in (run.timestamp, run.folder.name)]
+    if not found:
+        raise MissingFault(f"no run {reference!r} in {models}: {_those_of(runs)}")
+    return found[0]
+
+
+def all_runs(models: Path) -> list[Run]:
+    """The runs in a folder, oldest first."""
+    folders = sorted(models.iterdir()) if models.is_dir() else []
+    return [run for folder in folders if (run := Run.at(folder))]
+
+
+def say_unfinished(session_name: str, models: Path) -> None:
+    """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
+    for run in all_runs(models):
+        progress = noting([], run.name, lambda run=run: run.progress) if run.name == session_name else None
+        if progress and not progress.finished:
+            LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
+
+
+def _latest(name: str, runs: list[Run], models: Path) -> Run:
+    of_session = [run for run in runs if run.name == name]
+    finished = next((run for run in reversed(of_session) if run.progress.finished), None)
+    if finished is None:
+        hint = f"; {of_session[-1].folder.name} is not finished" if of_session else ""
+        raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {_those_of(runs)}")
+    return finished
+
+
+def _those_of(runs: list[Run]) -> str:
+    if not runs:
+        return "there is none yet, train one with main_01_train.py"
+    return "there are\n" + listing([run.folder.name for run in reversed(runs)])

@@ -1,0 +1,389 @@
+"""The command line: sessions in, paths out, one clear message for a fault, and an exit code."""
+
+import csv
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import yaml
+from conftest import extraction_session, intensities, training_session, write_pictures
+from small_runs import untrained_run
+
+import main_01_train
+import main_02_extract
+from saec.config import Config, load_config
+
+ROOT = Path(__file__).parents[1]
+ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
+on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+
+
+class Answer(NamedTuple):
+    code: int
+    paths: list[Path]  # on stdout
+    said: str  # on stderr
+
+
+class Place(NamedTuple):
+    """A workplace with twelve pictures, and sessions that are written into it."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Config:
+        return load_config(self.config_file)
+
+    @property
+    def config_file(self) -> Path:
+        return self.folder / "config" / "config.yaml"
+
+    def session(self, name: str, content: dict[str, Any]) -> str:
+        file = self.folder / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(content))
+        return str(file)
+
+    def train(self, *words: str) -> Answer:
+        return answer(main_01_train, *words, "--config", str(self.config_file))
+
+    def extract(self, *words: str) -> Answer:
+        return answer(main_02_extract, *words, "--config", str(self.config_file))
+
+    def files(self) -> dict[str, bytes]:
+        """All files and folders, with the files' contents."""
+        found = sorted(self.folder.rglob("*"))
+        return {str(path): path.read_bytes() if path.is_file() else b"" for path in found}
+
+
+def answer(script: Any, *words: str) -> Answer:
+    """What the script answers in this process. Whatever it is asked: stdout holds absolute paths alone."""
+    torch.set_num_threads(1)  # two that wait for each other take seconds where others compute too
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = script.main(list(words))
+    paths = [Path(line) for line in out.getvalue().splitlines()]
+    assert all(path.is_absolute() and path.exists() for path in paths)
+    assert "Traceback" not in err.getvalue()
+    return Answer(code, paths, err.getvalue())
+
+
+def new_place(folder: Path) -> Place:
+    place = Place(folder)
+    place.config_file.parent.mkdir()
+    place.config_file.write_text("device: cpu\nworkers: 0\n")
+    write_pictures(place.config.data / "songs" / "images", intensities(12))
+    return place
+
+
+@pytest.fixture
+def place(tmp_path) -> Place:
+    return new_place(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Place:
+    return new_place(tmp_path_factory.mktemp("command"))
+
+
+@pytest.fixture(scope="module")
+def trained(shared) -> Answer:
+    return shared.train(shared.session("song", training_session(training=ONE_EPOCH)))
+
+
+@pytest.fixture(scope="module")
+def interrupted(shared) -> tuple[int, str, str, Path]:
+    """Exit code, stdout, stderr and run folder of a training that somebody stopped with Ctrl-C."""
+    session = shared.session("endless", training_session(training=ONE_EPOCH | {"epochs": 100_000}))
+    command = [sys.executable, str(ROOT / "main_01_train.py"), session, "--config", str(shared.config_file)]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=one_thread)
+    begun = time.monotonic()
+    while not list(shared.config.models.glob("*_endless/history.csv")) and process.poll() is None:
+        assert time.monotonic() < begun + 120
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    (folder,) = shared.config.models.glob("*_endless")
+    return process.returncode, out, err, folder
+
+
+def n_epochs(run: Path) -> int:
+    with (run / "history.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+    return len(rows)
+
+
+def test_a_training_answers_with_its_run_folder_alone(shared, trained):
+    assert trained.code == 0
+    (run,) = trained.paths
+    assert run.parent == shared.config.models and re.fullmatch(r"\d{8}_\d{6}_song", run.name)
+    assert "epoch 1 of 1" in trained.said
+
+
+def test_an_extraction_answers_with_its_files_and_last_their_json(shared, trained):
+    answered = shared.extract(shared.session("features", extraction_session("latest:song")))
+    assert answered.code == 0
+    timestamp = trained.paths[0].name[:15]
+    assert [path.name for path in answered.paths] == [
+        f"full_features_saec_{timestamp}.npz",
+        f"pooled_mean_std_saec_{timestamp}.npz",
+        f"saec_{timestamp}.json",
+    ]
+    again = shared.extract(shared.session("features", extraction_session("latest:song")))
+    assert again.paths == answered.paths and "nothing to do" in again.said
+
+
+def test_several_sessions_answer_in_their_order(shared, trained):
+    names = [
+        shared.session(word, extraction_session("latest:song", variant=word, reconstructions=0))
+        for word in ("second", "first")
+    ]
+    answered = shared.extract(*names)
+    assert [path.stem.split("_")[-1] for path in answered.paths] == 3 * ["second"] + 3 * ["first"]
+
+
+def test_a_finished_run_answers_with_its_folder(shared, trained):
+    before = shared.files()
+    answered = shared.train(str(trained.paths[0]))
+    assert (answered.code, answered.paths) == (0, trained.paths)
+    assert "is finished: 1 epochs" in answered.said
+    assert shared.files() == before
+
+
+def test_a_run_goes_on_to_another_total_of_epochs(shared, trained, monkeypatch):
+    (run,) = trained.paths
+    monkeypatch.chdir(run.parent)
+    answered = shared.train(run.name, "--set", "training.epochs=3")  # from any working directory
+    assert (answered.code, answered.paths) == (0, [run])
+    assert n_epochs(run) == 3
+    assert yaml.safe_load((run / "session.yaml").read_text())["training"]["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    "change", ["training.batch_size=3", "training.epochs=many", "training.epochs=0", "training.epochs", "x=1"]
+)
+def test_a_run_goes_on_with_no_other_change(shared, trained, change):
+    before = shared.files()
+    answered = shared.train(str(trained.paths[0]), "--set", change)
+    assert (answered.code, answered.paths) == (2, [])
+    assert f"takes --set training.epochs=<number> only, got '{change}'" in answered.said
+    assert shared.files() == before
+
+
+def test_a_total_that_is_passed_already_is_refused(place):
+    run = untrained_run(place.config)
+    run.save("last", {"model": run.model()}, run.progress.__class__(epoch=3, best_epoch=1), [])
+    answered = place.train(str(run.folder), "--set", "training.epochs=2")
+    assert answered.code == 2
+    assert f"{run.folder} has 3 epochs already, training.epochs cannot be 2" in answered.said
+
+
+def test_a_folder_that_is_no_run_is_refused(place):
+    answered = place.train(str(place.folder / "data"))
+    assert (answered.code, answered.paths) == (2, [])
+    assert f"{place.folder / 'data'} is no run's folder" in answered.said
+
+
+@on_posix
+def test_ctrl_c_ends_with_130_and_keeps_what_is_complete(interrupted):
+    code, out, err, folder = interrupted
+    assert (code, out) == (130, "")
+    assert "interrupted: what was complete is kept" in err and "Traceback" not in err
+    assert n_epochs(folder) >= 1 and (folder / "last.pt").exists()
+
+
+@on_posix
+def test_a_session_with_an_unfinished_run_begins_anew_and_says_how_to_go_on(shared, interrupted):
+    *_, folder = interrupted
+    session = shared.session("endless", training_session(training=ONE_EPOCH))
+    answered = shared.train(session)
+    assert answered.code == 0 and answered.paths != [folder]
+    assert f"to go on with it: python main_01_train.py {folder}" in answered.said
+
+
+@on_posix
+def test_an_interrupted_run_goes_on_where_it_was(shared, interrupted):
+    *_, folder = interrupted
+    with (folder / "history.csv").open() as lines:
+        before = lines.read()
+    total = n_epochs(folder) + 1
+    answered = shared.train(str(folder), "--set", f"training.epochs={total}")
+    assert (answered.code, answered.paths) == (0, [folder])
+    assert n_epochs(folder) == total and (folder / "history.csv").read_text().startswith(before)
+    assert not list(folder.glob(".writing_*"))
+
+
+@pytest.mark.parametrize("word", ["demo", "demo.yaml"])
+def test_a_shipped_session_is_found_by_name_with_or_without_suffix(place, word, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    answered = place.train(word, "--check")
+    assert answered.code == 0 and "the demo data are not there yet" in answered.said
+
+
+def test_without_a_session_the_demo_is_meant(place):
+    before = place.files()
+    assert "the demo data are not there yet" in place.train("--check").said
+    assert "the demo data are not there yet" in place.extract("--check").said
+    assert place.files() == before
+
+
+@pytest.mark.parametrize("name, hint", [("dmeo", "did you mean 'demo'?"), ("xyz", "choose from .*demo")])
+def test_an_unknown_session_names_the_nearest_or_all_there_are(place, name, hint):
+    for answered, params in ((place.train(name), "training"), (place.extract(name), "extraction")):
+        assert (answered.code, answered.paths) == (2, [])
+        words = rf"no session file {name}, and none of that name in .*{params}: {hint}"
+        assert re.search(words, answered.said)
+
+
+def test_a_session_may_lie_anywhere_and_be_named_relatively(place, monkeypatch):
+    place.session("mine", training_session())
+    monkeypatch.chdir(place.folder)
+    assert place.train("mine.yaml", "--check").code == 0
+
+
+def test_check_prints_the_session_with_every_default_and_writes_nothing(place):
+    session = place.session("mine", training_session())
+    before = place.files()
+    answered = place.train(session, "--check", "--set", "training.epochs=5")
+    assert (answered.code, answered.paths) == (0, [])
+    for words in (
+        "session mine",
+        "epochs: 5",
+        "learning_rate: 0.001",
+        "train 12 pictures, 1x128x32",
+        "weights, latent 8 x 1 x 8",
+        "GB of cache",
+        "for 5",
+    ):
+        assert words in answered.said
+    assert place.files() == before
+
+
+def test_what_check_prints_is_a_session(place):
+    session = place.session("mine", training_session())
+    printed = place.train(session, "--check").said.split("session mine\n")[1].split("\n\n")[0]
+    again = place.train(place.session("again", yaml.safe_load(printed)), "--check").said
+    assert printed in again
+
+
+def test_check_of_an_extraction_says_what_is_there_and_writes_nothing(place):
+    run = untrained_run(place.config)
+    session = place.session("features", extraction_session(run.timestamp))
+    before = place.files()
+    answered = place.extract(session, "--check")
+    assert (answered.code, answered.paths) == (0, [])
+    assert f"files of saec_{run.timestamp}" in answered.said and ": new" in answered.said
+    assert "12 pictures 1x128x32" in answered.said
+    assert place.files() == before
+
+
+def test_all_sessions_are_read_before_the_first_starts(place):
+    good = place.session("good", training_session(training=ONE_EPOCH))
+    bad = place.session("bad", training_session(modle=1, training={"epochs": 0}))
+    worse = place.session("worse", training_session(views="denoize"))
+    before = place.files()
+    answered = place.train(good, bad, worse)
+    assert (answered.code, answered.paths) == (2, [])
+    assert f"{bad} has 2 faults:" in answered.said and f"{worse} has a fault:" in answered.said
+    assert "did you mean 'model'?" in answered.said and "did you mean 'denoise'?" in answered.said
+    assert place.files() == before
+
+
+def test_all_sessions_are_checked_before_the_first_starts(place):
+    good = place.session("good", training_session(training=ONE_EPOCH))
+    names = [
+        place.session(name, training_session(data={"kind": "images", "train": f"songs/{name}"}))
+        for name in ("here", "there")
+    ]
+    before = place.files()
+    answered = place.train(good, *names)
+    assert (answered.code, answered.paths) == (2, [])
+    for name in ("here", "there"):
+        folder = place.config.data / "songs" / name
+        assert f"session {name} has a fault:\n  data.train: no such folder: {folder}" in answered.said
+    assert place.files() == before
+
+
+def test_the_same_fault_is_said_once(place):
+    bad = place.session("bad", training_session(modle=1))
+    assert place.train(bad, bad).said.count("modle") == 1
+
+
+def test_a_change_holds_for_every_session_of_the_call(place):
+    names = [place.session(name, training_session()) for name in ("one", "two")]
+    answered = place.train(*names, "--check", "--set", "training.epochs=7", "--set", "views.soft=true")
+    assert answered.said.count("epochs: 7") == 2 and answered.said.count("soft: true") == 2
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ("epochs", "--set expects key.path=value, got 'epochs'"),
+        ("training.epochs=0", "mine.yaml has a fault:\n  training.epochs: input should be greater than 0"),
+        ("training.epochs=[", "--set training.epochs=[ is not YAML"),
+        ("trainin.epochs=3", "trainin: unknown key, did you mean 'training'?"),
+    ],
+)
+def test_a_change_that_is_not_right_is_a_fault(place, change, words):
+    session = place.session("mine", training_session())
+    before = place.files()
+    answered = place.train(session, "--set", change)
+    assert (answered.code, answered.paths) == (2, []) and words in answered.said
+    assert place.files() == before
+
+
+def test_the_latest_of_a_session_that_has_no_run_lists_what_there_is(place):
+    session = place.session("features", extraction_session("latest:song"))
+    answered = place.extract(session)
+    assert answered.code == 2
+    assert f"no finished run of session 'song' in {place.config.models}: there is none yet" in answered.said
+    run = untrained_run(place.config)
+    answered = place.extract(session)
+    assert answered.code == 2 and answered.said.endswith(f"there are\n  {run.folder.name}\n")
+
+
+def test_a_run_that_is_not_finished_is_not_the_latest_and_is_named(place):
+    run = untrained_run(place.config)
+    for file in run.folder.glob("*.pt"):
+        file.unlink()
+    answered = place.extract(place.session("features", extraction_session("latest:untrained")))
+    assert answered.code == 2 and f"{run.folder.name} is not finished" in answered.said
+
+
+def test_a_gpu_that_is_not_there_is_a_fault_before_anything_is_written(place):
+    place.config_file.write_text("device: cuda:99\nworkers: 0\n")
+    session = place.session("mine", training_session())
+    before = place.files()
+    answered = place.train(session)
+    assert (answered.code, answered.paths) == (2, [])
+    assert re.search("config.device: device cuda:99 is not there.*: choose auto or cpu", answered.said)
+    assert place.files() == before
+
+
+def test_a_config_that_is_not_right_is_a_fault(place):
+    place.config_file.write_text("devise: cpu")
+    answered = place.train(place.session("mine", training_session()))
+    assert answered.code == 2
+    assert f"{place.config_file} cannot be used:\n  devise: unknown key" in answered.said
+    assert "did you mean 'device'?" in answered.said
+
+
+def test_words_that_are_no_options_end_with_2_and_help_with_0(place):
+    assert place.train("--chek").code == 2
+    with redirect_stdout(io.StringIO()) as out:
+        assert main_01_train.main(["--help"]) == 0
+    assert "--check" in out.getvalue() and "--set" in out.getvalue()
+
+
+def test_a_fault_is_all_that_is_said(place):
+    answered = place.train(place.session("bad", training_session(modle=1)))
+    assert len(answered.said.splitlines()) == 2 and "did you mean 'model'?" in answered.said

@@ -1,0 +1,115 @@
+"""The front door holds: its commands run, its tables name what there is, its Python works."""
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from saec.config import ROOT, load_config
+from saec.data import DATA, VIEWS
+from saec.demo import make_demo
+from saec.features import POOLINGS
+from saec.models import MODELS
+from saec.objectives import OBJECTIVES
+from saec.optimizers import OPTIMIZERS
+from saec.sources import find_run
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, flags=re.S)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python ")]
+AXES = {
+    "data kind": DATA,
+    "view": VIEWS,
+    "model": MODELS,
+    "objective": OBJECTIVES,
+    "optimizer": OPTIMIZERS,
+    "pooling": POOLINGS,
+}
+QUICK = ["training.epochs=1", "model={name: compact, widths: [4, 4, 4], latent: 8}"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A small demo, and the same pictures under the names that the `default` sessions use."""
+    place = tmp_path_factory.mktemp("front_door")
+    (place / "config").mkdir()
+    (place / "config" / "config.yaml").write_text("{device: cpu, workers: 0}")
+    make_demo(place / "data" / "demo", n_recordings=3, n_syllables=24)
+    songs = place / "data" / "songs"
+    songs.mkdir()
+    (songs / "recordings").symlink_to(place / "data" / "demo" / "recordings")
+    (songs / "valid").symlink_to(place / "data" / "demo" / "valid")
+    return place
+
+
+def run_line(line: str, workplace: Path) -> int:
+    """The command in this process, on the workplace, with a small model where a session does not name one."""
+    script, *words = shlex.split(line)[1:]
+    config_file = workplace / "config" / "config.yaml"
+    if "RUN_FOLDER" in words:
+        run = find_run("latest:demo", load_config(config_file).models)
+        words[words.index("RUN_FOLDER")] = str(run.folder)
+    elif script == "main_01_train.py" and "reference" not in line:
+        words += [word for change in QUICK for word in ("--set", change) if change.split("=")[0] not in line]
+    elif script == "main_02_extract.py":
+        words += ["--set", "reduction.dims=[2]", "--set", "reconstructions=2"]
+    main = importlib.import_module(script.removesuffix(".py")).main
+    return main([*words, "--config", str(config_file)])
+
+
+def test_every_command_of_the_readme_runs(workplace, capsys):
+    assert len(COMMANDS) >= 10
+    for line in COMMANDS:
+        code = run_line(line, workplace)
+        captured = capsys.readouterr()
+        assert code == 0, f"{line}\n{captured.err}"
+        paths = captured.out.splitlines()
+        assert paths or "--check" in line, line
+        assert all(Path(path).is_absolute() and Path(path).exists() for path in paths), line
+
+
+@pytest.mark.parametrize("line", COMMANDS[:2])
+def test_a_script_checks_its_session_as_a_program_of_its_own(line, workplace):
+    script = shlex.split(line)[1]
+    config_file = workplace / "config" / "config.yaml"
+    words = [sys.executable, str(ROOT / script), "--check", "--config", str(config_file)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=workplace)
+    no_run_yet = script == "main_02_extract.py" and "no finished run" in done.stderr
+    assert done.returncode == (2 if no_run_yet else 0), done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_the_tables_name_every_component(axis):
+    row = next(line for line in README.splitlines() if line.startswith(f"| {axis} |"))
+    named = re.findall(r"`([^`]+)`", row.split("|")[3])
+    assert sorted(named) == AXES[axis].names()
+
+
+def test_the_component_that_the_readme_adds_trains():
+    code = next(block for block in BLOCKS if "@MODELS.register" in block)
+    try:
+        exec(code, {})
+        model = MODELS.parse({"name": "tiny", "width": 4})((1, 128, 64))
+        pictures = torch.rand(2, 1, 128, 64)
+        assert model(pictures).shape == (2, 4, 1, 8)
+        assert model.decoder(model(pictures)).shape == pictures.shape
+    finally:
+        MODELS._components.pop("tiny", None)
+
+
+def test_the_lines_that_load_features_are_right(tmp_path, monkeypatch):
+    code = next(block for block in BLOCKS if "np.load" in block)
+    file = tmp_path / re.search(r'np\.load\("(.+?)"\)', code)[1]
+    file.parent.mkdir(parents=True)
+    np.savez(file, X_red=np.zeros((3, 8)), X_2D=np.zeros((3, 2)), N=np.array(["a.png", "b.png", "c.png"]))
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(code, found)
+    assert found["X_red"].shape == (3, 8) and found["X_2D"].shape == (3, 2) and len(found["names"]) == 3

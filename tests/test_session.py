@@ -1,0 +1,301 @@
+"""A session is checked whole before anything is read, and says every fault with its path."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TINY, extraction_session, training_session
+
+from saec.documents import read_mapping, to_yaml
+from saec.faults import Fault
+from saec.models import MODELS
+from saec.session import ExtractionSession, SessionError, TrainingSession, load_session
+
+ROOT = Path(__file__).parents[1]
+
+
+def faults_of(raw: dict, kind: type = TrainingSession, changes: tuple[str, ...] = ()) -> list[str]:
+    with pytest.raises(SessionError) as caught:
+        load_session(raw, kind, changes)
+    assert str(caught.value).splitlines()[1:] == [f"  {fault}" for fault in caught.value.faults]
+    return caught.value.faults
+
+
+def test_what_a_session_leaves_out_has_a_default():
+    session = load_session(
+        {"data": {"kind": "images", "train": "songs"}, "model": "compact"}, TrainingSession
+    )
+    assert (session.views.name, session.objective.name, session.optimizer.name) == (
+        "plain",
+        "reconstruction",
+        "adam",
+    )
+    assert (session.training.epochs, session.training.batch_size, session.start) == (10, 8, "scratch")
+    assert (session.data.valid, session.data.channels) == (0.1, "intensity")
+
+
+def test_no_path_is_touched_when_a_session_is_loaded():
+    raw = training_session(data={"kind": "images", "train": r"C:\nowhere", "valid": "/nowhere/else"})
+    assert load_session(raw, TrainingSession).data.train == r"C:\nowhere"
+
+
+def test_every_fault_is_said_at_once_with_its_path_and_the_nearest_name():
+    raw = training_session(
+        data={"kind": "images", "train": "songs", "chanels": "rgb", "fit": "stretch"},
+        views={"name": "denoise", "threshold": [0.3, 2], "treshold": 1},
+        optimizer="adma",
+        training={"epochs": 0, "bach_size": 3, "seed": -1, "precision": "fp16"},
+        strat="scratch",
+    )
+    assert sorted(faults_of(raw)) == [
+        "data.chanels: unknown key, did you mean 'channels'?",
+        "data.fit: input should be 'none', 'pad', 'crop' or 'resize', got 'stretch'",
+        "optimizer: unknown optimizer 'adma', did you mean 'adam'?",
+        "strat: unknown key, did you mean 'start'?",
+        "training.bach_size: unknown key, did you mean 'batch_size'?",
+        "training.epochs: input should be greater than 0, got 0",
+        "training.precision: input should be 'auto', 'fp32' or 'bf16', got 'fp16'",
+        "training.seed: input should be greater than or equal to 0, got -1",
+        "views.threshold.1: input should be less than or equal to 1, got 2",
+        "views.treshold: unknown key, did you mean 'threshold'?",
+    ]
+
+
+def test_the_message_begins_with_the_file_and_the_number_of_faults(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(training_session(modle=1, training={"epochs": "many"})))
+    with pytest.raises(SessionError, match=r"mine.yaml has 2 faults:\n") as caught:
+        load_session(file, TrainingSession)
+    assert isinstance(caught.value, Fault) and isinstance(caught.value, ValueError)
+    file.write_text(yaml.safe_dump(training_session(modle=1)))
+    with pytest.raises(
+        SessionError, match="mine.yaml has a fault:\n  modle: unknown key, did you mean 'model'"
+    ):
+        load_session(file, TrainingSession)
+
+
+@pytest.mark.parametrize("key", ["data", "views", "model", "objective", "optimizer"])
+@pytest.mark.parametrize("value", [3, 1.5, True, [1], ["adam"], {}])
+def test_a_value_of_the_wrong_kind_in_a_components_place_is_a_fault_with_its_path(key, value):
+    (fault,) = faults_of(training_session() | {key: value})
+    assert fault.startswith(f"{key}: must be the ") and fault.endswith(f"got {value!r}")
+
+
+@pytest.mark.parametrize("key", ["training", "data"])
+@pytest.mark.parametrize("value", [None, 3, "x", [1]])
+def test_a_value_of_the_wrong_kind_in_a_sections_place_is_a_fault_with_its_path(key, value):
+    kind, raw = {
+        "training": (TrainingSession, training_session()),
+        "data": (ExtractionSession, {"run": "a"}),
+    }[key]
+    assert faults_of(raw | {key: value}, kind) == [
+        f"{key}: must be a mapping of keys to values, got {value!r}"
+    ]
+
+
+@pytest.mark.parametrize("key", ["data", "views", "objective", "optimizer"])
+def test_null_in_a_components_place_is_a_fault_with_its_path(key):
+    (fault,) = faults_of(training_session() | {key: None})
+    assert fault.startswith(f"{key}: must be the ") and fault.endswith("got None")
+
+
+@pytest.mark.parametrize("raw", [{"name": 3}, {"name": None}, {"name": [7]}])
+def test_a_components_name_that_is_no_text_is_a_fault(raw):
+    (fault,) = faults_of(training_session(optimizer=raw))
+    assert fault == f"optimizer: unknown optimizer {raw['name']!r}, choose from adam, adamw"
+
+
+def test_a_session_without_a_model_is_told_the_choices():
+    raw = training_session()
+    del raw["model"]
+    (fault,) = faults_of(raw)
+    assert fault == f"start: scratch needs a `model`, choose from {', '.join(MODELS.names())}"
+
+
+def test_a_session_without_data_or_an_empty_one_names_what_is_missing():
+    missing, needed = faults_of({})
+    assert missing == "data: is missing" and needed.startswith("start: scratch needs a `model`")
+    assert faults_of({}, ExtractionSession) == ["run: is missing", "data: is missing"]
+    assert faults_of(training_session(data={"kind": "images"})) == ["data.train: is missing"]
+
+
+@pytest.mark.parametrize("valid", ["songs/valid", 0.01, 0.3, 0.99])
+def test_validation_is_a_folder_or_a_share(valid):
+    raw = training_session(data={"kind": "images", "train": "songs", "valid": valid})
+    assert load_session(raw, TrainingSession).data.valid == valid
+
+
+@pytest.mark.parametrize("valid", [0, 1, 1.5, -0.1, None, True, [0.1]])
+def test_a_share_outside_0_and_1_is_refused(valid):
+    raw = training_session(data={"kind": "images", "train": "songs", "valid": valid})
+    assert faults_of(raw) == [f"data.valid: must be a folder, or a share between 0 and 1, got {valid!r}"]
+
+
+def test_a_start_from_trained_weights_needs_no_model():
+    raw = training_session(start={"weights_of": "20250617_131810", "freeze": 2})
+    del raw["model"]
+    session = load_session(raw, TrainingSession)
+    assert session.model is None
+    assert session.start.model_dump() == {"weights_of": "20250617_131810", "weights": "best", "freeze": 2}
+
+
+@pytest.mark.parametrize(
+    "start, faults",
+    [
+        ("scrtch", ["start: must be `scratch` or a mapping with `weights_of`, got 'scrtch'"]),
+        (None, ["start: must be `scratch` or a mapping with `weights_of`, got None"]),
+        (3, ["start: must be `scratch` or a mapping with `weights_of`, got 3"]),
+        ({}, ["start.weights_of: is missing"]),
+        (
+            {"weights_of": "a", "freez": 1, "weights": "worst"},
+            [
+                "start.weights: input should be 'best' or 'last', got 'worst'",
+                "start.freez: unknown key, did you mean 'freeze'?",
+            ],
+        ),
+        ({"weights_of": 20250617}, ["start.weights_of: input should be a valid string, got 20250617"]),
+    ],
+)
+def test_a_start_that_is_neither_scratch_nor_weights_is_refused(start, faults):
+    assert faults_of(training_session(start=start)) == faults
+
+
+def test_the_faults_of_an_extraction_session_are_all_said():
+    raw = extraction_session(
+        20250617,
+        pooling={"name": "mean_std", "trim": 0.7},
+        reduction={"dims": [2, 0], "neighbors": 5},
+        variant="two words",
+        weigths="best",
+        latents="float64",
+    )
+    paths = sorted(fault.split(":")[0] for fault in faults_of(raw, ExtractionSession))
+    expected = ["latents", "pooling.trim", "reduction.dims.1", "reduction.neighbors", "run", "variant"]
+    assert paths == [*expected, "weigths"]
+
+
+@pytest.mark.parametrize(
+    "change, where, value",
+    [
+        ("training.epochs=3", ("training", "epochs"), 3),
+        ("training.patience=null", ("training", "patience"), None),
+        ("views.soft=true", ("views", "soft"), True),
+        ("views.threshold=[0.1, 1e-1]", ("views", "threshold"), [0.1, 0.1]),
+        ("model.latent=16", ("model", "latent"), 16),
+        ("optimizer.learning_rate=1e-2", ("optimizer", "learning_rate"), 0.01),
+        ("optimizer=adamw", ("optimizer", "name"), "adamw"),
+        ("data.train=20250617_131810", ("data", "train"), "20250617_131810"),
+        ("start={weights_of: a=b}", ("start", "weights_of"), "a=b"),
+    ],
+)
+def test_set_changes_one_option_wherever_it_stands(change, where, value):
+    session = load_session(training_session(), TrainingSession, [change]).model_dump(mode="json")
+    assert session[where[0]][where[1]] == value
+
+
+def test_set_keeps_the_other_options_of_a_component_given_by_name_only():
+    raw = training_session(views="denoise")
+    session = load_session(raw, TrainingSession, ["views.soft=true", "views.noise=0"])
+    assert (
+        session.views.model_dump()
+        == load_session(
+            training_session(views={"name": "denoise", "soft": True, "noise": 0}), TrainingSession
+        ).views.model_dump()
+    )
+    assert raw["views"] == "denoise"  # what was given is not changed
+
+
+def test_set_reaches_a_component_that_the_session_leaves_out():
+    session = load_session(extraction_session("a"), ExtractionSession, ["pooling.trim=0.2"])
+    assert (session.pooling.name, session.pooling.trim) == ("mean_std", 0.2)
+
+
+def test_the_later_of_two_changes_holds():
+    changes = ["training.epochs=3", "training.epochs=4"]
+    assert load_session(training_session(), TrainingSession, changes).training.epochs == 4
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        ("training.epoch=3", "training.epoch: unknown key, did you mean 'epochs'?"),
+        ("training.epochs=0", "training.epochs: input should be greater than 0, got 0"),
+        ("training.epochs=", "training.epochs: input should be a valid integer, got None"),
+        ("training.epochs.x=3", "training.epochs: input should be a valid integer, got {'x': 3}"),
+        ("model.widths.0=3", "model.widths: input should be a valid tuple, got {'0': 3}"),
+        ("modle.latent=3", "modle: unknown key, did you mean 'model'?"),
+        ("views=denoize", "views: unknown view 'denoize', did you mean 'denoise'?"),
+    ],
+)
+def test_a_change_is_checked_as_the_session_is(change, fault):
+    assert faults_of(training_session(), changes=(change,)) == [fault]
+
+
+@pytest.mark.parametrize("change", ["training.epochs", "=3", "", "training..epochs=3", ".=3", "training.=3"])
+def test_a_change_without_key_and_value_is_refused(change):
+    with pytest.raises(Fault, match="--set expects key.path=value, got"):
+        load_session(training_session(), TrainingSession, [change])
+
+
+def test_a_change_whose_value_is_no_yaml_is_refused():
+    with pytest.raises(Fault, match=r"--set training.epochs=\[ is not YAML"):
+        load_session(training_session(), TrainingSession, ["training.epochs=["])
+
+
+@pytest.mark.parametrize(
+    "raw, kind",
+    [
+        (training_session(), TrainingSession),
+        (training_session(optimizer={"name": "adam", "learning_rate": 1e-3, "clip": 1}), TrainingSession),
+        (training_session(start={"weights_of": "20250617_131810"}), TrainingSession),
+        (extraction_session("20250617_131810", variant="1e-3"), ExtractionSession),
+        (extraction_session("latest:demo", reduction={"dims": [2, 8]}), ExtractionSession),
+    ],
+)
+def test_a_session_written_as_yaml_and_read_again_equals_itself(tmp_path, raw, kind):
+    session = load_session(raw, kind)
+    file = tmp_path / "again.yaml"
+    file.write_text(to_yaml(session.model_dump(mode="json")), encoding="utf-8")
+    again = load_session(file, kind)
+    assert again == session.named("again") and again.model_dump() == session.model_dump()
+    assert to_yaml(again.model_dump(mode="json")) == file.read_text(encoding="utf-8")
+
+
+def test_a_session_is_named_after_its_file_in_plain_letters(tmp_path):
+    file = tmp_path / "my song (2).yaml"
+    file.write_text(yaml.safe_dump(training_session()))
+    assert load_session(file, TrainingSession).name == "my_song__2_"
+
+
+def test_a_session_object_is_taken_with_its_name_and_can_be_changed():
+    session = load_session(training_session(), TrainingSession).named("mine")
+    again = load_session(session, TrainingSession, ["training.epochs=7"])
+    assert (again.name, again.training.epochs, session.training.epochs) == ("mine", 7, 2)
+
+
+@pytest.mark.parametrize("path", [r"C:\songs\new", "c:/songs", r"\\server\songs"])
+def test_a_windows_path_on_another_system_is_refused(path, config):
+    if os.name == "nt":
+        pytest.skip("here such paths are at home")
+    with pytest.raises(Fault, match="is a Windows path, this is another system") as caught:
+        config.data_path(path)
+    assert path in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["songs/new", "/songs", "c", "C:songs", "~/songs"])
+def test_other_paths_count_from_the_data_folder(path, config):
+    assert config.data_path(path) == Path(os.path.abspath(config.data / os.path.expanduser(path)))
+
+
+@pytest.mark.parametrize("kind, params", [(TrainingSession, "training"), (ExtractionSession, "extraction")])
+def test_every_shipped_session_is_right(kind, params):
+    files = sorted((ROOT / "session_params" / params).glob("*"))
+    assert files
+    for file in files:
+        load_session(file, kind)
+        assert len(read_mapping(file)) <= 20
+
+
+def test_the_tests_own_model_is_as_the_session_says():
+    assert load_session(training_session(), TrainingSession).model.model_dump(mode="json") == TINY

@@ -1,8 +1,11 @@
 """What the tests share: tiny pictures that are made, a workplace in a temporary folder, small sessions."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads leave the cores to others
 
 import numpy as np
 import pytest

@@ -59,6 +59,7 @@ def _work(plan: ExtractionPlan) -> None:
         outputs.remove(before)
         outputs.about.unlink(missing_ok=True)
     files = _put(plan, {"X": shards.arrays["X"]}, pooled, reductions, data.names)
+    outputs.figure.unlink(missing_ok=True)
     if session.reconstructions and model.decoder is not None:
         show_folder(model, data, session.reconstructions, plan.device, plan.precision, outputs.figure)
     write_json(outputs.about, _facts(plan, data, used, files))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
 
-from saec.faults import Fault
+from saec.faults import Fault, listing
 from saec.files import map_npz
 
 State = Literal["new", "same", "pictures changed"]
@@ -46,25 +46,27 @@ class Outputs:
         return self.folder / f".{self.id}.part"
 
     def read_about(self) -> dict[str, Any] | None:
-        """What the last complete extraction wrote, if all its files are there."""
+        """What an earlier extraction wrote of itself, if it was completed.
+
+        Raises:
+            Fault: it cannot be read.
+        """
         if not self.about.is_file():
             return None
         try:
             about = json.loads(self.about.read_text(encoding="utf-8"))
-            files = [self.folder / name for name in about["files"]]
-            complete = all(f.is_file() and len(map_npz(f, "N")) == about["n_pictures"] for f in files)
-        except (ValueError, KeyError, TypeError, OSError, BadZipFile) as error:
-            raise Fault(
-                f"{self.about} or a file it lists is damaged ({error}): remove it, extract anew"
-            ) from error
-        return about if complete else None
+            about["files"], about["settings"], about["pictures"], about["n_pictures"]  # all it must say
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from error
+        return about
 
     def listed(self) -> set[str]:
-        """The files that an earlier extraction says it wrote, complete or not."""
+        """The files that an earlier extraction says it wrote, whether they are there or not."""
         try:
-            return set(json.loads(self.about.read_text(encoding="utf-8"))["files"])
-        except (OSError, ValueError, KeyError, TypeError):
+            about = self.read_about()
+        except Fault:
             return set()
+        return set(about["files"]) if about else set()
 
     def remove(self, names: set[str]) -> None:
         """Those of the names that can be files of this id."""
@@ -76,10 +78,13 @@ class Outputs:
         """How what is there compares with what is asked.
 
         Raises:
-            Fault: the id's files were made with other settings or from another folder.
+            Fault: the id's files were made otherwise: other settings, another folder, another hand.
         """
-        about = None if overwrite else self.read_about()
+        if overwrite:
+            return "new"
+        about = self.read_about()
         if about is None:
+            self._refuse_foreign()
             return "new"
         different = [
             f"{key}: there {about['settings'].get(key)!r}, here {value!r}"
@@ -87,9 +92,30 @@ class Outputs:
             if about["settings"].get(key) != value
         ]
         if different:
-            lines = "\n".join(f"  {line}" for line in different)
-            raise Fault(
-                f"{self.folder} holds features {self.id} made otherwise:\n{lines}\n"
-                "choose a `variant:` word for these, another folder by `out:`, or `overwrite: true`"
-            )
+            raise self._made_otherwise(different)
+        if not self._complete(about):
+            return "new"
         return "same" if about["pictures"] == pictures else "pictures changed"
+
+    def _complete(self, about: dict[str, Any]) -> bool:
+        """Whether all files are there, with a row for each picture."""
+        files = [self.folder / name for name in about["files"]]
+        try:
+            return all(f.is_file() and len(map_npz(f, "N")) == about["n_pictures"] for f in files)
+        except (ValueError, KeyError, OSError, BadZipFile) as error:
+            raise self._damaged(error) from error
+
+    def _refuse_foreign(self) -> None:
+        """Files of this id that nothing here speaks of, such as the reference's own."""
+        found = sorted(path.name for path in self.folder.glob(f"[!.]*_{self.id}.npz"))
+        if found and not self.part.exists():
+            raise self._made_otherwise([f"{name}, of which no {self.about.name} speaks" for name in found])
+
+    def _made_otherwise(self, lines: list[str]) -> Fault:
+        return Fault(
+            f"{self.folder} holds features {self.id} made otherwise:\n{listing(lines)}\n"
+            "choose a `variant:` word for these, another folder by `out:`, or `overwrite: true`"
+        )
+
+    def _damaged(self, error: Exception) -> Fault:
+        return Fault(f"{self.about} or a file it lists is damaged ({error}): remove it, extract anew")

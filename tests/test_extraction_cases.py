@@ -1,0 +1,323 @@
+"""What a second extraction of one id does: nothing, only the pictures that changed, or a refusal."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import extraction_session, intensities, write_pictures
+from small_runs import give_weights, untrained_run
+
+from saec import extract
+from saec.config import Config
+from saec.extraction import encoding
+from saec.faults import Fault
+from saec.features import Features
+from saec.runs import Run
+
+REMEDIES = ("`variant:`", "`out:`", "`overwrite: true`")
+
+
+class Place:
+    """Twelve pictures, a run, and one extraction of them beside the folder."""
+
+    def __init__(self, config: Config, images: Path):
+        self.config = config
+        self.images = images
+        self.run: Run = untrained_run(config)
+
+    def session(self, **changes) -> dict:
+        plain = extraction_session(self.run.timestamp, precision="fp32", reconstructions=0)
+        return plain | changes
+
+    def extract(self, **changes) -> Features:
+        features = extract(self.session(**changes), self.config)
+        return Features(np.array(features.X), features.N, features.files)
+
+    def state(self) -> dict[str, tuple[int, bytes]]:
+        """Time and contents of every file beside the image folder."""
+        files = [file for file in self.images.parent.iterdir() if file.is_file()]
+        return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+    def add(self, n: int, seed: int) -> list[str]:
+        folder = self.images.parent / "more"
+        names = write_pictures(folder, intensities(n, seed=seed))
+        new = [f"new{seed}_{name}" for name in names]
+        for name, to in zip(names, new, strict=True):
+            shutil.move(folder / name, self.images / to)
+        folder.rmdir()
+        return new
+
+    def change(self, name: str) -> None:
+        """Another picture under the same name."""
+        (other,) = self.add(1, seed=9)
+        os.replace(self.images / other, self.images / name)
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    """Sixteen pictures: the last batch is padded to that."""
+    monkeypatch.setattr(encoding, "BATCH_PIXELS", 16 * 128 * 32)
+
+
+@pytest.fixture
+def place(config, pictures) -> Place:
+    return Place(config, pictures)
+
+
+def arrays(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as found:
+        return dict(found)
+
+
+def assert_like_a_fresh_extraction(place: Place, found: Features, **changes) -> None:
+    """All files, against an extraction into an empty folder."""
+    fresh = place.extract(out="fresh", **changes)
+    assert [file.name for file in found.files] == [file.name for file in fresh.files]
+    for mine, theirs in zip(found.files[:-1], fresh.files[:-1], strict=True):
+        expected = arrays(theirs)
+        for key, array in arrays(mine).items():
+            np.testing.assert_array_equal(array, expected[key], err_msg=f"{mine.name} {key}")
+
+
+def test_the_same_again_writes_nothing_and_answers_the_same(place, heard):
+    first = place.extract()
+    before = place.state()
+    heard.clear()
+    second = place.extract()
+    assert place.state() == before
+    assert second.files == first.files
+    np.testing.assert_array_equal(second.X, first.X)
+    assert f"saec_{place.run.timestamp}: nothing to do, the files are there" in heard.text
+
+
+def test_the_same_again_does_not_read_the_pictures(place):
+    place.extract()
+    shutil.rmtree(place.config.cache)
+    place.extract()
+    assert not place.config.cache.exists()
+
+
+@pytest.mark.parametrize("how", ["folder", "timestamp", "latest"])
+def test_the_run_may_be_named_in_another_way(place, how, heard):
+    place.extract()
+    named = {"folder": str(place.run.folder), "timestamp": place.run.timestamp, "latest": "latest:untrained"}
+    heard.clear()
+    place.extract(run=named[how])
+    assert "nothing to do" in heard.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"pooling": "max"}, "pooling: there {'name': 'mean_std', 'trim': 0.1}, here {'name': 'max'"),
+        ({"pooling": {"name": "mean_std", "trim": 0.2}}, "'trim': 0.2"),
+        ({"latents": "float16"}, "latents: there 'float32', here 'float16'"),
+        ({"weights": "last"}, "weights: there 'best, epoch 1', here 'last, epoch 1'"),
+        ({"precision": "bf16"}, "precision: there 'fp32', here 'bf16'"),
+        ({"reduction": {"dims": [2]}}, "reduction: there None, here {'dims': [2]"),
+    ],
+)
+def test_other_settings_are_refused_with_what_differs_and_the_remedies(place, changes, named):
+    place.extract()
+    before = place.state()
+    shutil.rmtree(place.config.cache)
+    with pytest.raises(Fault) as caught:
+        place.extract(**changes)
+    assert f"holds features saec_{place.run.timestamp} made otherwise" in str(caught.value)
+    assert named in str(caught.value)
+    assert all(remedy in str(caught.value) for remedy in REMEDIES)
+    assert place.state() == before
+    assert not place.config.cache.exists()  # no picture was read
+
+
+def test_another_image_folder_with_the_same_out_is_refused(place):
+    place.extract(out="features")
+    other = place.images.parent / "others"
+    write_pictures(other, intensities(3, seed=5))
+    with pytest.raises(Fault) as caught:
+        place.extract(out="features", data={"images": "songs/others"})
+    assert f"images: there '{place.images}', here '{other}'" in str(caught.value)
+    assert all(remedy in str(caught.value) for remedy in REMEDIES)
+
+
+def test_another_number_of_reconstructions_is_no_other_setting(place, heard):
+    place.extract()
+    heard.clear()
+    place.extract(reconstructions=4)
+    assert "nothing to do" in heard.text
+
+
+def test_training_on_makes_other_weights_which_are_refused(place):
+    place.extract()
+    give_weights(place.run, seed=1, epoch=2)
+    with pytest.raises(Fault, match="weights: there 'best, epoch 1', here 'best, epoch 2'"):
+        place.extract()
+
+
+def test_a_variant_is_made_beside_the_first(place):
+    first = place.extract()
+    before = place.state()
+    other = place.extract(pooling="max", variant="loud-1")
+    assert {name: place.state()[name] for name in before} == before
+    assert not set(other.files) & set(first.files)
+    assert other.files[-1].name == f"saec_{place.run.timestamp}_loud-1.json"
+    np.testing.assert_array_equal(other.X, first.X)
+
+
+def test_another_out_is_another_place(place):
+    first = place.extract()
+    before = place.state()
+    other = place.extract(latents="float16", out="not/yet/there")
+    assert place.state() == before
+    assert {file.parent for file in other.files} == {place.config.data / "not" / "yet" / "there"}
+    assert [file.name for file in other.files] == [file.name for file in first.files]
+
+
+def test_overwriting_replaces_the_files_and_removes_those_that_are_no_longer_made(place):
+    first = place.extract(reduction={"dims": [2, 3], "n_neighbors": 5})
+    assert len(first.files) == 5
+    other = place.extract(pooling="max", reduction={"dims": [2], "n_neighbors": 4}, overwrite=True)
+    there = {place.images.parent / name for name in place.state()}
+    assert there == set(other.files)
+    assert_like_a_fresh_extraction(place, other, pooling="max", reduction={"dims": [2], "n_neighbors": 4})
+
+
+def test_overwriting_leaves_the_files_of_others_alone(place):
+    place.extract(variant="kept")
+    (place.images.parent / "dimred_2_neigh_10_saec_20200101_000000.npz").write_bytes(b"another's")
+    before = place.state()
+    place.extract()
+    place.extract(pooling="max", overwrite=True)
+    assert {name: place.state()[name] for name in before} == before
+
+
+def test_overwriting_needs_nothing_of_what_is_there(place):
+    first = place.extract()
+    for file in first.files:
+        file.write_bytes(file.read_bytes()[:40])
+    again = place.extract(overwrite=True)
+    np.testing.assert_array_equal(again.X, first.X)
+
+
+def encoded_line(heard) -> str:
+    return next(line for line in heard.messages if "only the rest is encoded" in line)
+
+
+def test_only_pictures_that_were_added_are_encoded(place, heard):
+    before = place.extract()
+    new = place.add(3, seed=1)
+    after = place.extract()
+    assert encoded_line(heard) == "12 of 15 pictures are as they were, only the rest is encoded"
+    assert after.N.tolist() == sorted([*before.N.tolist(), *new])
+    np.testing.assert_array_equal(after.X[np.isin(after.N, before.N)], before.X)
+    assert_like_a_fresh_extraction(place, after)
+
+
+def test_only_a_picture_that_was_changed_is_encoded(place, heard):
+    before = place.extract()
+    place.change(before.N[5])
+    after = place.extract()
+    assert encoded_line(heard) == "11 of 12 pictures are as they were, only the rest is encoded"
+    assert after.N.tolist() == before.N.tolist()
+    same = (after.X == before.X).all(axis=(1, 2))
+    assert same.tolist() == [row != 5 for row in range(12)]
+    assert_like_a_fresh_extraction(place, after)
+
+
+def test_pictures_that_are_gone_leave_the_files(place, heard):
+    before = place.extract()
+    for name in before.N[[0, 7]]:
+        (place.images / name).unlink()
+    after = place.extract()
+    assert encoded_line(heard) == "10 of 10 pictures are as they were, only the rest is encoded"
+    np.testing.assert_array_equal(after.N, np.delete(before.N, [0, 7]))
+    np.testing.assert_array_equal(after.X, np.delete(before.X, [0, 7], axis=0))
+    assert_like_a_fresh_extraction(place, after)
+
+
+def test_rows_that_were_there_are_taken_and_not_computed_again(place):
+    """Marked rows come back marked."""
+    first = place.extract()
+    for file in first.files[:2]:
+        marked = arrays(file)
+        marked["X"] += 1000
+        np.savez(file, **marked)
+    (new,) = place.add(1, seed=2)
+    after = place.extract()
+    assert (after.X[after.N != new] > 500).all() and (np.abs(after.X[after.N == new]) < 500).all()
+
+
+def test_added_changed_and_gone_at_once_equal_a_fresh_extraction_with_its_maps(place, heard):
+    reduction = {"dims": [2, 3], "n_neighbors": 5}
+    before = place.extract(reduction=reduction)
+    place.add(2, seed=3)
+    place.change(before.N[3])
+    (place.images / before.N[11]).unlink()
+    after = place.extract(reduction=reduction)
+    assert encoded_line(heard) == "10 of 13 pictures are as they were, only the rest is encoded"
+    assert_like_a_fresh_extraction(place, after, reduction=reduction)
+
+
+def test_dimensions_that_so_many_pictures_allow_no_longer_are_removed(place):
+    reduction = {"dims": [2, 8], "n_neighbors": 5}
+    place.extract(reduction=reduction)
+    for file in sorted(place.images.iterdir())[:4]:
+        file.unlink()
+    after = place.extract(reduction=reduction)
+    assert {file.name for file in after.files} == set(place.state())
+    assert not any(name.startswith("dimred_8") for name in place.state())
+
+
+def test_latents_of_half_precision_are_taken_over_unchanged(place):
+    before = place.extract(latents="float16")
+    place.add(1, seed=4)
+    after = place.extract(latents="float16")
+    assert after.X.dtype == np.float16
+    np.testing.assert_array_equal(after.X[np.isin(after.N, before.N)], before.X)
+    assert_like_a_fresh_extraction(place, after, latents="float16")
+
+
+def test_a_picture_that_was_only_touched_is_encoded_again(place, heard):
+    before = place.extract()
+    os.utime(place.images / before.N[2], (1, 1))
+    after = place.extract()
+    assert encoded_line(heard) == "11 of 12 pictures are as they were, only the rest is encoded"
+    np.testing.assert_array_equal(after.X, before.X)
+
+
+def test_files_that_nobody_speaks_of_are_not_replaced(place):
+    files = place.extract().files
+    files[-1].unlink()
+    kept = [file.read_bytes() for file in files[:-1]]
+    with pytest.raises(Fault, match="of which no saec_.*json speaks") as caught:
+        place.extract()
+    assert all(remedy in str(caught.value) for remedy in ("variant:", "out:", "overwrite: true"))
+    assert [file.read_bytes() for file in files[:-1]] == kept
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_file_that_is_lost_is_made_again(place, lost):
+    first = place.extract()
+    content = first.files[lost].read_bytes()
+    first.files[lost].unlink()
+    again = place.extract()
+    assert again.files == first.files
+    assert first.files[lost].read_bytes() == content
+
+
+@pytest.mark.parametrize("damaged", [0, 1, -1])
+def test_a_damaged_file_is_a_fault_that_names_the_remedy(place, damaged):
+    files = place.extract().files
+    files[damaged].write_bytes(files[damaged].read_bytes()[:40])
+    with pytest.raises(Fault, match=r"saec_\d+_\d+\.json or a file it lists is damaged .*extract anew"):
+        place.extract()
+
+
+def test_the_json_of_something_else_is_a_fault(place):
+    about = place.extract().files[-1]
+    about.write_text(json.dumps(["not", "ours"]))
+    with pytest.raises(Fault, match="is damaged"):
+        place.extract()

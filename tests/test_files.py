@@ -1,0 +1,114 @@
+"""Files appear whole or not at all; what a kill leaves is swept; fingerprints are of contents."""
+
+import json
+
+import numpy as np
+import pytest
+
+from saec.faults import Fault
+from saec.files import (
+    TEMPORARY,
+    appearing,
+    fingerprint,
+    map_npz,
+    require_writable,
+    sweep,
+    write_json,
+    write_npz,
+    write_text,
+)
+
+
+def names(folder) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_a_file_appears_when_its_block_ends_and_not_before(tmp_path):
+    file = tmp_path / "note.txt"
+    with appearing(file) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == tmp_path and not file.exists()
+    assert file.read_text() == "new"
+    assert names(tmp_path) == ["note.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_the_old_file_stays_when_the_block_raises(tmp_path, error):
+    file = tmp_path / "note.txt"
+    file.write_text("old")
+    with pytest.raises(error), appearing(file) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert file.read_text() == "old"
+    assert names(tmp_path) == ["note.txt"]
+
+
+def test_text_and_json_are_utf_8_with_plain_line_ends(tmp_path):
+    write_text(tmp_path / "a.txt", "Zaunkönig\n")
+    write_json(tmp_path / "a.json", {"bird": "Zaunkönig"})
+    assert (tmp_path / "a.txt").read_bytes() == "Zaunkönig\n".encode()
+    assert b"\r" not in (tmp_path / "a.json").read_bytes()
+    assert "ö" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"bird": "Zaunkönig"}
+
+
+def test_json_without_standard_numbers_is_refused_and_leaves_the_old(tmp_path):
+    write_json(tmp_path / "a.json", [1])
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", [float("nan")])
+    assert json.loads((tmp_path / "a.json").read_text()) == [1]
+
+
+def test_npz_is_stored_plainly_and_maps_as_it_was_written(tmp_path):
+    file = tmp_path / "a.npz"
+    arrays = {
+        "X": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+        "F": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "N": np.array(["a.png", "Zaunkönig.png"]),
+        "empty": np.zeros((0, 3), np.float32),
+    }
+    write_npz(file, **arrays)
+    with np.load(file, allow_pickle=False) as loaded:
+        for key, array in arrays.items():
+            mapped = map_npz(file, key)
+            assert mapped.dtype == array.dtype
+            np.testing.assert_array_equal(mapped, array)
+            np.testing.assert_array_equal(loaded[key], array)
+    assert isinstance(map_npz(file, "X"), np.memmap)
+
+
+def test_npz_with_objects_is_refused_and_nothing_appears(tmp_path):
+    with pytest.raises(TypeError, match="array 'N' holds objects, which only pickle could store"):
+        write_npz(tmp_path / "a.npz", X=np.zeros(2), N=np.array(["a", None], dtype=object))
+    assert names(tmp_path) == []
+
+
+def test_sweeping_takes_the_half_written_and_nothing_else(tmp_path):
+    for name in (f"{TEMPORARY}0a1b2c3d_a.npz", "a.npz", ".hidden", "writing_a.npz"):
+        (tmp_path / name).touch()
+    sweep(tmp_path)
+    assert names(tmp_path) == [".hidden", "a.npz", "writing_a.npz"]
+
+
+def test_a_writable_folder_may_still_have_to_be_made(tmp_path):
+    require_writable(tmp_path / "not" / "there" / "yet")
+    assert names(tmp_path) == []
+
+
+def test_a_place_below_a_file_is_not_writable(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(Fault, match="cannot write into .*choose another folder"):
+        require_writable(tmp_path / "file" / "below")
+
+
+def test_fingerprints_do_not_depend_on_the_order_of_keys():
+    assert fingerprint({"a": 1, "b": [2, "c"]}) == fingerprint({"b": [2, "c"], "a": 1})
+
+
+def test_a_fingerprint_stays_the_same_from_version_to_version():
+    assert fingerprint("a", 1, [("b.png", 2)], {"c": None}) == "e6e33efdda61cdc7fc568e5e412295e1"
+
+
+@pytest.mark.parametrize("other", [["b", "a"], ["a", "b", ""], ["ab"], [["a", "b"]], ["a", "B"]])
+def test_fingerprints_of_other_values_differ(other):
+    assert fingerprint(*other) != fingerprint("a", "b")

@@ -1,0 +1,136 @@
+"""Neighbours against counting all distances; reductions that keep clusters and come out the same again."""
+
+import numpy as np
+import pytest
+
+from saec import reduction
+from saec.evaluation import EVALUATIONS
+from saec.reduction import n_neighbors_used, nearest, possible, reduced
+
+DIMS = (2, 4)
+N_KINDS, N_EACH = 3, 20
+COMPILES = pytest.mark.slow  # NN-descent takes half a minute the first time in a process
+
+
+def heaps(n_each: int = N_EACH, n_features: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in three heaps, columns of very different scale, with the number of each row's heap."""
+    rng = np.random.default_rng(0)
+    kinds = np.arange(N_KINDS * n_each) % N_KINDS
+    centres = rng.normal(scale=8, size=(N_KINDS, n_features))
+    rows = (centres[kinds] + rng.normal(size=(len(kinds), n_features))) * 10.0 ** rng.integers(
+        -3, 3, n_features
+    )
+    return rows.astype(np.float32), kinds
+
+
+def slow_distances(rows: np.ndarray) -> np.ndarray:
+    exact = rows.astype(np.float64)
+    return np.sqrt(((exact[:, None] - exact[None]) ** 2).sum(axis=-1))
+
+
+@pytest.fixture(scope="module")
+def once() -> dict[int, np.ndarray]:
+    return reduced(heaps()[0], DIMS, n_neighbors=8, seed=0)
+
+
+def noise(n: int = 60, n_features: int = 5) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(n, n_features)).astype(np.float32)
+
+
+def test_neighbours_are_those_that_counting_all_distances_finds():
+    rows = noise()
+    indices, distances, _ = nearest(rows, 7, seed=0)
+    expected = np.argsort(slow_distances(rows), axis=1)[:, :7]
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_allclose(distances, np.sort(slow_distances(rows), axis=1)[:, :7], atol=1e-6)
+
+
+@pytest.mark.parametrize("exact_up_to", [reduction.EXACT_UP_TO, pytest.param(10, marks=COMPILES)])
+def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch, exact_up_to):
+    monkeypatch.setattr(reduction, "EXACT_UP_TO", exact_up_to)
+    rows = np.concatenate([noise(100), noise(100), noise(100)])
+    indices, distances, _ = nearest(rows, 6, seed=0)
+    np.testing.assert_array_equal(indices[:, 0], np.arange(300))
+    assert not distances[:, 0].any()
+    assert all(len(set(row)) == 6 for row in indices.tolist())
+    assert (np.diff(distances, axis=1) >= 0).all()
+
+
+@COMPILES
+def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
+    rows = noise(1500, 8)
+    exact, exact_distances, _ = nearest(rows, 10, seed=0)
+    monkeypatch.setattr(reduction, "EXACT_UP_TO", 1000)
+    found, distances, _ = nearest(rows, 10, seed=0)
+    assert found.dtype == exact.dtype and distances.dtype == exact_distances.dtype
+    hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
+    assert sum(hits) > 0.95 * exact.size
+
+
+@COMPILES
+def test_approximate_neighbours_are_the_same_again(monkeypatch):
+    monkeypatch.setattr(reduction, "EXACT_UP_TO", 100)
+    first, second = nearest(noise(400), 10, seed=3), nearest(noise(400), 10, seed=3)
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_columns_come_out_standardised_and_finite(once):
+    assert set(once) == set(DIMS)
+    for d, rows in once.items():
+        assert rows.shape == (N_KINDS * N_EACH, d) and rows.dtype == np.float32
+        np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
+
+
+def test_heaps_stay_heaps(once):
+    for rows in once.values():
+        assert EVALUATIONS.parse("kmeans")(rows, heaps()[1])["v_measure"] > 0.95
+
+
+def test_the_same_seed_gives_the_same_bits(once):
+    again = reduced(heaps()[0], DIMS, n_neighbors=8, seed=0)
+    for d in DIMS:
+        assert again[d].tobytes() == once[d].tobytes()
+
+
+def test_another_seed_gives_another_map(once):
+    other = reduced(heaps()[0], (2,), n_neighbors=8, seed=1)
+    assert other[2].tobytes() != once[2].tobytes()
+
+
+@pytest.mark.parametrize("dims", [(4, 2), (2,), (3, 2)])
+def test_the_map_does_not_depend_on_the_other_dimensions(once, dims):
+    assert reduced(heaps()[0], dims, n_neighbors=8, seed=0)[2].tobytes() == once[2].tobytes()
+
+
+def test_no_column_drowns_the_others_by_its_scale(once):
+    scaled = reduced(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=0)
+    assert EVALUATIONS.parse("kmeans")(scaled[2], heaps()[1])["v_measure"] > 0.95
+
+
+def test_equal_rows_and_columns_without_variance_are_no_obstacle():
+    rows = np.ones((12, 5), np.float32)
+    rows[6:, 0] = 2
+    for values in reduced(rows, (2,), n_neighbors=5, seed=0).values():
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "expected"), [(3, ()), (4, (2,)), (5, (2,)), (6, (2, 4)), (17, (2, 4, 8)), (18, (2, 4, 8, 16))]
+)
+def test_d_dimensions_need_max_4_and_d_plus_2_rows(n_rows, expected):
+    assert possible((2, 4, 8, 16), n_rows) == expected
+
+
+@pytest.mark.parametrize("n_rows", [4, 5, 6, 10])
+def test_the_fewest_rows_that_are_possible_do_reduce(n_rows):
+    dims = possible((2, 4, 8), n_rows)
+    rows = reduced(noise(n_rows), dims, n_neighbors_used(10, n_rows), seed=0)
+    assert all(np.isfinite(rows[d]).all() and rows[d].shape == (n_rows, d) for d in dims)
+
+
+def test_neighbours_are_at_most_all_other_rows():
+    assert n_neighbors_used(10, 5) == 4
+    assert n_neighbors_used(10, 11) == 10
+    assert n_neighbors_used(10, 5000) == 10

@@ -1,0 +1,445 @@
+"""Models of the reference as it leaves them: TorchScript files of flat modules, written here by the spec."""
+
+import json
+import warnings
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import extraction_session, training_session, write_pictures
+from PIL import Image
+from small_runs import untrained_run
+from torch import nn
+
+from saec import extract, train
+from saec.config import Config
+from saec.extraction import encoding
+from saec.faults import Fault
+from saec.session import SessionError
+from saec.sources import find_source
+
+TS = "20250617_131810"
+WIDTH, N, BATCH = 64, 3, 2
+
+
+class Encoder3(nn.Module):
+    """GenB3blocks: three blocks, then a valid convolution over the 16 rows that are left."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv0 = nn.Conv2d(3, 64, (3, 3), padding="same")
+        self.conv1 = nn.Conv2d(64, 64, (3, 3), padding="same")
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2 = nn.Conv2d(64, 128, (3, 3), padding="same")
+        self.conv3 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.bn3 = nn.BatchNorm2d(128)
+        self.conv4 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.conv5 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.bn5 = nn.BatchNorm2d(128)
+        self.conv6 = nn.Conv2d(128, 256, (16, 1), padding="valid")
+        self.pool = nn.AvgPool2d((2, 2))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.relu(self.bn1(self.conv1(self.conv0(x)))))
+        x = self.pool(self.relu(self.bn3(self.conv3(self.conv2(x)))))
+        x = self.pool(self.relu(self.bn5(self.conv5(self.conv4(x)))))
+        return self.conv6(x)
+
+
+class Decoder3(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tconv0 = nn.ConvTranspose2d(256, 128, (16, 1))
+        self.bn0 = nn.BatchNorm2d(128)
+        self.tconv1 = nn.ConvTranspose2d(
+            128, 128, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
+        )
+        self.bn1 = nn.BatchNorm2d(128)
+        self.tconv2 = nn.ConvTranspose2d(
+            128, 64, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
+        )
+        self.bn2 = nn.BatchNorm2d(64)
+        self.tconv3 = nn.ConvTranspose2d(64, 3, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1))
+        self.bn3 = nn.BatchNorm2d(3)
+        self.relu = nn.ReLU()
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.bn0(self.tconv0(x)))
+        x = self.relu(self.bn1(self.tconv1(x)))
+        x = self.relu(self.bn2(self.tconv2(x)))
+        return self.sigmoid(self.bn3(self.tconv3(x)))
+
+
+class Encoder32(nn.Module):
+    """GenBTP32_CH0256: five blocks, the last neither normed nor cut."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv0 = nn.Conv2d(3, 64, (3, 3), padding="same")
+        self.conv1 = nn.Conv2d(64, 64, (3, 3), padding="same")
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2 = nn.Conv2d(64, 128, (3, 3), padding="same")
+        self.conv3 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.bn3 = nn.BatchNorm2d(128)
+        self.conv4 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.conv5 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.bn5 = nn.BatchNorm2d(128)
+        self.conv6 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.conv7 = nn.Conv2d(128, 128, (3, 3), padding="same")
+        self.bn7 = nn.BatchNorm2d(128)
+        self.conv8 = nn.Conv2d(128, 256, (3, 3), padding="same")
+        self.conv9 = nn.Conv2d(256, 256, (3, 3), padding="same")
+        self.pool2 = nn.AvgPool2d((2, 2))
+        self.pool4 = nn.AvgPool2d((4, 2))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool2(self.relu(self.bn1(self.conv1(self.conv0(x)))))
+        x = self.pool4(self.relu(self.bn3(self.conv3(self.conv2(x)))))
+        x = self.pool4(self.relu(self.bn5(self.conv5(self.conv4(x)))))
+        x = self.pool2(self.relu(self.bn7(self.conv7(self.conv6(x)))))
+        return self.pool2(self.conv9(self.conv8(x)))
+
+
+class Decoder32(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tconv0 = nn.ConvTranspose2d(
+            256, 256, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
+        )
+        self.bn0 = nn.BatchNorm2d(256)
+        self.tconv1 = nn.ConvTranspose2d(
+            256, 128, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
+        )
+        self.bn1 = nn.BatchNorm2d(128)
+        self.tconv2 = nn.ConvTranspose2d(
+            128, 128, (5, 5), stride=(4, 2), padding=(1, 2), output_padding=(1, 1)
+        )
+        self.bn2 = nn.BatchNorm2d(128)
+        self.tconv3 = nn.ConvTranspose2d(
+            128, 128, (5, 5), stride=(4, 2), padding=(1, 2), output_padding=(1, 1)
+        )
+        self.bn3 = nn.BatchNorm2d(128)
+        self.tconv4 = nn.ConvTranspose2d(
+            128, 64, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
+        )
+        self.bn4 = nn.BatchNorm2d(64)
+        self.conv5 = nn.Conv2d(64, 3, (1, 1))
+        self.relu = nn.ReLU()
+        self.sigmoid = nn.Sigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.bn0(self.tconv0(x)))
+        x = self.relu(self.bn1(self.tconv1(x)))
+        x = self.relu(self.bn2(self.tconv2(x)))
+        x = self.relu(self.bn3(self.tconv3(x)))
+        x = self.relu(self.bn4(self.tconv4(x)))
+        return self.sigmoid(self.conv5(x))
+
+
+class Unheard(nn.Module):
+    """An encoder that is no architecture of ours: ten channels, a step every sixteen columns."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 10, (128, 16), stride=(128, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+class Uncut(Encoder3):
+    """The tensors of GenB3blocks, but another answer: a ReLU is missing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.bn1(self.conv1(self.conv0(x))))
+        x = self.pool(self.relu(self.bn3(self.conv3(self.conv2(x)))))
+        x = self.pool(self.relu(self.bn5(self.conv5(self.conv4(x)))))
+        return self.conv6(x)
+
+
+class Tall(nn.Module):
+    """An encoder for pictures that are higher than 128."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, (200, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x)
+
+
+class Flat(nn.Module):
+    """Gives one vector a picture, without axes of frequency and time."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((2, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.pool(x).flatten(1)
+
+
+PAIRS = {"GenB3blocks": (Encoder3, Decoder3), "GenBTP32_CH0256": (Encoder32, Decoder32)}
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(encoding, "BATCH_PIXELS", BATCH * 128 * WIDTH)
+
+
+@pytest.fixture
+def images(config) -> Path:
+    """Three noisy viridis pictures, 64 wide, of as many recordings."""
+    levels = np.random.default_rng(0).integers(0, 256, (N, 128, WIDTH)).astype(np.uint8)
+    write_pictures(config.data / "songs" / "images", levels, per_recording=1)
+    return config.data / "songs" / "images"
+
+
+def script_of(module: nn.Module, example: torch.Tensor) -> tuple[torch.jit.ScriptModule, torch.Tensor]:
+    """As after a little training: statistics of the example in its norms; and its answer to the example."""
+    with torch.no_grad():
+        for _ in range(3):
+            module.train()(example)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            return torch.jit.script(module.eval()), module(example)
+
+
+def save(script: torch.jit.ScriptModule, config: Config, part: str, name: str, epoch: int = 3) -> Path:
+    config.models.mkdir(exist_ok=True)
+    file = config.models / f"{TS}_{part}_script_{name}_epo{epoch:03d}.pth"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.jit.save(script, file)
+    return file
+
+
+@cache
+def scripts_of(*parts: type[nn.Module]) -> list[torch.jit.ScriptModule]:
+    """An encoder, and a decoder of its codes."""
+    torch.manual_seed(0)
+    example, scripts = torch.rand(2, 3, 128, WIDTH), []
+    for build in parts:
+        script, example = script_of(build(), example)
+        scripts.append(script)
+    return scripts
+
+
+def seed_of(config: Config, name: str, parts: tuple = (), decoder: bool = True) -> list[nn.Module]:
+    """Writes a trained pair as the reference does and returns its scripts."""
+    scripts = scripts_of(*(parts or PAIRS[name]))
+    for part, script in zip(("encoder", "decoder")[: 1 + decoder], scripts, strict=False):
+        save(script, config, part, name)
+    return scripts
+
+
+def pixels(images: Path) -> torch.Tensor:
+    """(n, 3, 128, width), as the reference reads them."""
+    files = sorted(images.iterdir())
+    return torch.stack([torch.from_numpy(np.array(Image.open(f))).permute(2, 0, 1) for f in files]) / 255
+
+
+def answer(script: nn.Module, pictures: torch.Tensor) -> np.ndarray:
+    with torch.no_grad():
+        return script(pictures).squeeze(2).numpy()
+
+
+def n_weights(module: nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def test_the_modules_written_here_have_the_weights_that_the_spec_counts():
+    counts = {name: tuple(n_weights(part()) for part in pair) for name, pair in PAIRS.items()}
+    assert counts == {"GenB3blocks": (1_080_512, 1_144_457), "GenBTP32_CH0256": (1_736_640, 3_483_907)}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_features_by_a_timestamp_are_those_of_the_script(config, images, name):
+    encoder, _ = seed_of(config, name)
+    features = extract(extraction_session(TS), config)
+    expected = answer(encoder, pixels(images))
+    assert features.X.shape == expected.shape
+    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    folder = images.parent
+    assert [file.name for file in features.files] == [
+        f"full_features_saec_{TS}.npz",
+        f"pooled_mean_std_saec_{TS}.npz",
+        f"saec_{TS}.json",
+    ]
+    assert (folder / f"reconstructions_saec_{TS}.png").is_file()
+    about = json.loads((folder / f"saec_{TS}.json").read_text())
+    assert about["settings"]["precision"] == "fp32"  # whatever the machine is able to
+    assert about["settings"]["weights"] == "epoch 3"
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
+    encoder, decoder = seed_of(config, name)
+    model = find_source(TS, config).model()
+    pictures = pixels(images)[:1]
+    with torch.no_grad():
+        expected, got = decoder(encoder(pictures)), model.decoder(model.encoder(pictures))
+    assert got.shape == pictures.shape
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
+
+
+def test_the_same_extraction_again_has_nothing_to_do(config, images, heard):
+    seed_of(config, "UnheardOf_v2", (Unheard,))
+    extract(extraction_session(TS), config)
+    heard.clear()
+    extract(extraction_session(TS), config)
+    assert "nothing to do" in heard.text
+
+
+def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, heard):
+    (encoder,) = seed_of(config, "UnheardOf_v2", (Unheard,))
+    features = extract(extraction_session(TS), config)
+    np.testing.assert_allclose(features.X, answer(encoder, pixels(images)), rtol=0, atol=1e-5)
+    assert features.X.shape == (N, 10, WIDTH // 16)
+    assert "UnheardOf_v2 is no architecture of ours: the script is run, without a decoder" in heard.text
+    assert not list(images.parent.glob("reconstructions_*"))
+
+
+def test_an_unknown_architecture_still_says_which_widths_it_takes(config, images):
+    seed_of(config, "UnheardOf_v2", (Unheard,))
+    narrow = np.zeros((2, 128, 40), np.uint8)
+    write_pictures(config.data / "narrow", narrow)
+    with pytest.raises(SessionError, match="pictures are 40 wide .* multiple of 16"):
+        extract(extraction_session(TS, data={"images": "narrow"}), config)
+
+
+def test_without_a_decoder_there_are_features_but_no_reconstructions(config, images, heard):
+    encoder, _ = seed_of(config, "GenB3blocks", decoder=False)
+    features = extract(extraction_session(TS), config)
+    expected = answer(encoder, pixels(images))
+    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert f"{TS}_encoder_script_GenB3blocks_epo003.pth has no decoder beside it" in heard.text
+    assert not list(images.parent.glob("reconstructions_*"))
+
+
+def test_a_decoder_of_another_epoch_is_not_taken(config):
+    _, decoder = seed_of(config, "GenB3blocks", decoder=False)
+    save(decoder, config, "decoder", "GenB3blocks", epoch=4)
+    assert find_source(TS, config).decoder is None
+
+
+def training(channels: str, valid: float = 0.4, **start) -> dict:
+    session = training_session(start={"weights_of": TS, **start}, views="plain")
+    del session["model"]
+    session["data"] |= {"channels": channels, "valid": valid}
+    session["training"] |= {"epochs": 1, "batch_size": 2}
+    session["optimizer"] = {"name": "adam", "learning_rate": 1e-6}
+    return session
+
+
+def test_training_goes_out_from_its_weights(config):
+    levels = np.random.default_rng(0).integers(0, 256, (3, 128, 16)).astype(np.uint8)
+    write_pictures(config.data / "songs" / "images", levels, per_recording=1)
+    encoder, _ = seed_of(config, "GenB3blocks")
+    run = train(training("rgb"), config)
+    assert run.session.model.name == "GenB3blocks"
+    assert run.record["parent"] == str(config.models / f"{TS}_encoder_script_GenB3blocks_epo003.pth")
+    assert run.progress.finished and run.progress.epoch == 1
+    before, after = encoder.state_dict()["conv6.weight"], run.model().encoder.block4.weight
+    assert 0 < (after - before).abs().max() < 1e-4
+
+
+def test_training_on_intensity_is_refused_with_the_remedy(config, images):
+    seed_of(config, "GenB3blocks")
+    with pytest.raises(
+        SessionError, match="data.channels: .* trained on 3 channels, .* have 1: choose `rgb`"
+    ):
+        train(training("intensity"), config)
+    assert not [folder for folder in config.models.iterdir() if folder.is_dir()]
+
+
+def test_training_from_an_unknown_architecture_is_refused(config, images):
+    seed_of(config, "UnheardOf_v2", (Unheard,))
+    with pytest.raises(
+        SessionError, match="start.weights_of: .*'UnheardOf_v2' .*nothing can be trained from"
+    ):
+        train(training("rgb"), config)
+
+
+def test_another_model_section_contradicts_its_architecture(config, images):
+    seed_of(config, "GenB3blocks")
+    with pytest.raises(SessionError, match="model: .*leave `model` out, or `start: scratch`"):
+        train(training("rgb") | {"model": "GenBTP32_CH0256"}, config)
+
+
+def refused(config: Config, *words: str) -> None:
+    with pytest.raises(Fault) as caught:
+        extract(extraction_session(TS), config)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_two_epochs_under_one_timestamp_are_listed(config, images):
+    encoder, _ = seed_of(config, "GenB3blocks")
+    save(encoder, config, "encoder", "GenB3blocks", epoch=4)
+    names = [f"{TS}_encoder_script_GenB3blocks_epo00{epoch}.pth" for epoch in (3, 4)]
+    refused(config, "2 models answer to", "keep one of them", *names)
+
+
+def test_two_architectures_under_one_timestamp_are_listed(config, images):
+    seed_of(config, "GenB3blocks")
+    seed_of(config, "UnheardOf_v2", (Unheard,))
+    refused(config, "2 models answer to", "GenB3blocks_epo003.pth", "UnheardOf_v2_epo003.pth")
+
+
+def test_a_run_of_the_same_timestamp_is_not_preferred_in_silence(config, images):
+    seed_of(config, "GenB3blocks")
+    run = untrained_run(config)
+    run.folder.rename(config.models / f"{TS}_mine")
+    refused(config, "2 models answer to", f"{TS}_encoder_script_GenB3blocks_epo003.pth", f"{TS}_mine")
+
+
+def test_other_tensors_under_a_known_name_are_a_fault(config, images):
+    seed_of(config, "GenB3blocks", (Unheard,))
+    refused(config, "run: ", "does not hold the tensors of GenB3blocks", "give it another name")
+
+
+def test_the_right_tensors_but_another_answer_are_a_fault(config, images):
+    seed_of(config, "GenB3blocks", (Uncut, Decoder3))
+    refused(config, "is not our GenB3blocks, it differs by", "give it another name")
+
+
+def test_a_wrong_decoder_is_a_fault_that_names_the_decoder(config, images):
+    encoder, _ = seed_of(config, "GenB3blocks")
+    save(encoder, config, "decoder", "GenB3blocks")
+    refused(config, "does not hold the tensors of GenB3blocks", f"{TS}_decoder_script_GenB3blocks_epo003.pth")
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_a_damaged_file_is_a_fault_that_names_it(config, images, part, share):
+    seed_of(config, "GenB3blocks")
+    file = config.models / f"{TS}_{part}_script_GenB3blocks_epo003.pth"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    refused(config, str(file), "is damaged or no TorchScript file", "restore it from a copy")
+
+
+def test_a_file_that_is_something_else_is_a_fault(config, images):
+    config.models.mkdir()
+    file = config.models / f"{TS}_encoder_script_GenB3blocks_epo003.pth"
+    torch.save({"a": torch.zeros(3)}, file)
+    refused(config, str(file), "is damaged or no TorchScript file")
+
+
+@pytest.mark.parametrize("build", [Tall, Flat])
+def test_a_script_that_does_not_encode_pictures_is_a_fault(config, images, build):
+    script = script_of(build(), torch.rand(2, 3, 300, 300))[0]
+    save(script, config, "encoder", "UnheardOf_v2")
+    refused(config, "run: ", "UnheardOf_v2_epo003.pth", "does not encode RGB pictures 128 high")
+
+
+def test_a_timestamp_of_nothing_says_what_runs_there_are(config, images):
+    untrained_run(config)
+    refused(config, f"no run '{TS}' in", "_untrained")

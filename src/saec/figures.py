@@ -30,7 +30,8 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
     n_rows = -(-n // n_blocks)
     n_columns = n_blocks * len(columns)
     panel_width = PANEL_HEIGHT * width / height
-    figure = Figure((n_columns * panel_width + 0.3, n_rows * (PANEL_HEIGHT + 0.16) + 0.75), DPI)
+    width_inches = max(3.0, n_columns * panel_width + 0.3)
+    figure = Figure((width_inches, n_rows * (PANEL_HEIGHT + 0.16) + 0.75), DPI)
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
     figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.65 / figure.get_figheight(), 0.04, 0.22)
     figure.text(0.01, 1 - 0.2 / figure.get_figheight(), title, fontsize=8)
@@ -50,8 +51,9 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
 
 def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivial: float | None) -> None:
     """Scores by epoch, training and validation, the best epoch and what knowing nothing would score."""
-    figure = Figure((7, 4), DPI, layout="constrained")
+    figure = Figure((7, 4), DPI)
     axes = figure.subplots()
+    figure.subplots_adjust(0.11, 0.13, 0.98, 0.92)
     epochs = [row["epoch"] for row in rows]
     for part, colour in COLOURS.items():
         scores = [row[f"{part}_loss"] for row in rows]

@@ -49,7 +49,8 @@ class Journal:
         bench, run, progress = self.bench, self.run, self.bench.progress
         self._refuse_nonsense(learnt["loss"], tested[bench.objective.best_by])
         improved = progress.update(tested[bench.objective.best_by])
-        stalled = progress.waited == self.options.patience
+        patience = self.options.patience
+        stalled = bool(patience and progress.waited and progress.waited % patience == 0)
         progress.stopped = not bench.objective.end_epoch(stalled)
         progress.finished = progress.stopped or progress.epoch >= self.options.epochs
         bench.history.append(self._row(learnt, tested))

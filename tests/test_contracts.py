@@ -1,0 +1,267 @@
+"""Every registered component keeps its promise; a new one is tested by being there."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from torch import Tensor, nn
+
+from saec.data import DATA, VIEWS, Batch, Draws
+from saec.data.fit import PictureFront
+from saec.evaluation import EVALUATIONS
+from saec.features import POOLINGS, n_trimmed, trimmed
+from saec.models import MODELS, Model, feature_shape
+from saec.objectives import OBJECTIVES
+from saec.optimizers import OPTIMIZERS
+from saec.registry import Registry
+
+REGISTRIES = (DATA, VIEWS, MODELS, OBJECTIVES, OPTIMIZERS, POOLINGS, EVALUATIONS)
+EVERY = [pytest.param(axis, name, id=f"{axis.axis}-{name}") for axis in REGISTRIES for name in axis.names()]
+GIVEN = {"data kind": {"train": "songs"}}  # what has no default
+CPU = torch.device("cpu")
+
+
+def parsed(axis: Registry, name: str, **options):
+    return axis.parse({axis.key: name} | GIVEN.get(axis.axis, {}) | options)
+
+
+@pytest.mark.parametrize(("axis", "name"), EVERY)
+def test_a_component_has_defaults_for_its_options_and_can_be_written_down(axis, name):
+    component = parsed(axis, name)
+    assert axis.parse(component.model_dump(mode="json")) == component
+    assert all(getattr(component, option) == component.model_dump()[option] for option in component.options)
+
+
+@pytest.mark.parametrize(("axis", "name"), EVERY)
+def test_a_component_is_documented_and_its_first_line_is_a_sentence(axis, name):
+    first = (axis[name].__doc__ or "").partition("\n")[0]
+    assert first and first.endswith(".") and len(first.split()) >= 4
+    assert first != parsed(axis, name).__class__.__base__.__doc__
+
+
+@pytest.mark.parametrize(("axis", "name"), EVERY)
+def test_a_component_has_immutable_defaults(axis, name):
+    hash(tuple(getattr(parsed(axis, name), option) for option in axis[name].options))
+
+
+@pytest.mark.parametrize(("axis", "name"), EVERY)
+def test_an_unknown_option_is_refused(axis, name):
+    with pytest.raises(ValueError, match="unknown key"):
+        parsed(axis, name, no_such_option=1)
+
+
+# Models
+
+
+def pictures(model: Model, channels: int = 1, n: int = 2, n_steps: int = 2) -> Tensor:
+    return torch.rand(n, channels, model.height or 32, n_steps * model.time_pool)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", MODELS.names())
+def test_a_model_gives_pictures_of_the_shape_it_gets(name, channels):
+    with torch.device("meta"):
+        model = parsed(MODELS, name)((channels, 128, 256))
+        for n_steps in (1, 2, 5):
+            seen = pictures(model, channels, n_steps=n_steps)
+            code = model(seen)
+            assert code.ndim == 4 and code.shape[0] == 2 and code.shape[3] == n_steps
+            assert code.shape[1:] == feature_shape(model, tuple(seen.shape[1:]))
+            if model.decoder is not None:
+                assert model.decoder(code).shape == seen.shape
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+@torch.no_grad()
+def test_a_models_weights_go_through_a_file_into_another_of_its_kind(name):
+    torch.manual_seed(0)
+    model = parsed(MODELS, name)((1, 128, 256)).eval()
+    seen = pictures(model)
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    with torch.device("meta"):
+        other = parsed(MODELS, name)((1, 128, 256)).eval()
+    other.load_state_dict(torch.load(file, weights_only=True), assign=True)
+    assert torch.equal(model(seen), other(seen))
+    if model.decoder is not None:
+        assert torch.equal(model.decoder(model(seen)), other.decoder(other(seen)))
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_a_model_is_an_ordered_list_of_blocks_of_which_the_first_can_be_frozen(name):
+    with torch.device("meta"):
+        model = parsed(MODELS, name)((1, 128, 256))
+    blocks = list(model.encoder.children())
+    assert len(blocks) > 1
+    model.freeze(1)
+    model.train()
+    assert not any(weight.requires_grad for weight in blocks[0].parameters())
+    assert not any(module.training for module in blocks[0].modules())
+    assert all(weight.requires_grad for block in blocks[1:] for weight in block.parameters())
+    assert all(module.training for block in blocks[1:] for module in block.modules())
+
+
+def test_the_shape_of_features_is_found_without_touching_statistics_or_mode():
+    model = parsed(MODELS, "compact")((1, 128, 64)).train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    assert feature_shape(model, (1, 128, 64)) == (128, 1, 8)
+    assert model.training and all(
+        torch.equal(before[key], value) for key, value in model.state_dict().items()
+    )
+
+
+def test_compact_refuses_more_time_halvings_than_it_has_widths():
+    with pytest.raises(ValueError, match="at most the number of widths 2, got 3"):
+        parsed(MODELS, "compact", widths=(4, 4), time_halvings=3)((1, 128, 64))
+
+
+@pytest.mark.parametrize("widths", [(2, 2), (2,) * 7])
+@pytest.mark.parametrize("time_halvings", [1, 2])
+def test_compact_has_the_time_pool_it_is_asked_for(widths, time_halvings):
+    model = parsed(MODELS, "compact", widths=widths, latent=5, time_halvings=time_halvings)((3, 128, 64))
+    assert model.time_pool == 2**time_halvings
+    assert feature_shape(model, (3, 128, 64)) == (5, 1, 64 // 2**time_halvings)
+
+
+# Objectives
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_an_objective_gives_finite_scalars_and_reaches_every_weight(name):
+    torch.manual_seed(0)
+    model = MODELS.parse(TINY)((1, 128, 32)).eval()  # in training, a bias before a norm has no effect
+    objective = parsed(OBJECTIVES, name)(feature_shape(model, (1, 128, 32)), ("a", "b"))
+    seen, target = torch.rand(2, 4, 1, 128, 32)
+    scores = objective(model, Batch(seen, target, list("abcd"), torch.tensor([0, 1, 0, 1])))
+    assert all(score.ndim == 0 and torch.isfinite(score) for score in scores.values())
+    assert {"loss", objective.best_by} <= set(scores)
+    scores["loss"].backward()
+    weights = {**dict(model.encoder.named_parameters(prefix="encoder")), **dict(objective.named_parameters())}
+    assert [key for key, weight in weights.items() if weight.grad is None or not weight.grad.any()] == []
+    decoder = [weight.grad is not None and weight.grad.any() for weight in model.decoder.parameters()]
+    assert all(decoder) or not any(decoder)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_an_objective_goes_on_until_validation_stalls_and_its_state_can_be_saved(name):
+    objective = parsed(OBJECTIVES, name)((8, 1, 8), ("a", "b"))
+    assert objective.end_epoch(False) is True and objective.end_epoch(True) is False
+    parsed(OBJECTIVES, name)((8, 1, 8), ("a", "b")).load_state_dict(objective.state_dict())
+
+
+@pytest.mark.parametrize(("loss", "error"), [("mse", np.square), ("mae", np.abs)])
+def test_reconstruction_is_the_mean_error_over_all_pixels(loss, error):
+    model = MODELS.parse(TINY)((1, 128, 32)).eval()
+    seen, target = torch.rand(2, 3, 1, 128, 32)
+    objective = parsed(OBJECTIVES, "reconstruction", loss=loss)((8, 1, 8), ())
+    with torch.no_grad():
+        found = objective(model, Batch(seen, target, list("abc")))["loss"]
+        rebuilt = model.decoder(model.encoder(seen)).numpy()
+    assert np.isclose(float(found), np.mean(error(rebuilt - target.numpy())), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("loss", "error"), [("mse", np.square), ("mae", np.abs)])
+def test_the_trivial_error_is_that_of_the_mean_target_over_batches_of_any_size(loss, error):
+    objective = parsed(OBJECTIVES, "reconstruction", loss=loss)((8, 1, 8), ())
+    targets = torch.rand(7, 1, 6, 5)
+    batches = [Batch(part, part, ["x"] * len(part)) for part in targets.split(3)]
+    expected = np.mean(error(targets.numpy() - targets.numpy().mean(axis=0)))
+    assert np.isclose(objective.trivial(lambda: iter(batches)), expected, rtol=1e-5)
+
+
+# Views
+
+
+@pytest.mark.parametrize("channels", ["intensity", "rgb"])
+@pytest.mark.parametrize("name", VIEWS.names())
+def test_a_view_gives_pairs_of_the_shape_that_comes_in(name, channels):
+    front = PictureFront((8, 12), channels, colours=np.zeros((256, 3), np.uint8))
+    raw = torch.randint(0, 256, (5, 8, 12), dtype=torch.uint8)
+    for draws in (Draws.training(5, CPU, (0, 0, 0, 0)), Draws.validation(np.arange(5), CPU, 0)):
+        before = raw.clone()
+        for pictures in parsed(VIEWS, name)(raw, front, draws):
+            assert pictures.shape == (5, *front.shape) and torch.isfinite(pictures).all()
+        assert torch.equal(raw, before)
+
+
+# Optimizers
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_an_optimizer_lowers_a_quadratic(name):
+    weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
+    learner = parsed(OPTIMIZERS, name)([weight], 100)
+    losses = []
+    for _ in range(100):
+        loss = (weight**2).sum()
+        learner.step(loss)
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] and np.all(np.diff(losses) < 0)
+
+
+# Poolings
+
+
+@pytest.mark.parametrize("n_steps", [1, 8])
+@pytest.mark.parametrize("name", POOLINGS.names())
+def test_a_pooling_gives_one_row_of_finite_features_a_sample(name, n_steps):
+    rows = parsed(POOLINGS, name)(torch.rand(3, 5, n_steps))
+    assert rows.ndim == 2 and len(rows) == 3 and rows.shape[1] >= 5
+    assert torch.isfinite(rows).all()
+
+
+@pytest.mark.parametrize("name", POOLINGS.names())
+def test_a_row_does_not_depend_on_the_others(name):
+    latents = torch.rand(4, 5, 12)
+    pooling = parsed(POOLINGS, name)
+    assert torch.equal(pooling(latents)[2:3], pooling(latents[2:3]))
+
+
+@pytest.mark.parametrize("n_steps", [1, 2, 7, 36])
+@pytest.mark.parametrize("trim", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize(
+    ("name", "slow"),
+    [
+        ("mean_std", lambda x: np.concatenate([x.mean(axis=2), x.std(axis=2)], axis=1)),
+        ("mean", lambda x: x.mean(axis=2)),
+        ("max", lambda x: x.max(axis=2)),
+        ("flatten", lambda x: x.reshape(len(x), -1)),
+    ],
+)
+def test_poolings_equal_numpy_on_the_steps_that_are_kept(name, slow, trim, n_steps):
+    latents = np.random.default_rng(0).normal(size=(3, 5, n_steps)).astype(np.float32)
+    cut = int(np.ceil(np.float32(trim * n_steps)))
+    kept = latents[:, :, cut : n_steps - cut] if n_steps > 2 * cut else latents
+    found = parsed(POOLINGS, name, trim=trim)(torch.from_numpy(latents))
+    assert np.allclose(found, slow(kept), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "kept"),
+    [(1, 1), (2, 2), (7, 5), (8, 6), (16, 12), (32, 24), (36, 28), (72, 56), (144, 114)],
+)
+def test_a_tenth_is_trimmed_on_each_side_where_that_leaves_a_step(n_steps, kept):
+    steps = trimmed(torch.arange(n_steps)[None, None], 0.1)[0, 0].tolist()
+    cut = (n_steps - kept) // 2
+    assert steps == list(range(n_steps))[cut : n_steps - cut]
+    assert n_trimmed(n_steps, 0.1) == cut
+
+
+def test_a_share_that_is_no_exact_number_trims_no_step_too_many():
+    assert [n_trimmed(n, 0.1) for n in (10, 30, 70, 1000)] == [1, 3, 7, 100]
+
+
+# Evaluations
+
+
+@pytest.mark.parametrize("name", EVALUATIONS.names())
+def test_an_evaluation_gives_finite_named_scores_and_the_same_again(name):
+    rng = np.random.default_rng(0)
+    labels = np.array(["finch", "wren", "crow"])[np.arange(60) % 3]
+    rows = (rng.normal(size=(60, 4)) + 8 * (np.arange(60) % 3)[:, None]).astype(np.float32)
+    scores = parsed(EVALUATIONS, name)(rows, labels)
+    assert scores and all(isinstance(score, float) and np.isfinite(score) for score in scores.values())
+    assert parsed(EVALUATIONS, name)(rows, labels) == scores

@@ -1,0 +1,138 @@
+"""Figures are valid pictures that show what they are given, few or many, narrow or wide, grey or coloured."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from PIL import Image
+
+from saec import figures
+from saec.data import VIEWS, Dataset, Loader
+from saec.data.fit import PictureFront
+from saec.gallery import show_folder, show_rebuilt, show_views
+from saec.models import MODELS
+
+CPU = torch.device("cpu")
+
+
+def pictures(n: int, channels: int = 1, height: int = 16, width: int = 24) -> np.ndarray:
+    return np.random.default_rng(0).random((n, channels, height, width)).astype(np.float32)
+
+
+def seen(file: Path) -> np.ndarray:
+    """(height, width, 3) of a figure that could be read."""
+    with Image.open(file) as figure:
+        assert figure.format == "PNG"
+        return np.asarray(figure.convert("RGB"))
+
+
+def holds(figure: np.ndarray, colour: tuple[float, ...], at_least: int = 50) -> bool:
+    """Whether so many pixels have the colour, given in [0, 1]."""
+    distance = np.abs(figure - 255 * np.array(colour[:3])).max(axis=-1)
+    return int((distance < 3).sum()) >= at_least
+
+
+def names(n: int) -> list[str]:
+    return [f"rec_segm_{place:04d}.png" for place in range(n)]
+
+
+@pytest.mark.parametrize("n", [1, 12, 33])
+def test_any_number_of_pictures_is_shown(tmp_path, n):
+    columns = {"original": pictures(n), "error": pictures(n)}
+    figures.panels(tmp_path / "panels.png", columns, names(n), "title")
+    assert len(np.unique(seen(tmp_path / "panels.png"))) > 100
+    assert [file.name for file in tmp_path.iterdir()] == ["panels.png"]
+
+
+@pytest.mark.parametrize("width", [8, 256, 4000])
+def test_narrow_and_very_wide_pictures_are_shown(tmp_path, width):
+    figures.panels(tmp_path / "panels.png", {"seen": pictures(3, width=width)}, names(3), "title")
+    assert seen(tmp_path / "panels.png").shape[1] > 30
+
+
+def test_more_than_sixteen_pictures_go_into_a_second_block_beside_the_first(tmp_path):
+    sizes = []
+    for n in (16, 17):
+        figures.panels(tmp_path / "panels.png", {"seen": pictures(n, width=640)}, names(n), "title")
+        sizes.append(seen(tmp_path / "panels.png").shape[:2])
+    assert sizes[1][0] < sizes[0][0] and sizes[1][1] > 1.5 * sizes[0][1]
+
+
+def test_intensity_is_drawn_from_dark_at_0_to_bright_at_1(tmp_path):
+    dark_and_bright = np.zeros((2, 1, 16, 24), np.float32)
+    dark_and_bright[1] = 1
+    figures.panels(tmp_path / "panels.png", {"seen": dark_and_bright}, names(2), "title")
+    viridis = matplotlib.colormaps[figures.PICTURE_MAP]
+    figure = seen(tmp_path / "panels.png")
+    assert holds(figure, viridis(0.0)) and holds(figure, viridis(1.0))
+
+
+def test_rgb_is_drawn_in_its_own_colours(tmp_path):
+    red = np.zeros((1, 3, 16, 24), np.float32)
+    red[:, 0] = 1
+    figures.panels(tmp_path / "panels.png", {"seen": red}, names(1), "title")
+    assert holds(seen(tmp_path / "panels.png"), (1, 0, 0))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_error_is_drawn_in_colours_of_its_own_up_to_its_largest(tmp_path, channels):
+    error = np.zeros((2, channels, 16, 24), np.float32)
+    error[1] = 0.01
+    figures.panels(tmp_path / "panels.png", {"error": error}, names(2), "title")
+    magma = matplotlib.colormaps[figures.ERROR_MAP]
+    figure = seen(tmp_path / "panels.png")
+    assert holds(figure, magma(0.0)) and holds(figure, magma(1.0))
+
+
+def test_an_error_of_zero_can_be_drawn(tmp_path):
+    figures.panels(tmp_path / "panels.png", {"error": np.zeros((1, 1, 8, 8))}, names(1), "title")
+    assert holds(seen(tmp_path / "panels.png"), matplotlib.colormaps[figures.ERROR_MAP](0.0))
+
+
+def rows(losses: list[float]) -> list[dict[str, float]]:
+    return [
+        {"epoch": epoch, "train_loss": loss, "valid_loss": 1.1 * loss}
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "trivial"),
+    [([0.3], None), ([0.3, 0.1, 0.2], 0.25), ([0.0, 0.0], 0.25), ([-1.0, 2.0], None), ([1e-9] * 300, 0.25)],
+)
+def test_a_history_of_any_losses_is_drawn_in_two_colours(tmp_path, losses, trivial):
+    figures.history(tmp_path / "history.png", rows(losses), 1, trivial)
+    figure = seen(tmp_path / "history.png")
+    for colour in figures.COLOURS.values():
+        assert holds(figure, matplotlib.colors.to_rgb(colour), at_least=10)
+
+
+def dataset(n: int, channels: str) -> Dataset:
+    stored = np.random.default_rng(0).integers(0, 256, (n, 128, 32), dtype=np.uint8)
+    front = PictureFront(
+        (128, 32), channels, colours=np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
+    )
+    blank = np.full(n, "")
+    return Dataset(np.array(names(n)), blank, blank, stored, np.arange(n), front, "", {})
+
+
+@pytest.mark.parametrize(("n", "channels"), [(1, "intensity"), (18, "intensity"), (2, "rgb")])
+def test_galleries_show_few_pictures_or_some_of_many(tmp_path, n, channels):
+    data = dataset(n, channels)
+    loader = Loader(data, VIEWS.parse("denoise"), 4, CPU, 0)
+    model = MODELS.parse(TINY)(data.shape).eval()
+    show_views(loader, tmp_path / "views.png", "views")
+    show_rebuilt(loader, model, "fp32", tmp_path / "rebuilt.png", "rebuilt")
+    show_folder(model, data, 3, CPU, "fp32", tmp_path / "folder.png")
+    for name in ("views.png", "rebuilt.png", "folder.png"):
+        assert len(np.unique(seen(tmp_path / name))) > 100
+
+
+def test_no_figure_stays_open(tmp_path):
+    import matplotlib.pyplot
+
+    figures.panels(tmp_path / "panels.png", {"seen": pictures(1)}, names(1), "title")
+    assert matplotlib.pyplot.get_fignums() == []

@@ -1,0 +1,348 @@
+"""A folder of pictures as training and extraction get it: which, in what order, with what contents."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import intensities, write_pictures
+from PIL import Image
+
+from saec.data import Cache, Dataset
+from saec.data.colormaps import USUAL, table
+from saec.data.folder import SIDECAR
+from saec.data.images import Images
+from saec.faults import Fault, MissingFault
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    folder = tmp_path / "data" / "songs" / "train" / "images"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def opened(folder: Path, **options) -> Dataset:
+    return Images(folder, Cache(folder.parents[3] / "cache"), **options).open()
+
+
+def pixels(data: Dataset) -> np.ndarray:
+    """(n, channels, height, width) floats, as a model gets them."""
+    return data.prepare(data.gather(np.arange(len(data)), CPU)).numpy()
+
+
+def save(folder: Path, name: str, picture: np.ndarray) -> None:
+    Image.fromarray(picture).save(folder / name, format="PNG")
+
+
+def read(file: Path) -> np.ndarray:
+    with Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def random_levels(height: int = 8, width: int = 12, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+
+
+# Which pictures, and in what order
+
+
+def test_pictures_are_sorted_by_code_point_whatever_the_case_of_their_suffix(folder):
+    names = ["b.png", "B.PNG", "_.png", "ä.png", "a.Png", "10.png", "9.png"]
+    for name in names:
+        save(folder, name, random_levels())
+    data = opened(folder)
+    assert data.names.tolist() == ["10.png", "9.png", "B.PNG", "_.png", "a.Png", "b.png", "ä.png"]
+
+
+def test_only_png_files_directly_in_the_folder_count(folder):
+    (folder / "below").mkdir()
+    (folder / "folder.png").mkdir()
+    for name in ("a.png", "b.png.bak", "below/c.png"):
+        save(folder, name, random_levels())
+    (folder / "notes.txt").write_text("png")
+    assert opened(folder).names.tolist() == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (10, range(10)), (99, range(10))]
+)
+def test_a_limit_takes_pictures_evenly_over_the_sorted_list(folder, limit, taken):
+    names = write_pictures(folder, intensities(10, 8, 8))
+    assert opened(folder, limit=limit).names.tolist() == [names[place] for place in taken]
+
+
+def test_rows_hold_the_pictures_of_their_names(folder):
+    for value in (30, 10, 20):
+        save(folder, f"{value}.png", np.full((4, 4), value, np.uint8))
+    data = opened(folder)
+    assert [(name, picture.max() * 255) for name, picture in zip(data.names, pixels(data), strict=True)] == [
+        ("10.png", 10),
+        ("20.png", 20),
+        ("30.png", 30),
+    ]
+
+
+def test_a_missing_folder_and_one_without_pictures_are_told_apart(folder):
+    with pytest.raises(MissingFault, match="no such folder: .*nowhere"):
+        opened(folder / "nowhere")
+    save(folder, "a.png", random_levels())
+    with pytest.raises(MissingFault, match=r"no \*.png directly in .*train; there are some in .*images"):
+        Images(folder.parent, Cache(folder.parents[3] / "cache"))
+
+
+# What is in them
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_rgb_from_the_intensity_store_equals_the_pixels_of_the_png(folder, name):
+    levels = random_levels(16, 32)
+    save(folder, "a.png", levels if name == "gray" else table(name)[levels])
+    data = opened(folder, channels="rgb")
+    written = read(folder / "a.png")
+    assert data.stored.shape == (1, 16, 32) and data.about["colormap"] == name
+    assert np.array_equal(np.rint(pixels(data)[0] * 255), written.transpose(2, 0, 1))
+
+
+def test_rgb_grey_and_palette_pictures_are_read_alike(folder):
+    levels = random_levels()
+    save(folder, "grey.png", levels)
+    save(folder, "rgb.png", np.repeat(levels[..., None], 3, axis=-1))
+    palette = Image.frombytes("P", (12, 8), levels.tobytes())
+    palette.putpalette(np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
+    palette.save(folder / "palette.png")
+    data = opened(folder)
+    assert all(np.array_equal(row, levels) for row in data.stored)
+
+
+def test_a_palette_of_a_colour_map_is_read_as_its_intensity(folder):
+    levels = random_levels()
+    save(folder, "rgb.png", table("viridis")[levels])
+    palette = Image.frombytes("P", (12, 8), levels.tobytes())
+    palette.putpalette(table("viridis").tobytes())
+    palette.save(folder / "palette.png")
+    first, second = opened(folder).stored
+    assert np.array_equal(first, second)
+    assert np.array_equal(table("viridis")[first], table("viridis")[levels])
+
+
+def test_the_sidecars_map_comes_first(folder):
+    levels = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (4, 1))
+    save(folder, "a.png", table("gray_r")[levels])
+    assert np.array_equal(opened(folder).stored[0], table("gray_r")[levels][..., 0])
+    (folder / SIDECAR).write_text(json.dumps({"colormap": "gray_r"}))
+    data = opened(folder)
+    assert data.about["colormap"] == "gray_r"
+    assert np.array_equal(table("gray_r")[data.stored[0]], table("gray_r")[levels])
+    assert data.stored[0, 0, 0] == 0 and opened(folder).stored[0, 0, -1] > 180
+
+
+def test_a_sidecars_map_that_explains_nothing_gives_way_to_the_usual_ones(folder):
+    save(folder, "a.png", table("magma")[random_levels()])
+    (folder / SIDECAR).write_text(json.dumps({"colormap": "viridis"}))
+    assert opened(folder).about["colormap"] == "magma"
+
+
+@pytest.mark.parametrize("place", [0, 3, 20, 39])
+def test_a_folder_with_one_odd_picture_is_refused_as_intensity_and_the_odd_one_named(folder, place):
+    names = write_pictures(folder, intensities(40, 8, 8))
+    save(folder, names[place], np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    with pytest.raises(Fault, match=f"{names[place]} is in no colour map that is known.*data.channels: rgb"):
+        opened(folder)
+
+
+@pytest.mark.parametrize("place", [0, 3, 20, 39])
+def test_a_folder_with_one_odd_picture_becomes_rgb(folder, place):
+    names = write_pictures(folder, intensities(40, 8, 8))
+    save(folder, names[place], np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    data = opened(folder, channels="rgb")
+    written = np.stack([read(folder / name) for name in names])
+    assert data.about["colormap"] == "none"
+    assert np.array_equal(data.stored, written)
+    assert np.array_equal(np.rint(pixels(data) * 255), written.transpose(0, 3, 1, 2))
+
+
+def test_a_grey_picture_among_coloured_ones_keeps_its_grey_as_rgb(folder):
+    levels = random_levels()
+    save(folder, "a.png", table("viridis")[levels])
+    save(folder, "b.png", levels)
+    data = opened(folder, channels="rgb")
+    assert np.array_equal(data.stored[1], np.repeat(levels[..., None], 3, axis=-1))
+
+
+# Pictures that cannot be used
+
+
+def test_pictures_of_several_sizes_are_refused_with_the_list(folder):
+    for name, size in (("a.png", (8, 12)), ("b.png", (8, 16)), ("c.png", (8, 12))):
+        save(folder, name, random_levels(*size))
+    with pytest.raises(Fault, match=r"2 sizes.*\n  12 x 8: 2, a.png, c.png\n  16 x 8: 1, b.png"):
+        opened(folder)
+
+
+def test_damaged_pictures_are_listed_together_or_left_out(folder):
+    names = write_pictures(folder, intensities(6, 8, 8))
+    (folder / names[1]).write_bytes(b"")
+    (folder / names[4]).write_bytes((folder / names[4]).read_bytes()[:60])
+    with pytest.raises(Fault, match="2 of 6 pictures") as fault:
+        opened(folder)
+    assert names[1] in str(fault.value) and names[4] in str(fault.value)
+    data = opened(folder, skip_bad=True)
+    assert data.names.tolist() == [names[place] for place in (0, 2, 3, 5)]
+    assert data.about["left_out"] == [names[1], names[4]]
+    red = np.stack([read(folder / name)[..., 0] for name in data.names])
+    assert np.array_equal(table("viridis")[data.stored[data.rows]][..., 0], red)
+
+
+def test_pictures_with_more_than_the_model_can_take_are_refused_with_the_reason(folder):
+    Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save(folder / "a.png")
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(folder / "b.png")
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "c.png", format="JPEG")
+    with pytest.raises(Fault) as fault:
+        opened(folder)
+    for reason in ("a.png has an alpha channel", "b.png has 16 bits a channel", "c.png is not a PNG"):
+        assert reason in str(fault.value)
+
+
+# At the size that a model needs
+
+
+def fitted(folder: Path, fit: str, height: int | None = 8, time_pool: int = 8, **options) -> np.ndarray:
+    data = opened(folder, fit=fit, **options).fitted(height, time_pool)
+    found = pixels(data)
+    assert found.shape[1:] == data.shape
+    return found
+
+
+def test_a_size_that_suits_is_left_as_it_is_by_every_fit(folder):
+    levels = random_levels(8, 16)
+    save(folder, "a.png", levels)
+    for fit in ("none", "pad", "crop", "resize"):
+        assert np.array_equal(np.rint(fitted(folder, fit)[0, 0] * 255), levels)
+
+
+def test_without_a_fit_a_size_that_does_not_suit_is_refused_with_the_remedies(folder):
+    save(folder, "a.png", random_levels(8, 12))
+    expected = "12 wide and 8 high.*multiple of 8 and a height of 8.*data.fit: pad.*crop.*resize"
+    with pytest.raises(Fault, match=expected):
+        fitted(folder, "none")
+
+
+@pytest.mark.parametrize("channels", ["intensity", "rgb"])
+def test_pad_adds_the_floor_colour_on_the_right(folder, channels):
+    levels = random_levels(8, 12)
+    save(folder, "a.png", table("viridis")[levels])
+    found = np.rint(fitted(folder, "pad", channels=channels)[0] * 255).transpose(1, 2, 0)
+    expected, floor = (table("viridis")[levels], table("viridis")[0])
+    if channels == "intensity":
+        expected, floor = opened(folder).stored[0][..., None], 0
+    assert found.shape[:2] == (8, 16)
+    assert np.array_equal(found[:, :12], expected)
+    assert (found[:, 12:] == floor).all()
+
+
+def test_pad_of_plain_rgb_adds_black(folder):
+    picture = np.random.default_rng(0).integers(1, 256, (8, 12, 3), dtype=np.uint8)
+    save(folder, "a.png", picture)
+    found = fitted(folder, "pad", channels="rgb")[0]
+    assert np.array_equal(np.rint(found[:, :, :12] * 255), picture.transpose(2, 0, 1))
+    assert (found[:, :, 12:] == 0).all()
+
+
+def test_crop_takes_the_right_end_away(folder):
+    levels = random_levels(8, 12)
+    save(folder, "a.png", levels)
+    assert np.array_equal(np.rint(fitted(folder, "crop")[0, 0] * 255), levels[:, :8])
+
+
+def test_a_picture_too_narrow_to_crop_is_refused(folder):
+    save(folder, "a.png", random_levels(8, 6))
+    with pytest.raises(Fault, match="width 6 cannot be cropped to 8: choose `data.fit: pad`"):
+        fitted(folder, "crop")
+
+
+@pytest.mark.parametrize(("width", "expected"), [(3, 8), (11, 8), (13, 16), (21, 24)])
+def test_resize_takes_the_nearest_width_and_at_least_one_step(folder, width, expected):
+    save(folder, "a.png", np.full((8, width), 77, np.uint8))
+    found = fitted(folder, "resize")
+    assert found.shape == (1, 1, 8, expected)
+    assert np.allclose(found * 255, 77, atol=1e-3)
+
+
+def test_resize_is_bilinear_with_antialias_as_torchvision_does_it(folder):
+    from torchvision.transforms.functional import resize
+
+    levels = random_levels(12, 20)
+    save(folder, "a.png", levels)
+    expected = resize(torch.from_numpy(levels[None] / 255).float(), [8, 16], antialias=True)
+    assert np.allclose(fitted(folder, "resize")[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("fit", "width"), [("pad", 16), ("crop", 8)])
+def test_pad_and_crop_resize_the_height_alone(folder, fit, width):
+    column = np.arange(10, 130, 10, dtype=np.uint8)
+    save(folder, "a.png", np.tile(column, (4, 1)))  # every row alike
+    found = fitted(folder, fit)[0, 0] * 255
+    assert found.shape == (8, width)
+    expected = np.pad(column, (0, 4))[:width]
+    assert np.allclose(found, expected[None], atol=1e-3)
+
+
+def test_a_model_of_any_height_keeps_the_height(folder):
+    save(folder, "a.png", random_levels(11, 12))
+    assert fitted(folder, "pad", height=None).shape == (1, 1, 11, 16)
+
+
+# What is known of them
+
+
+def test_groups_are_the_recordings_in_the_names(folder):
+    for name in ("a_segm_1.png", "a_segm_2.png", "b_segm_1.png", "lonely.png"):
+        save(folder, name, random_levels())
+    data = opened(folder)
+    assert data.groups.tolist() == ["a", "a", "b", "lonely.png"]
+    assert data.labels.tolist() == ["", "", "", ""]
+
+
+@pytest.mark.parametrize("levels_up", [0, 1, 2])
+def test_labels_lie_in_the_folder_beside_it_or_one_further_up(folder, levels_up):
+    write_pictures(folder, intensities(2, 8, 8))
+    place = (folder, *folder.parents)[levels_up]
+    (place / "labels.csv").write_text("file,label\nrec00_segm_0001.000.png,finch\n", encoding="utf-8")
+    data = opened(folder)
+    assert data.labels.tolist() == ["", "finch"]
+    assert data.groups.tolist() == ["rec00", "rec00"]
+
+
+def test_the_nearest_labels_that_name_a_picture_are_taken(folder):
+    write_pictures(folder, intensities(1, 8, 8))
+    for place, text in ((0, "other.png,wren"), (1, "rec00_segm_0000.000.png,finch"), (2, "rec00,crow")):
+        (folder, *folder.parents)[place].joinpath("labels.csv").write_text(f"file,label\n{text}\n")
+    assert opened(folder).labels.tolist() == ["finch"]
+
+
+def test_labels_can_name_groups_of_their_own(folder):
+    write_pictures(folder, intensities(3, 8, 8))
+    rows = ["file,label,group", "rec00_segm_0000.000.png,finch,monday", "rec00_segm_0001.000.png,wren,"]
+    (folder / "labels.csv").write_text("\ufeff" + "\n".join(rows), encoding="utf-8")
+    data = opened(folder)
+    assert data.groups.tolist() == ["monday", "rec00", "rec00"]
+    assert data.labels.tolist() == ["finch", "wren", ""]
+
+
+def test_a_picture_labelled_twice_is_refused_with_both_labels(folder):
+    write_pictures(folder, intensities(1, 8, 8))
+    name = "rec00_segm_0000.000.png"
+    (folder / "labels.csv").write_text(f"file,label\n{name},finch\n{name},wren\n")
+    with pytest.raises(Fault, match=f"{name}: .*finch.* and .*wren"):
+        opened(folder)
+
+
+def test_labels_without_their_columns_are_refused_with_what_they_lack(folder):
+    write_pictures(folder, intensities(1, 8, 8))
+    (folder / "labels.csv").write_text("name,label\n")
+    with pytest.raises(Fault, match=r"needs the columns file,label\[,group\], it lacks file"):
+        opened(folder)

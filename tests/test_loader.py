@@ -1,0 +1,145 @@
+"""Batches lose and repeat nothing, come in the order of seed and epoch, and keep recordings apart."""
+
+import numpy as np
+import pytest
+import torch
+
+from saec.data import VIEWS, Batch, Dataset, Loader, chunks, split, warn_of_shared
+from saec.data.fit import PictureFront
+from saec.faults import Fault
+
+CPU = torch.device("cpu")
+
+
+def dataset(n: int, per_recording: int = 1, prefix: str = "") -> Dataset:
+    """Pictures of one level each, their own number."""
+    stored = np.repeat(np.arange(n, dtype=np.uint8), 4).reshape(n, 2, 2)
+    names = np.array([f"{prefix}{place:03d}.png" for place in range(n)])
+    groups = np.array([f"{prefix}rec{place // per_recording:02d}" for place in range(n)])
+    labels = np.array(["", "finch", "wren"])[np.arange(n) % 3]
+    return Dataset(names, labels, groups, stored, np.arange(n), PictureFront((2, 2), "intensity"), "", {})
+
+
+def loader(data: Dataset, batch_size: int, seed: int = 0, classes: tuple[str, ...] = ()) -> Loader:
+    return Loader(data, VIEWS.parse("plain"), batch_size, CPU, seed, classes)
+
+
+def names_of(batches) -> list[str]:
+    return [name for batch in batches for name in batch.names]
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(1, 1), (1, 8), (7, 3), (8, 3), (9, 3), (5, 100), (12, 1)])
+def test_every_sample_comes_once(n, batch_size):
+    feed = loader(dataset(n), batch_size)
+    for batches in (list(feed.training(0)), list(feed.validation())):
+        assert sorted(names_of(batches)) == feed.data.names.tolist()
+        assert len(batches) == feed.n_batches
+        assert all(1 <= len(batch) <= batch_size for batch in batches)
+        assert all(len(batch) == batch_size for batch in batches[:-1])
+
+
+def test_a_batch_holds_the_pictures_of_its_names():
+    for batch in loader(dataset(10), 3).training(0):
+        assert batch.seen.shape == (len(batch), 1, 2, 2) and batch.seen.dtype == torch.float32
+        numbers = [int(name[:3]) for name in batch.names]
+        assert (batch.seen[:, 0, 0, 0] * 255).round().tolist() == numbers
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    data = dataset(20)
+    orders = {
+        (seed, epoch): names_of(loader(data, 3, seed).training(epoch)) for seed in (0, 1) for epoch in (0, 1)
+    }
+    assert len({tuple(order) for order in orders.values()}) == 4
+    for (seed, epoch), order in orders.items():
+        torch.manual_seed(99)
+        np.random.seed(99)
+        assert names_of(loader(data, 7, seed).training(epoch)) == order
+        expected = np.random.default_rng([seed, epoch]).permutation(20)
+        assert order == data.names[expected].tolist()
+
+
+def test_an_epoch_can_be_asked_for_without_those_before_it():
+    feed = loader(dataset(20), 3)
+    for epoch in range(3):
+        expected = names_of(feed.training(epoch))
+    assert names_of(loader(dataset(20), 3).training(2)) == expected
+
+
+def test_validation_comes_in_the_order_of_names():
+    assert names_of(loader(dataset(20), 3).validation()) == dataset(20).names.tolist()
+
+
+def test_labels_are_places_among_the_classes_and_unknown_ones_are_minus_one():
+    batches = list(loader(dataset(6), 4, classes=("finch",)).validation())
+    assert [label for batch in batches for label in batch.label.tolist()] == [-1, 0, -1, -1, 0, -1]
+    assert all(batch.label is None for batch in loader(dataset(6), 4).validation())
+
+
+def test_chunks_are_consecutive_and_complete():
+    pieces = [piece.tolist() for piece in chunks(np.arange(7), 3)]
+    assert pieces == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(chunks(np.arange(0), 3)) == []
+
+
+def test_a_batch_has_as_many_samples_as_names():
+    assert len(Batch(torch.zeros(2, 1), torch.zeros(2, 1), ["a", "b"])) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.99])
+def test_a_split_keeps_recordings_apart_and_neither_side_is_empty(share, seed):
+    data = dataset(60, per_recording=4)
+    train, valid = split(data, share, seed)
+    assert len(train) and len(valid)
+    assert not set(train.groups) & set(valid.groups)
+    assert sorted([*train.names, *valid.names]) == data.names.tolist()
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_a_split_has_its_share_to_the_recording(share):
+    data = dataset(200, per_recording=4)
+    _, valid = split(data, share, 0)
+    assert share * 200 <= len(valid) < share * 200 + 4
+
+
+def test_two_recordings_are_enough_for_a_split():
+    train, valid = split(dataset(8, per_recording=4), 0.1, 0)
+    assert len(train) == len(valid) == 4
+
+
+def test_both_sides_of_a_split_hold_the_pictures_of_their_names():
+    for part in split(dataset(30, per_recording=3), 0.4, 2):
+        levels = part.gather(np.arange(len(part)), CPU)[:, 0, 0].tolist()
+        assert levels == [int(name[:3]) for name in part.names]
+
+
+def test_a_split_depends_on_the_seed_alone():
+    data = dataset(60, per_recording=4)
+    drawn = [tuple(split(data, 0.3, seed)[1].names) for seed in (0, 0, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3
+
+
+def test_one_recording_cannot_be_split():
+    with pytest.raises(Fault, match="at least two recordings, all 4 pictures come from 'rec00'"):
+        split(dataset(4, per_recording=4), 0.5, 0)
+
+
+def test_pictures_that_are_all_recordings_of_their_own_are_warned_of(heard):
+    split(dataset(6), 0.5, 0)
+    assert "every picture counts as a recording of its own" in heard.text
+
+
+def test_folders_that_share_names_or_recordings_are_warned_of(heard):
+    train, valid = split(dataset(12, per_recording=4), 0.3, 0)
+    warn_of_shared(train, valid)
+    assert heard.text == ""
+    warn_of_shared(dataset(12, per_recording=4), valid)
+    assert "share 4 file names" in heard.text and "share 1 recordings" in heard.text
+
+
+def test_a_subset_of_a_subset_holds_the_right_pictures():
+    part = dataset(20).subset(np.arange(5, 15)).subset(np.array([0, 9]))
+    assert part.names.tolist() == ["005.png", "014.png"]
+    assert part.gather(np.array([1, 0]), CPU)[:, 0, 0].tolist() == [14, 5]

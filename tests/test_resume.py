@@ -1,0 +1,265 @@
+"""An interrupted run that is gone on with equals an unbroken one, row for row and bit for bit."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import intensities, training_session, write_pictures
+from small_runs import workplace
+
+from saec.config import ROOT, Config
+from saec.faults import Fault
+from saec.runs import Run
+from saec.session import TrainingSession, load_session
+from saec.training import epochs_of, go_on, train
+
+EPOCHS = 4
+# What depends on the total of epochs, too: all runs below are begun with it.
+WHOLE = training_session(
+    training={"epochs": EPOCHS, "batch_size": 2, "precision": "fp32"},
+    optimizer={"name": "adamw", "schedule": "warmup_cosine", "clip": 0.1},
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Config:
+    place = workplace(tmp_path_factory.mktemp("resume"))
+    write_pictures(place.data / "songs" / "images", intensities(6), per_recording=2)
+    return place
+
+
+@pytest.fixture(scope="module")
+def unbroken(place) -> Run:
+    return train(load_session(WHOLE, TrainingSession).named("unbroken"), place)
+
+
+def short_session(n_epochs: int, **changes: Any) -> dict[str, Any]:
+    precision = changes.pop("precision", "fp32")
+    options = {"epochs": n_epochs, "batch_size": 2, "precision": precision}
+    return training_session(training=options, **changes)
+
+
+def same(first: Any, second: Any) -> bool:
+    """Bit for bit, through mappings and sequences."""
+    if isinstance(first, torch.Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+def assert_equal_runs(run: Run, expected: Run) -> None:
+    for name in ("history.csv", "last.pt", "best.pt", "views.png", "history.png", "reconstructions.png"):
+        assert (run.folder / name).is_file(), name
+    assert (run.folder / "history.csv").read_text() == (expected.folder / "history.csv").read_text()
+    assert same(run.load("last"), expected.load("last"))
+    best = [run.load("best"), expected.load("best")]
+    for state in best:
+        state["progress"].pop("finished")  # the best epoch may have been the last of the shorter run
+    assert same(*best)
+    assert not list(run.folder.glob(".*"))
+
+
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
+
+
+# More epochs
+
+
+@pytest.mark.parametrize(("precision", "n_epochs"), [("fp32", 2), ("bf16", 1)])
+def test_some_epochs_and_as_many_more_equal_all_of_them(place, precision, n_epochs):
+    both = train(short_session(2 * n_epochs, precision=precision), place)
+    part = train(short_session(n_epochs, precision=precision), place)
+    assert len((part.folder / "history.csv").read_text().splitlines()) == 1 + n_epochs
+    more = go_on(part, place, epochs=2 * n_epochs)
+    assert more.folder == part.folder
+    assert_equal_runs(Run(part.folder), both)
+    assert Run(part.folder).session.training.epochs == 2 * n_epochs
+
+
+@pytest.mark.slow
+def test_a_hot_start_goes_on_without_its_parent_and_keeps_frozen_what_was(place, unbroken):
+    parent = place.models / "20000101_000000_parent"
+    shutil.copytree(unbroken.folder, parent)
+    session = short_session(2, start={"weights_of": "20000101_000000", "freeze": 2}) | {"model": None}
+    whole = train(session, place)
+    part = train(session | {"training": session["training"] | {"epochs": 1}}, place)
+    shutil.rmtree(parent)
+    assert_equal_runs(go_on(part, place, epochs=2), whole)
+
+
+def test_a_finished_run_is_returned_at_once_and_left_as_it_is(place, unbroken, heard):
+    before = contents(unbroken.folder)
+    assert go_on(Run(unbroken.folder), place) == unbroken
+    assert go_on(Run(unbroken.folder), place, epochs=EPOCHS) == unbroken
+    assert contents(unbroken.folder) == before
+    assert "is finished: 4 epochs" in heard.text
+
+
+def test_a_finished_run_needs_no_data(tmp_path, unbroken):
+    other = workplace(tmp_path)
+    copied = tmp_path / unbroken.folder.name
+    shutil.copytree(unbroken.folder, copied)
+    file = copied / "session.yaml"
+    file.write_text(file.read_text().replace("/songs/images", "/gone"))
+    assert go_on(Run(copied), other).progress.finished
+
+
+def test_fewer_epochs_than_are_done_are_refused(place, unbroken):
+    with pytest.raises(Fault, match="has 4 epochs already, training.epochs cannot be 3"):
+        go_on(Run(unbroken.folder), place, epochs=3)
+
+
+def test_data_that_have_changed_since_are_refused_with_the_remedy(config, pictures):
+    run = train(short_session(1), config)
+    before = contents(run.folder)
+    remedy = rf"start: {{weights_of: {run.timestamp}, weights: last}}"
+    write_pictures(pictures, intensities(1, seed=7))  # another first one
+    with pytest.raises(Fault, match=f"the train pictures have changed since .*{remedy}"):
+        go_on(run, config, epochs=2)
+    shutil.copy(sorted(pictures.iterdir())[0], pictures / "new_segm_1.png")
+    with pytest.raises(Fault, match=f"the train pictures have changed since .*{remedy}"):
+        go_on(run, config, epochs=2)
+    assert contents(run.folder) == before
+
+
+def test_only_the_number_of_epochs_can_be_set():
+    assert epochs_of([]) is None
+    assert epochs_of(["training.epochs=5"]) == 5
+    for change in ("training.epochs=0", "training.epochs=x", "training.batch_size=4", "training.epochs"):
+        with pytest.raises(Fault, match="takes --set training.epochs=<number> only"):
+            epochs_of([change])
+
+
+# Kills
+
+
+def killed(place: Config, name: str, moment: Callable[[Path], bool]) -> Run:
+    """A training in a process of its own, killed for good at a moment that is told by the run's folder."""
+    config = place.models.parent / "config" / "config.yaml"
+    for attempt in range(10):  # some moments are so short that one may miss them
+        session = place.models.parent / f"{name}_{attempt}.yaml"
+        session.write_text(yaml.safe_dump(WHOLE))
+        if killed_call(place, session.stem, [session, "--config", config], moment):
+            return Run(next(place.models.glob(f"*_{session.stem}")))
+    raise AssertionError(f"the moment was missed {attempt + 1} times")
+
+
+def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:
+    """Whether the moment came before the end."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "main_01_train.py", *words],
+        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        while process.poll() is None:
+            folder = next(place.models.glob(f"*_{name}"), None)
+            if folder and moment(folder) and still(process, moment, folder):
+                process.kill()
+                return True
+            time.sleep(0.0002)
+        assert process.returncode == 0, process.stderr.read().decode()
+    return False
+
+
+def still(process: subprocess.Popen, moment: Callable[[Path], bool], folder: Path) -> bool:
+    """Stops the process, to see whether the moment is not over yet; lets it go on if it is."""
+    if os.name == "nt":
+        return True
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.02)
+    if moment(folder):
+        return True
+    process.send_signal(signal.SIGCONT)
+    return False
+
+
+def writing(name: str) -> Callable[[Path], bool]:
+    """While that file is being written."""
+    return lambda folder: any(folder.glob(f".writing_*_{name}"))
+
+
+def lines(folder: Path) -> int:
+    """Epochs that history.csv knows."""
+    file = folder / "history.csv"
+    return len(file.read_text().splitlines()) - 1 if file.exists() else 0
+
+
+def test_a_run_killed_after_its_first_epoch_is_finished_as_if_unbroken(place, unbroken):
+    run = killed(place, "killed", lambda folder: (folder / "last.pt").exists())
+    assert 0 < run.progress.epoch < EPOCHS
+    assert_equal_runs(go_on(run, place), unbroken)
+
+
+MOMENTS = {
+    "before the first epoch ends": lambda folder: (folder / "views.png").exists(),
+    "writing the figure of views": writing("views.png"),
+    "writing the first best weights": writing("best.pt"),
+    "writing the first weights": writing("last.pt"),
+    "writing the second weights": lambda f: lines(f) == 1 and writing("last.pt")(f),
+    "between weights and history": lambda f: lines(f) == 1 and writing("history.csv")(f),
+    "writing the figure of the history": lambda f: lines(f) == 3 and writing("history.png")(f),
+    "writing the last row": lambda f: lines(f) == EPOCHS - 1 and writing("history.csv")(f),
+    "writing the last figure": lambda f: lines(f) == EPOCHS and writing("history.png")(f),
+    "writing the reconstructions": writing("reconstructions.png"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(place, unbroken, moment):
+    run = killed(place, moment.replace(" ", "_"), MOMENTS[moment])
+    if moment.startswith("writing"):
+        assert list(run.folder.glob(".writing_*"))
+    assert_equal_runs(go_on(run, place), unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
+def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(place, unbroken):
+    run = killed(place, "twice", lambda f: lines(f) == 1 and writing("last.pt")(f))
+    config = place.models.parent / "config" / "config.yaml"
+    call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config]
+    with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while lines(run.folder) < 3:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(run.folder)]
+    assert_equal_runs(run, unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_run_killed_as_it_begins_its_further_epochs_knows_of_them(place, patience):
+    """With patience it had stopped early, which further epochs overrule."""
+    session = short_session(2 if patience is None else 30, optimizer={"name": "adam", "learning_rate": 0.5})
+    session["training"]["patience"] = patience
+    run = train(load_session(session, TrainingSession).named(f"further_{patience}"), place)
+    done = run.progress.epoch
+    config = place.models.parent / "config" / "config.yaml"
+    words = [run.folder, "--config", config, "--set", f"training.epochs={done + 3}"]
+    assert killed_call(place, run.name, words, lambda folder: f"epochs: {done + 3}" in session_of(folder))
+    assert run.progress.epoch == done
+    assert go_on(Run(run.folder), place).progress.epoch > done
+
+
+def session_of(folder: Path) -> str:
+    return (folder / "session.yaml").read_text(encoding="utf-8")

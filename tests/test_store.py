@@ -1,0 +1,181 @@
+"""The cache of decoded pictures: decoded once, never read half-built, never beyond its size."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import intensities, write_pictures
+from PIL import Image
+
+from saec.data.images import Images
+from saec.data.store import ABOUT, ARRAY, PART, Cache
+from saec.faults import Fault
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    write_pictures(tmp_path / "images", intensities(6, 8, 8))
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def cache(tmp_path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def stores(cache: Cache) -> list[Path]:
+    return sorted(cache.folder.iterdir())
+
+
+def build(cache: Cache, name: str, n_bytes: int, used: float) -> None:
+    """A store of that size, last used at that time."""
+    cache.build(name, (n_bytes,), np.uint8, lambda array: array.fill(1) or {"name": name})
+    os.utime(cache.folder / name, (used, used))
+
+
+def test_no_worker_and_two_workers_give_the_same_bytes(tmp_path):
+    write_pictures(tmp_path / "images", intensities(300, 8, 8))
+    files = []
+    for n_workers in (0, 2):
+        cache = Cache(tmp_path / f"cache{n_workers}", n_workers=n_workers)
+        Images(tmp_path / "images", cache).open()
+        (store,) = stores(cache)
+        files.append({file.name: file.read_bytes() for file in store.iterdir()})
+    assert files[0] == files[1]
+    assert set(files[0]) == {ARRAY, ABOUT}
+
+
+def test_the_store_holds_one_byte_a_pixel(folder, cache):
+    data = Images(folder, cache).open()
+    assert isinstance(data.stored, np.memmap)
+    assert data.stored.dtype == np.uint8 and data.stored.shape == (6, 8, 8)
+
+
+def test_a_second_opening_decodes_nothing(folder, cache, heard):
+    first = Images(folder, cache).open()
+    (store,) = stores(cache)
+    written = [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
+    heard.clear()
+    second = Images(folder, cache).open()
+    assert written == [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
+    assert np.array_equal(first.stored, second.stored)
+    assert first.names.tolist() == second.names.tolist()
+    assert "decoding" not in heard.text
+
+
+def test_intensity_and_rgb_share_a_store(folder, cache):
+    Images(folder, cache).open()
+    Images(folder, cache, channels="rgb", fit="pad").open()
+    assert len(stores(cache)) == 1
+
+
+def test_an_opened_store_counts_as_just_used(folder, cache):
+    Images(folder, cache).open()
+    (store,) = stores(cache)
+    os.utime(store, (1, 1))
+    Images(folder, cache).open()
+    assert time.time() - store.stat().st_mtime < 60
+
+
+def changed(folder: Path) -> None:
+    name = sorted(os.listdir(folder))[2]
+    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / name)
+
+
+def touched(folder: Path) -> None:
+    file = sorted(folder.iterdir())[2]
+    os.utime(file, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns + 1_000_000))
+
+
+def added(folder: Path) -> None:
+    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / "z.png")
+
+
+def removed(folder: Path) -> None:
+    sorted(folder.iterdir())[2].unlink()
+
+
+@pytest.mark.parametrize("change", [changed, touched, added, removed], ids=lambda change: change.__name__)
+def test_a_folder_that_has_changed_gets_a_new_store(folder, cache, change):
+    before = Images(folder, cache, channels="rgb").open()
+    change(folder)
+    after = Images(folder, cache, channels="rgb").open()
+    assert before.fingerprint != after.fingerprint
+    assert len(stores(cache)) == 2
+    assert after.names.tolist() == sorted(os.listdir(folder))
+
+
+def test_a_part_folder_of_a_killed_process_is_not_read(folder, cache):
+    images = Images(folder, cache)
+    part = cache.folder / f"{PART}{images.fingerprint}_{os.getpid()}"
+    part.mkdir(parents=True)
+    np.save(part / ARRAY, np.zeros((6, 8, 8), np.uint8))
+    (part / ABOUT).write_text(json.dumps({"colormap": "viridis", "rows": [], "names": [], "left_out": []}))
+    assert images.open().stored.any()
+
+
+def test_a_store_without_its_facts_is_not_read_but_built_again(folder, cache):
+    images = Images(folder, cache)
+    (cache.folder / images.fingerprint).mkdir(parents=True)
+    np.save(cache.folder / images.fingerprint / ARRAY, np.zeros((6, 8, 8), np.uint8))
+    assert images.open().stored.any()
+    assert [store.name for store in stores(cache)] == [images.fingerprint]
+
+
+def test_a_filling_that_fails_leaves_nothing_behind(cache):
+    def fill(array: np.ndarray) -> dict:
+        raise Fault("no such picture")
+
+    with pytest.raises(Fault, match="no such picture"):
+        cache.build("store", (10,), np.uint8, fill)
+    assert stores(cache) == []
+    assert cache.find("store") is None
+
+
+def test_what_was_left_half_built_a_day_ago_is_removed(cache):
+    cache.folder.mkdir()
+    for name, age in ((f"{PART}old_1", 100_000), (f"{PART}new_1", 100)):
+        (cache.folder / name).mkdir()
+        os.utime(cache.folder / name, (time.time() - age, time.time() - age))
+    build(cache, "store", 10, used=1)
+    assert [store.name for store in stores(cache)] == [f"{PART}new_1", "store"]
+
+
+def test_the_least_recently_used_go_beyond_the_size_of_the_cache(tmp_path):
+    cache = Cache(tmp_path / "cache", gigabytes=1e-4)  # 100,000 bytes
+    for name, used in (("a", 300), ("b", 100), ("c", 200)):
+        build(cache, name, 30_000, used)
+    assert [store.name for store in stores(cache)] == ["a", "b", "c"]
+    build(cache, "d", 30_000, used=400)
+    assert [store.name for store in stores(cache)] == ["a", "c", "d"]
+    build(cache, "e", 60_000, used=500)
+    assert [store.name for store in stores(cache)] == ["d", "e"]
+
+
+def test_a_store_as_large_as_the_cache_stays_alone(tmp_path):
+    cache = Cache(tmp_path / "cache", gigabytes=1e-4)
+    build(cache, "a", 30_000, used=time.time() + 1000)
+    build(cache, "b", 99_000, used=1)
+    assert [store.name for store in stores(cache)] == ["b"]
+
+
+def test_data_too_large_for_the_cache_are_refused_with_the_numbers(tmp_path, folder):
+    with pytest.raises(Fault, match="take 3.4 GB, the cache may hold 2 GB: raise `cache_gb`.*data.limit"):
+        Cache(tmp_path / "cache", gigabytes=2).require_room(3_400_000_000)
+    with pytest.raises(Fault, match="the cache may hold 1e-07 GB"):
+        Images(folder, Cache(tmp_path / "cache", gigabytes=1e-7)).survey()
+    with pytest.raises(Fault, match="the cache may hold 1e-07 GB"):
+        Images(folder, Cache(tmp_path / "cache", gigabytes=1e-7)).open()
+
+
+def test_data_too_large_for_the_disk_are_refused_with_the_numbers(tmp_path):
+    with pytest.raises(Fault, match=r"take 1000000000.0 GB, the disk of .*cache has \d+.\d GB free"):
+        Cache(tmp_path / "cache", gigabytes=1e12).require_room(10**18)
+
+
+def test_a_limit_brings_a_folder_into_the_cache(tmp_path, folder):
+    cache = Cache(tmp_path / "cache", gigabytes=2e-7)
+    assert len(Images(folder, cache, limit=3).open()) == 3

@@ -1,0 +1,432 @@
+"""What a training leaves, what it starts from, and that the same session gives the same run again."""
+
+import csv
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import TINY, intensities, training_session, write_pictures
+from PIL import Image
+from small_runs import workplace
+
+from saec.config import Config
+from saec.data import Draws
+from saec.data.colormaps import table
+from saec.faults import Fault
+from saec.models import MODELS
+from saec.objectives import OBJECTIVES
+from saec.optimizers import OPTIMIZERS
+from saec.runs import Run
+from saec.session import SessionError, TrainingSession, load_session
+from saec.sources import find_run
+from saec.training import plan_training, train
+from saec.training.loop import one_epoch
+from saec.training.workbench import equip
+
+OPTIONS = {"epochs": 2, "batch_size": 2, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Config:
+    """A workplace that the tests of this file share, with the pictures of three recordings."""
+    place = workplace(tmp_path_factory.mktemp("training"))
+    write_pictures(place.data / "songs" / "images", intensities(6), per_recording=2)
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(place) -> Run:
+    return train(load_session(tiny_session(), TrainingSession).named("first"), place)
+
+
+def tiny_session(**changes: Any) -> dict[str, Any]:
+    return training_session(**{"training": OPTIONS} | changes)
+
+
+def options(**changes: Any) -> dict[str, Any]:
+    return OPTIONS | changes
+
+
+def data(**changes: Any) -> dict[str, Any]:
+    return training_session()["data"] | changes
+
+
+def history(run: Run) -> list[dict[str, str]]:
+    with (run.folder / "history.csv").open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def after_an_epoch(
+    session: dict[str, Any], place: Config
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """Weights and scores, without a run folder."""
+    bench = equip(plan_training(load_session(session, TrainingSession), place))
+    scores = one_epoch(bench, bench.train.training(0), "epoch 1", bench.learner)
+    return dict(bench.model.state_dict()), scores
+
+
+def said(run: Run) -> str:
+    return (run.folder / "log.txt").read_text(encoding="utf-8")
+
+
+def same(first: Any, second: Any) -> bool:
+    """Bit for bit, through mappings and sequences."""
+    if isinstance(first, torch.Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+# What a run leaves
+
+
+def test_history_has_a_row_an_epoch_with_training_and_validation(run):
+    rows = history(run)
+    assert [list(row) for row in rows] == [["epoch", "learning_rate", "train_loss", "valid_loss"]] * 2
+    assert [(row["epoch"], row["learning_rate"]) for row in rows] == [("1", "0.001"), ("2", "0.001")]
+    assert all(0 < float(row[part]) < 1 for row in rows for part in ("train_loss", "valid_loss"))
+
+
+def test_checkpoints_are_plain_tensors_and_values(run):
+    last, best = (torch.load(run.folder / f"{name}.pt", weights_only=True) for name in ("last", "best"))
+    assert set(last) == {"model", "objective", "learner", "progress", "history"}
+    assert last["progress"]["epoch"] == 2 and last["progress"]["finished"] is True
+    assert last["learner"]["n_steps"] == 4
+    assert best["progress"]["epoch"] == best["progress"]["best_epoch"] == last["progress"]["best_epoch"]
+    assert [str(row["valid_loss"]) for row in last["history"]] == [row["valid_loss"] for row in history(run)]
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run):
+    losses = [float(row["valid_loss"]) for row in history(run)]
+    assert run.progress.best == min(losses)
+    assert run.progress.best_epoch == losses.index(min(losses)) + 1
+
+
+def test_the_session_is_written_with_every_default_and_loads_again(run, place):
+    content = yaml.safe_load((run.folder / "session.yaml").read_text(encoding="utf-8"))
+    record = content.pop("record")
+    again = load_session(content, TrainingSession)
+    assert again.named("first") == run.session
+    assert content == again.model_dump(mode="json")
+    assert content["data"] == {
+        "kind": "images",
+        "train": str(place.data / "songs" / "images"),
+        "valid": 0.3,
+        "channels": "intensity",
+        "fit": "none",
+        "limit": None,
+        "skip_bad": False,
+    }
+    assert content["model"] == TINY and content["start"] == "scratch"
+    assert content["objective"] == OBJECTIVES.parse("reconstruction").model_dump(mode="json")
+    assert content["optimizer"] == OPTIMIZERS.parse("adam").model_dump(mode="json")
+    assert content["views"]["threshold"] == [0.3, 0.5]
+    assert record["train"]["n"] == 4 and record["valid"] | {"fingerprint": ""} == {
+        "n": 2,
+        "fingerprint": "",
+        "colormap": "viridis",
+        "left_out": [],
+        "groups": ["rec02"],
+    }
+    assert record["input_shape"] == [1, 128, 32] and record["threads"] == 2 and "torch" in record["versions"]
+
+
+def test_the_run_is_named_by_second_and_session(run, place):
+    assert run.folder.parent == place.models
+    assert re.fullmatch(r"\d{8}_\d{6}_first", run.folder.name)
+    assert find_run(run.timestamp, place.models) == Run.at(run.folder) == run
+    assert find_run("latest:first", place.models) == run
+
+
+@pytest.mark.parametrize("name", ["views.png", "history.png", "reconstructions.png"])
+def test_figures_are_valid_pictures(run, name):
+    with Image.open(run.folder / name) as figure:
+        assert figure.format == "PNG"
+        assert min(figure.size) > 60 and len(np.unique(np.asarray(figure))) > 50
+
+
+def test_the_log_tells_the_plan_every_epoch_and_the_outcome(run):
+    log = said(run)
+    for words in ("data: train 6 pictures", "model: compact", "epoch 1 of 2", "epoch 2 of 2", "best epoch"):
+        assert words in log
+    assert "first: 2 epochs, best epoch" in log
+
+
+def test_nothing_half_written_is_left(run, place):
+    assert not [file.name for file in run.folder.iterdir() if file.name.startswith(".")]
+    assert not [file.name for file in place.models.iterdir() if file.name.startswith(".")]
+
+
+def test_the_best_model_rebuilds_pictures_with_the_validation_loss_that_was_noted(run, place):
+    bench = equip(plan_training(run.session, place))
+    model = run.model("best")
+    errors = []
+    with torch.no_grad():
+        for batch in bench.valid.validation():
+            rebuilt = model.decoder(model.encoder(batch.seen))
+            errors.extend((rebuilt - batch.target).square().mean(dim=(1, 2, 3)).tolist())
+    assert np.isclose(np.mean(errors), run.progress.best, rtol=1e-5)
+
+
+# Whether it has learnt anything
+
+
+def test_a_run_that_is_no_better_than_the_mean_picture_says_so_with_its_error(run):
+    found = re.search(r"no better than predicting the mean picture \((\d\.\d+)\)", said(run))
+    names, threshold = [file.name for file in sorted(Path(run.session.data.train).iterdir())], {}
+    valid = [name for name in names if name.startswith("rec02")]
+    targets = []
+    for place, name in enumerate(valid):
+        chance = Draws.validation(np.array([place]), torch.device("cpu"), 0).uniform(7)[0, 0].item()
+        threshold[name] = 0.3 + 0.2 * chance
+        with Image.open(Path(run.session.data.train) / name) as picture:
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+        colours = table("viridis").astype(int)
+        levels = np.abs(pixels[:, :, None, :] - colours).sum(axis=3).argmin(axis=2) / 255
+        targets.append(np.where(levels < threshold[name], 0, levels))
+    targets = np.array(targets)
+    mean = sum(targets) / len(targets)
+    expected = np.mean([(target - mean) ** 2 for target in targets])
+    assert float(found[1]) == pytest.approx(expected, abs=6e-6)
+
+
+def test_a_run_that_learns_does_not_warn(place):
+    levels = np.full((64, 128, 8), 250, np.uint8)
+    levels[::2] = 5
+    write_pictures(place.data / "bright and dark", levels, "gray")
+    session = tiny_session(
+        views="plain",
+        data=data(train="bright and dark", valid="bright and dark"),
+        optimizer={"name": "adam", "learning_rate": 0.02},
+    )
+    run = train(session, place)
+    assert run.progress.best < 0.1  # of the mean picture it is 0.23
+    assert "no better than" not in said(run)
+
+
+def test_patience_stops_a_training_that_no_longer_improves(place):
+    wild = {"name": "adam", "learning_rate": 0.5}
+    run = train(tiny_session(optimizer=wild, training=options(epochs=30, patience=2)), place)
+    losses = [float(row["valid_loss"]) for row in history(run)]
+    assert 3 <= len(losses) < 30
+    assert losses.index(min(losses)) == len(losses) - 3
+    assert run.progress.stopped and run.progress.finished
+    assert "stopped early" in said(run)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_a_remedy(place):
+    wild = {"name": "adam", "learning_rate": 1e30}
+    with pytest.raises(Fault, match=r"epoch \d+: the loss is .*nan.*lower optimizer.learning_rate"):
+        train(tiny_session(optimizer=wild, training=options(epochs=5)), place)
+
+
+# The same again
+
+
+@pytest.mark.parametrize(("precision", "n_epochs"), [("fp32", 2), ("bf16", 1)])
+def test_the_same_session_gives_the_same_run_bit_for_bit(run, place, precision, n_epochs):
+    session = tiny_session(training=options(precision=precision, epochs=n_epochs))
+    first, second = (run if precision == "fp32" else train(session, place)), train(session, place)
+    assert (first.folder / "history.csv").read_bytes() == (second.folder / "history.csv").read_bytes()
+    assert same(first.load("last"), second.load("last"))
+    assert same(first.load("best"), second.load("best"))
+    assert first.session.training.precision == precision
+
+
+def test_another_seed_gives_other_weights(place):
+    first, again, other = (
+        after_an_epoch(tiny_session(training=options(seed=seed)), place) for seed in (0, 0, 1)
+    )
+    assert same(first[0], again[0]) and first[1]["loss"] == again[1]["loss"]
+    assert not any(same(first[0][key], other[0][key]) for key in first[0] if key.endswith("weight"))
+    assert first[1]["loss"] != other[1]["loss"]
+
+
+def test_runs_that_begin_in_one_second_get_timestamps_of_their_own(config):
+    session = load_session(tiny_session(), TrainingSession)
+    with ThreadPoolExecutor(3) as threads:
+        runs = list(threads.map(lambda _: Run.create(config.models, session, {"input_shape": [1]}), range(3)))
+    assert len({run.timestamp for run in runs}) == 3
+    assert all(run.record == {"input_shape": [1]} for run in runs)
+    assert sorted(config.models.iterdir()) == sorted(run.folder for run in runs)
+
+
+# Starting from trained weights
+
+
+def hot(run: Run, **start: Any) -> dict[str, Any]:
+    session = tiny_session(start={"weights_of": run.timestamp, **start})
+    return session | {"model": None}
+
+
+@pytest.mark.parametrize("weights", ["best", "last"])
+def test_a_hot_start_begins_with_the_parents_weights(run, place, weights):
+    bench = equip(plan_training(load_session(hot(run, weights=weights), TrainingSession), place))
+    assert same(dict(bench.model.state_dict()), dict(run.load(weights)["model"]))
+    assert bench.progress.epoch == 0 and bench.learner.n_steps == 0
+    assert bench.record()["parent"] == str(run.folder)
+    assert bench.session.model == MODELS.parse(TINY)
+
+
+def test_a_hot_start_learns_on_and_leaves_its_parent_alone(run, place):
+    before = run.load("last")
+    child = train(hot(run) | {"training": options(epochs=1)}, place)
+    assert same(before, run.load("last"))
+    theirs, own = run.load("best")["model"], child.load("last")["model"]
+    assert theirs.keys() == own.keys()
+    assert not any(same(theirs[key], own[key]) for key in own if key.endswith("weight"))
+    assert [row["epoch"] for row in history(child)] == ["1"]
+    assert child.session.start.weights_of == run.timestamp
+    assert child.record["parent"] == str(run.folder)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_frozen_blocks_stay_as_they_are_statistics_included(run, place, precision):
+    session = hot(run, freeze=2) | {"training": options(precision=precision)}
+    own, theirs = after_an_epoch(session, place)[0], run.load("best")["model"]
+    frozen = [key for key in own if key.startswith(("encoder.0.", "encoder.1."))]
+    assert any("running_mean" in key for key in frozen)
+    assert all(same(own[key], theirs[key]) for key in frozen)
+    third = [key for key in own if key.startswith("encoder.2.")]
+    assert third and not any(same(own[key], theirs[key]) for key in third)
+
+
+def test_all_blocks_can_be_frozen_and_one_more_is_a_fault(run, place):
+    bench = equip(plan_training(load_session(hot(run, freeze=4), TrainingSession), place))
+    assert not any(weight.requires_grad for weight in bench.model.encoder.parameters())
+    with pytest.raises(SessionError, match="start.freeze: compact has 4 blocks, got 5"):
+        plan_training(load_session(hot(run, freeze=5), TrainingSession), place)
+
+
+def test_a_model_section_that_contradicts_the_parent_is_a_fault(run, place):
+    session = hot(run) | {"model": TINY | {"latent": 16}}
+    with pytest.raises(SessionError, match="model: .*'latent': 8.*'latent': 16.*leave `model` out"):
+        train(session, place)
+    train_plan = plan_training(load_session(hot(run) | {"model": TINY}, TrainingSession), place)
+    assert train_plan.parent == run
+
+
+def test_other_channels_than_the_parents_are_a_fault(run, place):
+    session = hot(run) | {"data": data(channels="rgb")}
+    with pytest.raises(
+        SessionError, match="was trained on 1 channels, these data have 3: choose `intensity`"
+    ):
+        train(session, place)
+
+
+def test_a_parent_that_is_not_there_is_a_fault_that_lists_the_runs(run, place):
+    session = tiny_session(start={"weights_of": "20000101_000000"})
+    with pytest.raises(
+        SessionError, match=r"start.weights_of: no run '20000101_000000'.*there are\n  \d{8}_"
+    ):
+        train(session, place)
+
+
+# Data of all kinds
+
+
+def test_a_training_set_of_one_picture_works(place):
+    write_pictures(place.data / "one", intensities(1))
+    session = tiny_session(data=data(train="one", valid="songs/images"), training=options(epochs=1))
+    run = train(session, place)
+    assert run.record["train"]["n"] == 1 and run.record["valid"]["n"] == 6
+    assert np.isfinite(float(history(run)[0]["train_loss"]))
+    assert all(torch.isfinite(weight).all() for weight in run.load("last")["model"].values())
+
+
+def test_rgb_pictures_train_an_architecture_of_the_reference(place):
+    write_pictures(place.data / "wide", intensities(3, width=64), per_recording=1)
+    session = tiny_session(
+        data=data(train="wide", valid="wide", channels="rgb"),
+        model="GenB3blocks",
+        training=options(epochs=1, batch_size=2),
+    )
+    run = train(session, place)
+    assert run.record["input_shape"] == [3, 128, 64] and run.channels == 3
+    with torch.no_grad():
+        assert run.model("last").encoder(torch.rand(1, 3, 128, 64)).shape == (1, 256, 1, 8)
+
+
+def test_pictures_that_do_not_suit_are_padded(place):
+    write_pictures(place.data / "odd", intensities(4, width=30), per_recording=2)
+    session = tiny_session(data=data(train="odd", valid=0.5, fit="pad"))
+    bench = equip(plan_training(load_session(session, TrainingSession), place))
+    assert bench.record()["input_shape"] == [1, 128, 32]
+    assert next(bench.train.training(0)).seen.shape == (2, 1, 128, 32)
+
+
+def test_folders_that_share_file_names_are_warned_of(place, heard):
+    session = tiny_session(data=data(valid="songs/images"), training=options(epochs=1))
+    equip(plan_training(load_session(session, TrainingSession), place))
+    assert "train and valid share 6 file names, validation will look too good" in heard.text
+
+
+def test_all_faults_are_said_at_once_and_no_run_is_made(config):
+    session = tiny_session(
+        data=data(train="nowhere", valid="neither"), start={"weights_of": "latest:nothing"}
+    )
+    with pytest.raises(SessionError) as fault:
+        train(session, config)
+    for words in (
+        "data.train: no such folder",
+        "data.valid: no such folder",
+        "start.weights_of: no finished run",
+    ):
+        assert words in str(fault.value)
+    assert not config.models.exists()
+
+
+def test_pictures_that_cannot_be_read_are_found_before_the_run_is_made(config, pictures):
+    file = sorted(pictures.iterdir())[3]
+    file.write_bytes(file.read_bytes()[:80])
+    with pytest.raises(Fault, match="1 of 12 pictures"):
+        train(tiny_session(), config)
+    assert not config.models.exists()
+
+
+# Extras
+
+
+def test_tensorboard_gets_the_scores_of_every_epoch(place):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(tiny_session(training=options(epochs=1, tensorboard=True)), place)
+    events = EventAccumulator(str(run.folder / "tensorboard")).Reload()
+    found = [event.value for event in events.Scalars("valid_loss")]
+    assert np.allclose(found, [float(row["valid_loss"]) for row in history(run)], rtol=1e-6)
+
+
+def test_a_checkpoint_written_on_a_gpu_is_read_without_one(run, tmp_path, monkeypatch):
+    """torch writes beside each tensor where it lay; here it is told that all lay on a GPU."""
+    copied = Run(tmp_path / run.folder.name)
+    shutil.copytree(run.folder, copied.folder)
+    for name in ("best", "last"):
+        state = run.load(name)
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+            torch.save(state, copied.folder / f"{name}.pt")
+        assert b"cuda:0" in (copied.folder / f"{name}.pt").read_bytes()
+        if not torch.cuda.is_available():
+            with pytest.raises(RuntimeError, match="Attempting to deserialize object on a CUDA device"):
+                torch.load(copied.folder / f"{name}.pt", weights_only=True)
+        assert same(copied.load(name), state)
+        assert same(dict(copied.model(name).state_dict()), dict(run.model(name).state_dict()))
+    assert copied.progress == run.progress
+
+
+def test_a_damaged_checkpoint_is_named(run, tmp_path):
+    copied = Run(tmp_path / run.folder.name)
+    shutil.copytree(run.folder, copied.folder)
+    file = copied.folder / "best.pt"
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(Fault, match="best.pt is damaged"):
+        copied.model("best")

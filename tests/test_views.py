@@ -1,0 +1,253 @@
+"""Training pairs against torchvision, picture by picture, with the very factors that were drawn."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import adjust_brightness, adjust_contrast, affine
+
+from saec.data import VIEWS, Dataset, Draws, Loader, seed_of
+from saec.data.colormaps import table
+from saec.data.fit import PictureFront
+
+CPU = torch.device("cpu")
+SIZE = (24, 40)
+DEFAULTS = {
+    "threshold": (0.3, 0.5),
+    "soft": False,
+    "rotation_deg": 0.25,
+    "shift": 0.005,
+    "brightness": 0.4,
+    "contrast": 0.4,
+    "noise": 0.1,
+    "noise_prob": 0.5,
+}
+STILL = {"rotation_deg": 0, "shift": 0, "brightness": 0, "contrast": 0, "noise": 0}
+STRONG = {"rotation_deg": 30, "shift": 0.25, "brightness": 0.9, "contrast": 1.5, "noise": 0.2}
+
+
+def front(channels: str) -> PictureFront:
+    return PictureFront(SIZE, channels, colours=table("viridis"))
+
+
+def raw(n: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (n, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def draws(n: int, *key: int) -> Draws:
+    return Draws.training(n, CPU, key or (0, 0, 0, 0))
+
+
+def denoise(**options) -> Callable[[Tensor, Callable, Draws], tuple[Tensor, Tensor]]:
+    return VIEWS.parse({"name": "denoise", **options})
+
+
+def slow_pairs(clean: Tensor, draws: Draws, options: dict) -> tuple[Tensor, Tensor]:
+    """One picture after the other, by torchvision."""
+    o = DEFAULTS | options
+    chances = draws.uniform(7).tolist()
+    noises = draws.normal(*clean.shape[1:]) if o["noise"] and o["noise_prob"] else torch.zeros_like(clean)
+    pairs = [slow_pair(*one, o) for one in zip(clean, chances, noises, strict=True)]
+    return torch.stack([seen for seen, _ in pairs]), torch.stack([target for _, target in pairs])
+
+
+def slow_pair(picture: Tensor, chance: list[float], noise: Tensor, o: dict) -> tuple[Tensor, Tensor]:
+    low, high = o["threshold"]
+    level = low + (high - low) * chance[0]
+    target = (picture - level).clamp(min=0) if o["soft"] else picture * (picture >= level)
+    seen = affine(
+        picture,
+        angle=o["rotation_deg"] * (2 * chance[1] - 1),
+        translate=[round(o["shift"] * (2 * chance[2] - 1) * SIZE[1]), 0],
+        scale=1.0,
+        shear=[0.0, 0.0],
+        interpolation=InterpolationMode.NEAREST,
+        fill=[0.0],
+    )
+    if chance[3] < o["noise_prob"]:
+        seen = (seen + o["noise"] * noise).clamp(0, 1)
+    brightness, contrast = (
+        low + (1 + o[what] - low) * chance[place]
+        for place, what in ((4, "brightness"), (5, "contrast"))
+        for low in [max(0.0, 1 - o[what])]
+    )
+    steps = [(adjust_brightness, brightness), (adjust_contrast, contrast)]
+    for adjust, factor in steps if chance[6] < 0.5 else reversed(steps):
+        seen = adjust(seen, factor)
+    return seen, target
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("channels", ["intensity", "rgb"])
+@pytest.mark.parametrize("options", [{}, STRONG, STILL], ids=["default", "strong", "still"])
+def test_denoise_equals_torchvision_picture_by_picture(options, channels, soft):
+    options = options | {"soft": soft}
+    prepare = front(channels)
+    seen, target = denoise(**options)(raw(32), prepare, draws(32))
+    slow_seen, slow_target = slow_pairs(prepare(raw(32)), draws(32), options)
+    assert torch.equal(target, slow_target) or torch.allclose(target, slow_target, atol=1e-6)
+    differing = ((seen - slow_seen).abs() > 1e-5).flatten(1).float().mean(dim=1)
+    assert differing.median() == 0  # a pixel between two sources may be rounded to either
+    assert differing.max() < 0.02
+
+
+@pytest.mark.parametrize("one", ["rotation_deg", "shift", "brightness", "contrast", "noise"])
+def test_each_distortion_alone_equals_torchvision(one):
+    options = STILL | {one: STRONG[one]}
+    prepare = front("rgb")
+    seen, _ = denoise(**options)(raw(32), prepare, draws(32))
+    slow_seen, _ = slow_pairs(prepare(raw(32)), draws(32), options)
+    assert not torch.equal(seen, prepare(raw(32)))
+    assert ((seen - slow_seen).abs() > 1e-5).float().mean() < 0.005
+
+
+def test_without_any_distortion_the_picture_is_seen_as_it_is():
+    prepare = front("intensity")
+    seen, _ = denoise(**STILL)(raw(4), prepare, draws(4))
+    assert torch.equal(seen, prepare(raw(4)))
+
+
+def test_a_shift_is_by_whole_pixels_and_brings_in_zeros():
+    picture = torch.full((64, *SIZE), 200, dtype=torch.uint8)
+    seen, target = denoise(**STILL | {"shift": 0.25})(picture, front("intensity"), draws(64))
+    n_empty = (seen[:, 0, 0] == 0).sum(dim=1)
+    edges = (seen[:, 0, :, 0] == 0).all(dim=1) | (seen[:, 0, :, -1] == 0).all(dim=1) | (n_empty == 0)
+    assert edges.all() and 8 <= n_empty.max() <= 10 and n_empty.min() < 2
+    assert ((seen == 0) | (seen == 200 / 255)).all()
+    assert (target == 200 / 255).all()  # the target is not moved along
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_thresholds_are_drawn_between_their_limits(soft):
+    ramp = torch.arange(256, dtype=torch.uint8).repeat(400, 1, 1)
+    view = denoise(**STILL, threshold=(0.2, 0.6), soft=soft)
+    _, target = view(ramp, PictureFront((1, 256), "intensity"), draws(400))
+    cut = (target == 0).sum(dim=(1, 2, 3)) / 255
+    assert 0.2 <= cut.min() < 0.25 and 0.55 < cut.max() <= 0.61
+    largest = target.amax(dim=(1, 2, 3))
+    assert torch.allclose(largest, 1 - cut, atol=1 / 255) if soft else (largest == 1).all()
+
+
+def test_in_rgb_each_channel_has_the_threshold_of_its_picture():
+    prepare = front("rgb")
+    _, target = denoise(**STILL, threshold=(0.4, 0.4))(raw(4), prepare, draws(4))
+    clean = prepare(raw(4))
+    assert torch.equal(target, torch.where(clean < 0.4, 0.0, clean))
+
+
+def test_noise_comes_with_its_probability_alone():
+    prepare = front("intensity")
+    clean = prepare(raw(1).expand(1000, *SIZE))
+    for probability in (0.0, 0.2, 0.5, 1.0):
+        view = denoise(**STILL | {"noise": 0.1, "noise_prob": probability})
+        seen, _ = view(raw(1).expand(1000, *SIZE), prepare, draws(1000))
+        noisy = (seen != clean).flatten(1).any(dim=1)
+        assert abs(noisy.float().mean() - probability) < 0.05
+    inner = (clean > 0.3) & (clean < 0.7)
+    assert abs((seen - clean)[inner].std() - 0.1) < 0.005
+
+
+def test_factors_differ_from_sample_to_sample():
+    alike = raw(1).expand(16, *SIZE)
+    for one in ("rotation_deg", "shift", "brightness", "contrast"):
+        seen, target = denoise(**STILL | {one: STRONG[one]})(alike, front("intensity"), draws(16))
+        assert len(torch.unique(seen.flatten(1), dim=0)) > 8, one
+    assert len(torch.unique(target.flatten(1), dim=0)) > 8
+
+
+def test_both_orders_of_brightness_and_contrast_occur():
+    order = draws(200).uniform(7)[:, 6] < 0.5
+    assert 70 < order.sum() < 130
+
+
+def test_all_that_is_seen_lies_between_0_and_1():
+    seen, target = denoise(**STRONG)(raw(64), front("rgb"), draws(64))
+    for pictures in (seen, target):
+        assert pictures.dtype == torch.float32
+        assert 0 <= pictures.min() and pictures.max() <= 1
+
+
+def test_plain_gives_the_picture_in_and_out():
+    prepare = front("rgb")
+    seen, target = VIEWS.parse("plain")(raw(3), prepare, draws(3))
+    assert torch.equal(seen, prepare(raw(3))) and torch.equal(target, seen)
+
+
+def dataset(n: int) -> Dataset:
+    names = np.array([f"{place:03d}.png" for place in range(n)])
+    blank = np.full(n, "")
+    return Dataset(names, blank, names, raw(n).numpy(), np.arange(n), front("intensity"), "", {})
+
+
+def loader(n: int = 7, batch_size: int = 3, seed: int = 0, **options) -> Loader:
+    return Loader(dataset(n), denoise(**options), batch_size, CPU, seed)
+
+
+def by_name(batches) -> dict[str, tuple[Tensor, Tensor]]:
+    return {
+        name: pair
+        for batch in batches
+        for name, *pair in zip(batch.names, batch.seen, batch.target, strict=True)
+    }
+
+
+def test_validation_is_not_distorted():
+    data = dataset(7)
+    clean = data.prepare(data.gather(np.arange(7), CPU))
+    found = by_name(loader(**STRONG).validation())
+    assert all(torch.equal(found[name][0], picture) for name, picture in zip(data.names, clean, strict=True))
+
+
+def test_a_validation_sample_has_the_same_target_in_every_epoch_and_in_every_batch():
+    expected = by_name(loader().validation())
+    assert len({float(target[target > 0].min()) for _, target in expected.values()}) > 4
+    for batch_size in (1, 3, 100):
+        found = by_name(loader(batch_size=batch_size).validation())
+        for name, (seen, target) in expected.items():
+            assert torch.equal(found[name][0], seen) and torch.equal(found[name][1], target)
+
+
+def test_another_seed_gives_other_validation_targets():
+    assert not torch.equal(
+        by_name(loader(seed=0).validation())["000.png"][1], by_name(loader(seed=1).validation())["000.png"][1]
+    )
+
+
+def test_an_epoch_gives_the_same_views_again_and_other_epochs_and_seeds_give_others():
+    def seen(seed: int, epoch: int) -> Tensor:
+        return torch.stack(
+            [pair[0] for _, pair in sorted(by_name(loader(seed=seed).training(epoch)).items())]
+        )
+
+    assert torch.equal(seen(1, 0), seen(1, 0))
+    views = [seen(0, 0), seen(0, 1), seen(1, 0), seen(1, 1)]
+    assert all(not torch.equal(a, b) for place, a in enumerate(views) for b in views[:place])
+
+
+def test_steps_of_an_epoch_have_numbers_of_their_own():
+    first, second = (draws(4, 0, 0, step, 0).uniform(7) for step in (0, 1))
+    assert not torch.equal(first, second)
+
+
+def test_a_key_is_not_its_sum():
+    keys = [
+        (seed, epoch, step, rank)
+        for seed in range(3)
+        for epoch in range(3)
+        for step in (0, 1)
+        for rank in (0, 1)
+    ]
+    assert len({seed_of(*key) for key in keys}) == len(keys)
+    assert all(0 <= seed_of(*key) < 2**63 for key in keys)
+
+
+def test_views_leave_the_global_generator_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    denoise()(raw(4), front("intensity"), draws(4))
+    by_name(loader().validation())
+    assert torch.equal(torch.rand(3), expected)

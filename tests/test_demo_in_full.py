@@ -1,0 +1,34 @@
+"""What a new user does: two commands, in a fresh place, without a session."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from saec.config import ROOT
+
+
+def run(script: str, config_file: Path) -> tuple[list[Path], str]:
+    words = [sys.executable, str(ROOT / script), "--config", str(config_file)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=config_file.parent)
+    assert done.returncode == 0, done.stderr
+    return [Path(line) for line in done.stdout.splitlines()], done.stderr
+
+
+@pytest.mark.slow
+def test_two_commands_make_train_and_extract_the_demo(config_file):
+    (folder,), said = run("main_01_train.py", config_file)
+    assert folder.name.endswith("_demo") and "no better than" not in said
+    assert re.search(r"10 epochs, best epoch \d+ with validation loss 0\.\d+", said)
+    for name in ("views.png", "reconstructions.png", "history.png", "session.yaml", "best.pt"):
+        assert (folder / name).stat().st_size
+
+    files, said = run("main_02_extract.py", config_file)
+    assert [file.suffix for file in files] == [".npz"] * 6 + [".json"]
+    found = re.search(r"clusters against 10 labels, pooled features, k-means: V-measure (0\.\d+)", said)
+    assert found and float(found[1]) > 0.3
+    with np.load(files[2]) as reduced:
+        assert reduced["X_red"].shape == reduced["X_2D"].shape == (len(reduced["N"]), 2)

@@ -257,7 +257,7 @@ FOLDERS = {
     ),
     "two labels": (
         labelled(f"file,label\n{FIRST},wren\n{FIRST},crow\n".encode()),
-        ["{folder.parent}/labels.csv labels pictures twice:", f"\n  {FIRST}: 'wren' and 'crow'"],
+        ["{folder.parent}/labels.csv labels pictures twice:", f"\n  line 3: {FIRST}: 'wren' and 'crow'"],
     ),
     "columns": (
         labelled(b"file;label\na;b\n"),
@@ -403,7 +403,7 @@ def test_a_run_whose_pictures_have_changed_does_not_go_on(trained):
     Image.fromarray(table("viridis")[NOISE[..., 0]]).save(new)
     said = refused(main_01_train, run.folder, config, "--set", "training.epochs=2")
     new.unlink()
-    assert f"the train pictures have changed since {run.folder} was begun: put them back" in said
+    assert f"the train pictures or their recordings have changed since {run.folder} was begun: put them back" in said
     assert f"weights_of: {run.timestamp}" in said
     assert contents(run.folder) == before
 

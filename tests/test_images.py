@@ -329,7 +329,7 @@ def test_labels_can_name_groups_of_their_own(folder):
     rows = ["file,label,group", "rec00_segm_0000.000.png,finch,monday", "rec00_segm_0001.000.png,wren,"]
     (folder / "labels.csv").write_text("\ufeff" + "\n".join(rows), encoding="utf-8")
     data = opened(folder)
-    assert data.groups.tolist() == ["monday", "rec00", "rec00"]
+    assert data.groups.tolist() == ["monday", "monday", "monday"]  # one recording, one group
     assert data.labels.tolist() == ["finch", "wren", ""]
 
 

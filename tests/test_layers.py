@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
     faults registry files documents config progress logs devices data models objectives optimizers features
-    reduction evaluation preparation upgrade session preparing runs seeds sources figures gallery export
+    reduction evaluation preparation upgrade session preparing checkpoints runs seeds sources figures gallery export
     training extraction demo command
 """.split()  # each may import those before it; a package is one room
 HEAVY = ("umap", "pynndescent", "librosa", "onnx", "tensorboard")

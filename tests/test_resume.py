@@ -127,10 +127,10 @@ def test_data_that_have_changed_since_are_refused_with_the_remedy(config, pictur
     before = contents(run.folder)
     remedy = rf"start: {{weights_of: {run.timestamp}, weights: last}}"
     write_pictures(pictures, intensities(1, seed=7))  # another first one
-    with pytest.raises(Fault, match=f"the train pictures have changed since .*{remedy}"):
+    with pytest.raises(Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"):
         go_on(run, config, epochs=2)
     shutil.copy(sorted(pictures.iterdir())[0], pictures / "new_segm_1.png")
-    with pytest.raises(Fault, match=f"the train pictures have changed since .*{remedy}"):
+    with pytest.raises(Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"):
         go_on(run, config, epochs=2)
     assert contents(run.folder) == before
 

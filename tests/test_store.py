@@ -172,7 +172,7 @@ def test_data_too_large_for_the_cache_are_refused_with_the_numbers(tmp_path, fol
 
 
 def test_data_too_large_for_the_disk_are_refused_with_the_numbers(tmp_path):
-    with pytest.raises(Fault, match=r"take 1000000000.0 GB, the disk of .*cache has \d+.\d GB free"):
+    with pytest.raises(Fault, match=r"take 1000000000.00 GB, the disk of .*cache has \d+.\d+ GB free"):
         Cache(tmp_path / "cache", gigabytes=1e12).require_room(10**18)
 
 

@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 SUFFIXES = (".json", ".yaml", ".yml")
 DEMO = "demo"
 T = TypeVar("T")
-DONE, BUG, FAULT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAULT, INTERRUPTED = 0, 2, 130  # 1, a bug, is what Python ends with
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,8 @@ def serve(what: str, params: str, read: Reader, argv: Sequence[str] | None = Non
         LOG.error("%s", fault)
         return FAULT
     except torch.OutOfMemoryError as error:
-        LOG.error(
-            "the device has not enough memory (%s): lower training.batch_size", str(error).splitlines()[0]
-        )
+        reason = str(error).splitlines()[0]
+        LOG.error("%s: lower training.batch_size, or set `device: cpu` in the config", reason)
         return FAULT
     except OSError as error:
         LOG.error("%s: %s", error.strerror or type(error).__name__, error.filename or error)
@@ -93,15 +92,18 @@ def _carry_out(options: argparse.Namespace, params: str, read: Reader) -> int:
     )
     if any(_needs_demo(task, config) for task in tasks):
         if options.check:
-            LOG.info("the demo data are not there yet: they are made first, in half a minute")
+            for task in tasks:
+                LOG.info("session %s\n%s", task.session.name, to_yaml(task.session.model_dump(mode="json")))
+            LOG.info("the demo data are not there yet, they would be made first, in half a minute")
             tasks = [task for task in tasks if not _needs_demo(task, config)]
         else:
             make_demo(config.data / DEMO, config.n_workers)
     expected = _all([lambda task=task: task.check(config) for task in tasks])
     if options.check:
         for task, what in zip(tasks, expected, strict=True):
-            content = to_yaml(task.session.model_dump(mode="json"))
-            LOG.info("session %s\n%s\n%s", task.session.name, content, what or "nothing is left to do")
+            session = getattr(what, "session", task.session)  # with its paths and precision resolved
+            words = str(what or "nothing is left to do")
+            LOG.info("session %s\n%s\n%s", session.name, to_yaml(session.model_dump(mode="json")), words)
         return DONE
     for task in tasks:
         for path in task.work(config):

@@ -53,9 +53,7 @@ class Config(Strict):
         Raises:
             Fault: a Windows path on another system, where it would become a folder of that name.
         """
-        if os.name != "nt" and WINDOWS_PATH.match(str(path)):
-            raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
-        return Path(os.path.abspath(self.data / os.path.expanduser(path)))
+        return Path(os.path.abspath(self.data / _here(path)))
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -75,6 +73,12 @@ def load_config(path: Path | None = None) -> Config:
     return _anchored(config, file.parents[1])
 
 
+def _here(path: str | Path) -> str:
+    if os.name != "nt" and WINDOWS_PATH.match(str(path)):
+        raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
+    return os.path.expanduser(path)
+
+
 def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
     """The reference's two keys: trained models are our `models`, its untrained ones are not needed."""
     if raw.pop("path_untrained_models", None) is not None:
@@ -87,5 +91,5 @@ def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _anchored(config: Config, folder: Path) -> Config:
-    places = {key: folder / os.path.expanduser(getattr(config, key)) for key in ("data", "models", "cache")}
+    places = {key: folder / _here(getattr(config, key)) for key in ("data", "models", "cache")}
     return config.model_copy(update={key: Path(os.path.abspath(path)) for key, path in places.items()})

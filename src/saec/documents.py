@@ -1,7 +1,9 @@
-"""Session and config files are read strictly: UTF-8 JSON or safe YAML, and every fault has its place."""
+"""Session and config files and tables are read strictly: JSON, safe YAML, CSV; every fault has its place."""
 
+import csv
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,31 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Fault(f"{path} must hold a mapping of keys to values, got {_kind(content)}")
     return content
+
+
+def read_rows(file: Path, columns: tuple[str, ...], maybe: str = "") -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row of a CSV table with a header, with the words that say where it stands.
+
+    `maybe` names the columns that may be left out, for the message.
+
+    Raises:
+        MissingFault: there is no such file.
+        Fault: it is not UTF-8, no CSV, or lacks one of the columns.
+    """
+    if not file.is_file():
+        raise MissingFault(f"no such file: {file}")
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise Fault(f"{file} needs the columns {','.join(columns)}{maybe}, it lacks {', '.join(missing)}")
+            for row in reader:
+                yield f"line {reader.line_num}", row
+    except UnicodeDecodeError as error:
+        raise Fault(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    except csv.Error as error:
+        raise Fault(f"{file} is no CSV table ({error}): look for a stray quotation mark") from error
 
 
 def read_value(text: str, source: str) -> Any:

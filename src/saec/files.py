@@ -1,10 +1,12 @@
-"""Files appear whole or not at all; folders and their contents get fingerprints."""
+"""Files appear whole or not at all; folders are locked, tried, and given fingerprints."""
 
 import hashlib
 import json
 import os
 import secrets
+import shutil
 import struct
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from saec.faults import Fault
 
+GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file begins with
 
 
@@ -25,7 +29,7 @@ def appearing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _synchronise(temporary)
-        os.replace(temporary, path)
+        _replace(temporary, path)
         _synchronise(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -92,10 +96,40 @@ def require_writable(folder: Path) -> None:
         raise Fault(f"cannot write into {folder} ({error.strerror}): choose another folder") from error
 
 
-def sweep(folder: Path) -> None:
-    """Removes what a killed process left half-written."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
+def sweep(folder: Path, ending: str = "") -> None:
+    """Removes what a killed process left half-written under names that end so."""
+    for leftover in folder.glob(f"{TEMPORARY}*{ending}"):
         leftover.unlink(missing_ok=True)
+
+
+def require_room(folder: Path, n_bytes: int, what: str) -> None:
+    """Raises a `Fault` where the disk of the folder cannot take so many bytes."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if n_bytes > free:
+        raise Fault(
+            f"{what} take {n_bytes / GB:.2f} GB, the disk of {folder} has {free / GB:.2f} GB free: "
+            "free some, or choose a folder on another disk"
+        )
+
+
+@contextmanager
+def alone(lock: Path, what: object) -> Iterator[None]:
+    """Holds a lock file, which the system gives back however the process ends.
+
+    Raises:
+        Fault: another process holds it.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise Fault(f"another process is at work on {what}: wait for it, or end it") from error
+    try:
+        yield
+    finally:
+        held.release()
+        lock.unlink(missing_ok=True)
 
 
 def fingerprint(*parts: Any) -> str:
@@ -112,3 +146,13 @@ def _synchronise(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Windows refuses while another program, such as a virus scanner, looks at the file: so try again."""
+    for wait_s in (0.05, 0.2, 1.0, 3.0):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(wait_s)
+    os.replace(temporary, path)

@@ -7,16 +7,13 @@ import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
 
-import torch
-
+from saec.checkpoints import read_checkpoint, write_checkpoint
 from saec.data.batch import Places
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, MissingFault
-from saec.files import appearing, require_writable, write_text
+from saec.files import require_writable, write_text
 from saec.models import Model
 from saec.registry import Component
 from saec.session import TrainingSession, Weights, load_session
@@ -85,6 +82,11 @@ class Run:
         return cls(folder) if FOLDER.fullmatch(folder.name) and (folder / SESSION).is_file() else None
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that trains it."""
+        return self.folder / ".lock"
+
+    @property
     def timestamp(self) -> str:
         return FOLDER.fullmatch(self.folder.name)["timestamp"]
 
@@ -116,7 +118,7 @@ class Run:
     def closed(self) -> bool:
         """Whether all that a finished run leaves is there."""
         made = [EXPORTED] if self.session.training.export else []
-        if any(key.startswith("decoder.") for key in self._read("best", mmap=True)["model"]):
+        if any(key.startswith("decoder.") for key in read_checkpoint(self._file("best"), mmap=True)["model"]):
             made.append(REBUILT)  # comes after the history
         return all((self.folder / name).exists() for name in made)
 
@@ -129,11 +131,14 @@ class Run:
         return self.record["input_shape"][0]
 
     @property
+    def colormap(self) -> str | None:
+        return self.record.get("train", {}).get("colormap")
+
+    @property
     def progress(self) -> Progress:
         """How far it has come; nowhere before the end of the first epoch."""
-        if not (self.folder / "last.pt").exists():
-            return Progress()
-        return Progress(**self._read("last", mmap=True)["progress"])
+        file = self._file("last")
+        return Progress(**read_checkpoint(file, mmap=True)["progress"]) if file.exists() else Progress()
 
     def which(self, weights: Weights) -> str:
         """The weights in words that tell two trainings of this run apart."""
@@ -148,9 +153,8 @@ class Run:
 
     def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
         """`parts` have a `state_dict`; all tensors are written as CPU tensors."""
-        state = {key: _on_cpu(part.state_dict()) for key, part in parts.items()}
-        with appearing(self.folder / f"{name}.pt") as file:
-            torch.save(state | {"progress": asdict(progress), "history": history}, file)
+        states = {key: part.state_dict() for key, part in parts.items()}
+        write_checkpoint(self._file(name), states | {"progress": asdict(progress), "history": history})
 
     def load(self, name: Weights) -> dict[str, Any]:
         """The saved state: state dicts by part, `progress`, `history`.
@@ -158,17 +162,19 @@ class Run:
         Raises:
             MissingFault: the run has not finished an epoch yet.
         """
-        if not (self.folder / f"{name}.pt").exists():
+        if not self._file(name).exists():
             raise MissingFault(f"{self.folder} has no {name}.pt: its first epoch was not finished")
-        return self._read(name)
+        return read_checkpoint(self._file(name))
 
     def refuse_other(self, record: dict[str, Any]) -> None:
         """Raises a `Fault` where the data are not those the run was made with."""
         for part in ("train", "valid"):
-            if self.record[part]["fingerprint"] != record[part]["fingerprint"]:
+            before, now = self.record[part], record[part]
+            if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups")):
                 raise Fault(
-                    f"the {part} pictures have changed since {self.folder} was begun: put them back to go "
-                    f"on, or begin a new run with `start: {{weights_of: {self.timestamp}, weights: last}}`"
+                    f"the {part} pictures or their recordings have changed since {self.folder} was begun: "
+                    "put them back to go on, or begin a new run with "
+                    f"`start: {{weights_of: {self.timestamp}, weights: last}}`"
                 )
 
     def lengthen(self, epochs: int) -> None:
@@ -186,25 +192,5 @@ class Run:
         writer.writerows(history)
         write_text(self.folder / HISTORY, text.getvalue())
 
-    def _read(self, name: str, mmap: bool = False) -> dict[str, Any]:
-        file = self.folder / f"{name}.pt"
-        remedy = "restore it from a copy"
-        if not is_zipfile(file):
-            raise Fault(f"{file} is damaged (cut short, or never a checkpoint): {remedy}")
-        try:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-        except (RuntimeError, OSError, UnpicklingError) as error:
-            raise Fault(f"{file} is damaged ({str(error).splitlines()[0]}): {remedy}") from error
-        if not isinstance(state, dict) or not {"model", "progress"} <= state.keys():
-            raise Fault(f"{file} is no checkpoint of a run: {remedy}")
-        return state
-
-
-def _on_cpu(state: Any) -> Any:
-    if isinstance(state, torch.Tensor):
-        return state.detach().cpu()
-    if isinstance(state, dict):
-        return {key: _on_cpu(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(_on_cpu(value) for value in state)
-    return state
+    def _file(self, name: Weights) -> Path:
+        return self.folder / f"{name}.pt"

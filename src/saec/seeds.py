@@ -5,7 +5,6 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -35,7 +34,7 @@ class Seed:
     epoch: int
 
     channels = CHANNELS
-    record: Any = None
+    colormap = None  # the reference does not say
 
     @property
     def folder(self) -> Path:

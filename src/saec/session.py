@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from saec.data import DATA, VIEWS
+from saec.data.fit import Fit
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault
@@ -30,7 +31,7 @@ from saec.upgrade import upgrade_extraction, upgrade_training
 
 Weights = Literal["best", "last"]
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, strict=True)]
 
 
 class SessionError(Fault, ValueError):
@@ -40,6 +41,11 @@ class SessionError(Fault, ValueError):
         self.faults = list(faults)
         count = f"{len(self.faults)} faults" if len(self.faults) > 1 else "a fault"
         super().__init__("\n".join([f"{source} has {count}:", *(f"  {fault}" for fault in self.faults)]))
+
+
+def as_name(words: str) -> str:
+    """The words as they may stand in the name of a folder."""
+    return re.sub(r"[^\w.-]", "_", words)
 
 
 class Session(Strict):
@@ -53,7 +59,7 @@ class Session(Strict):
 
     def named(self, name: str) -> Self:
         copy = self.model_copy()
-        copy._name = re.sub(r"[^\w.-]", "_", name)
+        copy._name = as_name(name)
         return copy
 
     def but(self, **changes: Any) -> Self:
@@ -105,7 +111,10 @@ class TrainingSession(Session):
 
 
 class PictureFolder(Strict):
+    """Pictures to extract from; `fit` where it is not to be as in the run."""
+
     images: str
+    fit: Fit | None = None
 
 
 class Reduction(Strict):
@@ -184,7 +193,7 @@ def _changed(raw: dict[str, Any], changes: Sequence[str], kind: type[Session]) -
         section = raw
         for key in above:
             inner = section.get(key, defaults.get(key) if section is raw else None)
-            inner = {"name": inner} if isinstance(inner, str) else inner
+            inner = {"name": inner} if isinstance(inner, str) and inner != "scratch" else inner
             section[key] = dict(inner) if isinstance(inner, dict) else {}
             section = section[key]
         section[last] = read_value(text, f"--set {change}")

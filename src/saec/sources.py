@@ -5,8 +5,10 @@ from pathlib import Path
 
 from saec.config import Config
 from saec.faults import Fault, MissingFault, listing, noting
+from saec.files import alone
 from saec.runs import Run
 from saec.seeds import Seed, seeds_of
+from saec.session import as_name
 
 LOG = logging.getLogger(__name__)
 LATEST = "latest:"
@@ -45,10 +47,12 @@ def find_run(reference: str, models: Path) -> Run:
     """
     runs = all_runs(models)
     if reference.startswith(LATEST):
-        return _latest(reference.removeprefix(LATEST), runs, models)
+        return _latest(as_name(reference.removeprefix(LATEST)), runs, models)
     found = [run for run in runs if reference in (run.timestamp, run.folder.name)]
     if not found:
         raise MissingFault(f"no run {reference!r} in {models}: {_those_of(runs)}")
+    if len(found) > 1:
+        raise Fault(f"several runs answer to {reference!r}, name the folder of one:\n{_names(found)}")
     return found[0]
 
 
@@ -61,9 +65,14 @@ def all_runs(models: Path) -> list[Run]:
 def say_unfinished(session_name: str, models: Path) -> None:
     """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
     for run in all_runs(models):
-        progress = noting([], run.name, lambda run=run: run.progress) if run.name == session_name else None
-        if progress and not progress.finished:
+        if run.name == session_name and noting([], run.name, _waits, run):
             LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
+
+
+def _waits(run: Run) -> bool:
+    """Whether it could be gone on with; a `Fault` where another process is at work on it."""
+    with alone(run.lock, run.folder):
+        return not run.progress.finished
 
 
 def _latest(name: str, runs: list[Run], models: Path) -> Run:
@@ -78,4 +87,8 @@ def _latest(name: str, runs: list[Run], models: Path) -> Run:
 def _those_of(runs: list[Run]) -> str:
     if not runs:
         return "there is none yet, train one with main_01_train.py"
-    return "there are\n" + listing([run.folder.name for run in reversed(runs)])
+    return "there are\n" + _names(list(reversed(runs)))
+
+
+def _names(runs: list[Run]) -> str:
+    return listing([run.folder.name for run in runs])

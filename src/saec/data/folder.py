@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from saec.documents import read_mapping
-from saec.faults import MissingFault
+from saec.faults import Fault, MissingFault, listing
 from saec.progress import progress
 
 SIDECAR = "_feature_extraction_parameters.json"
@@ -39,7 +39,15 @@ def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
         below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
         hint = f"; there are some in {below.parent}: name that folder" if below else ""
         raise MissingFault(f"no *.png directly in {folder}{hint}")
+    odd = [ascii(file.name) for file in files if not _is_text(file.name)]
+    if odd:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(odd)}")
     return evenly(sorted(files), limit or len(files))
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is more than bytes that the system could not read."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def evenly(items: Sequence[T], n: int) -> list[T]:

@@ -14,11 +14,10 @@ import numpy as np
 
 from saec.config import Config
 from saec.faults import Fault
-from saec.files import require_writable, write_json
+from saec.files import GB, require_room, require_writable, write_json
 
 LOG = logging.getLogger(__name__)
 ARRAY, ABOUT, PART = "samples.npy", "about.json", ".part_"
-GB = 1e9
 DAY_S = 86_400
 
 
@@ -68,9 +67,7 @@ class Cache:
             array.flush()
             del array
             write_json(part / ABOUT, about)
-            if self.find(fingerprint) is None:
-                shutil.rmtree(self.folder / fingerprint, ignore_errors=True)  # a torn removal, if any
-                part.rename(self.folder / fingerprint)
+            self._take(part, self.folder / fingerprint)
         finally:
             shutil.rmtree(part, ignore_errors=True)
         self._make_room(keep=fingerprint)
@@ -82,19 +79,23 @@ class Cache:
                 f"decoded, these data take {n_bytes / GB:.1f} GB, the cache may hold {self.gigabytes:g} GB: "
                 "raise `cache_gb` in the config, or take fewer with `data.limit`"
             )
-        existing = next(folder for folder in (self.folder, *self.folder.parents) if folder.exists())
-        free = shutil.disk_usage(existing).free
-        if n_bytes > free:
-            raise Fault(
-                f"decoded, these data take {n_bytes / GB:.1f} GB, the disk of {self.folder} has "
-                f"{free / GB:.1f} GB free: free some, or set `cache` in the config to another disk"
-            )
+        require_room(self.folder, n_bytes, "decoded, these data")
+
+    def _take(self, part: Path, store: Path) -> None:
+        """Puts a finished part in place, unless another process was faster."""
+        try:
+            part.rename(store)
+        except OSError:
+            if self.find(store.name) is None:  # a torn removal is in the way
+                shutil.rmtree(store)
+                part.rename(store)
 
     def _make_room(self, keep: str) -> None:
         """Removes the least recently used stores until the rest fits, and what was left half-built."""
         stores = [f for f in self.folder.iterdir() if f.is_dir()]
         for part in stores:
-            if part.name.startswith(PART) and part.stat().st_mtime < time.time() - DAY_S:
+            unfinished = part.name.startswith(PART) or not (part / ABOUT).is_file()
+            if unfinished and part.stat().st_mtime < time.time() - DAY_S:
                 shutil.rmtree(part, ignore_errors=True)
         total = 0
         finished = [f for f in stores if (f / ABOUT).is_file()]

@@ -29,7 +29,7 @@ class Draws:
         self.learning = learning
         self.n = n
         self.device = device
-        on = device if len(keys) == 1 and device.type != "mps" else torch.device("cpu")
+        on = device if learning and device.type != "mps" else torch.device("cpu")
         self.generators = [torch.Generator(on).manual_seed(seed_of(*key)) for key in keys]
 
     @classmethod
@@ -50,9 +50,9 @@ class Draws:
         return self._draw(torch.randn, shape)
 
     def _draw(self, draw: Callable, shape: tuple[int, ...]) -> Tensor:
-        first = self.generators[0]
-        if len(self.generators) == 1 and self.learning:
-            return draw(self.n, *shape, generator=first, device=first.device).to(self.device)
+        if self.learning:
+            (one,) = self.generators
+            return draw(self.n, *shape, generator=one, device=one.device).to(self.device)
         return torch.stack([draw(*shape, generator=g) for g in self.generators]).to(self.device)
 
 

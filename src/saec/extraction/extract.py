@@ -14,7 +14,7 @@ from saec.evaluation import EVALUATIONS
 from saec.extraction.encoding import Encoder, Known, encoded
 from saec.extraction.plan import ExtractionPlan, plan_extraction
 from saec.features import Features, n_trimmed
-from saec.files import map_npz, sweep, write_json, write_npz
+from saec.files import alone, map_npz, sweep, write_json, write_npz
 from saec.gallery import show_folder
 from saec.progress import progress
 from saec.reduction import MAP, n_neighbors_used, possible, reduced
@@ -33,8 +33,10 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
     if plan.state == "same":
         LOG.info("%s: nothing to do, the files are there", plan.outputs.id)
     else:
-        LOG.info("%s", plan)
-        _work(plan)
+        LOG.info("%s", str(plan))  # once, not by each handler: it measures
+        plan.outputs.folder.mkdir(parents=True, exist_ok=True)
+        with alone(plan.outputs.lock, plan.outputs.id):
+            _work(plan)
     outputs = plan.outputs
     names = outputs.read_about()["files"]
     latents = Features.load(outputs.latents)
@@ -44,20 +46,20 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
 def _work(plan: ExtractionPlan) -> None:
     """Encodes into the part folder, then puts the files in place, `<id>.json` last."""
     outputs, session = plan.outputs, plan.session
-    outputs.folder.mkdir(parents=True, exist_ok=True)
-    sweep(outputs.folder)
+    sweep(outputs.folder, f"_{outputs.id}.*")
     model = placed(plan.model, plan.device, plan.precision)
-    data = plan.kind.open().fitted(model.height, model.time_pool).on(plan.device)
+    data = plan.kind.open().fitted(model.height, model.time_pool)
+    _warn_of_other_colours(plan, data)
     encoder = Encoder(model, data, session.pooling, plan.device, plan.precision)
     _warn_if_not_trimmed(encoder.n_steps, session)
-    before = outputs.listed()
+    before = outputs.present()
     latents = np.dtype(session.latents).type
     shards = encoded(encoder, outputs.part, plan.key(data), latents, _known(plan, data))
     pooled = np.array(shards.arrays["pooled"])
     used, reductions = _reductions(pooled, session.reduction)
     if plan.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
-        outputs.remove(before)
         outputs.about.unlink(missing_ok=True)
+        outputs.remove(before)
     files = _put(plan, {"X": shards.arrays["X"]}, pooled, reductions, data.names)
     outputs.figure.unlink(missing_ok=True)
     if session.reconstructions and model.decoder is not None:
@@ -138,6 +140,13 @@ def _facts(plan: ExtractionPlan, data: Dataset, n_neighbors: int | None, files: 
         "files": [file.name for file in files],
         "pictures": plan.pictures,
     }
+
+
+def _warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
+    """Colours mean nothing to a model that was trained on others; intensity is the same in every map."""
+    trained, here = plan.source.colormap, data.about["colormap"]
+    if plan.source.channels == 3 and trained not in (None, here):
+        LOG.warning("the model was trained on colour map %s, these pictures have %s", trained, here)
 
 
 def _warn_if_not_trimmed(n_steps: int, session: ExtractionSession) -> None:

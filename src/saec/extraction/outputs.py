@@ -42,6 +42,11 @@ class Outputs:
         return self.folder / f"{self.id}.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by the process that extracts."""
+        return self.folder / f".{self.id}.lock"
+
+    @property
     def part(self) -> Path:
         return self.folder / f".{self.id}.part"
 
@@ -60,19 +65,13 @@ class Outputs:
             raise self._damaged(error) from error
         return about
 
-    def listed(self) -> set[str]:
-        """The files that an earlier extraction says it wrote, whether they are there or not."""
-        try:
-            about = self.read_about()
-        except Fault:
-            return set()
-        return set(about["files"]) if about else set()
+    def present(self) -> set[str]:
+        """The feature files of this id that lie in the folder, whoever made them."""
+        return {path.name for path in self.folder.glob(f"[!.]*_{self.id}.npz") if path.is_file()}
 
     def remove(self, names: set[str]) -> None:
-        """Those of the names that can be files of this id."""
         for name in names:
-            if name.endswith(f"_{self.id}.npz") and Path(name).name == name:
-                (self.folder / name).unlink(missing_ok=True)
+            (self.folder / name).unlink(missing_ok=True)
 
     def state(self, settings: dict[str, Any], pictures: list[list[Any]], overwrite: bool) -> State:
         """How what is there compares with what is asked.
@@ -107,7 +106,7 @@ class Outputs:
 
     def _refuse_foreign(self) -> None:
         """Files of this id that nothing here speaks of, such as the reference's own."""
-        found = sorted(path.name for path in self.folder.glob(f"[!.]*_{self.id}.npz"))
+        found = sorted(self.present())
         if found and not self.part.exists():
             raise self._made_otherwise([f"{name}, of which no {self.about.name} speaks" for name in found])
 

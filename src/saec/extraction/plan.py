@@ -1,21 +1,26 @@
 """What an extraction session comes to on this machine: all that can be known before a picture is decoded."""
 
 import logging
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from saec.config import Config
 from saec.data import Cache
 from saec.data.batch import Dataset, Kind, Survey
+from saec.data.fit import Fit
 from saec.data.folder import list_pictures
-from saec.devices import describe, resolve_device, resolve_precision
+from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.extraction.outputs import Outputs, State
-from saec.faults import noting
-from saec.files import fingerprint, require_writable
-from saec.models import Model
+from saec.faults import Fault, noting
+from saec.files import GB, fingerprint, require_room, require_writable
+from saec.models import Model, feature_shape
+from saec.progress import duration
 from saec.runs import Run
 from saec.seeds import Seed
 from saec.session import ExtractionSession, SessionError
@@ -46,6 +51,12 @@ class ExtractionPlan:
     def pictures(self) -> list[list[Any]]:
         return [list(file) for file in self.kind.files]
 
+    @property
+    def n_bytes(self) -> int:
+        """Of the latents."""
+        size = np.dtype(self.session.latents).itemsize
+        return self.survey.n_samples * size * math.prod(feature_shape(self.model, self.survey.front.shape))
+
     def key(self, data: Dataset) -> str:
         """What a killed extraction must share with this one for it to go on."""
         return fingerprint(self.settings, data.fingerprint)
@@ -56,7 +67,21 @@ class ExtractionPlan:
             f"{self.survey.n_samples:,} pictures {shape} (channels x height x width): {self.kind.folder}\n"
             f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
+            + (f", {self.n_bytes / GB:.2f} GB; about {self._duration()}" if self.state == "new" else "")
         )
+
+    def _duration(self) -> str:
+        """Time for all pictures, from the second of two batches of random ones."""
+        channels, height, width = self.survey.front.shape
+        pictures = torch.rand(min(8, self.survey.n_samples), channels, height, width, device=self.device)
+        model = placed(self.model, self.device, self.precision)
+        seconds = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            with torch.no_grad(), computing(self.device, self.precision):
+                model(pictures).sum().item()
+            seconds = time.perf_counter() - started
+        return duration(seconds * self.survey.n_samples / len(pictures))
 
 
 def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPlan:
@@ -70,10 +95,12 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     device = noting(faults, "config.device", resolve_device, config.device)
     folder = noting(faults, "data.images", config.data_path, session.data.images)
     out = noting(faults, "out", config.data_path, session.out) if session.out else folder and folder.parent
-    out and noting(faults, "out", require_writable, out)
+    if out:
+        noting(faults, "out", _require_place, out, folder)
+    noting(faults, "config.cache", require_writable, config.cache)
     source = noting(faults, "run", find_source, session.run, config)
     model = source and noting(faults, "run", source.model, session.weights)
-    kind = folder and noting(faults, "data.images", _kind, source, folder, config)
+    kind = folder and noting(faults, "data.images", _kind, source, folder, session.data.fit, config)
     survey = kind and noting(faults, "data.images", kind.survey)
     if model and survey:
         front = noting(faults, "data.images", survey.front.fitted, model.height, model.time_pool)
@@ -83,15 +110,28 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     settings = _settings(session, source, folder, device)
     outputs = Outputs.of(out, source.timestamp, session.variant)
     state = outputs.state(settings, [list(file) for file in kind.files], session.overwrite)
-    return ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)
+    plan = ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)
+    if state != "same":
+        require_room(out, 2 * plan.n_bytes, "latents and what they are assembled from")
+    return plan
 
 
-def _kind(source: Run | Seed | None, folder: Path, config: Config) -> Kind | None:
+def _require_place(out: Path, folder: Path) -> None:
+    """Raises a `Fault` where features cannot be written, or would lie among the pictures."""
+    if out == folder:
+        raise Fault(
+            f"{out} holds the pictures themselves: choose another folder, or null for the one above it"
+        )
+    require_writable(out)
+
+
+def _kind(source: Run | Seed | None, folder: Path, fit: Fit | None, config: Config) -> Kind | None:
     """The pictures as the run read its own, but all of them: features of a folder are complete."""
     if source is None:
         list_pictures(folder)  # at least this can be said of the folder
         return None
-    return source.data.model_copy(update={"limit": None})(folder, Cache.of(config))
+    changes = {"limit": None} | ({"fit": fit} if fit else {})
+    return source.data.model_copy(update=changes)(folder, Cache.of(config))
 
 
 def _settings(
@@ -101,6 +141,7 @@ def _settings(
     return {
         "run": source.folder.name,
         "images": str(folder),
+        "fit": session.data.fit,
         "weights": source.which(session.weights),
         "pooling": session.pooling.model_dump(mode="json"),
         "reduction": session.reduction.model_dump(mode="json") if session.reduction else None,

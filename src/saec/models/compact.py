@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import nn
 
 from saec.models.base import MODELS, Model
 
 HEIGHT = 128
 
-Widths = Annotated[tuple[int, ...], Field(min_length=2, max_length=7)]
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=7)]
 
 
 @MODELS.register("compact")

@@ -33,7 +33,7 @@ class Reconstruction(Objective):
         """The error of answering with the mean target, whatever is seen."""
 
         def targets() -> Iterator[Tensor]:
-            return (batch.target.to("cpu", torch.float64) for batch in batches())
+            return (batch.target.cpu().double() for batch in batches())
 
         n = sum(len(target) for target in targets())
         mean = sum(target.sum(dim=0) for target in targets()) / n

@@ -1,15 +1,13 @@
 """Tables beside recordings: what is sung when (`recording,start,end,label`), and labels of recordings."""
 
-import csv
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from saec.faults import Fault, MissingFault, listing
+from saec.data.labels import LABELS
+from saec.documents import read_rows
+from saec.faults import Fault, listing
 from saec.preparation.recordings import length_s
-
-LABELS = "labels.csv"
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +33,7 @@ def read_annotations(file: Path, folder: Path, recordings: list[str]) -> dict[st
     found: dict[str, list[Annotation]] = {}
     wrong = []
     known = _by_path_or_name(recordings)
-    for place, row in _rows(file, ("recording", "start", "end", "label")):
+    for place, row in read_rows(file, ("recording", "start", "end", "label")):
         try:
             recording = _recording(row["recording"], known)
             found.setdefault(recording, []).append(_annotation(row))
@@ -57,7 +55,7 @@ def read_labels(folder: Path, recordings: list[str]) -> dict[str, tuple[str, str
         if not file.is_file():
             continue
         found: dict[str, tuple[str, str]] = {}
-        for place, row in _rows(file, ("file", "label")):
+        for place, row in read_rows(file, ("file", "label")):
             for recording in known.get(_plain(row["file"]), []):
                 labelled = (row["label"] or "", row.get("group") or recording)
                 if found.setdefault(recording, labelled) != labelled:
@@ -65,22 +63,6 @@ def read_labels(folder: Path, recordings: list[str]) -> dict[str, tuple[str, str
         if found:
             return found
     return None
-
-
-def _rows(file: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row with the words that say where it stands."""
-    if not file.is_file():
-        raise MissingFault(f"no such file: {file}")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                raise Fault(f"{file} needs the columns {','.join(columns)}, it lacks {', '.join(missing)}")
-            for row in reader:
-                yield f"line {reader.line_num}", row
-    except UnicodeDecodeError as error:
-        raise Fault(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
 
 
 def _by_path_or_name(recordings: list[str]) -> dict[str, list[str]]:

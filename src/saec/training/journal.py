@@ -95,9 +95,13 @@ class Journal:
             LOG.error("stopped after %d epochs; to go on: python main_01_train.py %s", done, self.run.folder)
 
     def _show_history(self) -> None:
+        """Both are made of what `last.pt` holds: a file that another program keeps open ends no training."""
         rows, best_epoch = self.bench.history, self.bench.progress.best_epoch
-        self.run.write_history(rows)
-        figures.history(self.run.folder / "history.png", rows, best_epoch, self.trivial)
+        try:
+            self.run.write_history(rows)
+            figures.history(self.run.folder / "history.png", rows, best_epoch, self.trivial)
+        except OSError as error:
+            LOG.warning("%s could not be written (%s)", error.filename, error.strerror)
 
     def _row(self, learnt: dict[str, float], tested: dict[str, float]) -> dict[str, float]:
         row = {"epoch": self.bench.progress.epoch, "learning_rate": self.bench.learner.rate}
@@ -107,7 +111,8 @@ class Journal:
 
     def _say(self, learnt: dict[str, float], tested: dict[str, float], improved: bool) -> None:
         row = self.bench.history[-1]
-        scores = ", ".join(f"{name} {score:.5f}" for name, score in row.items() if "_" in name[:6])
+        shown = {name: score for name, score in row.items() if name.startswith(("train_", "valid_"))}
+        scores = ", ".join(f"{name} {score:.5f}" for name, score in shown.items())
         LOG.info(
             "epoch %d of %d: %s%s; %.0f pictures/s, %.0f %% of the time waiting for data",
             row["epoch"],

@@ -13,6 +13,7 @@ from saec.config import Config, load_config
 from saec.data import Batch, seed_of
 from saec.devices import computing
 from saec.faults import Fault
+from saec.files import alone
 from saec.logs import also_into
 from saec.optimizers import Learner
 from saec.progress import progress as shown
@@ -91,7 +92,7 @@ def epochs_of(changes: Sequence[str]) -> int | None:
 
 
 def _learn(run: Run, bench: Workbench) -> Run:
-    with also_into(run.folder / "log.txt"), Journal(run, bench) as journal:
+    with alone(run.lock, run.folder), also_into(run.folder / "log.txt"), Journal(run, bench) as journal:
         while not bench.progress.finished:
             epoch, seed = bench.progress.epoch, bench.session.training.seed
             torch.manual_seed(seed_of(seed, epoch))  # for what the model draws itself

@@ -1,6 +1,5 @@
 """What a training session comes to on this machine: all that can be known before a picture is decoded."""
 
-import copy
 import logging
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from saec.config import Config
 from saec.data import Batch, Cache, Survey
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.faults import noting
+from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.progress import duration
@@ -85,6 +85,8 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
     faults: list[str] = []
     session = _absolute(session, config, faults)
     device = noting(faults, "config.device", resolve_device, config.device)
+    for key in ("models", "cache"):
+        noting(faults, f"config.{key}", require_writable, getattr(config, key))
     source = None
     if session.start != "scratch" and not going_on:
         source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config)
@@ -111,10 +113,8 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
 
 @torch.enable_grad()
 def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> float:
-    """How long a training step takes here: the last of three, on random pictures and copied weights."""
-    model, objective = (
-        placed(copy.deepcopy(part), plan.device, plan.precision) for part in (model, objective)
-    )
+    """How long a training step takes here: the last of three on random pictures."""
+    model, objective = (placed(part, plan.device, plan.precision) for part in (model, objective))
     pictures = torch.rand(plan.session.training.batch_size, *plan.input_shape, device=plan.device)
     batch = Batch(pictures, pictures, [""] * len(pictures))
     seconds = 0.0

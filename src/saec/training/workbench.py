@@ -77,7 +77,7 @@ def equip(plan: TrainingPlan) -> Workbench:
     train, valid = _datasets(plan)
     torch.manual_seed(session.training.seed)
     model = session.model(plan.input_shape)
-    train, valid = (data.fitted(model.height, model.time_pool).on(device) for data in (train, valid))
+    train, valid = (data.fitted(model.height, model.time_pool) for data in (train, valid))
     classes = tuple(np.unique(train.labels[train.labels != ""]).tolist())
     objective = session.objective(feature_shape(model, plan.input_shape), classes)
     if plan.parent:
@@ -116,9 +116,9 @@ def inherit(model: Model, objective: Objective, plan: TrainingPlan) -> None:
 
 def _datasets(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
     places = plan.session.data
-    train = places(Path(places.train), plan.cache).open()
+    train = places(Path(places.train), plan.cache).open().on(plan.device)
     if isinstance(places.valid, str):
-        valid = places(Path(places.valid), plan.cache).open()
+        valid = places(Path(places.valid), plan.cache).open().on(plan.device)
         warn_of_shared(train, valid)
         return train, valid
     train, valid = split(train, places.valid, plan.session.training.seed)

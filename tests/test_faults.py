@@ -403,7 +403,7 @@ def test_a_run_whose_pictures_have_changed_does_not_go_on(trained):
     Image.fromarray(table("viridis")[NOISE[..., 0]]).save(new)
     said = refused(main_01_train, run.folder, config, "--set", "training.epochs=2")
     new.unlink()
-    assert f"the train pictures or their recordings have changed since {run.folder} was begun: put them back" in said
+    assert f"the train pictures or their recordings have changed since {run.folder} was begun: put" in said
     assert f"weights_of: {run.timestamp}" in said
     assert contents(run.folder) == before
 

@@ -49,7 +49,8 @@ def read_rows(file: Path, columns: tuple[str, ...], maybe: str = "") -> Iterator
             reader = csv.DictReader(lines)
             missing = [column for column in columns if column not in (reader.fieldnames or ())]
             if missing:
-                raise Fault(f"{file} needs the columns {','.join(columns)}{maybe}, it lacks {', '.join(missing)}")
+                wanted = ",".join(columns) + maybe
+                raise Fault(f"{file} needs the columns {wanted}, it lacks {', '.join(missing)}")
             for row in reader:
                 yield f"line {reader.line_num}", row
     except UnicodeDecodeError as error:

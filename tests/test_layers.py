@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
     faults registry files documents config progress logs devices data models objectives optimizers features
-    reduction evaluation preparation upgrade session preparing checkpoints runs seeds sources figures gallery
-    export training extraction demo command
+    reduction evaluation preparation upgrade changes session preparing checkpoints runs seeds sources figures
+    gallery export training extraction demo command
 """.split()  # each may import those before it; a package is one room
 HEAVY = ("umap", "pynndescent", "librosa", "onnx", "tensorboard")
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,8 @@ def workplace(tmp_path_factory) -> Path:
     (place / "config" / "config.yaml").write_text("{device: cpu, workers: 0}")
     make_demo(place / "data" / "demo", n_recordings=3, n_syllables=24)
     songs = place / "data" / "songs"
-    songs.mkdir()
-    (songs / "recordings").symlink_to(place / "data" / "demo" / "recordings")
-    (songs / "valid").symlink_to(place / "data" / "demo" / "valid")
+    for part in ("recordings", "valid"):
+        shutil.copytree(place / "data" / "demo" / part, songs / part)
     return place
 
 

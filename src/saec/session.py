@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -16,10 +15,11 @@ from pydantic import (
     field_validator,
 )
 
+from saec.changes import changed
 from saec.data import DATA, VIEWS
 from saec.data.fit import Fit
 from saec.devices import Precision
-from saec.documents import read_mapping, read_value
+from saec.documents import read_mapping
 from saec.faults import Fault
 from saec.features import POOLINGS
 from saec.models import MODELS
@@ -176,28 +176,10 @@ def load_session(
         raw, name, place = read_mapping(Path(source)), Path(source).stem, str(source)
     try:
         raw = UPGRADES[kind](raw) if kind in UPGRADES else raw
-        return kind.model_validate(_changed(raw, changes, kind)).named(name)
+        defaults = {key: field.default for key, field in kind.model_fields.items()}
+        return kind.model_validate(changed(raw, changes, defaults)).named(name)
     except ValidationError as error:
         raise SessionError(place, [_sentence(fault) for fault in error.errors()]) from error
-
-
-def _changed(raw: dict[str, Any], changes: Sequence[str], kind: type[Session]) -> dict[str, Any]:
-    """The mapping with `key.path=value` put in; a component given, or left out, by name becomes a mapping."""
-    raw = deepcopy(raw)
-    defaults = {key: field.default for key, field in kind.model_fields.items()}
-    for change in changes:
-        path, found, text = change.partition("=")
-        if not found or not all(path.split(".")):
-            raise Fault(f"--set expects key.path=value, got {change!r}")
-        *above, last = path.split(".")
-        section = raw
-        for key in above:
-            inner = section.get(key, defaults.get(key) if section is raw else None)
-            inner = {"name": inner} if isinstance(inner, str) and inner != "scratch" else inner
-            section[key] = dict(inner) if isinstance(inner, dict) else {}
-            section = section[key]
-        section[last] = read_value(text, f"--set {change}")
-    return raw
 
 
 def _sentence(fault: dict[str, Any]) -> str:

@@ -375,6 +375,13 @@ def _disk_full(path: Path, content: object) -> None:
     raise OSError(28, "No space left on device", str(path))
 
 
+@pytest.mark.parametrize("own, warned", [(RATE // 2, True), (RATE, False), (2 * RATE, False)])
+def test_a_rate_above_a_recordings_own_is_warned_of(recordings, caplog, own, warned):
+    record(recordings / "a.wav", noise(0.3, own), own)
+    prepare_folder(settings(recordings))
+    assert ("lower sampling rate (4000 Hz) than sample_rate: 8000" in caplog.text) == warned
+
+
 KILLED = """
 from pathlib import Path
 from saec.preparation import Preparation, prepare_folder

@@ -12,7 +12,7 @@ from saec.preparation.annotations import read_annotations, read_labels
 from saec.preparation.depiction import Depiction, Job, Note, depict, starts_of
 from saec.preparation.parallel import add_note, completed, read_notes
 from saec.preparation.picture_folder import FAILED, SKIPPED, Place, write_beside
-from saec.preparation.recordings import find_recordings, length_s, stubs_of
+from saec.preparation.recordings import find_recordings, length_s, rate_hz, stubs_of
 from saec.progress import duration, progress
 
 LOG = logging.getLogger(__name__)
@@ -138,6 +138,7 @@ def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
         LOG.warning(
             "%d recordings are shorter than a segment of %g s and were padded", n_padded, settings.segment_s
         )
+    _warn_of_low_rates([note["recording"] for note in notes], settings)
     n_pictures = sum(len(note["pictures"]) for note in notes)
     width, height = settings.size
     LOG.info(
@@ -148,3 +149,18 @@ def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
         height,
         len(notes) - len(failed),
     )
+
+
+def _warn_of_low_rates(recordings: list[str], settings: Preparation) -> None:
+    """Above half of its own rate a recording holds nothing, and the equalizer makes stripes of it."""
+    rates = [rate_hz(settings.recordings / recording) for recording in recordings]
+    low = [rate for rate in rates if rate and rate < settings.sample_rate]
+    if low:
+        LOG.warning(
+            "%d recordings have a lower sampling rate (%d Hz) than sample_rate: %d, the top rows of their "
+            "pictures hold nothing: set sample_rate: %d",
+            len(low),
+            min(low),
+            settings.sample_rate,
+            min(low),
+        )

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -60,11 +61,21 @@ def stubs_of(recordings: list[str]) -> dict[str, str]:
 
 def length_s(path: Path) -> float | None:
     """What the header announces, or None for a file that cannot be opened."""
+    header = _header(path)
+    return header and header.frames / header.samplerate
+
+
+def rate_hz(path: Path) -> int | None:
+    """What the header announces, or None for a file that cannot be opened."""
+    header = _header(path)
+    return header and header.samplerate
+
+
+def _header(path: Path) -> Any:
     try:
-        about = soundfile.info(path)
+        return soundfile.info(path)
     except (soundfile.SoundFileError, OSError):
         return None
-    return about.frames / about.samplerate
 
 
 def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:

@@ -19,12 +19,18 @@ def workplace(folder: Path) -> Config:
     return load_config(file)
 
 
-def untrained_run(config: Config, width: int = 32, model: dict | str = TINY, data: dict | None = None) -> Run:
+def untrained_run(
+    config: Config,
+    width: int = 32,
+    model: dict | str = TINY,
+    data: dict | None = None,
+    record: dict | None = None,
+) -> Run:
     session = training_session(model=model)
     session["data"] |= data or {}
     session = load_session(session, TrainingSession).named("untrained")
     channels = 3 if session.data.channels == "rgb" else 1
-    run = Run.create(config.models, session, {"input_shape": [channels, 128, width]})
+    run = Run.create(config.models, session, {"input_shape": [channels, 128, width]} | (record or {}))
     give_weights(run, seed=0, epoch=1)
     return run
 

@@ -268,6 +268,42 @@ def test_check_prints_the_session_with_every_default_and_writes_nothing(place):
     assert place.files() == before
 
 
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ("model.widths=[0,8]", "model.widths.0: input should be greater than 0, got 0"),
+        ("model.widths=[-1,8]", "model.widths.0: input should be greater than 0, got -1"),
+        ("model.latent=0", "model.latent: input should be greater than 0, got 0"),
+        ("model.time_halvings=4", "model: time_halvings must be at most the number of widths 3, got 4"),
+    ],
+)
+def test_check_of_a_model_that_cannot_be_built_is_a_fault(place, change, words):
+    answered = place.train(place.session("mine", training_session()), "--check", "--set", change)
+    assert (answered.code, answered.paths) == (2, []) and words in answered.said
+
+
+def test_check_prints_the_paths_and_the_precision_that_will_be_taken(place):
+    run = untrained_run(place.config)
+    session = place.session("mine", training_session(training={"epochs": 1}))
+    images = place.config.data / "songs" / "images"
+    said = place.train(session, "--check").said
+    assert f"train: {images}\n" in said and re.search("precision: (fp32|bf16)\n", said)
+    said = place.extract(place.session("features", extraction_session(run.timestamp)), "--check").said
+    assert f": {images}\n" in said and f" in {images.parent}: new" in said
+    assert re.search(r"\(cpu\), (fp32|bf16)\n", said)
+
+
+def test_check_without_the_demo_data_prints_every_session_once_and_writes_nothing(place):
+    mine = place.session("mine", training_session())
+    before = place.files()
+    answered = place.train("demo", mine, "--check")
+    assert (answered.code, answered.paths) == (0, [])
+    for words in ("session demo\n", "session mine\n", "the demo data are not there yet", "12 pictures"):
+        assert answered.said.count(words) == 1
+    assert "session demo\n" in place.extract("--check").said
+    assert place.files() == before
+
+
 def test_what_check_prints_is_a_session(place):
     session = place.session("mine", training_session())
     printed = place.train(session, "--check").said.split("session mine\n")[1].split("\n\n")[0]

@@ -1,9 +1,11 @@
 """The config: where things lie on this machine, and which device computes."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+import main_01_train
 from saec.config import load_config
 from saec.faults import Fault, MissingFault
 
@@ -99,3 +101,13 @@ def test_a_config_that_is_not_there_is_named(tmp_path):
 def test_the_shipped_config_can_be_used():
     config = load_config()
     assert config.data.is_absolute() and config.data.name == "data"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there such paths are at home")
+@pytest.mark.parametrize("path", [r"C:\songs\models", "d:/models", r"\\server\models"])
+def test_a_windows_path_on_another_system_is_refused_and_no_such_folder_is_made(file, path, capsys):
+    file.write_text(f"models: '{path}'\n")
+    before = sorted(file.parents[2].rglob("*"))
+    assert main_01_train.main(["--config", str(file)]) == 2
+    assert f"{path} is a Windows path, this is another system: give the path" in capsys.readouterr().err
+    assert sorted(file.parents[2].rglob("*")) == before

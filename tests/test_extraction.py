@@ -241,6 +241,30 @@ def test_pictures_that_the_model_cannot_take_are_refused_before_they_are_read(sh
         extract(session, config)
 
 
+def test_a_fit_of_the_extractions_own_comes_before_the_runs(shared, extracted, tmp_path):
+    levels = intensities(2, width=30)
+    features = extracted(data={"images": other_folder(tmp_path, levels), "fit": "pad"})
+    expected = own_encoding(shared[1], np.pad(levels, ((0, 0), (0, 0), (0, 2))))
+    assert features.X.shape == expected.shape == (2, TINY["latent"], 8)
+    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_not(tmp_path, heard):
+    config = workplace(tmp_path)
+    record = {"train": {"colormap": "viridis"}}
+    rgb, grey = (
+        untrained_run(config, data={"channels": channels}, record=record) for channels in ("rgb", "intensity")
+    )
+    words = "the model was trained on colour map viridis, these pictures have magma"
+    for run, colormap, warned in ((rgb, "viridis", False), (grey, "magma", False), (rgb, "magma", True)):
+        write_pictures(config.data / colormap, LEVELS[:2], colormap)
+        session = extraction_session(
+            run.timestamp, data={"images": colormap}, out=f"{run.timestamp}_{colormap}"
+        )
+        extract(session | {"reconstructions": 0}, config)
+        assert (words in heard.text) == warned and ("the model was trained on" in heard.text) == warned
+
+
 def test_latents_of_one_step_are_not_trimmed_and_do_not_vary(extracted, tmp_path, heard):
     images = other_folder(tmp_path, intensities(3, width=4))
     features = extracted(data={"images": images})

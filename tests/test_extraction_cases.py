@@ -15,6 +15,7 @@ from saec.config import Config
 from saec.extraction import encoding
 from saec.faults import Fault
 from saec.features import Features
+from saec.files import alone
 from saec.runs import Run
 
 REMEDIES = ("`variant:`", "`out:`", "`overwrite: true`")
@@ -321,3 +322,34 @@ def test_the_json_of_something_else_is_a_fault(place):
     about.write_text(json.dumps(["not", "ours"]))
     with pytest.raises(Fault, match="is damaged"):
         place.extract()
+
+
+@pytest.mark.parametrize("out", ["songs/images", "songs/images/../images/"])
+def test_features_are_not_put_among_the_pictures(place, out):
+    with pytest.raises(Fault, match="out: .* holds the pictures themselves: choose another folder"):
+        place.extract(out=out)
+    assert len(list(place.images.iterdir())) == 12
+
+
+def test_overwriting_removes_what_others_made_under_this_id(place):
+    folder, id = place.images.parent, f"saec_{place.run.timestamp}"
+    foreign, kept = folder / f"dimred_2_neigh_10_{id}.npz", folder / f"dimred_2_neigh_10_{id}_other.npz"
+    for file in (foreign, kept):
+        file.write_bytes(b"another's")
+    with pytest.raises(Fault, match=f"{foreign.name}, of which no {id}.json speaks"):
+        place.extract()
+    assert foreign.exists()
+    features = place.extract(overwrite=True)
+    assert {folder / name for name in place.state()} == {*features.files, kept}
+
+
+def test_an_id_that_another_process_is_at_work_on_is_refused(place):
+    folder, id = place.images.parent, f"saec_{place.run.timestamp}"
+    lock = folder / f".{id}.lock"
+    with alone(lock, id):
+        with pytest.raises(Fault, match=f"another process is at work on {id}: wait for it, or end it"):
+            place.extract()
+        assert set(place.state()) == {lock.name}
+        other = place.extract(variant="other")  # an id of its own
+    first = place.extract()
+    assert set(place.state()) == {file.name for file in (*first.files, *other.files)}

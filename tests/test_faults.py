@@ -268,6 +268,10 @@ FOLDERS = {
         labelled(f"file,label\n{FIRST},p\xe1ssaro\n".encode("latin-1")),
         ["{folder.parent}/labels.csv is not UTF-8 text (byte ", "): save it as UTF-8"],
     ),
+    "stray quotation mark": (
+        labelled(f'file,label\n"{FIRST},wren\n'.encode() + b"x" * 131_072),
+        ["{folder.parent}/labels.csv is no CSV table (field larger", "look for a stray quotation mark"],
+    ),
     "sidecar": (
         with_sidecar("{"),
         ["data.train: {folder}/_feature_extraction_parameters.json is not JSON: line 1, column 2"],
@@ -373,6 +377,20 @@ def test_a_windows_path_on_another_system_is_refused_and_never_created(config, p
         assert f"{path} is a Windows path" in said
     new = set(config.data.parent.rglob("*")) - set(before)
     assert not any("songs" in file.name for file in new) and not Path(path).exists()
+
+
+def test_a_file_name_that_is_no_utf_8_is_a_fault_that_names_it(config, pictures):
+    try:
+        Path(os.fsdecode(os.fsencode(pictures) + b"/\xff.png")).write_bytes(GOOD)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 alone")
+    run = untrained_run(config)
+    for script, session in (
+        (main_01_train, training_session()),
+        (main_02_extract, extraction_session(run.timestamp)),
+    ):
+        said = refused(script, session, config)
+        assert f"{pictures} holds names that are no UTF-8 text, rename them:\n  '\\udcff.png'" in said
 
 
 def test_a_loss_that_is_no_number_ends_the_training(config, pictures):

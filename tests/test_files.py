@@ -8,9 +8,11 @@ import pytest
 from saec.faults import Fault
 from saec.files import (
     TEMPORARY,
+    alone,
     appearing,
     fingerprint,
     map_npz,
+    require_room,
     require_writable,
     sweep,
     write_json,
@@ -112,3 +114,24 @@ def test_a_fingerprint_stays_the_same_from_version_to_version():
 @pytest.mark.parametrize("other", [["b", "a"], ["a", "b", ""], ["ab"], [["a", "b"]], ["a", "B"]])
 def test_fingerprints_of_other_values_differ(other):
     assert fingerprint(*other) != fingerprint("a", "b")
+
+
+def test_a_disk_without_the_room_is_a_fault_with_the_numbers(tmp_path):
+    require_room(tmp_path / "not" / "there" / "yet", 1, "latents")
+    with pytest.raises(
+        Fault, match=r"latents take 1000000000.00 GB, the disk of .*yet has \d+\.\d\d GB free"
+    ):
+        require_room(tmp_path / "not" / "there" / "yet", 10**18, "latents")
+    assert names(tmp_path) == []
+
+
+def test_a_lock_is_held_by_one_and_gone_afterwards_however_the_block_ends(tmp_path):
+    lock = tmp_path / ".lock"
+    with pytest.raises(KeyError), alone(lock, "this"):
+        for _ in range(2):
+            with pytest.raises(Fault, match="another process is at work on this"), alone(lock, "this"):
+                raise AssertionError("both are at work")
+        raise KeyError
+    assert names(tmp_path) == []
+    with alone(lock, "this"):
+        assert lock.exists()

@@ -333,6 +333,26 @@ def test_labels_can_name_groups_of_their_own(folder):
     assert data.labels.tolist() == ["finch", "wren", ""]
 
 
+def test_a_picture_that_is_not_listed_shares_the_group_of_its_recording(folder):
+    for name in ("a_segm_1.png", "a_segm_2.png", "a_segm_3.png", "b_segm_1.png"):
+        save(folder, name, random_levels())
+    (folder / "labels.csv").write_text("file,label,group\na_segm_2.png,finch,monday\n")
+    data = opened(folder)
+    assert data.groups.tolist() == ["monday", "monday", "monday", "b"]
+    assert data.labels.tolist() == ["", "finch", "", ""]
+
+
+def test_a_foreign_table_two_folders_up_is_not_used_which_is_said(folder, heard):
+    write_pictures(folder, intensities(1, 8, 8))
+    table = folder.parents[1] / "labels.csv"
+    table.write_text("file;label\nrec00_segm_0000.000.png;finch\n")
+    assert opened(folder).labels.tolist() == [""]
+    assert f"not used: {table} needs the columns file,label" in heard.text
+    (folder.parent / "labels.csv").write_text(table.read_text())
+    with pytest.raises(Fault, match="needs the columns file,label"):  # so near it is meant
+        opened(folder)
+
+
 def test_a_picture_labelled_twice_is_refused_with_both_labels(folder):
     write_pictures(folder, intensities(1, 8, 8))
     name = "rec00_segm_0000.000.png"

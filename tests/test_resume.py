@@ -14,12 +14,14 @@ import pytest
 import torch
 import yaml
 from conftest import intensities, training_session, write_pictures
-from small_runs import workplace
+from small_runs import untrained_run, workplace
 
 from saec.config import ROOT, Config
 from saec.faults import Fault
-from saec.runs import Run
+from saec.files import alone
+from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
+from saec.sources import say_unfinished
 from saec.training import epochs_of, go_on, train
 
 EPOCHS = 4
@@ -133,6 +135,46 @@ def test_data_that_have_changed_since_are_refused_with_the_remedy(config, pictur
     with pytest.raises(Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"):
         go_on(run, config, epochs=2)
     assert contents(run.folder) == before
+
+
+def test_labels_that_set_other_recordings_aside_are_refused_and_others_are_not(config, pictures):
+    run = train(short_session(1), config)
+    before = contents(run.folder)
+    (aside,) = run.record["valid"]["groups"]
+    other = next(name for name in ("rec00", "rec01", "rec02") if name != aside)
+    labels = pictures.parent / "labels.csv"
+    for groups in ({aside: "robin", other: "wren"}, {aside: other, other: aside}, {other: aside}):
+        names = sorted(file.name for file in pictures.iterdir())
+        rows = [f"{name},song,{groups.get(name[:5], '')}" for name in names]
+        labels.write_text("\n".join(["file,label,group", *rows]))
+        with pytest.raises(Fault, match="pictures or their recordings have changed since"):
+            go_on(run, config, epochs=2)
+    assert contents(run.folder) == before
+    labels.write_text(f"file,label\n{names[0]},song\n")  # the same recordings, set aside as before
+    assert go_on(run, config, epochs=2).progress.epoch == 2
+
+
+def test_a_run_that_another_process_is_at_work_on_is_refused_and_left_as_it_is(config, pictures):
+    run = train(short_session(1), config)
+    before = contents(run.folder)
+    with alone(run.lock, run.folder):
+        with pytest.raises(Fault, match="another process is at work on .*: wait for it, or end it") as fault:
+            go_on(run, config, epochs=2)
+        assert str(run.folder) in str(fault.value)
+        assert {name: now for name, now in contents(run.folder).items() if name != ".lock"} == before
+    assert go_on(run, config, epochs=2).progress.epoch == 2
+    assert not run.lock.exists()
+
+
+def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(config, heard):
+    run = untrained_run(config)
+    run.save("last", {"model": run.model()}, Progress(epoch=1, best_epoch=1), [])
+    with alone(run.lock, run.folder):
+        say_unfinished(run.name, config.models)
+        assert heard.text == ""
+    say_unfinished(run.name, config.models)
+    assert f"not finished yet; to go on with it: python main_01_train.py {run.folder}" in heard.text
+    assert not run.lock.exists()
 
 
 def test_only_the_number_of_epochs_can_be_set():

@@ -211,6 +211,13 @@ def test_set_reaches_a_component_that_the_session_leaves_out():
     assert (session.pooling.name, session.pooling.trim) == ("mean_std", 0.2)
 
 
+@pytest.mark.parametrize("raw", [training_session(), training_session(start="scratch")])
+def test_set_gives_a_start_from_scratch_the_weights_of_a_run(raw):
+    changes = ["start.weights_of=latest:x", "start.freeze=1"]
+    start = load_session(raw, TrainingSession, changes).start
+    assert (start.weights_of, start.weights, start.freeze) == ("latest:x", "best", 1)
+
+
 def test_the_later_of_two_changes_holds():
     changes = ["training.epochs=3", "training.epochs=4"]
     assert load_session(training_session(), TrainingSession, changes).training.epochs == 4
@@ -299,3 +306,11 @@ def test_every_shipped_session_is_right(kind, params):
 
 def test_the_tests_own_model_is_as_the_session_says():
     assert load_session(training_session(), TrainingSession).model.model_dump(mode="json") == TINY
+
+
+@pytest.mark.parametrize("key", ["epochs", "batch_size", "patience"])
+@pytest.mark.parametrize("value", [True, "8", 8.0])
+def test_a_count_is_a_whole_number_and_nothing_that_looks_like_one(key, value):
+    assert faults_of(training_session(training={key: value})) == [
+        f"training.{key}: input should be a valid integer, got {value!r}"
+    ]

@@ -24,7 +24,7 @@ from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.runs import Run
 from saec.session import SessionError, TrainingSession, load_session
-from saec.sources import find_run
+from saec.sources import find_run, find_source
 from saec.training import plan_training, train
 from saec.training.loop import one_epoch
 from saec.training.workbench import equip
@@ -145,6 +145,24 @@ def test_the_run_is_named_by_second_and_session(run, place):
     assert re.fullmatch(r"\d{8}_\d{6}_first", run.folder.name)
     assert find_run(run.timestamp, place.models) == Run.at(run.folder) == run
     assert find_run("latest:first", place.models) == run
+
+
+def copied(run: Run, models: Path, name: str) -> Run:
+    shutil.copytree(run.folder, models / f"{run.timestamp}_{name}")
+    return Run(models / f"{run.timestamp}_{name}")
+
+
+def test_a_timestamp_that_two_runs_share_names_both(run, config):
+    first, other = (copied(run, config.models, name) for name in ("first", "other"))
+    with pytest.raises(Fault, match=f"several runs answer to '{run.timestamp}'") as fault:
+        find_source(run.timestamp, config)
+    assert f"name the folder of one:\n  {first.folder.name}\n  {other.folder.name}" in str(fault.value)
+    assert find_source(other.folder.name, config) == other
+
+
+def test_the_latest_run_is_found_by_the_sessions_name_as_the_user_wrote_it(run, config):
+    songs = copied(run, config.models, "my_songs")
+    assert find_run("latest:my songs", config.models) == find_run("latest:my_songs", config.models) == songs
 
 
 @pytest.mark.parametrize("name", ["views.png", "history.png", "reconstructions.png"])

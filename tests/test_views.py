@@ -210,6 +210,18 @@ def test_a_validation_sample_has_the_same_target_in_every_epoch_and_in_every_bat
             assert torch.equal(found[name][0], seen) and torch.equal(found[name][1], target)
 
 
+def test_a_validation_sample_draws_alone_what_it_draws_among_others():
+    among, alone = (Draws.validation(np.array(chosen), CPU, 3) for chosen in ([5, 2, 900], [2]))
+    assert torch.equal(alone.uniform(7), among.uniform(7)[1:2])
+    assert torch.equal(alone.normal(1, *SIZE), among.normal(1, *SIZE)[1:2])  # and so on, draw after draw
+
+
+@pytest.mark.parametrize("view", ["plain", "denoise"])
+def test_a_single_validation_sample_is_a_batch(view):
+    (batch,) = Loader(dataset(1), VIEWS.parse(view), 3, CPU, 0).validation()
+    assert batch.names == ["000.png"] and batch.seen.shape == batch.target.shape == (1, 1, *SIZE)
+
+
 def test_another_seed_gives_other_validation_targets():
     assert not torch.equal(
         by_name(loader(seed=0).validation())["000.png"][1], by_name(loader(seed=1).validation())["000.png"][1]

@@ -90,12 +90,13 @@ def _carry_out(options: argparse.Namespace, params: str, read: Reader) -> int:
     tasks = _all(
         [lambda name=name: read(find_session(name, params), options.changes, config) for name in given]
     )
-    if any(_needs_demo(task, config) for task in tasks):
+    waiting = [task for task in tasks if _needs_demo(task, config)]
+    if waiting:
         if options.check:
-            for task in tasks:
+            for task in waiting:
                 LOG.info("session %s\n%s", task.session.name, to_yaml(task.session.model_dump(mode="json")))
             LOG.info("the demo data are not there yet, they would be made first, in half a minute")
-            tasks = [task for task in tasks if not _needs_demo(task, config)]
+            tasks = [task for task in tasks if task not in waiting]
         else:
             make_demo(config.data / DEMO, config.n_workers)
     expected = _all([lambda task=task: task.check(config) for task in tasks])

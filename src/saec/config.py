@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError, field_validator
 
 from saec.documents import read_mapping
-from saec.faults import Fault
+from saec.faults import Fault, listing, noting
 from saec.registry import Strict
 
 LOG = logging.getLogger(__name__)
@@ -91,5 +91,9 @@ def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _anchored(config: Config, folder: Path) -> Config:
-    places = {key: folder / _here(getattr(config, key)) for key in ("data", "models", "cache")}
+    faults: list[str] = []
+    places = {key: noting(faults, key, _here, getattr(config, key)) for key in ("data", "models", "cache")}
+    if faults:
+        raise Fault("the config cannot be used:\n" + listing(faults))
+    places = {key: folder / path for key, path in places.items()}
     return config.model_copy(update={key: Path(os.path.abspath(path)) for key, path in places.items()})

@@ -10,6 +10,7 @@ import torch
 from pydantic import PlainValidator
 from torch import Tensor
 
+from saec.files import fingerprint
 from saec.registry import Component, Registry
 
 
@@ -100,7 +101,7 @@ class Dataset:
 
     def subset(self, chosen: np.ndarray) -> "Dataset":
         part = {key: getattr(self, key)[chosen] for key in ("names", "labels", "groups", "rows")}
-        return replace(self, **part)
+        return replace(self, **part, fingerprint=fingerprint(self.fingerprint, part["rows"].tolist()))
 
     def fitted(self, height: int | None, time_pool: int) -> "Dataset":
         return replace(self, prepare=self.prepare.fitted(height, time_pool))

@@ -13,6 +13,7 @@ from saec.devices import placed
 from saec.evaluation import EVALUATIONS
 from saec.extraction.encoding import Encoder, Known, encoded
 from saec.extraction.plan import ExtractionPlan, plan_extraction
+from saec.faults import Fault
 from saec.features import Features, n_trimmed
 from saec.files import alone, map_npz, sweep, write_json, write_npz
 from saec.gallery import show_folder
@@ -30,14 +31,16 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
         Fault: the session, the run, the pictures or this machine cannot do it.
     """
     plan = plan_extraction(load_session(session, ExtractionSession), config or load_config())
+    outputs = plan.outputs
     if plan.state == "same":
-        LOG.info("%s: nothing to do, the files are there", plan.outputs.id)
+        LOG.info("%s: nothing to do, the files are there", outputs.id)
     else:
         LOG.info("%s", str(plan))  # once, not by each handler: it measures
-        plan.outputs.folder.mkdir(parents=True, exist_ok=True)
-        with alone(plan.outputs.lock, plan.outputs.id):
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+        with alone(outputs.lock, outputs.id):
+            if outputs.state(plan.settings, plan.pictures, plan.session.overwrite) != plan.state:
+                raise Fault(f"another process has just made features {outputs.id}: call again")
             _work(plan)
-    outputs = plan.outputs
     names = outputs.read_about()["files"]
     latents = Features.load(outputs.latents)
     return Features(latents.X, latents.N, (*(outputs.folder / name for name in names), outputs.about))

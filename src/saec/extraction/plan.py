@@ -23,7 +23,7 @@ from saec.models import Model, feature_shape
 from saec.progress import duration
 from saec.runs import Run
 from saec.seeds import Seed
-from saec.session import ExtractionSession, SessionError
+from saec.session import ExtractionSession, PictureFolder, SessionError
 from saec.sources import find_source
 
 LOG = logging.getLogger(__name__)
@@ -110,6 +110,8 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     settings = _settings(session, source, folder, device)
     outputs = Outputs.of(out, source.timestamp, session.variant)
     state = outputs.state(settings, [list(file) for file in kind.files], session.overwrite)
+    pictures = PictureFolder(images=str(folder), fit=session.data.fit)
+    session = session.but(data=pictures, out=str(out), precision=settings["precision"])
     plan = ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)
     if state != "same":
         require_room(out, 2 * plan.n_bytes, "latents and what they are assembled from")

@@ -35,31 +35,34 @@ def train(session: TrainingSession | dict | Path | str, config: Config | None = 
     config = config or load_config()
     bench = equip(plan_training(load_session(session, TrainingSession), config))
     run = Run.create(config.models, bench.session, bench.record())
-    return _learn(run, bench)
+    with alone(run.lock, run.folder):
+        return _learn(run, bench)
 
 
 def go_on(run: Run, config: Config | None = None, epochs: int | None = None) -> Run:
     """Goes on with an interrupted run, in place; `epochs` is another total.
 
     Raises:
-        Fault: the data have changed since, or more epochs are done than the new total.
+        Fault: the data have changed since, more epochs are done than the new total, or another process is
+            at work on it.
     """
     plan = plan_going_on(run, config or load_config(), epochs)
     if plan is None:
         LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
         return run
-    bench = equip(plan)
-    run.refuse_other(bench.record())
-    if run.progress.epoch:
-        bench.take_up(run.load("last"))
-    progress, total = bench.progress, plan.session.training.epochs
-    if total != run.session.training.epochs:
-        progress.stopped = progress.finished = False
-        if progress.epoch:
-            run.save("last", bench.parts, progress, bench.history)  # first: a kill may follow
-        run.lengthen(total)
-    progress.finished = progress.stopped or progress.epoch >= total
-    return _learn(run, bench)
+    with alone(run.lock, run.folder):
+        bench = equip(plan)
+        run.refuse_other(bench.record())
+        if run.progress.epoch:
+            bench.take_up(run.load("last"))
+        progress, total = bench.progress, plan.session.training.epochs
+        if total != run.session.training.epochs:
+            progress.stopped = progress.finished = False
+            if progress.epoch:
+                run.save("last", bench.parts, progress, bench.history)  # first: a kill may follow
+            run.lengthen(total)
+        progress.finished = progress.stopped or progress.epoch >= total
+        return _learn(run, bench)
 
 
 def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> TrainingPlan | None:
@@ -92,7 +95,7 @@ def epochs_of(changes: Sequence[str]) -> int | None:
 
 
 def _learn(run: Run, bench: Workbench) -> Run:
-    with alone(run.lock, run.folder), also_into(run.folder / "log.txt"), Journal(run, bench) as journal:
+    with also_into(run.folder / "log.txt"), Journal(run, bench) as journal:
         while not bench.progress.finished:
             epoch, seed = bench.progress.epoch, bench.session.training.seed
             torch.manual_seed(seed_of(seed, epoch))  # for what the model draws itself

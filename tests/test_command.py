@@ -259,7 +259,7 @@ def test_check_prints_the_session_with_every_default_and_writes_nothing(place):
         "session mine",
         "epochs: 5",
         "learning_rate: 0.001",
-        "train 12 pictures, 1x128x32",
+        "12 pictures, about 4 of them for validation, 1x128x32",
         "weights, latent 8 x 1 x 8",
         "GB of cache",
         "for 5",

@@ -158,7 +158,7 @@ def test_the_json_says_what_the_files_are(place, features):
     assert about["files"] == [file.name for file in features.files[:-1]]
     assert about["n_pictures"] == N and about["n_neighbors_used"] == 10
     assert about["model"] == str(place.run.folder)
-    assert about["session"]["data"]["images"] == "songs/images"
+    assert about["session"]["data"]["images"] == str(place.config.data / "songs" / "images")
     assert about["settings"]["images"] == str(place.images)
     assert about["settings"]["precision"] == "fp32"
     assert about["settings"]["pooling"] == {"name": "mean_std", "trim": 0.1}

@@ -174,7 +174,7 @@ def test_figures_are_valid_pictures(run, name):
 
 def test_the_log_tells_the_plan_every_epoch_and_the_outcome(run):
     log = said(run)
-    for words in ("data: train 6 pictures", "model: compact", "epoch 1 of 2", "epoch 2 of 2", "best epoch"):
+    for words in ("data: 6 pictures, about", "model: compact", "epoch 1 of 2", "epoch 2 of 2", "best epoch"):
         assert words in log
     assert "first: 2 epochs, best epoch" in log
 

@@ -59,7 +59,7 @@ def serve(what: str, params: str, read: Reader, argv: Sequence[str] | None = Non
         LOG.error("%s: %s", error.strerror or type(error).__name__, error.filename or error)
         return FAULT
     except KeyboardInterrupt:
-        LOG.error("interrupted: what was complete is kept, the same call goes on where that is possible")
+        LOG.error("interrupted: what was complete is kept")
         return INTERRUPTED
 
 

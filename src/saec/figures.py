@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from saec.files import appearing
 
@@ -53,7 +54,7 @@ def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivi
     """Scores by epoch, training and validation, the best epoch and what knowing nothing would score."""
     figure = Figure((7, 4), DPI)
     axes = figure.subplots()
-    figure.subplots_adjust(0.11, 0.13, 0.98, 0.92)
+    figure.subplots_adjust(0.16, 0.13, 0.98, 0.92)
     epochs = [row["epoch"] for row in rows]
     for part, colour in COLOURS.items():
         scores = [row[f"{part}_loss"] for row in rows]
@@ -64,7 +65,7 @@ def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivi
     axes.set(xlabel="epoch", ylabel="loss", title="Loss by epoch")
     if min(row["valid_loss"] for row in rows) > 0:
         axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
     _write(figure, path)
 

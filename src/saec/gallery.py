@@ -56,7 +56,8 @@ def show_folder(
         original.append(_array(picture))
     before, after = np.concatenate(original), np.concatenate(rebuilt)
     columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
-    figures.panels(file, columns, data.names[chosen].tolist(), f"{len(chosen)} of {len(data)} pictures")
+    title = f"{file.stem}: {len(chosen)} of {len(data)} pictures"
+    figures.panels(file, columns, data.names[chosen].tolist(), title)
 
 
 def _array(pictures: torch.Tensor) -> np.ndarray:

@@ -111,10 +111,11 @@ class TrainingSession(Session):
 
 
 class PictureFolder(Strict):
-    """Pictures to extract from; `fit` where it is not to be as in the run."""
+    """Pictures to extract from; `fit` and `skip_bad` where they are not to be as in the run."""
 
     images: str
     fit: Fit | None = None
+    skip_bad: bool | None = None
 
 
 class Reduction(Strict):

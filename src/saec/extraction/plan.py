@@ -13,7 +13,6 @@ import torch
 from saec.config import Config
 from saec.data import Cache
 from saec.data.batch import Dataset, Kind, Survey
-from saec.data.fit import Fit
 from saec.data.folder import list_pictures
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.extraction.outputs import Outputs, State
@@ -67,7 +66,11 @@ class ExtractionPlan:
             f"{self.survey.n_samples:,} pictures {shape} (channels x height x width): {self.kind.folder}\n"
             f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
-            + (f", {self.n_bytes / GB:.2f} GB; about {self._duration()}" if self.state == "new" else "")
+            + (
+                f", {self.n_bytes / GB:.2f} GB; about {self._duration()} to encode"
+                if self.state == "new"
+                else ""
+            )
         )
 
     def _duration(self) -> str:
@@ -100,7 +103,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     noting(faults, "config.cache", require_writable, config.cache)
     source = noting(faults, "run", find_source, session.run, config)
     model = source and noting(faults, "run", source.model, session.weights)
-    kind = folder and noting(faults, "data.images", _kind, source, folder, session.data.fit, config)
+    kind = folder and noting(faults, "data.images", _kind, source, folder, session.data, config)
     survey = kind and noting(faults, "data.images", kind.survey)
     if model and survey:
         front = noting(faults, "data.images", survey.front.fitted, model.height, model.time_pool)
@@ -110,7 +113,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     settings = _settings(session, source, folder, device)
     outputs = Outputs.of(out, source.timestamp, session.variant)
     state = outputs.state(settings, [list(file) for file in kind.files], session.overwrite)
-    pictures = PictureFolder(images=str(folder), fit=session.data.fit)
+    pictures = session.data.model_copy(update={"images": str(folder)})
     session = session.but(data=pictures, out=str(out), precision=settings["precision"])
     plan = ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)
     if state != "same":
@@ -127,13 +130,14 @@ def _require_place(out: Path, folder: Path) -> None:
     require_writable(out)
 
 
-def _kind(source: Run | Seed | None, folder: Path, fit: Fit | None, config: Config) -> Kind | None:
+def _kind(source: Run | Seed | None, folder: Path, asked: PictureFolder, config: Config) -> Kind | None:
     """The pictures as the run read its own, but all of them: features of a folder are complete."""
     if source is None:
         list_pictures(folder)  # at least this can be said of the folder
         return None
-    changes = {"limit": None} | ({"fit": fit} if fit else {})
-    return source.data.model_copy(update=changes)(folder, Cache.of(config))
+    changes = {"fit": asked.fit, "skip_bad": asked.skip_bad}
+    said = {key: value for key, value in changes.items() if value is not None}
+    return source.data.model_copy(update={"limit": None} | said)(folder, Cache.of(config))
 
 
 def _settings(
@@ -144,6 +148,7 @@ def _settings(
         "run": source.folder.name,
         "images": str(folder),
         "fit": session.data.fit,
+        "skip_bad": session.data.skip_bad,
         "weights": source.which(session.weights),
         "pooling": session.pooling.model_dump(mode="json"),
         "reduction": session.reduction.model_dump(mode="json") if session.reduction else None,

@@ -34,7 +34,8 @@ class Journal:
             self.trivial = bench.objective.trivial(bench.valid.validation)
             self._show_history()
             return self
-        LOG.info("run %s\n%s", run.folder, str(bench.plan))  # once, not by each handler: it measures
+        done = f", going on after epoch {bench.progress.epoch}" if bench.progress.epoch else ""
+        LOG.info("run %s%s\n%s", run.folder, done, str(bench.plan))  # once, not by each handler: it measures
         if not (run.folder / "views.png").exists():
             show_views(bench.train, run.folder / "views.png", f"views of {bench.session.name}")
         self.trivial = bench.objective.trivial(bench.valid.validation)

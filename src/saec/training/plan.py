@@ -53,7 +53,10 @@ class TrainingPlan:
         n_weights = sum(weight.numel() for weight in model.parameters())
         seconds = step_seconds(model, objective, self)
         steps = (n_train + VALIDATION_COST * n_valid) / options.batch_size
-        sizes = ", ".join(f"{name} {survey.n_samples:,} pictures" for name, survey in self.surveys.items())
+        if "valid" in self.surveys:
+            sizes = f"train {n_train:,} pictures, valid {n_valid:,} pictures"
+        else:
+            sizes = f"{n_train + n_valid:,} pictures, about {n_valid:,} of them for validation"
         return "\n".join(
             [
                 f"data: {sizes}, {'x'.join(map(str, self.input_shape))} (channels x height x width), "

@@ -12,6 +12,7 @@ import torch
 
 from saec.data import Dataset, Loader, split, warn_of_shared
 from saec.devices import describe, placed
+from saec.faults import listing
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.optimizers import Learner
@@ -122,7 +123,13 @@ def _datasets(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
         warn_of_shared(train, valid)
         return train, valid
     train, valid = split(train, places.valid, plan.session.training.seed)
-    LOG.info("set aside for validation: %d pictures of %d", len(valid), len(train) + len(valid))
+    aside = listing(np.unique(valid.groups).tolist(), 5)
+    LOG.info(
+        "set aside for validation: %d pictures of %d, recordings:\n%s",
+        len(valid),
+        len(train) + len(valid),
+        aside,
+    )
     return train, valid
 
 

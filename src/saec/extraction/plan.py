@@ -66,15 +66,11 @@ class ExtractionPlan:
             f"{self.survey.n_samples:,} pictures {shape} (channels x height x width): {self.kind.folder}\n"
             f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
-            + (
-                f", {self.n_bytes / GB:.2f} GB; about {self._duration()} to encode"
-                if self.state == "new"
-                else ""
-            )
+            f"{self._cost() if self.state == 'new' else ''}"
         )
 
-    def _duration(self) -> str:
-        """Time for all pictures, from the second of two batches of random ones."""
+    def _cost(self) -> str:
+        """Room and time for all pictures, the time from the second of two batches of random ones."""
         channels, height, width = self.survey.front.shape
         pictures = torch.rand(min(8, self.survey.n_samples), channels, height, width, device=self.device)
         model = placed(self.model, self.device, self.precision)
@@ -84,7 +80,8 @@ class ExtractionPlan:
             with torch.no_grad(), computing(self.device, self.precision):
                 model(pictures).sum().item()
             seconds = time.perf_counter() - started
-        return duration(seconds * self.survey.n_samples / len(pictures))
+        seconds *= self.survey.n_samples / len(pictures)
+        return f", {self.n_bytes / GB:.2f} GB, about {duration(seconds)} to encode"
 
 
 def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPlan:

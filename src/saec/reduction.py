@@ -1,6 +1,5 @@
 """Pooled features to few dimensions: StandardScaler, UMAP, StandardScaler; neighbours are found once."""
 
-import logging
 import warnings
 
 import numpy as np
@@ -9,7 +8,6 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.progress import progress
 
-LOG = logging.getLogger(__name__)
 MAP = 2  # dimensions of X_2D
 EXACT_UP_TO = 20_000  # rows; above it neighbours are found by NN-descent
 

@@ -17,7 +17,7 @@ from saec.data.labels import known_of
 from saec.data.png import Unusable, decode, size_of
 from saec.data.store import Cache
 from saec.faults import Fault, listing
-from saec.files import fingerprint
+from saec.files import GB, fingerprint
 
 LOG = logging.getLogger(__name__)
 VERSION = 1  # of the store's contents: raise it when the same pictures would be stored otherwise
@@ -103,7 +103,7 @@ class Images:
         """One byte a pixel if a colour map explains all pictures, else three."""
         names = [file.name for file in self.files]
         shape = (len(names), *self._size())
-        LOG.info("decoding %s pictures of %s (%.2f GB)", f"{len(names):,}", self.folder, np.prod(shape) / 1e9)
+        LOG.info("decoding %s pictures of %s (%.2f GB)", f"{len(names):,}", self.folder, np.prod(shape) / GB)
         put = partial(
             fill, folder=self.folder, names=names, skip_bad=self.skip_bad, n_workers=self.cache.n_workers
         )

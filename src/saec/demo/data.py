@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from saec.data.folder import SIDECAR
 from saec.demo import song
 from saec.files import require_writable
 from saec.preparation import Preparation, prepare_folder
-from saec.preparation.picture_folder import PREPARED, SIDECAR
+from saec.preparation.picture_folder import PREPARED
 
 LOG = logging.getLogger(__name__)
 SEED = 20250617

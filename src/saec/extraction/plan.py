@@ -1,6 +1,5 @@
 """What an extraction session comes to on this machine: all that can be known before a picture is decoded."""
 
-import logging
 import math
 import time
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from saec.runs import Run
 from saec.seeds import Seed
 from saec.session import ExtractionSession, PictureFolder, SessionError
 from saec.sources import find_source
-
-LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

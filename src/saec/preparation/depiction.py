@@ -8,6 +8,7 @@ from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from saec.data.colormaps import table
+from saec.data.labels import SEGMENT
 from saec.faults import Fault
 from saec.files import appearing
 from saec.preparation.annotations import Annotation
@@ -131,7 +132,7 @@ def _write(sound: np.ndarray, settings: Depiction, folder: Path, job: Job) -> No
     made: dict[str, tuple[float, float, str]] = {}
     skipped = []
     for start_s, label in starts:
-        name, end_s = f"{job.stub}_segm_{start_s:08.3f}.png", min(start_s + settings.segment_s, length_s)
+        name, end_s = f"{job.stub}{SEGMENT}{start_s:08.3f}.png", min(start_s + settings.segment_s, length_s)
         first = int(settings.sample_rate * start_s)
         if name in made:
             skipped.append((start_s, end_s, SHOWN_ALREADY.format(made[name][2], label)))

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from saec.data.folder import SIDECAR
 from saec.documents import read_mapping
 from saec.faults import Fault
 from saec.files import write_json, write_text
 from saec.preparation.depiction import Depiction, Note
 from saec.preparation.spectrogram import EPS, axes
 
-ABOUT, SIDECAR = "prepared.json", "_feature_extraction_parameters.json"
+ABOUT = "prepared.json"
 PREPARED, FAILED, SKIPPED = "prepared.csv", "failed.csv", "skipped.csv"
 
 

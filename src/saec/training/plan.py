@@ -1,6 +1,5 @@
 """What a training session comes to on this machine: all that can be known before a picture is decoded."""
 
-import logging
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from saec.config import Config
 from saec.data import Batch, Cache, Survey
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.faults import noting
-from saec.files import require_writable
+from saec.files import GB, require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.progress import duration
@@ -21,7 +20,6 @@ from saec.seeds import Seed
 from saec.session import SessionError, TrainingSession
 from saec.sources import find_source
 
-LOG = logging.getLogger(__name__)
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
@@ -60,7 +58,7 @@ class TrainingPlan:
         return "\n".join(
             [
                 f"data: {sizes}, {'x'.join(map(str, self.input_shape))} (channels x height x width), "
-                f"{sum(survey.n_bytes for survey in self.surveys.values()) / 1e9:.2f} GB of cache",
+                f"{sum(survey.n_bytes for survey in self.surveys.values()) / GB:.2f} GB of cache",
                 f"model: {self.session.model.name}, {n_weights:,} weights, "
                 f"latent {' x '.join(map(str, feature_shape(model, self.input_shape)))}",
                 f"device: {describe(self.device)} ({self.device}), {self.precision}",

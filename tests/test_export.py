@@ -1,7 +1,10 @@
 """The exported encoder needs none of our code and gives the same latents at another batch and width."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from conftest import TINY, intensities, training_session, write_pictures
@@ -9,9 +12,12 @@ from conftest import TINY, intensities, training_session, write_pictures
 from saec.export import TOLERANCE, export_encoder
 from saec.faults import Fault
 from saec.models import MODELS, Model
+from saec.session import SessionError, TrainingSession, load_session
 from saec.training import go_on, train
+from saec.training.plan import plan_training
 
 SIZES = [(1, 2), (3, 7), (8, 4)]  # pictures and time steps
+FILES = ["encoder.pt2", "encoder.onnx"]
 
 
 def built(name: str | dict, channels: int = 1) -> Model:
@@ -23,9 +29,17 @@ def built(name: str | dict, channels: int = 1) -> Model:
     return model.eval()
 
 
+def loaded(file: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+    """As somebody would who has none of our code."""
+    if file.suffix == ".pt2":
+        return torch.export.load(file).module()
+    session = onnxruntime.InferenceSession(file)
+    return lambda seen: torch.from_numpy(session.run(["latents"], {"pictures": seen.numpy()})[0])
+
+
 @torch.no_grad()
 def assert_same_latents(file: Path, model: Model, channels: int = 1) -> None:
-    exported = torch.export.load(file).module()
+    exported = loaded(file)
     for n, n_steps in SIZES:
         seen = torch.rand(n, channels, 128, n_steps * model.time_pool)
         expected, got = model.encoder(seen), exported(seen)
@@ -33,22 +47,25 @@ def assert_same_latents(file: Path, model: Model, channels: int = 1) -> None:
         assert (got - expected).abs().max() <= TOLERANCE * expected.abs().max()
 
 
-def test_an_exported_encoder_gives_the_same_latents_at_other_batches_and_widths(tmp_path):
+@pytest.mark.parametrize("name", FILES)
+def test_an_exported_encoder_gives_the_same_latents_at_other_batches_and_widths(tmp_path, name):
     model = built(TINY)
-    export_encoder(model, (1, 128, 64), tmp_path / "encoder.pt2")
-    assert_same_latents(tmp_path / "encoder.pt2", model)
-    assert [file.name for file in tmp_path.iterdir()] == ["encoder.pt2"]
+    export_encoder(model, (1, 128, 64), tmp_path / name)
+    assert_same_latents(tmp_path / name, model)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("name", MODELS.names())
-def test_every_architecture_can_be_exported(tmp_path, name):
+def test_every_architecture_can_be_exported(tmp_path, name, file):
     model = built(name, channels=3)
-    export_encoder(model, (3, 128, 256), tmp_path / "encoder.pt2")
-    assert_same_latents(tmp_path / "encoder.pt2", model, channels=3)
+    export_encoder(model, (3, 128, 256), tmp_path / file)
+    assert_same_latents(tmp_path / file, model, channels=3)
 
 
-def test_an_encoder_that_gives_other_numbers_when_exported_is_not_kept(tmp_path):
+@pytest.mark.parametrize("name", FILES)
+def test_an_encoder_that_gives_other_numbers_when_exported_is_not_kept(tmp_path, name):
     class Moody(torch.nn.Module):
         """Gives other numbers each time it is asked."""
 
@@ -56,17 +73,30 @@ def test_an_encoder_that_gives_other_numbers_when_exported_is_not_kept(tmp_path)
             return x.mean(dim=2, keepdim=True) * torch.rand(1)
 
     with pytest.raises(Fault, match="the exported encoder differs by .* not kept"):
-        export_encoder(Model(Moody(), None, 128, 4), (1, 128, 64), tmp_path / "encoder.pt2")
+        export_encoder(Model(Moody(), None, 128, 4), (1, 128, 64), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_exports_its_best_weights_when_asked(config, precision):
+@pytest.mark.parametrize(("export", "name"), [(True, FILES[0]), ("pt2", FILES[0]), ("onnx", FILES[1])])
+def test_a_run_exports_its_best_weights_when_asked(config, precision, export, name):
     write_pictures(config.data / "songs" / "images", intensities(6), per_recording=2)
-    options = {"epochs": 1, "batch_size": 2, "precision": precision, "export": True}
+    options = {"epochs": 1, "batch_size": 2, "precision": precision, "export": export}
     run = train(training_session(training=options), config)
-    assert_same_latents(run.folder / "encoder.pt2", run.model("best"))
-    (run.folder / "encoder.pt2").unlink()
+    assert_same_latents(run.folder / name, run.model("best"))
+    (run.folder / name).unlink()
     go_on(run, config)
-    assert_same_latents(run.folder / "encoder.pt2", run.model("best"))
+    assert_same_latents(run.folder / name, run.model("best"))
+
+
+def test_an_export_that_lacks_packages_is_a_fault_that_says_what_to_install(config, pictures, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as where it is not installed
+    options = {"epochs": 1, "batch_size": 2, "export": "onnx"}
+    with pytest.raises(SessionError, match="training.export: .* pip install onnxruntime"):
+        plan_training(load_session(training_session(training=options), TrainingSession), config)
+
+
+def test_another_export_is_refused_and_those_that_there_are_are_named():
+    with pytest.raises(SessionError, match="training.export: .*'pt2' or 'onnx'"):
+        load_session(training_session(training={"export": "tflite"}), TrainingSession)

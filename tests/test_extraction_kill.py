@@ -18,6 +18,7 @@ from small_runs import untrained_run, workplace
 
 from saec import extract
 from saec.config import ROOT, Config
+from saec.devices import placed
 from saec.extraction import encoding, plan_extraction
 from saec.extraction.encoding import Encoder, encoded
 from saec.features import Features
@@ -54,9 +55,10 @@ class Place:
         session = load_session(self.session(**changes), ExtractionSession)
         plan = plan_extraction(session, self.config)
         plan.outputs.folder.mkdir(parents=True, exist_ok=True)
-        data = plan.kind.open().fitted(plan.model.height, plan.model.time_pool)
+        model = placed(plan.model, plan.device, plan.precision)
+        data = plan.kind.open().fitted(model.height, model.time_pool)
         pooling = Interrupted(session.pooling, n_batches)
-        encoder = Encoder(plan.model, data, pooling, plan.device, plan.precision)
+        encoder = Encoder(model, data, pooling, plan.device, plan.precision)
         with pytest.raises(KeyboardInterrupt):
             encoded(encoder, plan.outputs.part, plan.key(data), np.float32, {})
         return np.load(plan.outputs.part / "done.npy")

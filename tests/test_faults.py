@@ -334,22 +334,6 @@ def test_a_cache_or_a_models_folder_that_is_a_file_is_refused(key, config, pictu
     assert getattr(config, key).read_text() == "mine"
 
 
-def test_data_larger_than_the_cache_may_be_are_refused_before_they_are_decoded(config, config_file, pictures):
-    config_file.write_text("device: cpu\nworkers: 0\ncache_gb: 1.0e-5\n")
-    said = refused(main_01_train, training_session(), config)
-    assert "data.train: decoded, these data take 0.0 GB, the cache may hold 1e-05 GB" in said
-    assert "raise `cache_gb` in the config, or take fewer with `data.limit`" in said
-    assert not config.cache.exists()
-
-
-def test_rgb_pictures_that_take_three_times_the_room_are_refused_too(config, config_file, pictures):
-    with_one_in_no_map(pictures)
-    config_file.write_text("device: cpu\nworkers: 0\ncache_gb: 1.0e-4\n")  # enough for one byte a pixel
-    said = refused(main_01_train, training_session(data=DATA | {"channels": "rgb"}), config)
-    assert "the cache may hold 0.0001 GB: raise `cache_gb`" in said
-    assert list(config.cache.iterdir()) == []
-
-
 def test_several_faults_of_the_data_are_said_at_once(config, config_file, pictures):
     config_file.write_text("device: cuda:99\nworkers: 0\n")
     data = DATA | {"valid": "songs/nowhere"}

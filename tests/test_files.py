@@ -54,6 +54,24 @@ def test_text_and_json_are_utf_8_with_plain_line_ends(tmp_path):
     assert json.loads((tmp_path / "a.json").read_bytes()) == {"bird": "Zaunkönig"}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [],
+        {"a": []},
+        {"rows": [["ä\n", 1], ["b", None]], "deep": {"x": [1, {"y": 2}]}, "n": 1.5},
+        [1, "a"],
+    ],
+)
+def test_json_holds_what_was_written_and_a_row_takes_a_line(tmp_path, content):
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content
+    if "rows" in content:
+        assert text.splitlines()[1:4] == ['  "rows": [', '    ["ä\\n", 1],', '    ["b", null]']
+
+
 def test_json_without_standard_numbers_is_refused_and_leaves_the_old(tmp_path):
     write_json(tmp_path / "a.json", [1])
     with pytest.raises(ValueError, match="JSON"):

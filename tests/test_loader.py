@@ -1,5 +1,8 @@
 """Batches lose and repeat nothing, come in the order of seed and epoch, and keep recordings apart."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -143,3 +146,30 @@ def test_a_subset_of_a_subset_holds_the_right_pictures():
     part = dataset(20).subset(np.arange(5, 15)).subset(np.array([0, 9]))
     assert part.names.tolist() == ["005.png", "014.png"]
     assert part.gather(np.array([1, 0]), CPU)[:, 0, 0].tolist() == [14, 5]
+
+
+class Slow:
+    """Stored pictures that say which of them were asked for."""
+
+    def __init__(self, stored: np.ndarray):
+        self.stored = stored
+        self.shape, self.nbytes = stored.shape, stored.nbytes
+        self.asked: list[int] = []
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        self.asked += rows.tolist()
+        return self.stored[rows]
+
+
+def test_batches_are_gathered_before_they_are_asked_for_and_not_after_the_loop_is_left():
+    data = dataset(100)
+    slow = Slow(data.stored)
+    batches = loader(replace(data, stored=slow), 2).validation()
+    assert next(batches).names == ["000.png", "001.png"]
+    deadline = time.monotonic() + 10
+    while len(slow.asked) < 6 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert slow.asked == list(range(6))
+    batches.close()
+    time.sleep(0.05)
+    assert slow.asked == list(range(6))

@@ -1,11 +1,18 @@
 """Neighbours against counting all distances; reductions that keep clusters and come out the same again."""
 
+import os
+import subprocess
+import sys
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.manifold import trustworthiness
+from sklearn.preprocessing import StandardScaler
 
-from saec import reduction
 from saec.evaluation import EVALUATIONS
-from saec.reduction import n_neighbors_used, nearest, possible, reduced
+from saec.reduction import n_neighbors_used, nearest, neighbors, possible, reduced
+from saec.reduction.graph import _widths, neighborhood_graph
 
 DIMS = (2, 4)
 N_KINDS, N_EACH = 3, 20
@@ -39,17 +46,17 @@ def noise(n: int = 60, n_features: int = 5) -> np.ndarray:
 
 def test_neighbours_are_those_that_counting_all_distances_finds():
     rows = noise()
-    indices, distances, _ = nearest(rows, 7, seed=0)
+    indices, distances = nearest(rows, 7, seed=0)
     expected = np.argsort(slow_distances(rows), axis=1)[:, :7]
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_allclose(distances, np.sort(slow_distances(rows), axis=1)[:, :7], atol=1e-6)
 
 
-@pytest.mark.parametrize("exact_up_to", [reduction.EXACT_UP_TO, pytest.param(10, marks=COMPILES)])
+@pytest.mark.parametrize("exact_up_to", [neighbors.EXACT_UP_TO, pytest.param(10, marks=COMPILES)])
 def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch, exact_up_to):
-    monkeypatch.setattr(reduction, "EXACT_UP_TO", exact_up_to)
+    monkeypatch.setattr(neighbors, "EXACT_UP_TO", exact_up_to)
     rows = np.concatenate([noise(100), noise(100), noise(100)])
-    indices, distances, _ = nearest(rows, 6, seed=0)
+    indices, distances = nearest(rows, 6, seed=0)
     np.testing.assert_array_equal(indices[:, 0], np.arange(300))
     assert not distances[:, 0].any()
     assert all(len(set(row)) == 6 for row in indices.tolist())
@@ -59,9 +66,9 @@ def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch
 @COMPILES
 def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
     rows = noise(1500, 8)
-    exact, exact_distances, _ = nearest(rows, 10, seed=0)
-    monkeypatch.setattr(reduction, "EXACT_UP_TO", 1000)
-    found, distances, _ = nearest(rows, 10, seed=0)
+    exact, exact_distances = nearest(rows, 10, seed=0)
+    monkeypatch.setattr(neighbors, "EXACT_UP_TO", 1000)
+    found, distances = nearest(rows, 10, seed=0)
     assert found.dtype == exact.dtype and distances.dtype == exact_distances.dtype
     hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
     assert sum(hits) > 0.95 * exact.size
@@ -69,10 +76,67 @@ def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
 
 @COMPILES
 def test_approximate_neighbours_are_the_same_again(monkeypatch):
-    monkeypatch.setattr(reduction, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(neighbors, "EXACT_UP_TO", 100)
     first, second = nearest(noise(400), 10, seed=3), nearest(noise(400), 10, seed=3)
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
+
+
+def assert_same_graph(rows: np.ndarray, n: int) -> None:
+    from umap.umap_ import fuzzy_simplicial_set
+
+    indices, distances = nearest(rows, n, seed=0)
+    theirs, _, _ = fuzzy_simplicial_set(
+        rows, n, np.random.RandomState(0), "euclidean", knn_indices=indices, knn_dists=distances
+    )
+    ours = neighborhood_graph(indices, distances)
+    np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-5)
+
+
+@COMPILES
+@pytest.mark.parametrize("rows", [noise(), np.concatenate([noise()] * 3), np.ones((12, 5), np.float32)])
+def test_the_neighbourhood_graph_is_that_of_umap_learn(rows):
+    assert_same_graph(rows, 7)
+
+
+def test_memberships_of_a_row_sum_up_to_the_logarithm_of_its_neighbours():
+    indices, distances = nearest(noise(), 8, seed=0)
+    beyond = distances[:, 1:] - distances[:, [1]]
+    widths = _widths(np.pad(beyond, ((0, 0), (1, 0))), distances)
+    np.testing.assert_allclose(np.exp(-beyond / widths[:, None]).sum(axis=1), np.log2(8), atol=1e-4)
+
+
+@COMPILES
+def test_neighbourhoods_are_kept_as_well_as_by_umap_learn():
+    from umap import UMAP
+
+    rows = heaps(100)[0]
+    scaled = StandardScaler().fit_transform(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a seed means one thread
+        theirs = UMAP(n_neighbors=10, n_components=4, random_state=0, n_jobs=1).fit_transform(scaled)
+    theirs = StandardScaler().fit_transform(theirs)
+    ours = reduced(rows, (4,), n_neighbors=10, seed=0)[4]
+    kept = [trustworthiness(scaled, embedded, n_neighbors=10) for embedded in (theirs, ours)]
+    assert kept[1] > kept[0] - 0.01
+
+
+def test_the_number_of_threads_changes_nothing(once, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    alone = reduced(heaps()[0], DIMS, n_neighbors=8, seed=0)
+    assert all(alone[d].tobytes() == once[d].tobytes() for d in DIMS)
+
+
+def test_reductions_can_be_made_by_a_script_that_guards_nothing(tmp_path):
+    """No process is started, so nothing is imported again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy as np\nfrom saec.reduction import reduced\n"
+        "rows = np.random.default_rng(0).normal(size=(30, 5))\n"
+        "print(reduced(rows, (2, 4), 5, 0)[4].shape)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.stdout == "(30, 4)\n", done.stderr
 
 
 def test_columns_come_out_standardised_and_finite(once):

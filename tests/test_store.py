@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -162,18 +163,29 @@ def test_a_store_as_large_as_the_cache_stays_alone(tmp_path):
     assert [store.name for store in stores(cache)] == ["b"]
 
 
-def test_data_too_large_for_the_cache_are_refused_with_the_numbers(tmp_path, folder):
-    with pytest.raises(Fault, match="take 3.4 GB, the cache may hold 2 GB: raise `cache_gb`.*data.limit"):
-        Cache(tmp_path / "cache", gigabytes=2).require_room(3_400_000_000)
-    with pytest.raises(Fault, match="the cache may hold 1e-07 GB"):
-        Images(folder, Cache(tmp_path / "cache", gigabytes=1e-7)).survey()
-    with pytest.raises(Fault, match="the cache may hold 1e-07 GB"):
-        Images(folder, Cache(tmp_path / "cache", gigabytes=1e-7)).open()
+def test_the_cache_says_why_it_keeps_no_data_and_what_to_do(tmp_path):
+    cache = Cache(tmp_path / "cache", gigabytes=2)
+    assert cache.no_room(1_900_000_000) == ""
+    assert (
+        cache.no_room(3_400_000_000)
+        == "the cache may hold 2 GB (raise `cache_gb` in the config to keep them)"
+    )
+    said = Cache(tmp_path / "cache", gigabytes=1e12).no_room(10**18)
+    assert re.fullmatch(r"the disk of .*cache has \d+\.\d\d GB free \(make room on it to keep them\)", said)
 
 
-def test_data_too_large_for_the_disk_are_refused_with_the_numbers(tmp_path):
-    with pytest.raises(Fault, match=r"take 1000000000.00 GB, the disk of .*cache has \d+.\d+ GB free"):
-        Cache(tmp_path / "cache", gigabytes=1e12).require_room(10**18)
+def test_facts_alone_are_no_store_and_go_like_one_beyond_the_size_of_the_cache(tmp_path):
+    cache = Cache(tmp_path / "cache", gigabytes=1e-4)  # 100,000 bytes
+    cache.keep_facts("a", {"names": ["x" * 30_000]})
+    assert cache.find("a") is None and cache.facts("a") == {"names": ["x" * 30_000]}
+    os.utime(*stores(cache), (1, 1))
+    build(cache, "b", 60_000, used=2)
+    assert cache.facts("a")  # and is now the last that was used
+    build(cache, "c", 60_000, used=3)
+    assert cache.facts("a") and cache.find("b") is None
+    os.utime(stores(cache)[0], (1, 1))
+    build(cache, "d", 60_000, used=4)
+    assert cache.facts("a") is None
 
 
 def test_a_limit_brings_a_folder_into_the_cache(tmp_path, folder):

@@ -1,6 +1,9 @@
 """Where it is computed, and in which precision: rules, not measurements."""
 
+import ctypes
+import sys
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Literal
 
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 from saec.faults import Fault
 
 Precision = Literal["auto", "fp32", "bf16"]
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from the C library's malloc.h
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,13 +55,15 @@ def computing(device: torch.device, precision: str) -> AbstractContextManager:
 
 
 def placed(module: nn.Module, device: torch.device, precision: str) -> nn.Module:
-    """The module on the device, in the memory layout that bf16 convolutions are fastest in.
+    """The module on the device, in the memory layout that its convolutions are fastest in.
 
     fp32 means fp32: by default CUDA convolutions would round to 10 bits (TF32).
     """
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    if precision == "bf16":
+    if device.type == "cpu":
+        _keep_freed_memory()
+    if precision == "bf16" or device.type == "cpu":
         return module.to(device, memory_format=torch.channels_last)
     return module.to(device)
 
@@ -73,3 +79,14 @@ def describe(device: torch.device) -> str:
 def _cpu() -> dict[str, object]:
     """What the processor can do; nothing where torch is too old to tell."""
     return getattr(torch.cpu, "get_capabilities", dict)()
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Freed tensors leave their memory to the next ones, where glibc would hand it back to the system.
+
+    Taking it anew, page by page, costs a sixth of the time of a training step.
+    """
+    if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
+        library.mallopt(M_MMAP_MAX, 0)
+        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,11 +1,14 @@
-"""The encoder as a file that needs none of our code: `torch.export`, any batch, any width."""
+"""The encoder as a file that needs none of our code: `torch.export` or ONNX, any batch, any width."""
 
 import logging
 import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch.export import Dim
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
 
 from saec.faults import Fault
 from saec.files import appearing
@@ -13,13 +16,20 @@ from saec.models import Model
 
 LOG = logging.getLogger(__name__)
 TOLERANCE = 1e-4  # relative to the largest latent
+NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}  # packages of the extra of that name
+
+
+def missing_packages(kind: str) -> list[str]:
+    """What must be installed before an encoder can be exported so."""
+    return [name for name in NEEDED.get(kind, ()) if not find_spec(name)]
 
 
 @torch.no_grad()
 def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> None:
-    """Writes `encoder.pt2` in fp32; kept only if it encodes another batch and width as the encoder does.
+    """Writes `encoder.pt2` or `encoder.onnx` in fp32; kept only if it gives the encoder's latents.
 
-    The width may be any multiple of the model's time pool whose latent is at least two steps long.
+    That is tried at another batch and width than it was exported at. The width may be any multiple of the
+    model's time pool whose latent is at least two steps long.
 
     Raises:
         Fault: the exported encoder gives other latents.
@@ -27,23 +37,44 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> No
     channels, height, _ = input_shape
     encoder = model.encoder.float().cpu().eval()
     example = torch.rand(2, channels, height, 4 * model.time_pool)
+    other = torch.rand(5, channels, height, 7 * model.time_pool)
     sizes = {0: Dim("batch", min=1), 3: model.time_pool * Dim("steps", min=2)}
+    write, load = FORMATS[file.suffix]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own internals here
         program = torch.export.export(encoder, (example,), dynamic_shapes=(sizes,))
-        with appearing(file) as temporary, temporary.open("wb") as handle:
-            torch.export.save(program, handle)
-            handle.flush()
-            with temporary.open("rb") as written:
-                _compare(torch.export.load(written).module(), encoder, model.time_pool, channels, height)
+        with appearing(file) as temporary:
+            write(program, temporary)
+            _compare(load(temporary)(other), encoder(other))
     LOG.info("exported the encoder to %s", file)
 
 
-def _compare(
-    exported: torch.nn.Module, encoder: torch.nn.Module, time_pool: int, channels: int, height: int
-) -> None:
-    other = torch.rand(5, channels, height, 7 * time_pool)
-    expected, got = encoder(other), exported(other)
+def _compare(got: Tensor, expected: Tensor) -> None:
     error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
-    if error > TOLERANCE:
+    if not error <= TOLERANCE:
         raise Fault(f"the exported encoder differs by {error:.1e} of its largest latent: not kept")
+
+
+def _write_pt2(program: ExportedProgram, file: Path) -> None:
+    with file.open("wb") as handle:
+        torch.export.save(program, handle)
+
+
+def _load_pt2(file: Path) -> Callable[[Tensor], Tensor]:
+    with file.open("rb") as handle:
+        return torch.export.load(handle).module()
+
+
+def _write_onnx(program: ExportedProgram, file: Path) -> None:
+    names = {"input_names": ["pictures"], "output_names": ["latents"]}
+    torch.onnx.export(program, dynamo=True, verbose=False, **names).save(file)
+
+
+def _load_onnx(file: Path) -> Callable[[Tensor], Tensor]:
+    from onnxruntime import InferenceSession
+
+    session = InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+    return lambda pictures: torch.from_numpy(session.run(None, {"pictures": pictures.numpy()})[0])
+
+
+FORMATS = {".pt2": (_write_pt2, _load_pt2), ".onnx": (_write_onnx, _load_onnx)}

@@ -6,10 +6,12 @@ import os
 import secrets
 import shutil
 import struct
+import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from json import JSONEncoder
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,23 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Indented; an item of a mapping's list takes one line, whatever is in it."""
+    if isinstance(content, dict):
+        parts = [f"  {_to_json(key)}: {_part(value)}" for key, value in content.items()]
+        write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
+    else:
+        write_text(path, _to_json(content, indent=2) + "\n")
+
+
+def _part(value: Any) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str) and value:
+        to_json = JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # made once, for many items
+        return "[\n    " + ",\n    ".join(map(to_json, value)) + "\n  ]"
+    return _to_json(value, indent=2).replace("\n", "\n  ")
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
@@ -104,13 +122,18 @@ def sweep(folder: Path, ending: str = "") -> None:
 
 def require_room(folder: Path, n_bytes: int, what: str) -> None:
     """Raises a `Fault` where the disk of the folder cannot take so many bytes."""
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(folder)
     if n_bytes > free:
         raise Fault(
             f"{what} take {n_bytes / GB:.2f} GB, the disk of {folder} has {free / GB:.2f} GB free: "
             "free some, or choose a folder on another disk"
         )
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk that the folder is on, or will be."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(existing).free
 
 
 @contextmanager
@@ -130,6 +153,14 @@ def alone(lock: Path, what: object) -> Iterator[None]:
     finally:
         held.release()
         lock.unlink(missing_ok=True)
+
+
+def flush(array: np.memmap) -> None:
+    """Puts a mapped array on the disk; on Linux other threads go on meanwhile."""
+    if sys.platform == "linux":
+        _synchronise(Path(array.filename))  # takes mapped pages, too; `flush` would hold up all threads
+    else:
+        array.flush()
 
 
 def fingerprint(*parts: Any) -> str:

@@ -20,8 +20,7 @@ from saec.session import TrainingSession, Weights, load_session
 
 TIMESTAMP = re.compile(r"\d{8}_\d{6}")
 FOLDER = re.compile(rf"(?P<timestamp>{TIMESTAMP.pattern})_(?P<name>.+)")
-SESSION, HISTORY = "session.yaml", "history.csv"
-REBUILT, EXPORTED = "reconstructions.png", "encoder.pt2"  # what closes a run
+SESSION, HISTORY, REBUILT = "session.yaml", "history.csv", "reconstructions.png"
 
 
 @dataclass
@@ -115,9 +114,14 @@ class Run:
         return self.session.data
 
     @property
+    def exported(self) -> Path | None:
+        kind = self.session.training.export
+        return self.folder / f"encoder.{kind}" if kind else None
+
+    @property
     def closed(self) -> bool:
         """Whether all that a finished run leaves is there."""
-        made = [EXPORTED] if self.session.training.export else []
+        made = [self.exported.name] if self.exported else []
         if any(key.startswith("decoder.") for key in read_checkpoint(self._file("best"), mmap=True)["model"]):
             made.append(REBUILT)  # comes after the history
         return all((self.folder / name).exists() for name in made)
@@ -179,8 +183,8 @@ class Run:
 
     def lengthen(self, epochs: int) -> None:
         """Writes another total of epochs into the session; what closed the shorter run is made again."""
-        for closing in (REBUILT, EXPORTED):
-            (self.folder / closing).unlink(missing_ok=True)
+        for closing in filter(None, (self.folder / REBUILT, self.exported)):
+            closing.unlink(missing_ok=True)
         document = read_mapping(self.folder / SESSION)
         document["training"]["epochs"] = epochs
         write_text(self.folder / SESSION, to_yaml(document))

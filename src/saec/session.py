@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -32,6 +33,7 @@ from saec.upgrade import upgrade_extraction, upgrade_training
 Weights = Literal["best", "last"]
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 Count = Annotated[int, Field(gt=0, strict=True)]
+Export = Annotated[Literal[False, "pt2", "onnx"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)]
 
 
 class SessionError(Fault, ValueError):
@@ -74,7 +76,7 @@ class TrainingOptions(Strict):
     seed: int = Field(0, ge=0)
     precision: Precision = "auto"
     tensorboard: bool = False
-    export: bool = False
+    export: Export = False
 
 
 class WeightsOf(Strict):

@@ -10,7 +10,9 @@ import torch
 from pydantic import PlainValidator
 from torch import Tensor
 
-from saec.files import fingerprint
+from saec.data.arriving import Arriving
+from saec.files import GB, fingerprint
+from saec.progress import progress
 from saec.registry import Component, Registry
 
 
@@ -27,6 +29,7 @@ class Places(Component):
     valid: Annotated[str | float, PlainValidator(_place_or_share)] = 0.1
 
 
+N_AT_ONCE = 1024  # samples on their way to the GPU
 DATA = Registry("data kind", key="kind", base=Places)
 
 
@@ -57,6 +60,15 @@ class FrontEnd(Protocol):
     def __call__(self, raw: Tensor) -> Tensor: ...
 
 
+class Stored(Protocol):
+    """Samples as bytes, by arrays of row numbers: a mapped array, or what decodes them when asked."""
+
+    shape: tuple[int, ...]  # (stored samples, ...)
+    nbytes: int
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
+
+
 class Kind(Protocol):
     """A data kind with its options, on one folder; each file of it is (name, bytes, time of change)."""
 
@@ -66,8 +78,12 @@ class Kind(Protocol):
     def survey(self) -> "Survey":
         """Counts and sizes, from listing and headers alone."""
 
-    def open(self) -> "Dataset":
-        """The samples, decoded now or on an earlier day."""
+    def open(self, early: bool = False) -> "Dataset":
+        """The samples, decoded now or on an earlier day; `early`: perhaps before all of them are decoded.
+
+        Such a dataset waits where a sample is not there yet. It has to be settled before what it gave is
+        relied on, and closed.
+        """
 
 
 @dataclass(frozen=True)
@@ -75,18 +91,26 @@ class Survey:
     """What is known of a folder before anything is decoded."""
 
     n_samples: int
-    n_bytes: int  # of the store
+    n_bytes: int  # decoded
     front: FrontEnd
+    no_room: str = ""  # why they are not kept decoded
+
+    @property
+    def room(self) -> str:
+        """What they take, in words."""
+        if self.no_room:
+            return f"{self.n_bytes / GB:.2f} GB, decoded whenever they are used: {self.no_room}"
+        return f"{self.n_bytes / GB:.2f} GB of cache"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples in a memory-mapped array, sorted by name, with the front end that makes them floats."""
+    """Samples sorted by name, as the store holds them, with the front end that makes them floats."""
 
     names: np.ndarray  # of str
     labels: np.ndarray  # of str, "" where unknown
     groups: np.ndarray  # of str: the recording a sample comes from
-    stored: np.ndarray | Tensor  # (stored samples, ...): all that the store holds
+    stored: Stored | Tensor  # (stored samples, ...): all that the store holds
     rows: np.ndarray  # which of the stored samples these are
     prepare: FrontEnd
     fingerprint: str
@@ -118,7 +142,21 @@ class Dataset:
         """The same samples with the store in the GPU's memory, where half of what is free holds it."""
         if device.type != "cuda" or self.stored.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
-        return replace(self, stored=torch.from_numpy(np.array(self.stored)).to(device))
+        there = torch.empty(self.stored.shape, dtype=torch.uint8, device=device)
+        pieces = chunks(np.arange(len(there)), N_AT_ONCE)
+        for rows in progress(pieces, "into the GPU's memory", -(-len(there) // N_AT_ONCE)):
+            there[rows[0] : rows[-1] + 1] = torch.from_numpy(self.stored[rows]).to(device)
+        return replace(self, stored=there)
+
+    def settle(self) -> None:
+        """Waits until all samples are decoded; raises a `Fault` where some cannot be, or `NotInMap`."""
+        if isinstance(self.stored, Arriving):
+            self.stored.settle()
+
+    def close(self) -> None:
+        """Ends what is still being decoded."""
+        if isinstance(self.stored, Arriving):
+            self.stored.close()
 
 
 def chunks(order: np.ndarray, size: int) -> Iterator[np.ndarray]:

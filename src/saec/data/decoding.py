@@ -1,16 +1,19 @@
-"""A list of PNG files becomes one array of bytes; what cannot be used is found in one go and said at once."""
+"""A list of PNG files becomes arrays of bytes; what cannot be used is found in one go and said at once."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
 
+from saec.data.ahead import ahead
+from saec.data.arriving import Take
 from saec.data.colormaps import USUAL, to_intensity
-from saec.data.folder import evenly
+from saec.data.folder import File, evenly
 from saec.data.png import Unusable, decode
 from saec.faults import Fault, listing
 from saec.files import write_text
@@ -24,23 +27,69 @@ class NotInMap(Exception):
     """A picture with a colour that is not in the map."""
 
 
-def likely_map(folder: Path, names: list[str], maps: list[str]) -> str | None:
-    """The colour map, of `maps` or the usual ones, that explains most pictures of a sample."""
-    tried = [picture for _, picture in _decoded(folder, evenly(names, N_TRIED), 0)]
-    pictures = [picture for picture in tried if not isinstance(picture, Unusable)]
-    known = [name for name in maps if name in matplotlib.colormaps]
-    n_explained = {
-        name: sum(to_intensity(picture, name) is not None for picture in pictures)
-        for name in dict.fromkeys([*known, *USUAL])
-    }
-    best = max(n_explained, key=n_explained.get)  # of equals the first
-    return None if pictures and not n_explained[best] else best
+@dataclass(frozen=True)
+class Listed:
+    """The pictures of a folder as they were listed, and how they are read."""
+
+    folder: Path
+    files: Sequence[File]
+    skip_bad: bool = False
+    n_workers: int = 0
+
+    def read(self, file: File, colormap: str | None) -> np.ndarray:
+        """Intensity (height, width) uint8, or without a map RGB (height, width, 3).
+
+        Raises:
+            Unusable: it cannot be read, or is not what was listed.
+            NotInMap: it has colours that the map has not; its name.
+        """
+        picture = self._decoded(file)
+        if colormap is None:
+            return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
+        levels = to_intensity(picture, colormap)
+        if levels is None:
+            raise NotInMap(file.name)
+        return levels
+
+    def read_all(self, colormap: str | None) -> Iterator[np.ndarray | Unusable]:
+        """Each picture as `read` gives it, or why it cannot be used, in the order of the list."""
+
+        def one(file: File) -> np.ndarray | Unusable:
+            try:
+                return self.read(file, colormap)
+            except Unusable as reason:
+                return reason
+
+        if self.n_workers == 0:
+            return map(one, self.files)
+        return ahead(one, self.files, N_AHEAD, self.n_workers)
+
+    def likely_map(self, maps: list[str]) -> str | None:
+        """The colour map, of `maps` or the usual ones, that explains most pictures of a sample."""
+        pictures = []
+        for file in evenly(self.files, N_TRIED):
+            with suppress(Unusable):
+                pictures.append(self._decoded(file))
+        known = [name for name in maps if name in matplotlib.colormaps]
+        n_explained = {
+            name: sum(to_intensity(picture, name) is not None for picture in pictures)
+            for name in dict.fromkeys([*known, *USUAL])
+        }
+        best = max(n_explained, key=n_explained.get)  # of equals the first
+        return None if pictures and not n_explained[best] else best
+
+    def _decoded(self, file: File) -> np.ndarray:
+        path = self.folder / file.name
+        picture = decode(path)
+        if file.has_changed(path):
+            raise Unusable("was changed after the folder was listed: call again")
+        return picture
 
 
-def fill(
-    array: np.ndarray, folder: Path, names: list[str], colormap: str | None, skip_bad: bool, n_workers: int
+def go_through(
+    listed: Listed, size: tuple[int, int], colormap: str | None, take: Take, doing: str
 ) -> dict[str, Any]:
-    """Decodes every picture into its row: intensity (n, height, width), or without a map RGB (n, ..., 3).
+    """Reads every picture, hands it to `take` with its row, and returns what is known of them all.
 
     Raises:
         NotInMap: a picture has colours that the map has not.
@@ -48,49 +97,25 @@ def fill(
     """
     bad: dict[str, str] = {}
     sizes: dict[tuple[int, ...], list[str]] = defaultdict(list)
-    pictures = progress(_decoded(folder, names, n_workers), "decoding", len(names), " pictures")
-    for row, (name, picture) in enumerate(pictures):
-        if isinstance(picture, Unusable):
-            bad[name] = str(picture)
-            continue
-        sizes[picture.shape[:2]].append(name)
-        if picture.shape[:2] == array.shape[1:3]:
-            array[row] = _stored(picture, colormap, name)
-    _refuse_bad(bad, folder, skip_bad, len(names))
-    _refuse_mixed(sizes, folder)
-    rows = [row for row, name in enumerate(names) if name not in bad]
-    return {"colormap": colormap, "rows": rows, "names": [names[row] for row in rows], "left_out": list(bad)}
+    with closing(progress(listed.read_all(colormap), doing, len(listed.files), " pictures")) as pictures:
+        for row, (file, picture) in enumerate(zip(listed.files, pictures, strict=True)):
+            if isinstance(picture, Unusable):
+                bad[file.name] = str(picture)
+                continue
+            sizes[picture.shape[:2]].append(file.name)
+            if picture.shape[:2] == size:
+                take(row, picture)
+    _refuse_bad(bad, listed)
+    _refuse_mixed(sizes, listed.folder)
+    good = [(row, file.name) for row, file in enumerate(listed.files) if file.name not in bad]
+    rows, names = ([pair[place] for pair in good] for place in (0, 1))
+    return {"colormap": colormap, "rows": rows, "names": names, "left_out": list(bad)}
 
 
-def _decoded(folder: Path, names: list[str], n_workers: int) -> Iterator[tuple[str, np.ndarray | Unusable]]:
-    """Each picture, or why it cannot be used, in the order of the names."""
-
-    def one(name: str) -> tuple[str, np.ndarray | Unusable]:
-        try:
-            return name, decode(folder / name)
-        except Unusable as reason:
-            return name, reason
-
-    if n_workers == 0:
-        yield from map(one, names)
-        return
-    with ThreadPoolExecutor(n_workers) as threads:
-        for start in range(0, len(names), N_AHEAD):
-            yield from threads.map(one, names[start : start + N_AHEAD])
-
-
-def _stored(picture: np.ndarray, colormap: str | None, name: str) -> np.ndarray:
-    if colormap is None:
-        return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
-    levels = to_intensity(picture, colormap)
-    if levels is None:
-        raise NotInMap(name)
-    return levels
-
-
-def _refuse_bad(bad: dict[str, str], folder: Path, skip_bad: bool, n_all: int) -> None:
+def _refuse_bad(bad: dict[str, str], listed: Listed) -> None:
     """Ten in the message, all in a file beside the folder."""
-    if not bad or (skip_bad and len(bad) < n_all):
+    folder, n_all = listed.folder, len(listed.files)
+    if not bad or (listed.skip_bad and len(bad) < n_all):
         return
     lines = [f"{name} {reason}" for name, reason in bad.items()]
     file = folder.parent / f"unusable_{folder.name}.txt"
@@ -99,7 +124,9 @@ def _refuse_bad(bad: dict[str, str], folder: Path, skip_bad: bool, n_all: int) -
         place = f"all are listed in {file}"
     except OSError:
         place = f"{file} for all of them could not be written"
-    remedy = "mend or remove them" + ("" if skip_bad else ", or leave them out with `data.skip_bad: true`")
+    remedy = "mend or remove them" + (
+        "" if listed.skip_bad else ", or leave them out with `data.skip_bad: true`"
+    )
     raise Fault(
         f"{len(bad)} of {n_all} pictures in {folder} cannot be used, {remedy}; {place}:\n{listing(lines)}"
     )

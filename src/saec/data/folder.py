@@ -22,6 +22,19 @@ class File(NamedTuple):
     n_bytes: int
     mtime_ns: int
 
+    @classmethod
+    def of(cls, entry: os.DirEntry) -> "File":
+        stat = entry.stat()
+        return cls(entry.name, stat.st_size, stat.st_mtime_ns)
+
+    def has_changed(self, path: Path) -> bool:
+        """Whether what lies at the path now is something else, or nothing."""
+        try:
+            now = path.stat()
+        except OSError:
+            return True
+        return (now.st_size, now.st_mtime_ns) != (self.n_bytes, self.mtime_ns)
+
 
 def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
     """The PNG files directly in a folder, sorted by code point; `limit` takes so many, evenly spread.
@@ -33,8 +46,9 @@ def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
         raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
     with os.scandir(folder) as entries:
         listed = progress(entries, "listing", unit=" files")
-        found = [entry for entry in listed if entry.name.lower().endswith(".png") and entry.is_file()]
-        files = [File(entry.name, (stat := entry.stat()).st_size, stat.st_mtime_ns) for entry in found]
+        files = [
+            File.of(entry) for entry in listed if entry.name.lower().endswith(".png") and entry.is_file()
+        ]
     if not files:
         below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
         hint = f"; there are some in {below.parent}: name that folder" if below else ""
@@ -42,12 +56,17 @@ def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
     odd = [ascii(file.name) for file in files if not _is_text(file.name)]
     if odd:
         raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(odd)}")
-    return evenly(sorted(files), limit or len(files))
+    files.sort()
+    return evenly(files, limit) if limit else files
+
+
+def _is_png(entry: os.DirEntry) -> bool:
+    return entry.name.lower().endswith(".png") and entry.is_file()
 
 
 def _is_text(name: str) -> bool:
     """Whether a name is more than bytes that the system could not read."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def evenly(items: Sequence[T], n: int) -> list[T]:

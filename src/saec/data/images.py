@@ -1,6 +1,8 @@
 """The data kind `images`: PNG spectrograms, one byte a pixel wherever a colour map explains them."""
 
 import logging
+import math
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -8,14 +10,16 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from saec.data.batch import DATA, Dataset, Survey
+from saec.data.arriving import Arriving, Take
+from saec.data.batch import DATA, Dataset, Stored, Survey
 from saec.data.colormaps import USUAL, table
-from saec.data.decoding import NotInMap, fill, likely_map
+from saec.data.decoding import Listed, NotInMap, go_through
 from saec.data.fit import Fit, PictureFront
 from saec.data.folder import list_pictures, sidecar_map
 from saec.data.labels import known_of
 from saec.data.png import Unusable, decode, size_of
 from saec.data.store import Cache
+from saec.data.streaming import Streamed
 from saec.faults import Fault, listing
 from saec.files import GB, fingerprint
 
@@ -46,32 +50,35 @@ class Images:
         self.cache = cache
         self.channels = channels
         self.fit = fit
-        self.skip_bad = skip_bad
         self.files = list_pictures(folder, limit)
+        self.listed = Listed(folder, self.files, skip_bad, cache.n_workers)
+        self.odd: str | None = None  # a picture in no colour map, once one is met
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(VERSION, str(self.folder), self.files, self.skip_bad, sidecar_map(self.folder))
+        maps = sidecar_map(self.folder)
+        return fingerprint(VERSION, str(self.folder), self.files, self.listed.skip_bad, maps)
 
     def survey(self) -> Survey:
-        """Count and size, from the listing and one good header.
+        """Count and size, from the listing and one good header, and whether the cache will keep them.
 
         Raises:
-            Fault: no header can be read, or the decoded pictures would not fit into the cache.
+            Fault: no header can be read.
         """
-        size = self._size()
-        n_bytes = len(self.files) * size[0] * size[1]
-        if self.cache.find(self.fingerprint) is None:
-            self.cache.require_room(n_bytes)
-        return Survey(len(self.files), n_bytes, PictureFront(size, self.channels, self.fit))
+        size, known = self._size, self.cache.facts(self.fingerprint)
+        depth = 3 if known and known["colormap"] is None else 1
+        n_bytes = len(self.files) * size[0] * size[1] * depth
+        kept = self.cache.find(self.fingerprint) is not None
+        front = PictureFront(size, self.channels, self.fit)
+        return Survey(len(self.files), n_bytes, front, "" if kept else self.cache.no_room(n_bytes))
 
-    def open(self) -> Dataset:
-        """The pictures, decoded now or on an earlier day.
+    def open(self, early: bool = False) -> Dataset:
+        """The pictures, decoded now or on an earlier day; those that the cache has no room for are checked.
 
         Raises:
             Fault: pictures that cannot be read, of several sizes, or in no map where intensity is asked.
         """
-        stored, about = self.cache.find(self.fingerprint) or self._build()
+        stored, about = self._opened(early and not self.listed.skip_bad)
         colormap = about["colormap"]
         if self.channels == "intensity" and colormap is None:
             raise Fault(
@@ -88,34 +95,66 @@ class Images:
         rows = np.array(about["rows"], dtype=np.int64)
         return Dataset(names, *known_of(names, self.folder), stored, rows, front, self.fingerprint, facts)
 
+    @cached_property
     def _size(self) -> tuple[int, int]:
         """Of the first picture whose header can be read; that can be decoded, where bad ones are left out."""
         reasons = []
         for file in self.files:
             try:
                 path = self.folder / file.name
-                return decode(path).shape[:2] if self.skip_bad else size_of(path)
+                return decode(path).shape[:2] if self.listed.skip_bad else size_of(path)
             except Unusable as reason:
                 reasons.append(f"{file.name} {reason}")
         raise Fault(f"{self.folder}: none of its pictures can be used:\n{listing(reasons)}")
 
-    def _build(self) -> tuple[np.ndarray, dict[str, Any]]:
+    def _opened(self, early: bool) -> tuple[Stored, dict[str, Any]]:
         """One byte a pixel if a colour map explains all pictures, else three."""
-        names = [file.name for file in self.files]
-        shape = (len(names), *self._size())
-        LOG.info("decoding %s pictures of %s (%.2f GB)", f"{len(names):,}", self.folder, np.prod(shape) / GB)
-        put = partial(
-            fill, folder=self.folder, names=names, skip_bad=self.skip_bad, n_workers=self.cache.n_workers
-        )
-        colormap = likely_map(self.folder, names, sidecar_map(self.folder))
-        odd = names[0]
-        if colormap is not None:
-            try:
-                return self.cache.build(self.fingerprint, shape, np.uint8, partial(put, colormap=colormap))
-            except NotInMap as error:
-                odd = str(error)
+        found = self.cache.find(self.fingerprint)
+        if found:
+            return found
+        known = self.cache.facts(self.fingerprint)
+        if known:
+            self.odd = known["odd"]
+            return self._decoded(known["colormap"], known, early)
+        colormap = None if self.odd else self.listed.likely_map(sidecar_map(self.folder))
+        if colormap:
+            with suppress(NotInMap):
+                return self._decoded(colormap, None, early)
+        self.odd = self.odd or self.files[0].name
+        return self._decoded(None, None, early and self.channels == "rgb")
 
-        def put_rgb(array: np.ndarray) -> dict[str, Any]:
-            return put(array, colormap=None) | {"odd": odd}
+    def _decoded(
+        self, colormap: str | None, known: dict[str, Any] | None, early: bool
+    ) -> tuple[Stored, dict[str, Any]]:
+        """Into the cache where it has room; `known` is what an earlier look has found."""
+        shape = (len(self.files), *self._size, *(() if colormap else (3,)))
+        n_bytes = math.prod(shape)
+        what = f"{len(self.files):,} pictures of {self.folder} ({n_bytes / GB:.2f} GB)"
+        no_room = self.cache.no_room(n_bytes)
+        if no_room:
+            LOG.info("%s are decoded whenever they are used: %s", what, no_room)
+            return Streamed(self.listed, shape, colormap), known or self._checked(colormap)
+        LOG.info("decoding %s", what)
+        build = partial(self.cache.build, self.fingerprint, shape, np.uint8)
+        decode_all = partial(self._go_through, colormap, doing="decoding")
+        if early and self.listed.n_workers:
+            return Arriving(shape, build, decode_all), self._expected(colormap)
+        return build(lambda array: decode_all(array.__setitem__))
 
-        return self.cache.build(self.fingerprint, (*shape, 3), np.uint8, put_rgb)
+    def _checked(self, colormap: str | None) -> dict[str, Any]:
+        """Decodes every picture once, so that none is a surprise later, and keeps what was found."""
+        about = self._go_through(colormap, lambda row, picture: None, "checking")
+        self.cache.keep_facts(self.fingerprint, about)
+        return about
+
+    def _go_through(self, colormap: str | None, take: Take, doing: str) -> dict[str, Any]:
+        try:
+            return go_through(self.listed, self._size, colormap, take, doing) | {"odd": self.odd}
+        except NotInMap as error:
+            self.odd = str(error)
+            raise
+
+    def _expected(self, colormap: str | None) -> dict[str, Any]:
+        """What is known of pictures that are still arriving."""
+        names, rows = [file.name for file in self.files], np.arange(len(self.files))
+        return {"colormap": colormap, "rows": rows, "names": names, "left_out": [], "odd": self.odd}

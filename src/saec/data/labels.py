@@ -20,12 +20,14 @@ def known_of(names: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     beside it, or one folder further up. Without one the group is the recording in the name, before `_segm_`;
     samples of a recording that the table gives a group share it, whether they are listed or not.
     """
-    rows = _nearest_rows(set(names.tolist()), folder)
+    rows = _nearest_rows(names, folder)
+    if not rows:
+        return np.full(len(names), "", dtype=str), np.array([_recording(name) for name in names.tolist()])
     group_of = {_recording(name): group for name, (_, group) in rows.items() if group}
-    labels = [rows[name][0] if name in rows else "" for name in names]
+    labels = [rows[name][0] if name in rows else "" for name in names.tolist()]
     groups = [
         (rows[name][1] if name in rows else "") or group_of.get(_recording(name), _recording(name))
-        for name in names
+        for name in names.tolist()
     ]
     return np.array(labels, dtype=str), np.array(groups, dtype=str)
 
@@ -34,12 +36,13 @@ def _recording(name: str) -> str:
     return name.split(SEGMENT)[0]
 
 
-def _nearest_rows(names: set[str], folder: Path) -> dict[str, tuple[str, str]]:
+def _nearest_rows(names: np.ndarray, folder: Path) -> dict[str, tuple[str, str]]:
     for place in (folder, folder.parent, folder.parent.parent):
         file = place / LABELS
         if file.is_file():
             try:
-                rows = {name: row for name, row in _read(file).items() if name in names}
+                there = set(names.tolist())
+                rows = {name: row for name, row in _read(file).items() if name in there}
             except Fault as fault:
                 if place in (folder, folder.parent):
                     raise

@@ -7,8 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from saec.data.ahead import ahead
 from saec.data.batch import Batch, Dataset, chunks
 from saec.data.views import Draws
+
+N_AHEAD = 2  # batches on the device before they are used
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,25 @@ class Loader:
     def training(self, epoch: int) -> Iterator[Batch]:
         """Shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
-        for step, chosen in enumerate(chunks(order, self.batch_size)):
+        for step, (chosen, raw) in enumerate(self._gathered(order)):
             key = (self.seed, epoch, step, 0)
-            yield self.batch(chosen, Draws.training(len(chosen), self.device, key))
+            yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
 
     def validation(self) -> Iterator[Batch]:
         """In order of name; each sample's view is drawn by `[seed, index]`, the same in every epoch."""
-        for chosen in chunks(np.arange(len(self.data)), self.batch_size):
-            yield self.batch(chosen, Draws.validation(chosen, self.device, self.seed))
+        for chosen, raw in self._gathered(np.arange(len(self.data))):
+            yield self._viewed(chosen, raw, Draws.validation(chosen, self.device, self.seed))
 
     def batch(self, chosen: np.ndarray, draws: Draws) -> Batch:
-        seen, target = self.view(self.data.gather(chosen, self.device), self.data.prepare, draws)
+        return self._viewed(chosen, self.data.gather(chosen, self.device), draws)
+
+    def _gathered(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """Which samples and their bytes, some batches ahead of their use."""
+        pieces = chunks(order, self.batch_size)
+        return ahead(lambda chosen: (chosen, self.data.gather(chosen, self.device)), pieces, N_AHEAD)
+
+    def _viewed(self, chosen: np.ndarray, raw: Tensor, draws: Draws) -> Batch:
+        seen, target = self.view(raw, self.data.prepare, draws)
         return Batch(seen, target, self.data.names[chosen].tolist(), self._label(chosen))
 
     def _label(self, chosen: np.ndarray) -> Tensor | None:

@@ -20,10 +20,13 @@ def size_of(path: Path) -> tuple[int, int]:
     """(height, width) from the header alone.
 
     Raises:
-        Unusable: no PNG, too large, 16 bits a channel, or with transparency.
+        Unusable: gone or locked, no PNG, too large, 16 bits a channel, or with transparency.
     """
-    with path.open("rb") as file:
-        head = file.read(26)
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
     if not head:
         raise Unusable("is empty (0 bytes): copy it again")
     if not head.startswith(SIGNATURE) or len(head) < 26:

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from saec.config import Config
-from saec.faults import Fault
-from saec.files import GB, require_room, require_writable, write_json
+from saec.files import GB, free_bytes, require_writable, write_json
 
 LOG = logging.getLogger(__name__)
 ARRAY, ABOUT, PART = "samples.npy", "about.json", ".part_"
+CHECKED = "_checked"  # ends the name of a folder that holds facts alone
 DAY_S = 86_400
 
 
@@ -51,13 +51,10 @@ class Cache:
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Lets `fill` write into a new array; what it returns is kept beside the array.
 
-        Raises:
-            Fault: the array is larger than the cache may be, or than the disk has room for.
+        Whether there is room for it (`no_room`) is to be asked before.
         """
         require_writable(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        self.require_room(n_bytes)
         part = self.folder / f"{PART}{fingerprint}_{os.getpid()}"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -73,13 +70,29 @@ class Cache:
         self._make_room(keep=fingerprint)
         return self.find(fingerprint)
 
-    def require_room(self, n_bytes: int) -> None:
+    def no_room(self, n_bytes: int) -> str:
+        """Why an array of that size is not kept here, with the remedy; nothing where it can be."""
         if n_bytes > self.gigabytes * GB:
-            raise Fault(
-                f"decoded, these data take {n_bytes / GB:.1f} GB, the cache may hold {self.gigabytes:g} GB: "
-                "raise `cache_gb` in the config, or take fewer with `data.limit`"
-            )
-        require_room(self.folder, n_bytes, "decoded, these data")
+            return f"the cache may hold {self.gigabytes:g} GB (raise `cache_gb` in the config to keep them)"
+        free = free_bytes(self.folder)
+        if n_bytes > free:
+            return f"the disk of {self.folder} has {free / GB:.2f} GB free (make room on it to keep them)"
+        return ""
+
+    def facts(self, fingerprint: str) -> dict[str, Any] | None:
+        """What an earlier look at samples found that are not kept here."""
+        store = self.folder / f"{fingerprint}{CHECKED}"
+        if not (store / ABOUT).is_file():
+            return None
+        os.utime(store)
+        return json.loads((store / ABOUT).read_text(encoding="utf-8"))
+
+    def keep_facts(self, fingerprint: str, about: dict[str, Any]) -> None:
+        require_writable(self.folder)
+        store = self.folder / f"{fingerprint}{CHECKED}"
+        store.mkdir(parents=True, exist_ok=True)
+        write_json(store / ABOUT, about)
+        self._make_room(keep=store.name)
 
     def _take(self, part: Path, store: Path) -> None:
         """Puts a finished part in place, unless another process was faster."""
@@ -100,7 +113,7 @@ class Cache:
         total = 0
         finished = [f for f in stores if (f / ABOUT).is_file()]
         for store in sorted(finished, key=lambda f: (f.name == keep, f.stat().st_mtime), reverse=True):
-            total += (store / ARRAY).stat().st_size
+            total += sum(file.stat().st_size for file in store.iterdir())
             if total > self.gigabytes * GB and store.name != keep:
                 LOG.info("cache: removing %s, the least recently used", store)
                 (store / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from saec.data import Dataset, chunks
+from saec.data.ahead import Behind, ahead
 from saec.devices import computing
 from saec.extraction.shards import Shards
 from saec.faults import Fault
@@ -19,6 +21,8 @@ from saec.progress import progress
 LOG = logging.getLogger(__name__)
 BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256
 BATCHES_PER_SHARD = 8
+N_AHEAD = 2  # batches on the device before they are encoded
+N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
 
 
 @dataclass(frozen=True)
@@ -42,23 +46,18 @@ class Encoder:
         self.n_channels = channels * frequencies
         self.batch_size = max(1, BATCH_PIXELS // (data.shape[1] * data.shape[2]))
 
-    @torch.no_grad()
-    def __call__(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Latents (n, channels, time) and pooled features (n, features), float32.
-
-        Raises:
-            Fault: the encoder gives numbers that are not finite.
-        """
+    def gather(self, rows: np.ndarray) -> Tensor:
+        """Stored bytes of these pictures, the last one repeated up to the size of a batch, on the device."""
         padded = np.pad(rows, (0, self.batch_size - len(rows)), mode="edge")
-        pictures = self.data.prepare(self.data.gather(padded, self.device))
+        return self.data.gather(padded, self.device)
+
+    @torch.no_grad()
+    def __call__(self, raw: Tensor, n: int) -> tuple[Tensor, Tensor]:
+        """Of the first n: latents (n, channels, time) and pooled features (n, features), on the device."""
         with computing(self.device, self.precision):
-            codes = self.model.encoder(pictures)
-        latents = codes.float().flatten(1, 2)[: len(rows)]
-        if not torch.isfinite(latents).all():
-            raise Fault(
-                "the encoder gives numbers that are not finite: its training went wrong, take another run"
-            )
-        return _array(latents), _array(self.pooling(latents))
+            codes = self.model.encoder(self.data.prepare(raw))
+        latents = codes.float().flatten(1, 2)[:n]
+        return latents, self.pooling(latents)
 
 
 def encoded(encoder: Encoder, part: Path, plan: str, kind: type, known: dict[str, Known]) -> Shards:
@@ -75,12 +74,21 @@ def encoded(encoder: Encoder, part: Path, plan: str, kind: type, known: dict[str
     for name, rows in known.items():
         for pairs in chunks(rows.pairs, size):
             shards.arrays[name][pairs[:, 0]] = rows.array[pairs[:, 1]]
-    n_shards = int((~shards.done).sum())
-    for rows in progress(shards.missing(todo), "extracting", n_shards, " shards"):
-        for chosen in chunks(rows, encoder.batch_size):
-            shards.arrays["X"][chosen], shards.arrays["pooled"][chosen] = encoder(chosen)
+    missing = shards.missing(todo)
+    pieces = (chosen for _, rows in missing for chosen in chunks(rows, encoder.batch_size))
+    with closing(ahead(encoder.gather, pieces, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
+        for shard, rows in progress(missing, "extracting", len(missing), " shards"):
+            for chosen in chunks(rows, encoder.batch_size):
+                behind.do(_put, shards.arrays, chosen, *encoder(next(gathered), len(chosen)))
+            behind.do(shards.keep, shard)
     return shards
 
 
-def _array(rows: Tensor) -> np.ndarray:
-    return rows.float().cpu().numpy()
+def _put(arrays: dict[str, np.ndarray], rows: np.ndarray, latents: Tensor, pooled: Tensor) -> None:
+    """Raises a `Fault` where the encoder gives numbers that are not finite."""
+    for name, values in (("X", latents.cpu().numpy()), ("pooled", pooled.float().cpu().numpy())):
+        if not np.isfinite(values).all():
+            raise Fault(
+                "the encoder gives numbers that are not finite: its training went wrong, take another run"
+            )
+        arrays[name][rows] = values

@@ -1,6 +1,8 @@
 """A run and a folder of pictures become latents, pooled features and reductions, as NPZ beside the folder."""
 
 import logging
+import shutil
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,17 @@ import numpy as np
 
 from saec.config import Config, load_config
 from saec.data import Dataset
+from saec.data.decoding import NotInMap
 from saec.devices import placed
-from saec.evaluation import EVALUATIONS
 from saec.extraction.encoding import Encoder, Known, encoded
 from saec.extraction.plan import ExtractionPlan, plan_extraction
+from saec.extraction.remarks import say_result, warn_if_not_trimmed, warn_of_other_colours
+from saec.extraction.shards import Shards
 from saec.faults import Fault
-from saec.features import Features, n_trimmed
+from saec.features import Features
 from saec.files import alone, map_npz, sweep, write_json, write_npz
 from saec.gallery import show_folder
+from saec.models import Model
 from saec.progress import progress
 from saec.reduction import MAP, n_neighbors_used, possible, reduced
 from saec.session import ExtractionSession, Reduction, load_session
@@ -38,7 +43,7 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
         LOG.info("%s", str(plan))  # once, not by each handler: it measures
         outputs.folder.mkdir(parents=True, exist_ok=True)
         with alone(outputs.lock, outputs.id):
-            if outputs.state(plan.settings, plan.pictures, plan.session.overwrite) != plan.state:
+            if outputs.state(plan.settings, plan.kind.files, plan.session.overwrite) != plan.state:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             _work(plan)
     names = outputs.read_about()["files"]
@@ -48,38 +53,57 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
 
 def _work(plan: ExtractionPlan) -> None:
     """Encodes into the part folder, then puts the files in place, `<id>.json` last."""
-    outputs, session = plan.outputs, plan.session
-    sweep(outputs.folder, f"_{outputs.id}.*")
+    sweep(plan.outputs.folder, f"_{plan.outputs.id}.*")
     model = placed(plan.model, plan.device, plan.precision)
-    data = plan.kind.open().fitted(model.height, model.time_pool)
-    _warn_of_other_colours(plan, data)
-    encoder = Encoder(model, data, session.pooling, plan.device, plan.precision)
-    _warn_if_not_trimmed(encoder.n_steps, session)
+    try:
+        with closing(plan.kind.open(early=True)) as data:
+            _make(plan, model, data.fitted(model.height, model.time_pool))
+    except NotInMap as odd:
+        LOG.info("%s is in no colour map with the others: all are decoded and encoded as RGB", odd)
+        data = plan.kind.open()
+        _make(plan, model, data.fitted(model.height, model.time_pool))
+
+
+def _make(plan: ExtractionPlan, model: Model, data: Dataset) -> None:
+    outputs, session = plan.outputs, plan.session
+    shards = _shards(plan, model, data)
+    used, reductions = _reductions(shards.arrays["pooled"], session.reduction)
     before = outputs.present()
-    latents = np.dtype(session.latents).type
-    shards = encoded(encoder, outputs.part, plan.key(data), latents, _known(plan, data))
-    pooled = np.array(shards.arrays["pooled"])
-    used, reductions = _reductions(pooled, session.reduction)
     if plan.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
         outputs.about.unlink(missing_ok=True)
         outputs.remove(before)
-    files = _put(plan, {"X": shards.arrays["X"]}, pooled, reductions, data.names)
+    files = _put(plan, shards, reductions, data.names)
     outputs.figure.unlink(missing_ok=True)
     if session.reconstructions and model.decoder is not None:
         show_folder(model, data, session.reconstructions, plan.device, plan.precision, outputs.figure)
     write_json(outputs.about, _facts(plan, data, used, files))
     outputs.remove(before - {file.name for file in files})
+    say_result(plan, data, shards.arrays["pooled"], reductions)
     shards.remove()
-    _say(plan, data, pooled, reductions)
+
+
+def _shards(plan: ExtractionPlan, model: Model, data: Dataset) -> Shards:
+    """All rows, of pictures that are all found good; those of a folder that is not, are of no use later."""
+    encoder = Encoder(model, data, plan.session.pooling, plan.device, plan.precision)
+    warn_of_other_colours(plan, data)
+    warn_if_not_trimmed(encoder.n_steps, plan.session)
+    latents = np.dtype(plan.session.latents).type
+    try:
+        shards = encoded(encoder, plan.outputs.part, plan.key(data), latents, _known(plan, data))
+        data.settle()
+    except (Fault, NotInMap):
+        shutil.rmtree(plan.outputs.part, ignore_errors=True)
+        raise
+    return shards
 
 
 def _known(plan: ExtractionPlan, data: Dataset) -> dict[str, Known]:
     """Rows of pictures that have not changed, from the files that are there."""
     if plan.state != "pictures changed":
         return {}
-    now = {tuple(picture) for picture in plan.pictures}
+    now = set(plan.kind.files)
     before = plan.outputs.read_about()["pictures"]
-    same = {name for name, *stamp in before if (name, *stamp) in now}
+    same = {picture[0] for picture in before if picture in now}
     files = {"X": plan.outputs.latents, "pooled": plan.outputs.pooled(plan.session.pooling.name)}
     known = {}
     for array, file in files.items():
@@ -111,15 +135,12 @@ def _reductions(pooled: np.ndarray, asked: Reduction | None) -> tuple[int | None
 
 
 def _put(
-    plan: ExtractionPlan,
-    latents: dict[str, np.ndarray],
-    pooled: np.ndarray,
-    reductions: dict[int, np.ndarray],
-    names: np.ndarray,
+    plan: ExtractionPlan, shards: Shards, reductions: dict[int, np.ndarray], names: np.ndarray
 ) -> list[Path]:
     """Writes the NPZ files, each whole or not at all, and names them."""
     outputs, session = plan.outputs, plan.session
-    content = {outputs.latents: latents, outputs.pooled(session.pooling.name): {"X": pooled}}
+    rows = {"X": outputs.latents, "pooled": outputs.pooled(session.pooling.name)}
+    content = {file: {"X": shards.arrays[name]} for name, file in rows.items()}
     for d in session.reduction.dims if session.reduction else ():
         if d in reductions:
             file = outputs.reduced(d, session.reduction.n_neighbors)
@@ -141,48 +162,5 @@ def _facts(plan: ExtractionPlan, data: Dataset, n_neighbors: int | None, files: 
         "fingerprint": data.fingerprint,
         "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
         "files": [file.name for file in files],
-        "pictures": plan.pictures,
+        "pictures": plan.kind.files,
     }
-
-
-def _warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
-    """Colours mean nothing to a model that was trained on others; intensity is the same in every map."""
-    trained, here = plan.source.colormap, data.about["colormap"]
-    if plan.source.channels == 3 and trained not in (None, here):
-        LOG.warning("the model was trained on colour map %s, these pictures have %s", trained, here)
-
-
-def _warn_if_not_trimmed(n_steps: int, session: ExtractionSession) -> None:
-    trim = session.pooling.trim
-    if trim and n_trimmed(n_steps, trim) == 0:
-        LOG.warning(
-            "latents have %d time steps, too few to trim %g of each side: all are kept", n_steps, trim
-        )
-
-
-def _say(plan: ExtractionPlan, data: Dataset, pooled: np.ndarray, reductions: dict[int, np.ndarray]) -> None:
-    """What came out, and where labels are known, how well clusters agree with them."""
-    LOG.info(
-        "%s: %d pictures by the weights of %s (%s), pooled features %d, reductions to %s",
-        plan.outputs.id,
-        len(data),
-        plan.source.folder.name,
-        plan.settings["weights"],
-        pooled.shape[1],
-        ", ".join(map(str, reductions)) or "none",
-    )
-    known = data.labels != ""
-    if len(np.unique(data.labels[known])) < 2:
-        return
-    found = {"pooled features, k-means": EVALUATIONS.parse("kmeans")(pooled[known], data.labels[known])}
-    if MAP in reductions:
-        rows = reductions[MAP][known]
-        found["2-D map, HDBSCAN"] = EVALUATIONS.parse("hdbscan")(rows, data.labels[known])
-    for what, scores in found.items():
-        LOG.info(
-            "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
-            len(np.unique(data.labels[known])),
-            what,
-            scores["v_measure"],
-            scores["adjusted_rand"],
-        )

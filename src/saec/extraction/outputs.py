@@ -1,6 +1,7 @@
 """One id owns one set of files in one folder: their names, and what is known of those already there."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,8 @@ class Outputs:
             return None
         try:
             about = json.loads(self.about.read_text(encoding="utf-8"))
-            about["files"], about["settings"], about["pictures"], about["n_pictures"]  # all it must say
+            about["files"], about["settings"], about["n_pictures"]  # all it must say, and
+            about["pictures"] = list(map(tuple, about["pictures"]))
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(error) from error
         return about
@@ -73,7 +75,7 @@ class Outputs:
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
 
-    def state(self, settings: dict[str, Any], pictures: list[list[Any]], overwrite: bool) -> State:
+    def state(self, settings: dict[str, Any], pictures: Sequence[tuple], overwrite: bool) -> State:
         """How what is there compares with what is asked.
 
         Raises:
@@ -94,7 +96,7 @@ class Outputs:
             raise self._made_otherwise(different)
         if not self._complete(about):
             return "new"
-        return "same" if about["pictures"] == pictures else "pictures changed"
+        return "same" if about["pictures"] == list(pictures) else "pictures changed"
 
     def _complete(self, about: dict[str, Any]) -> bool:
         """Whether all files are there, with a row for each picture."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,6 @@ class ExtractionPlan:
         return self.settings["precision"]
 
     @property
-    def pictures(self) -> list[list[Any]]:
-        return [list(file) for file in self.kind.files]
-
-    @property
     def n_bytes(self) -> int:
         """Of the latents."""
         size = np.dtype(self.session.latents).itemsize
@@ -55,12 +51,13 @@ class ExtractionPlan:
 
     def key(self, data: Dataset) -> str:
         """What a killed extraction must share with this one for it to go on."""
-        return fingerprint(self.settings, data.fingerprint)
+        return fingerprint(self.settings, data.fingerprint, data.about["colormap"])
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.survey.front.shape))
         return (
             f"{self.survey.n_samples:,} pictures {shape} (channels x height x width): {self.kind.folder}\n"
+            f"{self.survey.room}\n"
             f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
             f"{self._cost() if self.state == 'new' else ''}"
@@ -101,12 +98,12 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     survey = kind and noting(faults, "data.images", kind.survey)
     if model and survey:
         front = noting(faults, "data.images", survey.front.fitted, model.height, model.time_pool)
-        survey = front and Survey(survey.n_samples, survey.n_bytes, front)
+        survey = front and replace(survey, front=front)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     settings = _settings(session, source, folder, device)
     outputs = Outputs.of(out, source.timestamp, session.variant)
-    state = outputs.state(settings, [list(file) for file in kind.files], session.overwrite)
+    state = outputs.state(settings, kind.files, session.overwrite)
     pictures = session.data.model_copy(update={"images": str(folder)})
     session = session.but(data=pictures, out=str(out), precision=settings["precision"])
     plan = ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)

@@ -1,13 +1,12 @@
 """Rows that come shard by shard: arrays on the disk and a mark for each shard that is done."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from saec.files import fingerprint, write_text
+from saec.files import fingerprint, flush, write_text
 
 PLAN = "plan.txt"
 
@@ -49,14 +48,18 @@ class Shards:
         """(n_shards,) bool."""
         return self.arrays["done"]
 
-    def missing(self, todo: np.ndarray) -> Iterator[np.ndarray]:
-        """The rows of each shard that is not done; a shard counts as done once the next one is asked for."""
-        for shard in np.flatnonzero(~self.done):
-            yield todo[shard * self.size : (shard + 1) * self.size]
-            for array in self.arrays.values():
-                array.flush()
-            self.done[shard] = True
-            self.done.flush()
+    def missing(self, todo: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Each shard that is not done, and its rows."""
+        numbers = np.flatnonzero(~self.done).tolist()
+        return [(shard, todo[shard * self.size : (shard + 1) * self.size]) for shard in numbers]
+
+    def keep(self, shard: int) -> None:
+        """Marks a shard as done, once its rows are on the disk."""
+        for name, array in self.arrays.items():
+            if name != "done":
+                flush(array)
+        self.done[shard] = True
+        flush(self.done)
 
     def remove(self) -> None:
         self.arrays.clear()  # Windows removes no file that is mapped

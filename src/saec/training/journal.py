@@ -10,7 +10,7 @@ from saec.export import export_encoder
 from saec.faults import Fault
 from saec.files import sweep
 from saec.gallery import show_rebuilt, show_views
-from saec.runs import EXPORTED, REBUILT, Run
+from saec.runs import REBUILT, Run
 from saec.training.workbench import Workbench
 
 LOG = logging.getLogger(__name__)
@@ -68,8 +68,9 @@ class Journal:
         if model.decoder is not None and not (folder / REBUILT).exists():
             title = f"{folder.name}: validation, best epoch {progress.best_epoch}"
             show_rebuilt(self.bench.valid, model, self.options.precision, folder / REBUILT, title)
-        if self.options.export and not (folder / EXPORTED).exists():
-            export_encoder(self.run.model("best"), self.bench.plan.input_shape, folder / EXPORTED)
+        exported = self.run.exported
+        if exported and not exported.exists():
+            export_encoder(self.run.model("best"), self.bench.plan.input_shape, exported)
         LOG.info(
             "%s: %d epochs%s, best epoch %d with validation %s %.5f",
             folder.name,

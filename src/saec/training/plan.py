@@ -10,8 +10,9 @@ import torch
 from saec.config import Config
 from saec.data import Batch, Cache, Survey
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
+from saec.export import missing_packages
 from saec.faults import noting
-from saec.files import GB, require_writable
+from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.progress import duration
@@ -58,7 +59,7 @@ class TrainingPlan:
         return "\n".join(
             [
                 f"data: {sizes}, {'x'.join(map(str, self.input_shape))} (channels x height x width), "
-                f"{sum(survey.n_bytes for survey in self.surveys.values()) / GB:.2f} GB of cache",
+                f"{' + '.join(survey.room for survey in self.surveys.values())}",
                 f"model: {self.session.model.name}, {n_weights:,} weights, "
                 f"latent {' x '.join(map(str, feature_shape(model, self.input_shape)))}",
                 f"device: {describe(self.device)} ({self.device}), {self.precision}",
@@ -105,6 +106,11 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
         )
     if session.training.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
+    missing = missing_packages(session.training.export)
+    if missing:
+        faults.append(
+            f"training.export: onnx needs packages that are not installed: pip install {' '.join(missing)}"
+        )
     if faults:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(session.training.precision, device)

@@ -1,0 +1,67 @@
+"""Work done beside the main thread, in order and bounded: begun before it is needed, or finished after it."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+def ahead(make: Callable[[K], T], keys: Iterable[K], n_ahead: int, n_threads: int = 1) -> Iterator[T]:
+    """What `make` gives for each key, in their order; so many are begun before they are asked for.
+
+    Raises what `make` raises, where its result would have come. When the iterator is closed early, what has
+    not begun never begins, and the threads end with what they have in hand.
+    """
+    threads = ThreadPoolExecutor(n_threads, "ahead")
+    begun: deque[Future[T]] = deque()
+    try:
+        for key in keys:
+            begun.append(threads.submit(make, key))
+            if len(begun) > n_ahead:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Behind:
+    """Does what it is told in one background thread, in that order; at most so many things wait.
+
+    What goes wrong is raised at a later call, at the latest when the block ends; the rest is then left out.
+    When the block ends by an exception of its own, what was told before is still done.
+    """
+
+    def __init__(self, n_behind: int):
+        self.n_behind = n_behind
+
+    def __enter__(self) -> Self:
+        self._thread = ThreadPoolExecutor(1, "behind")
+        self._told: deque[Future[None]] = deque()
+        self._failed = False
+        return self
+
+    def do(self, work: Callable[..., None], *given: Any) -> None:
+        self._told.append(self._thread.submit(self._run, work, given))
+        self._wait(self.n_behind)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._wait(0)
+        finally:
+            self._thread.shutdown()
+
+    def _run(self, work: Callable[..., None], given: tuple[Any, ...]) -> None:
+        if not self._failed:  # what comes after a failure may rely on it
+            self._failed = True
+            work(*given)
+            self._failed = False
+
+    def _wait(self, n: int) -> None:
+        """Until at most n things are left to do."""
+        while len(self._told) > n:
+            self._told.popleft().result()

@@ -1,0 +1,59 @@
+"""What an extraction says in the log: what to beware of, and what came out."""
+
+import logging
+
+import numpy as np
+
+from saec.data import Dataset
+from saec.evaluation import EVALUATIONS
+from saec.extraction.plan import ExtractionPlan
+from saec.features import n_trimmed
+from saec.reduction import MAP
+from saec.session import ExtractionSession
+
+LOG = logging.getLogger(__name__)
+
+
+def warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
+    """Colours mean nothing to a model that was trained on others; intensity is the same in every map."""
+    trained, here = plan.source.colormap, data.about["colormap"]
+    if plan.source.channels == 3 and trained not in (None, here):
+        LOG.warning("the model was trained on colour map %s, these pictures have %s", trained, here)
+
+
+def warn_if_not_trimmed(n_steps: int, session: ExtractionSession) -> None:
+    trim = session.pooling.trim
+    if trim and n_trimmed(n_steps, trim) == 0:
+        LOG.warning(
+            "latents have %d time steps, too few to trim %g of each side: all are kept", n_steps, trim
+        )
+
+
+def say_result(
+    plan: ExtractionPlan, data: Dataset, pooled: np.ndarray, reductions: dict[int, np.ndarray]
+) -> None:
+    """What came out, and where labels are known, how well clusters agree with them."""
+    LOG.info(
+        "%s: %d pictures by the weights of %s (%s), pooled features %d, reductions to %s",
+        plan.outputs.id,
+        len(data),
+        plan.source.folder.name,
+        plan.settings["weights"],
+        pooled.shape[1],
+        ", ".join(map(str, reductions)) or "none",
+    )
+    known = data.labels != ""
+    if len(np.unique(data.labels[known])) < 2:
+        return
+    found = {"pooled features, k-means": EVALUATIONS.parse("kmeans")(pooled[known], data.labels[known])}
+    if MAP in reductions:
+        rows = reductions[MAP][known]
+        found["2-D map, HDBSCAN"] = EVALUATIONS.parse("hdbscan")(rows, data.labels[known])
+    for what, scores in found.items():
+        LOG.info(
+            "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
+            len(np.unique(data.labels[known])),
+            what,
+            scores["v_measure"],
+            scores["adjusted_rand"],
+        )

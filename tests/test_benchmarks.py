@@ -1,0 +1,96 @@
+"""The benchmarks run: every contender at a tiny size, in this process; the whole of it when asked for."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import contenders, precision
+from benchmarks.contest import Entry, Row, contest, table
+from benchmarks.errors import errors
+from benchmarks.pictures import write_images
+from benchmarks.reference import pooled
+from saec.config import ROOT
+from saec.features import mean_std
+
+WIDTH = 64
+
+
+@pytest.fixture
+def on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> contenders.Setting:
+    """Two pictures of width 64, the small default architecture for both sides."""
+    monkeypatch.setattr(contenders, "TRAINED_S", 0.0)
+    options = argparse.Namespace(model="compact", device="cpu", threads=2)
+    return contenders.Setting(write_images(tmp_path, 2, WIDTH), tmp_path, options)
+
+
+def work_once(entry: Entry) -> dict:
+    found = entry.setup(entry.task)(0.0)
+    assert found["pictures_per_s"] > 0, entry.name
+    return found
+
+
+def test_every_contender_loads_and_trains(on):
+    for entry in contenders.loading(on) + contenders.training(on):
+        work_once(entry)
+
+
+def test_every_contender_extracts_the_features_that_the_weights_give(on):
+    for entry in contenders.extraction(on, contenders.runs(on)):
+        found = errors(entry.task, work_once(entry))
+        assert found["pooled"] < (3e-2 if "bf16" in entry.name else 1e-4), entry.name
+
+
+def test_the_references_pooling_is_ours():
+    latents = np.random.default_rng(0).normal(size=(3, 4, 36)).astype(np.float32)
+    assert np.allclose(pooled(latents), mean_std(torch.from_numpy(latents)).numpy(), atol=1e-6)
+
+
+def test_a_row_says_what_was_reached_and_what_was_asked(on):
+    entry = contenders.training(on)[1]
+    row = Row(
+        "training 64",
+        entry,
+        [20.0, 30.0, 25.0],
+        [2.0, 3.0, 2.6],
+        {"waiting": 0.5},
+        {"anonymous_mb": 9, "gpu_mb": 0},
+    )
+    last = table([row]).splitlines()[-1]
+    assert (
+        "25 (20 to 30)" in last and "2.6 (2 to 3)" in last and ">= 2.5 yes" in last and "waiting 50 %" in last
+    )
+    assert row.facts()["times_the_first"] == [2.0, 3.0, 2.6]
+
+
+def test_precisions_are_compared_and_auto_is_judged(on):
+    rows = [
+        Row("training 64", entry, [rate], [rate], {}, {"anonymous_mb": 9, "gpu_mb": 0})
+        for entry, rate in zip(precision.entries(on, "default", "encoding"), (1.0, 2.0), strict=True)
+    ]
+    assert precision.verdict(rows, "bf16").endswith("as it should be")
+    assert precision.verdict(rows, "fp32").endswith("NOT the right rule")
+    for row in rows:
+        work_once(row.entry)
+
+
+@pytest.mark.slow
+def test_contenders_in_processes_of_their_own_take_turns(on):
+    first, second = contest("loading 64", contenders.loading(on)[:2], n_rounds=2, seconds=0.0)
+    assert first.ratios == [1.0, 1.0] and len(second.rates) == 2
+    assert sys.platform != "linux" or second.peaks["anonymous_mb"] > 50
+
+
+@pytest.mark.slow
+def test_the_whole_of_it_as_it_is_called(tmp_path):
+    sizes = ["--pictures", "2", "--widths", "64", "--pairs", "1", "--seconds", "0", "--model", "compact"]
+    file = tmp_path / "speed.json"
+    command = [sys.executable, "-m", "benchmarks.speed", *sizes, "--device", "cpu", "--json", str(file)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert {row["work"] for row in rows} == {"loading 64", "training 64", "extraction 64"}

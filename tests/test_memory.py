@@ -1,0 +1,29 @@
+"""Memory does not grow with the number of pictures, but for their names and the like."""
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from benchmarks.memory import N_MADE, WIDTH, extraction, link, untrained, watched
+from benchmarks.pictures import write_pictures
+from saec.config import Config
+
+MOST_MORE_MB = 100  # the pictures alone have 120 MB
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells anonymous memory")
+@pytest.mark.parametrize("variant", ["store", "streamed"])
+def test_thirty_times_as_many_pictures_take_little_more_memory(tmp_path, variant):
+    made, peaks = write_pictures(tmp_path / "made", N_MADE, WIDTH), []
+    for n in (1_000, 30_000):
+        place = tmp_path / str(n)
+        link(made, place / "images", n)
+        paths = {"data": place, "models": place / "models", "cache": place / "cache"}
+        config = Config(**paths, device="cpu", workers=2)
+        changes = {"run": untrained(config).timestamp, "variant": variant}
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            peaks.append(process.submit(watched, extraction, config, changes).result()[1])
+    assert peaks[1] - peaks[0] < MOST_MORE_MB, peaks

@@ -1,0 +1,227 @@
+"""Pictures that the cache has no room for are checked once and decoded as they are used: the same numbers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import extraction_session, intensities, training_session, write_pictures
+from PIL import Image
+from small_runs import untrained_run
+
+import main_01_train
+from saec import extract, train
+from saec.config import Config
+from saec.data import VIEWS, Cache, Dataset, Loader
+from saec.data.images import Images
+from saec.data.streaming import Streamed
+from saec.extraction import plan_extraction
+from saec.faults import Fault
+from saec.session import ExtractionSession, TrainingSession, load_session
+from saec.training import plan_training
+
+CPU = torch.device("cpu")
+ALL = np.arange(40)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    write_pictures(tmp_path / "images", intensities(40, 8, 8))
+    return tmp_path / "images"
+
+
+def opened(folder: Path, gigabytes: float, n_workers: int = 2, **options) -> Dataset:
+    return Images(folder, Cache(folder.parent / f"cache{gigabytes}", gigabytes, n_workers), **options).open()
+
+
+def streamed(folder: Path, **options) -> Dataset:
+    data = opened(folder, 1e-6, **options)
+    assert isinstance(data.stored, Streamed)
+    return data
+
+
+def odd_one(folder: Path, place: int) -> str:
+    """A picture in no colour map."""
+    name = sorted(os.listdir(folder))[place]
+    colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(folder / name)
+    return name
+
+
+def assert_same(one: Dataset, other: Dataset) -> None:
+    for key in ("names", "labels", "groups", "rows"):
+        assert getattr(one, key).tolist() == getattr(other, key).tolist()
+    assert (one.fingerprint, one.about, one.stored.shape) == (
+        other.fingerprint,
+        other.about,
+        other.stored.shape,
+    )
+    chosen = np.random.default_rng(0).permutation(len(one))
+    assert torch.equal(one.gather(chosen, CPU), other.gather(chosen, CPU))
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+@pytest.mark.parametrize("channels", ["intensity", "rgb"])
+def test_streamed_pictures_equal_stored_ones(folder, channels, n_workers):
+    stored = opened(folder, 1, channels=channels)
+    assert_same(streamed(folder, channels=channels, n_workers=n_workers), stored)
+
+
+@pytest.mark.parametrize("place", [0, 3, 39])
+def test_streamed_pictures_in_no_colour_map_are_rgb(folder, place):
+    name = odd_one(folder, place)
+    assert_same(streamed(folder, channels="rgb"), opened(folder, 1, channels="rgb"))
+    for gigabytes in (1e-6, 1):  # facts that are kept say it as well, and are enough for a store
+        with pytest.raises(Fault, match=f"{name} is in no colour map that is known"):
+            Images(folder, Cache(folder.parent / "cache1e-06", gigabytes)).open()
+
+
+def test_rgb_that_takes_three_times_the_room_streams_and_the_check_then_says_so(folder):
+    cache = Cache(folder.parent / "cache", 5e-6)  # enough for one byte a pixel
+    odd_one(folder, 30)
+    assert Images(folder, cache, channels="rgb").survey().no_room == ""
+    assert isinstance(Images(folder, cache, channels="rgb").open().stored, Streamed)
+    survey = Images(folder, cache, channels="rgb").survey()
+    assert survey.n_bytes == 40 * 8 * 8 * 3 and "cache_gb" in survey.no_room
+
+
+def test_streamed_pictures_that_cannot_be_read_are_left_out(folder):
+    names = sorted(os.listdir(folder))
+    for name in (names[0], names[7]):
+        (folder / name).write_bytes(b"")
+    data = streamed(folder, skip_bad=True)
+    assert_same(data, opened(folder, 1, skip_bad=True))
+    assert data.about["left_out"] == [names[0], names[7]] and len(data) == 38
+
+
+def test_bad_and_mixed_pictures_are_said_before_anything_is_used(folder):
+    names = sorted(os.listdir(folder))
+    (folder / names[4]).write_bytes(b"")
+    (folder / names[9]).write_bytes(b"no PNG")
+    with pytest.raises(
+        Fault, match=f"2 of 40 pictures(.|\\n)*{names[4]} is empty(.|\\n)*{names[9]} is not a PNG"
+    ):
+        streamed(folder)
+    for name in (names[4], names[9]):
+        Image.fromarray(np.zeros((8, 12), np.uint8)).save(folder / name)
+    with pytest.raises(Fault, match="2 sizes"):
+        streamed(folder)
+
+
+def test_the_second_time_no_picture_is_opened(folder, heard):
+    first = streamed(folder)
+    assert "checking" in heard.text or first.about
+    stamps = {file: file.stat() for file in folder.iterdir()}
+    for file, stamp in stamps.items():  # other contents of the same size and time
+        content = file.read_bytes()
+        file.write_bytes(b"x" * len(content))
+        os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    first_name = sorted(folder.iterdir())[0]
+    write_pictures(folder, intensities(1, 8, 8))  # the one whose header the survey reads
+    stamp = stamps[first_name]
+    assert first_name.stat().st_size == stamp.st_size
+    os.utime(first_name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    second = streamed(folder)
+    assert second.names.tolist() == first.names.tolist()
+    with pytest.raises(Fault, match="is no longer as it was when it was checked"):
+        second.gather(ALL, CPU)
+
+
+def test_a_cache_that_has_become_larger_takes_what_was_streamed(folder):
+    cache = folder.parent / "cache"
+    first = Images(folder, Cache(cache, 1e-6)).open()
+    second = Images(folder, Cache(cache, 1)).open()
+    assert isinstance(second.stored, np.memmap)
+    assert_same(first, second)
+
+
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+def rewritten(file: Path) -> None:
+    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(file)
+
+
+def touched(file: Path) -> None:
+    os.utime(file, ns=(1, 1))
+
+
+def widened(file: Path) -> None:
+    stamp = file.stat()
+    Image.fromarray(np.full((8, 12), 9, np.uint8)).save(file)
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [gone, rewritten, touched, widened], ids=lambda change: change.__name__)
+def test_a_picture_that_changes_after_the_check_is_one_clear_fault(folder, change):
+    data = streamed(folder)
+    change(folder / data.names[17])
+    data.gather(np.arange(17), CPU)
+    with pytest.raises(
+        Fault, match=f"{data.names[17]} is no longer as it was when it was checked .*call again"
+    ):
+        data.gather(ALL, CPU)
+
+
+def test_batches_are_the_same_and_a_fault_comes_through_the_loader(folder):
+    loaders = [
+        Loader(data, VIEWS.parse("denoise"), 7, CPU, 3) for data in (streamed(folder), opened(folder, 1))
+    ]
+    for epoch in (0, 1):
+        for one, other in zip(*(loader.training(epoch) for loader in loaders), strict=True):
+            assert one.names == other.names
+            assert torch.equal(one.seen, other.seen) and torch.equal(one.target, other.target)
+    gone(folder / loaders[0].data.names[39])
+    with pytest.raises(Fault, match="is no longer as it was"):
+        list(loaders[0].training(2))
+
+
+def too_small(config: Config) -> Config:
+    """The same workplace with a cache of its own that holds nothing."""
+    return config.model_copy(update={"cache_gb": 1e-6, "cache": config.data / "small"})
+
+
+def test_a_training_on_streamed_pictures_gives_the_same_scores_bit_for_bit(config, pictures, heard):
+    session = load_session(training_session(), TrainingSession)
+    histories = [
+        (train(session, where).folder / "history.csv").read_text() for where in (config, too_small(config))
+    ]
+    assert histories[0] == histories[1]
+    assert "are decoded whenever they are used: the cache may hold 1e-06 GB (raise `cache_gb`" in heard.text
+
+
+def test_features_of_streamed_pictures_are_the_same_bit_for_bit(config, pictures):
+    session = extraction_session(untrained_run(config).timestamp, precision="fp32")
+    one = extract(session, config)
+    other = extract(session | {"out": "other"}, too_small(config))
+    for mine, theirs in zip(one.files[:-1], other.files[:-1], strict=True):
+        assert mine.read_bytes() == theirs.read_bytes()
+
+
+def test_the_check_says_that_pictures_will_stream_why_and_what_to_do(config, pictures):
+    run = untrained_run(config)
+    plans = [
+        plan_training(load_session(training_session(), TrainingSession), too_small(config)),
+        plan_extraction(
+            load_session(extraction_session(run.timestamp), ExtractionSession), too_small(config)
+        ),
+    ]
+    for plan in plans:
+        assert "decoded whenever they are used: the cache may hold 1e-06 GB (raise `cache_gb` in the" in str(
+            plan
+        )
+    assert not too_small(config).cache.exists()
+
+
+def test_a_session_file_on_a_small_cache_runs_through_the_script(
+    config, config_file, pictures, heard, caplog
+):
+
+    config_file.write_text("device: cpu\nworkers: 2\ncache_gb: 1.0e-5\n")
+    session = config_file.parent / "small.yaml"
+    session.write_text(yaml.safe_dump(training_session()))
+    assert main_01_train.main([str(session), "--config", str(config_file)]) == 0
+    assert "decoded whenever they are used" in heard.text

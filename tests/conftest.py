@@ -16,7 +16,7 @@ from PIL import Image
 from saec.config import Config, load_config
 from saec.data.colormaps import table
 
-TINY = {"name": "compact", "widths": [4, 4, 4], "latent": 8, "time_halvings": 2}
+TINY = {"name": "compact", "widths": [4, 4, 4], "latent": 8, "time_halvings": 2, "context": 1}
 
 
 @pytest.fixture(autouse=True)

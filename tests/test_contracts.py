@@ -113,17 +113,31 @@ def test_the_shape_of_features_is_found_without_touching_statistics_or_mode():
     )
 
 
-def test_compact_refuses_more_time_halvings_than_it_has_widths():
-    with pytest.raises(ValueError, match="at most the number of widths 2, got 3"):
-        parsed(MODELS, "compact", widths=(4, 4), time_halvings=3)((1, 128, 64))
+def test_compact_refuses_more_time_halvings_than_its_strides_can_do():
+    with pytest.raises(ValueError, match="at most 3, one more than there are widths, got 4"):
+        parsed(MODELS, "compact", widths=(4, 4), time_halvings=4)((1, 128, 64))
 
 
-@pytest.mark.parametrize("widths", [(2, 2), (2,) * 7])
-@pytest.mark.parametrize("time_halvings", [1, 2])
+@pytest.mark.parametrize("widths", [(2, 2), (2,) * 6])
+@pytest.mark.parametrize("time_halvings", [1, 2, 3])
 def test_compact_has_the_time_pool_it_is_asked_for(widths, time_halvings):
     model = parsed(MODELS, "compact", widths=widths, latent=5, time_halvings=time_halvings)((3, 128, 64))
     assert model.time_pool == 2**time_halvings
     assert feature_shape(model, (3, 128, 64)) == (5, 1, 64 // 2**time_halvings)
+    assert model.decoder(model(torch.rand(2, 3, 128, 64))).shape == (2, 3, 128, 64)
+
+
+@torch.no_grad()
+def test_a_latent_of_compact_sees_as_far_as_its_context_lets_it():
+    torch.manual_seed(0)
+    reached = []
+    for context in (0, 1, 2):
+        model = parsed(MODELS, "compact", context=context)((1, 128, 512)).eval()
+        pictures = torch.zeros(2, 1, 128, 512)
+        pictures[1, ..., 256:264] = 1
+        before, after = model(pictures)
+        reached.append(int((before != after).any(dim=0).any(dim=0).sum()))
+    assert reached[0] < reached[1] < reached[2] < 512 // 8
 
 
 # Objectives
@@ -262,6 +276,7 @@ def test_an_evaluation_gives_finite_named_scores_and_the_same_again(name):
     rng = np.random.default_rng(0)
     labels = np.array(["finch", "wren", "crow"])[np.arange(60) % 3]
     rows = (rng.normal(size=(60, 4)) + 8 * (np.arange(60) % 3)[:, None]).astype(np.float32)
-    scores = parsed(EVALUATIONS, name)(rows, labels)
+    groups = np.arange(60) // 6
+    scores = parsed(EVALUATIONS, name)(rows, labels, groups)
     assert scores and all(isinstance(score, float) and np.isfinite(score) for score in scores.values())
-    assert parsed(EVALUATIONS, name)(rows, labels) == scores
+    assert parsed(EVALUATIONS, name)(rows, labels, groups) == scores

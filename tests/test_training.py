@@ -319,10 +319,10 @@ def test_frozen_blocks_stay_as_they_are_statistics_included(run, place, precisio
 
 
 def test_all_blocks_can_be_frozen_and_one_more_is_a_fault(run, place):
-    bench = equip(plan_training(load_session(hot(run, freeze=4), TrainingSession), place))
+    bench = equip(plan_training(load_session(hot(run, freeze=5), TrainingSession), place))
     assert not any(weight.requires_grad for weight in bench.model.encoder.parameters())
-    with pytest.raises(SessionError, match="start.freeze: compact has 4 blocks, got 5"):
-        plan_training(load_session(hot(run, freeze=5), TrainingSession), place)
+    with pytest.raises(SessionError, match="start.freeze: compact has 5 blocks, got 6"):
+        plan_training(load_session(hot(run, freeze=6), TrainingSession), place)
 
 
 def test_a_model_section_that_contradicts_the_parent_is_a_fault(run, place):

@@ -26,18 +26,22 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
 
 @torch.no_grad()
 def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title: str) -> None:
-    """Validation pictures: original, target, reconstruction and its error."""
+    """Validation pictures: original, target, reconstruction and its error.
+
+    Where a view distorts pictures in validation, too, the original is the target.
+    """
     chosen = np.array(evenly(range(len(loader.data)), N_REBUILT))
     batch = loader.batch(chosen, Draws.validation(chosen, loader.device, loader.seed))
     original = loader.data.prepare(loader.data.gather(chosen, loader.device))
     model = placed(model, loader.device, precision).eval()
     with computing(loader.device, precision):
-        rebuilt = model.decoder(model.encoder(batch.seen)).float()
+        rebuilt = model.decoder(model.encoder(original)).float()
+    target = batch.target if torch.equal(batch.seen, original) else original
     columns = {
         "original": _array(original),
-        "target": _array(batch.target),
+        "target": _array(target),
         "reconstruction": _array(rebuilt),
-        "error": _array((rebuilt - batch.target).abs()),
+        "error": _array((rebuilt - target).abs()),
     }
     figures.panels(file, columns, batch.names, title)
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -13,16 +13,27 @@ LOG = logging.getLogger(__name__)
 LINE_EVERY_S = 60
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Passes the items on and shows how many have passed."""
+def progress(
+    items: Iterable[T],
+    what: str,
+    total: int | None = None,
+    unit: str = "",
+    remark: Callable[[], str] | None = None,
+) -> Iterator[T]:
+    """Passes the items on and shows how many have passed, with a remark made anew each time."""
     if sys.stderr.isatty():
-        yield from tqdm(items, what, total, leave=False, unit=unit or "it", dynamic_ncols=True)
+        with tqdm(items, what, total, leave=False, unit=unit or "it", dynamic_ncols=True) as bar:
+            for item in bar:
+                yield item
+                if remark:
+                    bar.set_postfix_str(remark(), refresh=False)
         return
     started = shown = time.monotonic()
     for count, item in enumerate(items):
         if time.monotonic() - shown >= LINE_EVERY_S:
             shown = time.monotonic()
-            LOG.info("%s: %s", what, _standing(count, total, shown - started))
+            remarks = [remark()] if remark else []
+            LOG.info("%s: %s", what, ", ".join([_standing(count, total, shown - started), *remarks]))
         yield item
 
 

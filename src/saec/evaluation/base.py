@@ -1,4 +1,4 @@
-"""Where evaluations are registered: (rows, labels) and options in, named scores out."""
+"""Where evaluations are registered: (rows, labels, groups) and options in, named scores out."""
 
 from saec.registry import Registry
 

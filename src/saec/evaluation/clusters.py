@@ -1,4 +1,4 @@
-"""How well clusters that know nothing of the labels agree with them."""
+"""How well clusters that know nothing of labels (nor of groups) agree with the labels."""
 
 from typing import Annotated
 
@@ -12,7 +12,9 @@ from saec.evaluation.base import EVALUATIONS
 
 
 @EVALUATIONS.register("kmeans")
-def kmeans(rows: np.ndarray, labels: np.ndarray, *, seed: int = 0, n_init: int = 10) -> dict[str, float]:
+def kmeans(
+    rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, seed: int = 0, n_init: int = 10
+) -> dict[str, float]:
     """k-means on standardised rows with as many clusters as there are labels: V-measure and adjusted Rand."""
     scaled = StandardScaler().fit_transform(rows.astype(np.float64))
     n_clusters = min(len(np.unique(labels)), len(rows))
@@ -22,7 +24,11 @@ def kmeans(rows: np.ndarray, labels: np.ndarray, *, seed: int = 0, n_init: int =
 
 @EVALUATIONS.register("hdbscan")
 def hdbscan(
-    rows: np.ndarray, labels: np.ndarray, *, min_cluster_size: Annotated[int, Field(ge=2)] = 10
+    rows: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    min_cluster_size: Annotated[int, Field(ge=2)] = 10,
 ) -> dict[str, float]:
     """HDBSCAN, its noise taken as one cluster: V-measure, adjusted Rand, share of noise, clusters found."""
     size = max(2, min(min_cluster_size, len(rows)))

@@ -42,17 +42,17 @@ def say_result(
         pooled.shape[1],
         ", ".join(map(str, reductions)) or "none",
     )
-    known = data.labels != ""
-    if len(np.unique(data.labels[known])) < 2:
+    known = np.flatnonzero(data.labels != "")
+    labels, groups = data.labels[known], data.groups[known]
+    if len(np.unique(labels)) < 2:
         return
-    found = {"pooled features, k-means": EVALUATIONS.parse("kmeans")(pooled[known], data.labels[known])}
+    found = {"pooled features, k-means": EVALUATIONS.parse("kmeans")(pooled[known], labels, groups)}
     if MAP in reductions:
-        rows = reductions[MAP][known]
-        found["2-D map, HDBSCAN"] = EVALUATIONS.parse("hdbscan")(rows, data.labels[known])
+        found["2-D map, HDBSCAN"] = EVALUATIONS.parse("hdbscan")(reductions[MAP][known], labels, groups)
     for what, scores in found.items():
         LOG.info(
             "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
-            len(np.unique(data.labels[known])),
+            len(np.unique(labels)),
             what,
             scores["v_measure"],
             scores["adjusted_rand"],

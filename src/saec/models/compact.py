@@ -1,64 +1,95 @@
-"""A compact auto-encoder: strided stem, few channels, the frequency axis collapsed by a learned sum."""
+"""A compact auto-encoder: a coarse stem, few channels, one row of latents that see past their columns."""
 
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
-from torch import nn
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
 
 from saec.models.base import MODELS, Model
 
 HEIGHT = 128
+STEM = 4  # rows, and at most as many columns, that the first convolution makes one
 
-Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=7)]
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=6)]
+Stride = tuple[int, int]  # (frequency, time)
 
 
 @MODELS.register("compact")
 def compact(
     input_shape: tuple[int, ...],
     *,
-    widths: Widths = (24, 48, 64, 96),
-    latent: Annotated[int, Field(gt=0)] = 128,
-    time_halvings: Annotated[int, Field(ge=1)] = 3,
+    widths: Widths = (24, 48, 64),
+    latent: PositiveInt = 128,
+    time_halvings: PositiveInt = 3,
+    context: NonNegativeInt = 2,
 ) -> Model:
-    """Halves the frequency axis once a width, the time axis in the first `time_halvings` of them.
+    """Quarters both axes in a stem, then halves frequency once a width, and time while halvings are left.
 
-    The latent is (latent, 1, width / 2**time_halvings), linear; the decoder mirrors the encoder, with
-    upsampling before convolutions, and ends in a sigmoid.
+    A learned sum over the last rows leaves one row of latents, linear; `context` residual blocks along time
+    then let each of them see further (dilated by 1, 2, 4 ... steps). Convolutions of the decoder work before
+    each upsampling, where they are cheap; it ends in a sigmoid.
     """
-    if time_halvings > len(widths):
-        raise ValueError(
-            f"time_halvings must be at most the number of widths {len(widths)}, got {time_halvings}"
-        )
-    channels = input_shape[0]
-    strides = [(2, 2 if place < time_halvings else 1) for place in range(len(widths))]
-    rows = HEIGHT >> len(widths)
-    steps = list(zip((channels, *widths), widths, strides, strict=False))
-    down = [_down(*step, kernel=5 if place == 0 else 3) for place, step in enumerate(steps)]
-    up = [_up(wide, narrow, stride) for narrow, wide, stride in reversed(steps[1:])]
+    strides = _strides(len(widths), time_halvings)
+    rows = HEIGHT >> (len(widths) + 1)
+    (stem, *steps) = zip((input_shape[0], *widths), widths, strides, strict=False)
+    down = [_down(*step) for step in steps]
+    up = [_up(wide, narrow, stride) for narrow, wide, stride in reversed(steps)]
     return Model(
-        encoder=nn.Sequential(*down, nn.Conv2d(widths[-1], latent, (rows, 1))),
+        encoder=nn.Sequential(
+            _down(*stem, kernel=7),
+            *down,
+            nn.Conv2d(widths[-1], latent, (rows, 1)),
+            *(Beyond(latent, dilation=2**place) for place in range(context)),
+        ),
         decoder=nn.Sequential(
-            nn.Sequential(nn.ConvTranspose2d(latent, widths[-1], (rows, 1)), *_normed(widths[-1])),
+            _spread(latent, widths[-1], rows),
             *up,
-            nn.Sequential(
-                nn.Upsample(scale_factor=strides[0], mode="nearest"),
-                nn.Conv2d(widths[0], channels, 5, padding=2),
-                nn.Sigmoid(),
-            ),
+            nn.Sequential(_painted(widths[0], input_shape[0], strides[0]), nn.Sigmoid()),
         ),
         height=HEIGHT,
         time_pool=2**time_halvings,
     )
 
 
-def _down(n_in: int, n_out: int, stride: tuple[int, int], kernel: int) -> nn.Sequential:
+class Beyond(nn.Module):
+    """Adds to each latent what its neighbours in time say of it."""
+
+    def __init__(self, n: int, dilation: int):
+        super().__init__()
+        along_time = {"kernel_size": (1, 3), "padding": (0, dilation), "dilation": (1, dilation)}
+        self.change = nn.Sequential(*_normed(n), nn.Conv2d(n, n, bias=False, **along_time))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return latents + self.change(latents)
+
+
+def _strides(n_widths: int, time_halvings: int) -> list[Stride]:
+    """Of the stem and of each later block."""
+    if time_halvings > n_widths + 1:
+        most = f"at most {n_widths + 1}, one more than there are widths"
+        raise ValueError(f"time_halvings must be {most}, got {time_halvings}")
+    stem = (STEM, min(STEM, 2**time_halvings))
+    return [stem] + [(2, 2 if place < time_halvings - 2 else 1) for place in range(n_widths - 1)]
+
+
+def _down(n_in: int, n_out: int, stride: Stride, kernel: int = 3) -> nn.Sequential:
     convolution = nn.Conv2d(n_in, n_out, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, *_normed(n_out))
 
 
-def _up(n_in: int, n_out: int, stride: tuple[int, int]) -> nn.Sequential:
-    upsampling = nn.Upsample(scale_factor=stride, mode="nearest")
-    return nn.Sequential(upsampling, nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), *_normed(n_out))
+def _up(n_in: int, n_out: int, stride: Stride) -> nn.Sequential:
+    convolution = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, *_normed(n_out), nn.Upsample(scale_factor=stride, mode="nearest"))
+
+
+def _spread(n_in: int, n_out: int, rows: int) -> nn.Sequential:
+    return nn.Sequential(nn.ConvTranspose2d(n_in, n_out, (rows, 1), bias=False), *_normed(n_out))
+
+
+def _painted(n_in: int, n_out: int, stride: Stride) -> nn.Module:
+    """Strokes twice as long as the stride, so that no seams are left between them."""
+    frequency, time = stride
+    return nn.ConvTranspose2d(n_in, n_out, (2 * frequency, 2 * time), stride, (frequency // 2, time // 2))
 
 
 def _normed(n: int) -> tuple[nn.Module, nn.Module]:

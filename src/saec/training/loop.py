@@ -120,7 +120,7 @@ def one_epoch(
     n_samples, clock = 0, Clock(batches)
     n_batches = (bench.train if learning else bench.valid).n_batches
     with torch.set_grad_enabled(learning):
-        for batch in shown(clock, what, n_batches, " batches"):
+        for batch in shown(clock, what, n_batches, " batches", clock.remark):
             with computing(bench.plan.device, bench.plan.precision):
                 scores = objective(model, batch)
             if learning:
@@ -129,7 +129,7 @@ def one_epoch(
             for name, score in scores.items():
                 totals[name] += score.detach() * len(batch)
     means = {name: float(total) / n_samples for name, total in totals.items()}  # the one wait for the device
-    return means | {"pictures_per_s": n_samples / clock.seconds, "waiting": clock.waited / clock.seconds}
+    return means | {"pictures_per_s": n_samples / clock.seconds, "waiting": clock.waiting}
 
 
 class Clock:
@@ -153,3 +153,11 @@ class Clock:
     @property
     def seconds(self) -> float:
         return time.perf_counter() - self.started
+
+    @property
+    def waiting(self) -> float:
+        """The share of time in which batches were waited for."""
+        return self.waited / self.seconds
+
+    def remark(self) -> str:
+        return f"{100 * self.waiting:.0f} % waiting for data"

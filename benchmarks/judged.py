@@ -1,0 +1,85 @@
+"""Scores of features on a labelled set: clusters, few-label probes, and the error of reconstruction."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks.labelled import LabelledSet
+from saec.data import Dataset, chunks
+from saec.data.colormaps import table
+from saec.data.folder import evenly
+from saec.evaluation import EVALUATIONS
+from saec.evaluation.probes import CLASSIFIERS, split_scores
+from saec.models import Model
+from saec.reduction import MAP, reduced
+
+LABELS_PER_CLASS = (5, 20, None)
+N_DRAWS = 5
+N_NEIGHBORS = 10
+N_REBUILT = 200
+AT_ONCE = 8
+FLOOR_SIDE, FLOOR_FEATURES = 32, 64
+
+
+def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
+    """Means over the parts of the set. Nothing is chosen by label: k-means knows the number of classes,
+    HDBSCAN takes the 2-D map and the sizes that `hdbscan` has by default.
+    """
+    found: dict[str, list[float]] = {}
+    for part, splits in on.parts(seed):
+        labels, groups = on.data.labels, on.data.groups[part]
+        layout = reduced(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
+        clusters = {
+            "kmeans": EVALUATIONS.parse({"name": "kmeans", "seed": seed})(rows[part], labels[part], groups),
+            "hdbscan": EVALUATIONS.parse("hdbscan")(layout, labels[part], groups),
+        }
+        for name, agreement in clusters.items():
+            for score in ("v_measure", "adjusted_rand"):
+                found.setdefault(f"{name} {score}", []).append(agreement[score])
+        for classifier in CLASSIFIERS:
+            for n in LABELS_PER_CLASS:
+                heard = [split_scores(rows, labels, one, classifier, n, N_DRAWS, seed) for one in splits]
+                found.setdefault(f"{classifier} {n or 'all'}", []).append(float(np.mean(heard)))
+    return {score: float(np.mean(values)) for score, values in found.items()}
+
+
+def pixels(data: Dataset) -> np.ndarray:
+    """The floor: pictures of 32 x 32 pixels, their 64 first principal components."""
+    from sklearn.decomposition import PCA
+
+    small = [
+        F.interpolate(_pictures(data, chosen), (FLOOR_SIDE, FLOOR_SIDE), mode="area").flatten(1)
+        for chosen in chunks(np.arange(len(data)), AT_ONCE)
+    ]
+    return PCA(min(FLOOR_FEATURES, len(data)), random_state=0).fit_transform(torch.cat(small).numpy())
+
+
+@torch.no_grad()
+def rebuilt(model: Model, data: Dataset) -> dict[str, float]:
+    """Squared error of the RGB picture that comes back, and its share of the mean picture's error."""
+    model = model.eval()
+    data = data.fitted(model.height, model.time_pool)
+    chosen = np.array(evenly(range(len(data)), N_REBUILT))
+    before, after = [], []
+    for rows in chunks(chosen, AT_ONCE):
+        pictures = _pictures(data, rows)
+        before.append(_coloured(pictures, data))
+        after.append(_coloured(model.decoder(model.encoder(pictures)).clamp(0, 1), data))
+    original, copy = torch.cat(before), torch.cat(after)
+    error = float(F.mse_loss(copy, original))
+    return {
+        "rgb mse": error,
+        "unexplained": error / float(F.mse_loss(original.mean(0).expand_as(original), original)),
+    }
+
+
+def _pictures(data: Dataset, rows: np.ndarray) -> torch.Tensor:
+    return data.prepare(data.gather(rows, torch.device("cpu")))
+
+
+def _coloured(pictures: torch.Tensor, data: Dataset) -> torch.Tensor:
+    """Intensity in the colours that the files have, so that both kinds of model rebuild the same thing."""
+    if pictures.shape[1] == 3 or data.about["colormap"] == "none":
+        return pictures
+    colours = torch.from_numpy(table(data.about["colormap"])).float() / 255
+    return colours[(pictures[:, 0] * 255).round().long()].permute(0, 3, 1, 2)

@@ -1,0 +1,136 @@
+"""Labelled sets that features are judged on: what is learnt from, what is judged, and how it is split."""
+
+import csv
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from saec import prepare
+from saec.config import Config
+from saec.data import Cache, Dataset
+from saec.data.images import Images
+from saec.demo import make_demo
+from saec.evaluation.probes import Split, grouped_splits
+
+DEVELOPED_ON = ("george", "jackson", "lucas")  # speakers that choices were made on
+JUDGED_ON = ("nicolas", "theo", "yweweler")  # speakers that no choice has seen
+AS_PICTURES = {  # spoken digits at 8 kHz, each whole in the middle of a picture of 256 x 128
+    "sample_rate": 8000,
+    "segment_s": 1.18,
+    "n_fft": 256,
+    "hop_length": 36,
+    "colormap": "viridis",
+    "max_segments": 1,
+}
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """A folder to learn from and one to judge on; `left_out` are groups that are judged one by one."""
+
+    name: str
+    train: Path
+    judged: Path
+    config: Config
+    left_out: tuple[str, ...] = ()
+
+    @cached_property
+    def data(self) -> Dataset:
+        """What is judged, as intensities."""
+        return Images(self.judged, self.cache).open()
+
+    @property
+    def cache(self) -> Cache:
+        return Cache.of(self.config)
+
+    def parts(self, seed: int) -> list[tuple[np.ndarray, list[Split]]]:
+        """Rows that are clustered together, and the splits of their probes."""
+        labels, groups = self.data.labels, self.data.groups
+        if not self.left_out:
+            return [(np.arange(len(labels)), grouped_splits(labels, groups, N_FOLDS, seed))]
+        out = [groups == name for name in self.left_out]
+        return [(np.flatnonzero(of), [(np.flatnonzero(~of), np.flatnonzero(of))]) for of in out]
+
+
+def bird0(place: Path, config: Config) -> LabelledSet:
+    """Syllables of one finch, by song file."""
+    images = real_data() / "bird0" / "images"
+    return LabelledSet("bird0", images, images, config)
+
+
+def xc(place: Path, config: Config) -> LabelledSet:
+    """Calls of some species, by recording."""
+    images = real_data() / "xc" / "test" / "images"
+    return LabelledSet("xc", images, images, config)
+
+
+def demo(place: Path, config: Config) -> LabelledSet:
+    """Made-up syllables: learnt from eight recordings, judged on all ten."""
+    make_demo(place / "demo", config.n_workers)
+    if not (place / "demo_all" / "images").exists():
+        for side in ("train", "valid"):
+            shutil.copytree(
+                place / "demo" / side / "images", place / "demo_all" / "images", dirs_exist_ok=True
+            )
+        shutil.copyfile(place / "demo" / "labels.csv", place / "demo_all" / "labels.csv")
+    return LabelledSet("demo", place / "demo" / "train" / "images", place / "demo_all" / "images", config)
+
+
+def digits_developed(place: Path, config: Config, out: str) -> LabelledSet:
+    """Digits of a speaker whom choices were made on; learnt from the other two of them."""
+    others = tuple(speaker for speaker in DEVELOPED_ON if speaker != out)
+    folders = [digits(place, config, speakers) for speakers in (others, DEVELOPED_ON)]
+    return LabelledSet(f"digits_{out}", *folders, config, (out,))
+
+
+def digits_judged(place: Path, config: Config) -> LabelledSet:
+    """Digits of three speakers, each left out in turn; learnt without labels from three others."""
+    folders = [digits(place, config, speakers) for speakers in (DEVELOPED_ON, DEVELOPED_ON + JUDGED_ON)]
+    return LabelledSet("digits", *folders, config, JUDGED_ON)
+
+
+SETS: dict[str, Callable[[Path, Config], LabelledSet]] = {
+    "bird0": bird0,
+    "demo": demo,
+    "xc": xc,
+    "digits": digits_judged,
+    **{
+        f"digits_{out}": lambda place, config, out=out: digits_developed(place, config, out)
+        for out in DEVELOPED_ON
+    },
+}
+
+
+def digits(place: Path, config: Config, speakers: tuple[str, ...]) -> Path:
+    """Pictures of what these speakers say, with a labels.csv beside them."""
+    folder = place / "_".join(("digits", *speakers))
+    images = folder / "images"
+    if images.exists():
+        return images
+    recordings = folder / "recordings"
+    recordings.mkdir(parents=True, exist_ok=True)
+    for file in sorted((real_data() / "fsdd").glob("*.wav")):
+        if file.stem.split("_")[1] in speakers:
+            shutil.copyfile(file, recordings / file.name)
+    prepare(AS_PICTURES | {"recordings": str(recordings), "out": str(images)}, config)
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("file", "label", "group"))
+        for picture in sorted(images.glob("*.png")):
+            digit, speaker = picture.name.split("_")[:2]
+            writer.writerow((picture.name, digit, speaker))
+    return images
+
+
+def real_data() -> Path:
+    """Raises SystemExit where no real data are named."""
+    named = os.environ.get("SAEC_REAL_DATA")
+    if not named:
+        raise SystemExit("SAEC_REAL_DATA must name the folder of bird0, fsdd and xc")
+    return Path(named)

@@ -1,0 +1,94 @@
+"""Does training make features that separate better? `python -m benchmarks.quality --sets bird0 digits`.
+
+Every contender learns from a set for so many seconds; its features, those of the same encoder untrained, and
+pixels (32 x 32, 64 principal components) are judged alike. A job is one contender on one set by one seed:
+what came of it is written at once, and jobs that have been written are not done again.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from benchmarks.judged import pixels, rebuilt, scores
+from benchmarks.labelled import SETS, LabelledSet
+from benchmarks.learning import REFERENCE, features, learn
+from benchmarks.quality_table import tables
+from saec.config import Config
+from saec.devices import describe, resolve_device
+
+PIXELS = "pixels"
+Row = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    place = options.place
+    config = Config(data=place, models=place / "models", cache=place / "cache", device=options.device)
+    sets: dict[str, LabelledSet] = {}
+    done = {_key(row) for row in written(options.results)}
+    for job in product(options.sets, [PIXELS, *options.contenders], options.seeds):
+        if job in done or options.table:
+            continue
+        name, contender, seed = job
+        sets[name] = sets.get(name) or SETS[name](place, config)
+        started = time.perf_counter()
+        rows = [
+            {"set": name, "contender": contender, "seed": seed, **found}
+            for found in judged(contender, sets[name], seed, options)
+        ]
+        with options.results.open("a", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
+        print(f"{name}, {contender}, seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
+    device = describe(resolve_device(options.device))
+    print(f"\n{device}, {options.threads} threads", tables(written(options.results)), sep="\n\n")
+
+
+def judged(contender: str, on: LabelledSet, seed: int, options: argparse.Namespace) -> Iterator[Row]:
+    """One row of results for pixels, else one before and one after training."""
+    if contender == PIXELS:
+        yield {"state": "", **scores(pixels(on.data), on, seed)}
+        return
+    for state, learnt in learn(contender, on, seed, options.seconds):
+        rows, rate = features(learnt, on, options.pooling)
+        data = learnt.run.data(on.judged, on.cache).open()
+        error = rebuilt(learnt.run.model("last"), data) if learnt.seconds else {}
+        facts = {"state": state, **learnt.facts(), "extracted pictures/s": rate}
+        yield facts | error | scores(rows, on, seed)
+
+
+def written(file: Path) -> list[Row]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _key(row: Row) -> tuple[str, str, int]:
+    return row["set"], row["contender"], row["seed"]
+
+
+def _options() -> argparse.Namespace:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--sets", nargs="+", choices=SETS, default=["bird0", "digits"])
+    asked.add_argument("--contenders", nargs="+", default=["default", REFERENCE], help="training sessions")
+    asked.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    asked.add_argument("--seconds", type=float, default=300.0, help="of training, for each")
+    asked.add_argument("--pooling", type=yaml.safe_load, default="mean_std", help="of every contender")
+    asked.add_argument("--place", type=Path, required=True, help="folder for pictures and runs; kept")
+    asked.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
+    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
+    asked.add_argument("--device", default="auto")
+    asked.add_argument("--table", action="store_true", help="show what was written, learn nothing")
+    options = asked.parse_args()
+    options.place = options.place.absolute()
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Long work shows where it stands, on a terminal and in a log."""
+
+import logging
+import time
+
+import pytest
+
+from saec import progress as room
+from saec.progress import duration, progress
+
+
+class Terminal:
+    """What stderr is on a terminal; keeps all that was written."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_passes_everything_on_and_carries_the_remark(monkeypatch):
+    terminal, passed = Terminal(), []
+    monkeypatch.setattr(room.sys, "stderr", terminal)
+    for item in progress(range(4), "epoch 1", 4, " batches", lambda: f"{len(passed)} seen"):
+        time.sleep(0.11)  # a bar is drawn ten times a second at most
+        passed.append(item)
+    assert passed == [0, 1, 2, 3]
+    assert "epoch 1" in terminal.text and "3/4" in terminal.text and "2 seen" in terminal.text
+
+
+def test_without_a_terminal_a_line_a_minute_says_how_much_is_left(monkeypatch, caplog):
+    minutes = iter(range(0, 3600, 60))
+    monkeypatch.setattr(room.time, "monotonic", lambda: float(next(minutes)))
+    with caplog.at_level(logging.INFO, "saec"):
+        assert list(progress("abc", "encoding", 3, remark=lambda: "5 % waiting for data")) == list("abc")
+    assert "encoding: 1 of 3" in caplog.text and "left, 5 % waiting for data" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_a_duration_is_said_as_one_says_it(seconds, words):
+    assert duration(seconds) == words

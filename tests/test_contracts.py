@@ -15,7 +15,7 @@ from saec.features import POOLINGS, n_trimmed, trimmed
 from saec.models import MODELS, Model, feature_shape
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
-from saec.registry import Registry
+from saec.registry import Component, Registry
 
 REGISTRIES = (DATA, VIEWS, MODELS, OBJECTIVES, OPTIMIZERS, POOLINGS, EVALUATIONS)
 EVERY = [pytest.param(axis, name, id=f"{axis.axis}-{name}") for axis in REGISTRIES for name in axis.names()]
@@ -31,7 +31,10 @@ def parsed(axis: Registry, name: str, **options):
 def test_a_component_has_defaults_for_its_options_and_can_be_written_down(axis, name):
     component = parsed(axis, name)
     assert axis.parse(component.model_dump(mode="json")) == component
-    assert all(getattr(component, option) == component.model_dump()[option] for option in component.options)
+    for option in component.options:
+        value = getattr(component, option)
+        written = value.model_dump() if isinstance(value, Component) else value
+        assert component.model_dump()[option] == written
 
 
 @pytest.mark.parametrize(("axis", "name"), EVERY)
@@ -234,6 +237,18 @@ def test_a_row_does_not_depend_on_the_others(name):
     assert torch.equal(pooling(latents)[2:3], pooling(latents[2:3]))
 
 
+def slow_weighted_stats(latent: np.ndarray) -> np.ndarray:
+    """Of one (channels, time), step by step; the median of an even number of steps is the lower one."""
+    latent = latent.astype(np.float64)
+    n_steps = latent.shape[1]
+    median = np.sort(latent, axis=1)[:, (n_steps - 1) // 2]
+    distances = [np.sum((latent[:, step] - median) ** 2) for step in range(n_steps)]
+    weights = np.full(n_steps, 1 / n_steps) if not any(distances) else distances / np.sum(distances)
+    means = np.average(latent, axis=1, weights=weights)
+    spread = np.sqrt(np.average((latent - means[:, None]) ** 2, axis=1, weights=weights))
+    return np.concatenate([means, spread, latent.min(axis=1), latent.max(axis=1)])
+
+
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 36])
 @pytest.mark.parametrize("trim", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize(
@@ -243,6 +258,7 @@ def test_a_row_does_not_depend_on_the_others(name):
         ("mean", lambda x: x.mean(axis=2)),
         ("max", lambda x: x.max(axis=2)),
         ("flatten", lambda x: x.reshape(len(x), -1)),
+        ("weighted_stats", lambda x: np.stack([slow_weighted_stats(picture) for picture in x])),
     ],
 )
 def test_poolings_equal_numpy_on_the_steps_that_are_kept(name, slow, trim, n_steps):

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from saec.data import VIEWS, Batch, Draws
 from saec.data.pair import floored, warped, without_bands
+from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.objectives.contrastive import nt_xent
@@ -77,10 +78,12 @@ def test_without_a_decoder_or_a_weight_nothing_is_rebuilt():
     assert "mse" not in OBJECTIVES.parse("contrastive")((8, 1, 8), ())(model, batch)
 
 
-def test_constant_latents_have_finite_gradients():
+@pytest.mark.parametrize("pooling", POOLINGS.names())
+def test_constant_latents_have_finite_gradients_through_every_pooling(pooling):
     model = MODELS.parse(TINY)((1, 128, 4)).eval()  # one time step
     batch = Batch(*torch.rand(2, 4, 1, 128, 4), list("abcd"))
-    OBJECTIVES.parse("contrastive")((8, 1, 1), ())(model, batch)["loss"].backward()
+    objective = OBJECTIVES.parse({"name": "contrastive", "pooling": pooling})((8, 1, 1), ())
+    objective(model, batch)["loss"].backward()
     assert all(torch.isfinite(weight.grad).all() for weight in model.encoder.parameters())
 
 

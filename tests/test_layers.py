@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults registry files documents config progress logs devices data models objectives optimizers features
+    faults registry files documents config progress logs devices data models features objectives optimizers
     reduction evaluation preparation upgrade changes session preparing checkpoints runs seeds sources figures
     gallery export training extraction demo command
 """.split()  # each may import those before it; a package is one room

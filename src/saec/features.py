@@ -18,6 +18,7 @@ from saec.registry import Registry
 
 POOLINGS = Registry("pooling")
 
+TINY = torch.finfo(torch.float32).tiny
 Trim = Annotated[float, Field(ge=0, lt=0.5)]
 
 
@@ -63,7 +64,23 @@ def trimmed(latents: Tensor, trim: float) -> Tensor:
 def mean_std(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
     """(batch, channels, time) to (batch, 2 channels): means over time, then population std."""
     kept = trimmed(latents, trim)
-    return torch.cat([kept.mean(dim=-1), kept.std(dim=-1, correction=0)], dim=1)
+    return torch.cat([kept.mean(dim=-1), _root(kept.var(dim=-1, correction=0))], dim=1)
+
+
+@POOLINGS.register("weighted_stats")
+def weighted_stats(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+    """(batch, channels, time) to (batch, 4 channels): weighted mean and std, least and largest over time.
+
+    A time step weighs as much as the square of its distance from the latent's median over time, so that a
+    call counts and the background around it does not; all weigh the same where all are alike.
+    """
+    kept = trimmed(latents, trim)
+    distances = (kept - kept.median(dim=-1, keepdim=True).values).square().sum(dim=1, keepdim=True)
+    total = distances.sum(dim=-1, keepdim=True)
+    weights = torch.where(total > 0, distances / total.clamp(min=TINY), 1 / kept.shape[-1])
+    means = (kept * weights).sum(dim=-1)
+    variances = ((kept - means[..., None]).square() * weights).sum(dim=-1)
+    return torch.cat([means, _root(variances), kept.amin(dim=-1), kept.amax(dim=-1)], dim=1)
 
 
 @POOLINGS.register("mean")
@@ -82,3 +99,9 @@ def maximum(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
 def flatten(latents: Tensor, *, trim: Trim = 0.0) -> Tensor:
     """(batch, channels, time) to (batch, channels x time): nothing is pooled, time runs fastest."""
     return trimmed(latents, trim).flatten(1)
+
+
+def _root(variances: Tensor) -> Tensor:
+    """Square roots, with a gradient where the variance is 0, too: what learns may look through a pooling."""
+    positive = variances > 0
+    return torch.where(positive, torch.where(positive, variances, 1).sqrt(), 0)

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saec.data.batch import Batch
+from saec.features import POOLINGS
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Objective
 
 NEVER = -1e9  # the logit of a view with itself
-LEAST_VARIANCE = 1e-5  # over time, so that a constant latent has a gradient
 
 
 @OBJECTIVES.register("contrastive")
@@ -20,9 +20,9 @@ class Contrastive(Objective):
     """NT-Xent between the two views of each picture, plus the weighted error of rebuilding each view.
 
     Chen, Kornblith, Norouzi, Hinton 2020, "A simple framework for contrastive learning of visual
-    representations", equation 1, on a projection of the means and standard deviations over time. `seen` and
-    `target` are the views: choose a view that distorts both, such as `pair`. All other pictures of a batch
-    are what one is told from, so scores depend on the batch size.
+    representations", equation 1, on a projection of the latents as `pooling` pools them: best the way that
+    features will be pooled. `seen` and `target` are the views: choose a view that distorts both, such as
+    `pair`. All other pictures of a batch are what one is told from, so scores depend on the batch size.
     """
 
     def __init__(
@@ -31,16 +31,19 @@ class Contrastive(Objective):
         classes: tuple[str, ...],
         *,
         temperature: PositiveFloat = 0.2,
+        pooling: POOLINGS.field = "weighted_stats",
         hidden: PositiveInt = 256,
         projection: PositiveInt = 128,
         reconstruction: Annotated[float, Field(ge=0)] = 100.0,
     ):
         super().__init__(feature_shape, classes)
-        channels, frequencies, _ = feature_shape
+        channels, frequencies, n_steps = feature_shape
+        n_pooled = pooling(torch.zeros(1, channels * frequencies, n_steps)).shape[1]
+        self.pooling = pooling
         self.temperature = temperature
         self.reconstruction = reconstruction
         self.head = nn.Sequential(
-            nn.Linear(2 * channels * frequencies, hidden, bias=False),
+            nn.Linear(n_pooled, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(),
             nn.Linear(hidden, projection, bias=False),
@@ -49,7 +52,7 @@ class Contrastive(Objective):
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         views = torch.cat([batch.seen, batch.target])
         latents = model.encoder(views)
-        scores = nt_xent(self.head(_over_time(latents)).float(), self.temperature)
+        scores = nt_xent(self.head(self.pooling(latents.flatten(1, 2))).float(), self.temperature)
         loss = scores["nt_xent"]
         if self.reconstruction and model.decoder is not None:
             half = len(batch)  # one view of each is enough: a decoder takes as long as an encoder
@@ -69,10 +72,3 @@ def nt_xent(projections: Tensor, temperature: float) -> dict[str, Tensor]:
         "nt_xent": F.cross_entropy(logits, other),
         "accuracy": (logits.argmax(dim=1) == other).float().mean(),
     }
-
-
-def _over_time(latents: Tensor) -> Tensor:
-    """(batch, channels, frequency, time) to (batch, 2 x channels x frequency): means, then deviations."""
-    rows = latents.flatten(1, 2)
-    deviations = (rows.var(dim=-1, correction=0) + LEAST_VARIANCE).sqrt()
-    return torch.cat([rows.mean(dim=-1), deviations], dim=1)

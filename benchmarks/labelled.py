@@ -16,6 +16,7 @@ from saec.data import Cache, Dataset
 from saec.data.images import Images
 from saec.demo import make_demo
 from saec.evaluation.probes import Split, grouped_splits
+from saec.faults import Fault
 
 DEVELOPED_ON = ("george", "jackson", "lucas")  # speakers that choices were made on
 JUDGED_ON = ("nicolas", "theo", "yweweler")  # speakers that no choice has seen
@@ -129,8 +130,8 @@ def digits(place: Path, config: Config, speakers: tuple[str, ...]) -> Path:
 
 
 def real_data() -> Path:
-    """Raises SystemExit where no real data are named."""
+    """Raises a `Fault` where no real data are named."""
     named = os.environ.get("SAEC_REAL_DATA")
     if not named:
-        raise SystemExit("SAEC_REAL_DATA must name the folder of bird0, fsdd and xc")
+        raise Fault("SAEC_REAL_DATA must name the folder of bird0, fsdd and xc")
     return Path(named)

@@ -3,17 +3,17 @@
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.labelled import LabelledSet
 from benchmarks.ours import for_a_while
 from saec.command import find_session
 from saec.extraction import extract
-from saec.features import Features
+from saec.features import POOLINGS
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 from saec.training.loop import one_epoch
@@ -60,21 +60,22 @@ def session_of(contender: str, on: LabelledSet, seed: int) -> TrainingSession:
     return load_session(find_session(name, "training"), TrainingSession, words)
 
 
-def features(learnt: Learnt, on: LabelledSet, pooling: Any) -> tuple[np.ndarray, float]:
-    """Pooled features (n, features), sorted by name, and how many pictures a second were encoded."""
+def features(learnt: Learnt, on: LabelledSet, poolings: Sequence[str]) -> tuple[dict[str, np.ndarray], float]:
+    """Features (n, features) by pooling, sorted by name, and how many pictures a second were encoded."""
     session = {
         "run": str(learnt.run.folder),
         "data": {"images": str(on.judged)},
         "out": str(learnt.run.folder / "features"),
         "weights": "last",
-        "pooling": pooling,
+        "pooling": poolings[0],
         "reduction": None,
         "reconstructions": 0,
     }
     started = time.perf_counter()
     found = extract(session, on.config)
     rate = len(found.X) / (time.perf_counter() - started)
-    return np.array(Features.load(found.files[1]).X), rate
+    latents = torch.from_numpy(np.array(found.X))
+    return {name: POOLINGS.parse(name)(latents).numpy() for name in poolings}, rate
 
 
 def _epochs(session: TrainingSession, on: LabelledSet, seconds: float) -> int:

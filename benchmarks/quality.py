@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from benchmarks.judged import pixels, rebuilt, scores
 from benchmarks.labelled import SETS, LabelledSet
@@ -22,8 +21,10 @@ from benchmarks.learning import REFERENCE, features, learn
 from benchmarks.quality_table import tables
 from saec.config import Config
 from saec.devices import describe, resolve_device
+from saec.features import POOLINGS
 
 PIXELS = "pixels"
+POOLED = ("weighted_stats", "mean_std")  # as the shipped session has it, and the reference
 Row = dict[str, Any]
 
 
@@ -52,18 +53,19 @@ def main() -> None:
 
 
 def judged(contender: str, on: LabelledSet, seed: int, options: argparse.Namespace) -> Iterator[Row]:
-    """One row of results for pixels, else one before training and one after."""
+    """One row of results for pixels, else one for each pooling, before training and after."""
     if contender == PIXELS:
-        yield {"state": "", **scores(pixels(on.data), on, seed)}
+        yield {"state": "", "pooling": "", **scores(pixels(on.data), on, seed)}
         return
     for state, learnt in learn(contender, on, seed, options.seconds):
         if contender == REFERENCE and state == "untrained":
             continue  # it encodes a hundred times as slowly, and is no floor
-        rows, rate = features(learnt, on, options.pooling)
+        pooled, rate = features(learnt, on, options.poolings)
         data = learnt.run.data(on.judged, on.cache).open()
         error = rebuilt(learnt.run.model("last"), data) if learnt.seconds else {}
-        facts = {"state": state, **learnt.facts(), "extracted pictures/s": rate}
-        yield facts | error | scores(rows, on, seed)
+        facts = {"state": state, **learnt.facts(), "extracted pictures/s": rate} | error
+        for pooling, rows in pooled.items():
+            yield facts | {"pooling": pooling} | scores(rows, on, seed)
 
 
 def written(file: Path) -> list[Row]:
@@ -81,7 +83,7 @@ def _options() -> argparse.Namespace:
     asked.add_argument("--contenders", nargs="+", default=["default", REFERENCE], help="training sessions")
     asked.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     asked.add_argument("--seconds", type=float, default=300.0, help="of training, for each")
-    asked.add_argument("--pooling", type=yaml.safe_load, default="mean_std", help="of every contender")
+    asked.add_argument("--poolings", nargs="+", choices=POOLINGS.names(), default=list(POOLED))
     asked.add_argument("--place", type=Path, required=True, help="folder for pictures and runs; kept")
     asked.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
     asked.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -32,7 +32,8 @@ def tables(rows: Sequence[Row]) -> str:
 def _table(name: str, rows: Sequence[Row]) -> str:
     contenders: dict[str, list[Row]] = {}
     for row in rows:
-        contenders.setdefault(f"{row['contender']} {row['state']}".strip(), []).append(row)
+        words = (row["contender"], row["state"], row["pooling"])
+        contenders.setdefault(" ".join(filter(None, words)), []).append(row)
     lines = [[name, *SCORES.values()], ["---"] * (len(SCORES) + 1)]
     lines += [[who, *(_spread(own, score) for score in SCORES)] for who, own in contenders.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -69,6 +69,16 @@ def test_contrastive_adds_the_weighted_error_of_rebuilding_one_view():
     assert torch.allclose(scores["loss"], scores["nt_xent"] + 7 * error)
 
 
+def test_nothing_learnt_scores_as_all_projections_alike_and_the_mean_target():
+    targets = torch.rand(7, 1, 6, 5)
+    batches = [Batch(part, part, ["x"] * len(part)) for part in targets.split(4)]
+    objective = OBJECTIVES.parse({"name": "contrastive", "reconstruction": 3})((8, 1, 8), ())
+    alike = [float(nt_xent(torch.ones(2 * n, 5), 0.2)["nt_xent"]) for n in (4, 3)]
+    rebuilt = (targets - targets.mean(dim=0)).square().mean()
+    expected = (4 * alike[0] + 3 * alike[1]) / 7 + 3 * float(rebuilt)
+    assert objective.trivial(lambda: iter(batches)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_without_a_decoder_or_a_weight_nothing_is_rebuilt():
     model = MODELS.parse(TINY)((1, 128, 32)).eval()
     batch = Batch(*torch.rand(2, 4, 1, 128, 32), list("abcd"))

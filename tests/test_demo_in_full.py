@@ -22,7 +22,7 @@ def run(script: str, config_file: Path) -> tuple[list[Path], str]:
 def test_two_commands_make_train_and_extract_the_demo(config_file):
     (folder,), said = run("main_01_train.py", config_file)
     assert folder.name.endswith("_demo") and "no better than" not in said
-    assert re.search(r"10 epochs, best epoch \d+ with validation loss 0\.\d+", said)
+    assert re.search(r"20 epochs, best epoch \d+ with validation loss \d+\.\d+", said)
     for name in ("views.png", "reconstructions.png", "history.png", "session.yaml", "best.pt"):
         assert (folder / name).stat().st_size
 

@@ -199,7 +199,7 @@ def test_the_best_model_rebuilds_pictures_with_the_validation_loss_that_was_note
 
 
 def test_a_run_that_is_no_better_than_the_mean_picture_says_so_with_its_error(run):
-    found = re.search(r"no better than predicting the mean picture \((\d\.\d+)\)", said(run))
+    found = re.search(r"no better than an answer that has learnt nothing \((\d\.\d+)\)", said(run))
     names, threshold = [file.name for file in sorted(Path(run.session.data.train).iterdir())], {}
     valid = [name for name in names if name.startswith("rec02")]
     targets = []

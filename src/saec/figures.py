@@ -60,7 +60,7 @@ def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivi
         scores = [row[f"{part}_loss"] for row in rows]
         axes.plot(epochs, scores, marker="o", markersize=3, color=colour, label=part)
     if trivial is not None:
-        axes.axhline(trivial, color="0.5", linestyle=":", label="the mean target")
+        axes.axhline(trivial, color="0.5", linestyle=":", label="nothing learnt")
     axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
     axes.set(xlabel="epoch", ylabel="loss", title="Loss by epoch")
     if min(row["valid_loss"] for row in rows) > 0:

@@ -1,7 +1,8 @@
 """What every objective answers: the scores of a batch, and after an epoch whether to go on."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+import torch
 from torch import Tensor, nn
 
 from saec.data.batch import Batch
@@ -32,3 +33,15 @@ class Objective(nn.Module):
     def trivial(self, batches: Batches) -> float | None:
         """The score `best_by` of an answer that has learnt nothing, if there is one."""
         return None
+
+
+@torch.no_grad()
+def mean_target_error(batches: Batches, error: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """The error of answering with the mean target, whatever is seen."""
+
+    def targets() -> Iterator[Tensor]:
+        return (batch.target.cpu().double() for batch in batches())
+
+    n = sum(len(target) for target in targets())
+    mean = sum(target.sum(dim=0) for target in targets()) / n
+    return float(sum(len(t) * error(mean.expand_as(t), t) for t in targets()) / n)

@@ -1,5 +1,6 @@
 """Tell one picture from all others whichever way it is distorted, and rebuild what is seen of it."""
 
+from math import log
 from typing import Annotated
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from saec.data.batch import Batch
 from saec.features import POOLINGS
 from saec.models.base import Model
-from saec.objectives.base import OBJECTIVES, Objective
+from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_target_error
 
 NEVER = -1e9  # the logit of a view with itself
 
@@ -59,6 +60,13 @@ class Contrastive(Objective):
             scores["mse"] = F.mse_loss(model.decoder(latents[half:]).float(), batch.target)
             loss = loss + self.reconstruction * scores["mse"]
         return {"loss": loss} | scores
+
+    def trivial(self, batches: Batches) -> float:
+        """Of projections that are all alike, and of the mean target."""
+        sizes = [len(batch) for batch in batches()]
+        alike = sum(n * log(2 * n - 1) for n in sizes) / sum(sizes)
+        rebuilt = mean_target_error(batches, F.mse_loss) if self.reconstruction else 0.0
+        return alike + self.reconstruction * rebuilt
 
 
 def nt_xent(projections: Tensor, temperature: float) -> dict[str, Tensor]:

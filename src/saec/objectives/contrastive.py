@@ -18,7 +18,7 @@ NEVER = -1e9  # the logit of a view with itself
 
 @OBJECTIVES.register("contrastive")
 class Contrastive(Objective):
-    """NT-Xent between the two views of each picture, plus the weighted error of rebuilding each view.
+    """NT-Xent between the two views of each picture, plus the weighted error of rebuilding one of them.
 
     Chen, Kornblith, Norouzi, Hinton 2020, "A simple framework for contrastive learning of visual
     representations", equation 1, on a projection of the latents as `pooling` pools them: best the way that
@@ -53,11 +53,12 @@ class Contrastive(Objective):
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         views = torch.cat([batch.seen, batch.target])
         latents = model.encoder(views)
-        scores = nt_xent(self.head(self.pooling(latents.flatten(1, 2))).float(), self.temperature)
+        pooled = self.pooling(latents.float().flatten(1, 2))
+        scores = nt_xent(self.head(pooled).float(), self.temperature)
         loss = scores["nt_xent"]
         if self.reconstruction and model.decoder is not None:
-            half = len(batch)  # one view of each is enough: a decoder takes as long as an encoder
-            scores["mse"] = F.mse_loss(model.decoder(latents[half:]).float(), batch.target)
+            rebuilt = model.decoder(latents[len(batch) :]).float()  # one of the views: decoding takes as long
+            scores["mse"] = F.mse_loss(rebuilt, batch.target)
             loss = loss + self.reconstruction * scores["mse"]
         return {"loss": loss} | scores
 
@@ -74,7 +75,8 @@ def nt_xent(projections: Tensor, temperature: float) -> dict[str, Tensor]:
     other view is the nearest of all.
     """
     unit = F.normalize(projections, dim=1)
-    logits = (unit @ unit.T / temperature).fill_diagonal_(NEVER)
+    with torch.autocast(unit.device.type, enabled=False):  # bf16 would round likeness to three digits
+        logits = (unit @ unit.T / temperature).fill_diagonal_(NEVER)
     other = (torch.arange(len(unit), device=unit.device) + len(unit) // 2) % len(unit)
     return {
         "nt_xent": F.cross_entropy(logits, other),

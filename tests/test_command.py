@@ -274,7 +274,10 @@ def test_check_prints_the_session_with_every_default_and_writes_nothing(place):
         ("model.widths=[0,8]", "model.widths.0: input should be greater than 0, got 0"),
         ("model.widths=[-1,8]", "model.widths.0: input should be greater than 0, got -1"),
         ("model.latent=0", "model.latent: input should be greater than 0, got 0"),
-        ("model.time_halvings=4", "model: time_halvings must be at most the number of widths 3, got 4"),
+        (
+            "model.time_halvings=5",
+            "model: time_halvings must be at most 4, one more than there are widths, got 5",
+        ),
     ],
 )
 def test_check_of_a_model_that_cannot_be_built_is_a_fault(place, change, words):

@@ -149,7 +149,7 @@ def test_columns_come_out_standardised_and_finite(once):
 
 def test_heaps_stay_heaps(once):
     for rows in once.values():
-        assert EVALUATIONS.parse("kmeans")(rows, heaps()[1])["v_measure"] > 0.95
+        assert EVALUATIONS.parse("kmeans")(rows, heaps()[1], heaps()[1])["v_measure"] > 0.95
 
 
 def test_the_same_seed_gives_the_same_bits(once):
@@ -170,7 +170,7 @@ def test_the_map_does_not_depend_on_the_other_dimensions(once, dims):
 
 def test_no_column_drowns_the_others_by_its_scale(once):
     scaled = reduced(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=0)
-    assert EVALUATIONS.parse("kmeans")(scaled[2], heaps()[1])["v_measure"] > 0.95
+    assert EVALUATIONS.parse("kmeans")(scaled[2], heaps()[1], heaps()[1])["v_measure"] > 0.95
 
 
 def test_equal_rows_and_columns_without_variance_are_no_obstacle():

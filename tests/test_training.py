@@ -225,6 +225,7 @@ def test_a_run_that_learns_does_not_warn(place):
         views="plain",
         data=data(train="bright and dark", valid="bright and dark"),
         optimizer={"name": "adam", "learning_rate": 0.02},
+        training=options(epochs=6),
     )
     run = train(session, place)
     assert run.progress.best < 0.1  # of the mean picture it is 0.23

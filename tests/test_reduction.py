@@ -112,12 +112,20 @@ def test_neighbourhoods_are_kept_as_well_as_by_umap_learn():
 
     rows = heaps(100)[0]
     scaled = StandardScaler().fit_transform(rows)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a seed means one thread
-        theirs = UMAP(n_neighbors=10, n_components=4, random_state=0, n_jobs=1).fit_transform(scaled)
-    theirs = StandardScaler().fit_transform(theirs)
-    ours = reduced(rows, (4,), n_neighbors=10, seed=0)[4]
-    kept = [trustworthiness(scaled, embedded, n_neighbors=10) for embedded in (theirs, ours)]
+
+    def theirs(seed: int) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a seed means one thread
+            umap = UMAP(n_neighbors=10, n_components=4, random_state=seed, n_jobs=1)
+            return StandardScaler().fit_transform(umap.fit_transform(scaled))
+
+    def ours(seed: int) -> np.ndarray:
+        return reduced(rows, (4,), n_neighbors=10, seed=seed)[4]
+
+    kept = [
+        np.mean([trustworthiness(scaled, way(seed), n_neighbors=10) for seed in range(5)])
+        for way in (theirs, ours)
+    ]  # of one seed it is 0.95 to 0.98, either way, and another on another processor
     assert kept[1] > kept[0] - 0.01
 
 

@@ -95,7 +95,7 @@ def way(
     axes[2].imshow(latent, cmap="cividis", aspect="auto", interpolation="nearest")
     axes[2].set(title="latent", xlabel="time (steps)", ylabel="channel")
     axes[3].imshow(pooled[:, None], cmap="cividis", aspect="auto", interpolation="nearest")
-    axes[3].set(title="pooled", xticks=[], ylabel="mean, then std of each channel")
+    axes[3].set(title="pooled", xticks=[], ylabel="feature")
     for place, label in enumerate(np.unique(labels)):
         x, y = rows[labels == label].T
         colour = colormaps["tab10"](place % 10)

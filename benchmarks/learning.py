@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from benchmarks.labelled import LabelledSet
-from benchmarks.ours import for_a_while
+from benchmarks.ours import for_a_while, kept
 from saec.command import find_session
 from saec.extraction import extract
 from saec.features import POOLINGS
-from saec.runs import Progress, Run
+from saec.runs import Run
 from saec.session import TrainingSession, load_session
 from saec.training.loop import one_epoch
 from saec.training.plan import plan_training
@@ -43,12 +43,12 @@ def learn(contender: str, on: LabelledSet, seed: int, seconds: float) -> Iterato
     session = session_of(contender, on, seed)
     options = session.training.model_copy(update={"epochs": _epochs(session, on, seconds)})
     bench = _bench(session.but(training=options), on)
-    yield "untrained", Learnt(_kept(bench, on))
+    yield "untrained", Learnt(kept(bench))
     batches, started = for_a_while(bench.train, itertools.count(), seconds), time.perf_counter()
     scores = one_epoch(bench, batches, contender, bench.learner)
     spent = time.perf_counter() - started
     n_epochs = scores["pictures_per_s"] * spent / len(bench.train.data)
-    yield "trained", Learnt(_kept(bench, on), spent, n_epochs)
+    yield "trained", Learnt(kept(bench), spent, n_epochs)
 
 
 def session_of(contender: str, on: LabelledSet, seed: int) -> TrainingSession:
@@ -87,11 +87,3 @@ def _epochs(session: TrainingSession, on: LabelledSet, seconds: float) -> int:
 
 def _bench(session: TrainingSession, on: LabelledSet) -> Workbench:
     return equip(plan_training(session, on.config))
-
-
-def _kept(bench: Workbench, on: LabelledSet) -> Run:
-    run = Run.create(on.config.models, bench.session, bench.record())
-    progress = Progress(epoch=1, best=0.1, best_epoch=1, finished=True)
-    for name in ("best", "last"):
-        run.save(name, bench.parts, progress, [])
-    return run

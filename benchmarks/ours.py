@@ -112,6 +112,11 @@ def make_run(task: Task, seconds: float) -> Run:
     """A run of a training cut off after so many seconds: weights to encode with."""
     bench = workbench(task)
     one_epoch(bench, for_a_while(bench.train, itertools.count(), seconds), "training", bench.learner)
+    return kept(bench)
+
+
+def kept(bench: Workbench) -> Run:
+    """The weights as they are, as a finished run."""
     run = Run.create(bench.plan.config.models, bench.session, bench.record())
     for name in ("best", "last"):
         run.save(name, bench.parts, Progress(epoch=1, best=0.1, best_epoch=1, finished=True), [])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from saec.devices import computing
 from saec.export import export_encoder
 from saec.models import Model
+from saec.models.folding import fold_batch_norms
 
 CPU = torch.device("cpu")
 Encode = Callable[[Tensor], Tensor]
@@ -30,15 +30,16 @@ def folded(model: Model, example: Tensor) -> Encode:
 
 
 def folded_channels_last(model: Model, example: Tensor) -> Encode:
+    """As extraction does it in fp32."""
     return _last(fold(model.encoder))
 
 
 def eager_bf16(model: Model, example: Tensor) -> Encode:
-    """As extraction does it."""
     return _autocast(_last(model.encoder))
 
 
 def folded_bf16(model: Model, example: Tensor) -> Encode:
+    """As extraction does it in bf16."""
     return _autocast(_last(fold(model.encoder)))
 
 
@@ -83,14 +84,7 @@ BACKENDS = (
 
 
 def fold(encoder: nn.Module) -> nn.Module:
-    """A copy in which every batch norm that follows a convolution has become part of it."""
-    encoder = copy.deepcopy(encoder)
-    for block in encoder.modules():
-        layers = list(block.named_children()) if isinstance(block, nn.Sequential) else []
-        for (name, layer), (after, norm) in zip(layers, layers[1:], strict=False):
-            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                block._modules |= {name: fuse_conv_bn_eval(layer, norm), after: nn.Identity()}
-    return encoder
+    return fold_batch_norms(copy.deepcopy(encoder))
 
 
 def _last(encoder: nn.Module) -> nn.Module:

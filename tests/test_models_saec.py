@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from saec.models import MODELS, Model
+from saec.models.folding import fold_batch_norms
 from saec.models.saec import ARCHITECTURES
 
 # name: (weights of the encoder, of the decoder, code channels, picture columns a time step)
@@ -95,3 +96,18 @@ def test_decoders_have_the_paddings_their_trained_weights_were_made_with(name, r
     layers = [decoder.block4[0], decoder.block5[0]]
     assert [(t.stride, t.padding, t.output_padding) for t in layers] == [fourth, fifth]
     assert decoder[:4](torch.empty(1, 256, 1, 4, device="meta")).shape[2] == rows
+
+
+@pytest.mark.parametrize("name", ("compact", "GenBTP32_CH0256", "GenC_new_TP32_CH0256"))
+def test_folded_batch_norms_leave_the_latents_as_they_were(name):
+    torch.manual_seed(0)
+    model = MODELS.parse(name)((1, 128, 64)).train()
+    pictures = torch.rand(4, 1, 128, 64)
+    with torch.no_grad():
+        model(pictures)  # statistics that are not those of a fresh norm
+        expected = model.eval()(pictures)
+        n_norms = sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in model.encoder.modules())
+        found = fold_batch_norms(model.encoder)(pictures)
+    left = sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in model.encoder.modules())
+    assert left < n_norms
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)

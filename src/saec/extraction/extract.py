@@ -22,6 +22,7 @@ from saec.features import Features
 from saec.files import alone, map_npz, sweep, write_json, write_npz
 from saec.gallery import show_folder
 from saec.models import Model
+from saec.models.folding import fold_batch_norms
 from saec.progress import progress
 from saec.reduction import MAP, n_neighbors_used, possible, reduced
 from saec.session import ExtractionSession, Reduction, load_session
@@ -54,6 +55,7 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
 def _work(plan: ExtractionPlan) -> None:
     """Encodes into the part folder, then puts the files in place, `<id>.json` last."""
     sweep(plan.outputs.folder, f"_{plan.outputs.id}.*")
+    fold_batch_norms(plan.model.encoder)
     model = placed(plan.model, plan.device, plan.precision)
     try:
         with closing(plan.kind.open(early=True)) as data:

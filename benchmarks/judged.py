@@ -9,17 +9,20 @@ from benchmarks.labelled import LabelledSet
 from saec.data import Dataset, chunks
 from saec.data.colormaps import table
 from saec.data.folder import evenly
+from saec.data.small import small_pictures
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.probes import CLASSIFIERS, split_scores
+from saec.evaluation.probes import split_scores
 from saec.models import Model
 from saec.reduction import MAP, reduced
 
+CLASSIFIERS = ("linear", "knn")
+PLAIN = {"sweep": (), "resamples": 0}
 LABELS_PER_CLASS = (5, 20, None)
 N_DRAWS = 5
 N_NEIGHBORS = 10
 N_REBUILT = 200
 AT_ONCE = 8
-FLOOR_SIDE, FLOOR_FEATURES = 32, 64
+FLOOR_FEATURES = 64
 
 
 def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
@@ -31,12 +34,12 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
         labels, groups = on.data.labels, on.data.groups[part]
         layout = reduced(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
         clusters = {
-            "kmeans": EVALUATIONS.parse({"name": "kmeans", "seed": seed})(rows[part], labels[part], groups),
-            "hdbscan": EVALUATIONS.parse("hdbscan")(layout, labels[part], groups),
+            "kmeans": EVALUATIONS.parse({"name": "kmeans", "seed": seed} | PLAIN)(rows[part], labels[part], groups),
+            "hdbscan": EVALUATIONS.parse({"name": "hdbscan"} | PLAIN)(layout, labels[part], groups),
         }
         for name, agreement in clusters.items():
             for score in ("v_measure", "adjusted_rand"):
-                found.setdefault(f"{name} {score}", []).append(agreement[score])
+                found.setdefault(f"{name} {score}", []).append(agreement.scores[score])
         for classifier in CLASSIFIERS:
             for n in LABELS_PER_CLASS:
                 heard = [split_scores(rows, labels, one, classifier, n, N_DRAWS, seed) for one in splits]
@@ -51,11 +54,7 @@ def pixels(data: Dataset) -> np.ndarray:
 
 def raw_pixels(data: Dataset) -> np.ndarray:
     """Another floor: pictures of 32 x 32 pixels as they are."""
-    small = [
-        F.interpolate(_pictures(data, chosen), (FLOOR_SIDE, FLOOR_SIDE), mode="area").flatten(1)
-        for chosen in chunks(np.arange(len(data)), AT_ONCE)
-    ]
-    return torch.cat(small).numpy()
+    return small_pictures(data)
 
 
 FLOORS = {"pixels": pixels, "raw pixels": raw_pixels}

@@ -15,7 +15,7 @@ from saec.config import Config
 from saec.data import Cache, Dataset
 from saec.data.images import Images
 from saec.demo import make_demo
-from saec.evaluation.probes import Split, grouped_splits
+from saec.evaluation.folds import Split, grouped_splits
 from saec.faults import Fault
 
 DEVELOPED_ON = ("george", "jackson", "lucas")  # speakers that choices were made on

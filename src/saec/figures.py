@@ -47,7 +47,7 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
                 axes.set_title(heading, fontsize=8, pad=12)
             if column == 0:
                 axes.text(0, 1.04, names[place][-48:], fontsize=4.5, transform=axes.transAxes)
-    _write(figure, path)
+    write_figure(path, figure)
 
 
 def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivial: float | None) -> None:
@@ -67,7 +67,7 @@ def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivi
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
-    _write(figure, path)
+    write_figure(path, figure)
 
 
 def way(
@@ -102,7 +102,7 @@ def way(
         axes[4].scatter(x, y, 9, [colour], marker=MARKERS[place % len(MARKERS)], label=label, linewidths=0)
     axes[4].set(title="all syllables, reduced to 2-D", xticks=[], yticks=[])
     axes[4].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    _write(figure, path)
+    write_figure(path, figure)
 
 
 def _picture(axes: Axes, picture: np.ndarray, largest: float | None) -> None:
@@ -118,6 +118,6 @@ def _largest(heading: str, pictures: np.ndarray) -> float | None:
     return max(float(pictures.max()), 1e-6) if heading == "error" else None
 
 
-def _write(figure: Figure, path: Path) -> None:
+def write_figure(path: Path, figure: Figure) -> None:
     with appearing(path) as temporary:
         figure.savefig(temporary, format="png")

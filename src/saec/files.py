@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import struct
@@ -97,6 +98,11 @@ def map_npz(path: Path, key: str) -> np.ndarray:
     if 0 in shape:
         return np.empty(shape, dtype)
     return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+
+
+def as_file_name(words: str) -> str:
+    """The words as they may stand in the name of a file or folder."""
+    return re.sub(r"[^\w.-]", "_", words)
 
 
 def require_writable(folder: Path) -> None:

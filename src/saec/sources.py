@@ -5,10 +5,9 @@ from pathlib import Path
 
 from saec.config import Config
 from saec.faults import Fault, MissingFault, listing, noting
-from saec.files import alone
+from saec.files import alone, as_file_name
 from saec.runs import Run
 from saec.seeds import Seed, seeds_of
-from saec.session import as_name
 
 LOG = logging.getLogger(__name__)
 LATEST = "latest:"
@@ -47,7 +46,7 @@ def find_run(reference: str, models: Path) -> Run:
     """
     runs = all_runs(models)
     if reference.startswith(LATEST):
-        return _latest(as_name(reference.removeprefix(LATEST)), runs, models)
+        return _latest(as_file_name(reference.removeprefix(LATEST)), runs, models)
     found = [run for run in runs if reference in (run.timestamp, run.folder.name)]
     if not found:
         raise MissingFault(f"no run {reference!r} in {models}: {_those_of(runs)}")

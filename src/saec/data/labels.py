@@ -22,17 +22,17 @@ def known_of(names: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     rows = _nearest_rows(names, folder)
     if not rows:
-        return np.full(len(names), "", dtype=str), np.array([_recording(name) for name in names.tolist()])
-    group_of = {_recording(name): group for name, (_, group) in rows.items() if group}
+        return np.full(len(names), "", dtype=str), np.array([recording(name) for name in names.tolist()])
+    group_of = {recording(name): group for name, (_, group) in rows.items() if group}
     labels = [rows[name][0] if name in rows else "" for name in names.tolist()]
     groups = [
-        (rows[name][1] if name in rows else "") or group_of.get(_recording(name), _recording(name))
+        (rows[name][1] if name in rows else "") or group_of.get(recording(name), recording(name))
         for name in names.tolist()
     ]
     return np.array(labels, dtype=str), np.array(groups, dtype=str)
 
 
-def _recording(name: str) -> str:
+def recording(name: str) -> str:
     return name.split(SEGMENT)[0]
 
 

@@ -1,5 +1,29 @@
-"""Where evaluations are registered: (rows, labels, groups) and options in, named scores out."""
+"""Where evaluations are registered, and what each of them finds.
+
+A component is given rows (n, features), labels (n,) with "" where unknown, groups (n,), and perhaps a split
+(n,) of "train" and "test"; options follow.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from saec.registry import Registry
 
 EVALUATIONS = Registry("evaluation")
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Named scores, and what they were made of, as rows of tidy tables."""
+
+    scores: dict[str, float]
+    spreads: dict[str, float] = field(default_factory=dict)  # standard deviations, where scores are means
+    folds: Rows = field(default_factory=list)  # one row a fold and draw
+    classes: Rows = field(default_factory=list)  # one row a class
+    sweep: Rows = field(default_factory=list)  # one row a value of the parameter that is swept
+    answers: np.ndarray | None = None  # (n,): the class or the cluster that each row was given
+    remarks: list[str] = field(default_factory=list)  # what to beware of

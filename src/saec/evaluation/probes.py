@@ -1,75 +1,136 @@
 """How well a simple classifier reads the labels from features, with many labels and with few."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
-from sklearn.base import ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
-from saec.evaluation.base import EVALUATIONS
-from saec.faults import Fault
+from saec.evaluation.base import EVALUATIONS, Found, Rows
+from saec.evaluation.folds import Split, few, given_split, repeated_splits
 
 N_NEIGHBORS = 5
+N_TREES = 100
 MAX_ITER = 1000
+SVM_GRID = {"svc__C": (0.1, 1.0, 10.0, 100.0)}
+N_INNER = 3  # folds that the grid is searched in
 CLASSIFIERS: dict[str, Callable[[], ClassifierMixin]] = {
-    "linear": lambda: LogisticRegression(max_iter=MAX_ITER),
+    "forest": lambda: RandomForestClassifier(N_TREES, random_state=0),
     "knn": lambda: KNeighborsClassifier(N_NEIGHBORS, weights="distance"),
+    "linear": lambda: LogisticRegression(max_iter=MAX_ITER),
+    "svm": lambda: SVC(C=10.0),
 }
-
-Split = tuple[np.ndarray, np.ndarray]  # the rows to learn from, the rows to be asked
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "macro_f1": lambda true, said: f1_score(true, said, average="macro", zero_division=0),
+    "weighted_f1": lambda true, said: f1_score(true, said, average="weighted", zero_division=0),
+    "balanced_accuracy": balanced_accuracy_score,
+}
 
 
 def probe(
     rows: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
+    split: np.ndarray | None = None,
     *,
     classifier: str,
-    labels_per_class: PositiveInt | None = None,
     n_splits: Annotated[int, Field(ge=2)] = 5,
-    n_draws: PositiveInt = 5,
+    n_repeats: PositiveInt = 3,
+    curve: tuple[PositiveInt, ...] = (5, 10, 20),
+    n_draws: PositiveInt = 3,
+    pca: PositiveInt | None = None,
     seed: int = 0,
-) -> dict[str, float]:
-    """Macro-F1 of a classifier on standardised features, cross-validated: no group is on both sides.
+) -> Found:
+    """A classifier on standardised features (and `pca` components), cross-validated: groups stay whole.
 
-    With `labels_per_class` only so many rows a class are learnt from, drawn `n_draws` times in every fold.
+    Folds are drawn `n_repeats` times; a `split` of the table is used instead of them. In the first folds so
+    many rows a class as `curve` says are learnt from, drawn `n_draws` times: the learning curve. Classes
+    are judged by the answers of the first folds. Rows without a label are neither learnt from nor asked.
     """
-    splits = grouped_splits(labels, groups, n_splits, seed)
-    scores = [
-        score
-        for split in splits
-        for score in split_scores(rows, labels, split, classifier, labels_per_class, n_draws, seed)
-    ]
-    return {"macro_f1": float(np.mean(scores)), "spread": float(np.std(scores))}
+    told = np.flatnonzero(labels != "") if labels.dtype.kind == "U" else np.arange(len(labels))
+    known = Known(rows[told], labels[told], groups[told], classifier, pca)
+    repeats = (
+        repeated_splits(known.labels, known.groups, n_splits, n_repeats, seed)
+        if split is None
+        else [[given_split(split[told])]]
+    )
+    folds: Rows = []
+    answers = np.full(len(told), "", dtype=known.labels.astype(str).dtype)
+    for repeat, splits in enumerate(repeats):
+        for place, (learnt, asked) in enumerate(splits):
+            said = known.answers(learnt, asked)
+            folds.append(_fold("all", repeat, place, learnt, known.labels[asked], said))
+            if repeat == 0:
+                answers[asked] = said
+    folds += _curve(known, repeats[0], curve, n_draws, seed)
+    everywhere = np.full(len(labels), "", dtype=answers.dtype)
+    everywhere[told] = answers
+    heard = answers != ""
+    scores, spreads = _summary(folds)
+    classes = per_class(known.labels[heard].astype(str), answers[heard])
+    return Found(scores, spreads, folds, classes, answers=everywhere)
 
 
 for _name in CLASSIFIERS:
     EVALUATIONS.register(_name, classifier=_name)(probe)
 
 
-def grouped_splits(labels: np.ndarray, groups: np.ndarray, n_splits: int, seed: int) -> list[Split]:
-    """Stratified folds that keep groups whole; fewer where there are fewer groups.
+class Known:
+    """Rows with their labels, and a classifier that is fitted on some of them and asked for others."""
 
-    Raises:
-        Fault: all rows are of one group or of one class.
-    """
-    n_groups, n_classes = len(np.unique(groups)), len(np.unique(labels))
-    if n_groups < 2 or n_classes < 2:
-        raise Fault(
-            f"a probe needs two groups and two classes at least, got {n_groups} and {n_classes}: name groups "
-            "(recordings) and labels in a labels.csv"
-        )
-    folds = StratifiedGroupKFold(min(n_splits, n_groups), shuffle=True, random_state=seed)
-    return list(folds.split(labels, labels, groups))
+    def __init__(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        groups: np.ndarray,
+        classifier: str,
+        pca: int | None = None,
+    ):
+        self.rows = rows
+        self.labels = labels
+        self.groups = groups
+        self.classifier = classifier
+        self.pca = pca
+
+    def answers(self, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        if len(np.unique(self.labels[learnt])) == 1:
+            return np.full(len(asked), self.labels[learnt[0]], dtype=self.labels.dtype)
+        model, more = self._model(learnt)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no answer
+            model.fit(self.rows[learnt], self.labels[learnt], **more)
+        return model.predict(self.rows[asked])
+
+    def _model(self, learnt: np.ndarray) -> tuple[BaseEstimator, dict[str, Any]]:
+        """The pipeline, searched over its grid where it has one and the rows allow folds of them."""
+        pipeline = self._pipeline(len(learnt))
+        if self.classifier != "svm":
+            return pipeline, {}
+        labels, groups = self.labels[learnt], self.groups[learnt]
+        fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+        if fewest < N_INNER:
+            return pipeline, {}
+        inner = StratifiedGroupKFold(N_INNER, shuffle=True, random_state=0)
+        return GridSearchCV(pipeline, SVM_GRID, scoring="f1_macro", cv=inner), {"groups": groups}
+
+    def _pipeline(self, n: int) -> Pipeline:
+        model = CLASSIFIERS[self.classifier]()
+        if isinstance(model, KNeighborsClassifier):
+            model.set_params(n_neighbors=min(N_NEIGHBORS, n))
+        fewer = [PCA(min(self.pca, n // 2, self.rows.shape[1]), random_state=0)] if self.pca else []
+        return make_pipeline(StandardScaler(), *fewer, model)
 
 
 def split_scores(
@@ -82,30 +143,51 @@ def split_scores(
     seed: int,
 ) -> list[float]:
     """Macro-F1 of the rows that are asked, one score a draw; one where all labels are learnt from."""
-    known, asked = split
-    draws = [known] if labels_per_class is None else _few(labels, known, labels_per_class, n_draws, seed)
-    return [_macro_f1(_pipeline(classifier, len(few)), rows, labels, few, asked) for few in draws]
+    learnt, asked = split
+    draws = [learnt] if labels_per_class is None else few(labels, learnt, labels_per_class, n_draws, seed)
+    known = Known(rows, labels, np.arange(len(labels)), classifier)
+    return [SCORES["macro_f1"](labels[asked], known.answers(draw, asked)) for draw in draws]
 
 
-def _pipeline(classifier: str, n: int) -> Pipeline:
-    model = CLASSIFIERS[classifier]()
-    if isinstance(model, KNeighborsClassifier):
-        model.set_params(n_neighbors=min(N_NEIGHBORS, n))
-    return make_pipeline(StandardScaler(), model)
+def per_class(labels: np.ndarray, answers: np.ndarray) -> Rows:
+    """Precision, recall, F1 and number of rows of each class that is there."""
+    names = np.unique(labels)
+    scored = precision_recall_fscore_support(labels, answers, labels=names, zero_division=0)
+    return [
+        {"class": str(name), "precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
+        for name, p, r, f, n in zip(names, *scored, strict=True)
+    ]
 
 
-def _macro_f1(
-    model: Pipeline, rows: np.ndarray, labels: np.ndarray, known: np.ndarray, asked: np.ndarray
-) -> float:
+def _curve(known: Known, splits: list[Split], sizes: tuple[int, ...], n_draws: int, seed: int) -> Rows:
+    return [
+        _fold(size, 0, place, draw, known.labels[asked], known.answers(draw, asked))
+        for size in sizes
+        for place, (learnt, asked) in enumerate(splits)
+        for draw in few(known.labels, learnt, size, n_draws, seed)
+    ]
+
+
+def _fold(
+    size: int | str, repeat: int, fold: int, learnt: np.ndarray, true: np.ndarray, said: np.ndarray
+) -> dict[str, Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps to an optimum change no answer
-        found = model.fit(rows[known], labels[known]).predict(rows[asked])
-    return float(f1_score(labels[asked], found, average="macro"))
+        warnings.simplefilter("ignore", UserWarning)  # a fold may be answered with classes it does not hold
+        scores = {name: float(score(true, said)) for name, score in SCORES.items()}
+    place = {"labels_per_class": size, "repeat": repeat, "fold": fold}
+    return place | {"n_learnt": len(learnt), "n_asked": len(true)} | scores
 
 
-def _few(labels: np.ndarray, known: np.ndarray, n_each: int, n_draws: int, seed: int) -> Iterator[np.ndarray]:
-    """So many of each class, or all of a class that has fewer."""
-    for draw in range(n_draws):
-        rng = np.random.default_rng([seed, draw])
-        classes = [known[labels[known] == label] for label in np.unique(labels[known])]
-        yield np.concatenate([rng.permutation(rows)[:n_each] for rows in classes])
+def _summary(folds: Rows) -> tuple[dict[str, float], dict[str, float]]:
+    """Means and standard deviations; those of the learning curve are called `macro_f1_5` and so on."""
+    kinds = {(name, row["labels_per_class"]): [] for row in folds for name in SCORES}
+    for row in folds:
+        for name in SCORES:
+            kinds[name, row["labels_per_class"]].append(row[name])
+    called = {
+        kind: kind[0] if kind[1] == "all" else f"{kind[0]}_{kind[1]}"
+        for kind in kinds
+        if kind[1] == "all" or kind[0] == "macro_f1"
+    }
+    means = {name: float(np.mean(kinds[kind])) for kind, name in called.items()}
+    return means, {name: float(np.std(kinds[kind])) for kind, name in called.items()}

@@ -12,6 +12,7 @@ from saec.reduction import MAP
 from saec.session import ExtractionSession
 
 LOG = logging.getLogger(__name__)
+PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
 
 
 def warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
@@ -46,14 +47,15 @@ def say_result(
     labels, groups = data.labels[known], data.groups[known]
     if len(np.unique(labels)) < 2:
         return
-    found = {"pooled features, k-means": EVALUATIONS.parse("kmeans")(pooled[known], labels, groups)}
+    kmeans, hdbscan = (EVALUATIONS.parse({"name": name} | PLAIN) for name in ("kmeans", "hdbscan"))
+    found = {"pooled features, k-means": kmeans(pooled[known], labels, groups)}
     if MAP in reductions:
-        found["2-D map, HDBSCAN"] = EVALUATIONS.parse("hdbscan")(reductions[MAP][known], labels, groups)
-    for what, scores in found.items():
+        found["2-D map, HDBSCAN"] = hdbscan(reductions[MAP][known], labels, groups)
+    for what, clusters in found.items():
         LOG.info(
             "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
             len(np.unique(labels)),
             what,
-            scores["v_measure"],
-            scores["adjusted_rand"],
+            clusters.scores["v_measure"],
+            clusters.scores["adjusted_rand"],
         )

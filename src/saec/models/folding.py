@@ -1,4 +1,4 @@
-"""A batch norm that follows a convolution becomes part of it: the same numbers in fewer passes over memory."""
+"""A batch norm that follows a convolution becomes part of it: the same numbers, fewer passes over memory."""
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval

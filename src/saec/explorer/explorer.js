@@ -1,0 +1,131 @@
+// The page at work: what is chosen, and what follows from it.
+
+const KEPT = `saec:${DATA.id}`; // names survive a reload, where the browser allows it
+const state = { space: Object.keys(DATA.spaces)[0], rows: [], given: kept() };
+
+const map = new PointMap($("map"), {
+  hover: (row, x, y) => showTip(row, x, y),
+  pick,
+  select: (rows, added) => select(added ? [...new Set([...state.rows, ...rows])] : rows),
+});
+
+function kept() {
+  try { return JSON.parse(localStorage.getItem(KEPT)) || {}; } catch { return {}; }
+}
+
+function keep() {
+  try { localStorage.setItem(KEPT, JSON.stringify(state.given)); } catch { /* a browser that keeps nothing */ }
+}
+
+const space = () => DATA.spaces[state.space];
+
+function pick(row) {
+  map.focus = row;
+  map.reveal(row);
+  map.draw();
+  showPicture(row, state.given);
+  $("neighbors").replaceChildren(...neighborsOf(space(), row).map((one) => tile(one, pick)));
+}
+
+function select(rows) {
+  state.rows = rows;
+  map.selected = new Set(rows);
+  map.draw();
+  showGallery(byNearness(space(), rows), pick);
+}
+
+function color() {
+  const column = $("color").value;
+  const dressed = looksOf(column);
+  map.dress(dressed);
+  showLegend(dressed, column, select);
+}
+
+function changeSpace() {
+  state.space = $("space").value;
+  map.show(space(), map.dressed);
+  if (state.rows.length) select(state.rows);
+  if (map.focus >= 0) pick(map.focus);
+}
+
+function mode(lassoing) {
+  map.lassoing = lassoing;
+  $("lasso").setAttribute("aria-pressed", lassoing);
+  $("pan").setAttribute("aria-pressed", !lassoing);
+}
+
+function step(by) {
+  const row = map.focus < 0 ? (by > 0 ? 0 : N - 1) : (map.focus + by + N) % N;
+  map.focus = row;
+  map.reveal(row);
+  map.draw();
+  showPicture(row, state.given);
+  showTip(row, ...map.at(row));
+}
+
+function counted() {
+  const n = Object.keys(state.given).length;
+  $("named").textContent = n ? `${n} of ${N} pictures are named` : "";
+  $("words").replaceChildren(...[...new Set(Object.values(state.given))].sort().map((word) => made("option", word)));
+}
+
+function name(event) {
+  event.preventDefault();
+  const word = $("word").value.trim();
+  if (!state.rows.length) { $("named").textContent = "Select pictures first."; return; }
+  for (const row of state.rows) {
+    if (word) state.given[row] = word;
+    else delete state.given[row];
+  }
+  keep();
+  counted();
+}
+
+const KEYS = {
+  ArrowLeft: () => map.move(60, 0),
+  ArrowRight: () => map.move(-60, 0),
+  ArrowUp: () => map.move(0, 60),
+  ArrowDown: () => map.move(0, -60),
+  "+": () => map.grow(1.4),
+  "=": () => map.grow(1.4),
+  "-": () => map.grow(1 / 1.4),
+  0: () => map.home(),
+  n: () => step(1),
+  p: () => step(-1),
+  Enter: () => { if (map.focus >= 0) pick(map.focus); },
+  a: () => select(map.visible()),
+  l: () => mode(!map.lassoing),
+  Escape: () => select([]),
+};
+
+function choices(id, names, change) {
+  $(id).replaceChildren(...names.map((one) => made("option", one, { value: one })));
+  $(id).addEventListener("change", change);
+}
+
+choices("space", Object.keys(DATA.spaces), changeSpace);
+choices("color", Object.keys(DATA.columns), color);
+choices("clusters", Object.keys(DATA.clusters), () => showClusters($("clusters").value, select, pick));
+$("map-choice").hidden = Object.keys(DATA.spaces).length < 2;
+if (DATA.color) $("color").value = DATA.color;
+$("pan").addEventListener("click", () => mode(false));
+$("lasso").addEventListener("click", () => mode(true));
+$("visible").addEventListener("click", () => select(map.visible()));
+$("clear").addEventListener("click", () => select([]));
+$("home").addEventListener("click", () => map.home());
+$("naming").addEventListener("submit", name);
+$("download").addEventListener("click", () => download("annotations.csv", table(state.given)));
+$("map").addEventListener("keydown", (event) => {
+  const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  act();
+});
+
+map.show(space(), looksOf($("color").value));
+color();
+counted();
+if ($("clusters").value) {
+  $("clustering").hidden = false;
+  showClusters($("clusters").value, select, pick);
+}

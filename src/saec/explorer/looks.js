@@ -1,0 +1,84 @@
+// How points look: a colour and a shape for each word of a column, told apart without seeing colours.
+
+const OKABE_ITO = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000"];
+const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
+const NOTHING = { color: "#b8bec6", shape: "circle" };
+const NO_WORD = new Set(["", "-1"]); // not known, and the noise of a clustering
+
+/** The looks of a column, and which of them each row has; rows that say nothing have look 0. */
+function looksOf(name) {
+  const column = DATA.columns[name];
+  const of = new Uint16Array(N);
+  if (!column) return { looks: [{ ...NOTHING, word: "pictures", count: N }], of };
+  return column.kind === "number" ? ramped(column, of) : worded(column, of);
+}
+
+function worded(column, of) {
+  const counts = new Uint32Array(column.words.length);
+  for (const code of column.codes) counts[code]++;
+  const telling = [...counts.keys()].filter((code) => !NO_WORD.has(column.words[code]));
+  const most = OKABE_ITO.length * SHAPES.length;
+  const largest = [...telling].sort((one, other) => counts[other] - counts[one]).slice(0, most);
+  const shown = new Set(largest);
+  const looks = [{ ...NOTHING, word: "none", count: 0 }];
+  const lookOf = new Uint16Array(column.words.length);
+  for (const code of telling) {
+    if (!shown.has(code)) continue;
+    const place = looks.length - 1;
+    lookOf[code] = looks.length;
+    looks.push({
+      color: OKABE_ITO[place % OKABE_ITO.length],
+      shape: SHAPES[Math.floor(place / OKABE_ITO.length)],
+      word: column.words[code],
+      count: counts[code],
+    });
+  }
+  column.codes.forEach((code, row) => { of[row] = lookOf[code]; });
+  looks[0].count = of.reduce((sum, look) => sum + (look === 0), 0);
+  looks[0].word = telling.length > shown.size ? "none, or one of the smaller ones" : "none";
+  return { looks, of };
+}
+
+function ramped(column, of) {
+  const low = column.values.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = column.values.reduce((a, b) => Math.max(a, b), -Infinity);
+  const steps = DATA.ramp.length;
+  const at = (step) => low + ((high - low) * step) / (steps - 1);
+  const looks = DATA.ramp.map((rgb, step) => ({
+    color: `rgb(${rgb.join(",")})`, shape: "circle", word: String(+at(step).toPrecision(3)), count: 0,
+  }));
+  column.values.forEach((value, row) => {
+    of[row] = high > low ? Math.round(((value - low) / (high - low)) * (steps - 1)) : 0;
+    looks[of[row]].count++;
+  });
+  return { looks, of };
+}
+
+/** Draws a look into a small canvas of its own, `size` device pixels wide. */
+function stamped(look, size) {
+  const stamp = document.createElement("canvas");
+  stamp.width = stamp.height = Math.ceil(size);
+  const pen = stamp.getContext("2d");
+  pen.translate(stamp.width / 2, stamp.height / 2);
+  pen.fillStyle = look.color;
+  pen.strokeStyle = "rgba(255,255,255,0.8)";
+  pen.lineWidth = Math.max(0.6, size / 14);
+  outline(pen, look.shape, size / 2 - pen.lineWidth);
+  pen.fill();
+  pen.stroke();
+  return stamp;
+}
+
+function outline(pen, shape, r) {
+  const corners = {
+    square: [[-0.8, -0.8], [0.8, -0.8], [0.8, 0.8], [-0.8, 0.8]],
+    triangle: [[0, -1], [0.95, 0.75], [-0.95, 0.75]],
+    diamond: [[0, -1], [0.8, 0], [0, 1], [-0.8, 0]],
+    cross: [[-0.3, -1], [0.3, -1], [0.3, -0.3], [1, -0.3], [1, 0.3], [0.3, 0.3],
+      [0.3, 1], [-0.3, 1], [-0.3, 0.3], [-1, 0.3], [-1, -0.3], [-0.3, -0.3]],
+  }[shape];
+  pen.beginPath();
+  if (!corners) pen.arc(0, 0, r, 0, 2 * Math.PI);
+  else corners.forEach(([x, y], at) => (at ? pen.lineTo(x * r, y * r) : pen.moveTo(x * r, y * r)));
+  pen.closePath();
+}

@@ -1,0 +1,106 @@
+// What stands beside the map: a picture with its neighbours, the selection, clusters, names that are given.
+
+const AT_ONCE = 120; // pictures of a gallery that are shown before one asks for more
+
+const $ = (id) => document.getElementById(id);
+
+function made(tag, text, properties) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  return Object.assign(element, properties);
+}
+
+function image(row) {
+  const source = address(row);
+  if (!source) return made("span", "", { className: "missing" });
+  return made("img", undefined, { src: source, alt: `spectrogram of ${DATA.names[row]}`, loading: "lazy" });
+}
+
+function tile(row, pick, named = true) {
+  const button = made("button", undefined, { type: "button", title: DATA.names[row] });
+  button.dataset.row = row;
+  button.append(image(row));
+  if (named) button.append(made("span", DATA.names[row]));
+  button.addEventListener("click", () => pick(row));
+  return button;
+}
+
+function facts(row) {
+  const list = made("dl");
+  for (const name of Object.keys(DATA.columns)) list.append(made("dt", name), made("dd", said(name, row) || "none"));
+  return list;
+}
+
+function showPicture(row, given) {
+  const parts = [image(row), made("strong", DATA.names[row]), facts(row)];
+  if (given[row]) parts.push(made("p", `named ${given[row]}`));
+  if (DATA.links) parts.push(made("a", "the whole picture", { href: DATA.links[row], target: "_blank", rel: "noopener" }));
+  $("shown").replaceChildren(...parts);
+}
+
+function showTip(row, x, y) {
+  const tip = $("tip");
+  tip.hidden = row < 0;
+  if (row < 0) return;
+  const color = $("color").value;
+  tip.replaceChildren(image(row), made("div", DATA.names[row]));
+  if (color) tip.append(made("div", `${color}: ${said(color, row) || "none"}`));
+  const canvas = $("map");
+  const left = x > canvas.clientWidth / 2;
+  tip.style.left = left ? "" : `${canvas.offsetLeft + x + 16}px`;
+  tip.style.right = left ? `${canvas.parentElement.clientWidth - canvas.offsetLeft - x + 16}px` : "";
+  tip.style.top = `${canvas.offsetTop + Math.max(0, y - 40)}px`;
+}
+
+function showGallery(rows, pick, n = AT_ONCE) {
+  $("count").textContent = rows.length ? `${rows.length} of ${N} pictures, nearest to their centre first` : "none";
+  $("gallery").replaceChildren(...rows.slice(0, n).map((row) => tile(row, pick)));
+  const rest = rows.length - n;
+  $("more").hidden = rest <= 0;
+  $("more").textContent = `Show more (${rest})`;
+  $("more").onclick = () => showGallery(rows, pick, n + AT_ONCE);
+}
+
+function showLegend(dressed, column, select) {
+  const legend = $("legend");
+  legend.replaceChildren();
+  dressed.looks.forEach((look, place) => {
+    if (!look.count) return;
+    const button = made("button", undefined, { type: "button", title: `select ${look.count} pictures` });
+    button.append(stamped(look, 16), made("span", `${look.word} (${look.count})`));
+    button.addEventListener("click", () => select(upTo(N).filter((row) => dressed.of[row] === place)));
+    legend.append(button);
+  });
+  if (column) legend.prepend(made("strong", column));
+}
+
+function showClusters(column, select, pick) {
+  const codes = DATA.columns[column].codes;
+  const words = DATA.columns[column].words;
+  const rows = DATA.clusters[column].map((one) => {
+    const line = made("tr");
+    const button = made("button", one.name, { type: "button", title: "select these pictures" });
+    const code = words.indexOf(one.name);
+    button.addEventListener("click", () => select(upTo(N).filter((row) => codes[row] === code)));
+    const cells = [made("td"), made("td", one.size), made("td"), made("td", one.label ?? ""), made("td")];
+    cells[0].append(button);
+    cells[2].textContent = one.purity === null ? "no labels" : one.purity.toFixed(2);
+    cells[4].append(...one.medoids.map((row) => tile(row, pick, false)));
+    line.append(...cells);
+    return line;
+  });
+  $("list").replaceChildren(...rows);
+}
+
+/** One line a picture that was named, as a table of labels that main_03_evaluate.py reads. */
+function table(given) {
+  const quoted = (word) => `"${String(word).replaceAll('"', '""')}"`;
+  const rows = upTo(N).filter((row) => given[row]);
+  return ["file,label", ...rows.map((row) => `${quoted(DATA.names[row])},${quoted(given[row])}`)].join("\r\n") + "\r\n";
+}
+
+function download(name, text) {
+  const link = made("a", undefined, { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}

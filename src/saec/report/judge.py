@@ -1,0 +1,63 @@
+"""Every method's features of a set, through every evaluation; what was found before is remembered."""
+
+import logging
+from functools import partial
+
+import numpy as np
+
+from saec.config import Config
+from saec.faults import Fault
+from saec.progress import progress
+from saec.registry import Component
+from saec.report.pictures import FLOOR, pixel_floor
+from saec.report.remember import remembered
+from saec.report.results import Result
+from saec.report.sets import JudgedSet
+from saec.tables import Table
+
+LOG = logging.getLogger(__name__)
+
+
+def with_floor(judged: JudgedSet, config: Config) -> dict[str, Table]:
+    """The set's tables, and small pixels beside them where the pictures are at hand and of one size."""
+    if judged.images is None or FLOOR in judged.tables:
+        return judged.tables
+    try:
+        return judged.tables | {FLOOR: pixel_floor(judged.images, judged.names, config)}
+    except Fault as fault:
+        LOG.warning("no pixels to compare with: %s", fault)
+        judged.remarks.append(f"no pixels to compare with: {fault}")
+        return judged.tables
+
+
+def judge(
+    judged: JudgedSet, tables: dict[str, Table], evaluations: list[Component], config: Config
+) -> list[Result]:
+    """In the order of methods, then of evaluations; one that is asked for twice has a number in its name."""
+    known = judged.known
+    asked = [(method, place) for method in tables for place in range(len(evaluations))]
+    results = []
+    for method, place in progress(asked, f"judging {judged.name}", len(asked), " evaluations"):
+        component = evaluations[place]
+        rows = np.asarray(tables[method].rows, dtype=np.float32)
+        given = (rows, known.labels, known.groups, known.split)
+        options = component.model_dump(mode="json")
+        found = remembered(config.cache, (options, *given), partial(component, *given))
+        LOG.info("%s, %s, %s: %s", judged.name, method, component.name, _headline(found.scores))
+        for remark in found.remarks:
+            judged.remarks.append(f"{method}, {component.name}: {remark}")
+        results.append(Result(judged.name, method, _called(evaluations, place), found))
+    return results
+
+
+def _called(evaluations: list[Component], place: int) -> str:
+    name = evaluations[place].name
+    before = sum(one.name == name for one in evaluations[:place])
+    return f"{name} {before + 1}" if before else name
+
+
+def _headline(scores: dict[str, float]) -> str:
+    shown = [
+        name for name in ("macro_f1", "v_measure", "n_clusters", "silhouette", "stability") if name in scores
+    ]
+    return ", ".join(f"{name} {scores[name]:.3g}" for name in shown)

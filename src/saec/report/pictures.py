@@ -1,0 +1,31 @@
+"""The pictures of a set, in the order of its names; and how good features are that nothing was learnt for."""
+
+from pathlib import Path
+
+import numpy as np
+
+from saec.config import Config
+from saec.data import Cache, Dataset
+from saec.data.images import Images
+from saec.data.small import small_pictures
+from saec.tables import Table
+
+FLOOR = "pixels 32 x 32"
+
+
+def opened(folder: Path, config: Config) -> Dataset:
+    """All pictures of a folder, as intensity where a colour map explains them, else as RGB.
+
+    Raises:
+        Fault: some cannot be read, or sizes differ.
+    """
+    data = Images(folder, Cache.of(config), channels="rgb").open()
+    return data if data.about["colormap"] == "none" else Images(folder, Cache.of(config)).open()
+
+
+def pixel_floor(folder: Path, names: np.ndarray, config: Config) -> Table:
+    """Small pictures as features of the pictures by these names, which are all in the folder."""
+    data = opened(folder, config)
+    rows = small_pictures(data.subset(np.searchsorted(data.names, names)))
+    varies = np.ptp(rows, axis=0) > 0
+    return Table(folder, rows[:, varies] if varies.any() else rows, names)

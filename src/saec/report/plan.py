@@ -1,0 +1,152 @@
+"""What an evaluation session comes to: everything it names is found and checked before work begins."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from saec.config import Config
+from saec.data.folder import list_pictures
+from saec.devices import resolve_device
+from saec.evaluation import EVALUATIONS
+from saec.evaluation.folds import refuse_alone
+from saec.evaluation.probes import CLASSIFIERS
+from saec.faults import Fault, MissingFault, noting
+from saec.files import require_writable
+from saec.registry import Component
+from saec.report.sets import JudgedSet, read_set
+from saec.runs import Run
+from saec.session import EvaluationSession, Rebuilding, SessionError
+from saec.sources import LATEST, all_runs, find_run, find_source
+from saec.tables import require_parquet
+
+ALONE = ("kmeans", {"name": "hdbscan", "umap": {}})  # what needs no label
+PROBES = tuple(CLASSIFIERS)
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """A checked session: its sets, runs and folders, and which evaluations each set gets."""
+
+    session: EvaluationSession
+    config: Config
+    out: Path
+    sets: dict[str, JudgedSet] = field(default_factory=dict)
+    evaluations: dict[str, list[Component]] = field(default_factory=dict)
+    folders: list[Path] = field(default_factory=list)  # of pictures, to be looked through
+    runs: list[Run] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [str(one) for one in self.sets.values()]
+        parts += [
+            f"{name}: {', '.join(one.name for one in chosen)}" for name, chosen in self.evaluations.items()
+        ]
+        parts += [f"to look through: {folder}" for folder in self.folders]
+        parts += [f"run {run.folder.name}" for run in self.runs]
+        return "\n".join([*parts, f"report in {self.out}"])
+
+
+def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPlan:
+    """Reads feature files and labels, and finds runs and folders.
+
+    Raises:
+        SessionError: with every fault found, each with its key.
+    """
+    faults: list[str] = []
+    out = noting(faults, "out", config.data_path, session.out)
+    if out:
+        noting(faults, "out", require_writable, out)
+    noting(faults, "config.cache", require_writable, config.cache)
+    noting(faults, "config.device", resolve_device, config.device)
+    if session.table == "parquet":
+        noting(faults, "table", require_parquet)
+    sets = {name: noting(faults, "sets", read_set, name, one, config) for name, one in session.judged.items()}
+    sets = {name: one for name, one in sets.items() if one is not None}
+    chosen = {name: noting(faults, "evaluations", _chosen, session, one) for name, one in sets.items()}
+    folders = _folders(session, sets, config, faults)
+    runs = noting(faults, "runs", _runs, session.runs, config)
+    if session.rebuilt:
+        noting(faults, "rebuilt", _require_rebuilt, session.rebuilt, config)
+    if session.similar:
+        noting(faults, "similar", _require_query, session, sets, config)
+    if faults:
+        raise SessionError(f"session {session.name}", faults)
+    return EvaluationPlan(session, config, out, sets, chosen, folders, runs)
+
+
+def _chosen(session: EvaluationSession, judged: JudgedSet) -> list[Component]:
+    """What the session says; without a word all that the labels allow.
+
+    Raises:
+        Fault: a probe is asked for, and labels are missing, of one class, or of classes in one group.
+    """
+    known = judged.known
+    told = known.labels != ""
+    if session.evaluations is None:
+        names = [*ALONE, *(PROBES if len(known.classes) > 1 else ())]
+        chosen = [EVALUATIONS.parse(name) for name in names]
+    else:
+        chosen = list(session.evaluations)
+    if not any(one.name in PROBES for one in chosen):
+        return chosen
+    if len(known.classes) < 2:
+        found = f"one class, {known.classes[0]!s}" if len(known.classes) else "no labels"
+        raise Fault(f"{judged.name}: probes need labels of two classes at least, got {found}")
+    if len(np.unique(known.groups[told])) < 2:
+        raise Fault(f"{judged.name}: probes need pictures of two groups (recordings) at least, got one")
+    if known.split is None:
+        refuse_alone(known.labels[told], known.groups[told])
+    return chosen
+
+
+def _folders(
+    session: EvaluationSession, sets: dict[str, JudgedSet], config: Config, faults: list[str]
+) -> list[Path]:
+    if not session.inspect:
+        return []
+    folders = [one.images for one in sets.values() if one.images]
+    if session.images and not session.features:
+        folder = noting(faults, "images", config.data_path, session.images)
+        if folder and noting(faults, "images", list_pictures, folder):
+            folders.append(folder)
+    return list(dict.fromkeys(folders))
+
+
+def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
+    """By timestamp, folder, `latest:<session>`, or a pattern of folders' names; those without scores are out.
+
+    Raises:
+        MissingFault: a pattern matches none.
+    """
+    found: list[Run] = []
+    for one in asked:
+        if one.startswith(LATEST) or not set("*?[") & set(one):
+            found.append(find_run(one, config.models))
+            continue
+        matching = [run for run in all_runs(config.models) if Path(run.folder.name).match(one)]
+        if not matching:
+            raise MissingFault(f"no run in {config.models} is called {one}")
+        found += matching
+    begun = [run for run in dict.fromkeys(found) if run.progress.epoch]
+    if asked and not begun:
+        raise Fault("none of these runs has finished an epoch")
+    return begun
+
+
+def _require_rebuilt(asked: Rebuilding, config: Config) -> None:
+    source = find_source(asked.run, config)
+    if source.model(asked.weights).decoder is None:
+        raise Fault(f"{source.folder} has no decoder: nothing can be rebuilt")
+    list_pictures(config.data_path(asked.images))
+
+
+def _require_query(session: EvaluationSession, sets: dict[str, JudgedSet], config: Config) -> None:
+    if not sets:
+        raise Fault("nearest pictures are looked for among `features`: name some")
+    to = session.similar.to
+    if any(to in one.names for one in sets.values()):
+        return
+    file = config.data_path(to)
+    if not file.exists():
+        names = next(iter(sets.values())).names
+        raise MissingFault(f"{to} is no picture of the features (such as {names[0]}), no picture, no folder")

@@ -1,0 +1,162 @@
+"""Feature files of the same pictures, read and joined with what is known of these."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from saec.config import Config
+from saec.data.folder import list_pictures
+from saec.faults import Fault, MissingFault, listing, noting
+from saec.report.known import Known, known
+from saec.session import EvaluatedSet, FeatureFile, SessionError
+from saec.sources import LATEST, find_run
+from saec.tables import Table, read_table
+
+LOG = logging.getLogger(__name__)
+MAGIC = "*?["  # what makes a name a pattern
+
+
+@dataclass(frozen=True)
+class JudgedSet:
+    """Tables of features by method, all of the same pictures in the same order."""
+
+    name: str
+    tables: dict[str, Table]
+    known: Known
+    images: Path | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> np.ndarray:
+        return next(iter(self.tables.values())).names
+
+    def __str__(self) -> str:
+        methods = "\n".join(
+            f"  {method}: {table.rows.shape[1]:,} features of {table.file}"
+            for method, table in self.tables.items()
+        )
+        told = int((self.known.labels != "").sum())
+        return (
+            f"{self.name}: {len(self.names):,} pictures, {told:,} with labels of {len(self.known.classes)} "
+            f"classes, {len(np.unique(self.known.groups)):,} groups\n{methods}"
+        )
+
+
+def read_set(name: str, asked: EvaluatedSet, config: Config) -> JudgedSet:
+    """Raises a `SessionError` with every fault of its files, folder and labels."""
+    faults: list[str] = []
+    images = asked.images and noting(faults, "images", _folder, asked.images, config)
+    tables: dict[str, Table] = {}
+    for method, file, options in noting(faults, "features", _found, asked, config) or ():
+        table = noting(faults, f"features.{method}", _read, file, options)
+        if table is not None:
+            tables[method] = table
+    noting(faults, "features", _refuse_other_pictures, tables)
+    if images and tables and not faults:
+        noting(faults, "images", _refuse_missing, images, next(iter(tables.values())).names)
+    found = None
+    if tables and not faults:
+        first = next(iter(tables.values()))
+        found = noting(faults, "labels", known, first.names, asked.labels, images, first.labels, config)
+    if faults:
+        raise SessionError(f"set {name}", faults)
+    return JudgedSet(name, tables, found, images, [*_remarks(tables), *found.remarks])
+
+
+def _folder(place: str, config: Config) -> Path:
+    folder = config.data_path(place)
+    list_pictures(folder)
+    return folder
+
+
+def _found(asked: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:
+    """Methods with their files; a pattern, or a run, may stand for several.
+
+    Raises:
+        Fault: a pattern matches nothing, a run has no features here, or two methods have one name.
+    """
+    found = []
+    for key, options in asked.features.items():
+        files = _files(options.file, asked.images, config)
+        for name, file in files.items():
+            method = name if key.isdigit() else key if len(files) == 1 else f"{key}, {name}"
+            found.append((method, file, options))
+    methods = [method for method, _, _ in found]
+    twice = sorted({method for method in methods if methods.count(method) > 1})
+    if twice:
+        raise Fault(f"two methods are called alike, give them names (`name: file`):\n{listing(twice)}")
+    return found
+
+
+def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:
+    """Files, by what each is called where the session gives no name."""
+    if named.startswith(LATEST):
+        return _of_run(named, images, config)
+    path = config.data_path(named)
+    if not set(MAGIC) & set(named):
+        return {path.stem: path}
+    matching = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not matching:
+        raise MissingFault(f"no file matches {path}")
+    return {file.stem: file for file in matching}
+
+
+def _of_run(named: str, images: str | None, config: Config) -> dict[str, Path]:
+    """Pooled features that a run has made of the folder of pictures, by session, pooling and variant."""
+    if images is None:
+        raise Fault(f"{named} needs `images`: features lie beside the folder of pictures")
+    run = find_run(named, config.models)
+    beside = config.data_path(images).parent
+    id = f"_saec_{run.timestamp}"
+    found = sorted(beside.glob(f"pooled_*{id}*.npz"))
+    if not found:
+        raise MissingFault(f"{beside} has no features of {run.folder.name}: extract them first")
+    words = [file.stem.removeprefix("pooled_").replace(id, "").replace("_", " ") for file in found]
+    return {f"{run.name} {word}": file for word, file in zip(words, found, strict=True)}
+
+
+def _read(file: Path, options: FeatureFile) -> Table:
+    return read_table(file, options.key, options.columns, options.names, options.label, options.pooling)
+
+
+def _refuse_other_pictures(tables: dict[str, Table]) -> None:
+    if len(tables) < 2:
+        return
+    (first, one), *others = tables.items()
+    for method, other in others:
+        if len(one.names) == len(other.names) and (one.names == other.names).all():
+            continue
+        here, there = set(one.names.tolist()), set(other.names.tolist())
+        raise Fault(
+            f"{first} is of {len(here):,} pictures, {method} of {len(there):,}: features that are compared "
+            f"must be of the same pictures\nonly in {first}: {len(here - there):,}\n"
+            f"{listing(sorted(here - there), 5)}\nonly in {method}: {len(there - here):,}\n"
+            f"{listing(sorted(there - here), 5)}"
+        )
+
+
+def _refuse_missing(images: Path, names: np.ndarray) -> None:
+    missing = sorted(set(names.tolist()) - {file.name for file in list_pictures(images)})
+    if missing:
+        raise Fault(
+            f"{len(missing):,} of {len(names):,} pictures of the features are not in {images}: name the "
+            f"folder they were extracted from, or leave `images` out for numbers alone\n{listing(missing)}"
+        )
+
+
+def _remarks(tables: dict[str, Table]) -> list[str]:
+    remarks = [
+        f"{method}: {int((~table.varies).sum())} features are the same for all pictures and are left out"
+        for method, table in tables.items()
+        if table.varies is not None
+    ]
+    remarks += [
+        f"{method}: {table.file.name} does not say which pictures its rows are of: rows are numbered"
+        for method, table in tables.items()
+        if not table.named
+    ]
+    for remark in remarks:
+        LOG.warning("%s", remark)
+    return remarks

@@ -1,0 +1,139 @@
+"""What an evaluation session may say: one set of pictures at the top, or several under `sets`."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from saec.evaluation import EVALUATIONS
+from saec.features import POOLINGS
+from saec.registry import Strict
+from saec.session.base import Count, Session
+from saec.session.training import Weights
+
+Share = Annotated[float, Field(gt=0)]
+
+
+class FeatureFile(Strict):
+    """A file of features, or a pattern of several: NPZ (X or X_red, and N), CSV or Parquet.
+
+    `columns` is a pattern of the columns that are features, `names` and `label` are columns of a table;
+    `pooling` makes one row a picture of latents.
+    """
+
+    file: str
+    key: str | None = None
+    columns: str = "Feature_*"
+    names: str = "file"
+    label: str = "Label"
+    pooling: POOLINGS.field | None = None
+
+
+def _as_file(raw: Any) -> Any:
+    return {"file": raw} if isinstance(raw, str) else raw
+
+
+def _as_files(raw: Any) -> Any:
+    """A name, a list of names, or names by method."""
+    if isinstance(raw, dict) and "file" not in raw:
+        return {str(name): _as_file(one) for name, one in raw.items()}
+    listed = raw if isinstance(raw, list | tuple) else [raw]
+    return {str(place): _as_file(one) for place, one in enumerate(listed)}
+
+
+Files = Annotated[dict[str, FeatureFile], BeforeValidator(_as_files), Field(min_length=1)]
+
+
+class Labels(Strict):
+    """Where labels come from: a table, the folders that pictures lie in, or a pattern on file names.
+
+    `pattern` is a regular expression with groups named `label` and perhaps `group`, `split`. `least` leaves
+    out classes that fewer groups (recordings) have.
+    """
+
+    file: str | None = None
+    columns: dict[Literal["file", "label", "group", "split"], str] = {}
+    folders: str | None = None
+    pattern: str | None = None
+    least: Count | None = None
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_one(cls, pattern: str | None) -> str | None:
+        try:
+            groups = set(re.compile(pattern).groupindex) if pattern is not None else {"label"}
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error}), got {pattern!r}") from error
+        if "label" not in groups or groups - {"label", "group", "split"}:
+            raise ValueError(f"names groups `(?P<label>...)` and perhaps group and split, got {pattern!r}")
+        return pattern
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Labels":
+        said = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
+        if len(said) > 1:
+            raise ValueError(f"labels come from one place, got {' and '.join(said)}")
+        return self
+
+
+class EvaluatedSet(Strict):
+    """Features of the same pictures, and what is known of these."""
+
+    images: str | None = None
+    features: Files
+    labels: Annotated[Labels, BeforeValidator(_as_file)] = Labels()
+
+
+class Rebuilding(Strict):
+    """A run is judged by what it makes of so many pictures of a folder."""
+
+    run: str
+    images: str
+    weights: Weights = "best"
+    limit: Count = 500
+
+
+class Search(Strict):
+    """The `n` pictures that are nearest to a picture (its name), or to each one of another feature file."""
+
+    to: str
+    n: Count = 10
+
+
+class ExplorerOptions(Strict):
+    """`limit` pictures at most on the page; small pictures of so many MB are put into it."""
+
+    limit: Count = 20_000
+    thumbnails_mb: Annotated[float, Field(ge=0)] = 6.0
+    color: str | None = None
+
+
+class EvaluationSession(Session):
+    images: str | None = None
+    features: Files | None = None
+    labels: Annotated[Labels, BeforeValidator(_as_file)] = Labels()
+    sets: dict[str, EvaluatedSet] = {}
+    evaluations: tuple[EVALUATIONS.field, ...] | None = None
+    pixels: bool = True
+    inspect: bool = True
+    runs: Annotated[tuple[str, ...], BeforeValidator(lambda raw: [raw] if isinstance(raw, str) else raw)] = ()
+    rebuilt: Rebuilding | None = None
+    similar: Search | None = None
+    explorer: ExplorerOptions | None = ExplorerOptions()
+    table: Literal["csv", "parquet"] | None = "csv"
+    out: str = "reports"
+
+    @model_validator(mode="after")
+    def _has_work(self) -> "EvaluationSession":
+        if self.sets and (self.features or self.images):
+            raise ValueError("several `sets` have features and images of their own: none beside them")
+        if not (self.sets or self.features or self.images or self.runs or self.rebuilt):
+            raise ValueError("name `features`, `images`, `sets`, `runs` or `rebuilt`: there is nothing to do")
+        return self
+
+    @property
+    def judged(self) -> dict[str, EvaluatedSet]:
+        """The sets by name; a single one has the session's."""
+        if self.sets or self.features is None:
+            return self.sets
+        return {self.name: EvaluatedSet(images=self.images, features=self.features, labels=self.labels)}

@@ -1,0 +1,53 @@
+"""Session files become sessions: every fault is said at once, no path is touched."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from saec.changes import changed
+from saec.documents import read_mapping
+from saec.session.base import Session, SessionError
+from saec.session.extraction import ExtractionSession
+from saec.session.training import TrainingSession
+from saec.upgrade import upgrade_extraction, upgrade_training
+
+UPGRADES: dict[type[Session], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    TrainingSession: upgrade_training,
+    ExtractionSession: upgrade_extraction,
+}
+
+
+S = TypeVar("S", bound=Session)
+
+
+def load_session(
+    source: S | dict | Path | str, kind: type[S], changes: Sequence[str] = (), place: str = "the session"
+) -> S:
+    """A session from a file, a mapping or itself; `changes` are `key.path=value` in our spelling.
+
+    `place` is what faults of a mapping are said of.
+
+    Raises:
+        SessionError: with every fault there is, each with its path.
+        Fault: the file is missing or is neither JSON nor YAML.
+    """
+    if isinstance(source, Session):
+        raw, name, place = source.model_dump(mode="json"), source.name, f"session {source.name}"
+    elif isinstance(source, dict):
+        raw, name = source, "session"
+    else:
+        raw, name, place = read_mapping(Path(source)), Path(source).stem, str(source)
+    try:
+        raw = UPGRADES[kind](raw) if kind in UPGRADES else raw
+        defaults = {key: field.default for key, field in kind.model_fields.items()}
+        return kind.model_validate(changed(raw, changes, defaults)).named(name)
+    except ValidationError as error:
+        raise SessionError(place, [_sentence(fault) for fault in error.errors()]) from error
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in fault["loc"])
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message

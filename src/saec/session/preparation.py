@@ -1,0 +1,8 @@
+"""What a preparation session may say."""
+
+from saec.preparation import Preparation
+from saec.session.base import Session
+
+
+class PreparationSession(Session, Preparation):
+    """What `Preparation` says, from a file."""

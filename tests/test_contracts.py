@@ -15,7 +15,7 @@ from saec.features import POOLINGS, n_trimmed, trimmed
 from saec.models import MODELS, Model, feature_shape
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
-from saec.registry import Component, Registry
+from saec.registry import Registry, Strict
 
 REGISTRIES = (DATA, VIEWS, MODELS, OBJECTIVES, OPTIMIZERS, POOLINGS, EVALUATIONS)
 EVERY = [pytest.param(axis, name, id=f"{axis.axis}-{name}") for axis in REGISTRIES for name in axis.names()]
@@ -33,7 +33,7 @@ def test_a_component_has_defaults_for_its_options_and_can_be_written_down(axis, 
     assert axis.parse(component.model_dump(mode="json")) == component
     for option in component.options:
         value = getattr(component, option)
-        written = value.model_dump() if isinstance(value, Component) else value
+        written = value.model_dump() if isinstance(value, Strict) else value
         assert component.model_dump()[option] == written
 
 
@@ -293,6 +293,8 @@ def test_an_evaluation_gives_finite_named_scores_and_the_same_again(name):
     labels = np.array(["finch", "wren", "crow"])[np.arange(60) % 3]
     rows = (rng.normal(size=(60, 4)) + 8 * (np.arange(60) % 3)[:, None]).astype(np.float32)
     groups = np.arange(60) // 6
-    scores = parsed(EVALUATIONS, name)(rows, labels, groups)
-    assert scores and all(isinstance(score, float) and np.isfinite(score) for score in scores.values())
-    assert parsed(EVALUATIONS, name)(rows, labels, groups) == scores
+    found = parsed(EVALUATIONS, name)(rows, labels, groups)
+    assert found.scores and all(type(s) is float and np.isfinite(s) for s in found.scores.values())
+    assert found.answers.shape == labels.shape and found.answers.dtype.kind == "U"
+    again = parsed(EVALUATIONS, name)(rows, labels, groups)
+    assert again.scores == found.scores and (again.answers == found.answers).all()

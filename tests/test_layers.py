@@ -9,11 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults registry files documents config progress logs devices data models features objectives optimizers
-    reduction evaluation preparation upgrade changes session preparing checkpoints runs seeds sources figures
-    gallery export training extraction demo command
+    faults registry files documents config progress logs devices data models features tables objectives
+    optimizers reduction similarity evaluation preparation upgrade changes session preparing checkpoints runs
+    seeds sources figures charts gallery export training extraction inspection explorer report demo command
 """.split()  # each may import those before it; a package is one room
-HEAVY = ("umap", "pynndescent", "librosa", "onnx", "tensorboard")
+HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "onnx", "tensorboard")
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

@@ -5,10 +5,12 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.probes import CLASSIFIERS, grouped_splits, split_scores
+from saec.evaluation.folds import alone_in_a_group, given_split, grouped_splits, refuse_alone, repeated_splits
+from saec.evaluation.probes import CLASSIFIERS, Known, split_scores
 from saec.faults import Fault
 
 N = 120
+QUICK = {"n_repeats": 1, "curve": []}
 
 
 @pytest.fixture
@@ -22,7 +24,11 @@ def known() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_what_the_features_tell_is_read(name, known):
-    assert EVALUATIONS.parse(name)(*known)["macro_f1"] > 0.95
+    found = EVALUATIONS.parse({"name": name} | QUICK)(*known)
+    assert found.scores["macro_f1"] > 0.95 and found.scores["balanced_accuracy"] > 0.95
+    assert [row["class"] for row in found.classes] == ["crow", "tit", "wren"]
+    assert all(row["f1"] > 0.9 and row["n"] == N // 3 for row in found.classes)
+    assert (found.answers == known[1]).mean() > 0.95  # each row is asked once
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -30,7 +36,8 @@ def test_features_that_tell_the_recording_alone_are_of_no_use(name, known):
     rows, _, groups = known
     labels = np.array(["crow", "tit", "wren"])[groups % 3]  # each recording has one species
     rows = np.random.default_rng(1).normal(size=(10, 5))[groups]
-    assert EVALUATIONS.parse({"name": name, "n_splits": 3})(rows, labels, groups)["macro_f1"] < 0.7
+    found = EVALUATIONS.parse({"name": name, "n_splits": 3} | QUICK)(rows, labels, groups)
+    assert found.scores["macro_f1"] < 0.7
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -38,11 +45,12 @@ def test_more_labels_are_no_worse_and_few_are_spread_over_draws(name):
     rng = np.random.default_rng(0)
     kinds = np.arange(300) % 3
     rows = kinds[:, None] + rng.normal(scale=0.9, size=(300, 2))
-    few, all_of_them = (
-        EVALUATIONS.parse({"name": name, "labels_per_class": n})(rows, kinds, np.arange(300))
-        for n in (2, None)
+    found = EVALUATIONS.parse({"name": name, "curve": [2], "n_repeats": 1})(
+        rows, kinds.astype(str), np.arange(300)
     )
-    assert few["macro_f1"] < all_of_them["macro_f1"] and few["spread"] > 0
+    assert found.scores["macro_f1_2"] < found.scores["macro_f1"] and found.spreads["macro_f1_2"] > 0
+    sizes = [row["n_learnt"] for row in found.folds if row["labels_per_class"] == 2]
+    assert set(sizes) == {6} and len(sizes) == 15  # five folds, three draws
 
 
 def test_no_group_is_on_both_sides_and_every_row_is_asked_once(known):
@@ -70,6 +78,61 @@ def test_so_many_labels_of_each_class_are_learnt_from(known, monkeypatch):
 def test_one_group_or_one_class_is_refused_with_the_remedy(labels, groups):
     with pytest.raises(Fault, match="two groups and two classes at least"):
         EVALUATIONS.parse("linear")(np.zeros((2, 1)), np.array(list(labels)), np.array(list(groups)))
+
+
+def test_folds_are_drawn_anew_for_each_repeat_and_the_same_again(known):
+    _, labels, groups = known
+    first, second = repeated_splits(labels, groups, 5, 2, seed=0)
+    again = repeated_splits(labels, groups, 5, 2, seed=0)[0]
+    assert any(not np.array_equal(one[1], other[1]) for one, other in zip(first, second, strict=True))
+    assert all(np.array_equal(one[1], other[1]) for one, other in zip(first, again, strict=True))
+
+
+def test_a_given_split_is_kept_to(known):
+    rows, labels, groups = known
+    split = np.where(groups < 6, "train", np.where(groups < 9, "test", ""))
+    found = EVALUATIONS.parse({"name": "linear"} | QUICK)(rows, labels, groups, split)
+    (fold,) = found.folds
+    assert (fold["n_learnt"], fold["n_asked"]) == (72, 36)
+    assert (found.answers != "").sum() == 36 and (found.answers[split == "test"] != "").all()
+    with pytest.raises(Fault, match="'train' and rows 'test', got 'a'"):
+        given_split(np.array(["a", "a"]))
+
+
+def test_rows_without_a_label_are_neither_learnt_from_nor_asked(known):
+    rows, labels, groups = known
+    labels = np.where(np.arange(N) % 2, labels, "")
+    found = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups)
+    assert ((found.answers != "") == (labels != "")).all()
+    assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in found.folds)
+
+
+def test_a_class_of_one_group_is_refused_with_the_remedy(known):
+    _, labels, groups = known
+    labels = np.where(groups == 3, "owl", labels)
+    assert alone_in_a_group(labels, groups) == {"owl": 1}
+    with pytest.raises(Fault, match=r"owl: 12 rows of one group\n.*least: 2"):
+        refuse_alone(labels, groups)
+
+
+def test_components_are_fitted_on_what_is_learnt_from_alone(known):
+    """A column that only rows that are asked have must not move the scaling."""
+    rows, labels, groups = known
+    learnt, asked = np.arange(60), np.arange(60, N)
+    loud = rows.copy()
+    loud[asked[1:]] *= 1e6
+    plain, other = (
+        Known(some, labels, groups, "linear", pca=2).answers(learnt, asked[:1]) for some in (rows, loud)
+    )
+    assert plain == other
+
+
+def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
+    rows, labels, groups = known
+    model, more = Known(rows, labels, groups, "svm")._model(np.arange(60))
+    assert set(model.param_grid) == {"svc__C"} and np.array_equal(more["groups"], groups[:60])
+    model, more = Known(rows, labels, groups, "svm")._model(np.arange(24))  # two groups: no folds of three
+    assert not hasattr(model, "param_grid") and more == {}
 
 
 class Counting(DummyClassifier):

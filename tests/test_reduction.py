@@ -16,6 +16,7 @@ from saec.reduction.graph import _widths, neighborhood_graph
 
 DIMS = (2, 4)
 N_KINDS, N_EACH = 3, 20
+KMEANS = EVALUATIONS.parse({"name": "kmeans", "sweep": [], "resamples": 0})
 COMPILES = pytest.mark.slow  # NN-descent takes half a minute the first time in a process
 
 
@@ -157,7 +158,7 @@ def test_columns_come_out_standardised_and_finite(once):
 
 def test_heaps_stay_heaps(once):
     for rows in once.values():
-        assert EVALUATIONS.parse("kmeans")(rows, heaps()[1], heaps()[1])["v_measure"] > 0.95
+        assert KMEANS(rows, heaps()[1], heaps()[1]).scores["v_measure"] > 0.95
 
 
 def test_the_same_seed_gives_the_same_bits(once):
@@ -178,7 +179,7 @@ def test_the_map_does_not_depend_on_the_other_dimensions(once, dims):
 
 def test_no_column_drowns_the_others_by_its_scale(once):
     scaled = reduced(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=0)
-    assert EVALUATIONS.parse("kmeans")(scaled[2], heaps()[1], heaps()[1])["v_measure"] > 0.95
+    assert KMEANS(scaled[2], heaps()[1], heaps()[1]).scores["v_measure"] > 0.95
 
 
 def test_equal_rows_and_columns_without_variance_are_no_obstacle():

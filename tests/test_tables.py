@@ -1,0 +1,142 @@
+"""Feature files of any maker become rows by name; what cannot be judged is refused in words."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from saec.faults import Fault, MissingFault
+from saec.features import POOLINGS
+from saec.tables import beside, read_layout, read_table, write_table
+
+NAMES = np.array(["a.png", "b.png", "c.png"])
+ROWS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=np.float32)
+
+
+def saved(file: Path, **arrays: np.ndarray) -> Path:
+    np.savez(file, **arrays)
+    return file
+
+
+def csv(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_an_npz_with_x_and_one_with_x_red_are_read(tmp_path):
+    for key in ("X", "X_red"):
+        table = read_table(saved(tmp_path / f"{key}.npz", **{key: ROWS, "N": NAMES}))
+        assert np.array_equal(table.rows, ROWS) and table.names.tolist() == NAMES.tolist()
+        assert table.labels is None and table.layout is None and table.named
+
+
+def test_a_map_in_the_file_comes_along(tmp_path):
+    file = saved(tmp_path / "a.npz", X_red=ROWS, X_2D=ROWS + 1, N=NAMES)
+    assert np.array_equal(read_table(file).layout, ROWS + 1)
+    assert read_layout(file, NAMES[:2]) is None
+
+
+def test_rows_are_sorted_by_name(tmp_path):
+    table = read_table(saved(tmp_path / "a.npz", X=ROWS[::-1], N=NAMES[::-1], X_2D=ROWS[::-1]))
+    assert np.array_equal(table.rows, ROWS) and np.array_equal(table.layout, ROWS)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_is_read_by_a_pattern_of_columns(tmp_path, suffix):
+    frame = pd.DataFrame({"Label": ["x", "y", None], "Feature_1": ROWS[:, 0], "Feature_2": ROWS[:, 1]})
+    write_table(tmp_path / f"a{suffix}", frame.assign(file=NAMES, other=1.5))
+    table = read_table(tmp_path / f"a{suffix}")
+    assert np.array_equal(table.rows, ROWS) and table.names.tolist() == NAMES.tolist()
+    assert table.labels.tolist() == ["x", "y", ""] and table.columns == ("Feature_1", "Feature_2")
+
+
+def test_a_table_without_names_has_its_rows_numbered(tmp_path):
+    table = read_table(csv(tmp_path / "a.csv", "Label,Feature_1,Feature_2\nx,1,2\ny,3,4\n"))
+    assert table.names.tolist() == ["row 000001", "row 000002"] and not table.named
+
+
+def test_latents_need_a_pooling_and_are_pooled_by_it(tmp_path):
+    latents = np.random.default_rng(0).normal(size=(3, 4, 10)).astype(np.float32)
+    file = saved(tmp_path / "full.npz", X=latents, N=NAMES)
+    with pytest.raises(Fault, match="not one row a picture: name a pooled file, or a `pooling`"):
+        read_table(file)
+    pooled = read_table(file, pooling=POOLINGS.parse("mean"))
+    assert np.allclose(pooled.rows, latents[..., 1:-1].mean(-1), atol=1e-6)
+
+
+def test_constant_columns_are_left_out_and_counted(tmp_path):
+    table = read_table(saved(tmp_path / "a.npz", X=np.hstack([ROWS, np.ones((3, 1))]), N=NAMES))
+    assert np.array_equal(table.rows, ROWS) and table.varies.tolist() == [True, True, False]
+    with pytest.raises(Fault, match="every feature is the same for all pictures"):
+        read_table(saved(tmp_path / "b.npz", X=np.ones((3, 2)), N=NAMES))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"X": ROWS, "N": NAMES[:2]}, "3 rows of X but 2 names"),
+        ({"X": ROWS, "N": NAMES[[0, 0, 1]]}, "pictures twice:\n  a.png"),
+        ({"X": np.array([[1.0, np.nan], [2, 3], [np.inf, 4]]), "N": NAMES}, "2 of 3 rows.*no finite number"),
+        ({"X": ROWS, "N": np.arange(3)}, "N must hold names"),
+        ({"Y": ROWS, "N": NAMES}, "cannot be read as features with X and N"),
+        ({"X": ROWS[:, None, None], "N": NAMES}, r"array of shape \(3, 1, 1, 2\)"),
+        ({"X": np.array([["a", "b"]] * 3), "N": NAMES}, "must be numbers"),
+    ],
+)
+def test_an_npz_that_cannot_be_judged_is_refused(tmp_path, arrays, words):
+    with pytest.raises(Fault, match=f"(?s){words}"):
+        read_table(saved(tmp_path / "a.npz", **arrays))
+
+
+def test_object_arrays_are_refused_since_they_need_pickle(tmp_path):
+    np.savez(tmp_path / "a.npz", X=ROWS, N=NAMES.astype(object), allow_pickle=True)
+    with pytest.raises(Fault, match="pickle"):
+        read_table(tmp_path / "a.npz")
+
+
+def test_a_truncated_npz_is_refused(tmp_path):
+    file = saved(tmp_path / "a.npz", X=ROWS, N=NAMES)
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(Fault, match="cannot be read as features"):
+        read_table(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,a,b\nx,1,2\n", r"no column 'Feature_\*'.*it has\n  file"),
+        ("file,Feature_1\nx,one\n", "are no numbers:\n  Feature_1"),
+        ("file,Feature_1\n", "has no rows"),
+        ("", "cannot be read as a table"),
+    ],
+)
+def test_a_table_that_cannot_be_judged_is_refused(tmp_path, text, words):
+    with pytest.raises(Fault, match=f"(?s){words}"):
+        read_table(csv(tmp_path / "a.csv", text))
+
+
+def test_a_missing_file_and_an_unknown_kind_are_refused(tmp_path):
+    for name in ("a.npz", "a.csv"):
+        with pytest.raises(MissingFault, match="no such feature file"):
+            read_table(tmp_path / name)
+    with pytest.raises(Fault, match=".npz, .csv or .parquet, got '.pkl'"):
+        read_table(tmp_path / "a.pkl")
+
+
+def test_a_damaged_parquet_is_refused(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 no such thing")
+    with pytest.raises(Fault, match="cannot be read as a table"):
+        read_table(tmp_path / "a.parquet")
+
+
+def test_reductions_of_the_same_extraction_lie_beside(tmp_path):
+    for name in (
+        "dimred_2_neigh_10_saec_1.npz",
+        "dimred_16_neigh_10_saec_1.npz",
+        "dimred_2_neigh_10_saec_1_max.npz",
+    ):
+        saved(tmp_path / name, X_red=ROWS, N=NAMES)
+    pooled = saved(tmp_path / "pooled_mean_std_saec_1.npz", X=ROWS, N=NAMES)
+    assert [file.name.split("_")[1] for file in beside(pooled)] == ["2", "16"]
+    assert beside(tmp_path / "foreign.npz") == [] and beside(tmp_path / "dimred_2_neigh_10_saec_1.npz") == []

@@ -14,9 +14,9 @@ from saec.evaluation import EVALUATIONS
 from saec.evaluation.probes import split_scores
 from saec.models import Model
 from saec.reduction import MAP, reduced
+from saec.registry import Component
 
 CLASSIFIERS = ("linear", "knn")
-PLAIN = {"sweep": (), "resamples": 0}
 LABELS_PER_CLASS = (5, 20, None)
 N_DRAWS = 5
 N_NEIGHBORS = 10
@@ -34,8 +34,8 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
         labels, groups = on.data.labels, on.data.groups[part]
         layout = reduced(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
         clusters = {
-            "kmeans": EVALUATIONS.parse({"name": "kmeans", "seed": seed} | PLAIN)(rows[part], labels[part], groups),
-            "hdbscan": EVALUATIONS.parse({"name": "hdbscan"} | PLAIN)(layout, labels[part], groups),
+            "kmeans": clustering("kmeans", seed=seed)(rows[part], labels[part], groups),
+            "hdbscan": clustering("hdbscan")(layout, labels[part], groups),
         }
         for name, agreement in clusters.items():
             for score in ("v_measure", "adjusted_rand"):
@@ -45,6 +45,11 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
                 heard = [split_scores(rows, labels, one, classifier, n, N_DRAWS, seed) for one in splits]
                 found.setdefault(f"{classifier} {n or 'all'}", []).append(float(np.mean(heard)))
     return {score: float(np.mean(values)) for score, values in found.items()}
+
+
+def clustering(name: str, **options: int) -> Component:
+    """Clusters once, as they come."""
+    return EVALUATIONS.parse({"name": name, "sweep": [], "resamples": 0} | options)
 
 
 def pixels(data: Dataset) -> np.ndarray:

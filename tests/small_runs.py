@@ -9,6 +9,8 @@ from saec.config import Config, load_config
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 
+HISTORY = {"epoch": 1, "learning_rate": 1e-3, "train_loss": 0.2, "valid_loss": 0.1}
+
 
 def workplace(folder: Path) -> Config:
     """A workplace that several tests of a file share."""
@@ -44,4 +46,4 @@ def give_weights(run: Run, seed: int, epoch: int) -> None:
         model.decoder(model.encoder(torch.rand(4, *shape)))
     progress = Progress(epoch=epoch, best=0.1, best_epoch=epoch, finished=True)
     for name in ("best", "last"):
-        run.save(name, {"model": model}, progress, [])
+        run.save(name, {"model": model}, progress, [HISTORY])

@@ -161,7 +161,7 @@ class PointMap {
     canvas.addEventListener("pointermove", (event) => {
       if (this.path) {
         this.path.push(place(event));
-        this.draw();
+        this.moving();
       } else if (event.pointerType !== "touch") this.on.hover(this.meant(place(event)), ...place(event));
     });
     canvas.addEventListener("pointerup", (event) => {

@@ -26,6 +26,8 @@ class Space:
     @classmethod
     def of(cls, rows: np.ndarray, layout: np.ndarray) -> "Space":
         """Neighbours are exact, of standardised features; nearness is of their principal components."""
+        if len(rows) == 1:
+            return cls(layout, np.zeros((1, 0), dtype=int), np.zeros((1, 1)))
         own = np.arange(len(rows))
         neighbors, _ = nearest([rows], [rows], min(N_NEIGHBORS, len(rows) - 1), own)
         scaled = StandardScaler().fit_transform(rows.astype(np.float64))

@@ -103,7 +103,8 @@ def _show(figure: Path, place: Path, names: np.ndarray, judged: JudgedSet, indic
     ranks = [f"{rank + 1}" for rank in range(indices.shape[1])]
     files = [[place / str(name) for name in names]]
     files += [[judged.images / str(judged.names[row]) for row in column] for column in indices.T]
-    size = Image.open(files[0][0]).size
+    with Image.open(files[0][0]) as first:
+        size = first.size
     columns = {
         heading: np.stack([_picture(file, size) for file in column])
         for heading, column in zip(["asked", *ranks], files, strict=True)

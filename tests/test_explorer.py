@@ -1,0 +1,158 @@
+"""The page's content: places, neighbours, clusters, small pictures, and that nothing in it can run."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from conftest import intensities, write_pictures
+from PIL import Image
+
+from saec.explorer import Points, Space, write_explorer
+from saec.explorer.points import N_NEIGHBORS
+from saec.explorer.thumbnails import links, thumbnails
+
+N = 30
+
+
+@pytest.fixture
+def points() -> Points:
+    """Three heaps, of which the second is twice as large."""
+    rng = np.random.default_rng(0)
+    kinds = np.array([0] * 7 + [1] * 16 + [2] * 7)
+    rows = 10 * np.eye(3)[kinds] + rng.normal(size=(N, 3))
+    names = np.array([f"picture_{number:02d}.png" for number in range(N)])
+    clusters = np.where(np.arange(N) == 29, "-1", kinds.astype(str))
+    columns = {
+        "label": np.array(["crow", "tit", "wren"])[kinds],
+        "loudness (dB)": rng.normal(size=N),
+        "kmeans of ours": clusters,
+    }
+    return Points(names, {"ours": Space.of(rows, rows[:, :2])}, columns, {"kmeans of ours": "ours"})
+
+
+def content(page: Path) -> dict:
+    data = re.search(
+        r'<script id="data" type="application/json">(.*?)</script>', page.read_text("utf-8"), re.S
+    )
+    return json.loads(data[1])
+
+
+def unpacked(text: str, kind: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), dtype=kind)
+
+
+def test_what_the_page_knows_is_what_was_given(points, tmp_path):
+    write_explorer(tmp_path / "page.html", points, "thirty pictures", color="label")
+    data = content(tmp_path / "page.html")
+    assert data["names"] == points.names.tolist() and data["color"] == "label"
+    label = data["columns"]["label"]
+    words = np.array(label["words"])[unpacked(label["codes"], "<i4")]
+    assert words.tolist() == points.columns["label"].tolist()
+    assert np.allclose(
+        unpacked(data["columns"]["loudness (dB)"]["values"], "<f4"), points.columns["loudness (dB)"]
+    )
+    space = data["spaces"]["ours"]
+    places = unpacked(space["places"], "<f4").reshape(N, 2)
+    assert places.min() >= 0 and places.max() <= 1
+    layout = points.spaces["ours"].layout
+    scale = np.ptp(layout, axis=0).max()
+    assert np.allclose(places - places[0], (layout - layout[0]) / scale, atol=1e-5)
+    assert np.array_equal(unpacked(space["neighbors"], "<i4").reshape(N, -1), points.spaces["ours"].neighbors)
+
+
+def test_neighbours_are_of_the_same_heap_and_not_the_picture_itself(points):
+    neighbors = points.spaces["ours"].neighbors
+    assert neighbors.shape == (N, N_NEIGHBORS)
+    assert not (neighbors == np.arange(N)[:, None]).any()
+    kinds = points.columns["label"]
+    assert all((kinds[neighbors[row, :6]] == kinds[row]).all() for row in range(N))
+
+
+def test_clusters_are_listed_by_size_with_purity_and_medoids(points):
+    first, second, third = points.cluster_list("kmeans of ours")
+    assert [(one["name"], one["size"]) for one in (first, second, third)] == [("1", 16), ("0", 7), ("2", 6)]
+    assert first["label"] == "tit" and first["purity"] == 1.0
+    near = points.spaces["ours"].near[7:23]
+    sums = np.square(near[:, None] - near[None]).sum(axis=(1, 2))
+    assert first["medoids"][0] == 7 + sums.argmin()
+
+
+def test_a_mixed_cluster_is_as_pure_as_its_commonest_label(points):
+    points.columns["label"][7:11] = ["crow", "crow", "", ""]
+    first = points.cluster_list("kmeans of ours")[0]
+    assert first["purity"] == pytest.approx(12 / 14)
+    points.columns["label"][:] = ""
+    assert points.cluster_list("kmeans of ours")[0]["purity"] is None
+
+
+class Scripts(HTMLParser):
+    """Counts what could run or be fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for key, value in attributes if key in ("src", "href")]
+        assert not [key for key, _ in attributes if key.startswith("on")]
+
+
+def test_names_and_labels_are_text_and_never_markup(points, tmp_path):
+    evil = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
+    points.columns["label"] = points.columns["label"].astype("U100")
+    points.columns["label"][0] = evil
+    points.names.astype("U100")
+    names = points.names.astype("U100")
+    names[0] = evil + "\u2028.png"
+    other = Points(names, points.spaces, points.columns | {evil: points.columns["label"]}, points.clusters)
+    write_explorer(tmp_path / "page.html", other, evil)
+    reader = Scripts()
+    reader.feed((tmp_path / "page.html").read_text("utf-8"))
+    assert reader.tags.count("script") == 3 and "img" not in reader.tags
+    assert reader.addresses == ["data:,"]
+    data = content(tmp_path / "page.html")
+    assert data["columns"]["label"]["words"][0] == evil and data["title"] == evil
+
+
+def test_the_page_asks_the_browser_to_fetch_nothing_else(points, tmp_path):
+    write_explorer(tmp_path / "page.html", points, "pictures")
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "default-src 'none'" in page and "connect-src" not in page
+
+
+def test_small_pictures_are_in_the_page_while_they_fit(points, tmp_path):
+    write_pictures(tmp_path / "images", intensities(N, width=256))
+    names = np.array(sorted(file.name for file in (tmp_path / "images").iterdir()))
+    found = thumbnails(tmp_path / "images", names, 1.0)
+    assert len(found) == N and all(one.startswith("data:image/webp;base64,") for one in found)
+    small = tmp_path / "small.webp"
+    small.write_bytes(base64.b64decode(found[0].split(",")[1]))
+    with Image.open(small) as picture:
+        assert picture.size == (160, 80)
+    assert thumbnails(tmp_path / "images", names, 0.001) is None
+
+
+def test_pictures_that_do_not_fit_are_found_by_a_relative_path_that_is_quoted(points, tmp_path):
+    images, page = tmp_path / "song #1 & more" / "images", tmp_path / "reports" / "today"
+    found = links(images, np.array(["a b?.png", 'q"uote.png']), page)
+    assert unquote(found[0]) == "../../song #1 & more/images/a b?.png"
+    assert not set(' "#?&<') & set("".join(found)) - {"&"}
+
+
+def test_a_column_of_too_many_words_or_of_no_numbers_is_left_out(points, tmp_path):
+    points.columns["holes"] = np.where(np.arange(N) == 3, np.nan, 1.0)
+    write_explorer(tmp_path / "page.html", points, "pictures")
+    assert "holes" not in content(tmp_path / "page.html")["columns"]
+
+
+def test_one_picture_makes_a_page_too(tmp_path):
+    points = Points(np.array(["a.png"]), {"ours": Space.of(np.ones((1, 3)), np.zeros((1, 2)))}, {})
+    write_explorer(tmp_path / "page.html", points, "one")
+    assert content(tmp_path / "page.html")["color"] is None

@@ -1,0 +1,284 @@
+"""The page in a real browser: what is drawn, what pointing, lasso and keys do, and that nothing leaves it."""
+
+import csv
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import intensities, write_pictures
+
+from saec.explorer import Points, Space, write_explorer
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt install chromium")
+QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+QUIET += "--disable-component-update --disable-sync --disable-extensions --disable-default-apps"
+LOUD, OURS = ("error", "warning"), "readback"  # the browser's advice on what these tests do
+N, EVIL = 60, '<b onclick="alert(1)">tit</b>, "quoted"'
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> tuple[Path, Points]:
+    """Pictures in three heaps, the first one to the left below."""
+    place = tmp_path_factory.mktemp("page")
+    names = np.array(write_pictures(place / "images", intensities(N)))
+    kinds = np.repeat(np.arange(3), 20)
+    rng = np.random.default_rng(0)
+    layout = np.array([[0, 0], [10, 0], [5, 9]])[kinds] + rng.normal(scale=0.6, size=(N, 2))
+    rows = np.hstack([layout, rng.normal(scale=0.2, size=(N, 4))])
+    columns = {
+        "label": np.array(["crow", EVIL, "wren"])[kinds],
+        "place": np.arange(N).astype(float),
+        "kmeans": kinds.astype(str),
+    }
+    other = Space.of(rows[::-1].copy(), layout[::-1])
+    points = Points(names, {"ours": Space.of(rows, layout), "other": other}, columns, {"kmeans": "ours"})
+    (place / "report").mkdir()
+    write_explorer(place / "report" / "page.html", points, "Sixty <pictures>", place / "images")
+    return place / "report" / "page.html", points
+
+
+@pytest.fixture
+def page(browser, written) -> Iterator:
+    """The page, opened from the disk; it fails a test when it complains, or asks for anything but itself."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800}, accept_downloads=True)
+    tab = context.new_page()
+    heard: list[str] = []
+    tab.on(
+        "console",
+        lambda said: heard.append(said.text) if said.type in LOUD and OURS not in said.text else None,
+    )
+    tab.on("pageerror", lambda error: heard.append(str(error)))
+    asked: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(written[0].as_uri())
+    until(tab, "map.painted > 0")
+    yield tab
+    assert heard == []
+    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [written[0].as_uri()]
+    context.close()
+
+
+def until(page, condition: str) -> None:
+    """Playwright's own way of waiting would need `eval`, which the page forbids."""
+    for _ in range(500):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(20)
+    pytest.fail(f"never came: {condition}")
+
+
+def at(page, row: int) -> tuple[float, float]:
+    """Where a picture's point stands in the window."""
+    box = page.locator("#map").bounding_box()
+    x, y = page.evaluate("(row) => map.at(row)", row)
+    return box["x"] + x, box["y"] + y
+
+
+def around(page, rows: list[int], margin: float = 12) -> list[tuple[float, float]]:
+    """A closed path around points."""
+    places = np.array([at(page, row) for row in rows])
+    (left, top), (right, bottom) = places.min(0) - margin, places.max(0) + margin
+    return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 1)]
+
+
+def lasso(page, path: list[tuple[float, float]]) -> None:
+    page.click("#lasso")
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for place in path[1:]:
+        page.mouse.move(*place, steps=4)
+    page.mouse.up()
+
+
+def selected(page) -> set[int]:
+    return set(page.evaluate("state.rows"))
+
+
+def coloured(page, x: float, y: float) -> bool:
+    """Whether anything is drawn around a place of the window."""
+    box = page.locator("#map").bounding_box()
+    asked = (
+        "([x, y]) => map.pen.getImageData((x - 2) * map.ratio, (y - 2) * map.ratio, 4, 4).data.some((v) => v)"
+    )
+    return page.evaluate(asked, [x - box["x"], y - box["y"]])
+
+
+def test_every_point_is_drawn_and_nothing_where_none_is(page):
+    assert all(coloured(page, *at(page, row)) for row in range(N))
+    assert not coloured(page, page.locator("#map").bounding_box()["x"] + 4, at(page, 59)[1])
+
+
+def test_pointing_at_a_picture_shows_it_and_what_is_known_of_it(page, written):
+    page.mouse.move(*at(page, 7))
+    tip = page.locator("#tip")
+    assert written[1].names[7] in tip.inner_text() and "label: crow" in tip.inner_text()
+    assert tip.locator("img").get_attribute("src") == page.evaluate("DATA.thumbnails[7]")
+    assert tip.locator("img").evaluate("(image) => image.naturalWidth") > 0
+
+
+def test_a_click_shows_the_neighbours(page, written):
+    page.mouse.click(*at(page, 7))
+    tiles = page.locator("#neighbors button")
+    rows = tiles.evaluate_all("(all) => all.map((one) => Number(one.dataset.row))")
+    assert rows == written[1].spaces["ours"].neighbors[7].tolist()
+    assert written[1].names[7] in page.locator("#shown").inner_text()
+    tiles.first.click()
+    assert written[1].names[rows[0]] in page.locator("#shown").inner_text()
+
+
+def test_the_lasso_selects_what_lies_in_it_nearest_to_the_centre_first(page, written):
+    lasso(page, around(page, list(range(20))))
+    assert selected(page) == set(range(20))
+    shown = page.locator("#gallery button").evaluate_all("(all) => all.map((one) => Number(one.dataset.row))")
+    near = written[1].spaces["ours"].near[:20]
+    expected = np.argsort(np.linalg.norm(near - near.mean(0), axis=1))
+    assert shown[0] == expected[0] and set(shown) == set(range(20))
+    assert "20 of 60 pictures" in page.locator("#count").inner_text()
+
+
+def test_a_selection_is_named_and_downloaded_as_a_table_of_labels(page, written, tmp_path):
+    lasso(page, around(page, list(range(20, 40))))
+    page.fill("#word", EVIL)
+    page.click("text=Name these")
+    with page.expect_download() as download:
+        page.click("#download")
+    download.value.save_as(tmp_path / "annotations.csv")
+    with (tmp_path / "annotations.csv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [row["file"] for row in rows] == written[1].names[20:40].tolist()
+    assert {row["label"] for row in rows} == {EVIL}
+    assert "20 of 60 pictures are named" in page.locator("#named").inner_text()
+
+
+def test_names_survive_a_reload(browser, written):
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.goto(written[0].as_uri())
+    tab.evaluate("select([1, 2])")
+    tab.fill("#word", "hello")
+    tab.click("text=Name these")
+    tab.reload()
+    assert tab.evaluate("state.given") == {"1": "hello", "2": "hello"}
+    context.close()
+
+
+def test_words_of_the_data_are_shown_as_they_are(page):
+    assert EVIL in page.locator("#legend").inner_text() and page.locator("#legend b").count() == 0
+    assert page.title() == "Sixty <pictures>"
+
+
+def test_clusters_are_listed_and_chosen(page):
+    lines = page.locator("#list tr")
+    assert lines.count() == 3 and "1.00" in lines.first.inner_text()
+    lines.nth(1).locator("button").first.click()
+    assert len(selected(page)) == 20
+
+
+def test_colours_change_with_the_column_and_the_map_with_the_space(page):
+    before = page.evaluate("map.dressed.looks.length")
+    page.select_option("#color", "place")
+    assert page.evaluate("map.dressed.looks.length") == 16 != before
+    here = at(page, 0)
+    page.select_option("#space", "other")
+    assert np.hypot(*(np.array(at(page, 0)) - here)) > 50
+
+
+def test_the_wheel_zooms_where_it_is_and_dragging_moves(page):
+    x, y = at(page, 30)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -300)
+    until(page, "map.transform.k > 1.2")
+    assert np.hypot(*(np.array(at(page, 30)) - (x, y))) < 2
+    page.mouse.down()
+    page.mouse.move(x + 80, y + 40, steps=5)
+    page.mouse.up()
+    assert np.allclose(np.array(at(page, 30)) - (x, y), (80, 40), atol=2)
+    page.click("#home")
+    assert page.evaluate("map.transform.k") == 1
+
+
+def test_keys_do_all_that_a_mouse_does(page, written):
+    page.focus("#map")
+    page.keyboard.press("+")
+    assert page.evaluate("map.transform.k") == pytest.approx(1.4)
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("0")
+    assert page.evaluate("map.transform.k") == 1
+    page.keyboard.press("n")
+    page.keyboard.press("n")
+    page.keyboard.press("Enter")
+    assert written[1].names[1] in page.locator("#shown").inner_text()
+    assert page.locator("#neighbors button").count() == 12
+    page.keyboard.press("a")
+    assert selected(page) == set(range(N))
+    page.keyboard.press("Escape")
+    assert selected(page) == set()
+    page.keyboard.press("l")
+    assert page.get_attribute("#lasso", "aria-pressed") == "true"
+
+
+def test_at_phone_width_all_stands_below_each_other_and_nothing_sticks_out(page):
+    page.set_viewport_size({"width": 380, "height": 740})
+    until(page, "map.width < 380")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    assert page.locator("aside").bounding_box()["y"] > page.locator("#map").bounding_box()["y"] + 200
+    assert all(coloured(page, *at(page, row)) for row in (0, 30, 59))
+
+
+def test_a_tap_shows_a_picture(browser, written):
+    context = browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
+    tab = context.new_page()
+    tab.goto(written[0].as_uri())
+    until(tab, "map.painted > 0")
+    tab.touchscreen.tap(*at(tab, 12))
+    tab.wait_for_selector("#shown img")
+    assert written[1].names[12] in tab.locator("#shown").inner_text()
+    context.close()
+
+
+def test_pictures_by_relative_path_are_shown_too(browser, written):
+    file, points = written
+    write_explorer(file.with_name("far.html"), points, "far", file.parents[1] / "images", thumbnails_mb=0)
+    tab = browser.new_page()
+    tab.goto(file.with_name("far.html").as_uri())
+    tab.evaluate("pick(3)")
+    until(tab, "document.querySelector('#shown img').naturalWidth === 32")
+    tab.close()
+
+
+@pytest.mark.slow
+def test_twenty_thousand_points_move_fluidly(browser, tmp_path):
+    """No stopwatch decides: at least some frames are drawn for each movement of the mouse."""
+    rng = np.random.default_rng(0)
+    n = 20_000
+    layout = rng.normal(size=(n, 2)) + 6 * rng.integers(0, 3, (n, 2))
+    space = Space(layout, rng.integers(0, n, (n, 12)), rng.normal(size=(n, 16)))
+    labels = rng.integers(0, 12, n).astype(str)
+    points = Points(np.array([f"{row:06d}.png" for row in range(n)]), {"ours": space}, {"label": labels})
+    write_explorer(tmp_path / "page.html", points, "many")
+    assert (tmp_path / "page.html").stat().st_size < 8e6
+    tab = browser.new_page(viewport={"width": 1200, "height": 800})
+    tab.goto((tmp_path / "page.html").as_uri())
+    until(tab, "map.painted > 0")
+    before = tab.evaluate("map.painted")
+    tab.mouse.move(400, 400)
+    tab.mouse.down()
+    for step in range(40):
+        tab.mouse.move(400 + 3 * step, 400 + step)
+    tab.mouse.up()
+    until(tab, "!map.inMotion")
+    assert tab.evaluate("map.painted") - before > 10
+    assert len(tab.evaluate("(() => { select(map.visible()); return state.rows; })()")) > 0
+    tab.close()

@@ -1,0 +1,359 @@
+"""Sessions of an evaluation become a report: its numbers, its pages, and faults that come before any work."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import intensities, write_pictures
+from small_runs import untrained_run, workplace
+
+import main_03_evaluate
+from saec.config import Config
+from saec.extraction import extract
+from saec.faults import Fault
+from saec.report import evaluate, plan_evaluation, remember
+from saec.report.judge import FLOOR
+from saec.session import EvaluationSession, SessionError, load_session
+
+N = 36
+KINDS = np.array(["low", "middle", "high"])
+LINEAR = {"name": "linear", "n_repeats": 1, "curve": [2]}
+KMEANS = {"name": "kmeans", "sweep": [2, 3], "resamples": 2}
+LAYOUT = np.random.default_rng(5).normal(size=(N, 2)).astype(np.float32)
+
+
+def features(n: int = N, noise: float = 0.1) -> np.ndarray:
+    """The kind of a picture stands in the first three columns, noise in the others."""
+    rng = np.random.default_rng(0)
+    return np.hstack([8 * np.eye(3)[np.arange(n) % 3], rng.normal(size=(n, 3))]).astype(np.float32) + noise
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Config:
+    """Pictures of three kinds in nine recordings, with labels, and two feature files of them."""
+    config = workplace(tmp_path_factory.mktemp("judged"))
+    names = write_pictures(config.data / "songs" / "images", intensities(N))
+    rows = [f"{name},{KINDS[place % 3]},{name[:5]}" for place, name in enumerate(names)]
+    (config.data / "songs" / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
+    good, bad = features(), np.random.default_rng(1).normal(size=(N, 4))
+    np.savez(config.data / "songs" / "good.npz", X=good, N=names, X_2D=LAYOUT)
+    np.savez(config.data / "songs" / "bad.npz", X=bad, N=names, X_2D=LAYOUT)
+    return config
+
+
+def session(**changes) -> dict:
+    plain = {
+        "images": "songs/images",
+        "features": {"good": "songs/good.npz", "bad": "songs/bad.npz"},
+        "evaluations": [LINEAR, KMEANS],
+        "pixels": False,
+        "inspect": False,
+        "explorer": None,
+        "table": None,
+    }
+    return plain | changes
+
+
+def scores_of(report, score: str) -> pd.Series:
+    found = report.scores[report.scores["score"] == score]
+    return found.set_index("method")["value"]
+
+
+@pytest.fixture(scope="module")
+def whole(place):
+    """A report with everything that needs no run."""
+    asked = session(
+        pixels=True, inspect=True, table="csv", explorer={}, similar={"to": "rec00_segm_0001.000.png"}
+    )
+    (place.data / "songs" / "images" / "notes.txt").write_text("no picture")
+    return evaluate(asked, place)
+
+
+def test_good_features_score_better_than_bad_ones(whole):
+    assert scores_of(whole, "macro_f1")["good"] > 0.9 > 0.7 > scores_of(whole, "macro_f1")["bad"]
+    assert scores_of(whole, "v_measure")["good"] > scores_of(whole, "v_measure")["bad"]
+
+
+def test_pixels_stand_beside_as_the_floor(whole):
+    assert scores_of(whole, "macro_f1")[FLOOR] > 0.9  # bars at three heights
+
+
+def test_tables_are_tidy_and_agree_with_the_json(whole):
+    scores = pd.read_csv(whole.folder / "scores.csv")
+    assert list(scores.columns) == ["set", "method", "evaluation", "score", "value", "spread"]
+    about = json.loads((whole.folder / "report.json").read_text(encoding="utf-8"))
+    assert len(about["scores"]) == len(scores) and about["sets"]["session"]["n_pictures"] == N
+    folds = pd.read_csv(whole.folder / "folds.csv")
+    mean = folds[(folds["method"] == "good") & (folds["labels_per_class"] == "all")]["macro_f1"].mean()
+    assert mean == pytest.approx(scores_of(whole, "macro_f1")["good"])
+    answers = pd.read_csv(whole.folder / "answers_session.csv", dtype=str, keep_default_na=False)
+    assert len(answers) == N and set(answers["good: kmeans"]) == {"0", "1", "2"}
+    assert ((answers["good: linear"] == answers["label"]).mean()) > 0.9
+
+
+def test_pairs_of_methods_are_compared_on_the_same_folds(whole):
+    compared = pd.read_csv(whole.folder / "comparisons.csv")
+    row = compared[(compared["method"] == "good") & (compared["other"] == "bad")].iloc[0]
+    assert row["difference"] > 0.2 and 0 < row["p"] <= row["p_holm"] <= 1
+
+
+def test_the_page_holds_together_alone(whole):
+    page = (whole.folder / "report.html").read_text(encoding="utf-8")
+    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
+    assert page.count("data:image/png") >= 5
+    for words in ("V-measure", "macro-F1", "Confusion", "Nearest to", "explorer.html", "Grey values"):
+        assert words in page
+
+
+def test_features_go_out_as_a_wide_table(whole):
+    table = pd.read_csv(whole.folder / "features_session_good.csv")
+    assert np.allclose(table[[f"Feature_{n}" for n in range(1, 7)]], features(), atol=1e-5)
+    assert list(table.columns[:3]) == ["file", "label", "group"] and len(table) == N
+
+
+def test_the_most_similar_pictures_are_named_and_drawn(whole):
+    table = pd.read_csv(whole.folder / "similar_session.csv")
+    assert len(table) == 10 and "rec00_segm_0001.000.png" not in set(table["file"])
+    assert table["distance"].is_monotonic_increasing and (whole.folder / "similar_session.png").is_file()
+
+
+def test_what_was_found_is_remembered_and_the_same(place, monkeypatch):
+    first = evaluate(session(), place)
+    monkeypatch.setattr(remember, "write_json", lambda *_: pytest.fail("judged again"))
+    again = evaluate(session(), place)
+    assert first.folder != again.folder
+    pd.testing.assert_frame_equal(first.scores, again.scores)
+
+
+def test_other_labels_are_judged_anew(place):
+    first = evaluate(session(evaluations=[KMEANS]), place)
+    pattern = {"pattern": r"rec(?P<group>\d\d)_segm_(?P<label>\d{3})"}
+    other = evaluate(session(evaluations=[KMEANS], labels=pattern), place)
+    assert scores_of(first, "v_measure")["good"] != scores_of(other, "v_measure")["good"]
+
+
+def test_without_a_word_evaluations_are_those_that_labels_allow(place):
+    plan = plan_evaluation(load_session(session(evaluations=None), EvaluationSession), place)
+    assert [one.name for one in plan.evaluations["session"]] == [
+        "kmeans",
+        "hdbscan",
+        "forest",
+        "knn",
+        "linear",
+        "svm",
+    ]
+    asked = session(evaluations=None, images=None)
+    plan = plan_evaluation(load_session(asked, EvaluationSession), place)
+    assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "hdbscan"]
+
+
+def test_several_sets_stand_side_by_side(place):
+    one = {"images": "songs/images", "features": {"good": "songs/good.npz", "bad": "songs/bad.npz"}}
+    asked = session(sets={"first": one, "second": one}, evaluations=[KMEANS], explorer={})
+    for key in ("images", "features"):
+        del asked[key]
+    report = evaluate(asked, place)
+    assert set(report.scores["set"]) == {"first", "second"}
+    assert {"explorer_first.html", "explorer_second.html", "maps.png"} <= {
+        f.name for f in report.folder.iterdir()
+    }
+
+
+def test_a_folder_alone_is_looked_through(place):
+    report = evaluate({"images": "songs/images"}, place)
+    names = {file.name for file in report.folder.iterdir()}
+    assert names == {"report.html", "report.json", "pictures_recordings.csv", "pictures_grey_values.png"}
+
+
+def test_foreign_tables_are_judged_by_their_own_labels(place):
+    frame = pd.DataFrame(features(), columns=[f"Feature_{n + 1}" for n in range(6)])
+    frame.insert(0, "Label", KINDS[np.arange(N) % 3])
+    frame.to_csv(place.data / "ReefCLR-kenya-embeddings.csv", index=False)
+    report = evaluate(session(images=None, features="ReefCLR-kenya-embeddings.csv"), place)
+    assert scores_of(report, "macro_f1")["ReefCLR-kenya-embeddings"] > 0.9
+    page = (report.folder / "report.html").read_text(encoding="utf-8")
+    assert "does not say which pictures" in page and "no group (recording) is known" in page
+
+
+def test_labels_come_from_folders_and_what_does_not_fit_is_listed(place):
+    names = sorted(file.name for file in (place.data / "songs" / "images").glob("*.png"))
+    for number, name in enumerate([*names[:-2], "stranger.png"]):
+        folder = place.data / "sorted" / KINDS[number % 3]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    report = evaluate(session(labels={"folders": "sorted"}), place)
+    about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
+    said = "\n".join(remark for section in about["sections"] for remark in section["remarks"])
+    assert "1 labels" in said and "stranger.png" in said and "2 of 36 pictures have no label" in said
+    assert about["sets"]["session"]["n_labelled"] == N - 2
+
+
+def test_columns_of_the_table_of_labels_can_be_called_otherwise(place):
+    names = sorted(file.name for file in (place.data / "songs" / "images").glob("*.png"))
+    rows = [f"{name},{KINDS[n % 3]},{'train' if n < 24 else 'test'}" for n, name in enumerate(names)]
+    (place.data / "other.csv").write_text("\n".join(["picture,species,part", *rows]))
+    columns = {"file": "picture", "label": "species", "split": "part"}
+    report = evaluate(session(labels={"file": "other.csv", "columns": columns}, evaluations=[LINEAR]), place)
+    folds = pd.read_csv(report.folder / "folds.csv")
+    assert set(folds[folds["labels_per_class"] == "all"]["n_learnt"]) == {24}
+
+
+def test_rare_classes_are_refused_or_left_out_in_words(place):
+    labels = (place.data / "songs" / "labels.csv").read_text().replace("000.000.png,low", "000.000.png,owl")
+    (place.data / "rare.csv").write_text(labels)
+    with pytest.raises(SessionError, match="owl: 1 rows of one group"):
+        evaluate(session(labels={"file": "rare.csv"}), place)
+    report = evaluate(session(labels={"file": "rare.csv", "least": 2}), place)
+    assert "owl: 1" in (report.folder / "report.html").read_text(encoding="utf-8")
+
+
+def damaged(place: Config) -> dict[str, tuple[dict, str]]:
+    """Sessions that cannot be carried out, and the words that say why."""
+    folder = place.data / "faulty"
+    folder.mkdir(exist_ok=True)
+    names = np.load(place.data / "songs" / "good.npz")["N"]
+    rows = features()
+    np.savez(folder / "fewer.npz", X=rows[:-3], N=names[:-3])
+    np.savez(folder / "nan.npz", X=np.where(rows > 7, np.nan, rows), N=names)
+    np.savez(folder / "objects.npz", X=rows, N=names.astype(object))
+    (folder / "cut.npz").write_bytes((place.data / "songs" / "good.npz").read_bytes()[:-30])
+    (folder / "twice.csv").write_text(f"file,label\n{names[0]},a\n{names[0]},b\n")
+    (folder / "one.csv").write_text("file,label\n" + "\n".join(f"{name},a" for name in names))
+    (folder / "foreign.csv").write_text("file,label\nx.png,a\ny.png,b\n")
+    write_pictures(folder / "images", intensities(3))
+    return {
+        "other pictures": (
+            session(features={"a": "songs/good.npz", "b": "faulty/fewer.npz"}),
+            "a is of 36 pictures, b of 33.*only in a: 3.*rec08_segm_0033.000.png.*only in b: 0",
+        ),
+        "not a number": (session(features="faulty/nan.npz"), "rows hold what is no finite number"),
+        "objects": (session(features="faulty/objects.npz"), "pickle"),
+        "truncated": (session(features="faulty/cut.npz"), "cannot be read as features"),
+        "labels twice": (session(labels="faulty/twice.csv"), "says two things of a picture"),
+        "one class": (
+            session(labels="faulty/one.csv"),
+            "probes need labels of two classes at least, got one class, a",
+        ),
+        "foreign labels": (session(labels="faulty/foreign.csv"), "labels none of the 36 pictures"),
+        "moved folder": (session(images="songs/moved"), "no such folder"),
+        "other folder": (session(images="faulty/images"), "33 of 36 pictures of the features are not in"),
+        "no match": (session(features="songs/no*.npz"), "no file matches"),
+        "no run": (session(runs="2020*"), "no run in .* is called 2020"),
+        "unknown key": (session(feature="x"), "did you mean 'features'"),
+        "nothing to do": ({}, "nothing to do"),
+        "bad pattern": (session(labels={"pattern": "(x"}), "is no regular expression"),
+        "two sources": (
+            session(labels={"pattern": "(?P<label>x)", "file": "x"}),
+            "labels come from one place",
+        ),
+        "no query": (session(similar={"to": "gone.png"}), "is no picture of the features"),
+    }
+
+
+CASES = (
+    "other pictures, not a number, objects, truncated, labels twice, one class, foreign labels, "
+    "moved folder, other folder, no match, no run, unknown key, nothing to do, bad pattern, "
+    "two sources, no query"
+).split(", ")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_session_that_cannot_be_carried_out_ends_before_any_work(place, case):
+    cases = damaged(place)
+    assert list(cases) == CASES
+    asked, words = cases[case]
+    before = set((place.data / "reports").glob("*")) if (place.data / "reports").exists() else set()
+    with pytest.raises(Fault, match=f"(?s){words}"):
+        evaluate(asked, place)
+    assert set((place.data / "reports").glob("*")) == before
+
+
+def test_all_faults_are_said_at_once_and_the_script_ends_with_2(place, tmp_path, capsys):
+    file = tmp_path / "judge.yaml"
+    file.write_text("{images: gone, features: [a.npz, b.csv], runs: nobody, similar: {to: x}}")
+    config = place.data.parent / "config" / "config.yaml"
+    assert main_03_evaluate.main([str(file), "--config", str(config)]) == 2
+    said = capsys.readouterr().err
+    for words in ("images: no such folder", "a.npz", "b.csv", "runs: no run 'nobody'", "similar:"):
+        assert words in said, said
+    assert "Traceback" not in said
+
+
+def test_a_check_says_what_would_be_judged_and_writes_nothing(place, tmp_path, capsys):
+    file = tmp_path / "judge.yaml"
+    file.write_text("{images: songs/images, features: songs/good.npz}")
+    config = place.data.parent / "config" / "config.yaml"
+    before = sorted(place.data.rglob("*"))
+    assert main_03_evaluate.main([str(file), "--check", "--config", str(config)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "" and "36 pictures, 36 with labels of 3 classes, 9 groups" in captured.err
+    assert sorted(place.data.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def with_run(place):
+    """A run, and features that it has made of the pictures."""
+    run = untrained_run(place, record={"train": {"colormap": "viridis"}})
+    asked = {
+        "run": str(run.folder),
+        "data": {"images": "songs/images"},
+        "reduction": None,
+        "reconstructions": 0,
+    }
+    extract(asked, place)
+    return run
+
+
+def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(place, with_run):
+    asked = session(
+        features="latest:untrained",
+        evaluations=[KMEANS],
+        rebuilt={"run": "latest:untrained", "images": "songs/images", "limit": 10},
+        runs="*_untrained",
+    )
+    report = evaluate(asked, place)
+    assert set(report.scores["method"]) == {"untrained mean std"}
+    table = pd.read_csv(report.folder / "rebuilt.csv")
+    assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]
+    assert (table["mse"] > 0).all() and table["ssim"].between(-1, 1).all()
+    assert {"rebuilt_best.png", "rebuilt_worst.png", "runs.png"} <= {f.name for f in report.folder.iterdir()}
+    assert pd.read_csv(report.folder / "runs.csv")["run"].tolist() == [with_run.folder.name]
+
+
+def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run(place, with_run, tmp_path):
+    known = sorted((place.data / "songs" / "images").glob("*.png"))
+    folder = tmp_path / "asked"
+    folder.mkdir()
+    for number in (4, 9):
+        shutil.copy2(known[number], folder / f"new_{number}.png")
+    asked = session(features="latest:untrained", evaluations=[KMEANS], similar={"to": str(folder), "n": 3})
+    report = evaluate(asked, place)
+    table = pd.read_csv(report.folder / "similar_session.csv")
+    nearest = table[table["rank"] == 1].set_index("query")
+    assert nearest["file"].to_dict() == {"new_4.png": known[4].name, "new_9.png": known[9].name}
+    assert (nearest["distance"] < 1e-3).all()
+    one = session(
+        features="latest:untrained", evaluations=[KMEANS], similar={"to": str(folder / "new_4.png")}
+    )
+    table = pd.read_csv(evaluate(one, place).folder / "similar_session.csv")
+    assert table["file"][0] == known[4].name and len(table) == 10
+
+
+def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(place):
+    with pytest.raises(Fault, match="not made by main_02_extract.py"):
+        evaluate(session(similar={"to": "songs/images"}), place)
+
+
+def test_a_report_that_was_ended_leaves_no_half_of_itself(place, monkeypatch):
+    before = sorted((place.data / "reports").iterdir())
+
+    def ended(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["saec.report.evaluate"], "write_page", ended)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(session(evaluations=[KMEANS]), place)
+    assert sorted((place.data / "reports").iterdir()) == before

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from saec import config
 from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
 from saec.demo import make_demo
+from saec.evaluation import EVALUATIONS
 from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
@@ -31,6 +33,7 @@ AXES = {
     "objective": OBJECTIVES,
     "optimizer": OPTIMIZERS,
     "pooling": POOLINGS,
+    "evaluation": EVALUATIONS,
 }
 QUICK = ["training.epochs=1", "model={name: compact, widths: [4, 4, 4], latent: 8}"]
 
@@ -59,6 +62,8 @@ def run_line(line: str, workplace: Path) -> int:
         words += [word for change in QUICK for word in ("--set", change) if change.split("=")[0] not in line]
     elif script == "main_02_extract.py":
         words += ["--set", "reduction.dims=[2]", "--set", "reconstructions=2"]
+    elif script == "main_03_evaluate.py":
+        words += ["--set", "evaluations=[{name: kmeans, sweep: [2], resamples: 1}]"]
     main = importlib.import_module(script.removesuffix(".py")).main
     return main([*words, "--config", str(config_file)])
 
@@ -74,13 +79,13 @@ def test_every_command_of_the_readme_runs(workplace, capsys):
         assert all(Path(path).is_absolute() and Path(path).exists() for path in paths), line
 
 
-@pytest.mark.parametrize("line", COMMANDS[:2])
+@pytest.mark.parametrize("line", COMMANDS[:3])
 def test_a_script_checks_its_session_as_a_program_of_its_own(line, workplace):
     script = shlex.split(line)[1]
     config_file = workplace / "config" / "config.yaml"
     words = [sys.executable, str(ROOT / script), "--check", "--config", str(config_file)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=workplace)
-    no_run_yet = script == "main_02_extract.py" and "no finished run" in done.stderr
+    no_run_yet = script != "main_01_train.py" and "no finished run" in done.stderr
     assert done.returncode == (2 if no_run_yet else 0), done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
 
@@ -113,3 +118,14 @@ def test_the_lines_that_load_features_are_right(tmp_path, monkeypatch):
     found: dict = {}
     exec(code, found)
     assert found["X_red"].shape == (3, 8) and found["X_2D"].shape == (3, 2) and len(found["names"]) == 3
+
+
+@pytest.mark.slow
+def test_the_lines_from_python_do_what_the_scripts_do(workplace, monkeypatch):
+    code = next(block for block in BLOCKS if "from saec import" in block)
+    monkeypatch.setattr(config, "DEFAULT", workplace / "config" / "config.yaml")
+    monkeypatch.chdir(ROOT)
+    found: dict = {}
+    exec(code, found)
+    assert found["features"].X.ndim == 3 and found["report"].folder.is_dir()
+    assert set(found["report"].scores["evaluation"]) == {"kmeans"}

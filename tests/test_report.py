@@ -150,6 +150,15 @@ def test_without_a_word_evaluations_are_those_that_labels_allow(place):
     assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "hdbscan"]
 
 
+def test_probes_that_labels_do_not_allow_are_left_out_with_the_reason(place):
+    asked = session(evaluations=None, labels={"pattern": "rec(?P<label>00)"})
+    plan = plan_evaluation(load_session(asked, EvaluationSession), place)
+    assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "hdbscan"]
+    assert any(
+        "no probes: session: probes need labels of two" in said for said in plan.sets["session"].remarks
+    )
+
+
 def test_several_sets_stand_side_by_side(place):
     one = {"images": "songs/images", "features": {"good": "songs/good.npz", "bad": "songs/bad.npz"}}
     asked = session(sets={"first": one, "second": one}, evaluations=[KMEANS], explorer={})

@@ -10,7 +10,7 @@ from conftest import TINY, extraction_session, training_session
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault
 from saec.models import MODELS
-from saec.session import ExtractionSession, SessionError, TrainingSession, load_session
+from saec.session import EvaluationSession, ExtractionSession, SessionError, TrainingSession, load_session
 
 ROOT = Path(__file__).parents[1]
 
@@ -295,7 +295,10 @@ def test_other_paths_count_from_the_data_folder(path, config):
     assert config.data_path(path) == Path(os.path.abspath(config.data / os.path.expanduser(path)))
 
 
-@pytest.mark.parametrize("kind, params", [(TrainingSession, "training"), (ExtractionSession, "extraction")])
+@pytest.mark.parametrize(
+    "kind, params",
+    [(TrainingSession, "training"), (ExtractionSession, "extraction"), (EvaluationSession, "evaluation")],
+)
 def test_every_shipped_session_is_right(kind, params):
     files = sorted((ROOT / "session_params" / params).glob("*"))
     assert files

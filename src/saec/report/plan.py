@@ -1,5 +1,6 @@
 """What an evaluation session comes to: everything it names is found and checked before work begins."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from saec.config import Config
 from saec.data.folder import list_pictures
 from saec.devices import resolve_device
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.folds import refuse_alone
+from saec.evaluation.folds import given_split, refuse_alone
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault, MissingFault, noting
 from saec.files import require_writable
@@ -20,6 +21,7 @@ from saec.session import EvaluationSession, Rebuilding, SessionError
 from saec.sources import LATEST, all_runs, find_run, find_source
 from saec.tables import require_parquet
 
+LOG = logging.getLogger(__name__)
 ALONE = ("kmeans", {"name": "hdbscan", "umap": {}})  # what needs no label
 PROBES = tuple(CLASSIFIERS)
 
@@ -75,28 +77,40 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
 
 
 def _chosen(session: EvaluationSession, judged: JudgedSet) -> list[Component]:
-    """What the session says; without a word all that the labels allow.
+    """What the session says; without a word all that the labels allow, and why no more.
 
     Raises:
-        Fault: a probe is asked for, and labels are missing, of one class, or of classes in one group.
+        Fault: a probe is asked for, and the labels allow none.
     """
+    if session.evaluations is not None:
+        if any(one.name in PROBES for one in session.evaluations):
+            _require_probes(judged)
+        return list(session.evaluations)
+    alone = [EVALUATIONS.parse(name) for name in ALONE]
+    if not len(judged.known.classes):
+        return alone
+    try:
+        _require_probes(judged)
+    except Fault as fault:
+        LOG.warning("no probes: %s", fault)
+        judged.remarks.append(f"no probes: {fault}")
+        return alone
+    return [*alone, *map(EVALUATIONS.parse, PROBES)]
+
+
+def _require_probes(judged: JudgedSet) -> None:
+    """Raises a `Fault` where labels are missing, of one class, of one group, or of classes in one group."""
     known = judged.known
     told = known.labels != ""
-    if session.evaluations is None:
-        names = [*ALONE, *(PROBES if len(known.classes) > 1 else ())]
-        chosen = [EVALUATIONS.parse(name) for name in names]
-    else:
-        chosen = list(session.evaluations)
-    if not any(one.name in PROBES for one in chosen):
-        return chosen
     if len(known.classes) < 2:
         found = f"one class, {known.classes[0]!s}" if len(known.classes) else "no labels"
         raise Fault(f"{judged.name}: probes need labels of two classes at least, got {found}")
+    if known.split is not None:
+        given_split(known.split[told])
+        return
     if len(np.unique(known.groups[told])) < 2:
         raise Fault(f"{judged.name}: probes need pictures of two groups (recordings) at least, got one")
-    if known.split is None:
-        refuse_alone(known.labels[told], known.groups[told])
-    return chosen
+    refuse_alone(known.labels[told], known.groups[told])
 
 
 def _folders(

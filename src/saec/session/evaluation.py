@@ -41,6 +41,10 @@ def _as_files(raw: Any) -> Any:
     return {str(place): _as_file(one) for place, one in enumerate(listed)}
 
 
+def _as_labels(raw: Any) -> Any:
+    return {} if raw is None else _as_file(raw)
+
+
 Files = Annotated[dict[str, FeatureFile], BeforeValidator(_as_files), Field(min_length=1)]
 
 
@@ -81,7 +85,7 @@ class EvaluatedSet(Strict):
 
     images: str | None = None
     features: Files
-    labels: Annotated[Labels, BeforeValidator(_as_file)] = Labels()
+    labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
 
 
 class Rebuilding(Strict):
@@ -111,7 +115,7 @@ class ExplorerOptions(Strict):
 class EvaluationSession(Session):
     images: str | None = None
     features: Files | None = None
-    labels: Annotated[Labels, BeforeValidator(_as_file)] = Labels()
+    labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
     sets: dict[str, EvaluatedSet] = {}
     evaluations: tuple[EVALUATIONS.field, ...] | None = None
     pixels: bool = True

@@ -46,7 +46,7 @@ def bars(
         )
     axes.set_xticks(at, places)
     axes.set(ylabel=unit, title=title)
-    _legend(axes, len(values))
+    _legend(axes)
     write_figure(path, figure)
 
 
@@ -83,7 +83,7 @@ def lines(
         axes.minorticks_off()
     if log_y:
         axes.set_yscale("log")
-    _legend(axes, len(curves))
+    _legend(axes)
     write_figure(path, figure)
 
 
@@ -121,7 +121,7 @@ def maps(path: Path, panels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]
         scattered(axes, layout, labels)
         axes.set_title(f"{row}: {column}" if len(rows) > 1 else column, fontsize=8)
         if column == columns[-1]:
-            _legend(axes, len(np.unique(labels)))
+            _legend(axes)
     figure.suptitle(title, fontsize=10)
     write_figure(path, figure)
 
@@ -163,6 +163,6 @@ def colour(number: int) -> str | tuple:
     return colormaps["cividis"]((number * 0.381966) % 1)
 
 
-def _legend(axes: Axes, n: int) -> None:
-    if 0 < n <= NAMED:
+def _legend(axes: Axes) -> None:
+    if 0 < len(axes.get_legend_handles_labels()[1]) <= NAMED:
         axes.legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from saec.faults import Fault
 from saec.features import Features
 from saec.files import alone
 from saec.runs import Run
+from saec.session import SessionError
 
 REMEDIES = ("`variant:`", "`out:`", "`overwrite: true`")
 
@@ -353,3 +355,28 @@ def test_an_id_that_another_process_is_at_work_on_is_refused(place):
         other = place.extract(variant="other")  # an id of its own
     first = place.extract()
     assert set(place.state()) == {file.name for file in (*first.files, *other.files)}
+
+
+def test_onnx_encodes_as_torch_does(config, pictures):
+    run = untrained_run(config, width=64)
+    by_torch = extract(extraction_session(str(run.folder), out="torch"), config)
+    by_onnx = extract(extraction_session(str(run.folder), out="onnx", backend="onnx"), config)
+    assert np.allclose(by_onnx.X, by_torch.X, rtol=1e-4, atol=1e-5)
+    again = extract(extraction_session(str(run.folder), out="onnx", backend="onnx"), config)
+    assert np.array_equal(again.X, by_onnx.X)
+    with pytest.raises(Fault, match="backend: there 'onnx', here None"):
+        extract(extraction_session(str(run.folder), out="onnx"), config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "words"),
+    [({"precision": "bf16"}, "cpu", "encodes in fp32"), ({}, "missing", "pip install onnxruntime")],
+)
+def test_what_onnx_cannot_do_is_said_before_anything_is_read(
+    config, pictures, changes, device, words, monkeypatch
+):
+    if device == "missing":
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    run = untrained_run(config)
+    with pytest.raises(SessionError, match=f"backend: .*{words}"):
+        extract(extraction_session(str(run.folder), backend="onnx") | changes, config)

@@ -1,13 +1,14 @@
 """The encoder as a file that needs none of our code: `torch.export` or ONNX, any batch, any width."""
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from saec.faults import Fault
@@ -19,9 +20,11 @@ TOLERANCE = 1e-4  # relative to the largest latent
 NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}  # packages of the extra of that name
 
 
-def missing_packages(kind: str) -> list[str]:
-    """What must be installed before an encoder can be exported so."""
-    return [name for name in NEEDED.get(kind, ()) if not find_spec(name)]
+def require_packages(kind: str | bool) -> None:
+    """Raises a `Fault` where packages are missing that an export of that kind needs."""
+    missing = [name for name in NEEDED.get(kind, ()) if not find_spec(name)]
+    if missing:
+        raise Fault(f"{kind} needs packages that are not installed: pip install {' '.join(missing)}")
 
 
 @torch.no_grad()
@@ -49,6 +52,21 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> No
     LOG.info("exported the encoder to %s", file)
 
 
+class OnnxEncoder(nn.Module):
+    """An encoder that ONNX Runtime runs on the CPU, with torch's number of threads."""
+
+    def __init__(self, model: Model, input_shape: tuple[int, ...]):
+        super().__init__()
+        self.source = model.encoder  # its weights are still the model's
+        with tempfile.TemporaryDirectory(prefix="saec_onnx_", ignore_cleanup_errors=True) as folder:
+            file = Path(folder) / "encoder.onnx"
+            export_encoder(model, input_shape, file)
+            self.run = _load_onnx(file, torch.get_num_threads())
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.run(pictures)
+
+
 def _compare(got: Tensor, expected: Tensor) -> None:
     error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
     if not error <= TOLERANCE:
@@ -70,10 +88,12 @@ def _write_onnx(program: ExportedProgram, file: Path) -> None:
     torch.onnx.export(program, dynamo=True, verbose=False, **names).save(file)
 
 
-def _load_onnx(file: Path) -> Callable[[Tensor], Tensor]:
-    from onnxruntime import InferenceSession
+def _load_onnx(file: Path, n_threads: int = 1) -> Callable[[Tensor], Tensor]:
+    from onnxruntime import InferenceSession, SessionOptions
 
-    session = InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
+    options = SessionOptions()
+    options.intra_op_num_threads = n_threads
+    session = InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     return lambda pictures: torch.from_numpy(session.run(None, {"pictures": pictures.numpy()})[0])
 
 

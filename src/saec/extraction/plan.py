@@ -14,6 +14,7 @@ from saec.data import Cache
 from saec.data.batch import Dataset, Kind, Survey
 from saec.data.folder import list_pictures
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
+from saec.export import require_packages
 from saec.extraction.outputs import Outputs, State
 from saec.faults import Fault, noting
 from saec.files import GB, fingerprint, require_room, require_writable
@@ -94,6 +95,8 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     noting(faults, "config.cache", require_writable, config.cache)
     source = noting(faults, "run", find_source, session.run, config)
     model = source and noting(faults, "run", source.model, session.weights)
+    if session.backend == "onnx":
+        noting(faults, "backend", _require_onnx, session, device, model)
     kind = folder and noting(faults, "data.images", _kind, source, folder, session.data, config)
     survey = kind and noting(faults, "data.images", kind.survey)
     if model and survey:
@@ -110,6 +113,17 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
     if state != "same":
         require_room(out, 2 * plan.n_bytes, "latents and what they are assembled from")
     return plan
+
+
+def _require_onnx(session: ExtractionSession, device: torch.device | None, model: Model | None) -> None:
+    """Raises a `Fault` where ONNX Runtime cannot encode: no packages, another device, bf16, a script."""
+    require_packages("onnx")
+    if device and device.type != "cpu":
+        raise Fault(f"onnx encodes on the CPU, the config says {device}: `device: cpu`, or `backend: torch`")
+    if session.precision == "bf16":
+        raise Fault("onnx encodes in fp32: choose `precision: fp32`, or `backend: torch`")
+    if model and isinstance(model.encoder, torch.jit.ScriptModule):
+        raise Fault("the encoder is a program of unknown architecture: choose `backend: torch`")
 
 
 def _require_place(out: Path, folder: Path) -> None:
@@ -134,7 +148,8 @@ def _kind(source: Run | Seed | None, folder: Path, asked: PictureFolder, config:
 def _settings(
     session: ExtractionSession, source: Run | Seed, folder: Path, device: torch.device
 ) -> dict[str, Any]:
-    asked = "fp32" if session.precision == "auto" and isinstance(source, Seed) else session.precision
+    always = isinstance(source, Seed) or session.backend == "onnx"
+    asked = "fp32" if session.precision == "auto" and always else session.precision
     return {
         "run": source.folder.name,
         "images": str(folder),
@@ -145,4 +160,5 @@ def _settings(
         "reduction": session.reduction.model_dump(mode="json") if session.reduction else None,
         "latents": session.latents,
         "precision": resolve_precision(asked, device),
+        "backend": None if session.backend == "torch" else session.backend,
     }

@@ -40,6 +40,7 @@ class ExtractionSession(Session):
     overwrite: bool = False
     latents: Literal["float32", "float16"] = "float32"
     precision: Precision = "auto"
+    backend: Literal["torch", "onnx"] = "torch"
     reconstructions: int = Field(64, ge=0)
 
     @field_validator("variant")

@@ -10,7 +10,7 @@ import torch
 from saec.config import Config
 from saec.data import Batch, Cache, Survey
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
-from saec.export import missing_packages
+from saec.export import require_packages
 from saec.faults import noting
 from saec.files import require_writable
 from saec.models import Model, feature_shape
@@ -106,11 +106,7 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
         )
     if session.training.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
-    missing = missing_packages(session.training.export)
-    if missing:
-        faults.append(
-            f"training.export: onnx needs packages that are not installed: pip install {' '.join(missing)}"
-        )
+    noting(faults, "training.export", require_packages, session.training.export)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(session.training.precision, device)

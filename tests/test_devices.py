@@ -45,3 +45,12 @@ def test_auto_is_bf16_where_the_cpu_computes_in_it(monkeypatch, able, precision)
 def test_a_device_that_is_not_there_is_named_with_what_to_choose():
     with pytest.raises(Fault, match="device cuda:7 is not there .*: choose auto or cpu"):
         resolve_device("cuda:7")
+
+
+@pytest.mark.parametrize(("stride", "last"), [(1, False), (2, True)])
+def test_convolutions_at_full_resolution_learn_in_the_usual_layout(stride, last):
+    layers = [torch.nn.Conv2d(3, 8, 3, stride=stride) for _ in range(2)]
+    learning = placed(layers[0], CPU, "fp32", learning=True)
+    encoding = placed(layers[1], CPU, "fp32")
+    assert learning.weight.is_contiguous(memory_format=torch.channels_last) == last
+    assert encoding.weight.is_contiguous(memory_format=torch.channels_last)

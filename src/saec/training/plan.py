@@ -117,7 +117,9 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
 @torch.enable_grad()
 def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> float:
     """How long a training step takes here: the last of three on random pictures."""
-    model, objective = (placed(part, plan.device, plan.precision) for part in (model, objective))
+    model, objective = (
+        placed(part, plan.device, plan.precision, learning=True) for part in (model, objective)
+    )
     pictures = torch.rand(plan.session.training.batch_size, *plan.input_shape, device=plan.device)
     batch = Batch(pictures, pictures, [""] * len(pictures))
     seconds = 0.0

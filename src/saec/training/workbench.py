@@ -85,7 +85,7 @@ def equip(plan: TrainingPlan) -> Workbench:
         inherit(model, objective, plan)
     if session.start != "scratch":
         model.freeze(session.start.freeze)
-    model, objective = (placed(part, device, plan.precision) for part in (model, objective))
+    model, objective = (placed(part, device, plan.precision, learning=True) for part in (model, objective))
     options = session.training
     loaders = [
         Loader(data, session.views, options.batch_size, device, options.seed, classes)

@@ -37,10 +37,14 @@ def links(images: Path, names: np.ndarray, page: Path) -> list[str]:
 
 
 def _address(file: Path) -> str:
-    with Image.open(file) as picture:
-        scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        small = picture.convert("RGB").resize(size, Image.Resampling.BOX)
+    """Nothing where the picture cannot be read: its place is then left empty."""
+    try:
+        with Image.open(file) as picture:
+            scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
+            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            small = picture.convert("RGB").resize(size, Image.Resampling.BOX)
+    except (OSError, SyntaxError):
+        return ""
     written = io.BytesIO()
     small.save(written, "WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")

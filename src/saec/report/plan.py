@@ -24,6 +24,7 @@ from saec.tables import require_parquet
 LOG = logging.getLogger(__name__)
 ALONE = ("kmeans", {"name": "hdbscan", "umap": {}})  # what needs no label
 PROBES = tuple(CLASSIFIERS)
+MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on without being asked: its time grows with their square
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ def _chosen(session: EvaluationSession, judged: JudgedSet) -> list[Component]:
         LOG.warning("no probes: %s", fault)
         judged.remarks.append(f"no probes: {fault}")
         return alone
-    return [*alone, *map(EVALUATIONS.parse, PROBES)]
+    told = int((judged.known.labels != "").sum())
+    if told > MOST_FOR_SVM:
+        judged.remarks.append(f"no svm: {told:,} labels take it long; name it in `evaluations` to have it")
+    return [*alone, *(EVALUATIONS.parse(name) for name in PROBES if name != "svm" or told <= MOST_FOR_SVM)]
 
 
 def _require_probes(judged: JudgedSet) -> None:

@@ -6,18 +6,22 @@ from pathlib import Path
 
 from saec.command import Task, serve
 from saec.config import Config
-from saec.report import evaluate, plan_evaluation
+from saec.report import carry_out, plan_evaluation
 from saec.session import EvaluationSession, load_session
 
 
 def read(file: Path, changes: Sequence[str], config: Config) -> Task:
     session = load_session(file, EvaluationSession, changes)
-    return Task(
-        session,
-        folders=[images for one in session.judged.values() if (images := one.images)],
-        check=lambda config: plan_evaluation(session, config),
-        work=lambda config: [evaluate(session, config).folder],
-    )
+    planned = {}  # files are read once, by the check
+
+    def check(config: Config) -> object:
+        planned[session.name] = plan_evaluation(session, config)
+        return planned[session.name]
+
+    def work(config: Config) -> list[Path]:
+        return [carry_out(planned[session.name]).folder]
+
+    return Task(session, session.folders, check, work)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

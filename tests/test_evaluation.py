@@ -100,6 +100,12 @@ def test_agreement_is_of_the_rows_whose_label_is_known(blobs):
     assert clustering("kmeans", n_clusters=4)(rows, some, groups).scores["v_measure"] == pytest.approx(1)
 
 
+def test_nothing_but_noise_is_not_stable(blobs):
+    rows, labels, groups = blobs
+    scores = clustering("hdbscan", min_cluster_size=160, resamples=3)(rows, labels, groups).scores
+    assert scores["n_clusters"] == 0 and "stability" not in scores
+
+
 def test_clusters_that_chance_makes_are_less_stable(blobs):
     rows, labels, groups = blobs
     cloud = np.random.default_rng(0).normal(size=rows.shape)

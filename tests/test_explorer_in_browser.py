@@ -148,6 +148,15 @@ def test_the_lasso_selects_what_lies_in_it_nearest_to_the_centre_first(page, wri
     assert "20 of 60 pictures" in page.locator("#count").inner_text()
 
 
+def test_selections_come_on_top_of_each_other_where_asked(page):
+    lasso(page, around(page, list(range(20))))
+    page.click("#add")
+    lasso(page, around(page, list(range(20, 40))))
+    assert selected(page) == set(range(40))
+    page.click("#clear")
+    assert selected(page) == set()
+
+
 def test_a_selection_is_named_and_downloaded_as_a_table_of_labels(page, written, tmp_path):
     lasso(page, around(page, list(range(20, 40))))
     page.fill("#word", EVIL)
@@ -221,6 +230,13 @@ def test_keys_do_all_that_a_mouse_does(page, written):
     page.keyboard.press("Enter")
     assert written[1].names[1] in page.locator("#shown").inner_text()
     assert page.locator("#neighbors button").count() == 12
+    page.keyboard.press(" ")
+    assert selected(page) == {1}
+    page.keyboard.press("n")
+    page.keyboard.press(" ")
+    assert selected(page) == {1, 2}
+    page.keyboard.press(" ")
+    assert selected(page) == {1}
     page.keyboard.press("a")
     assert selected(page) == set(range(N))
     page.keyboard.press("Escape")

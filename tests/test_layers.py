@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults registry files documents config progress logs devices data models features tables objectives
+    faults registry files documents config progress logs devices data models features frames tables objectives
     optimizers reduction similarity evaluation preparation upgrade changes session preparing checkpoints runs
     seeds sources figures charts gallery export training extraction inspection explorer report demo command
 """.split()  # each may import those before it; a package is one room

@@ -60,6 +60,23 @@ def test_no_group_is_on_both_sides_and_every_row_is_asked_once(known):
     assert all(not set(groups[known]) & set(groups[asked]) for known, asked in splits)
 
 
+def test_folds_ask_for_what_they_have_learnt_and_none_is_empty():
+    rng = np.random.default_rng(0)
+    for seed in range(60):
+        groups = rng.integers(0, 6, 30)
+        labels = rng.integers(0, 3, 30).astype(str)
+        if alone_in_a_group(labels, groups):
+            continue
+        for learnt, asked in grouped_splits(labels, groups, 5, seed):
+            assert len(asked) and not set(groups[learnt]) & set(groups[asked])
+
+
+def test_fewer_folds_than_asked_are_said(known):
+    rows, labels, groups = known
+    found = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups % 3)
+    assert "3 folds, not 5" in found.remarks[0]
+
+
 def test_two_groups_make_two_folds(known):
     assert len(grouped_splits(known[1], np.arange(N) % 2, 5, seed=0)) == 2
 

@@ -210,6 +210,96 @@ def test_columns_of_the_table_of_labels_can_be_called_otherwise(place):
     assert set(folds[folds["labels_per_class"] == "all"]["n_learnt"]) == {24}
 
 
+def said_in(report) -> str:
+    """All remarks of a report."""
+    about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
+    return "\n".join(remark for section in about["sections"] for remark in section["remarks"])
+
+
+def labels_of(place: Config, file: str, *columns: str, change=lambda number, row: row) -> str:
+    """A table of labels like that of the songs, with more columns; returns its name."""
+    lines = (place.data / "songs" / "labels.csv").read_text().splitlines()
+    rows = [change(number, line.split(",")) for number, line in enumerate(lines[1:])]
+    (place.data / file).write_text(
+        "\n".join([",".join([lines[0], *columns]), *(",".join(row) for row in rows)])
+    )
+    return file
+
+
+def test_a_split_that_shares_recordings_is_used_and_said(place):
+    side = lambda number, row: [*row, ("train", "test", "val")[number % 3 if number < 6 else number % 2]]  # noqa: E731
+    file = labels_of(place, "split.csv", "split", change=side)
+    report = evaluate(session(labels=file, evaluations=[LINEAR]), place)
+    said = said_in(report)
+    assert "groups (recordings) on both sides" in said and "2 pictures with a label are neither" in said
+    spreads = report.scores[report.scores["score"] == "macro_f1"]["spread"]
+    assert spreads.isna().all()  # one split has none
+
+
+def test_labels_beside_the_pictures_are_counted_like_any_other(place):
+    file = place.data / "songs" / "labels.csv"
+    before = file.read_text()
+    file.write_text(before + "\nstranger.png,low,rec99")
+    try:
+        assert "1 labels of" in said_in(evaluate(session(evaluations=[KMEANS]), place))
+    finally:
+        file.write_text(before)
+
+
+def test_further_columns_of_the_labels_colour_the_page_and_stand_in_the_answers(place):
+    file = labels_of(
+        place, "rich.csv", "height (m)", "site", change=lambda n, row: [*row, str(n / 2), "ab"[n % 2]]
+    )
+    report = evaluate(session(labels=file, evaluations=[KMEANS], explorer={"color": "site"}), place)
+    page = (report.folder / "explorer.html").read_text(encoding="utf-8")
+    assert '"height (m)":{"kind":"number"' in page and '"color":"site"' in page
+    answers = pd.read_csv(report.folder / "answers_session.csv")
+    assert answers["height (m)"].tolist() == [n / 2 for n in range(N)]
+
+
+def test_names_that_would_share_files_are_refused(place):
+    one = {"images": "songs/images", "features": "songs/good.npz"}
+    with pytest.raises(SessionError, match="sets need names that differ"):
+        evaluate({"sets": {"a b": one, "a_b": one}}, place)
+    with pytest.raises(SessionError, match="methods need names that differ"):
+        evaluate(session(features={"X": "songs/good.npz", "x": "songs/bad.npz"}), place)
+
+
+def test_a_method_may_be_called_by_a_number(place):
+    report = evaluate(session(features={"2024": "songs/good.npz"}, evaluations=[KMEANS]), place)
+    assert set(report.scores["method"]) == {"2024"}
+
+
+def test_words_of_the_data_are_no_formulas(place):
+    odd = lambda number, row: [row[0], ("a$b_$", "_hidden", "x^$")[number % 3], row[2]]  # noqa: E731
+    file = labels_of(place, "odd.csv", change=odd)
+    report = evaluate(session(labels=file, features={"$_$": "songs/good.npz"}, explorer={}), place)
+    assert (report.folder / "confusion_session.png").is_file()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_handful_of_pictures_is_judged_too(place, n):
+    names = np.load(place.data / "songs" / "good.npz")["N"][:n]
+    np.savez(place.data / f"few_{n}.npz", X=features()[:n], N=names)
+    asked = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
+    assert (evaluate(asked, place).folder / "explorer.html").is_file()
+
+
+def test_scores_and_cluster_sizes_stand_on_the_page(whole):
+    page = (whole.folder / "report.html").read_text(encoding="utf-8")
+    for score in (
+        "weighted_f1",
+        "balanced_accuracy",
+        "cramers_v",
+        "adjusted_rand",
+        "homogeneity",
+        "stability",
+    ):
+        assert f"<th>{score}</th>" in page
+    sizes = pd.read_csv(whole.folder / "clusters.csv")
+    assert sizes[sizes["method"] == "good"]["size"].sum() == N
+
+
 def test_rare_classes_are_refused_or_left_out_in_words(place):
     labels = (place.data / "songs" / "labels.csv").read_text().replace("000.000.png,low", "000.000.png,owl")
     (place.data / "rare.csv").write_text(labels)
@@ -258,7 +348,7 @@ def damaged(place: Config) -> dict[str, tuple[dict, str]]:
             session(labels={"pattern": "(?P<label>x)", "file": "x"}),
             "labels come from one place",
         ),
-        "no query": (session(similar={"to": "gone.png"}), "is no picture of the features"),
+        "no query": (session(similar={"to": "gone.png"}), "gone.png is no picture of set session"),
     }
 
 
@@ -349,6 +439,15 @@ def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run(place, w
     )
     table = pd.read_csv(evaluate(one, place).folder / "similar_session.csv")
     assert table["file"][0] == known[4].name and len(table) == 10
+
+
+def test_pictures_are_encoded_by_the_pooling_that_the_set_has(place, with_run, tmp_path):
+    known = sorted((place.data / "songs" / "images").glob("*.png"))
+    shutil.copy2(known[4], tmp_path / "new.png")
+    latents = {"file": f"songs/full_features_saec_{with_run.timestamp}.npz", "pooling": "max"}
+    asked = session(features=latents, evaluations=[KMEANS], similar={"to": str(tmp_path / "new.png"), "n": 2})
+    table = pd.read_csv(evaluate(asked, place).folder / "similar_session.csv")
+    assert table["file"][0] == known[4].name and table["distance"][0] < 1e-3
 
 
 def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(place):

@@ -37,4 +37,4 @@ def test_every_pair_of_methods_is_compared_once():
     scores = {"a": rng.uniform(0.9, 1, 10), "b": rng.uniform(0, 0.1, 10), "c": rng.uniform(0, 0.1, 10)}
     rows = compared(scores, 0.25)
     assert [(row["method"], row["other"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert rows[0]["p_holm"] < 0.01 < rows[2]["p_holm"] and rows[0]["difference"] > 0.7
+    assert rows[0]["p"] < 0.01 < rows[2]["p"] and rows[0]["difference"] > 0.7

@@ -8,7 +8,8 @@ import pytest
 
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
-from saec.tables import beside, read_layout, read_table, write_table
+from saec.frames import write_table
+from saec.tables import beside, read_layout, read_table
 
 NAMES = np.array(["a.png", "b.png", "c.png"])
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=np.float32)
@@ -65,9 +66,9 @@ def test_latents_need_a_pooling_and_are_pooled_by_it(tmp_path):
     assert np.allclose(pooled.rows, latents[..., 1:-1].mean(-1), atol=1e-6)
 
 
-def test_constant_columns_are_left_out_and_counted(tmp_path):
+def test_constant_columns_are_counted(tmp_path):
     table = read_table(saved(tmp_path / "a.npz", X=np.hstack([ROWS, np.ones((3, 1))]), N=NAMES))
-    assert np.array_equal(table.rows, ROWS) and table.varies.tolist() == [True, True, False]
+    assert table.rows.shape == (3, 3) and table.n_constant == 1
     with pytest.raises(Fault, match="every feature is the same for all pictures"):
         read_table(saved(tmp_path / "b.npz", X=np.ones((3, 2)), N=NAMES))
 
@@ -75,6 +76,11 @@ def test_constant_columns_are_left_out_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
+        ({"X": ROWS[:1], "N": NAMES[:1]}, "has one picture, there is nothing to compare"),
+        ({"X": ROWS[:0], "N": NAMES[:0]}, r"array of shape \(0, 2\)"),
+        ({"X": ROWS[:, :0], "N": NAMES}, r"array of shape \(3, 0\)"),
+        ({"X": np.float32(1), "N": NAMES}, "must have one row a picture"),
+        ({"X": ROWS, "N": NAMES[:, None]}, r"N must hold names.*\(3, 1\)"),
         ({"X": ROWS, "N": NAMES[:2]}, "3 rows of X but 2 names"),
         ({"X": ROWS, "N": NAMES[[0, 0, 1]]}, "pictures twice:\n  a.png"),
         ({"X": np.array([[1.0, np.nan], [2, 3], [np.inf, 4]]), "N": NAMES}, "2 of 3 rows.*no finite number"),
@@ -140,3 +146,32 @@ def test_reductions_of_the_same_extraction_lie_beside(tmp_path):
     pooled = saved(tmp_path / "pooled_mean_std_saec_1.npz", X=ROWS, N=NAMES)
     assert [file.name.split("_")[1] for file in beside(pooled)] == ["2", "16"]
     assert beside(tmp_path / "foreign.npz") == [] and beside(tmp_path / "dimred_2_neigh_10_saec_1.npz") == []
+
+
+@pytest.mark.parametrize("layout", [ROWS[:2], ROWS * np.nan, np.array([["a", "b"]] * 3), ROWS[:, :1]])
+def test_a_map_that_cannot_be_drawn_is_none(tmp_path, layout):
+    table = read_table(saved(tmp_path / "a.npz", X=ROWS[::-1], N=NAMES[::-1], X_2D=layout))
+    assert table.layout is None
+
+
+def test_a_flipped_byte_in_a_compressed_file_is_a_fault(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", X=np.random.default_rng(0).normal(size=(3, 50)), N=NAMES)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[200] ^= 0xFF
+    (tmp_path / "a.npz").write_bytes(bytes(content))
+    with pytest.raises(Fault, match="cannot be read as features"):
+        read_table(tmp_path / "a.npz")
+
+
+def test_words_are_kept_as_they_are_written(tmp_path):
+    table = read_table(csv(tmp_path / "a.csv", "file,Label,Feature_1,size\n001,NA,1,3\n002,None,2,4.5\n"))
+    assert table.names.tolist() == ["001", "002"] and table.labels.tolist() == ["NA", "None"]
+    assert table.facts["size"].tolist() == [3, 4.5]
+    with pytest.raises(Fault, match="1 rows have no name in the column file"):
+        read_table(csv(tmp_path / "a.csv", "file,Feature_1\n001,1\n,2\n"))
+
+
+def test_the_pooling_of_latents_is_remembered(tmp_path):
+    file = saved(tmp_path / "full.npz", X=np.random.default_rng(0).normal(size=(3, 4, 10)), N=NAMES)
+    assert read_table(file, pooling=POOLINGS.parse("max")).pooling == POOLINGS.parse("max")
+    assert read_table(saved(tmp_path / "a.npz", X=ROWS, N=NAMES)).pooling is None

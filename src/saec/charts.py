@@ -8,12 +8,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from saec.figures import DPI, MARKERS, write_figure
+from saec.figures import DPI, MARKERS, plain, write_figure
 
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 HATCHES = ("", "//", "..", "\\\\", "xx", "--", "oo", "++")
 LINES = ("-", "--", ":", "-.")
-NAMED = 24  # classes whose names stand in a legend
+NAMED, A_COLUMN = 100, 25  # what may stand in a legend, and below each other
 DOTS = 9
 FIGURES_IN_CELLS = 16  # classes up to which a confusion matrix has its numbers
 
@@ -38,14 +38,14 @@ def bars(
             heights,
             width * 0.92,
             yerr=whiskers if whiskers.any() else None,
-            label=series,
+            label=plain(series),
             color=colour(number),
             hatch=HATCHES[number % len(HATCHES)],
             edgecolor="white",
             ecolor="0.3",
         )
-    axes.set_xticks(at, places)
-    axes.set(ylabel=unit, title=title)
+    axes.set_xticks(at, [plain(place) for place in places])
+    axes.set(ylabel=unit, title=plain(title))
     _legend(axes)
     write_figure(path, figure)
 
@@ -69,13 +69,13 @@ def lines(
             "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)],
             "marker": MARKERS[number % len(MARKERS)],
             "markersize": 4,
-            "label": name,
+            "label": plain(name),
         }
         if spreads and name in spreads:
             axes.errorbar(x, y, spreads[name], capsize=2, **look)
         else:
             axes.plot(x, y, **look)
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.set(title=plain(title), xlabel=plain(x_label), ylabel=y_label)
     if log_x:
         ticks = sorted({value for x, _ in curves.values() for value in x})
         axes.set_xscale("log")
@@ -95,9 +95,9 @@ def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], title: str
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     places = np.arange(len(classes))
-    axes.set_xticks(places, [str(name)[:20] for name in classes], rotation=90, fontsize=7)
-    axes.set_yticks(places, [str(name)[:20] for name in classes], fontsize=7)
-    axes.set(title=title, xlabel="said", ylabel="true")
+    axes.set_xticks(places, [plain(str(name)[:20]) for name in classes], rotation=90, fontsize=7)
+    axes.set_yticks(places, [plain(str(name)[:20]) for name in classes], fontsize=7)
+    axes.set(title=plain(title), xlabel="said", ylabel="true")
     if len(classes) <= FIGURES_IN_CELLS:
         for row, column in np.argwhere(counts > 0):
             shade = "black" if shares[row, column] > 0.5 else "white"
@@ -119,7 +119,7 @@ def maps(path: Path, panels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]
         axes = grid[rows.index(row), columns.index(column)]
         axes.axis("on")
         scattered(axes, layout, labels)
-        axes.set_title(f"{row}: {column}" if len(rows) > 1 else column, fontsize=8)
+        axes.set_title(plain(f"{row}: {column}" if len(rows) > 1 else column), fontsize=8)
         if column == columns[-1]:
             _legend(axes)
     figure.suptitle(title, fontsize=10)
@@ -137,7 +137,7 @@ def scattered(axes: Axes, layout: np.ndarray, labels: np.ndarray) -> None:
             DOTS,
             color=[colour(number)],
             marker=MARKERS[number % len(MARKERS)],
-            label=name,
+            label=plain(name),
             linewidths=0,
         )
     axes.set(xticks=[], yticks=[], xlabel="UMAP 1 (no unit)", ylabel="UMAP 2 (no unit)")
@@ -164,5 +164,7 @@ def colour(number: int) -> str | tuple:
 
 
 def _legend(axes: Axes) -> None:
-    if 0 < len(axes.get_legend_handles_labels()[1]) <= NAMED:
-        axes.legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    n = len(axes.get_legend_handles_labels()[1])
+    if 0 < n <= NAMED:
+        columns = -(-n // A_COLUMN)
+        axes.legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncols=columns)

@@ -1,9 +1,11 @@
 """Features: channel-by-time latents with the names of their pictures, and how they are pooled."""
 
 import struct
+import zlib
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from tokenize import TokenError
 from typing import Annotated
 from zipfile import BadZipFile
 
@@ -17,6 +19,16 @@ from saec.files import map_npz
 from saec.registry import Registry
 
 POOLINGS = Registry("pooling")
+DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    BadZipFile,
+    struct.error,
+    zlib.error,
+    TokenError,
+    SyntaxError,
+)  # of NPZ
 
 TINY = torch.finfo(torch.float32).tiny
 Trim = Annotated[float, Field(ge=0, lt=0.5)]
@@ -42,8 +54,10 @@ class Features:
             raise MissingFault(f"no such feature file: {file}")
         try:
             found = cls(map_npz(file, key), np.array(map_npz(file, "N")), (file,))
-        except (KeyError, OSError, ValueError, BadZipFile, struct.error) as error:
+        except (KeyError, *DAMAGE) as error:
             raise Fault(f"{file} cannot be read as features with {key} and N: {error}") from error
+        if not found.X.ndim or not found.N.ndim:
+            raise Fault(f"{file}: {key} and N must have one row a picture, got single values")
         if len(found.X) != len(found.N):
             raise Fault(f"{file} holds {len(found.X)} rows of {key} but {len(found.N)} names")
         return found

@@ -35,7 +35,7 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
     figure = Figure((width_inches, n_rows * (PANEL_HEIGHT + 0.16) + 0.75), DPI)
     grid = figure.subplots(n_rows, n_columns, squeeze=False)
     figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.65 / figure.get_figheight(), 0.04, 0.22)
-    figure.text(0.01, 1 - 0.2 / figure.get_figheight(), title, fontsize=8)
+    figure.text(0.01, 1 - 0.2 / figure.get_figheight(), plain(title), fontsize=8)
     for axes in grid.flat:
         axes.axis("off")
     for place in range(n):
@@ -44,9 +44,9 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
             axes = grid[row, block * len(columns) + column]
             _picture(axes, pictures[place], _largest(heading, pictures))
             if row == 0:
-                axes.set_title(heading, fontsize=8, pad=12)
+                axes.set_title(plain(heading), fontsize=8, pad=12)
             if column == 0:
-                axes.text(0, 1.04, names[place][-48:], fontsize=4.5, transform=axes.transAxes)
+                axes.text(0, 1.04, plain(names[place][-48:]), fontsize=4.5, transform=axes.transAxes)
     write_figure(path, figure)
 
 
@@ -116,6 +116,12 @@ def _picture(axes: Axes, picture: np.ndarray, largest: float | None) -> None:
 
 def _largest(heading: str, pictures: np.ndarray) -> float | None:
     return max(float(pictures.max()), 1e-6) if heading == "error" else None
+
+
+def plain(words: object) -> str:
+    """Words as they are: `$` begins no formula, `_` hides nothing from a legend."""
+    said = str(words).replace("$", r"\$")
+    return f"\u2009{said}" if said.startswith("_") else said
 
 
 def write_figure(path: Path, figure: Figure) -> None:

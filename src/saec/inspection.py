@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from sklearn.neighbors import NearestNeighbors
 
-from saec.data.folder import list_pictures
+from saec.data.folder import evenly, list_pictures
 from saec.data.labels import recording
 from saec.progress import progress
 
 SIDE = 16  # pixels of the small pictures that are compared
 ALIKE = 0.995  # correlation of small pictures from which two are alike
 N_LEVELS = 256
+MOST_COMPARED = 20_000  # pictures, evenly spread: all are compared with all
 AT_ONCE = 512  # pictures in flight
 
 
@@ -63,6 +64,8 @@ class Inspection:
                 f"{len(pairs):,} pictures are all but the same as one before them (correlation of small "
                 f"pictures {ALIKE} and more): {_some(pairs)}"
             )
+        if len(self.names) > MOST_COMPARED:
+            remarks.append(f"{MOST_COMPARED:,} pictures, evenly spread, were compared with each other")
         for what, found in (("sizes", self.sizes), ("modes", self.modes)):
             if len(found) > 1:
                 counts = ", ".join(f"{one} ({n:,})" for one, n in found.most_common())
@@ -88,7 +91,8 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
                     continue
                 small[len(found.names)] = look.small
                 _count(found, name, look)
-    found.alike = _alike(found.names, small[: len(found.names)])
+    chosen = np.array(evenly(range(len(found.names)), MOST_COMPARED), dtype=int)
+    found.alike = _alike([found.names[row] for row in chosen], small[chosen])
     return found
 
 

@@ -1,10 +1,9 @@
-"""Feature files of any maker, one row a picture, from NPZ, CSV or Parquet; and tables that are written."""
+"""Feature files of any maker: one row a picture, from NPZ, CSV or Parquet."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -12,8 +11,9 @@ import torch
 from torch import Tensor
 
 from saec.faults import Fault, MissingFault, listing
-from saec.features import Features
-from saec.files import appearing, map_npz
+from saec.features import DAMAGE, Features
+from saec.files import map_npz
+from saec.frames import column_of, read_frame
 
 KEYS = ("X", "X_red")
 MAP_KEY = "X_2D"
@@ -32,8 +32,10 @@ class Table:
     labels: np.ndarray | None = None
     layout: np.ndarray | None = None
     columns: tuple[str, ...] = ()  # what features are called, where they have names
-    varies: np.ndarray | None = None  # which columns of the file these are, where some are constant
+    n_constant: int = 0  # features that are the same for all pictures
     named: bool = True  # whether the file says which pictures the rows are of
+    pooling: Pooling | None = None  # what has made rows of the file's latents
+    facts: dict[str, np.ndarray] = field(default_factory=dict)  # further columns of a table
 
 
 def read_table(
@@ -61,7 +63,7 @@ def read_table(
         raise Fault(f"{file}: features are read from .npz, .csv or .parquet, got {suffix or 'no suffix'!r}")
     _refuse_twice(table)
     _refuse_not_finite(table)
-    return _without_constant(_sorted(table))
+    return replace(_sorted(table), n_constant=_n_constant(table))
 
 
 def beside(file: Path) -> list[Path]:
@@ -71,27 +73,6 @@ def beside(file: Path) -> list[Path]:
         return []
     found = [path for path in file.parent.glob("dimred_*") if path.name.endswith(f"{mark}{rest}")]
     return sorted(found, key=lambda path: int(path.name.split("_")[1]))
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """As CSV or Parquet, by its suffix; whole or not at all.
-
-    Raises:
-        Fault: Parquet is asked for, and pyarrow is not installed.
-    """
-    with appearing(path) as temporary:
-        if path.suffix == ".parquet":
-            require_parquet()
-            table.to_parquet(temporary, index=False)
-        else:
-            table.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def require_parquet() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
 
 
 def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
@@ -106,17 +87,19 @@ def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
             faults.append(str(fault))
     else:
         raise Fault(faults[0])
-    if found.N.dtype.kind != "U":
-        raise Fault(f"{file}: N must hold names (text), got {found.N.dtype}")
-    return Table(file, _pooled(found.X, file, pooling), found.N, layout=read_layout(file, found.N))
+    if found.N.dtype.kind != "U" or found.N.ndim != 1:
+        raise Fault(f"{file}: N must hold names (text), got {found.N.dtype} of shape {found.N.shape}")
+    rows = _pooled(found.X, file, pooling)
+    by = pooling if found.X.ndim == 3 else None
+    return Table(file, rows, found.N, layout=read_layout(file, found.N), pooling=by)
 
 
 def _pooled(rows: np.ndarray, file: Path, pooling: Pooling | None) -> np.ndarray:
     if rows.dtype.kind not in "fiu":
         raise Fault(f"{file}: features must be numbers, got {rows.dtype}")
-    if rows.ndim == 2:
+    if rows.ndim == 2 and rows.size:
         return rows
-    if rows.ndim != 3:
+    if rows.ndim != 3 or not rows.size:
         raise Fault(f"{file}: features are (pictures, features), got an array of shape {rows.shape}")
     if pooling is None:
         raise Fault(
@@ -131,14 +114,15 @@ def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
     """The 2-D map (n, 2) that an NPZ has of the pictures by these names, if it has one."""
     try:
         layout, theirs = np.array(map_npz(file, MAP_KEY)), np.array(map_npz(file, "N"))
-    except (KeyError, ValueError, OSError, BadZipFile):
+    except (KeyError, *DAMAGE):
         return None
-    same = len(theirs) == len(names) and (theirs == names).all()
-    return layout[:, :2] if same and layout.ndim == 2 and layout.shape[1] >= 2 else None
+    fits = theirs.shape == names.shape and (theirs == names).all() and layout.dtype.kind in "fiu"
+    fits = fits and layout.ndim == 2 and len(layout) == len(names) and layout.shape[1] >= 2
+    return layout[:, :2] if fits and np.isfinite(layout).all() else None
 
 
 def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
-    frame = _read_frame(file)
+    frame = read_frame(file, (names, label))
     chosen = [column for column in frame.columns if fnmatchcase(str(column), columns)]
     if not chosen:
         there = listing([str(column) for column in frame.columns])
@@ -148,23 +132,14 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
         raise Fault(f"{file}: these feature columns are no numbers:\n{listing(odd)}")
     named = names in frame
     called = frame[names].astype(str) if named else [f"row {row + 1:06d}" for row in range(len(frame))]
-    labels = frame[label].fillna("").astype(str).to_numpy(dtype=str) if label in frame else None
+    if "" in set(called):
+        raise Fault(f"{file}: {int((frame[names] == '').sum())} rows have no name in the column {names}")
+    labels = np.array(frame[label].astype(str).tolist(), dtype=str) if label in frame else None
     rows = frame[chosen].to_numpy(dtype=np.float32)
-    return Table(file, rows, np.array(called, dtype=str), labels, columns=tuple(chosen), named=named)
-
-
-def _read_frame(file: Path) -> pd.DataFrame:
-    if not file.is_file():
-        raise MissingFault(f"no such feature file: {file}")
-    if file.suffix.lower() == ".parquet":
-        require_parquet()
-    try:
-        frame = pd.read_parquet(file) if file.suffix.lower() == ".parquet" else pd.read_csv(file)
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own faults are of these kinds
-        raise Fault(f"{file} cannot be read as a table: {error}") from error
-    if frame.empty:
-        raise Fault(f"{file} has no rows")
-    return frame
+    others = [column for column in frame if column not in (*chosen, names, label)]
+    facts = {str(column): column_of(frame[column]) for column in others}
+    known = {"columns": tuple(chosen), "named": named, "facts": facts}
+    return Table(file, rows, np.array(called, dtype=str), labels, **known)
 
 
 def _refuse_twice(table: Table) -> None:
@@ -174,7 +149,8 @@ def _refuse_twice(table: Table) -> None:
 
 
 def _refuse_not_finite(table: Table) -> None:
-    whole = np.array([np.isfinite(row).all() for row in table.rows])
+    pieces = range(0, len(table.rows), AT_ONCE)
+    whole = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
     if not whole.all():
         odd = table.names[~whole].tolist()
         raise Fault(
@@ -192,14 +168,13 @@ def _sorted(table: Table) -> Table:
         for part in ("rows", "names", "labels", "layout")
         if getattr(table, part) is not None
     }
-    return replace(table, **parts)
+    return replace(table, **parts, facts={name: values[order] for name, values in table.facts.items()})
 
 
-def _without_constant(table: Table) -> Table:
-    varies = np.ptp(table.rows, axis=0) > 0
-    if varies.all():
-        return table
-    if not varies.any():
+def _n_constant(table: Table) -> int:
+    if len(table.rows) == 1:
+        raise Fault(f"{table.file} has one picture, there is nothing to compare it with")
+    constant = np.ptp(table.rows, axis=0) == 0
+    if constant.all():
         raise Fault(f"{table.file}: every feature is the same for all pictures, so they tell nothing apart")
-    columns = tuple(name for name, kept in zip(table.columns, varies, strict=False) if kept)
-    return replace(table, rows=table.rows[:, varies], columns=columns, varies=varies)
+    return int(constant.sum())

@@ -60,10 +60,6 @@ def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
     return evenly(files, limit) if limit else files
 
 
-def _is_png(entry: os.DirEntry) -> bool:
-    return entry.name.lower().endswith(".png") and entry.is_file()
-
-
 def _is_text(name: str) -> bool:
     """Whether a name is more than bytes that the system could not read."""
     return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)

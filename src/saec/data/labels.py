@@ -36,6 +36,16 @@ def recording(name: str) -> str:
     return name.split(SEGMENT)[0]
 
 
+def nearest_table(names: np.ndarray, folder: Path) -> Path | None:
+    """The `labels.csv` that labels of these pictures come from, if there is one."""
+    there = set(names.tolist())
+    for place in (folder, folder.parent, folder.parent.parent):
+        file = place / LABELS
+        if file.is_file() and any(row.get("file") in there for _, row in read_rows(file, ("file",))):
+            return file
+    return None
+
+
 def _nearest_rows(names: np.ndarray, folder: Path) -> dict[str, tuple[str, str]]:
     for place in (folder, folder.parent, folder.parent.parent):
         file = place / LABELS

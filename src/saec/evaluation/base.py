@@ -27,3 +27,8 @@ class Found:
     sweep: Rows = field(default_factory=list)  # one row a value of the parameter that is swept
     answers: np.ndarray | None = None  # (n,): the class or the cluster that each row was given
     remarks: list[str] = field(default_factory=list)  # what to beware of
+
+
+def is_told(labels: np.ndarray) -> np.ndarray:
+    """Which rows have a label: "" is none; labels that are no words are all known."""
+    return labels != "" if labels.dtype.kind == "U" else np.ones(len(labels), dtype=bool)

@@ -14,21 +14,12 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.data.folder import evenly
 from saec.evaluation.agreement import agreement, internal
-from saec.evaluation.base import EVALUATIONS, Found
-from saec.registry import Strict
+from saec.evaluation.base import EVALUATIONS, Found, is_told
+from saec.evaluation.umapped import Umap, umapped
 
 SUBSAMPLE = 0.8  # of the rows, for the stability of clusters
 Share = Annotated[float, Field(gt=0)]
 Clustering = Callable[[np.ndarray, float], tuple[np.ndarray, list[str]]]  # rows, value -> clusters, remarks
-
-
-class Umap(Strict):
-    """Rows are reduced before they are clustered, by umap-learn."""
-
-    dims: PositiveInt = 2
-    n_neighbors: Annotated[int, Field(ge=2)] = 10
-    min_dist: Annotated[float, Field(ge=0)] = 0.1
-    scale: bool = True
 
 
 REEF = Umap(dims=10, n_neighbors=50, min_dist=0.0, scale=False)
@@ -53,8 +44,8 @@ def kmeans(
     def clusters(some: np.ndarray, n: float) -> tuple[np.ndarray, list[str]]:
         return KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed).fit_predict(some), []
 
-    n = n_clusters or max(2, len(np.unique(labels[labels != ""] if labels.dtype.kind == "U" else labels)))
-    scaled = StandardScaler().fit_transform(_reduced(rows, umap, seed).astype(np.float64))
+    n = n_clusters or max(2, len(np.unique(labels[is_told(labels)])))
+    scaled = StandardScaler().fit_transform(umapped(rows, umap, seed).astype(np.float64))
     swept = [value for value in sweep if value < len(rows)]
     return _found(scaled, labels, clusters, ("n_clusters", n), swept, resamples, seed)
 
@@ -78,7 +69,7 @@ def hdbscan(
         least = max(2, min(int(size), len(some)))
         return HDBSCAN(min_cluster_size=least, copy=True).fit_predict(some), []
 
-    space = _reduced(rows, umap, seed).astype(np.float64)
+    space = umapped(rows, umap, seed).astype(np.float64)
     return _found(space, labels, clusters, ("min_cluster_size", min_cluster_size), sweep, resamples, seed)
 
 
@@ -101,7 +92,7 @@ def dbscan(
     def clusters(some: np.ndarray, radius: float) -> tuple[np.ndarray, list[str]]:
         return DBSCAN(eps=radius, min_samples=min_samples).fit_predict(some), []
 
-    scaled = StandardScaler().fit_transform(_reduced(rows, umap, seed).astype(np.float64))
+    scaled = StandardScaler().fit_transform(umapped(rows, umap, seed).astype(np.float64))
     return _found(scaled, labels, clusters, ("eps", eps), sweep, resamples, seed)
 
 
@@ -137,7 +128,7 @@ def affinity(
         return found, [f"affinity propagation did not converge in {max_iter} iterations"] if over else []
 
     chosen = np.array(evenly(range(len(rows)), limit))
-    space = _reduced(rows[chosen], umap, seed).astype(np.float64)
+    space = umapped(rows[chosen], umap, seed).astype(np.float64)
     found = _found(space, labels[chosen], clusters, ("preference", 0.5), sweep, resamples, seed)
     found.scores["converged"] = float(not found.remarks)
     if len(chosen) == len(rows):
@@ -161,7 +152,7 @@ def _found(
     name, value = parameter
     found, remarks = clusters(space, value)
     scores = _scores(space, labels, found, seed)
-    if resamples:
+    if resamples and scores["n_clusters"] > 1:
         scores["stability"] = _stability(space, found, clusters, value, resamples, seed)
     swept = [
         {"parameter": name, "value": one} | _scores(space, labels, clusters(space, one)[0], seed)
@@ -172,7 +163,7 @@ def _found(
 
 def _scores(space: np.ndarray, labels: np.ndarray, found: np.ndarray, seed: int) -> dict[str, float]:
     """Agreement is of the rows whose label is known."""
-    told = labels != "" if labels.dtype.kind == "U" else np.ones(len(labels), dtype=bool)
+    told = is_told(labels)
     agreed = agreement(labels[told], found[told]) if len(np.unique(labels[told])) > 1 else {}
     return agreed | internal(space, found, seed)
 
@@ -191,22 +182,3 @@ def _stability(
 def _preference(space: np.ndarray, quantile: float) -> float:
     """A quantile of the similarities, which are negative squared distances."""
     return -float(np.quantile(euclidean_distances(space, squared=True), 1 - quantile))
-
-
-def _reduced(rows: np.ndarray, asked: Umap | None, seed: int) -> np.ndarray:
-    if asked is None:
-        return rows
-    from umap import UMAP  # seconds to import
-
-    scaled = StandardScaler().fit_transform(rows.astype(np.float64)) if asked.scale else rows
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # few rows: another start, one thread because of the seed
-        return UMAP(
-            n_components=max(1, min(asked.dims, len(rows) - 3)),
-            n_neighbors=max(2, min(asked.n_neighbors, len(rows) - 1)),
-            min_dist=asked.min_dist,
-            random_state=seed,
-            n_jobs=1,
-        ).fit_transform(scaled)

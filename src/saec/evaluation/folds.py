@@ -8,31 +8,49 @@ from sklearn.model_selection import StratifiedGroupKFold
 from saec.faults import Fault, listing
 
 Split = tuple[np.ndarray, np.ndarray]  # the rows to learn from, the rows to be asked
+N_DRAWINGS, SEED_STEP = 10, 7919  # folds are drawn again where they ask for what they have not learnt
 TRAIN, TEST = "train", "test"
 
 
 def grouped_splits(labels: np.ndarray, groups: np.ndarray, n_splits: int, seed: int) -> list[Split]:
-    """Stratified folds that keep groups whole; fewer where there are fewer groups or rows of a class.
+    """Stratified folds that keep groups whole; fewer where a class has fewer groups.
+
+    Of some drawings the one is taken that asks least for classes it has not learnt; no fold is empty.
 
     Raises:
         Fault: all rows are of one group or of one class.
     """
-    n_groups, (classes, counts) = len(np.unique(groups)), np.unique(labels, return_counts=True)
-    if n_groups < 2 or len(classes) < 2:
+    n_groups, n_classes = len(np.unique(groups)), len(np.unique(labels))
+    if n_groups < 2 or n_classes < 2:
         raise Fault(
-            f"a probe needs two groups and two classes at least, got {n_groups} and {len(classes)}: name "
+            f"a probe needs two groups and two classes at least, got {n_groups} and {n_classes}: name "
             "groups (recordings) and labels in a labels.csv"
         )
-    n_splits = max(2, min(n_splits, n_groups, int(counts.min())))
-    folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-    return list(folds.split(labels, labels, groups))
+    n_splits = n_folds(labels, groups, n_splits)
+    best: tuple[int, list[Split]] = (len(labels) + 1, [])
+    for again in range(N_DRAWINGS):
+        folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed + again * SEED_STEP)
+        splits = [split for split in folds.split(labels, labels, groups) if min(map(len, split))]
+        n_unlearnt = sum(int((~np.isin(labels[asked], labels[learnt])).sum()) for learnt, asked in splits)
+        n_unlearnt += len(labels) * (n_splits - len(splits))
+        if n_unlearnt < best[0]:
+            best = (n_unlearnt, splits)
+        if not n_unlearnt:
+            break
+    return best[1]
+
+
+def n_folds(labels: np.ndarray, groups: np.ndarray, most: int) -> int:
+    """As many as the class with the fewest groups (and rows) has of them, at least two."""
+    fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    return max(2, min(most, fewest))
 
 
 def repeated_splits(
     labels: np.ndarray, groups: np.ndarray, n_splits: int, n_repeats: int, seed: int
 ) -> list[list[Split]]:
     """So many times other folds of the same rows."""
-    seeds = np.random.SeedSequence(seed).generate_state(n_repeats)
+    seeds = np.random.SeedSequence(seed).generate_state(n_repeats) // 2  # room for further drawings
     return [grouped_splits(labels, groups, n_splits, int(one)) for one in seeds]
 
 

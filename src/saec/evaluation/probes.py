@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from saec.evaluation.base import EVALUATIONS, Found, Rows
+from saec.evaluation.base import EVALUATIONS, Found, Rows, is_told
 from saec.evaluation.folds import Split, few, given_split, repeated_splits
 
 N_NEIGHBORS = 5
@@ -33,7 +33,9 @@ CLASSIFIERS: dict[str, Callable[[], ClassifierMixin]] = {
     "svm": lambda: SVC(C=10.0),
 }
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "macro_f1": lambda true, said: f1_score(true, said, average="macro", zero_division=0),
+    "macro_f1": lambda true, said: f1_score(
+        true, said, labels=np.unique(true), average="macro", zero_division=0
+    ),
     "weighted_f1": lambda true, said: f1_score(true, said, average="weighted", zero_division=0),
     "balanced_accuracy": balanced_accuracy_score,
 }
@@ -59,7 +61,7 @@ def probe(
     many rows a class as `curve` says are learnt from, drawn `n_draws` times: the learning curve. Classes
     are judged by the answers of the first folds. Rows without a label are neither learnt from nor asked.
     """
-    told = np.flatnonzero(labels != "") if labels.dtype.kind == "U" else np.arange(len(labels))
+    told = np.flatnonzero(is_told(labels))
     known = Known(rows[told], labels[told], groups[told], classifier, pca)
     repeats = (
         repeated_splits(known.labels, known.groups, n_splits, n_repeats, seed)
@@ -80,7 +82,10 @@ def probe(
     heard = answers != ""
     scores, spreads = _summary(folds)
     classes = per_class(known.labels[heard].astype(str), answers[heard])
-    return Found(scores, spreads, folds, classes, answers=everywhere)
+    remarks = []
+    if split is None and len(repeats[0]) < n_splits:
+        remarks.append(f"{len(repeats[0])} folds, not {n_splits}: a class has no more groups (recordings)")
+    return Found(scores, spreads, folds, classes, answers=everywhere, remarks=remarks)
 
 
 for _name in CLASSIFIERS:
@@ -190,4 +195,5 @@ def _summary(folds: Rows) -> tuple[dict[str, float], dict[str, float]]:
         if kind[1] == "all" or kind[0] == "macro_f1"
     }
     means = {name: float(np.mean(kinds[kind])) for kind, name in called.items()}
-    return means, {name: float(np.std(kinds[kind])) for kind, name in called.items()}
+    several = {name: kinds[kind] for kind, name in called.items() if len(kinds[kind]) > 1}
+    return means, {name: float(np.std(scores)) for name, scores in several.items()}

@@ -3,13 +3,15 @@
 import numpy as np
 
 SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+SSIM_WINDOW = 11  # pixels
 LARGEST = 1e-6  # of a picture's largest latent: what is below is none
 
 
 def rebuilt_scores(original: np.ndarray, rebuilt: np.ndarray) -> dict[str, np.ndarray]:
     """Of (n, channels, height, width) in [0, 1]: mse, mae, cosine of all pixels, SSIM; each (n,).
 
-    SSIM has the settings of Wang, Bovik, Sheikh and Simoncelli (2004).
+    SSIM has the settings of Wang, Bovik, Sheikh and Simoncelli (2004); it is not a number for pictures that
+    its window of 11 x 11 does not fit into.
     """
     from skimage.metrics import structural_similarity  # half a second to import
 
@@ -24,6 +26,8 @@ def rebuilt_scores(original: np.ndarray, rebuilt: np.ndarray) -> dict[str, np.nd
         "ssim": np.array(
             [
                 structural_similarity(one, other, channel_axis=0, **SSIM)
+                if min(one.shape[1:]) >= SSIM_WINDOW
+                else np.nan
                 for one, other in zip(original, rebuilt, strict=True)
             ]
         ),

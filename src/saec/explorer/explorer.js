@@ -1,12 +1,12 @@
 // The page at work: what is chosen, and what follows from it.
 
 const KEPT = `saec:${DATA.id}`; // names survive a reload, where the browser allows it
-const state = { space: Object.keys(DATA.spaces)[0], rows: [], given: kept() };
+const state = { space: Object.keys(DATA.spaces)[0], rows: [], given: kept(), adding: false };
 
 const map = new PointMap($("map"), {
   hover: (row, x, y) => showTip(row, x, y),
   pick,
-  select: (rows, added) => select(added ? [...new Set([...state.rows, ...rows])] : rows),
+  select: (rows, added) => select(rows, added || state.adding),
 });
 
 function kept() {
@@ -27,7 +27,9 @@ function pick(row) {
   $("neighbors").replaceChildren(...neighborsOf(space(), row).map((one) => tile(one, pick)));
 }
 
-function select(rows) {
+/** Rows come on top of the selection where asked; nothing clears it. */
+function select(rows, added = state.adding) {
+  rows = added && rows.length ? [...new Set([...state.rows, ...rows])] : rows;
   state.rows = rows;
   map.selected = new Set(rows);
   map.draw();
@@ -44,7 +46,7 @@ function color() {
 function changeSpace() {
   state.space = $("space").value;
   map.show(space(), map.dressed);
-  if (state.rows.length) select(state.rows);
+  if (state.rows.length) select(state.rows, false);
   if (map.focus >= 0) pick(map.focus);
 }
 
@@ -54,13 +56,22 @@ function mode(lassoing) {
   $("pan").setAttribute("aria-pressed", !lassoing);
 }
 
+function toggle(row) {
+  if (row >= 0) select(state.rows.includes(row) ? state.rows.filter((one) => one !== row) : [...state.rows, row], false);
+}
+
+function adding(now) {
+  state.adding = now;
+  $("add").setAttribute("aria-pressed", now);
+}
+
 function step(by) {
   const row = map.focus < 0 ? (by > 0 ? 0 : N - 1) : (map.focus + by + N) % N;
   map.focus = row;
   map.reveal(row);
   map.draw();
   showPicture(row, state.given);
-  showTip(row, ...map.at(row));
+  showTip(row, ...map.at(row)); // after the map has moved, which hides it
 }
 
 function counted() {
@@ -93,6 +104,7 @@ const KEYS = {
   n: () => step(1),
   p: () => step(-1),
   Enter: () => { if (map.focus >= 0) pick(map.focus); },
+  " ": () => toggle(map.focus),
   a: () => select(map.visible()),
   l: () => mode(!map.lassoing),
   Escape: () => select([]),
@@ -110,6 +122,7 @@ $("map-choice").hidden = Object.keys(DATA.spaces).length < 2;
 if (DATA.color) $("color").value = DATA.color;
 $("pan").addEventListener("click", () => mode(false));
 $("lasso").addEventListener("click", () => mode(true));
+$("add").addEventListener("click", () => adding(!state.adding));
 $("visible").addEventListener("click", () => select(map.visible()));
 $("clear").addEventListener("click", () => select([]));
 $("home").addEventListener("click", () => map.home());

@@ -28,7 +28,7 @@ function worded(column, of) {
     lookOf[code] = looks.length;
     looks.push({
       color: OKABE_ITO[place % OKABE_ITO.length],
-      shape: SHAPES[Math.floor(place / OKABE_ITO.length)],
+      shape: SHAPES[place % SHAPES.length], // 8 and 5 have no common factor: 40 pairs
       word: column.words[code],
       count: counts[code],
     });
@@ -61,8 +61,8 @@ function stamped(look, size) {
   const pen = stamp.getContext("2d");
   pen.translate(stamp.width / 2, stamp.height / 2);
   pen.fillStyle = look.color;
-  pen.strokeStyle = "rgba(255,255,255,0.8)";
-  pen.lineWidth = Math.max(0.6, size / 14);
+  pen.strokeStyle = "rgba(30,30,30,0.55)"; // yellow on white needs an edge
+  pen.lineWidth = Math.max(0.5, size / 18);
   outline(pen, look.shape, size / 2 - pen.lineWidth);
   pen.fill();
   pen.stroke();

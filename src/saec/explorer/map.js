@@ -81,6 +81,7 @@ class PointMap {
 
   moving() {
     this.inMotion = N > MANY;
+    this.on.hover(-1);
     clearTimeout(this.rest);
     this.rest = setTimeout(() => { this.inMotion = false; this.draw(); }, AT_REST_MS);
     this.draw();
@@ -154,7 +155,7 @@ class PointMap {
     const { canvas } = this;
     const place = (event) => d3.pointer(event, canvas);
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button || !(this.lassoing || event.shiftKey)) return;
+      if (event.button || !event.isPrimary || !(this.lassoing || event.shiftKey)) return;
       canvas.setPointerCapture(event.pointerId);
       this.path = [place(event)];
     });
@@ -165,7 +166,7 @@ class PointMap {
       } else if (event.pointerType !== "touch") this.on.hover(this.meant(place(event)), ...place(event));
     });
     canvas.addEventListener("pointerup", (event) => {
-      if (this.path) this.close(event.shiftKey && this.lassoing);
+      if (this.path && event.isPrimary) this.close(event.shiftKey && this.lassoing);
     });
     canvas.addEventListener("pointercancel", () => { this.path = null; this.draw(); });
     canvas.addEventListener("pointerleave", () => this.on.hover(-1));

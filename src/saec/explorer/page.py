@@ -28,10 +28,11 @@ def write_explorer(
     thumbnails_mb: float = 6.0,
     color: str | None = None,
     final: Path | None = None,
-) -> None:
+) -> list[str]:
     """Writes the page; `final` is the folder that it will lie in, where that is another one.
 
-    `color` is the column that it opens with, else the first.
+    `color` is the column that it opens with, else the first. Returns the columns that tell nothing apart,
+    which are left out.
     """
     templates = Environment(loader=PackageLoader("saec", "explorer"), autoescape=True)
     content = _content(points, title, color)
@@ -48,6 +49,7 @@ def write_explorer(
         script="\n".join(read[part] for part in SCRIPTS),
     )
     write_text(path, page)
+    return [name for name in points.columns if name not in content["columns"]]
 
 
 def _content(points: Points, title: str, color: str | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from saec.report.others import folder_section, rebuilt_section, runs_section, si
 from saec.report.page import write_page
 from saec.report.plan import EvaluationPlan, plan_evaluation
 from saec.report.section import Section
+from saec.report.sets import JudgedSet
 from saec.session import EvaluationSession, load_session
 
 LOG = logging.getLogger(__name__)
@@ -41,7 +42,11 @@ def evaluate(session: EvaluationSession | dict | Path | str, config: Config | No
     Raises:
         Fault: the session, its files or its labels cannot be used.
     """
-    plan = plan_evaluation(load_session(session, EvaluationSession), config or load_config())
+    return carry_out(plan_evaluation(load_session(session, EvaluationSession), config or load_config()))
+
+
+def carry_out(plan: EvaluationPlan) -> Report:
+    """The work of a session that has been checked."""
     LOG.info("%s", plan)
     plan.out.mkdir(parents=True, exist_ok=True)
     part = plan.out / f"{TEMPORARY}{secrets.token_hex(4)}"
@@ -78,7 +83,7 @@ def _features(plan: EvaluationPlan, folder: Path) -> tuple[list[Section], pd.Dat
         tables = with_floor(judged, plan.config) if plan.session.pixels else judged.tables
         results = judge(judged, tables, plan.evaluations[name], plan.config)
         everything += results
-        layouts = layouts_of(judged, tables)
+        layouts = layouts_of(judged, tables) if results or plan.session.explorer else {}
         maps |= {(name, method): (layout, judged.known.labels) for method, layout in layouts.items()}
         section = set_section(judged, results, folder)
         explored(judged, tables, layouts, results, plan, section, folder)
@@ -121,7 +126,7 @@ def _facts(plan: EvaluationPlan, sections: list[Section], scores: pd.DataFrame) 
     }
 
 
-def _about(judged) -> dict:
+def _about(judged: JudgedSet) -> dict:
     return {
         "n_pictures": len(judged.names),
         "classes": judged.known.classes.tolist(),

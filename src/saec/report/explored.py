@@ -55,7 +55,8 @@ def explored(
         method: Space.of(np.asarray(table.rows)[chosen], layouts[method][chosen])
         for method, table in tables.items()
     }
-    columns = {"label": judged.known.labels[chosen], "recording": judged.known.groups[chosen]}
+    further = {name: values[chosen] for name, values in judged.known.columns.items()}
+    columns = {"label": judged.known.labels[chosen], "recording": judged.known.groups[chosen]} | further
     clusters = {}
     for one in results:
         if not one.is_probe and one.found.answers is not None:
@@ -68,5 +69,11 @@ def explored(
     page = "explorer.html" if len(plan.sets) == 1 else f"explorer_{as_file_name(judged.name)}.html"
     title = f"{judged.name}: {len(chosen):,} pictures"
     final = plan.out / "report"  # reports lie side by side, so any name leads to the same pictures
-    write_explorer(folder / page, points, title, judged.images, options.thumbnails_mb, options.color, final)
+    left_out = write_explorer(
+        folder / page, points, title, judged.images, options.thumbnails_mb, options.color, final
+    )
+    if left_out:
+        section.remarks.append(
+            f"the explorer is not coloured by {', '.join(left_out)}: too many words, or none"
+        )
     section.files[page] = "explore the pictures: map, neighbours, clusters, names for a selection"

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from saec.files import as_file_name, map_npz
+from saec.frames import write_table
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
-from saec.tables import Table, beside, write_table
+from saec.tables import Table, beside
 
 
 def export_features(judged: JudgedSet, kind: str, section: Section, folder: Path) -> None:

@@ -46,7 +46,7 @@ def judge(
         LOG.info("%s, %s, %s: %s", judged.name, method, component.name, _headline(found.scores))
         for remark in found.remarks:
             judged.remarks.append(f"{method}, {component.name}: {remark}")
-        results.append(Result(judged.name, method, _called(evaluations, place), found))
+        results.append(Result(judged.name, method, _called(evaluations, place), found, known.labels))
     return results
 
 

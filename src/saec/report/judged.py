@@ -1,5 +1,6 @@
 """The sections on features: scores, learning curves, confusion, clusters, maps; all methods side by side."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.metrics import confusion_matrix
 
 from saec import charts
 from saec.files import as_file_name
+from saec.frames import write_table
 from saec.report.results import (
     Result,
     answer_table,
@@ -15,10 +17,10 @@ from saec.report.results import (
     part_table,
     pivoted,
     score_table,
+    size_table,
 )
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
-from saec.tables import write_table
 
 UNITS = {"macro_f1": "macro-F1", "v_measure": "V-measure (= NMI)", "silhouette": "silhouette"}
 Maps = dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]  # layout and labels by set and method
@@ -33,6 +35,14 @@ def judged_section(results: list[Result], maps: Maps, folder: Path) -> tuple[Sec
     section.files["scores.csv"] = "every score: set, method, evaluation, score, value, spread over folds"
     for score, unit in UNITS.items():
         _draw_score(section, scores, score, unit, folder)
+    for caption, chosen in (("Probes", True), ("Clusters", False)):
+        table = _all_scores([one for one in results if one.is_probe == chosen])
+        if len(table):
+            section.tables[f"{caption}: all scores"] = table
+    sizes = size_table(results)
+    if len(sizes):
+        write_table(folder / "clusters.csv", sizes)
+        section.files["clusters.csv"] = "sizes of clusters, the commonest label of each and its share"
     for part, name in PARTS.items():
         table = part_table(results, part)
         if len(table):
@@ -56,7 +66,7 @@ def set_section(judged: JudgedSet, results: list[Result], folder: Path) -> Secti
     """One set: answers, learning curves, confusion of the best probe, classes, sweeps."""
     known, stem = judged.known, as_file_name(judged.name)
     section = Section(f"Set {judged.name}", judged.remarks)
-    answers = answer_table(results, judged.names, known.labels, known.groups)
+    answers = answer_table(results, judged.names, known)
     write_table(folder / f"answers_{stem}.csv", answers)
     section.files[f"answers_{stem}.csv"] = (
         "one row a picture: label, group, and what each evaluation said of it"
@@ -68,6 +78,19 @@ def set_section(judged: JudgedSet, results: list[Result], folder: Path) -> Secti
         _draw_confusion(section, top, known.labels, folder / f"confusion_{stem}.png")
     _draw_sweeps(section, [one for one in results if one.found.sweep], folder, stem)
     return section
+
+
+def _all_scores(results: list[Result]) -> pd.DataFrame:
+    """One row a result, one column a score; spreads over folds stand behind a plus-minus sign."""
+    rows = []
+    for one in results:
+        spreads = one.found.spreads
+        said = {
+            name: f"{value:.3f} ± {spreads[name]:.3f}" if name in spreads else f"{value:.3g}"
+            for name, value in one.found.scores.items()
+        }
+        rows.append(one.place | said)
+    return pd.DataFrame(rows).fillna("")
 
 
 def _draw_score(section: Section, scores: pd.DataFrame, score: str, unit: str, folder: Path) -> None:
@@ -88,7 +111,7 @@ def _places(chosen: pd.DataFrame) -> list[tuple[str, str]]:
     return list(dict.fromkeys(zip(chosen["set"], chosen["evaluation"], strict=True)))
 
 
-def _by_method(chosen: pd.DataFrame):
+def _by_method(chosen: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Each method's rows in the order of places; NaN where it was not judged."""
     index = pd.MultiIndex.from_tuples(_places(chosen), names=["set", "evaluation"])
     for method in dict.fromkeys(chosen["method"]):
@@ -100,16 +123,20 @@ def _draw_curves(section: Section, probes: list[Result], file: Path) -> None:
     curves, spreads = {}, {}
     for one in probes:
         folds = pd.DataFrame(one.found.folds)
-        sizes = folds[folds["labels_per_class"] != "all"]
-        if sizes.empty:
+        few = folds[folds["labels_per_class"] != "all"]
+        if few.empty:
             continue
-        grouped = sizes.groupby(sizes["labels_per_class"].astype(int))["macro_f1"]
+        grouped = few.groupby(few["labels_per_class"].astype(int))["macro_f1"]
+        whole = folds[folds["labels_per_class"] == "all"]
+        per_class = whole["n_learnt"].mean() / len(one.found.classes)
         name = f"{one.method}, {one.evaluation}"
-        curves[name] = (grouped.mean().index.tolist(), grouped.mean().tolist())
-        spreads[name] = grouped.std(ddof=0).tolist()
+        at = [*grouped.mean().index.tolist(), max(per_class, grouped.mean().index.max() + 1)]
+        curves[name] = (at, [*grouped.mean().tolist(), whole["macro_f1"].mean()])
+        spreads[name] = [*grouped.std(ddof=0).tolist(), whole["macro_f1"].std(ddof=0)]
     if not curves:
         return
-    charts.lines(file, curves, "Learning curves", "labels per class", "macro-F1", spreads)
+    what = "labels per class (the last: all of them, their mean)"
+    charts.lines(file, curves, "Learning curves", what, "macro-F1", spreads, log_x=True)
     section.drawn(file.parent, file.name, "Macro-F1 by labels per class; whiskers: standard deviation")
 
 
@@ -126,18 +153,23 @@ def _draw_confusion(section: Section, probe: Result, labels: np.ndarray, file: P
 def _draw_sweeps(section: Section, results: list[Result], folder: Path, stem: str) -> None:
     """One figure an evaluation, one curve a method: agreement, or silhouette where no label is known."""
     for evaluation in dict.fromkeys(one.evaluation for one in results):
-        curves = {}
-        for one in results:
-            rows = one.found.sweep
-            score = "v_measure" if "v_measure" in rows[0] else "silhouette"
-            there = [row for row in rows if score in row]
-            if one.evaluation == evaluation and there:
-                curves[one.method] = ([row["value"] for row in there], [row[score] for row in there])
-                parameter = rows[0]["parameter"]
-        if curves:
-            name = f"sweep_{as_file_name(evaluation)}_{stem}.png"
-            title = f"{evaluation} by {parameter}"
-            charts.lines(
-                folder / name, curves, title, parameter, UNITS[score], log_x=parameter != "preference"
+        swept = {one.method: one.found.sweep for one in results if one.evaluation == evaluation}
+        score = (
+            "v_measure"
+            if any("v_measure" in row for rows in swept.values() for row in rows)
+            else "silhouette"
+        )
+        curves = {
+            method: (
+                [row["value"] for row in rows if score in row],
+                [row[score] for row in rows if score in row],
             )
-            section.drawn(folder, name, f"{title}: settings are not chosen by these labels, only shown")
+            for method, rows in swept.items()
+        }
+        curves = {method: curve for method, curve in curves.items() if curve[0]}
+        if not curves:
+            continue
+        parameter = next(iter(swept.values()))[0]["parameter"]
+        name, title = f"sweep_{as_file_name(evaluation)}_{stem}.png", f"{evaluation} by {parameter}"
+        charts.lines(folder / name, curves, title, parameter, UNITS[score], log_x=parameter != "preference")
+        section.drawn(folder, name, f"{title}: settings are not chosen by these labels, only shown")

@@ -6,28 +6,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from saec.config import Config
-from saec.data.labels import known_of, recording
-from saec.documents import read_rows
-from saec.evaluation.folds import alone_in_a_group
-from saec.faults import Fault, MissingFault, listing
+from saec.data.labels import nearest_table, recording
+from saec.evaluation.folds import TEST, TRAIN, alone_in_a_group
+from saec.faults import Fault, listing
+from saec.frames import column_of
+from saec.report.facts import COLUMNS, Facts, from_folders, from_pattern, from_table
 from saec.session import Labels
+from saec.tables import Table
 
 LOG = logging.getLogger(__name__)
-COLUMNS = {"file": "file", "label": "label", "group": "group", "split": "split"}
 UNKNOWN = ""
-
-Facts = dict[str, tuple[str, str, str]]  # label, group and split by file name
 
 
 @dataclass(frozen=True)
 class Known:
-    """Labels ("" where unknown), groups, and a split if one is given; `remarks` say what does not fit."""
+    """Labels ("" where unknown), groups, perhaps a split, and further columns; `remarks` say what is odd."""
 
     labels: np.ndarray
     groups: np.ndarray
     split: np.ndarray | None = None
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -40,70 +41,44 @@ class Known:
         return len(np.unique(self.groups)) < len(self.groups)
 
 
-def known(
-    names: np.ndarray, asked: Labels, images: Path | None, own: np.ndarray | None, config: Config
-) -> Known:
-    """Of the pictures by these names; `own` are labels that the feature file itself has.
+def known(tables: dict[str, Table], asked: Labels, images: Path | None, config: Config) -> Known:
+    """Of the pictures that these tables are of.
 
     Raises:
         Fault: the labels cannot be read, contradict each other, or are of none of these pictures.
     """
-    if asked.file is not None:
-        found = _of_facts(names, *_from_table(config.data_path(asked.file), COLUMNS | asked.columns))
+    names = next(iter(tables.values())).names
+    beside = nearest_table(names, images) if images and asked == Labels(least=asked.least) else None
+    if asked.file is not None or beside is not None:
+        file = beside or config.data_path(asked.file)
+        found = _of_facts(names, *from_table(file, COLUMNS | asked.columns))
     elif asked.folders is not None:
-        found = _of_facts(names, *_from_folders(config.data_path(asked.folders)))
+        found = _of_facts(names, *from_folders(config.data_path(asked.folders)))
     elif asked.pattern is not None:
-        found = _of_facts(names, _from_pattern(names, re.compile(asked.pattern)), f"pattern {asked.pattern}")
+        found = _of_facts(names, from_pattern(names, re.compile(asked.pattern)), f"pattern {asked.pattern}")
     else:
-        found = _of_themselves(names, images, own)
-    return _said(names, _without_rare(found, asked.least))
+        found = Known(_own_labels(tables), np.array([recording(name) for name in names.tolist()], dtype=str))
+    further = {column: values for table in tables.values() for column, values in table.facts.items()}
+    return _said(names, _without_rare(replace(found, columns=further | found.columns), asked.least))
 
 
-def _of_themselves(names: np.ndarray, images: Path | None, own: np.ndarray | None) -> Known:
-    """From the `labels.csv` that is nearest to the pictures, else from the feature file and the names."""
-    if images is not None:
-        found = Known(*known_of(names, images))
-        return found if own is None or len(found.classes) else replace(found, labels=own)
-    labels = np.full(len(names), UNKNOWN) if own is None else own
-    return Known(labels, np.array([recording(name) for name in names.tolist()], dtype=str))
+def _own_labels(tables: dict[str, Table]) -> np.ndarray:
+    """Those that the feature files themselves have, if any.
 
-
-def _from_table(file: Path, columns: dict[str, str]) -> tuple[Facts, str]:
-    facts: Facts = {}
-    twice = []
-    wanted = (columns["file"], columns["label"])
-    for place, row in read_rows(file, wanted, f"[,{columns['group']}][,{columns['split']}]"):
-        name, *said = ((row.get(columns[key]) or "").strip() for key in COLUMNS)
-        if facts.setdefault(name, tuple(said)) != tuple(said):
-            twice.append(f"{place}: {name}: {facts[name]} and {tuple(said)}")
-    if twice:
-        raise Fault(f"{file} says two things of a picture:\n{listing(twice)}")
-    return facts, str(file)
-
-
-def _from_folders(parent: Path) -> tuple[Facts, str]:
-    """The name of the folder that a picture lies in is its label."""
-    if not parent.is_dir():
-        raise MissingFault(f"no such folder: {parent} (a folder of folders, one a label, is expected)")
-    facts: Facts = {}
-    twice = []
-    for file in sorted(path for path in parent.glob("*/*") if path.is_file()):
-        said = (file.parent.name, "", "")
-        if facts.setdefault(file.name, said) != said:
-            twice.append(f"{file.name}: {facts[file.name][0]} and {said[0]}")
-    if twice:
-        raise Fault(f"{parent} has pictures in two folders:\n{listing(twice)}")
-    return facts, str(parent)
-
-
-def _from_pattern(names: np.ndarray, pattern: re.Pattern) -> Facts:
-    facts: Facts = {}
-    for name in names.tolist():
-        match = pattern.search(name)
-        if match:
-            parts = match.groupdict(default="")
-            facts[name] = (parts["label"], parts.get("group", ""), parts.get("split", ""))
-    return facts
+    Raises:
+        Fault: two files say different things.
+    """
+    having = {method: table for method, table in tables.items() if table.labels is not None}
+    if not having:
+        return np.full(len(next(iter(tables.values())).names), UNKNOWN)
+    (first, one), *others = having.items()
+    for method, other in others:
+        odd = one.names[one.labels != other.labels]
+        if len(odd):
+            raise Fault(
+                f"{first} and {method} label {len(odd)} pictures differently:\n{listing(odd.tolist())}"
+            )
+    return one.labels
 
 
 def _of_facts(names: np.ndarray, facts: Facts, source: str) -> Known:
@@ -112,15 +87,28 @@ def _of_facts(names: np.ndarray, facts: Facts, source: str) -> Known:
     if not facts.keys() & there:
         examples = f"{next(iter(facts), 'nothing')!r} there, {str(names[0])!r} among the features"
         raise Fault(f"{source} labels none of the {len(names)} pictures ({examples})")
-    rows = [facts.get(name, ("", "", "")) for name in names.tolist()]
-    labels, groups, splits = (np.array(column, dtype=str) for column in zip(*rows, strict=True))
-    groups = np.where(groups == "", [recording(name) for name in names.tolist()], groups)
+    keys = dict.fromkeys(["label", "group", "split", *(key for said in facts.values() for key in said)])
+    columns = {
+        key: np.array([facts.get(name, {}).get(key, "") for name in names.tolist()], dtype=str)
+        for key in keys
+    }
+    labels, groups, splits = (columns.pop(key) for key in ("label", "group", "split"))
+    groups = _whole_groups(names, groups)
+    further = {key: column_of(pd.Series(values)) for key, values in columns.items() if key}
     remarks = []
     if missing:
         remarks.append(
             f"{len(missing):,} labels of {source} are of pictures without features:\n{listing(missing)}"
         )
-    return Known(labels, groups, splits if (splits != "").any() else None, remarks)
+    return Known(labels, groups, splits if (splits != "").any() else None, further, remarks)
+
+
+def _whole_groups(names: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """A picture without a group shares that of others of its recording, else its recording is the group."""
+    recordings = [recording(name) for name in names.tolist()]
+    of = {one: group for one, group in zip(recordings, groups.tolist(), strict=True) if group}
+    said = [group or of.get(one, one) for one, group in zip(recordings, groups.tolist(), strict=True)]
+    return np.array(said, dtype=str)
 
 
 def _without_rare(found: Known, least: int | None) -> Known:
@@ -147,6 +135,29 @@ def _said(names: np.ndarray, found: Known) -> Known:
             "no group (recording) is known, each picture counts as one: if pictures come from the same "
             "recordings, probes are too good; name groups in the table of labels"
         )
+    remarks += _odd_split(found)
     for remark in remarks:
         LOG.warning("%s", remark)
     return replace(found, remarks=remarks)
+
+
+def _odd_split(found: Known) -> list[str]:
+    """What is to be said of a split that the table gives."""
+    if found.split is None:
+        return []
+    told = found.labels != UNKNOWN
+    sides = {side: told & (found.split == side) for side in (TRAIN, TEST)}
+    remarks = []
+    out = int(told.sum() - sum(side.sum() for side in sides.values()))
+    if out:
+        remarks.append(f"{out:,} pictures with a label are neither {TRAIN!r} nor {TEST!r} and are left out")
+    shared = np.intersect1d(found.groups[sides[TRAIN]], found.groups[sides[TEST]])
+    if len(shared):
+        remarks.append(
+            f"the split has {len(shared):,} groups (recordings) on both sides, so probes are too good:\n"
+            f"{listing(shared.tolist(), 5)}"
+        )
+    unseen = np.setdiff1d(found.labels[sides[TEST]], found.labels[sides[TRAIN]])
+    if len(unseen):
+        remarks.append(f"classes that are asked for and never learnt:\n{listing(unseen.tolist())}")
+    return remarks

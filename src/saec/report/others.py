@@ -7,6 +7,7 @@ import pandas as pd
 from saec import charts
 from saec.config import Config
 from saec.files import as_file_name
+from saec.frames import write_table
 from saec.inspection import Inspection, inspect
 from saec.report.rebuilt import judge_rebuilt
 from saec.report.runs import compare_runs
@@ -15,7 +16,6 @@ from saec.report.sets import JudgedSet
 from saec.report.similar import find_similar
 from saec.runs import Run
 from saec.session import Rebuilding, Search
-from saec.tables import write_table
 
 MOST_ROWS = 20  # of a table on the page; files have all of them
 

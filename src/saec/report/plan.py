@@ -14,12 +14,13 @@ from saec.evaluation.folds import given_split, refuse_alone
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault, MissingFault, noting
 from saec.files import require_writable
+from saec.frames import require_parquet
 from saec.registry import Component
-from saec.report.sets import JudgedSet, read_set
+from saec.report.sets import MAGIC, JudgedSet, read_set, refuse_alike
+from saec.report.similar import made_by
 from saec.runs import Run
 from saec.session import EvaluationSession, Rebuilding, SessionError
 from saec.sources import LATEST, all_runs, find_run, find_source
-from saec.tables import require_parquet
 
 LOG = logging.getLogger(__name__)
 ALONE = ("kmeans", {"name": "hdbscan", "umap": {}})  # what needs no label
@@ -63,6 +64,7 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
     noting(faults, "config.device", resolve_device, config.device)
     if session.table == "parquet":
         noting(faults, "table", require_parquet)
+    noting(faults, "sets", refuse_alike, "sets", list(session.judged))
     sets = {name: noting(faults, "sets", read_set, name, one, config) for name, one in session.judged.items()}
     sets = {name: one for name, one in sets.items() if one is not None}
     chosen = {name: noting(faults, "evaluations", _chosen, session, one) for name, one in sets.items()}
@@ -138,7 +140,7 @@ def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
     """
     found: list[Run] = []
     for one in asked:
-        if one.startswith(LATEST) or not set("*?[") & set(one):
+        if one.startswith(LATEST) or not set(MAGIC) & set(one):
             found.append(find_run(one, config.models))
             continue
         matching = [run for run in all_runs(config.models) if Path(run.folder.name).match(one)]
@@ -146,6 +148,9 @@ def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
             raise MissingFault(f"no run in {config.models} is called {one}")
         found += matching
     begun = [run for run in dict.fromkeys(found) if run.progress.epoch]
+    for run in dict.fromkeys(found):
+        if run not in begun:
+            LOG.warning("%s has not finished an epoch and is left out", run.folder.name)
     if asked and not begun:
         raise Fault("none of these runs has finished an epoch")
     return begun
@@ -159,12 +164,16 @@ def _require_rebuilt(asked: Rebuilding, config: Config) -> None:
 
 
 def _require_query(session: EvaluationSession, sets: dict[str, JudgedSet], config: Config) -> None:
+    """Raises a `Fault` where what is asked for is of no set, or cannot be encoded as a set's features are."""
     if not sets:
         raise Fault("nearest pictures are looked for among `features`: name some")
     to = session.similar.to
-    if any(to in one.names for one in sets.values()):
-        return
-    file = config.data_path(to)
-    if not file.exists():
-        names = next(iter(sets.values())).names
-        raise MissingFault(f"{to} is no picture of the features (such as {names[0]}), no picture, no folder")
+    for judged in sets.values():
+        if to in judged.names:
+            continue
+        if not config.data_path(to).exists():
+            raise MissingFault(
+                f"{to} is no picture of set {judged.name} (such as {judged.names[0]}), no picture, no folder"
+            )
+        for table in judged.tables.values():
+            made_by(table)

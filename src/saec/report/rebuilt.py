@@ -1,5 +1,6 @@
 """What a run makes of pictures: errors and sparsity picture by picture, the best and the worst of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from saec import charts, figures
 from saec.config import Config
-from saec.data import Cache, chunks
+from saec.data import Cache, Dataset, chunks
 from saec.data.folder import evenly
 from saec.devices import computing, placed, resolve_device, resolve_precision
 from saec.evaluation.reconstruction import rebuilt_scores, sparsity
@@ -30,29 +31,38 @@ def judge_rebuilt(asked: Rebuilding, config: Config, folder: Path) -> tuple[pd.D
     kind = source.data.model_copy(update={"limit": None})(config.data_path(asked.images), Cache.of(config))
     data = kind.open().fitted(model.height, model.time_pool)
     chosen = np.array(evenly(range(len(data)), asked.limit))
+
+    def rebuild(pictures: torch.Tensor) -> torch.Tensor:
+        with computing(device, precision):
+            return model.decoder(model.encoder(pictures)).float().clamp(0, 1)
+
     pieces, scores = list(chunks(chosen, AT_ONCE)), []
     for rows in progress(pieces, "rebuilding", len(pieces), " batches"):
         original = data.prepare(data.gather(rows, device))
         with computing(device, precision):
             latents = model.encoder(original)
-            back = model.decoder(latents).float().clamp(0, 1)
-        found = rebuilt_scores(original.cpu().numpy(), back.cpu().numpy())
+        found = rebuilt_scores(original.cpu().numpy(), rebuild(original).cpu().numpy())
         scores.append(pd.DataFrame(found | {"sparsity": sparsity(latents.float().cpu().numpy())}))
     table = pd.concat(scores, ignore_index=True)
     table.insert(0, "file", data.names[chosen])
-    _show(table, data, chosen, model, device, precision, folder)
+    _show(table, data, chosen, rebuild, device, folder)
     means = {name: float(table[name].mean()) for name in table.columns[1:]}
     return table, means
 
 
-def _show(table, data, chosen, model, device, precision, folder: Path) -> None:
+def _show(
+    table: pd.DataFrame,
+    data: Dataset,
+    chosen: np.ndarray,
+    rebuild: Callable[[torch.Tensor], torch.Tensor],
+    device: torch.device,
+    folder: Path,
+) -> None:
     """Pictures with the least and with the largest error, and how errors are spread."""
     order = np.argsort(table["mse"].to_numpy(), kind="stable")
     for what, places in (("best", order[:N_SHOWN]), ("worst", order[::-1][:N_SHOWN])):
         original = data.prepare(data.gather(chosen[places], device))
-        with computing(device, precision):
-            back = model.decoder(model.encoder(original)).float().clamp(0, 1)
-        before, after = original.cpu().numpy(), back.cpu().numpy()
+        before, after = original.cpu().numpy(), rebuild(original).cpu().numpy()
         columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
         names = [
             f"{data.names[row]}  mse {table['mse'][at]:.4f}"

@@ -1,14 +1,17 @@
 """What was found is kept in the cache, so that a call that was ended goes on where it was."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+from saec import evaluation
 from saec.evaluation.base import Found
 from saec.files import fingerprint, write_json
 
@@ -17,14 +20,14 @@ FOLDER = "evaluations"
 MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")
 
 
-def remembered(cache: Path, what: tuple, ask: Callable[[], Found]) -> Found:
+def remembered(folder: Path, what: tuple, ask: Callable[[], Found]) -> Found:
     """The answer of an earlier call with the same data, options and packages, else a new one, kept.
 
     `what` are plain values and arrays that the answer depends on.
     """
     plain = [_digest(part) if isinstance(part, np.ndarray) else part for part in what]
-    key = fingerprint(plain, [version(package) for package in MADE_BY])
-    file = cache / FOLDER / f"{key}.json"
+    key = fingerprint(plain, _code(), [version(package) for package in MADE_BY])
+    file = folder / FOLDER / f"{key}.json"
     if file.is_file():
         content = json.loads(file.read_text(encoding="utf-8"))
         answers = content.pop("answers")
@@ -37,7 +40,13 @@ def remembered(cache: Path, what: tuple, ask: Callable[[], Found]) -> Found:
     return found
 
 
+@cache
+def _code() -> str:
+    """Of the evaluations themselves: what another version of them has found does not count."""
+    files = sorted(Path(evaluation.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def _digest(array: np.ndarray) -> str:
-    import hashlib
 
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() + str((array.shape, array.dtype))

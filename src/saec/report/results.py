@@ -7,7 +7,8 @@ import pandas as pd
 
 from saec.evaluation.base import Found
 from saec.evaluation.probes import CLASSIFIERS
-from saec.evaluation.significance import compared
+from saec.evaluation.significance import compared, holm
+from saec.report.known import Known
 
 MAIN_SCORE = "macro_f1"
 
@@ -20,6 +21,7 @@ class Result:
     method: str
     evaluation: str
     found: Found
+    labels: np.ndarray  # of the set's pictures, "" where unknown
 
     @property
     def is_probe(self) -> bool:
@@ -63,19 +65,38 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
         first = next(iter(folds.values()))
         share = float(np.mean([f["n_asked"] / f["n_learnt"] for f in first]))
         rows += [{"set": name, "evaluation": evaluation} | row for row in compared(scores, share)]
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
     return pd.DataFrame(rows)
 
 
-def answer_table(
-    results: list[Result], names: np.ndarray, labels: np.ndarray, groups: np.ndarray
-) -> pd.DataFrame:
-    """One row a picture of a set: file, label, group, and what each evaluation said of it."""
-    columns = {
+def answer_table(results: list[Result], names: np.ndarray, known: Known) -> pd.DataFrame:
+    """One row a picture of a set: file, label, group, what else is known, and what each evaluation said."""
+    said = {
         f"{one.method}: {one.evaluation}": one.found.answers
         for one in results
         if one.found.answers is not None
     }
-    return pd.DataFrame({"file": names, "label": labels, "group": groups} | columns)
+    return pd.DataFrame({"file": names, "label": known.labels, "group": known.groups} | known.columns | said)
+
+
+def size_table(results: list[Result]) -> pd.DataFrame:
+    """Each cluster's size, its commonest label, and the share of it: its purity."""
+    rows = []
+    for one in results:
+        if one.is_probe or one.found.answers is None:
+            continue
+        for cluster in np.unique(one.found.answers[one.found.answers != ""]):
+            among = one.labels[one.found.answers == cluster]
+            names, counts = np.unique(among[among != ""], return_counts=True)
+            top = (
+                {"label": str(names[counts.argmax()]), "purity": counts.max() / counts.sum()}
+                if len(names)
+                else {}
+            )
+            size = int((one.found.answers == cluster).sum())
+            rows.append(one.place | {"cluster": str(cluster), "size": size} | top)
+    return pd.DataFrame(rows)
 
 
 def pivoted(scores: pd.DataFrame) -> pd.DataFrame:

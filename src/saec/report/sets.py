@@ -9,6 +9,7 @@ import numpy as np
 from saec.config import Config
 from saec.data.folder import list_pictures
 from saec.faults import Fault, MissingFault, listing, noting
+from saec.files import as_file_name
 from saec.report.known import Known, known
 from saec.session import EvaluatedSet, FeatureFile, SessionError
 from saec.sources import LATEST, find_run
@@ -58,8 +59,7 @@ def read_set(name: str, asked: EvaluatedSet, config: Config) -> JudgedSet:
         noting(faults, "images", _refuse_missing, images, next(iter(tables.values())).names)
     found = None
     if tables and not faults:
-        first = next(iter(tables.values()))
-        found = noting(faults, "labels", known, first.names, asked.labels, images, first.labels, config)
+        found = noting(faults, "labels", known, tables, asked.labels, images, config)
     if faults:
         raise SessionError(f"set {name}", faults)
     return JudgedSet(name, tables, found, images, [*_remarks(tables), *found.remarks])
@@ -78,16 +78,21 @@ def _found(asked: EvaluatedSet, config: Config) -> list[tuple[str, Path, Feature
         Fault: a pattern matches nothing, a run has no features here, or two methods have one name.
     """
     found = []
-    for key, options in asked.features.items():
+    for options in asked.features:
         files = _files(options.file, asked.images, config)
         for name, file in files.items():
-            method = name if key.isdigit() else key if len(files) == 1 else f"{key}, {name}"
+            method = f"{options.name}, {name}" if options.name and len(files) > 1 else options.name or name
             found.append((method, file, options))
-    methods = [method for method, _, _ in found]
-    twice = sorted({method for method in methods if methods.count(method) > 1})
-    if twice:
-        raise Fault(f"two methods are called alike, give them names (`name: file`):\n{listing(twice)}")
+    refuse_alike("methods", [method for method, _, _ in found])
     return found
+
+
+def refuse_alike(what: str, names: list[str]) -> None:
+    """Raises a `Fault` where two names would be one as part of a file's name."""
+    as_files = [as_file_name(name).casefold() for name in names]
+    twice = sorted({name for name, one in zip(names, as_files, strict=True) if as_files.count(one) > 1})
+    if len(set(as_files)) < len(as_files):
+        raise Fault(f"{what} need names that differ in letters or digits (`name: file`):\n{listing(twice)}")
 
 
 def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:
@@ -95,9 +100,10 @@ def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:
     if named.startswith(LATEST):
         return _of_run(named, images, config)
     path = config.data_path(named)
-    if not set(MAGIC) & set(named):
+    if path.exists() or not set(MAGIC) & set(named):
         return {path.stem: path}
-    matching = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    below = config.data if not Path(named).is_absolute() else Path(path.anchor)
+    matching = sorted(below.glob(named if below == config.data else str(path.relative_to(below))))
     if not matching:
         raise MissingFault(f"no file matches {path}")
     return {file.stem: file for file in matching}
@@ -148,9 +154,9 @@ def _refuse_missing(images: Path, names: np.ndarray) -> None:
 
 def _remarks(tables: dict[str, Table]) -> list[str]:
     remarks = [
-        f"{method}: {int((~table.varies).sum())} features are the same for all pictures and are left out"
+        f"{method}: {table.n_constant} features are the same for all pictures and tell nothing"
         for method, table in tables.items()
-        if table.varies is not None
+        if table.n_constant
     ]
     remarks += [
         f"{method}: {table.file.name} does not say which pictures its rows are of: rows are numbered"

@@ -3,7 +3,9 @@
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,9 +61,9 @@ def _encoded(judged: JudgedSet, place: Path, config: Config) -> tuple[np.ndarray
         images = place if place.is_dir() else _folder_of(place, Path(made))
         for number, table in enumerate(judged.tables.values()):
             found = _extracted(table, images, Path(made) / str(number), config)
-            names, rows = found.N, np.array(found.X)
-            queries.append(rows if table.varies is None else rows[:, table.varies])
-            del found
+            names = found.N
+            queries.append(np.array(found.X))
+            del found  # its file goes with the folder
     return names, queries
 
 
@@ -75,26 +77,40 @@ def _folder_of(picture: Path, made: Path) -> Path:
 
 
 def _extracted(table: Table, images: Path, out: Path, config: Config) -> Features:
-    about = _about(table.file)
-    same = {key: about["session"][key] for key in ("weights", "pooling", "latents")}
-    changes = {"data": about["session"]["data"] | {"images": str(images)}, "precision": about["precision"]}
-    session = (
-        same | changes | {"run": about["model"], "out": str(out), "reduction": None, "reconstructions": 0}
-    )
+    """As the table's own features were made, and pooled."""
+    about = made_by(table)
+    said = about["session"]
+    session = {key: said[key] for key in ("weights", "pooling", "latents")} | {
+        "run": about["model"],
+        "data": said["data"] | {"images": str(images)},
+        "precision": about["settings"]["precision"],
+        "out": str(out),
+        "reduction": None,
+        "reconstructions": 0,
+    }
+    if table.pooling is not None:
+        session["pooling"] = table.pooling
     made = extract(session, config)
-    pooled = next(file for file in made.files if file.name.startswith("pooled_"))
-    return Features.load(pooled)
+    return Features.load(next(file for file in made.files if file.name.startswith("pooled_")))
 
 
-def _about(file: Path) -> dict:
-    """What the extraction that made this file says of itself."""
-    for place in sorted(file.parent.glob("saec_*.json")):
+def made_by(table: Table) -> dict[str, Any]:
+    """What the extraction that made this file says of itself.
+
+    Raises:
+        Fault: nothing of ours made it, or it holds reductions, in which other pictures have no place.
+    """
+    if table.file.name.startswith("dimred_"):
+        raise Fault(
+            f"{table.file} holds reductions, other pictures have no place in them: name pooled features"
+        )
+    for place in sorted(table.file.parent.glob("saec_*.json")):
         about = json.loads(place.read_text(encoding="utf-8"))
-        if file.name in about.get("files", ()):
-            return about | {"precision": about["settings"]["precision"]}
+        if table.file.name in about.get("files", ()):
+            return about
     raise Fault(
-        f"{file} was not made by main_02_extract.py, so other pictures cannot be compared with it: extract "
-        "features of both by one run"
+        f"{table.file} was not made by main_02_extract.py, so other pictures cannot be compared with it: "
+        "extract features of both by one run"
     )
 
 
@@ -103,8 +119,7 @@ def _show(figure: Path, place: Path, names: np.ndarray, judged: JudgedSet, indic
     ranks = [f"{rank + 1}" for rank in range(indices.shape[1])]
     files = [[place / str(name) for name in names]]
     files += [[judged.images / str(judged.names[row]) for row in column] for column in indices.T]
-    with Image.open(files[0][0]) as first:
-        size = first.size
+    size = _size(files)
     columns = {
         heading: np.stack([_picture(file, size) for file in column])
         for heading, column in zip(["asked", *ranks], files, strict=True)
@@ -113,7 +128,19 @@ def _show(figure: Path, place: Path, names: np.ndarray, judged: JudgedSet, indic
     figures.panels(figure, columns, [str(name) for name in names], title)
 
 
+def _size(files: list[list[Path]]) -> tuple[int, int]:
+    """Width and height of the first picture that can be read."""
+    for file in (file for column in files for file in column):
+        with suppress(OSError), Image.open(file) as picture:
+            return picture.size
+    return 1, 1
+
+
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
-    """(3, height, width) in [0, 1]."""
-    with Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB").resize(size), dtype=np.float32).transpose(2, 0, 1) / 255
+    """(3, height, width) in [0, 1]; one that cannot be read is white."""
+    try:
+        with Image.open(file) as picture:
+            pixels = picture.convert("RGB").resize(size)
+    except OSError:
+        return np.ones((3, *size[::-1]), dtype=np.float32)
+    return np.asarray(pixels, dtype=np.float32).transpose(2, 0, 1) / 255

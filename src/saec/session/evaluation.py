@@ -17,11 +17,12 @@ Share = Annotated[float, Field(gt=0)]
 class FeatureFile(Strict):
     """A file of features, or a pattern of several: NPZ (X or X_red, and N), CSV or Parquet.
 
-    `columns` is a pattern of the columns that are features, `names` and `label` are columns of a table;
-    `pooling` makes one row a picture of latents.
+    `name` is what the method is called; `columns` is a pattern of the columns that are features, `names` and
+    `label` are columns of a table; `pooling` makes one row a picture of latents.
     """
 
     file: str
+    name: str | None = None
     key: str | None = None
     columns: str = "Feature_*"
     names: str = "file"
@@ -34,18 +35,21 @@ def _as_file(raw: Any) -> Any:
 
 
 def _as_files(raw: Any) -> Any:
-    """A name, a list of names, or names by method."""
+    """A file, a list of files, or files by the names of methods."""
     if isinstance(raw, dict) and "file" not in raw:
-        return {str(name): _as_file(one) for name, one in raw.items()}
+        return [
+            one if isinstance(one, FeatureFile) else {"name": str(name)} | _as_file(one)
+            for name, one in raw.items()
+        ]
     listed = raw if isinstance(raw, list | tuple) else [raw]
-    return {str(place): _as_file(one) for place, one in enumerate(listed)}
+    return [_as_file(one) for one in listed]
 
 
 def _as_labels(raw: Any) -> Any:
     return {} if raw is None else _as_file(raw)
 
 
-Files = Annotated[dict[str, FeatureFile], BeforeValidator(_as_files), Field(min_length=1)]
+Files = Annotated[tuple[FeatureFile, ...], BeforeValidator(_as_files), Field(min_length=1)]
 
 
 class Labels(Strict):
@@ -98,7 +102,7 @@ class Rebuilding(Strict):
 
 
 class Search(Strict):
-    """The `n` pictures that are nearest to a picture (its name), or to each one of another feature file."""
+    """The `n` pictures nearest to a picture (of the features, or any other), or to each one of a folder."""
 
     to: str
     n: Count = 10
@@ -141,3 +145,11 @@ class EvaluationSession(Session):
         if self.sets or self.features is None:
             return self.sets
         return {self.name: EvaluatedSet(images=self.images, features=self.features, labels=self.labels)}
+
+    @property
+    def folders(self) -> list[str]:
+        """Of pictures, as the session says them."""
+        rebuilt = self.rebuilt and self.rebuilt.images
+        return [
+            place for place in (self.images, rebuilt, *(one.images for one in self.sets.values())) if place
+        ]

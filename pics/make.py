@@ -1,5 +1,9 @@
-"""Makes the README's pictures from the newest run of the demo: train and extract the demo first."""
+"""Makes the README's pictures from the newest run of the demo: train and extract the demo first.
 
+The page is photographed by Chromium, which has to be there.
+"""
+
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +11,8 @@ import soundfile
 import torch
 from PIL import Image
 
-from saec import extract, figures
-from saec.config import load_config
+from saec import evaluate, extract, figures
+from saec.config import ROOT, load_config
 from saec.data import DATA, Cache, Loader
 from saec.data.labels import known_of
 from saec.features import Features
@@ -17,7 +21,8 @@ from saec.runs import Run
 from saec.sources import find_run
 
 HERE = Path(__file__).parent
-LABEL = "trill"
+LABEL, SHOWN = "trill", "warble"
+SHIPPED = ROOT / "session_params" / "evaluation"
 N_SECONDS = 6
 
 
@@ -26,6 +31,7 @@ def main() -> None:
     run = find_run("latest:demo", config.models)
     make_way(run)
     make_reconstructions(run)
+    make_explorer()
 
 
 def make_way(run: Run) -> None:
@@ -69,6 +75,31 @@ def make_reconstructions(run: Run) -> None:
     file = HERE / "reconstructions.png"
     show_rebuilt(loader, model, "fp32", file, "validation pictures of the demo")
     Image.open(file).convert("RGB").quantize(96).save(file, optimize=True)
+
+
+def make_explorer() -> None:
+    """The page of the demo: a syllable with its neighbours, all of its kind selected, one of them pointed at."""
+    from playwright.sync_api import sync_playwright
+
+    page = evaluate(SHIPPED / "demo.yaml").folder / "explorer.html"
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 800})
+        tab.goto(page.as_uri())
+        word = "const word = DATA.columns.label.words.indexOf(name);"
+        rows = tab.evaluate(
+            f"(name) => {{ {word} return upTo(N).filter((row) => DATA.columns.label.codes[row] === word); }}",
+            SHOWN,
+        )
+        tab.evaluate("(rows) => { pick(rows[0]); select(rows); }", rows)
+        x, y = tab.evaluate("(row) => map.at(row)", rows[3])
+        tab.mouse.move(
+            tab.locator("#map").bounding_box()["x"] + x, tab.locator("#map").bounding_box()["y"] + y
+        )
+        tab.wait_for_timeout(500)
+        tab.screenshot(path=HERE / "explorer.png")
+        browser.close()
+    Image.open(HERE / "explorer.png").convert("RGB").quantize(200).save(HERE / "explorer.png", optimize=True)
 
 
 if __name__ == "__main__":

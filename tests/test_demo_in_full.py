@@ -1,4 +1,4 @@
-"""What a new user does: two commands, in a fresh place, without a session."""
+"""What a new user does: three commands, in a fresh place, without a session; with fewer epochs here."""
 
 import re
 import subprocess
@@ -6,23 +6,25 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from saec.config import ROOT
+from saec.report.pictures import FLOOR
 
 
-def run(script: str, config_file: Path) -> tuple[list[Path], str]:
-    words = [sys.executable, str(ROOT / script), "--config", str(config_file)]
+def run(script: str, config_file: Path, *more: str) -> tuple[list[Path], str]:
+    words = [sys.executable, str(ROOT / script), "--config", str(config_file), *more]
     done = subprocess.run(words, capture_output=True, text=True, cwd=config_file.parent)
     assert done.returncode == 0, done.stderr
     return [Path(line) for line in done.stdout.splitlines()], done.stderr
 
 
 @pytest.mark.slow
-def test_two_commands_make_train_and_extract_the_demo(config_file):
-    (folder,), said = run("main_01_train.py", config_file)
+def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
+    (folder,), said = run("main_01_train.py", config_file, "--set", "training.epochs=6")
     assert folder.name.endswith("_demo") and "no better than" not in said
-    assert re.search(r"20 epochs, best epoch \d+ with validation loss \d+\.\d+", said)
+    assert re.search(r"6 epochs, best epoch \d+ with validation loss \d+\.\d+", said)
     for name in ("views.png", "reconstructions.png", "history.png", "session.yaml", "best.pt"):
         assert (folder / name).stat().st_size
 
@@ -32,3 +34,9 @@ def test_two_commands_make_train_and_extract_the_demo(config_file):
     assert found and float(found[1]) > 0.3
     with np.load(files[2]) as reduced:
         assert reduced["X_red"].shape == reduced["X_2D"].shape == (len(reduced["N"]), 2)
+
+    (folder,), said = run("main_03_evaluate.py", config_file)
+    assert (folder / "explorer.html").stat().st_size < 8e6
+    scores = pd.read_csv(folder / "scores.csv").set_index(["method", "evaluation", "score"])["value"]
+    ours, pixels = (scores[method, "kmeans", "v_measure"] for method in ("demo weighted stats", FLOOR))
+    assert ours > pixels and scores["demo weighted stats", "linear", "macro_f1"] > 0.4

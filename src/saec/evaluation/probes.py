@@ -165,9 +165,12 @@ def per_class(labels: np.ndarray, answers: np.ndarray) -> Rows:
 
 
 def _curve(known: Known, splits: list[Split], sizes: tuple[int, ...], n_draws: int, seed: int) -> Rows:
+    """Sizes that some class has more rows than; a larger one would be all of them again."""
+    most = max(np.unique(known.labels[learnt], return_counts=True)[1].max() for learnt, _ in splits)
     return [
         _fold(size, 0, place, draw, known.labels[asked], known.answers(draw, asked))
         for size in sizes
+        if size < most
         for place, (learnt, asked) in enumerate(splits)
         for draw in few(known.labels, learnt, size, n_draws, seed)
     ]

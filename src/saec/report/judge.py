@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from saec.config import Config
+from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault
 from saec.progress import progress
 from saec.registry import Component
@@ -45,7 +46,9 @@ def judge(
         found = remembered(config.cache, (options, *given), partial(component, *given))
         LOG.info("%s, %s, %s: %s", judged.name, method, component.name, _headline(found.scores))
         for remark in found.remarks:
-            judged.remarks.append(f"{method}, {component.name}: {remark}")
+            who = "probes" if component.name in CLASSIFIERS else f"{method}, {component.name}"
+            if (said := f"{who}: {remark}") not in judged.remarks:
+                judged.remarks.append(said)
         results.append(Result(judged.name, method, _called(evaluations, place), found, known.labels))
     return results
 

@@ -130,7 +130,7 @@ def _draw_curves(section: Section, probes: list[Result], file: Path) -> None:
         whole = folds[folds["labels_per_class"] == "all"]
         per_class = whole["n_learnt"].mean() / len(one.found.classes)
         name = f"{one.method}, {one.evaluation}"
-        at = [*grouped.mean().index.tolist(), max(per_class, grouped.mean().index.max() + 1)]
+        at = [*grouped.mean().index.tolist(), max(per_class, 1.05 * grouped.mean().index.max())]
         curves[name] = (at, [*grouped.mean().tolist(), whole["macro_f1"].mean()])
         spreads[name] = [*grouped.std(ddof=0).tolist(), whole["macro_f1"].std(ddof=0)]
     if not curves:

@@ -78,7 +78,7 @@ def make_reconstructions(run: Run) -> None:
 
 
 def make_explorer() -> None:
-    """The page of the demo: a syllable with its neighbours, all of its kind selected, one of them pointed at."""
+    """The page of the demo: a syllable with its neighbours, all of its kind selected, one pointed at."""
     from playwright.sync_api import sync_playwright
 
     page = evaluate(SHIPPED / "demo.yaml").folder / "explorer.html"

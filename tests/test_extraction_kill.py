@@ -23,6 +23,7 @@ from saec.extraction import encoding, plan_extraction
 from saec.extraction.encoding import Encoder, encoded
 from saec.features import Features
 from saec.files import TEMPORARY
+from saec.models.folding import fold_batch_norms
 from saec.runs import Run
 from saec.session import ExtractionSession, load_session
 
@@ -55,6 +56,7 @@ class Place:
         session = load_session(self.session(**changes), ExtractionSession)
         plan = plan_extraction(session, self.config)
         plan.outputs.folder.mkdir(parents=True, exist_ok=True)
+        fold_batch_norms(plan.model.encoder)
         model = placed(plan.model, plan.device, plan.precision)
         data = plan.kind.open().fitted(model.height, model.time_pool)
         pooling = Interrupted(session.pooling, n_batches)

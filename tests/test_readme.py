@@ -60,10 +60,12 @@ def run_line(line: str, workplace: Path) -> int:
         words[words.index("RUN_FOLDER")] = str(run.folder)
     elif script == "main_01_train.py" and "reference" not in line:
         words += [word for change in QUICK for word in ("--set", change) if change.split("=")[0] not in line]
+    elif script == "main_01_train.py":
+        words += ["--set", "training.epochs=1", "--set", "data.limit=8"]
     elif script == "main_02_extract.py":
         words += ["--set", "reduction.dims=[2]", "--set", "reconstructions=2"]
     elif script == "main_03_evaluate.py":
-        words += ["--set", "evaluations=[{name: kmeans, sweep: [2], resamples: 1}]"]
+        words += ["--set", "evaluations=[{name: kmeans, sweep: [2], resamples: 1}]", "--set", "pixels=false"]
     main = importlib.import_module(script.removesuffix(".py")).main
     return main([*words, "--config", str(config_file)])
 

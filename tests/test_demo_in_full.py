@@ -22,9 +22,9 @@ def run(script: str, config_file: Path, *more: str) -> tuple[list[Path], str]:
 
 @pytest.mark.slow
 def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
-    (folder,), said = run("main_01_train.py", config_file, "--set", "training.epochs=6")
+    (folder,), said = run("main_01_train.py", config_file, "--set", "training.epochs=3")
     assert folder.name.endswith("_demo") and "no better than" not in said
-    assert re.search(r"6 epochs, best epoch \d+ with validation loss \d+\.\d+", said)
+    assert re.search(r"3 epochs, best epoch \d+ with validation loss \d+\.\d+", said)
     for name in ("views.png", "reconstructions.png", "history.png", "session.yaml", "best.pt"):
         assert (folder / name).stat().st_size
 
@@ -35,7 +35,8 @@ def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
     with np.load(files[2]) as reduced:
         assert reduced["X_red"].shape == reduced["X_2D"].shape == (len(reduced["N"]), 2)
 
-    (folder,), said = run("main_03_evaluate.py", config_file)
+    quick = "evaluations=[kmeans, {name: hdbscan, umap: {}, sweep: []}, {name: linear, n_repeats: 1}]"
+    (folder,), said = run("main_03_evaluate.py", config_file, "--set", quick)
     assert (folder / "explorer.html").stat().st_size < 8e6
     scores = pd.read_csv(folder / "scores.csv").set_index(["method", "evaluation", "score"])["value"]
     ours, pixels = (scores[method, "kmeans", "v_measure"] for method in ("demo weighted stats", FLOOR))

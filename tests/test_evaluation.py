@@ -139,9 +139,3 @@ def test_affinity_propagation_says_when_it_has_not_converged(blobs):
 def test_affinity_propagation_takes_so_many_rows_and_says_so(blobs):
     found = clustering("affinity", limit=80)(*blobs)
     assert (found.answers != "").sum() == 80 and "80 of 160 rows" in found.remarks[0]
-
-
-@pytest.mark.slow
-def test_rows_are_reduced_before_they_are_clustered_where_asked(blobs):
-    found = clustering("hdbscan", umap={"dims": 2, "n_neighbors": 10})(*blobs)
-    assert found.scores["v_measure"] > 0.95

@@ -171,6 +171,18 @@ def test_a_selection_is_named_and_downloaded_as_a_table_of_labels(page, written,
     assert "20 of 60 pictures are named" in page.locator("#named").inner_text()
 
 
+def test_names_that_are_given_colour_the_map_and_can_be_taken_back(page):
+    lasso(page, around(page, list(range(20))))
+    page.select_option("#color", "names given here")
+    page.fill("#word", "loud")
+    page.click("text=Name these")
+    assert "loud (20)" in page.locator("#legend").inner_text()
+    assert page.evaluate("map.dressed.looks[map.dressed.of[3]].word") == "loud"
+    page.fill("#word", "")
+    page.click("text=Name these")
+    assert "loud" not in page.locator("#legend").inner_text()
+
+
 def test_names_survive_a_reload(browser, written):
     context = browser.new_context()
     tab = context.new_page()

@@ -105,6 +105,12 @@ def test_folds_are_drawn_anew_for_each_repeat_and_the_same_again(known):
     assert all(np.array_equal(one[1], other[1]) for one, other in zip(first, again, strict=True))
 
 
+def test_groups_that_can_be_parted_in_one_way_make_one_repeat(known):
+    rows, labels, groups = known
+    found = EVALUATIONS.parse({"name": "knn", "curve": []})(rows, labels, groups % 2)
+    assert len(found.folds) == 2 and "2 groups (recordings) can be parted in few ways" in found.remarks[-1]
+
+
 def test_a_given_split_is_kept_to(known):
     rows, labels, groups = known
     split = np.where(groups < 6, "train", np.where(groups < 9, "test", ""))

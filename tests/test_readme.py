@@ -61,7 +61,7 @@ def run_line(line: str, workplace: Path) -> int:
     elif script == "main_01_train.py" and "reference" not in line:
         words += [word for change in QUICK for word in ("--set", change) if change.split("=")[0] not in line]
     elif script == "main_01_train.py":
-        words += ["--set", "training.epochs=1", "--set", "data.limit=8"]
+        words += ["--set", "training.epochs=1", "--set", "data.limit=2"]
     elif script == "main_02_extract.py":
         words += ["--set", "reduction.dims=[2]", "--set", "reconstructions=2"]
     elif script == "main_03_evaluate.py":

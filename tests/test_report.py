@@ -116,8 +116,11 @@ def test_features_go_out_as_a_wide_table(whole):
 
 def test_the_most_similar_pictures_are_named_and_drawn(whole):
     table = pd.read_csv(whole.folder / "similar_session.csv")
-    assert len(table) == 10 and "rec00_segm_0001.000.png" not in set(table["file"])
-    assert table["distance"].is_monotonic_increasing and (whole.folder / "similar_session.png").is_file()
+    assert list(dict.fromkeys(table["method"])) == ["good", "bad", "all together"]
+    assert len(table) == 30 and "rec00_segm_0001.000.png" not in set(table["file"])
+    of_good = table[table["method"] == "good"]
+    assert (of_good["label"] == "middle").all() and of_good["distance"].is_monotonic_increasing
+    assert (whole.folder / "similar_session.png").is_file()
 
 
 def test_what_was_found_is_remembered_and_the_same(place, monkeypatch):
@@ -348,6 +351,10 @@ def damaged(place: Config) -> dict[str, tuple[dict, str]]:
             session(labels={"pattern": "(?P<label>x)", "file": "x"}),
             "labels come from one place",
         ),
+        "no column": (
+            session(explorer={"color": "lable"}),
+            "no column 'lable' of set session, did you mean 'label'",
+        ),
         "no query": (session(similar={"to": "gone.png"}), "gone.png is no picture of set session"),
     }
 
@@ -355,7 +362,7 @@ def damaged(place: Config) -> dict[str, tuple[dict, str]]:
 CASES = (
     "other pictures, not a number, objects, truncated, labels twice, one class, foreign labels, "
     "moved folder, other folder, no match, no run, unknown key, nothing to do, bad pattern, "
-    "two sources, no query"
+    "two sources, no column, no query"
 ).split(", ")
 
 

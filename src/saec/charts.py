@@ -153,6 +153,7 @@ def histogram(path: Path, counts: np.ndarray, title: str, x_label: str, y_label:
     axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(0, len(counts) - 1))
     if counts.max() > 50 * max(1, np.median(counts)):
         axes.set_yscale("symlog")
+        axes.set_ylim(bottom=0)
     write_figure(path, figure)
 
 

@@ -49,9 +49,13 @@ def n_folds(labels: np.ndarray, groups: np.ndarray, most: int) -> int:
 def repeated_splits(
     labels: np.ndarray, groups: np.ndarray, n_splits: int, n_repeats: int, seed: int
 ) -> list[list[Split]]:
-    """So many times other folds of the same rows."""
+    """So many times other folds of the same rows; fewer where groups can be parted in fewer ways."""
     seeds = np.random.SeedSequence(seed).generate_state(n_repeats) // 2  # room for further drawings
-    return [grouped_splits(labels, groups, n_splits, int(one)) for one in seeds]
+    repeats: dict[frozenset[bytes], list[Split]] = {}
+    for one in seeds:
+        splits = grouped_splits(labels, groups, n_splits, int(one))
+        repeats.setdefault(frozenset(asked.tobytes() for _, asked in splits), splits)
+    return list(repeats.values())
 
 
 def given_split(split: np.ndarray) -> Split:
@@ -60,7 +64,7 @@ def given_split(split: np.ndarray) -> Split:
     Raises:
         Fault: one of the two has no rows.
     """
-    known, asked = np.flatnonzero(split == TRAIN), np.flatnonzero(split == TEST)
+    known, asked = (np.flatnonzero(np.char.lower(split) == side) for side in (TRAIN, TEST))
     if not len(known) or not len(asked):
         there = ", ".join(repr(str(word)) for word in np.unique(split))
         raise Fault(f"a split names rows {TRAIN!r} and rows {TEST!r}, got {there}")

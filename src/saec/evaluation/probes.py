@@ -85,6 +85,11 @@ def probe(
     remarks = []
     if split is None and len(repeats[0]) < n_splits:
         remarks.append(f"{len(repeats[0])} folds, not {n_splits}: a class has no more groups (recordings)")
+    if split is None and len(repeats) < n_repeats:
+        n_groups = len(np.unique(known.groups))
+        remarks.append(
+            f"{n_groups} groups (recordings) can be parted in few ways: {len(repeats)} of {n_repeats} repeats"
+        )
     return Found(scores, spreads, folds, classes, answers=everywhere, remarks=remarks)
 
 
@@ -168,11 +173,12 @@ def _curve(known: Known, splits: list[Split], sizes: tuple[int, ...], n_draws: i
     """Sizes that some class has more rows than; a larger one would be all of them again."""
     most = max(np.unique(known.labels[learnt], return_counts=True)[1].max() for learnt, _ in splits)
     return [
-        _fold(size, 0, place, draw, known.labels[asked], known.answers(draw, asked))
+        _fold(size, 0, place, learnt_few, known.labels[asked], known.answers(learnt_few, asked))
+        | {"draw": draw}
         for size in sizes
         if size < most
         for place, (learnt, asked) in enumerate(splits)
-        for draw in few(known.labels, learnt, size, n_draws, seed)
+        for draw, learnt_few in enumerate(few(known.labels, learnt, size, n_draws, seed))
     ]
 
 

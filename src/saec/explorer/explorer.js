@@ -1,6 +1,7 @@
 // The page at work: what is chosen, and what follows from it.
 
 const KEPT = `saec:${DATA.id}`; // names survive a reload, where the browser allows it
+const NAMES = "names given here";
 const state = { space: Object.keys(DATA.spaces)[0], rows: [], given: kept(), adding: false };
 
 const map = new PointMap($("map"), {
@@ -36,7 +37,15 @@ function select(rows, added = state.adding) {
   showGallery(byNearness(space(), rows), pick);
 }
 
+/** The names given so far, as a column like any other. */
+function named() {
+  const given = upTo(N).map((row) => state.given[row] || "");
+  const words = [...new Set(given)].sort();
+  DATA.columns[NAMES] = { kind: "category", words, codes: Int32Array.from(given, (word) => words.indexOf(word)) };
+}
+
 function color() {
+  named();
   const column = $("color").value;
   const dressed = looksOf(column);
   map.dress(dressed);
@@ -90,6 +99,8 @@ function name(event) {
   }
   keep();
   counted();
+  color();
+  if (map.focus >= 0) showPicture(map.focus, state.given);
 }
 
 const KEYS = {
@@ -116,6 +127,7 @@ function choices(id, names, change) {
 }
 
 choices("space", Object.keys(DATA.spaces), changeSpace);
+named();
 choices("color", Object.keys(DATA.columns), color);
 choices("clusters", Object.keys(DATA.clusters), () => showClusters($("clusters").value, select, pick));
 $("map-choice").hidden = Object.keys(DATA.spaces).length < 2;

@@ -33,8 +33,8 @@ function facts(row) {
 
 function showPicture(row, given) {
   const parts = [image(row), made("strong", DATA.names[row]), facts(row)];
-  if (given[row]) parts.push(made("p", `named ${given[row]}`));
   if (DATA.links) parts.push(made("a", "the whole picture", { href: DATA.links[row], target: "_blank", rel: "noopener" }));
+  document.querySelector("#picture .hint").hidden = true;
   $("shown").replaceChildren(...parts);
 }
 

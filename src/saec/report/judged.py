@@ -33,8 +33,10 @@ def judged_section(results: list[Result], maps: Maps, folder: Path) -> tuple[Sec
     section = Section("Scores")
     write_table(folder / "scores.csv", scores)
     section.files["scores.csv"] = "every score: set, method, evaluation, score, value, spread over folds"
+    told = scores[scores["score"] == "v_measure"]["set"].unique()
+    alone = scores[~scores["set"].isin(told)]  # silhouettes of several spaces do not compare with each other
     for score, unit in UNITS.items():
-        _draw_score(section, scores, score, unit, folder)
+        _draw_score(section, alone if score == "silhouette" else scores, score, unit, folder)
     for caption, chosen in (("Probes", True), ("Clusters", False)):
         table = _all_scores([one for one in results if one.is_probe == chosen])
         if len(table):

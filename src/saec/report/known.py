@@ -3,7 +3,7 @@
 import logging
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ def known(tables: dict[str, Table], asked: Labels, images: Path | None, config: 
     beside = nearest_table(names, images) if images and asked == Labels(least=asked.least) else None
     if asked.file is not None or beside is not None:
         file = beside or config.data_path(asked.file)
-        found = _of_facts(names, *from_table(file, COLUMNS | asked.columns))
+        found = _of_facts(names, *from_table(file, COLUMNS | asked.columns), listed=beside is None)
     elif asked.folders is not None:
         found = _of_facts(names, *from_folders(config.data_path(asked.folders)))
     elif asked.pattern is not None:
@@ -81,12 +81,12 @@ def _own_labels(tables: dict[str, Table]) -> np.ndarray:
     return one.labels
 
 
-def _of_facts(names: np.ndarray, facts: Facts, source: str) -> Known:
+def _of_facts(names: np.ndarray, facts: Facts, source: str, listed: bool = True) -> Known:
+    """`listed`: labels of other pictures are listed, not only counted."""
     there = set(names.tolist())
     missing = sorted(facts.keys() - there)
     if not facts.keys() & there:
-        examples = f"{next(iter(facts), 'nothing')!r} there, {str(names[0])!r} among the features"
-        raise Fault(f"{source} labels none of the {len(names)} pictures ({examples})")
+        raise Fault(f"{source} labels none of the {len(names)} pictures: {_mismatch(names, facts)}")
     keys = dict.fromkeys(["label", "group", "split", *(key for said in facts.values() for key in said)])
     columns = {
         key: np.array([facts.get(name, {}).get(key, "") for name in names.tolist()], dtype=str)
@@ -97,10 +97,22 @@ def _of_facts(names: np.ndarray, facts: Facts, source: str) -> Known:
     further = {key: column_of(pd.Series(values)) for key, values in columns.items() if key}
     remarks = []
     if missing:
-        remarks.append(
-            f"{len(missing):,} labels of {source} are of pictures without features:\n{listing(missing)}"
-        )
-    return Known(labels, groups, splits if (splits != "").any() else None, further, remarks)
+        remark = f"{len(missing):,} labels of {source} are of pictures without features"
+        remarks.append(f"{remark}:\n{listing(missing)}" if listed else remark)
+    split = np.char.lower(splits) if (splits != "").any() else None
+    return Known(labels, groups, split, further, remarks)
+
+
+def _mismatch(names: np.ndarray, facts: Facts) -> str:
+    """How the names differ, in words."""
+    if not facts:
+        return f"none of their names fits, such as {str(names[0])!r}"
+    stems = {PurePosixPath(name).stem for name in names.tolist()}
+    alike = [
+        name for name in facts if PureWindowsPath(name).stem in stems or PureWindowsPath(name).name in stems
+    ]
+    hint = "; without folders and suffixes they agree: write names as in the features" if alike else ""
+    return f"{next(iter(facts))!r} there, {str(names[0])!r} among the features{hint}"
 
 
 def _whole_groups(names: np.ndarray, groups: np.ndarray) -> np.ndarray:

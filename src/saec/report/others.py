@@ -25,8 +25,8 @@ def similar_section(judged: JudgedSet, asked: Search, config: Config, folder: Pa
     name = f"similar_{as_file_name(judged.name)}"
     table = find_similar(judged, asked, config, folder / f"{name}.png")
     write_table(folder / f"{name}.csv", table)
-    section.files[f"{name}.csv"] = "nearest pictures: query, rank, file, label, distance"
-    section.tables["Nearest pictures"] = table.head(MOST_ROWS)
+    section.files[f"{name}.csv"] = "nearest pictures: method, query, rank, file, label, distance"
+    section.tables[f"Nearest pictures: the first {MOST_ROWS} of {len(table):,} rows"] = table.head(MOST_ROWS)
     section.drawn(folder, f"{name}.png", "What was asked for, and what is nearest to it, from left to right")
     return section
 

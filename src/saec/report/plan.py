@@ -12,7 +12,7 @@ from saec.devices import resolve_device
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.folds import given_split, refuse_alone
 from saec.evaluation.probes import CLASSIFIERS
-from saec.faults import Fault, MissingFault, noting
+from saec.faults import Fault, MissingFault, nearest, noting
 from saec.files import require_writable
 from saec.frames import require_parquet
 from saec.registry import Component
@@ -45,9 +45,19 @@ class EvaluationPlan:
         parts += [
             f"{name}: {', '.join(one.name for one in chosen)}" for name, chosen in self.evaluations.items()
         ]
+        parts += [f"{name}: probes by the split that the labels give" for name in self._given_splits()]
+        parts += ["small pixels stand beside"] if self.session.pixels and self._have_pictures() else []
+        parts += [f"rebuilt by {self.session.rebuilt.run}"] if self.session.rebuilt else []
+        parts += [f"pictures nearest to {self.session.similar.to}"] if self.session.similar else []
         parts += [f"to look through: {folder}" for folder in self.folders]
         parts += [f"run {run.folder.name}" for run in self.runs]
-        return "\n".join([*parts, f"report in {self.out}"])
+        return "\n".join([*parts, f"report in a new folder of {self.out}"])
+
+    def _given_splits(self) -> list[str]:
+        return [name for name, one in self.sets.items() if one.known.split is not None]
+
+    def _have_pictures(self) -> bool:
+        return any(one.images for one in self.sets.values())
 
 
 def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPlan:
@@ -70,6 +80,9 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
     chosen = {name: noting(faults, "evaluations", _chosen, session, one) for name, one in sets.items()}
     folders = _folders(session, sets, config, faults)
     runs = noting(faults, "runs", _runs, session.runs, config)
+    if session.explorer and session.explorer.color:
+        for name, one in sets.items():
+            noting(faults, "explorer.color", _require_column, session.explorer.color, one, chosen[name])
     if session.rebuilt:
         noting(faults, "rebuilt", _require_rebuilt, session.rebuilt, config)
     if session.similar:
@@ -154,6 +167,14 @@ def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
     if asked and not begun:
         raise Fault("none of these runs has finished an epoch")
     return begun
+
+
+def _require_column(color: str, judged: JudgedSet, chosen: list[Component] | None) -> None:
+    """Raises a `Fault` where the page will have no such column."""
+    clusters = [f"{one.name} of {method}" for one in chosen or () for method in judged.tables]
+    there = ["label", "recording", *judged.known.columns, *clusters]
+    if color not in there:
+        raise Fault(f"no column {color!r} of set {judged.name}, {nearest(color, there)}")
 
 
 def _require_rebuilt(asked: Rebuilding, config: Config) -> None:

@@ -11,6 +11,7 @@ from saec.data.folder import list_pictures
 from saec.faults import Fault, MissingFault, listing, noting
 from saec.files import as_file_name
 from saec.report.known import Known, known
+from saec.runs import TIMESTAMP
 from saec.session import EvaluatedSet, FeatureFile, SessionError
 from saec.sources import LATEST, find_run
 from saec.tables import Table, read_table
@@ -97,7 +98,7 @@ def refuse_alike(what: str, names: list[str]) -> None:
 
 def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:
     """Files, by what each is called where the session gives no name."""
-    if named.startswith(LATEST):
+    if named.startswith(LATEST) or TIMESTAMP.fullmatch(named):
         return _of_run(named, images, config)
     path = config.data_path(named)
     if path.exists() or not set(MAGIC) & set(named):
@@ -159,7 +160,8 @@ def _remarks(tables: dict[str, Table]) -> list[str]:
         if table.n_constant
     ]
     remarks += [
-        f"{method}: {table.file.name} does not say which pictures its rows are of: rows are numbered"
+        f"{method}: {table.file.name} does not say which pictures its rows are of: rows are numbered "
+        f"(`names: COLUMN` says it; there are {', '.join(table.facts) or 'no other columns'})"
         for method, table in tables.items()
         if not table.named
     ]

@@ -22,36 +22,51 @@ from saec.session import Search
 from saec.similarity import nearest
 from saec.tables import Table
 
-N_SHOWN = 12  # queries that are drawn
+N_SHOWN, N_RANKS = 12, 10  # queries, and pictures found for each, that are drawn
+TOGETHER = "all together"
 
 
 def find_similar(judged: JudgedSet, asked: Search, config: Config, figure: Path) -> pd.DataFrame:
-    """One row a query and a picture found: query, rank, file, label, distance; the figure shows some.
+    """One row a method, a query and a picture found: method, query, rank, file, label, distance.
+
+    Distances are Euclidean, of standardised features, over the root of their number. Several methods are
+    searched one by one, and last all together, each weighing the same; the figure shows the last.
 
     Raises:
         Fault: the features were not made by a run, so that other pictures cannot be compared with them.
     """
-    arrays = [table.rows for table in judged.tables.values()]
+    arrays = {method: table.rows for method, table in judged.tables.items()}
     if asked.to in judged.names:
         own = np.flatnonzero(judged.names == asked.to)
-        names, queries, place = judged.names[own], [rows[own] for rows in arrays], judged.images
+        names, place = judged.names[own], judged.images
+        queries = {method: rows[own] for method, rows in arrays.items()}
     else:
-        place = config.data_path(asked.to)
-        own = None
-        names, queries = _encoded(judged, place, config)
+        place, own = config.data_path(asked.to), None
+        names, found = _encoded(judged, place, config)
+        queries = dict(zip(arrays, found, strict=True))
         place = place if place.is_dir() else place.parent
-    indices, distances = nearest(queries, arrays, asked.n, own)
-    table = pd.DataFrame(
+    searches = {method: [method] for method in arrays} | ({TOGETHER: list(arrays)} if len(arrays) > 1 else {})
+    tables = []
+    for called, methods in searches.items():
+        chosen = ([of[method] for method in methods] for of in (queries, arrays))
+        indices, distances = nearest(*chosen, asked.n, own)
+        tables.append(_table(called, names, judged, indices, distances))
+    if judged.images and place:
+        _show(figure, place, names[:N_SHOWN], judged, indices[:N_SHOWN, :N_RANKS])
+    return pd.concat(tables, ignore_index=True)
+
+
+def _table(
+    method: str, names: np.ndarray, judged: JudgedSet, indices: np.ndarray, distances: np.ndarray
+) -> pd.DataFrame:
+    return pd.DataFrame(
         [
-            {"query": str(name), "rank": rank + 1, "file": str(judged.names[row])}
+            {"method": method, "query": str(name), "rank": rank + 1, "file": str(judged.names[row])}
             | {"label": str(judged.known.labels[row]), "distance": float(distance)}
             for name, rows, apart in zip(names, indices, distances, strict=True)
             for rank, (row, distance) in enumerate(zip(rows, apart, strict=True))
         ]
     )
-    if judged.images and place:
-        _show(figure, place, names[:N_SHOWN], judged, indices[:N_SHOWN])
-    return table
 
 
 def _encoded(judged: JudgedSet, place: Path, config: Config) -> tuple[np.ndarray, list[np.ndarray]]:

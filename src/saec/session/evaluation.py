@@ -45,6 +45,10 @@ def _as_files(raw: Any) -> Any:
     return [_as_file(one) for one in listed]
 
 
+def _as_list(raw: Any) -> Any:
+    return [raw] if isinstance(raw, str | dict) else raw
+
+
 def _as_labels(raw: Any) -> Any:
     return {} if raw is None else _as_file(raw)
 
@@ -121,10 +125,10 @@ class EvaluationSession(Session):
     features: Files | None = None
     labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
     sets: dict[str, EvaluatedSet] = {}
-    evaluations: tuple[EVALUATIONS.field, ...] | None = None
+    evaluations: Annotated[tuple[EVALUATIONS.field, ...] | None, BeforeValidator(_as_list)] = None
     pixels: bool = True
     inspect: bool = True
-    runs: Annotated[tuple[str, ...], BeforeValidator(lambda raw: [raw] if isinstance(raw, str) else raw)] = ()
+    runs: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     rebuilt: Rebuilding | None = None
     similar: Search | None = None
     explorer: ExplorerOptions | None = ExplorerOptions()

@@ -1,6 +1,7 @@
 """Sessions of an evaluation become a report: its numbers, its pages, and faults that come before any work."""
 
 import json
+import os
 import shutil
 import sys
 
@@ -472,3 +473,13 @@ def test_a_report_that_was_ended_leaves_no_half_of_itself(place, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         evaluate(session(evaluations=[KMEANS]), place)
     assert sorted((place.data / "reports").iterdir()) == before
+
+
+def test_what_a_killed_call_has_left_goes_after_a_day(place):
+    old, young = (place.data / "reports" / f".writing_{word}" for word in ("old", "young"))
+    for part in (old, young):
+        part.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    evaluate(session(evaluations=[KMEANS]), place)
+    assert not old.exists() and young.exists()
+    young.rmdir()

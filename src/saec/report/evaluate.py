@@ -25,6 +25,7 @@ from saec.report.sets import JudgedSet
 from saec.session import EvaluationSession, load_session
 
 LOG = logging.getLogger(__name__)
+DAY_S = 86_400
 ABOUT, PAGE = "report.json", "report.html"
 
 
@@ -49,6 +50,7 @@ def carry_out(plan: EvaluationPlan) -> Report:
     """The work of a session that has been checked."""
     LOG.info("%s", plan)
     plan.out.mkdir(parents=True, exist_ok=True)
+    _sweep(plan.out)
     part = plan.out / f"{TEMPORARY}{secrets.token_hex(4)}"
     part.mkdir()
     try:
@@ -56,6 +58,13 @@ def carry_out(plan: EvaluationPlan) -> Report:
         return Report(_settled(part, plan), scores)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _sweep(reports: Path) -> None:
+    """Removes what killed calls have left, once nobody can be at work on it any more."""
+    for part in reports.glob(f"{TEMPORARY}*"):
+        if part.is_dir() and part.stat().st_mtime < time.time() - DAY_S:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _write(plan: EvaluationPlan, folder: Path) -> pd.DataFrame:

@@ -4,18 +4,14 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from saec.config import Config
 from saec.data.folder import list_pictures
 from saec.devices import resolve_device
-from saec.evaluation import EVALUATIONS
-from saec.evaluation.folds import given_split, refuse_alone
-from saec.evaluation.probes import CLASSIFIERS
-from saec.faults import Fault, MissingFault, nearest, noting
+from saec.faults import Fault, MissingFault, noting
 from saec.files import require_writable
 from saec.frames import require_parquet
 from saec.registry import Component
+from saec.report.choice import chosen_evaluations, require_column
 from saec.report.sets import MAGIC, JudgedSet, read_set, refuse_alike
 from saec.report.similar import made_by
 from saec.runs import Run
@@ -23,9 +19,6 @@ from saec.session import EvaluationSession, Rebuilding, SessionError
 from saec.sources import LATEST, all_runs, find_run, find_source
 
 LOG = logging.getLogger(__name__)
-ALONE = ("kmeans", {"name": "hdbscan", "umap": {}})  # what needs no label
-PROBES = tuple(CLASSIFIERS)
-MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on without being asked: its time grows with their square
 
 
 @dataclass(frozen=True)
@@ -77,12 +70,14 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
     noting(faults, "sets", refuse_alike, "sets", list(session.judged))
     sets = {name: noting(faults, "sets", read_set, name, one, config) for name, one in session.judged.items()}
     sets = {name: one for name, one in sets.items() if one is not None}
-    chosen = {name: noting(faults, "evaluations", _chosen, session, one) for name, one in sets.items()}
+    chosen = {
+        name: noting(faults, "evaluations", chosen_evaluations, session, one) for name, one in sets.items()
+    }
     folders = _folders(session, sets, config, faults)
     runs = noting(faults, "runs", _runs, session.runs, config)
     if session.explorer and session.explorer.color:
         for name, one in sets.items():
-            noting(faults, "explorer.color", _require_column, session.explorer.color, one, chosen[name])
+            noting(faults, "explorer.color", require_column, session.explorer.color, one, chosen[name])
     if session.rebuilt:
         noting(faults, "rebuilt", _require_rebuilt, session.rebuilt, config)
     if session.similar:
@@ -90,46 +85,6 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
     if faults:
         raise SessionError(f"session {session.name}", faults)
     return EvaluationPlan(session, config, out, sets, chosen, folders, runs)
-
-
-def _chosen(session: EvaluationSession, judged: JudgedSet) -> list[Component]:
-    """What the session says; without a word all that the labels allow, and why no more.
-
-    Raises:
-        Fault: a probe is asked for, and the labels allow none.
-    """
-    if session.evaluations is not None:
-        if any(one.name in PROBES for one in session.evaluations):
-            _require_probes(judged)
-        return list(session.evaluations)
-    alone = [EVALUATIONS.parse(name) for name in ALONE]
-    if not len(judged.known.classes):
-        return alone
-    try:
-        _require_probes(judged)
-    except Fault as fault:
-        LOG.warning("no probes: %s", fault)
-        judged.remarks.append(f"no probes: {fault}")
-        return alone
-    told = int((judged.known.labels != "").sum())
-    if told > MOST_FOR_SVM:
-        judged.remarks.append(f"no svm: {told:,} labels take it long; name it in `evaluations` to have it")
-    return [*alone, *(EVALUATIONS.parse(name) for name in PROBES if name != "svm" or told <= MOST_FOR_SVM)]
-
-
-def _require_probes(judged: JudgedSet) -> None:
-    """Raises a `Fault` where labels are missing, of one class, of one group, or of classes in one group."""
-    known = judged.known
-    told = known.labels != ""
-    if len(known.classes) < 2:
-        found = f"one class, {known.classes[0]!s}" if len(known.classes) else "no labels"
-        raise Fault(f"{judged.name}: probes need labels of two classes at least, got {found}")
-    if known.split is not None:
-        given_split(known.split[told])
-        return
-    if len(np.unique(known.groups[told])) < 2:
-        raise Fault(f"{judged.name}: probes need pictures of two groups (recordings) at least, got one")
-    refuse_alone(known.labels[told], known.groups[told])
 
 
 def _folders(
@@ -167,14 +122,6 @@ def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
     if asked and not begun:
         raise Fault("none of these runs has finished an epoch")
     return begun
-
-
-def _require_column(color: str, judged: JudgedSet, chosen: list[Component] | None) -> None:
-    """Raises a `Fault` where the page will have no such column."""
-    clusters = [f"{one.name} of {method}" for one in chosen or () for method in judged.tables]
-    there = ["label", "recording", *judged.known.columns, *clusters]
-    if color not in there:
-        raise Fault(f"no column {color!r} of set {judged.name}, {nearest(color, there)}")
 
 
 def _require_rebuilt(asked: Rebuilding, config: Config) -> None:

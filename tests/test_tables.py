@@ -114,6 +114,7 @@ def test_a_truncated_npz_is_refused(tmp_path):
         ("file,a,b\nx,1,2\n", r"no column 'Feature_\*'.*it has\n  file"),
         ("file,Feature_1\nx,one\n", "are no numbers:\n  Feature_1"),
         ("file,Feature_1\n", "has no rows"),
+        ("file;Feature_1\nx;1\n", "separated by semicolons: save it with commas"),
         ("", "cannot be read as a table"),
     ],
 )

@@ -126,6 +126,8 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
     chosen = [column for column in frame.columns if fnmatchcase(str(column), columns)]
     if not chosen:
         there = listing([str(column) for column in frame.columns])
+        if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
+            raise Fault(f"{file} has its columns separated by semicolons: save it with commas")
         raise Fault(f"{file} has no column {columns!r} (say `columns: PATTERN`), it has\n{there}")
     odd = [column for column in chosen if not pd.api.types.is_numeric_dtype(frame[column])]
     if odd:

@@ -9,11 +9,6 @@ from saec.progress import progress
 PIECE = 20_000  # rows that are looked through at once
 
 
-def scales(arrays: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Means and standard deviations (1 where a feature is constant) of each array's columns, by pieces."""
-    return [_scale(array) for array in arrays]
-
-
 def nearest(
     queries: list[np.ndarray], arrays: list[np.ndarray], n: int, own: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +22,7 @@ def nearest(
         Fault: the numbers of rows or of features do not agree.
     """
     _refuse_other_shapes(queries, arrays)
-    scaling = scales(arrays)
+    scaling = [_scale(array) for array in arrays]
     asked = _joined(queries, scaling)
     n_rows = len(arrays[0])
     kept = min(n + (own is not None), n_rows)
@@ -64,6 +59,7 @@ def _joined(
 
 
 def _scale(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means and standard deviations (1 where a feature is constant) of the columns, by pieces."""
     pieces = range(0, len(array), PIECE)
     mean = sum(array[at : at + PIECE].sum(0, dtype=np.float64) for at in pieces) / len(array)
     squares = sum(np.square(array[at : at + PIECE] - mean).sum(0) for at in pieces)

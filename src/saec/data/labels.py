@@ -39,28 +39,31 @@ def recording(name: str) -> str:
 def nearest_table(names: np.ndarray, folder: Path) -> Path | None:
     """The `labels.csv` that labels of these pictures come from, if there is one."""
     there = set(names.tolist())
-    for place in (folder, folder.parent, folder.parent.parent):
-        file = place / LABELS
-        if file.is_file() and any(row.get("file") in there for _, row in read_rows(file, ("file",))):
+    for file in _tables(folder):
+        if any(row.get("file") in there for _, row in read_rows(file, ("file",))):
             return file
     return None
 
 
 def _nearest_rows(names: np.ndarray, folder: Path) -> dict[str, tuple[str, str]]:
-    for place in (folder, folder.parent, folder.parent.parent):
-        file = place / LABELS
-        if file.is_file():
-            try:
-                there = set(names.tolist())
-                rows = {name: row for name, row in _read(file).items() if name in there}
-            except Fault as fault:
-                if place in (folder, folder.parent):
-                    raise
-                LOG.warning("not used: %s", fault)  # so far away it may well be another matter's
-                continue
-            if rows:
-                return rows
+    there = set(names.tolist())
+    for file in _tables(folder):
+        try:
+            rows = {name: row for name, row in _read(file).items() if name in there}
+        except Fault as fault:
+            if file.parent in (folder, folder.parent):
+                raise
+            LOG.warning("not used: %s", fault)  # so far away it may well be another matter's
+            continue
+        if rows:
+            return rows
     return {}
+
+
+def _tables(folder: Path) -> list[Path]:
+    """The tables of labels in the folder, beside it and one folder further up, the nearest first."""
+    places = (folder, folder.parent, folder.parent.parent)
+    return [place / LABELS for place in places if (place / LABELS).is_file()]
 
 
 def _read(file: Path) -> dict[str, tuple[str, str]]:

@@ -43,6 +43,12 @@ def internal(rows: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, flo
     return scores if silhouette is None else scores | {"silhouette": silhouette}
 
 
+def purity(labels: np.ndarray) -> tuple[str, float] | None:
+    """The commonest label of a cluster's rows and its share of those that have one; None where none has."""
+    names, counts = np.unique(labels[labels != ""], return_counts=True)
+    return (str(names[counts.argmax()]), float(counts.max() / counts.sum())) if len(names) else None
+
+
 def _crossed(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
     table = crosstab(labels, clusters).count
     if min(table.shape) < 2:

@@ -151,11 +151,13 @@ def _found(
     """Clusters at the parameter's value, their scores and firmness, and scores at the values to sweep."""
     name, value = parameter
     found, remarks = clusters(space, value)
-    scores = _scores(space, labels, found, seed)
+    plain = _scores(space, labels, found, seed)
+    scores = dict(plain)
     if resamples and scores["n_clusters"] > 1:
         scores["stability"] = _stability(space, found, clusters, value, resamples, seed)
     swept = [
-        {"parameter": name, "value": one} | _scores(space, labels, clusters(space, one)[0], seed)
+        {"parameter": name, "value": one}
+        | (plain if one == value else _scores(space, labels, clusters(space, one)[0], seed))
         for one in sweep
     ]
     return Found(scores, sweep=swept, answers=found.astype(str), remarks=remarks)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from saec.evaluation.agreement import purity
 from saec.similarity import nearest
 
 N_NEIGHBORS = 12  # of each picture on the page
@@ -57,14 +58,7 @@ class Points:
             rows = np.flatnonzero(found == name)
             distances = np.linalg.norm(near[rows] - near[rows].mean(0), axis=1)
             medoids = rows[np.argsort(distances, kind="stable")[:N_MEDOIDS]]
-            listed.append(
-                {"name": str(name), "size": len(rows), "medoids": medoids.tolist()} | _purity(labels[rows])
-            )
+            label, share = purity(labels[rows]) or (None, None)
+            facts = {"name": str(name), "size": len(rows), "medoids": medoids.tolist()}
+            listed.append(facts | {"label": label, "purity": share})
         return sorted(listed, key=lambda one: (-one["size"], one["name"]))
-
-
-def _purity(labels: np.ndarray) -> dict[str, Any]:
-    names, counts = np.unique(labels[labels != ""], return_counts=True)
-    if not len(names):
-        return {"label": None, "purity": None}
-    return {"label": str(names[counts.argmax()]), "purity": float(counts.max() / counts.sum())}

@@ -92,7 +92,7 @@ def _features(plan: EvaluationPlan, folder: Path) -> tuple[list[Section], pd.Dat
         tables = with_floor(judged, plan.config) if plan.session.pixels else judged.tables
         results = judge(judged, tables, plan.evaluations[name], plan.config)
         everything += results
-        layouts = layouts_of(judged, tables) if results or plan.session.explorer else {}
+        layouts = layouts_of(tables) if results or plan.session.explorer else {}
         maps |= {(name, method): (layout, judged.known.labels) for method, layout in layouts.items()}
         section = set_section(judged, results, folder)
         explored(judged, tables, layouts, results, plan, section, folder)

@@ -17,7 +17,7 @@ from saec.tables import Table, beside, read_layout
 N_NEIGHBORS = 10
 
 
-def layouts_of(judged: JudgedSet, tables: dict[str, Table]) -> dict[str, np.ndarray]:
+def layouts_of(tables: dict[str, Table]) -> dict[str, np.ndarray]:
     """A 2-D map (n, 2) of each method: that of the extraction, where there is one, else one made now."""
     return {method: _layout(table) for method, table in tables.items()}
 

@@ -32,20 +32,22 @@ def judge_rebuilt(asked: Rebuilding, config: Config, folder: Path) -> tuple[pd.D
     data = kind.open().fitted(model.height, model.time_pool)
     chosen = np.array(evenly(range(len(data)), asked.limit))
 
-    def rebuild(pictures: torch.Tensor) -> torch.Tensor:
+    def through(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Latents, and what comes back."""
         with computing(device, precision):
-            return model.decoder(model.encoder(pictures)).float().clamp(0, 1)
+            latents = model.encoder(pictures)
+            back = model.decoder(latents).float().clamp(0, 1)
+        return latents.float().cpu().numpy(), back.cpu().numpy()
 
     pieces, scores = list(chunks(chosen, AT_ONCE)), []
     for rows in progress(pieces, "rebuilding", len(pieces), " batches"):
         original = data.prepare(data.gather(rows, device))
-        with computing(device, precision):
-            latents = model.encoder(original)
-        found = rebuilt_scores(original.cpu().numpy(), rebuild(original).cpu().numpy())
-        scores.append(pd.DataFrame(found | {"sparsity": sparsity(latents.float().cpu().numpy())}))
+        latents, back = through(original)
+        found = rebuilt_scores(original.cpu().numpy(), back)
+        scores.append(pd.DataFrame(found | {"sparsity": sparsity(latents)}))
     table = pd.concat(scores, ignore_index=True)
     table.insert(0, "file", data.names[chosen])
-    _show(table, data, chosen, rebuild, device, folder)
+    _show(table, data, chosen, through, device, folder)
     means = {name: float(table[name].mean()) for name in table.columns[1:]}
     return table, means
 
@@ -54,7 +56,7 @@ def _show(
     table: pd.DataFrame,
     data: Dataset,
     chosen: np.ndarray,
-    rebuild: Callable[[torch.Tensor], torch.Tensor],
+    through: Callable[[torch.Tensor], tuple[np.ndarray, np.ndarray]],
     device: torch.device,
     folder: Path,
 ) -> None:
@@ -62,7 +64,7 @@ def _show(
     order = np.argsort(table["mse"].to_numpy(), kind="stable")
     for what, places in (("best", order[:N_SHOWN]), ("worst", order[::-1][:N_SHOWN])):
         original = data.prepare(data.gather(chosen[places], device))
-        before, after = original.cpu().numpy(), rebuild(original).cpu().numpy()
+        before, (_, after) = original.cpu().numpy(), through(original)
         columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
         names = [
             f"{data.names[row]}  mse {table['mse'][at]:.4f}"

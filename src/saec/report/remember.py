@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -15,7 +14,6 @@ from saec import evaluation
 from saec.evaluation.base import Found
 from saec.files import fingerprint, write_json
 
-LOG = logging.getLogger(__name__)
 FOLDER = "evaluations"
 MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from saec.evaluation.agreement import purity
 from saec.evaluation.base import Found
 from saec.evaluation.probes import CLASSIFIERS
 from saec.evaluation.significance import compared, holm
@@ -87,15 +88,10 @@ def size_table(results: list[Result]) -> pd.DataFrame:
         if one.is_probe or one.found.answers is None:
             continue
         for cluster in np.unique(one.found.answers[one.found.answers != ""]):
-            among = one.labels[one.found.answers == cluster]
-            names, counts = np.unique(among[among != ""], return_counts=True)
-            top = (
-                {"label": str(names[counts.argmax()]), "purity": counts.max() / counts.sum()}
-                if len(names)
-                else {}
-            )
-            size = int((one.found.answers == cluster).sum())
-            rows.append(one.place | {"cluster": str(cluster), "size": size} | top)
+            inside = one.found.answers == cluster
+            top = purity(one.labels[inside])
+            said = {"label": top[0], "purity": top[1]} if top else {}
+            rows.append(one.place | {"cluster": str(cluster), "size": int(inside.sum())} | said)
     return pd.DataFrame(rows)
 
 

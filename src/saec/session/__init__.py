@@ -1,15 +1,9 @@
 """What a session file may say. All of it is checked here, before any data are read; no path is touched."""
 
+from importlib import import_module
+from typing import Any
+
 from saec.session.base import Session, SessionError
-from saec.session.evaluation import (
-    EvaluatedSet,
-    EvaluationSession,
-    ExplorerOptions,
-    FeatureFile,
-    Labels,
-    Rebuilding,
-    Search,
-)
 from saec.session.extraction import ExtractionSession, PictureFolder, Reduction
 from saec.session.load import load_session
 from saec.session.preparation import PreparationSession
@@ -35,3 +29,10 @@ __all__ = [
     "WeightsOf",
     "load_session",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What an evaluation may say is read when it is asked for: scikit-learn takes seconds to import."""
+    if name not in __all__:
+        raise AttributeError(f"module 'saec.session' has no attribute {name!r}")
+    return getattr(import_module("saec.session.evaluation"), name)

@@ -12,9 +12,9 @@ from saec.data.labels import SEGMENT
 from saec.faults import Fault
 from saec.files import appearing
 from saec.preparation.annotations import Annotation
-from saec.preparation.recordings import Unreadable, load_sound
 from saec.preparation.spectrogram import centred_start, padded, picture, regular_starts, size
 from saec.registry import Strict
+from saec.sound.recordings import Unreadable, load_sound
 
 SHOWN_ALREADY = "the same window as another annotation, which is labelled {!r}; this one {!r}"
 NOTHING_TO_SEE = "nothing to see: constant, or not a number after the equalizer"

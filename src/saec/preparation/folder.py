@@ -12,8 +12,8 @@ from saec.preparation.annotations import read_annotations, read_labels
 from saec.preparation.depiction import Depiction, Job, Note, depict, starts_of
 from saec.preparation.parallel import add_note, completed, read_notes
 from saec.preparation.picture_folder import FAILED, SKIPPED, Place, write_beside
-from saec.preparation.recordings import find_recordings, length_s, rate_hz, stubs_of
 from saec.progress import duration, progress
+from saec.sound.recordings import find_recordings, length_s, rate_hz, stubs_of
 
 LOG = logging.getLogger(__name__)
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures

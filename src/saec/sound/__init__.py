@@ -1,0 +1,1 @@
+"""Sound: recordings read from files, and the spectra that models look at."""

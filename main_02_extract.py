@@ -14,7 +14,7 @@ def read(file: Path, changes: Sequence[str], config: Config) -> Task:
     session = load_session(file, ExtractionSession, changes)
     return Task(
         session,
-        folders=[session.data.images],
+        folders=[session.data.images] if session.data.images else [],
         check=lambda config: plan_extraction(session, config),
         work=lambda config: extract(session, config).files,
     )

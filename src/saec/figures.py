@@ -50,24 +50,43 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
     write_figure(path, figure)
 
 
-def history(path: Path, rows: Sequence[dict[str, float]], best_epoch: int, trivial: float | None) -> None:
-    """Scores by epoch, training and validation, the best epoch and what knowing nothing would score."""
-    figure = Figure((7, 4), DPI)
-    axes = figure.subplots()
-    figure.subplots_adjust(0.16, 0.13, 0.98, 0.92)
+def history(
+    path: Path,
+    rows: Sequence[dict[str, float]],
+    best_epoch: int,
+    trivial: float | None,
+    best_by: str = "loss",
+) -> None:
+    """Scores by epoch, training and validation, the best epoch and what knowing nothing would score.
+
+    Beside the loss stands the score that the best epoch is found by, where that is another.
+    """
+    names = list(dict.fromkeys(["loss", best_by]))
+    figure = Figure((7 * len(names), 4), DPI)
+    grid = figure.subplots(1, len(names), squeeze=False)[0]
+    figure.subplots_adjust(0.16 / len(names), 0.13, 1 - 0.02 / len(names), 0.92, 0.2)
+    for axes, name in zip(grid, names, strict=True):
+        _course(axes, rows, name, best_epoch, trivial if name == best_by else None)
+    write_figure(path, figure)
+
+
+def _course(
+    axes: Axes, rows: Sequence[dict[str, float]], name: str, best_epoch: int, trivial: float | None
+) -> None:
+    """One score by epoch; a loss on a logarithmic axis."""
     epochs = [row["epoch"] for row in rows]
     for part, colour in COLOURS.items():
-        scores = [row[f"{part}_loss"] for row in rows]
+        scores = [row[f"{part}_{name}"] for row in rows]
         axes.plot(epochs, scores, marker="o", markersize=3, color=colour, label=part)
     if trivial is not None:
         axes.axhline(trivial, color="0.5", linestyle=":", label="nothing learnt")
     axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
-    axes.set(xlabel="epoch", ylabel="loss", title="Loss by epoch")
-    if min(row["valid_loss"] for row in rows) > 0:
+    words = name.replace("_", " ")
+    axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")
+    if name == "loss" and min(row["valid_loss"] for row in rows) > 0:
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
-    write_figure(path, figure)
 
 
 def way(

@@ -1,11 +1,12 @@
 """Optimizers and the course of their learning rate, which is a function of the step alone."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from math import cos, pi
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -16,15 +17,24 @@ OPTIMIZERS = Registry("optimizer")
 Rate = Annotated[float, Field(gt=0)]
 Clip = Annotated[float, Field(gt=0)] | None
 Share = Annotated[float, Field(ge=0, lt=1)]
+Factor = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Learner:
     """Takes the steps: rate by schedule, gradients clipped to a norm where asked."""
 
-    def __init__(self, optimizer: Optimizer, schedule: Callable[[int], float], clip: float | None):
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedule: Callable[[int], float],
+        clip: float | None,
+        plateau: "Plateau | None" = None,
+    ):
         self.optimizer = optimizer
         self.schedule = schedule
         self.clip = clip
+        self.plateau = plateau
+        self.lowered = 1.0  # by plateaus so far
         self.n_steps = 0
         self.rates = [group["lr"] for group in optimizer.param_groups]
 
@@ -35,21 +45,36 @@ class Learner:
             weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.clip)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * self.schedule(self.n_steps)
+            group["lr"] = rate * self.lowered * self.schedule(self.n_steps)
         self.optimizer.step()
         self.n_steps += 1
 
     @property
     def rate(self) -> float:
         """The learning rate of the next step."""
-        return self.rates[0] * self.schedule(self.n_steps)
+        return self.rates[0] * self.lowered * self.schedule(self.n_steps)
+
+    def end_epoch(self, n_waited: int) -> None:
+        """After so many epochs in a row without a better validation."""
+        if self.plateau and n_waited and n_waited % self.plateau.patience == 0:
+            self.lowered *= self.plateau.factor
 
     def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict(), "n_steps": self.n_steps}
+        state = {"optimizer": self.optimizer.state_dict(), "n_steps": self.n_steps}
+        return state | ({"lowered": self.lowered} if self.plateau else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.n_steps = state["n_steps"]
+        self.lowered = state.get("lowered", 1.0)
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The rate is multiplied by `factor` whenever validation has not improved for `patience` epochs."""
+
+    factor: float
+    patience: int
 
 
 def constant(step: int, n_steps: int, warmup: float) -> float:
@@ -64,8 +89,8 @@ def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
     return (1 + cos(pi * min(1.0, (step - n_warm) / max(1, n_steps - n_warm)))) / 2
 
 
-SCHEDULES = {"constant": constant, "warmup_cosine": warmup_cosine}
-Schedule = Literal["constant", "warmup_cosine"]
+SCHEDULES = {"constant": constant, "warmup_cosine": warmup_cosine, "plateau": constant}
+Schedule = Literal["constant", "warmup_cosine", "plateau"]
 
 
 @OPTIMIZERS.register("adam")
@@ -76,11 +101,17 @@ def adam(
     learning_rate: Rate = 1e-3,
     schedule: Schedule = "constant",
     warmup: Share = 0.1,
+    factor: Factor = 0.1,
+    plateau: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
-    """Adam. `warmup` is a share of all steps, `clip` the largest norm of the gradient."""
+    """Adam. `warmup` is a share of all steps, `clip` the largest norm of the gradient.
+
+    The schedule `plateau` multiplies the rate by `factor` whenever validation has not improved for so many
+    epochs.
+    """
     optimizer = torch.optim.Adam(weights, lr=learning_rate)
-    return Learner(optimizer, lambda step: SCHEDULES[schedule](step, n_steps, warmup), clip)
+    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau))
 
 
 @OPTIMIZERS.register("adamw")
@@ -92,8 +123,23 @@ def adamw(
     weight_decay: Annotated[float, Field(ge=0)] = 0.01,
     schedule: Schedule = "constant",
     warmup: Share = 0.1,
+    factor: Factor = 0.1,
+    plateau: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
     """Adam with decoupled weight decay; the other options as `adam`."""
     optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay)
-    return Learner(optimizer, lambda step: SCHEDULES[schedule](step, n_steps, warmup), clip)
+    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau))
+
+
+def _learner(
+    optimizer: Optimizer,
+    n_steps: int,
+    schedule: Schedule,
+    warmup: float,
+    clip: float | None,
+    plateau: Plateau,
+) -> Learner:
+    course = SCHEDULES[schedule]
+    lowering = plateau if schedule == "plateau" else None
+    return Learner(optimizer, lambda step: course(step, n_steps, warmup), clip, lowering)

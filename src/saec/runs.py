@@ -14,7 +14,8 @@ from saec.data.batch import Places
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, MissingFault
 from saec.files import require_writable, write_text
-from saec.models import Model
+from saec.models import Model, feature_shape
+from saec.objectives import Objective
 from saec.registry import Component
 from saec.session import TrainingSession, Weights, load_session
 
@@ -34,9 +35,9 @@ class Progress:
     stopped: bool = False
     finished: bool = False
 
-    def update(self, score: float) -> bool:
-        """Counts an epoch with that score; whether it is the best so far."""
-        improved = score < self.best
+    def update(self, score: float, rising: bool = False) -> bool:
+        """Counts an epoch with that score; whether it is the best so far: the lowest, or the highest."""
+        improved = not self.best_epoch or (score > self.best if rising else score < self.best)
         self.epoch += 1
         self.waited = 0 if improved else self.waited + 1
         if improved:
@@ -154,6 +155,14 @@ class Run:
         model = self.session.model(tuple(self.record["input_shape"]))
         model.load_state_dict(self.load(weights)["model"])
         return model.eval()
+
+    def objective(self, weights: Weights = "best") -> Objective:
+        """What was learnt by, with its trained head, on the CPU."""
+        shape = tuple(self.record["input_shape"])
+        features = feature_shape(self.session.model(shape), shape)
+        objective = self.session.objective(features, tuple(self.record["classes"]))
+        objective.load_state_dict(self.load(weights)["objective"])
+        return objective.eval()
 
     def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
         """`parts` have a `state_dict`; all tensors are written as CPU tensors."""

@@ -21,6 +21,8 @@ class Arriving:
     `decode` calls back with each sample. What either raises comes to whoever waits for a row.
     """
 
+    dtype = np.dtype(np.uint8)
+
     def __init__(
         self,
         shape: tuple[int, ...],

@@ -1,7 +1,7 @@
 """What travels from the data to the objective: a batch, and the set of samples it is taken from."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -10,23 +10,50 @@ import torch
 from pydantic import PlainValidator
 from torch import Tensor
 
+from saec.config import Config
 from saec.data.arriving import Arriving
 from saec.files import GB, fingerprint
 from saec.progress import progress
 from saec.registry import Component, Registry
 
+Place = str | tuple[str, ...]  # one folder or file, or several folders
 
-def _place_or_share(raw: Any) -> str | float:
-    if isinstance(raw, str) or (isinstance(raw, float) and 0 < raw < 1):
+
+def _place(raw: Any) -> Place:
+    if isinstance(raw, str):
         return raw
-    raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
+    if isinstance(raw, list | tuple) and raw and all(isinstance(one, str) for one in raw):
+        return tuple(raw)
+    raise ValueError(f"must be a folder, or a list of folders, got {raw!r}")
+
+
+def _place_or_share(raw: Any) -> Place | float:
+    if isinstance(raw, float):
+        if 0 < raw < 1:
+            return raw
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
+    try:
+        return _place(raw)
+    except ValueError as error:
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}") from error
+
+
+def paths_of(place: Place) -> Path | tuple[Path, ...]:
+    return tuple(map(Path, place)) if isinstance(place, tuple) else Path(place)
+
+
+def absolute(place: Place, config: Config) -> Place:
+    """Raises a `Fault` where a path is of another system."""
+    if isinstance(place, tuple):
+        return tuple(str(config.data_path(one)) for one in place)
+    return str(config.data_path(place))
 
 
 class Places(Component):
     """What every data section of a training session says beside the options of its kind."""
 
-    train: str
-    valid: Annotated[str | float, PlainValidator(_place_or_share)] = 0.1
+    train: Annotated[Place, PlainValidator(_place)]
+    valid: Annotated[Place | float, PlainValidator(_place_or_share)] = 0.1
 
 
 N_AT_ONCE = 1024  # samples on their way to the GPU
@@ -54,15 +81,23 @@ class FrontEnd(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Of one sample that comes out, without the batch axis."""
 
-    def fitted(self, height: int | None, time_pool: int) -> "FrontEnd":
+    @property
+    def in_units(self) -> bool:
+        """Whether all values lie in [0, 1]."""
+
+    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
         """The same with a size that a model can take, or a `Fault`."""
+
+    def decide(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+        """Options that the training set decides, from some of its samples as they are stored."""
 
     def __call__(self, raw: Tensor) -> Tensor: ...
 
 
 class Stored(Protocol):
-    """Samples as bytes, by arrays of row numbers: a mapped array, or what decodes them when asked."""
+    """Samples as stored, by arrays of row numbers: a mapped array, or what makes them when asked."""
 
+    dtype: np.dtype
     shape: tuple[int, ...]  # (stored samples, ...)
     nbytes: int
 
@@ -70,10 +105,15 @@ class Stored(Protocol):
 
 
 class Kind(Protocol):
-    """A data kind with its options, on one folder; each file of it is (name, bytes, time of change)."""
+    """A data kind with its options, on one place; each file of it is (name, bytes, time of change, ...)."""
 
     folder: Path
-    files: Sequence[tuple[str, int, int]]
+    files: Sequence[tuple]
+    undecided: dict[str, tuple[str, ...]]  # words for options that the training set has to decide
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Of the files, "" where unknown; nothing is decoded for them."""
 
     def survey(self) -> "Survey":
         """Counts and sizes, from listing and headers alone."""
@@ -94,6 +134,9 @@ class Survey:
     n_bytes: int  # decoded
     front: FrontEnd
     no_room: str = ""  # why they are not kept decoded
+    what: str = "pictures"
+    # options that a training set decides for all others
+    decided: dict[str, Any] = field(default_factory=dict)
 
     @property
     def room(self) -> str:
@@ -115,6 +158,9 @@ class Dataset:
     prepare: FrontEnd
     fingerprint: str
     about: dict[str, str | int | list[str]]  # facts worth recording: colour map, pictures left out
+    files: np.ndarray | None = None  # of str: the recordings that samples are pieces of, else their names
+    times: np.ndarray | None = None  # (n, 2): where in the recording they begin and end, in seconds
+    splits: np.ndarray | None = None  # of str: train, valid, test or nothing, where a table says it
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -123,12 +169,18 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         return self.prepare.shape
 
+    @property
+    def what(self) -> str:
+        """The samples are, in words."""
+        return "pictures" if self.files is None else "sounds"
+
     def subset(self, chosen: np.ndarray) -> "Dataset":
-        part = {key: getattr(self, key)[chosen] for key in ("names", "labels", "groups", "rows")}
+        keys = ("names", "labels", "groups", "rows", "files", "times", "splits")
+        part = {key: getattr(self, key)[chosen] for key in keys if getattr(self, key) is not None}
         return replace(self, **part, fingerprint=fingerprint(self.fingerprint, part["rows"].tolist()))
 
-    def fitted(self, height: int | None, time_pool: int) -> "Dataset":
-        return replace(self, prepare=self.prepare.fitted(height, time_pool))
+    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "Dataset":
+        return replace(self, prepare=self.prepare.fitted(height, time_pool, width))
 
     def gather(self, chosen: np.ndarray, device: torch.device) -> Tensor:
         """The stored bytes of these samples, on the device."""
@@ -142,7 +194,8 @@ class Dataset:
         """The same samples with the store in the GPU's memory, where half of what is free holds it."""
         if device.type != "cuda" or self.stored.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
-        there = torch.empty(self.stored.shape, dtype=torch.uint8, device=device)
+        kind = torch.int16 if self.stored.dtype == np.int16 else torch.uint8
+        there = torch.empty(self.stored.shape, dtype=kind, device=device)
         pieces = chunks(np.arange(len(there)), N_AT_ONCE)
         for rows in progress(pieces, "into the GPU's memory", -(-len(there) // N_AT_ONCE)):
             there[rows[0] : rows[-1] + 1] = torch.from_numpy(self.stored[rows]).to(device)

@@ -105,17 +105,18 @@ def go_through(
             sizes[picture.shape[:2]].append(file.name)
             if picture.shape[:2] == size:
                 take(row, picture)
-    _refuse_bad(bad, listed)
+    refuse_bad(bad, listed.folder, len(listed.files), listed.skip_bad, "pictures")
     _refuse_mixed(sizes, listed.folder)
     good = [(row, file.name) for row, file in enumerate(listed.files) if file.name not in bad]
     rows, names = ([pair[place] for pair in good] for place in (0, 1))
     return {"colormap": colormap, "rows": rows, "names": names, "left_out": list(bad)}
 
 
-def _refuse_bad(bad: dict[str, str], listed: Listed) -> None:
-    """Ten in the message, all in a file beside the folder."""
-    folder, n_all = listed.folder, len(listed.files)
-    if not bad or (listed.skip_bad and len(bad) < n_all):
+def refuse_bad(bad: dict[str, str], folder: Path, n_all: int, skip_bad: bool, what: str) -> None:
+    """Raises a `Fault` where some, or with `skip_bad` all, cannot be used: ten in the message, all in a file
+    beside the folder.
+    """
+    if not bad or (skip_bad and len(bad) < n_all):
         return
     lines = [f"{name} {reason}" for name, reason in bad.items()]
     file = folder.parent / f"unusable_{folder.name}.txt"
@@ -124,11 +125,9 @@ def _refuse_bad(bad: dict[str, str], listed: Listed) -> None:
         place = f"all are listed in {file}"
     except OSError:
         place = f"{file} for all of them could not be written"
-    remedy = "mend or remove them" + (
-        "" if listed.skip_bad else ", or leave them out with `data.skip_bad: true`"
-    )
+    remedy = "mend or remove them" + ("" if skip_bad else ", or leave them out with `data.skip_bad: true`")
     raise Fault(
-        f"{len(bad)} of {n_all} pictures in {folder} cannot be used, {remedy}; {place}:\n{listing(lines)}"
+        f"{len(bad)} of {n_all} {what} in {folder} cannot be used, {remedy}; {place}:\n{listing(lines)}"
     )
 
 

@@ -1,8 +1,9 @@
 """The front end of pictures: stored bytes to floats in [0, 1], at a size that the model can take."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,13 +29,22 @@ class PictureFront:
     def shape(self) -> tuple[int, int, int]:
         return (1 if self.channels == "intensity" else 3, *(self.size or self.stored))
 
-    def fitted(self, height: int | None, time_pool: int) -> "PictureFront":
-        """The same front end with the size that a model needs.
+    @property
+    def in_units(self) -> bool:
+        return True
+
+    def decide(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+        return {}
+
+    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
+        """The same front end with the size that a model needs; `width` where it takes that one alone.
 
         Raises:
             Fault: the stored size does not suit the model and `fit` is none, or it is too narrow to crop.
         """
         wanted, (high, wide) = height or self.stored[0], self.stored
+        if width is not None:
+            return self._as_wide(wanted, width)
         if self.fit == "none" and (high != wanted or wide % time_pool):
             raise Fault(
                 f"pictures are {wide} wide and {high} high, the model needs a width that is a multiple of "
@@ -46,6 +56,22 @@ class PictureFront:
         steps = {"pad": ceil(wide / time_pool), "crop": wide // time_pool}
         n_steps = steps.get(self.fit, max(1, round(wide / time_pool)))
         return replace(self, size=(wanted, n_steps * time_pool))
+
+    def _as_wide(self, height: int, width: int) -> "PictureFront":
+        high, wide = self.stored
+        narrow = self.fit in ("none", "crop") and wide < width
+        if (
+            self.fit == "none"
+            and (high, wide) != (height, width)
+            or narrow
+            or self.fit == "pad"
+            and wide > width
+        ):
+            raise Fault(
+                f"pictures are {wide} wide and {high} high, the model takes {width} x {height} alone: choose "
+                "`data.fit: resize`, another model, or make the pictures anew"
+            )
+        return replace(self, size=(height, width))
 
     def __call__(self, raw: Tensor) -> Tensor:
         x = self._floats(raw)

@@ -36,6 +36,8 @@ class Images:
     pictures, evenly over the sorted list. `skip_bad`: leave out pictures that cannot be read.
     """
 
+    undecided: dict[str, tuple[str, ...]] = {}
+
     def __init__(
         self,
         folder: Path,
@@ -46,6 +48,8 @@ class Images:
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
+        if isinstance(folder, tuple):
+            raise Fault(f"pictures lie in one folder, got {len(folder)}")
         self.folder = folder
         self.cache = cache
         self.channels = channels
@@ -53,6 +57,10 @@ class Images:
         self.files = list_pictures(folder, limit)
         self.listed = Listed(folder, self.files, skip_bad, cache.n_workers)
         self.odd: str | None = None  # a picture in no colour map, once one is met
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return known_of(np.array([file.name for file in self.files], dtype=str), self.folder)[0]
 
     @cached_property
     def fingerprint(self) -> str:

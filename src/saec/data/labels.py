@@ -7,10 +7,10 @@ import numpy as np
 
 from saec.documents import read_rows
 from saec.faults import Fault, listing
+from saec.sound.pieces import SEGMENT
 
 LOG = logging.getLogger(__name__)
 LABELS = "labels.csv"
-SEGMENT = "_segm_"  # stands between the recording's name and the start of the segment
 
 
 def known_of(names: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -24,14 +24,20 @@ class Loader:
     device: torch.device
     seed: int
     classes: tuple[str, ...] = ()
+    evenly: bool = False  # rare classes are drawn as often as the most frequent one
 
     @property
     def n_batches(self) -> int:
+        """Of validation, and of training."""
         return -(-len(self.data) // self.batch_size)
+
+    @property
+    def n_training_batches(self) -> int:
+        return -(-len(self._order(0)) // self.batch_size) if self.evenly else self.n_batches
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """Shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+        order = self._order(epoch)
         for step, (chosen, raw) in enumerate(self._gathered(order)):
             key = (self.seed, epoch, step, 0)
             yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
@@ -43,6 +49,15 @@ class Loader:
 
     def batch(self, chosen: np.ndarray, draws: Draws) -> Batch:
         return self._viewed(chosen, self.data.gather(chosen, self.device), draws)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch])
+        if not self.evenly:
+            return rng.permutation(len(self.data))
+        classes = [np.flatnonzero(self.data.labels == name) for name in np.unique(self.data.labels)]
+        most = max(map(len, classes))
+        drawn = [np.concatenate([rows, rng.choice(rows, most - len(rows))]) for rows in classes]
+        return rng.permutation(np.concatenate(drawn))
 
     def _gathered(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
         """Which samples and their bytes, some batches ahead of their use."""

@@ -8,13 +8,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.views import VIEWS, Draws, Share
+from saec.data.views import VIEWS, Draws, Share, of_units
 
 Part = Annotated[float, Field(ge=0, lt=1)]
 N_CHANCES = 11
 
 
 @VIEWS.register("pair")
+@of_units
 def pair(
     raw: Tensor,
     prepare: Callable[[Tensor], Tensor],

@@ -1,6 +1,7 @@
 """Training and validation never share a recording."""
 
 import logging
+import warnings
 
 import numpy as np
 
@@ -29,6 +30,59 @@ def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     aside = groups[drawn[: max(1, min(int((before < share * len(data)).sum()), len(groups) - 1))]]
     valid = np.isin(data.groups, aside)
     return data.subset(np.flatnonzero(~valid)), data.subset(np.flatnonzero(valid))
+
+
+def split_evenly(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
+    """Sets about that share aside, so that every class has its part on both sides; recordings stay whole.
+
+    Raises:
+        Fault: all samples come from one recording.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_groups = len(np.unique(data.groups))
+    most = np.unique(data.labels, return_counts=True)[1].max()
+    if min(n_groups, most) < 2:
+        raise Fault(
+            f"data.valid: {share} needs two recordings and two samples of a class at least, got {n_groups} "
+            f"and {most}: name a folder instead"
+        )
+    n_folds = min(max(2, round(1 / share)), n_groups, most)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes that are too few: said below
+        learnt, aside = next(iter(folds.split(data.labels, data.labels, data.groups)))
+    train, valid = data.subset(learnt), data.subset(aside)
+    _say_one_sided(train, valid)
+    return train, valid
+
+
+def split_by_table(data: Dataset) -> tuple[Dataset, Dataset]:
+    """The samples that a table of recordings calls `valid`, and those that it calls `train`, or nothing."""
+    sides = [np.isin(data.splits, words) for words in (("train", ""), ("valid",))]
+    parts = tuple(data.subset(np.flatnonzero(side)) for side in sides)
+    n_out = len(data) - sum(map(len, parts))
+    LOG.info("the table sets %d samples aside for validation, %d for tests", len(parts[1]), n_out)
+    if not len(parts[0]):
+        raise Fault("the table's split names no sample to train on: call some `train`")
+    return parts
+
+
+def names_valid(data: Dataset) -> bool:
+    """Whether a table says which samples are for validation."""
+    return data.splits is not None and "valid" in data.splits
+
+
+def _say_one_sided(train: Dataset, valid: Dataset) -> None:
+    for part, other, where in ((train, valid, "validation"), (valid, train, "training")):
+        lacking = np.setdiff1d(part.labels, other.labels)
+        if len(lacking):
+            LOG.warning(
+                "%d classes have too few recordings for both sides and are not in %s:\n%s",
+                len(lacking),
+                where,
+                listing(lacking.tolist()),
+            )
 
 
 def warn_of_shared(train: Dataset, valid: Dataset) -> None:

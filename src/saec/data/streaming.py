@@ -13,6 +13,8 @@ from saec.faults import Fault
 class Streamed:
     """(n, height, width[, 3]) uint8 by arrays of row numbers, as the store would give them."""
 
+    dtype = np.dtype(np.uint8)
+
     def __init__(self, listed: Listed, shape: tuple[int, ...], colormap: str | None):
         self.listed = listed
         self.shape = shape

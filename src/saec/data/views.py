@@ -18,6 +18,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 View = Callable[[Tensor, Callable[[Tensor], Tensor], "Draws"], tuple[Tensor, Tensor]]
 
 
+def of_units(view: View) -> View:
+    """Marks a view that takes values in [0, 1] alone."""
+    view.of_units = True
+    return view
+
+
 class Draws:
     """Random numbers for one batch: a training batch has one generator, validation one for each sample.
 
@@ -64,6 +70,7 @@ def plain(raw: Tensor, prepare: Callable[[Tensor], Tensor], draws: Draws) -> tup
 
 
 @VIEWS.register("denoise")
+@of_units
 def denoise(
     raw: Tensor,
     prepare: Callable[[Tensor], Tensor],

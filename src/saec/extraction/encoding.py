@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,11 +16,14 @@ from saec.data.ahead import Behind, ahead
 from saec.devices import computing
 from saec.extraction.shards import Shards
 from saec.faults import Fault
-from saec.models import Model, feature_shape
+from saec.models import Model
+from saec.models.taps import Tapped
+from saec.objectives import Objective
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
 BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256
+BATCH_STORED = 2**25  # stored numbers of a batch, where a sample has more of them than its picture
 BATCHES_PER_SHARD = 8
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
@@ -33,39 +37,87 @@ class Known:
     array: np.ndarray
 
 
-class Encoder:
-    """A model that takes batches of one size, so that a row does not depend on the other pictures."""
+class Encodes(Protocol):
+    """Makes rows of arrays, such as `X`, of the samples of a dataset, in batches of one size."""
 
-    def __init__(self, model: Model, data: Dataset, pooling: Callable, device: torch.device, precision: str):
+    data: Dataset
+    batch_size: int
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of one row of each array."""
+
+    def gather(self, rows: np.ndarray) -> Tensor: ...
+
+    def __call__(self, raw: Tensor, n: int) -> dict[str, Tensor]:
+        """The rows of the first n samples of a batch."""
+
+
+class Encoder:
+    """A model that takes batches of one size, so that a row does not depend on the other samples.
+
+    `X` is what is tapped (n, channels, time), `pooled` is (n, features); with a classifying objective
+    `probabilities` is (n, classes). `n_kept` blocks are gone through (None: all; -1: the head, too).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Dataset,
+        pooling: Callable,
+        device: torch.device,
+        precision: str,
+        objective: Objective | None = None,
+        n_kept: int | None = None,
+    ):
         self.model = model
         self.data = data
         self.pooling = pooling
         self.device = device
         self.precision = precision
-        channels, frequencies, self.n_steps = feature_shape(model, data.shape)
-        self.n_channels = channels * frequencies
-        self.batch_size = max(1, BATCH_PIXELS // (data.shape[1] * data.shape[2]))
+        self.objective = objective
+        self.headed = n_kept == -1
+        self.tapped = Tapped(model.encoder, None if self.headed else n_kept).eval()
+        pixels = data.shape[1] * data.shape[2]
+        n_stored = int(np.prod(data.stored.shape[1:]))
+        self.batch_size = max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        zeros = torch.zeros(1, *self.data.shape, device=self.device)
+        return {name: tuple(array.shape[1:]) for name, array in self._rows(zeros).items()}
+
+    @property
+    def n_steps(self) -> int:
+        return self.shapes["X"][1]
 
     def gather(self, rows: np.ndarray) -> Tensor:
-        """Stored bytes of these pictures, the last one repeated up to the size of a batch, on the device."""
+        """Stored numbers of these samples, the last one repeated up to the size of a batch, on the device."""
         padded = np.pad(rows, (0, self.batch_size - len(rows)), mode="edge")
         return self.data.gather(padded, self.device)
 
+    def __call__(self, raw: Tensor, n: int) -> dict[str, Tensor]:
+        return {name: array[:n] for name, array in self._rows(self.data.prepare(raw)).items()}
+
     @torch.no_grad()
-    def __call__(self, raw: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """Of the first n: latents (n, channels, time) and pooled features (n, features), on the device."""
+    def _rows(self, pictures: Tensor) -> dict[str, Tensor]:
         with computing(self.device, self.precision):
-            codes = self.model.encoder(self.data.prepare(raw))
-        latents = codes.float().flatten(1, 2)[:n]
-        return latents, self.pooling(latents)
+            tapped, latents = self.tapped(pictures)
+        logits = self.objective.headed(latents) if self.objective else None
+        codes = logits[:, :, None] if self.headed else tapped.float().flatten(1, 2)
+        rows = {"X": codes, "pooled": self.pooling(codes)}
+        if self.objective and self.objective.needs_labels:
+            rows["probabilities"] = logits.softmax(dim=1)
+        return rows
 
 
-def encoded(encoder: Encoder, part: Path, plan: str, kind: type, known: dict[str, Known]) -> Shards:
-    """All rows of latents (`X`, of that kind) and of `pooled`, in a part folder that a kill leaves usable."""
+def encoded(encoder: Encodes, part: Path, plan: str, kind: type, known: dict[str, Known]) -> Shards:
+    """All rows of its arrays (`X` of that kind), in a part folder that a kill leaves usable."""
     n = len(encoder.data)
-    n_pooled = encoder.pooling(torch.zeros(1, encoder.n_channels, encoder.n_steps)).shape[1]
-    shapes = {"X": ((n, encoder.n_channels, encoder.n_steps), kind), "pooled": ((n, n_pooled), np.float32)}
-    done_before = known["X"].pairs[:, 0] if known else []
+    shapes = {
+        name: ((n, *shape), kind if name == "X" else np.float32) for name, shape in encoder.shapes.items()
+    }
+    done_before = next(iter(known.values())).pairs[:, 0] if known else []
     todo = np.setdiff1d(np.arange(n), done_before)
     size = encoder.batch_size * BATCHES_PER_SHARD
     shards, resumed = Shards.open(part, plan, shapes, todo, size)
@@ -79,14 +131,15 @@ def encoded(encoder: Encoder, part: Path, plan: str, kind: type, known: dict[str
     with closing(ahead(encoder.gather, pieces, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
         for shard, rows in progress(missing, "extracting", len(missing), " shards"):
             for chosen in chunks(rows, encoder.batch_size):
-                behind.do(_put, shards.arrays, chosen, *encoder(next(gathered), len(chosen)))
+                behind.do(_put, shards.arrays, chosen, encoder(next(gathered), len(chosen)))
             behind.do(shards.keep, shard)
     return shards
 
 
-def _put(arrays: dict[str, np.ndarray], rows: np.ndarray, latents: Tensor, pooled: Tensor) -> None:
+def _put(arrays: dict[str, np.ndarray], rows: np.ndarray, found: dict[str, Tensor]) -> None:
     """Raises a `Fault` where the encoder gives numbers that are not finite."""
-    for name, values in (("X", latents.cpu().numpy()), ("pooled", pooled.float().cpu().numpy())):
+    for name, tensor in found.items():
+        values = tensor.float().cpu().numpy()
         if not np.isfinite(values).all():
             raise Fault(
                 "the encoder gives numbers that are not finite: its training went wrong, take another run"

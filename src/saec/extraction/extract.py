@@ -14,8 +14,10 @@ from saec.data import Dataset
 from saec.data.decoding import NotInMap
 from saec.devices import placed
 from saec.export import OnnxEncoder
-from saec.extraction.encoding import Encoder, Known, encoded
+from saec.extraction.crafted import CraftedEncoder
+from saec.extraction.encoding import Encoder, Encodes, Known, encoded
 from saec.extraction.plan import ExtractionPlan, plan_extraction
+from saec.extraction.predictions import write_predictions
 from saec.extraction.remarks import say_result, warn_if_not_trimmed, warn_of_other_colours
 from saec.extraction.shards import Shards
 from saec.faults import Fault
@@ -32,7 +34,7 @@ LOG = logging.getLogger(__name__)
 
 
 def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:
-    """Extracts as the session says and returns the latents, with the files that are there now.
+    """Extracts as the session says and returns the latents (or hand-crafted features), with all files.
 
     Raises:
         Fault: the session, the run, the pictures or this machine cannot do it.
@@ -49,21 +51,20 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             _work(plan)
     names = outputs.read_about()["files"]
-    latents = Features.load(outputs.latents)
+    latents = Features.load(next(iter(_files_of_rows(plan).values())))
     return Features(latents.X, latents.N, (*(outputs.folder / name for name in names), outputs.about))
 
 
 def _work(plan: ExtractionPlan) -> None:
     """Encodes into the part folder, then puts the files in place, `<id>.json` last."""
     sweep(plan.outputs.folder, f"_{plan.outputs.id}.*")
-    model = _quickened(plan)
+    model = _quickened(plan) if plan.model else None
     try:
         with closing(plan.kind.open(early=True)) as data:
-            _make(plan, model, data.fitted(model.height, model.time_pool))
+            _make(plan, model, data)
     except NotInMap as odd:
         LOG.info("%s is in no colour map with the others: all are decoded and encoded as RGB", odd)
-        data = plan.kind.open()
-        _make(plan, model, data.fitted(model.height, model.time_pool))
+        _make(plan, model, plan.kind.open())
 
 
 def _quickened(plan: ExtractionPlan) -> Model:
@@ -75,17 +76,18 @@ def _quickened(plan: ExtractionPlan) -> Model:
     return model
 
 
-def _make(plan: ExtractionPlan, model: Model, data: Dataset) -> None:
+def _make(plan: ExtractionPlan, model: Model | None, data: Dataset) -> None:
     outputs, session = plan.outputs, plan.session
+    data = data.fitted(*model.takes) if model else data
     shards = _shards(plan, model, data)
     used, reductions = _reductions(shards.arrays["pooled"], session.reduction)
     before = outputs.present()
     if plan.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
         outputs.about.unlink(missing_ok=True)
         outputs.remove(before)
-    files = _put(plan, shards, reductions, data.names)
+    files = _put(plan, shards, reductions, data)
     outputs.figure.unlink(missing_ok=True)
-    if session.reconstructions and model.decoder is not None:
+    if session.reconstructions and model and model.decoder is not None:
         show_folder(model, data, session.reconstructions, plan.device, plan.precision, outputs.figure)
     write_json(outputs.about, _facts(plan, data, used, files))
     outputs.remove(before - {file.name for file in files})
@@ -93,11 +95,20 @@ def _make(plan: ExtractionPlan, model: Model, data: Dataset) -> None:
     shards.remove()
 
 
-def _shards(plan: ExtractionPlan, model: Model, data: Dataset) -> Shards:
-    """All rows, of pictures that are all found good; those of a folder that is not, are of no use later."""
-    encoder = Encoder(model, data, plan.session.pooling, plan.device, plan.precision)
+def _encoder(plan: ExtractionPlan, model: Model | None, data: Dataset) -> Encodes:
+    if model is None:
+        return CraftedEncoder(plan.source, data)
+    objective = plan.objective and plan.objective.to(plan.device)
+    how = (plan.session.pooling, plan.device, plan.precision, objective, plan.n_kept)
+    encoder = Encoder(model, data, *how)
     warn_of_other_colours(plan, data)
     warn_if_not_trimmed(encoder.n_steps, plan.session)
+    return encoder
+
+
+def _shards(plan: ExtractionPlan, model: Model | None, data: Dataset) -> Shards:
+    """All rows, of pictures that are all found good; those of a folder that is not, are of no use later."""
+    encoder = _encoder(plan, model, data)
     latents = np.dtype(plan.session.latents).type
     try:
         shards = encoded(encoder, plan.outputs.part, plan.key(data), latents, _known(plan, data))
@@ -112,17 +123,32 @@ def _known(plan: ExtractionPlan, data: Dataset) -> dict[str, Known]:
     """Rows of pictures that have not changed, from the files that are there."""
     if plan.state != "pictures changed":
         return {}
-    now = set(plan.kind.files)
-    before = plan.outputs.read_about()["pictures"]
-    same = {picture[0] for picture in before if picture in now}
-    files = {"X": plan.outputs.latents, "pooled": plan.outputs.pooled(plan.session.pooling.name)}
+    now, before = set(plan.kind.files), plan.outputs.read_about()["pictures"]
+    changed = {picture[0] for picture in now.symmetric_difference(before)}
+    sources = data.names if data.files is None else data.files
     known = {}
-    for array, file in files.items():
-        there = {name: row for row, name in enumerate(map_npz(file, "N")) if name in same}
-        pairs = [(row, there[name]) for row, name in enumerate(data.names) if name in there]
+    for array, file in _files_of_rows(plan).items():
+        there = {name: row for row, name in enumerate(map_npz(file, "N").tolist())}
+        pairs = [
+            (row, there[name])
+            for row, (name, source) in enumerate(zip(data.names.tolist(), sources.tolist(), strict=True))
+            if name in there and source not in changed
+        ]
         known[array] = Known(np.array(pairs, dtype=np.int64).reshape(-1, 2), map_npz(file, "X"))
-    LOG.info("%d of %d pictures are as they were, only the rest is encoded", len(known["X"].pairs), len(data))
+    n_known = len(known["pooled"].pairs)
+    what = (n_known, len(data), data.what)
+    LOG.info("%d of %d %s are as they were, only the rest is encoded", *what)
     return known
+
+
+def _files_of_rows(plan: ExtractionPlan) -> dict[str, Path]:
+    """Where each array of rows goes."""
+    outputs = plan.outputs
+    if plan.model is None:
+        return {"pooled": outputs.pooled(plan.source.component.name)}
+    files = {"X": outputs.latents, "pooled": outputs.pooled(plan.session.pooling.name)}
+    names_classes = plan.objective and plan.objective.needs_labels
+    return files | ({"probabilities": outputs.probabilities} if names_classes else {})
 
 
 def _reductions(pooled: np.ndarray, asked: Reduction | None) -> tuple[int | None, dict[int, np.ndarray]]:
@@ -146,19 +172,21 @@ def _reductions(pooled: np.ndarray, asked: Reduction | None) -> tuple[int | None
 
 
 def _put(
-    plan: ExtractionPlan, shards: Shards, reductions: dict[int, np.ndarray], names: np.ndarray
+    plan: ExtractionPlan, shards: Shards, reductions: dict[int, np.ndarray], data: Dataset
 ) -> list[Path]:
-    """Writes the NPZ files, each whole or not at all, and names them."""
+    """Writes the files, each whole or not at all, and names them."""
     outputs, session = plan.outputs, plan.session
-    rows = {"X": outputs.latents, "pooled": outputs.pooled(session.pooling.name)}
-    content = {file: {"X": shards.arrays[name]} for name, file in rows.items()}
+    content = {file: {"X": shards.arrays[name]} for name, file in _files_of_rows(plan).items()}
     for d in session.reduction.dims if session.reduction else ():
         if d in reductions:
             file = outputs.reduced(d, session.reduction.n_neighbors)
             content[file] = {"X_red": reductions[d], "X_2D": reductions[MAP]}
     for file, arrays in progress(content.items(), "writing", len(content), " files"):
-        write_npz(file, **arrays, N=names)
-    return list(content)
+        write_npz(file, **arrays, N=data.names)
+    if "probabilities" not in shards.arrays:
+        return list(content)
+    answers = (shards.arrays["probabilities"], plan.objective.classes)
+    return [*content, *write_predictions(outputs, data, *answers)]
 
 
 def _facts(plan: ExtractionPlan, data: Dataset, n_neighbors: int | None, files: list[Path]) -> dict[str, Any]:
@@ -170,6 +198,7 @@ def _facts(plan: ExtractionPlan, data: Dataset, n_neighbors: int | None, files: 
         "n_neighbors_used": n_neighbors,
         "n_pictures": len(data),
         "left_out": data.about["left_out"],
+        "classes": list(plan.objective.classes) if plan.objective else [],
         "fingerprint": data.fingerprint,
         "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
         "files": [file.name for file in files],

@@ -35,6 +35,15 @@ class Outputs:
         return self.folder / f"dimred_{n_dims}_neigh_{n_neighbors}_{self.id}.npz"
 
     @property
+    def probabilities(self) -> Path:
+        return self.folder / f"probabilities_{self.id}.npz"
+
+    def predictions(self, of: str = "") -> Path:
+        """Tables of what a classifier said: of segments, or of `files`."""
+        words = ["predictions", *([of] if of else []), self.id.removeprefix("saec_")]
+        return self.folder / f"{'_'.join(words)}.csv"
+
+    @property
     def figure(self) -> Path:
         return self.folder / f"reconstructions_{self.id}.png"
 
@@ -69,7 +78,9 @@ class Outputs:
 
     def present(self) -> set[str]:
         """The feature files of this id that lie in the folder, whoever made them."""
-        return {path.name for path in self.folder.glob(f"[!.]*_{self.id}.npz") if path.is_file()}
+        tables = [table.name for table in (self.predictions(), self.predictions("files")) if table.is_file()]
+        arrays = [path.name for path in self.folder.glob(f"[!.]*_{self.id}.npz") if path.is_file()]
+        return {*arrays, *tables}
 
     def remove(self, names: set[str]) -> None:
         for name in names:
@@ -102,7 +113,10 @@ class Outputs:
         """Whether all files are there, with a row for each picture."""
         files = [self.folder / name for name in about["files"]]
         try:
-            return all(f.is_file() and len(map_npz(f, "N")) == about["n_pictures"] for f in files)
+            return all(
+                f.is_file() and (f.suffix != ".npz" or len(map_npz(f, "N")) == about["n_pictures"])
+                for f in files
+            )
         except (ValueError, KeyError, OSError, BadZipFile) as error:
             raise self._damaged(error) from error
 

@@ -1,6 +1,5 @@
 """What an extraction session comes to on this machine: all that can be known before a picture is decoded."""
 
-import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,21 +7,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from saec.config import Config
-from saec.data import Cache
-from saec.data.batch import Dataset, Kind, Survey
+from saec.data import DATA, Cache
+from saec.data.batch import Dataset, Kind, Place, Survey, absolute, paths_of
 from saec.data.folder import list_pictures
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.export import require_packages
+from saec.extraction.crafted import Crafted
 from saec.extraction.outputs import Outputs, State
 from saec.faults import Fault, noting
 from saec.files import GB, fingerprint, require_room, require_writable
-from saec.models import Model, feature_shape
+from saec.models import Model
+from saec.models.taps import Tapped, blocks_kept
+from saec.objectives import Objective
 from saec.progress import duration
 from saec.runs import Run
 from saec.seeds import Seed
-from saec.session import ExtractionSession, PictureFolder, SessionError
+from saec.session import ExtractionSession, Samples, SessionError
 from saec.sources import find_source
 
 
@@ -31,14 +34,18 @@ class ExtractionPlan:
     """A checked session: the model it takes, the pictures, where files go, and what is there already."""
 
     session: ExtractionSession
-    source: Run | Seed
-    model: Model
+    source: Run | Seed | Crafted
+    model: Model | None  # None: features are hand-crafted
     kind: Kind
     survey: Survey
     outputs: Outputs
     settings: dict[str, Any]  # what must be equal for files to be the same
     state: State
     device: torch.device
+    objective: Objective | None = None  # where its head has something to say
+    n_kept: int | None = (
+        None  # blocks of the model that are gone through; None: the encoder's, -1: the head, too
+    )
 
     @property
     def precision(self) -> str:
@@ -46,26 +53,40 @@ class ExtractionPlan:
 
     @property
     def n_bytes(self) -> int:
-        """Of the latents."""
+        """Of the latents, or of hand-crafted features."""
+        if self.model is None:
+            return self.survey.n_samples * 4 * len(self.source.component().names)
         size = np.dtype(self.session.latents).itemsize
-        return self.survey.n_samples * size * math.prod(feature_shape(self.model, self.survey.front.shape))
+        return self.survey.n_samples * size * self._n_numbers
+
+    @property
+    @torch.no_grad()
+    def _n_numbers(self) -> int:
+        """Of one sample where the model is tapped."""
+        n_kept = None if self.n_kept == -1 else self.n_kept
+        zeros = torch.zeros(1, *self.survey.front.shape, device=next(self.model.parameters()).device)
+        return Tapped(self.model.encoder, n_kept).eval()(zeros)[0].numel()
 
     def key(self, data: Dataset) -> str:
         """What a killed extraction must share with this one for it to go on."""
-        return fingerprint(self.settings, data.fingerprint, data.about["colormap"])
+        return fingerprint(self.settings, data.fingerprint, data.about.get("colormap"))
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.survey.front.shape))
+        how = f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}"
+        what = f"{self.survey.n_samples:,} {self.survey.what} {shape} (channels x height x width)"
         return (
-            f"{self.survey.n_samples:,} pictures {shape} (channels x height x width): {self.kind.folder}\n"
+            f"{what}: {self.kind.folder}\n"
             f"{self.survey.room}\n"
-            f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}\n"
+            f"{how if self.model else 'hand-crafted features'}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
             f"{self._cost() if self.state == 'new' else ''}"
         )
 
     def _cost(self) -> str:
         """Room and time for all pictures, the time from the second of two batches of random ones."""
+        if self.model is None:
+            return f", {self.n_bytes / GB:.2f} GB"
         channels, height, width = self.survey.front.shape
         pictures = torch.rand(min(8, self.survey.n_samples), channels, height, width, device=self.device)
         model = placed(self.model, self.device, self.precision)
@@ -87,32 +108,65 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
         Fault: the files of this id were made with other settings.
     """
     faults: list[str] = []
+    key = f"data.{session.data.key}"
     device = noting(faults, "config.device", resolve_device, config.device)
-    folder = noting(faults, "data.images", config.data_path, session.data.images)
-    out = noting(faults, "out", config.data_path, session.out) if session.out else folder and folder.parent
-    if out:
-        noting(faults, "out", _require_place, out, folder)
+    place = noting(faults, key, absolute, session.data.place, config)
+    out = noting(faults, "out", config.data_path, session.out) if session.out else None
     noting(faults, "config.cache", require_writable, config.cache)
-    source = noting(faults, "run", find_source, session.run, config)
-    model = source and noting(faults, "run", source.model, session.weights)
+    source, model = _source(session, config, faults)
     if session.backend == "onnx":
         noting(faults, "backend", _require_onnx, session, device, model)
-    kind = folder and noting(faults, "data.images", _kind, source, folder, session.data, config)
-    survey = kind and noting(faults, "data.images", kind.survey)
+    kind = place and noting(faults, key, _kind, source, place, session.data, config)
+    survey = kind and noting(faults, key, kind.survey)
+    if kind:
+        out = out or _beside(place, kind)
+        noting(faults, "out", _require_place, out, kind.folder if session.data.images else None)
     if model and survey:
-        front = noting(faults, "data.images", survey.front.fitted, model.height, model.time_pool)
+        front = noting(faults, key, survey.front.fitted, *model.takes)
         survey = front and replace(survey, front=front)
+    objective, n_kept = (model and noting(faults, "run", _answering, session, source, model)) or (None, None)
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    settings = _settings(session, source, folder, device)
+    settings = _settings(session, source, place, device)
     outputs = Outputs.of(out, source.timestamp, session.variant)
     state = outputs.state(settings, kind.files, session.overwrite)
-    pictures = session.data.model_copy(update={"images": str(folder)})
-    session = session.but(data=pictures, out=str(out), precision=settings["precision"])
-    plan = ExtractionPlan(session, source, model, kind, survey, outputs, settings, state, device)
+    samples = session.data.model_copy(update={session.data.key: place})
+    session = session.but(data=samples, out=str(out), precision=settings["precision"])
+    plan = ExtractionPlan(
+        session, source, model, kind, survey, outputs, settings, state, device, objective, n_kept
+    )
     if state != "same":
-        require_room(out, 2 * plan.n_bytes, "latents and what they are assembled from")
+        require_room(out, 2 * plan.n_bytes, "features and what they are assembled from")
     return plan
+
+
+def _source(
+    session: ExtractionSession, config: Config, faults: list[str]
+) -> tuple[Run | Seed | Crafted | None, Model | None]:
+    if session.extractor is not None:
+        return Crafted(session.extractor), None
+    source = noting(faults, "run", find_source, session.run, config)
+    return source, source and noting(faults, "run", source.model, session.weights)
+
+
+def _answering(
+    session: ExtractionSession, source: Run | Seed, model: Model
+) -> tuple[Objective | None, int | None]:
+    """The objective whose head names classes, or is tapped, and the number of blocks that are gone through.
+
+    Raises:
+        Fault: the model has no such block.
+    """
+    learnt_by = source.session.objective.target if isinstance(source, Run) else None
+    tapped = session.tap is not None or session.layers_dropped is not None
+    if not (tapped or (learnt_by and learnt_by.needs_labels)):
+        return None, None
+    if tapped and (session.backend == "onnx" or isinstance(model.encoder, torch.jit.ScriptModule)):
+        raise Fault("`tap` and `layers_dropped` need the encoder's blocks: choose `backend: torch` and a run")
+    objective = source.objective(session.weights) if learnt_by else None
+    has_head = objective is not None and objective.head is not None
+    n_kept = blocks_kept(model, session.tap, session.layers_dropped, has_head)
+    return (objective if n_kept == -1 or (has_head and objective.needs_labels) else None), n_kept
 
 
 def _require_onnx(session: ExtractionSession, device: torch.device | None, model: Model | None) -> None:
@@ -126,7 +180,7 @@ def _require_onnx(session: ExtractionSession, device: torch.device | None, model
         raise Fault("the encoder is a program of unknown architecture: choose `backend: torch`")
 
 
-def _require_place(out: Path, folder: Path) -> None:
+def _require_place(out: Path, folder: Path | None) -> None:
     """Raises a `Fault` where features cannot be written, or would lie among the pictures."""
     if out == folder:
         raise Fault(
@@ -135,27 +189,45 @@ def _require_place(out: Path, folder: Path) -> None:
     require_writable(out)
 
 
-def _kind(source: Run | Seed | None, folder: Path, asked: PictureFolder, config: Config) -> Kind | None:
-    """The pictures as the run read its own, but all of them: features of a folder are complete."""
+def _beside(place: Place, kind: Kind) -> Path:
+    """Where features lie: beside the folder, or with the table, the recording or the class folders."""
+    return kind.folder.parent if place == str(kind.folder) else kind.folder
+
+
+def _kind(source: Run | Seed | Crafted | None, place: Place, asked: Samples, config: Config) -> Kind | None:
+    """The samples as the run read its own, but all of them: features of a folder are complete.
+
+    Raises:
+        Fault: the place is not there, or the run was trained on another kind of data.
+    """
     if source is None:
-        list_pictures(folder)  # at least this can be said of the folder
+        if asked.images:
+            list_pictures(Path(place))  # at least this can be said of the folder
         return None
+    of = {"images": "images", "audio": "sounds"}[source.data.kind]
+    if asked.key != of:
+        raise Fault(f"{source.folder.name} takes {of}: say `data: {{{of}: ...}}`, not `{asked.key}`")
     changes = {"fit": asked.fit, "skip_bad": asked.skip_bad}
     said = {key: value for key, value in changes.items() if value is not None}
-    return source.data.model_copy(update={"limit": None} | said)(folder, Cache.of(config))
+    try:
+        data = DATA.parse(source.data.model_dump() | {"limit": None} | said)
+    except ValidationError as error:
+        raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
+    return data(paths_of(place), Cache.of(config))
 
 
 def _settings(
-    session: ExtractionSession, source: Run | Seed, folder: Path, device: torch.device
+    session: ExtractionSession, source: Run | Seed | Crafted, place: Place, device: torch.device
 ) -> dict[str, Any]:
     always = isinstance(source, Seed) or session.backend == "onnx"
     asked = "fp32" if session.precision == "auto" and always else session.precision
     return {
         "run": source.folder.name,
-        "images": str(folder),
+        session.data.key: list(place) if isinstance(place, tuple) else place,
         "fit": session.data.fit,
         "skip_bad": session.data.skip_bad,
         "weights": source.which(session.weights),
+        "tap": session.tap if session.layers_dropped is None else session.layers_dropped,
         "pooling": session.pooling.model_dump(mode="json"),
         "reduction": session.reduction.model_dump(mode="json") if session.reduction else None,
         "latents": session.latents,

@@ -17,14 +17,14 @@ PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
 
 def warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
     """Colours mean nothing to a model that was trained on others; intensity is the same in every map."""
-    trained, here = plan.source.colormap, data.about["colormap"]
+    trained, here = plan.source.colormap, data.about.get("colormap")
     if plan.source.channels == 3 and trained not in (None, here):
         LOG.warning("the model was trained on colour map %s, these pictures have %s", trained, here)
 
 
 def warn_if_not_trimmed(n_steps: int, session: ExtractionSession) -> None:
     trim = session.pooling.trim
-    if trim and n_trimmed(n_steps, trim) == 0:
+    if trim and n_steps > 1 and n_trimmed(n_steps, trim) == 0:
         LOG.warning(
             "latents have %d time steps, too few to trim %g of each side: all are kept", n_steps, trim
         )
@@ -34,12 +34,13 @@ def say_result(
     plan: ExtractionPlan, data: Dataset, pooled: np.ndarray, reductions: dict[int, np.ndarray]
 ) -> None:
     """What came out, and where labels are known, how well clusters agree with them."""
+    by = f"by the weights of {plan.source.folder.name} ({plan.settings['weights']}), pooled"
     LOG.info(
-        "%s: %d pictures by the weights of %s (%s), pooled features %d, reductions to %s",
+        "%s: %d %s %s features %d, reductions to %s",
         plan.outputs.id,
         len(data),
-        plan.source.folder.name,
-        plan.settings["weights"],
+        data.what,
+        by if plan.model else "without a model,",
         pooled.shape[1],
         ", ".join(map(str, reductions)) or "none",
     )

@@ -13,7 +13,7 @@ class Model(nn.Module):
 
     Encoder and decoder are ordered containers of named blocks. `height` is the picture height that the
     encoder needs (None: any), `time_pool` the number of picture columns that make one time step of the
-    latent: widths must be a multiple of it.
+    latent: widths must be a multiple of it, or `width` where the model takes that one alone.
     """
 
     def __init__(
@@ -22,6 +22,7 @@ class Model(nn.Module):
         decoder: nn.Module | None = None,
         height: int | None = None,
         time_pool: int = 1,
+        width: int | None = None,
     ):
         super().__init__()
         self.frozen: list[nn.Module] = []
@@ -29,13 +30,24 @@ class Model(nn.Module):
         self.decoder = decoder
         self.height = height
         self.time_pool = time_pool
+        self.width = width
+
+    @property
+    def takes(self) -> tuple[int | None, int, int | None]:
+        """What a front end must know of it: height, time pool, width."""
+        return self.height, self.time_pool, self.width
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encoder(x)
 
+    @property
+    def blocks(self) -> dict[str, nn.Module]:
+        """Of the encoder, by their names, in their order."""
+        return dict(self.encoder.named_children())
+
     def freeze(self, n: int) -> None:
         """The first n blocks of the encoder stay as they are, running statistics included."""
-        self.frozen = list(self.encoder.children())[:n]
+        self.frozen = list(self.blocks.values())[:n]
         for block in self.frozen:
             block.requires_grad_(False)
         self.train(self.training)

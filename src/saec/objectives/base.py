@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,14 +18,30 @@ Batches = Callable[[], Iterable[Batch]]  # the same batches each time it is call
 class Objective(nn.Module):
     """What is learnt. What changes over training is a buffer; heads that only training needs live here."""
 
-    best_by = "loss"  # the validation score whose lowest value marks the best epoch
+    best_by = "loss"  # the validation score that marks the best epoch
+    rising = False  # whether its highest value does, not its lowest
+    needs_labels = False
+    evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):
         super().__init__()
+        self.classes = classes
+        self.head: nn.Module | None = None
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Named scalars, means over the batch; `loss` is minimised."""
         raise NotImplementedError
+
+    def headed(self, latents: Tensor) -> Tensor:
+        """What the head makes of (batch, channels, frequency, time): (batch, numbers)."""
+        raise NotImplementedError
+
+    def meet(self, labels: np.ndarray) -> None:
+        """Called once with the labels of all training samples, before the first epoch."""
+
+    def summary(self) -> dict[str, float]:
+        """Scores of all samples since the last call, that are no means over samples."""
+        return {}
 
     def end_epoch(self, stalled: bool) -> bool:
         """Whether to go on; `stalled` when validation has not improved for `training.patience` epochs."""

@@ -53,14 +53,16 @@ class Contrastive(Objective):
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         views = torch.cat([batch.seen, batch.target])
         latents = model.encoder(views)
-        pooled = self.pooling(latents.float().flatten(1, 2))
-        scores = nt_xent(self.head(pooled).float(), self.temperature)
+        scores = nt_xent(self.headed(latents), self.temperature)
         loss = scores["nt_xent"]
         if self.reconstruction and model.decoder is not None:
             rebuilt = model.decoder(latents[len(batch) :]).float()  # one of the views: decoding takes as long
             scores["mse"] = F.mse_loss(rebuilt, batch.target)
             loss = loss + self.reconstruction * scores["mse"]
         return {"loss": loss} | scores
+
+    def headed(self, latents: Tensor) -> Tensor:
+        return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def trivial(self, batches: Batches) -> float:
         """Of projections that are all alike, and of the mean target."""

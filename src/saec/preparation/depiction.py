@@ -8,12 +8,12 @@ from PIL import Image
 from pydantic import Field, field_validator, model_validator
 
 from saec.data.colormaps import table
-from saec.data.labels import SEGMENT
 from saec.faults import Fault
 from saec.files import appearing
 from saec.preparation.annotations import Annotation
 from saec.preparation.spectrogram import centred_start, padded, picture, regular_starts, size
 from saec.registry import Strict
+from saec.sound.pieces import SEGMENT
 from saec.sound.recordings import Unreadable, load_sound
 
 SHOWN_ALREADY = "the same window as another annotation, which is labelled {!r}; this one {!r}"

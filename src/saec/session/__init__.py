@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from saec.session.base import Session, SessionError
-from saec.session.extraction import ExtractionSession, PictureFolder, Reduction
+from saec.session.extraction import ExtractionSession, Reduction, Samples
 from saec.session.load import load_session
 from saec.session.preparation import PreparationSession
 from saec.session.training import TrainingOptions, TrainingSession, Weights, WeightsOf
@@ -16,10 +16,10 @@ __all__ = [
     "ExtractionSession",
     "FeatureFile",
     "Labels",
-    "PictureFolder",
     "PreparationSession",
     "Rebuilding",
     "Reduction",
+    "Samples",
     "Search",
     "Session",
     "SessionError",

@@ -3,24 +3,42 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from saec.data.fit import Fit
 from saec.devices import Precision
 from saec.features import POOLINGS
 from saec.registry import Strict
 from saec.session.base import Count, Session
 from saec.session.training import Weights
+from saec.sound.extractors import EXTRACTORS
 
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
-class PictureFolder(Strict):
-    """Pictures to extract from; `fit` and `skip_bad` where they are not to be as in the run."""
+class Samples(Strict):
+    """What to extract from: a folder of pictures, or sound (a folder, class folders, a table, a recording).
 
-    images: str
-    fit: Fit | None = None
+    `fit` and `skip_bad` where they are not to be as in the run.
+    """
+
+    images: str | None = None
+    sounds: str | tuple[str, ...] | None = None
+    fit: str | None = None
     skip_bad: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Samples":
+        if (self.images is None) == (self.sounds is None):
+            raise ValueError("name `images`, a folder of pictures, or `sounds`, and not both")
+        return self
+
+    @property
+    def key(self) -> str:
+        return "images" if self.images is not None else "sounds"
+
+    @property
+    def place(self) -> str | tuple[str, ...]:
+        return self.sounds if self.images is None else self.images
 
 
 class Reduction(Strict):
@@ -30,9 +48,13 @@ class Reduction(Strict):
 
 
 class ExtractionSession(Session):
-    run: str
-    data: PictureFolder
+    run: str | None = None
+    extractor: EXTRACTORS.field | None = None
+    combiner: str | None = None
+    data: Samples
     weights: Weights = "best"
+    tap: str | None = None
+    layers_dropped: NonNegativeInt | None = None
     pooling: POOLINGS.field = "mean_std"
     reduction: Reduction | None = Reduction()
     variant: str | None = None
@@ -42,6 +64,18 @@ class ExtractionSession(Session):
     precision: Precision = "auto"
     backend: Literal["torch", "onnx"] = "torch"
     reconstructions: int = Field(64, ge=0)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ExtractionSession":
+        said = [key for key in ("run", "extractor", "combiner") if getattr(self, key) is not None]
+        if len(said) != 1:
+            got = " and ".join(said) or "none"
+            raise ValueError(f"features come of a `run`, an `extractor` or a `combiner`, got {got}")
+        if self.tap is not None and self.layers_dropped is not None:
+            raise ValueError("`tap` and `layers_dropped` both say where features are taken: keep one")
+        if said != ["run"] and (self.tap, self.layers_dropped) != (None, None):
+            raise ValueError("`tap` and `layers_dropped` are of a `run`'s model")
+        return self
 
     @field_validator("variant")
     @classmethod

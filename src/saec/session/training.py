@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     BeforeValidator,
     Field,
+    NonNegativeInt,
     PlainValidator,
     SerializeAsAny,
     ValidationInfo,
@@ -34,11 +35,11 @@ class TrainingOptions(Strict):
 
 
 class WeightsOf(Strict):
-    """A start from trained weights; the first `freeze` blocks of the encoder stay as they are."""
+    """A start from trained weights; the first `freeze` blocks of the encoder stay as they are, or all."""
 
     weights_of: str
     weights: Weights = "best"
-    freeze: int = Field(0, ge=0)
+    freeze: NonNegativeInt | Literal["all_but_head"] = 0
 
 
 def _start(raw: Any) -> str | WeightsOf:

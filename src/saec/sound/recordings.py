@@ -7,11 +7,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
 import soxr
+from pydantic import NonNegativeInt
 
 from saec.faults import MissingFault
 
@@ -23,6 +24,7 @@ BLOCK = 1 << 18  # frames decoded at a time
 ENOUGH = 0.98  # of the announced frames: an MP3's announcement may be an estimate
 CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 UNKNOWN_SIZE = 0xFFFFFF00  # programs that write into a pipe announce about this many bytes
+Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its number
 
 
 class Unreadable(Exception):
@@ -61,17 +63,18 @@ def stubs_of(recordings: list[str]) -> dict[str, str]:
 
 def length_s(path: Path) -> float | None:
     """What the header announces, or None for a file that cannot be opened."""
-    header = _header(path)
-    return header and header.frames / header.samplerate
+    found = header(path)
+    return found and found.frames / found.samplerate
 
 
 def rate_hz(path: Path) -> int | None:
     """What the header announces, or None for a file that cannot be opened."""
-    header = _header(path)
-    return header and header.samplerate
+    found = header(path)
+    return found and found.samplerate
 
 
-def _header(path: Path) -> Any:
+def header(path: Path) -> Any:
+    """`soundfile.info`: frames, samplerate, channels, format; None for a file that cannot be opened."""
     try:
         return soundfile.info(path)
     except (soundfile.SoundFileError, OSError):
@@ -84,16 +87,26 @@ def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
     Raises:
         Unreadable: no sound file, truncated, without samples, or with samples that are no numbers.
     """
-    try:
-        with soundfile.SoundFile(path) as file, scratch.open("wb") as store:
-            _require_uncut(file)
-            for piece in _at_rate(_mono(file), file.samplerate, rate):
-                piece.tofile(store)
-    except soundfile.SoundFileError as error:
-        raise Unreadable(_reason(path, error)) from error
+    with scratch.open("wb") as store:
+        for piece in stream(path, rate):
+            piece.tofile(store)
     if scratch.stat().st_size == 0:
         raise Unreadable("has no samples")
     return np.memmap(scratch, np.float64, "r")
+
+
+def stream(path: Path, rate: int, channel: Channel = "mean") -> Iterator[np.ndarray]:
+    """One channel of a recording at `rate`, piece by piece: float64, full scale is 1.
+
+    Raises:
+        Unreadable: no sound file, truncated, without that channel, or with samples that are no numbers.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            _require_uncut(file)
+            yield from _at_rate(_mono(file, channel), file.samplerate, rate)
+    except soundfile.SoundFileError as error:
+        raise Unreadable(_reason(path, error)) from error
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -118,13 +131,15 @@ def _require_uncut(file: soundfile.SoundFile) -> None:
             raise Unreadable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
 
 
-def _mono(file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+def _mono(file: soundfile.SoundFile, channel: Channel) -> Iterator[np.ndarray]:
+    if channel != "mean" and channel >= file.channels:
+        raise Unreadable(f"has {file.channels} channels, channel {channel} is asked for (the first is 0)")
     n_read = 0
     while len(block := file.read(BLOCK, always_2d=True)):  # (frames, channels)
         if not np.isfinite(block).all():
             raise Unreadable("holds samples that are not numbers (NaN or infinite)")
         n_read += len(block)
-        yield block.mean(axis=1)
+        yield block.mean(axis=1) if channel == "mean" else block[:, channel]
     if n_read < ENOUGH * file.frames:
         raise Unreadable(f"is truncated: {file.frames:,} frames announced, {n_read:,} there")
 

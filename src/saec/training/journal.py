@@ -49,7 +49,8 @@ class Journal:
         """Saves the best weights, then the last, which is the commit; history and figure follow from it."""
         bench, run, progress = self.bench, self.run, self.bench.progress
         self._refuse_nonsense(learnt["loss"], tested[bench.objective.best_by])
-        improved = progress.update(tested[bench.objective.best_by])
+        improved = progress.update(tested[bench.objective.best_by], bench.objective.rising)
+        bench.learner.end_epoch(progress.waited)
         patience = self.options.patience
         stalled = bool(patience and progress.waited and progress.waited % patience == 0)
         progress.stopped = not bench.objective.end_epoch(stalled)
@@ -80,7 +81,7 @@ class Journal:
             self.bench.objective.best_by,
             progress.best,
         )
-        if self.trivial is not None and progress.best >= self.trivial:
+        if self.trivial is not None and not self._beats(progress.best, self.trivial):
             LOG.warning(
                 "validation is no better than an answer that has learnt nothing (%.5f): train longer, with "
                 "another learning rate, or look at views.png",
@@ -96,12 +97,16 @@ class Journal:
             done = self.bench.progress.epoch
             LOG.error("stopped after %d epochs; to go on: python main_01_train.py %s", done, self.run.folder)
 
+    def _beats(self, score: float, other: float) -> bool:
+        return score > other if self.bench.objective.rising else score < other
+
     def _show_history(self) -> None:
         """Both are made of what `last.pt` holds: a file that another program keeps open ends no training."""
         rows, best_epoch = self.bench.history, self.bench.progress.best_epoch
         try:
             self.run.write_history(rows)
-            figures.history(self.run.folder / "history.png", rows, best_epoch, self.trivial)
+            best_by = self.bench.objective.best_by
+            figures.history(self.run.folder / "history.png", rows, best_epoch, self.trivial, best_by)
         except OSError as error:
             LOG.warning("%s could not be written (%s)", error.filename, error.strerror)
 

@@ -118,7 +118,7 @@ def one_epoch(
     model, objective = bench.model.train(learning), bench.objective.train(learning)
     totals: dict[str, Tensor | float] = defaultdict(float)
     n_samples, clock = 0, Clock(batches)
-    n_batches = (bench.train if learning else bench.valid).n_batches
+    n_batches = bench.train.n_training_batches if learning else bench.valid.n_batches
     with torch.set_grad_enabled(learning):
         for batch in shown(clock, what, n_batches, " batches", clock.remark):
             with computing(bench.plan.device, bench.plan.precision):
@@ -129,7 +129,9 @@ def one_epoch(
             for name, score in scores.items():
                 totals[name] += score.detach() * len(batch)
     means = {name: float(total) / n_samples for name, total in totals.items()}  # the one wait for the device
-    return means | {"pictures_per_s": n_samples / clock.seconds, "waiting": clock.waiting}
+    return (
+        means | objective.summary() | {"pictures_per_s": n_samples / clock.seconds, "waiting": clock.waiting}
+    )
 
 
 class Clock:

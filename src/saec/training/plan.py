@@ -1,26 +1,30 @@
 """What a training session comes to on this machine: all that can be known before a picture is decoded."""
 
+import logging
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
+import numpy as np
 import torch
 
 from saec.config import Config
 from saec.data import Batch, Cache, Survey
 from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.export import require_packages
-from saec.faults import noting
+from saec.faults import Fault, noting
 from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.progress import duration
+from saec.registry import Component
 from saec.runs import Run
 from saec.seeds import Seed
 from saec.session import SessionError, TrainingSession
 from saec.sources import find_source
+from saec.training.places import absolute_places, kind_at, survey_at
 
+LOG = logging.getLogger(__name__)
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
@@ -31,9 +35,10 @@ class TrainingPlan:
     session: TrainingSession
     config: Config
     device: torch.device
-    surveys: dict[str, Survey]  # train, and valid where it is a folder
+    surveys: dict[str, Survey]  # train, and valid where it is a place of its own
     input_shape: tuple[int, ...]
     parent: Run | Seed | None
+    classes: tuple[str, ...] = ()  # where the objective needs labels
 
     @property
     def precision(self) -> str:
@@ -48,18 +53,20 @@ class TrainingPlan:
         options = self.session.training
         n_train, n_valid = self.n_samples
         model = self.session.model(self.input_shape)
-        objective = self.session.objective(feature_shape(model, self.input_shape), ())
+        objective = self.session.objective(feature_shape(model, self.input_shape), self.classes)
         n_weights = sum(weight.numel() for weight in model.parameters())
         seconds = step_seconds(model, objective, self)
         steps = (n_train + VALIDATION_COST * n_valid) / options.batch_size
+        what = self.surveys["train"].what
         if "valid" in self.surveys:
-            sizes = f"train {n_train:,} pictures, valid {n_valid:,} pictures"
+            sizes = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
         else:
-            sizes = f"{n_train + n_valid:,} pictures, about {n_valid:,} of them for validation"
+            sizes = f"{n_train + n_valid:,} {what}, about {n_valid:,} of them for validation"
         return "\n".join(
             [
                 f"data: {sizes}, {'x'.join(map(str, self.input_shape))} (channels x height x width), "
                 f"{' + '.join(survey.room for survey in self.surveys.values())}",
+                *([f"classes: {', '.join(self.classes)}"] if self.classes else []),
                 f"model: {self.session.model.name}, {n_weights:,} weights, "
                 f"latent {' x '.join(map(str, feature_shape(model, self.input_shape)))}",
                 f"device: {describe(self.device)} ({self.device}), {self.precision}",
@@ -85,25 +92,22 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
         SessionError: with every fault found, each with its key.
     """
     faults: list[str] = []
-    session = _absolute(session, config, faults)
+    session = absolute_places(session, config, faults)
     device = noting(faults, "config.device", resolve_device, config.device)
     for key in ("models", "cache"):
         noting(faults, f"config.{key}", require_writable, getattr(config, key))
     source = None
     if session.start != "scratch" and not going_on:
         source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config)
-        session = _with_model_of(source, session, faults) if source else session
-    surveys = {}
-    for part, place in (("train", session.data.train), ("valid", session.data.valid)):
-        if isinstance(place, str):
-            survey = noting(faults, f"data.{part}", _survey, session, Path(place), config)
-            surveys |= {part: survey} if survey else {}
-    shape = _input_shape(session, surveys, faults)
+        session = _taking_after(source, session, faults) if source else session
+    session, surveys = _surveyed(session, config, faults)
+    shape = _input_shape(session, surveys, source, faults)
     if source and shape and shape[0] != source.channels:
         faults.append(
             f"data.channels: {source.folder} was trained on {source.channels} channels, these data have "
             f"{shape[0]}: choose `{'rgb' if source.channels == 3 else 'intensity'}`"
         )
+    classes = noting(faults, "data.train", _classes, session, surveys, config) or ()
     if session.training.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
     noting(faults, "training.export", require_packages, session.training.export)
@@ -111,7 +115,7 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(session.training.precision, device)
     session = session.but(training=session.training.model_copy(update={"precision": precision}))
-    return TrainingPlan(session, config, device, surveys, shape, source)
+    return TrainingPlan(session, config, device, surveys, shape, source, classes)
 
 
 @torch.enable_grad()
@@ -121,7 +125,8 @@ def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> floa
         placed(part, plan.device, plan.precision, learning=True) for part in (model, objective)
     )
     pictures = torch.rand(plan.session.training.batch_size, *plan.input_shape, device=plan.device)
-    batch = Batch(pictures, pictures, [""] * len(pictures))
+    label = torch.zeros(len(pictures), dtype=torch.long, device=plan.device)
+    batch = Batch(pictures, pictures, [""] * len(pictures), label)
     seconds = 0.0
     with torch.random.fork_rng():
         for _ in range(3):
@@ -134,22 +139,25 @@ def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> floa
     return seconds
 
 
-def _absolute(session: TrainingSession, config: Config, faults: list[str]) -> TrainingSession:
-    places = {"train": session.data.train, "valid": session.data.valid}
-    paths = {
-        part: str(noting(faults, f"data.{part}", config.data_path, place) or place)
-        for part, place in places.items()
-        if isinstance(place, str)
-    }
-    return session.but(data=session.data.model_copy(update=paths))
+def _surveyed(
+    session: TrainingSession, config: Config, faults: list[str]
+) -> tuple[TrainingSession, dict[str, Survey]]:
+    """What the training set decides is decided, so that validation is read the same way."""
+    surveys = {}
+    for part, place in (("train", session.data.train), ("valid", session.data.valid)):
+        if isinstance(place, float):
+            continue
+        survey = noting(faults, f"data.{part}", survey_at, place, session.data, config)
+        surveys |= {part: survey} if survey else {}
+        if part == "train" and survey and survey.decided:
+            session = session.but(data=session.data.model_copy(update=survey.decided))
+    return session, surveys
 
 
-def _survey(session: TrainingSession, folder: Path, config: Config) -> Survey:
-    return session.data(folder, Cache.of(config)).survey()
-
-
-def _with_model_of(source: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:
-    """The parent's architecture, which a model section may repeat but not contradict."""
+def _taking_after(source: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:
+    """With the parent's architecture, which a model section may repeat but not contradict, and with what
+    the parent's training set has decided of the same kind of data.
+    """
     theirs = noting(faults, "start.weights_of", lambda: source.architecture)
     if theirs is None:
         return session
@@ -158,29 +166,69 @@ def _with_model_of(source: Run | Seed, session: TrainingSession, faults: list[st
             f"model: {source.folder} has {theirs.model_dump()}, the session {session.model.model_dump()}: "
             "leave `model` out, or `start: scratch`"
         )
-    return session.but(model=theirs)
+    return session.but(model=theirs, data=_heard_alike(source, session.data))
+
+
+def _heard_alike(source: Run | Seed, data: Component) -> Component:
+    theirs = source.data
+    if theirs.kind != data.kind:
+        return data
+    open_to_all = data.target.undecided
+    decided = {key: getattr(theirs, key) for key, words in open_to_all.items() if getattr(data, key) in words}
+    data = data.model_copy(update=decided)
+    for key in ("sample_rate", "spectrum", "standardise", "channels"):
+        here, there = getattr(data, key, None), getattr(theirs, key, None)
+        if here != there:
+            LOG.warning("data.%s is %s, %s was trained with %s", key, here, source.folder.name, there)
+    return data
 
 
 def _input_shape(
-    session: TrainingSession, surveys: dict[str, Survey], faults: list[str]
+    session: TrainingSession, surveys: dict[str, Survey], source: Run | Seed | None, faults: list[str]
 ) -> tuple[int, ...] | None:
     """What the model will take; training and validation must come out alike."""
     if "train" not in surveys or session.model is None:
         return None
+    front = surveys["train"].front
+    if not front.in_units and getattr(session.views.target, "of_units", False):
+        faults.append(
+            f"views: {session.views.name} takes values in [0, 1]: choose `data.standardise: none` and a mel "
+            "or linear spectrum, or `views: plain`"
+        )
     try:
-        model = session.model(surveys["train"].front.shape)
+        model = session.model(tuple(source.record["input_shape"]) if isinstance(source, Run) else front.shape)
     except ValueError as error:
         faults.append(f"model: {error}")
         return None
     shapes = {}
     for part, survey in surveys.items():
-        front = noting(faults, f"data.{part}", survey.front.fitted, model.height, model.time_pool)
+        front = noting(faults, f"data.{part}", survey.front.fitted, *model.takes)
         shapes |= {part: front.shape} if front else {}
-    n_blocks = len(list(model.encoder.children()))
-    if session.start != "scratch" and session.start.freeze > n_blocks:
+    n_blocks = len(model.blocks)
+    freeze = 0 if session.start == "scratch" else session.start.freeze
+    if freeze != "all_but_head" and freeze > n_blocks:
         faults.append(f"start.freeze: {session.model.name} has {n_blocks} blocks, got {session.start.freeze}")
     if len(set(shapes.values())) > 1:
         faults.append(
             f"data.valid: pictures are {shapes['valid']}, those of data.train are {shapes['train']}"
         )
     return shapes.get("train")
+
+
+def _classes(session: TrainingSession, surveys: dict[str, Survey], config: Config) -> tuple[str, ...]:
+    """Of an objective that needs labels.
+
+    Raises:
+        Fault: there are none, or one class alone.
+    """
+    if "train" not in surveys or not session.objective.target.needs_labels:
+        return ()
+    labels = kind_at(session.data.train, session.data, config).labels
+    classes = np.unique(labels[labels != ""]).tolist()
+    if len(classes) < 2:
+        found = f"one class, {classes[0]!r}" if classes else "no labels"
+        raise Fault(
+            f"{session.objective.name} needs samples of two classes at least, got {found}: sort files into "
+            "folders by class, or name classes in a table (file, label)"
+        )
+    return tuple(classes)

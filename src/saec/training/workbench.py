@@ -2,25 +2,28 @@
 
 import logging
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from saec.data import Dataset, Loader, split, warn_of_shared
+from saec.data import Dataset, Loader, chunks
+from saec.data.folder import evenly
 from saec.devices import describe, placed
-from saec.faults import listing
+from saec.faults import Fault
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.optimizers import Learner
 from saec.runs import Progress, Run
-from saec.session import TrainingSession
+from saec.session import TrainingSession, Weights, WeightsOf
+from saec.training.places import opened
 from saec.training.plan import TrainingPlan
 
 LOG = logging.getLogger(__name__)
+N_DECIDING, DECIDED_AT_ONCE = 2_048, 32  # training samples that decide options of the front end
 
 
 @dataclass
@@ -72,28 +75,52 @@ def equip(plan: TrainingPlan) -> Workbench:
     """Opens the data and builds the rest, the weights by the seed or from the parent.
 
     Raises:
-        Fault: the data cannot be read.
+        Fault: the data cannot be read, or nothing is left to learn.
     """
-    session, device = plan.session, plan.device
-    train, valid = _datasets(plan)
-    torch.manual_seed(session.training.seed)
+    device, options = plan.device, plan.session.training
+    train, valid = (data.on(device) for data in opened(plan.session, plan.config))
+    plan, train, valid = _decided(plan, train, valid)
+    session = plan.session
+    torch.manual_seed(options.seed)
     model = session.model(plan.input_shape)
-    train, valid = (data.fitted(model.height, model.time_pool) for data in (train, valid))
+    train, valid = (data.fitted(*model.takes) for data in (train, valid))
     classes = tuple(np.unique(train.labels[train.labels != ""]).tolist())
     objective = session.objective(feature_shape(model, plan.input_shape), classes)
+    objective.meet(train.labels)
     if plan.parent:
         inherit(model, objective, plan)
     if session.start != "scratch":
-        model.freeze(session.start.freeze)
+        model.freeze(n_frozen(session.start, model))
     model, objective = (placed(part, device, plan.precision, learning=True) for part in (model, objective))
-    options = session.training
-    loaders = [
-        Loader(data, session.views, options.batch_size, device, options.seed, classes)
-        for data in (train, valid)
-    ]
-    weights = [weight for part in (model, objective) for weight in part.parameters() if weight.requires_grad]
-    learner = session.optimizer(weights, loaders[0].n_batches * options.epochs)
+    common = (session.views, options.batch_size, device, options.seed, classes)
+    loaders = [Loader(train, *common, evenly=objective.evenly), Loader(valid, *common)]
+    learner = session.optimizer(_weights(model, objective), loaders[0].n_training_batches * options.epochs)
     return Workbench(plan, *loaders, model, objective, learner)
+
+
+def _decided(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[TrainingPlan, Dataset, Dataset]:
+    """With the options that the training set decides written into the session, and both read by them."""
+    chosen = np.array(evenly(range(len(train)), N_DECIDING))
+    decided = train.prepare.decide(
+        train.gather(rows, plan.device) for rows in chunks(chosen, DECIDED_AT_ONCE)
+    )
+    if not decided:
+        return plan, train, valid
+    session = plan.session.but(data=plan.session.data.model_copy(update=decided))
+    train, valid = (replace(data, prepare=replace(data.prepare, **decided)) for data in (train, valid))
+    return replace(plan, session=session), train, valid
+
+
+def _weights(model: Model, objective: Objective) -> list[Tensor]:
+    weights = [weight for part in (model, objective) for weight in part.parameters() if weight.requires_grad]
+    if not weights:
+        raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
+    return weights
+
+
+def n_frozen(start: WeightsOf, model: Model) -> int:
+    """Blocks of the encoder."""
+    return len(model.blocks) if start.freeze == "all_but_head" else start.freeze
 
 
 def inherit(model: Model, objective: Objective, plan: TrainingPlan) -> None:
@@ -106,31 +133,22 @@ def inherit(model: Model, objective: Objective, plan: TrainingPlan) -> None:
     elif model.decoder is not None:
         LOG.warning("%s has no decoder: the decoder starts from scratch", parent.folder)
     if isinstance(parent, Run):
-        own = objective.state_dict()
-        saved = parent.load(start.weights)["objective"]
-        same = {key: saved[key] for key in own if key in saved and saved[key].shape == own[key].shape}
-        objective.load_state_dict(own | same)
-        if own:
-            LOG.info("objective: %d of %d tensors from %s", len(same), len(own), parent.folder.name)
-    LOG.info("weights of %s, %d blocks frozen", parent.folder, start.freeze)
+        _take_objective(objective, parent, start.weights)
+    LOG.info("weights of %s, %d blocks frozen", parent.folder, n_frozen(start, model))
 
 
-def _datasets(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
-    places = plan.session.data
-    train = places(Path(places.train), plan.cache).open().on(plan.device)
-    if isinstance(places.valid, str):
-        valid = places(Path(places.valid), plan.cache).open().on(plan.device)
-        warn_of_shared(train, valid)
-        return train, valid
-    train, valid = split(train, places.valid, plan.session.training.seed)
-    aside = listing(np.unique(valid.groups).tolist(), 5)
-    LOG.info(
-        "set aside for validation: %d pictures of %d, recordings:\n%s",
-        len(valid),
-        len(train) + len(valid),
-        aside,
+def _take_objective(objective: Objective, parent: Run, weights: Weights) -> None:
+    """A head that tells other classes apart is of no use."""
+    own, saved = objective.state_dict(), parent.load(weights)["objective"]
+    other = objective.needs_labels and list(objective.classes) != parent.record["classes"]
+    same = (
+        {}
+        if other
+        else {key: saved[key] for key in own if key in saved and saved[key].shape == own[key].shape}
     )
-    return train, valid
+    objective.load_state_dict(own | same)
+    if own:
+        LOG.info("objective: %d of %d tensors from %s", len(same), len(own), parent.folder.name)
 
 
 def _facts(data: Dataset) -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""The data kind `audio`: recordings, or segments of them, as spectra made on the device."""
+
+import logging
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from saec.data.batch import DATA, Dataset, Stored, Survey
+from saec.data.decoding import refuse_bad
+from saec.data.sound_front import SoundFit, SoundFront, Standardise
+from saec.data.sound_store import decoded, placed_in, say_odd
+from saec.data.sounding import Cutting, Recordings, require_some
+from saec.data.store import Cache
+from saec.faults import Fault, listing
+from saec.files import GB, fingerprint
+from saec.sound.listed import Place
+from saec.sound.pieces import Piece
+from saec.sound.recordings import Channel
+from saec.sound.spectra import SPECTRA
+
+LOG = logging.getLogger(__name__)
+VERSION = 1  # of the store's contents: raise it when the same recordings would be stored otherwise
+
+
+@DATA.register("audio")
+class Audio:
+    """Recordings of a folder (its subfolders are classes), of class folders, or of a table.
+
+    `sample_rate`: what all are resampled to. `channel`: the mean of all, or one by its number. `segment_s`:
+    recordings are cut into segments of so many seconds, one every `step_s` (null: one after the other).
+    `length_s`: seconds that every sample is brought to, its spectrum stretched or filled up (`fit`).
+    `standardise`: values as they are (none), to mean 0 and deviation 1 in each item, or over the set.
+    `limit`: take so many recordings. `skip_bad`: leave out those that cannot be used.
+    """
+
+    undecided = {"length_s": ("mean", "longest"), "standardise": ("set",)}
+
+    def __init__(
+        self,
+        place: Place,
+        cache: Cache,
+        *,
+        sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] = 16_000,
+        channel: Channel = "mean",
+        segment_s: PositiveFloat | None = None,
+        step_s: PositiveFloat | None = None,
+        length_s: PositiveFloat | Literal["mean", "longest"] = "mean",
+        fit: SoundFit = "resize",
+        spectrum: SPECTRA.field = "mel",
+        standardise: Standardise = "none",
+        limit: PositiveInt | None = None,
+        skip_bad: bool = False,
+    ):
+        self.recordings = Recordings(place, limit)
+        self.folder = self.recordings.folder
+        self.cache = cache
+        self.channel = channel
+        self.spectrum = spectrum(sample_rate)
+        self.cutting = Cutting(sample_rate, segment_s, step_s, least=self.spectrum.hop_length)
+        self.length_s = length_s
+        self.fit = fit
+        self.standardise = standardise
+        self.skip_bad = skip_bad
+
+    @property
+    def files(self) -> list[tuple]:
+        return self.recordings.files
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Of what is listed, "" where unknown."""
+        return self.recordings.known[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the samples in the store."""
+        states = [(source.name, source.n_bytes, source.mtime_ns) for source in self.recordings.sources]
+        return fingerprint("audio", VERSION, str(self.folder), states, self.cutting.rate, self.channel)
+
+    def survey(self) -> Survey:
+        """Counts and lengths, from headers alone.
+
+        Raises:
+            Fault: headers that cannot be read, recordings too short or too long, no room in the cache.
+        """
+        n_there, bad = self.recordings.announced(self.cutting.rate)
+        pieces, short = self.recordings.pieces(n_there, self.cutting)
+        self._refuse(bad | short)
+        require_some(pieces, self.folder)
+        n_bytes = 2 * sum(n_there.values())
+        no_room = "" if self.cache.find(self.fingerprint) else self.cache.no_room(n_bytes)
+        if no_room:
+            raise Fault(f"recordings are kept decoded, these take {n_bytes / GB:.2f} GB: {no_room}")
+        seconds = self._seconds(pieces)
+        decided = {"length_s": seconds} if isinstance(self.length_s, str) else {}
+        return Survey(len(pieces), n_bytes, self._front(seconds), decided=decided, what="sounds")
+
+    def open(self, early: bool = False) -> Dataset:
+        """The samples, decoded now or on an earlier day.
+
+        Raises:
+            Fault: recordings that cannot be used.
+        """
+        sources = self.recordings.sources
+        sound, about = decoded(sources, self.cutting.rate, self.channel, self.cache, self.fingerprint)
+        bad = {s.name: why for s, why in zip(sources, about["why_not"], strict=True) if why}
+        n_there = {s.name: n for s, n in zip(sources, about["n"], strict=True) if s.name not in bad}
+        pieces, short = self.recordings.pieces(n_there, self.cutting)
+        self._refuse(bad | short)
+        require_some(pieces, self.folder)
+        if bad | short:
+            lines = [f"{name} {reason}" for name, reason in (bad | short).items()]
+            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
+        say_odd(sources, about, self.cutting.rate)
+        first = {source.name: n for source, n in zip(sources, about["first"], strict=True)}
+        return self._dataset(pieces, placed_in(sound, first, pieces), list(bad | short))
+
+    def _dataset(self, pieces: list[Piece], stored: Stored, left_out: list[str]) -> Dataset:
+        places = [piece.place for piece in pieces]
+        labels, groups = self.recordings.known
+        spans = np.array([(piece.first, piece.first + piece.n) for piece in pieces])
+        how = (self.cutting.segment_s, self.cutting.step_s, self.files)
+        return Dataset(
+            names=np.array([piece.name for piece in pieces], dtype=str),
+            labels=labels[places],
+            groups=groups[places],
+            stored=stored,
+            rows=np.arange(len(pieces)),
+            prepare=self._front(self._seconds(pieces)),
+            fingerprint=fingerprint(self.fingerprint, *how),
+            about={"left_out": left_out, "sample_rate": self.cutting.rate},
+            files=np.array([piece.recording for piece in pieces], dtype=str),
+            times=spans / self.cutting.rate,
+            splits=self.recordings.splits[places],
+        )
+
+    def _seconds(self, pieces: list[Piece]) -> float:
+        """That samples are brought to."""
+        if not isinstance(self.length_s, str):
+            return self.length_s
+        if self.cutting.segment_s is not None:
+            return self.cutting.segment_s
+        n = [piece.n for piece in pieces]
+        return float(np.mean(n) if self.length_s == "mean" else max(n)) / self.cutting.rate
+
+    def _front(self, seconds: float) -> SoundFront:
+        n_frames = self.spectrum.n_frames(round(seconds * self.cutting.rate))
+        return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
+
+    def _refuse(self, bad: dict[str, str]) -> None:
+        refuse_bad(bad, self.folder, len(self.recordings.sources), self.skip_bad, "recordings")

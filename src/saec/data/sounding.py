@@ -1,0 +1,125 @@
+"""The recordings of a data kind, what is known of them, and the pieces that they are cut into."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from saec.data.folder import evenly
+from saec.data.labels import known_of
+from saec.data.sound_store import Source, n_at_rate
+from saec.faults import Fault, MissingFault, listing
+from saec.progress import progress
+from saec.sound.listed import Listed, Place, home_of, list_sound
+from saec.sound.pieces import Piece, cut
+from saec.sound.recordings import header
+
+MOST_WHOLE_S = 120  # of a recording that is one sample
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How recordings become samples."""
+
+    rate: int
+    segment_s: float | None
+    step_s: float | None
+    least: int  # samples that a piece must have
+
+
+class Recordings:
+    """Recordings of a place, sorted by name; a table may list several stretches of one."""
+
+    def __init__(self, place: Place, limit: int | None = None):
+        listed = list_sound(place)
+        self.place = place
+        self.folder = home_of(place)
+        self.listed = evenly(listed, limit) if limit else listed
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """The recordings themselves, each once."""
+        paths = {one.name: one.path for one in self.listed}
+        stats = [path.stat() for path in progress(paths.values(), "listing", len(paths), " recordings")]
+        return [
+            Source(name, path, stat.st_size, stat.st_mtime_ns)
+            for (name, path), stat in zip(paths.items(), stats, strict=True)
+        ]
+
+    @cached_property
+    def files(self) -> list[tuple]:
+        """Of each stretch that is listed: file, bytes, time of change, start and end."""
+        of = {source.name: source for source in self.sources}
+        known = [(one, of[one.name]) for one in self.listed]
+        return [(one.name, at.n_bytes, at.mtime_ns, one.start_s, one.end_s) for one, at in known]
+
+    @cached_property
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels ("" where unknown) and groups of what is listed: by the table, else by a `labels.csv`, by
+        class folders, and recording by recording.
+        """
+        names = np.array([one.name for one in self.listed], dtype=str)
+        labels = np.array([one.label for one in self.listed], dtype=str)
+        if isinstance(self.place, Path) and self.place.is_dir():
+            said, groups = known_of(names, self.folder)
+            return np.where(said != "", said, labels), groups
+        return labels, np.array([one.group or one.name for one in self.listed], dtype=str)
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        return np.array([one.split for one in self.listed], dtype=str)
+
+    def announced(self, rate: int) -> tuple[dict[str, int], dict[str, str]]:
+        """By recording: samples at that rate as headers say, and why some cannot be opened."""
+        n, bad = {}, {}
+        for source in progress(self.sources, "looking", len(self.sources), " recordings"):
+            found = header(source.path)
+            if found is None or not found.frames:
+                bad[source.name] = "cannot be read as sound" if found is None else "has no samples"
+            else:
+                n[source.name] = n_at_rate(found.frames, found.samplerate, rate)
+        return n, bad
+
+    def pieces(self, n_there: Mapping[str, int], how: Cutting) -> tuple[list[Piece], dict[str, str]]:
+        """Sorted by name, of recordings with so many samples; and what gives none, with the reason."""
+        pieces, bad = [], {}
+        for place, one in enumerate(self.listed):
+            if one.name not in n_there:
+                continue
+            n = n_there[one.name]
+            found = cut(place, one, n, how.rate, how.segment_s, how.step_s or how.segment_s or 1.0)
+            if found[0].n < how.least:
+                bad[one.name] = (
+                    f"has {found[0].n} samples at {how.rate} Hz{_where(one)}, {how.least} are needed"
+                )
+                continue
+            pieces += found
+        self._refuse(pieces, how)
+        return sorted(pieces, key=lambda piece: piece.name), bad
+
+    def _refuse(self, pieces: Sequence[Piece], how: Cutting) -> None:
+        long = {self.listed[p.place].name: p.n / how.rate for p in pieces if p.n > MOST_WHOLE_S * how.rate}
+        if long:
+            lines = [f"{name}: {seconds:.0f} s" for name, seconds in long.items()]
+            raise Fault(
+                f"a sample is at most {MOST_WHOLE_S} s long, {len(long)} are longer: cut them by "
+                f"`data.segment_s`\n{listing(lines)}"
+            )
+        twice = [name for name, n in Counter(piece.name for piece in pieces).items() if n > 1]
+        if twice:
+            raise Fault(
+                f"pieces start less than 0.001 s apart, or files differ only in their suffix's place, and "
+                f"would share a name: raise `data.step_s`\n{listing(twice)}"
+            )
+
+
+def require_some(pieces: Sequence[Piece], folder: Path) -> None:
+    if not pieces:
+        raise MissingFault(f"none of the recordings of {folder} can be used")
+
+
+def _where(one: Listed) -> str:
+    return "" if one.start_s is None and one.end_s is None else f" from {one.start_s or 0:g} s on"

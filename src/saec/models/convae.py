@@ -1,0 +1,85 @@
+"""A convolutional auto-encoder whose decoder puts values back where pooling has taken them from."""
+
+from collections import OrderedDict
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saec.models.base import MODELS, Model
+from saec.models.cnn import require_size
+
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=5)]
+Size = tuple[int, int]
+
+
+@MODELS.register("convae")
+def convae(
+    input_shape: tuple[int, ...],
+    *,
+    widths: Widths = (64, 128, 256),
+    latent: PositiveInt = 10,
+    unpooling: Literal["indices", "nearest"] = "indices",
+) -> Model:
+    """Convolutions of 5 x 5 with batch norm, leaky ReLU and max pooling, the last one bare; and back.
+
+    `unpooling`: values return to the places that max pooling took them from (indices), which the decoder
+    knows of the batch that was encoded last alone; or to all places of the window (nearest), so that latents
+    can be decoded whenever and wherever. It takes spectra of the size that it was made for alone.
+    """
+    channels, height, width = input_shape
+    steps = list(pairwise((channels, *widths, latent)))
+    require_size(input_shape, len(steps))
+    downs = [Down(*step, bare=step is steps[-1]) for step in steps]
+    sizes = [(height >> place, width >> place) for place in range(len(steps))]
+    ups = [
+        Up(n_out, n_in, size, down if unpooling == "indices" else None, bare=place == 0)
+        for place, ((n_in, n_out), size, down) in enumerate(zip(steps, sizes, downs, strict=True))
+    ]
+    encoder = OrderedDict((f"conv{place}", down) for place, down in enumerate(downs, start=1))
+    decoder = nn.Sequential(*reversed(ups))
+    return Model(nn.Sequential(encoder), decoder, height, 2 ** len(steps), width)
+
+
+class Down(nn.Module):
+    """Halves both axes, and knows of the last batch where the maxima were."""
+
+    def __init__(self, n_in: int, n_out: int, bare: bool):
+        super().__init__()
+        convolution = nn.Conv2d(n_in, n_out, 5, padding=2)
+        self.layers = nn.Sequential(convolution, *_normed(n_out, bare))
+        self.places: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled, places = F.max_pool2d(self.layers(x), 2, return_indices=True)
+        if not torch.compiler.is_exporting():  # an exported encoder has no decoder
+            self.places = places
+        return pooled
+
+
+class Up(nn.Module):
+    """Brings both axes back to the size they had, by the places that a `Down` knows, or evenly."""
+
+    def __init__(self, n_in: int, n_out: int, size: Size, down: Down | None, bare: bool):
+        super().__init__()
+        self.size = size
+        self.of = (down,)  # in a tuple, since its weights are the encoder's
+        self.layers = nn.Sequential(nn.ConvTranspose2d(n_in, n_out, 5, padding=2), *_normed(n_out, bare))
+
+    def forward(self, x: Tensor) -> Tensor:
+        (down,) = self.of
+        if down is None:
+            return self.layers(F.interpolate(x, self.size, mode="nearest"))
+        if down.places is None or down.places.shape != x.shape:
+            raise ValueError(
+                "the decoder of `convae` puts values where those of the batch encoded last came from, and was"
+                " given latents of another batch: choose `model.unpooling: nearest`"
+            )
+        return self.layers(F.max_unpool2d(x, down.places, 2, output_size=self.size))
+
+
+def _normed(n: int, bare: bool) -> tuple[nn.Module, ...]:
+    return () if bare else (nn.BatchNorm2d(n), nn.LeakyReLU())

@@ -1,0 +1,110 @@
+"""Tell classes apart, by labels."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.distributions import Beta
+from torch.nn import functional as F
+
+from saec.data.batch import Batch
+from saec.features import POOLINGS
+from saec.models.base import Model
+from saec.objectives.base import OBJECTIVES, Batches, Objective
+
+Balance = Literal["none", "weights", "oversample"]
+
+
+@OBJECTIVES.register("classification")
+class Classification(Objective):
+    """Cross-entropy of a linear head on pooled latents; the best epoch has the highest macro-F1.
+
+    `balance`: rare classes weigh more in the loss (weights: by the inverse of their share), or are drawn as
+    often as the most frequent one (oversample). `mixup`: samples and labels are mixed in pairs, by shares of
+    a Beta(mixup, mixup) distribution (Zhang, Cisse, Dauphin, Lopez-Paz 2018, "mixup: beyond empirical risk
+    minimization"). Macro-F1 is the mean of 2 TP / (2 TP + FP + FN) over the classes that occur.
+    """
+
+    best_by = "macro_f1"
+    rising = True
+    needs_labels = True
+
+    def __init__(
+        self,
+        feature_shape: tuple[int, ...],
+        classes: tuple[str, ...],
+        *,
+        pooling: POOLINGS.field = "mean",
+        balance: Balance = "none",
+        label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        mixup: Annotated[float, Field(ge=0)] = 0.0,
+    ):
+        super().__init__(feature_shape, classes)
+        channels, frequencies, n_steps = feature_shape
+        n_pooled = pooling(torch.zeros(1, channels * frequencies, n_steps)).shape[1]
+        n = len(classes)
+        self.pooling = pooling
+        self.balance = balance
+        self.evenly = balance == "oversample"
+        self.label_smoothing = label_smoothing
+        self.mixup = mixup
+        self.head = nn.Linear(n_pooled, n)
+        self.register_buffer("weights", torch.ones(n))
+        self.register_buffer("confusion", torch.zeros(n, n, dtype=torch.long), persistent=False)
+
+    def headed(self, latents: Tensor) -> Tensor:
+        """Logits (batch, classes)."""
+        return self.head(self.pooling(latents.float().flatten(1, 2))).float()
+
+    def meet(self, labels: np.ndarray) -> None:
+        if self.balance == "weights":
+            counts = torch.tensor([(labels == name).sum() for name in self.classes])
+            self.weights.copy_(counts.sum() / (len(counts) * counts.clamp(min=1)))
+
+    def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        if self.training and self.mixup:
+            return self._mixed(model, batch)
+        logits = self.headed(model.encoder(batch.seen))
+        return {"loss": self._loss(logits, batch.label)} | self._noted(logits, batch.label)
+
+    def summary(self) -> dict[str, float]:
+        macro_f1 = macro_f1_of(self.confusion)
+        self.confusion.zero_()
+        return {"macro_f1": macro_f1}
+
+    def trivial(self, batches: Batches) -> float:
+        """Of naming the most frequent class whatever is heard."""
+        labels = torch.cat([batch.label.cpu() for batch in batches()])
+        counts = torch.bincount(labels, minlength=len(self.classes))
+        confusion = torch.zeros(len(counts), len(counts), dtype=torch.long)
+        confusion[:, counts.argmax()] = counts
+        return macro_f1_of(confusion)
+
+    def _mixed(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        share = float(Beta(self.mixup, self.mixup).sample())
+        other = torch.randperm(len(batch), device=batch.seen.device)
+        logits = self.headed(model.encoder(share * batch.seen + (1 - share) * batch.seen[other]))
+        losses = [self._loss(logits, label) for label in (batch.label, batch.label[other])]
+        return {"loss": share * losses[0] + (1 - share) * losses[1]} | self._noted(logits, batch.label)
+
+    def _loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        """A mean over samples: weights make rare classes count more without changing what a batch weighs."""
+        each = F.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
+        return (each * self.weights[label]).mean()
+
+    @torch.no_grad()
+    def _noted(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Accuracy; and answers are counted for the summary."""
+        answers = logits.argmax(dim=1)
+        n = len(self.classes)
+        self.confusion += torch.bincount(label * n + answers, minlength=n * n).reshape(n, n)
+        return {"accuracy": (answers == label).float().mean()}
+
+
+def macro_f1_of(confusion: Tensor) -> float:
+    """Of (true classes, answered classes); classes that neither occur nor are answered do not count."""
+    counts = confusion.double().cpu()
+    right, sums = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
+    return float((2 * right[sums > 0] / sums[sums > 0]).mean()) if counts.sum() else 0.0

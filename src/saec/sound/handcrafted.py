@@ -1,0 +1,186 @@
+"""Hand-crafted features: a sound as 136 statistics of its waveform, spectrum, cepstrum and pitch classes."""
+
+from itertools import product
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.fft import dct, rfft
+from scipy.special import entr
+
+from saec.faults import Fault
+
+N_BLOCKS = 10  # that entropies are taken over
+N_MFCC = 13
+N_CHROMA = 12
+ROLLOFF = 0.9  # of the energy lies below it
+LINEAR_HZ = 133.33 + 200 / 3 * np.arange(13)
+LOG_HZ = LINEAR_HZ[-1] * 1.0711703 ** np.arange(1, 30)
+EDGES_HZ = np.concatenate([LINEAR_HZ, LOG_HZ])  # filter i rises from edge i to i + 1, and falls to i + 2
+A0_HZ = 27.5
+FLOOR = np.finfo(np.float64).eps  # beneath logarithms
+ROUNDING = 1e-10  # of the largest sample: less than that is left of a constant sound without its mean
+AT_ONCE = 512  # frames: their spectra fit a processor's cache, however long the sound
+
+SHAPES = "zcr energy energy_entropy centroid spread spectral_entropy flux rolloff".split()
+MFCC = [f"mfcc{i}" for i in range(1, N_MFCC + 1)]
+CHROMA = [f"chroma{i}" for i in range(1, N_CHROMA + 1)]
+SHORT_TERM = [*SHAPES, *MFCC, *CHROMA, "chroma_std"]
+NAMES: tuple[str, ...] = tuple(
+    f"{statistic} {kind}{name}"
+    for statistic, kind, name in product(("mean", "std"), ("", "delta "), SHORT_TERM)
+)
+
+
+def handcrafted(
+    sound: np.ndarray,
+    rate: float,
+    *,
+    window_s: float = 0.05,
+    step_s: float = 0.01,
+    mid_window_s: float = 1.0,
+    mid_step_s: float = 1.0,
+) -> np.ndarray:
+    """(samples,) at `rate` Hz to (136,) float32, in the order of `NAMES`; neither gain nor offset matters.
+
+    34 features a frame and their differences to the frame before, mean and population std over each mid
+    window, averaged over mid windows: Giannakopoulos 2015, "pyAudioAnalysis: an open-source Python library
+    for audio signal analysis", PLoS ONE 10(12). Other than there, bin k of n is k rate / n Hz in all
+    features, a semitone holds the mean of all its bins, filters that do not fit the spectrum are left out,
+    and a last mid window that is cut short weighs less. Frames that would reach beyond the sound are left
+    out, unless it is shorter than one.
+
+    Raises:
+        Fault: the sound is empty, not one channel or not finite, or the windows are too short.
+    """
+    window, step, n_mid, mid_step = _sizes(rate, window_s, step_s, mid_window_s, mid_step_s)
+    signal = _normalised(sound)
+    frames = sliding_window_view(np.pad(signal, (0, max(window - len(signal), 0))), window)[::step]
+    filters, pitches = _mel_filters(rate, window), _semitones(rate, window)
+    starts = range(0, len(frames), AT_ONCE)
+    pieces = [_short_term(frames[max(i - 1, 0) : i + AT_ONCE], filters, pitches)[min(i, 1) :] for i in starts]
+    features = np.concatenate(pieces)  # (frames, 34)
+    deltas = np.diff(features, axis=0, prepend=features[:1])
+    return _mid_term(np.hstack([features, deltas]), n_mid, mid_step).astype(np.float32)
+
+
+def _sizes(
+    rate: float, window_s: float, step_s: float, mid_window_s: float, mid_step_s: float
+) -> tuple[int, int, int, int]:
+    """Window and step in samples, mid window (the frames inside it) and its step in frames."""
+    window, step = round(window_s * rate), round(step_s * rate)
+    if window < 2 * N_BLOCKS or step < 1:
+        raise Fault(
+            f"hand-crafted features need windows of {2 * N_BLOCKS} samples and steps of 1 at least, "
+            f"got {window} and {step}: {rate} Hz ask for more than window_s = {window_s} or step_s = {step_s}"
+        )
+    n_mid = 1 + round((mid_window_s * rate - window) / step)
+    mid_step = round(mid_step_s * rate / step)
+    if n_mid < 1 or mid_step < 1:
+        raise Fault(
+            f"hand-crafted features need a mid_window_s of window_s ({window_s}) and a mid_step_s of step_s "
+            f"({step_s}) at least, got {mid_window_s} and {mid_step_s}"
+        )
+    return window, step, n_mid, mid_step
+
+
+def _normalised(sound: np.ndarray) -> np.ndarray:
+    signal = np.asarray(sound, dtype=np.float64)
+    if signal.ndim != 1 or not signal.size or not np.isfinite(signal).all():
+        raise Fault(
+            "hand-crafted features need one channel of finite samples, got "
+            + (
+                f"an array of shape {signal.shape}"
+                if signal.ndim != 1 or not signal.size
+                else "NaN or infinity"
+            )
+        )
+    loudest = np.abs(signal).max()
+    signal = signal - signal.mean()
+    peak = np.abs(signal).max()
+    return signal / peak if peak > ROUNDING * loudest else np.zeros_like(signal)
+
+
+def _mel_filters(rate: float, window: int) -> np.ndarray:
+    """(bins, filters): triangles of area 1, those that lie below half the rate and hold a bin."""
+    low, centre, high = EDGES_HZ[:-2], EDGES_HZ[1:-1], EDGES_HZ[2:]
+    bins = np.arange(window // 2)[:, None] * rate / window
+    sides = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
+    filters = 2 / (high - low) * np.maximum(sides, 0)
+    fitting = filters[:, (high <= rate / 2) & filters.any(axis=0)]
+    if fitting.shape[1] < N_MFCC:
+        raise Fault(
+            f"{N_MFCC} MFCC need as many filters, got {fitting.shape[1]} that fit windows of {window} "
+            f"samples at {rate} Hz: choose a longer window_s or a higher sampling rate"
+        )
+    return fitting
+
+
+def _semitones(rate: float, window: int) -> np.ndarray:
+    """(bins, 12): sums over octaves of the mean over each semitone's bins, from A on; 0 Hz has no pitch."""
+    bins = np.arange(1, window // 2)
+    semitones = np.round(12 * np.log2(bins * rate / window / A0_HZ)).astype(int)
+    _, places, counts = np.unique(semitones, return_inverse=True, return_counts=True)
+    weights = np.zeros((window // 2, N_CHROMA))
+    weights[bins, semitones % N_CHROMA] = 1 / counts[places]
+    return weights
+
+
+def _short_term(frames: np.ndarray, filters: np.ndarray, pitches: np.ndarray) -> np.ndarray:
+    """(frames, samples) to (frames, 34)."""
+    n_bins = frames.shape[1] // 2
+    magnitudes = np.abs(rfft(frames, axis=1)[:, :n_bins]) / n_bins
+    energies = magnitudes**2
+    crossings = np.abs(np.diff(np.sign(frames), axis=1)).sum(axis=1) / 2
+    squares = frames**2
+    mfcc = dct(np.log10(magnitudes @ filters + FLOOR), axis=1, norm="ortho")[:, :N_MFCC]
+    chroma = _part(energies @ pitches, energies.sum(axis=1, keepdims=True))
+    columns = [
+        crossings / (frames.shape[1] - 1),
+        squares.mean(axis=1),
+        _entropy(squares),
+        *_spectral_shape(magnitudes, frames.shape[1]),
+        _entropy(energies),
+        _flux(magnitudes),
+        _rolloff(energies),
+    ]
+    return np.column_stack([*columns, mfcc, chroma, chroma.std(axis=1)])
+
+
+def _part(some: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Parts of a total; of nothing, 0."""
+    return np.divide(some, total, out=np.zeros_like(some), where=total > 0)
+
+
+def _entropy(energies: np.ndarray) -> np.ndarray:
+    """Bits by which a row's energy is spread over blocks of it, what does not fill the last one left out."""
+    length = energies.shape[1] // N_BLOCKS
+    blocks = energies[:, : N_BLOCKS * length].reshape(-1, N_BLOCKS, length).sum(axis=2)
+    return entr(_part(blocks, blocks.sum(axis=1, keepdims=True))).sum(axis=1) / np.log(2)
+
+
+def _spectral_shape(magnitudes: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Centroid and spread as fractions of half the sampling rate."""
+    weights = _part(magnitudes, magnitudes.sum(axis=1, keepdims=True))
+    bins = 2 * np.arange(magnitudes.shape[1]) / window
+    centroids = weights @ bins
+    spreads = np.sqrt((weights * (bins - centroids[:, None]) ** 2).sum(axis=1))
+    return centroids, spreads
+
+
+def _flux(magnitudes: np.ndarray) -> np.ndarray:
+    shares = _part(magnitudes, magnitudes.sum(axis=1, keepdims=True))
+    return (np.diff(shares, axis=0, prepend=shares[:1]) ** 2).sum(axis=1)
+
+
+def _rolloff(energies: np.ndarray) -> np.ndarray:
+    below = energies.cumsum(axis=1)
+    return (below > ROLLOFF * below[:, -1:]).argmax(axis=1) / energies.shape[1]
+
+
+def _mid_term(features: np.ndarray, n_mid: int, mid_step: int) -> np.ndarray:
+    """(frames, 68) to (136,); mid windows weigh what they have of frames: the last may have one only."""
+    n = len(features)
+    starts = range(0, min(n, max(n - n_mid, 0) + mid_step), mid_step)  # until one reaches the end
+    windows = [features[start : start + n_mid] for start in starts]
+    statistics = [np.concatenate([some.mean(axis=0), some.std(axis=0)]) for some in windows]
+    return np.average(statistics, axis=0, weights=[len(some) for some in windows])

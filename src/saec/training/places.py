@@ -1,0 +1,79 @@
+"""Where a training's samples lie: places are found, opened, and parted into training and validation."""
+
+import logging
+
+import numpy as np
+
+from saec.config import Config
+from saec.data import Cache, Dataset, Survey, split, warn_of_shared
+from saec.data.batch import Kind, Place, Places, absolute, paths_of
+from saec.data.split import names_valid, split_by_table, split_evenly
+from saec.faults import Fault, listing, noting
+from saec.session import TrainingSession
+
+LOG = logging.getLogger(__name__)
+
+
+def absolute_places(session: TrainingSession, config: Config, faults: list[str]) -> TrainingSession:
+    places = {"train": session.data.train, "valid": session.data.valid}
+    paths = {
+        part: noting(faults, f"data.{part}", absolute, place, config) or place
+        for part, place in places.items()
+        if not isinstance(place, float)
+    }
+    return session.but(data=session.data.model_copy(update=paths))
+
+
+def kind_at(place: Place, data: Places, config: Config) -> Kind:
+    return data(paths_of(place), Cache.of(config))
+
+
+def survey_at(place: Place, data: Places, config: Config) -> Survey:
+    return kind_at(place, data, config).survey()
+
+
+def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:
+    """For training and validation: places of their own, or set aside by a table or by the seed.
+
+    Raises:
+        Fault: samples cannot be read, or cannot be parted.
+    """
+    data, labelled = session.data, session.objective.target.needs_labels
+    train = kind_at(data.train, data, config).open()
+    train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
+    if not isinstance(data.valid, float):
+        valid = kind_at(data.valid, data, config).open()
+        train = split_by_table(train)[0] if train.splits is not None and (train.splits != "").any() else train
+        warn_of_shared(train, valid)
+    elif names_valid(train):
+        train, valid = split_by_table(train)
+    else:
+        part = split_evenly if labelled else split
+        train, valid = part(train, data.valid, session.training.seed)
+        LOG.info(
+            "set aside for validation: %d %s of %d, recordings:\n%s",
+            len(valid),
+            train.what,
+            len(train) + len(valid),
+            listing(np.unique(valid.groups).tolist(), 5),
+        )
+    return train, _known_to(train, valid) if labelled else valid
+
+
+def _known_to(train: Dataset, valid: Dataset) -> Dataset:
+    """The validation samples whose class is learnt.
+
+    Raises:
+        Fault: there are none.
+    """
+    known = np.isin(valid.labels, np.unique(train.labels))
+    if not known.any():
+        raise Fault("data.valid: none of its samples is of a class that training has")
+    if not known.all():
+        odd = np.unique(valid.labels[~known]).tolist()
+        LOG.warning(
+            "%d validation samples are of no class that training has and are left out:\n%s",
+            int((~known).sum()),
+            listing([name or "without a label" for name in odd]),
+        )
+    return valid.subset(np.flatnonzero(known))

@@ -1,0 +1,311 @@
+"""Hand-crafted features: against a slow loop over frames, values known by hand, sounds that have nothing."""
+
+import os
+import time
+from cmath import exp as cexp
+from math import cos, floor, isclose, log2, log10, pi, sqrt
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from saec.faults import Fault
+from saec.sound import handcrafted as module
+from saec.sound.handcrafted import NAMES, handcrafted
+
+RATE = 8000
+EPS = 2.0**-52
+
+
+def feature(sound: np.ndarray, name: str, rate: int = RATE, **sizes: float) -> float:
+    return float(handcrafted(sound, rate, **sizes)[NAMES.index(name)])
+
+
+def tone(hertz: float, seconds: float = 0.5, rate: int = RATE) -> np.ndarray:
+    return np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+def noise(n: int, seed: int = 0) -> np.ndarray:
+    """Louder and rougher towards the end, with an offset."""
+    rng = np.random.default_rng(seed)
+    smooth = np.convolve(rng.normal(size=n), np.ones(5) / 5, "same")
+    return 0.1 + 0.05 * np.linspace(0.2, 1, n) * (smooth + np.linspace(0, 1, n) * rng.normal(size=n))
+
+
+def bits(parts: list[float]) -> float:
+    return -sum(part / sum(parts) * log2(part / sum(parts)) for part in parts if part)
+
+
+def in_blocks(values: list[float]) -> list[float]:
+    length = len(values) // 10
+    return [sum(values[i * length : (i + 1) * length]) for i in range(10)]
+
+
+def slow_mfcc(magnitudes: list[float], hertz: list[float], rate: int) -> list[float]:
+    edges = [133.33 + i * 200 / 3 for i in range(13)]
+    while len(edges) < 42:
+        edges.append(edges[-1] * 1.0711703)
+    logs = []
+    for low, centre, high in zip(edges, edges[1:], edges[2:], strict=False):
+        total, n = 0.0, 0
+        for f, m in zip(hertz, magnitudes, strict=True):
+            if low < f < high:
+                side = (f - low) / (centre - low) if f <= centre else (high - f) / (high - centre)
+                total, n = total + m * side * 2 / (high - low), n + 1
+        if high <= rate / 2 and n:
+            logs.append(log10(total + EPS))
+    n = len(logs)
+    return [
+        sqrt((1 if k == 0 else 2) / n)
+        * sum(v * cos(pi * k * (2 * j + 1) / (2 * n)) for j, v in enumerate(logs))
+        for k in range(13)
+    ]
+
+
+def slow_chroma(energies: list[float], hertz: list[float]) -> list[float]:
+    semitones: dict[int, list[float]] = {}
+    for f, e in list(zip(hertz, energies, strict=True))[1:]:
+        semitones.setdefault(round(12 * log2(f / 27.5)), []).append(e)
+    classes = [0.0] * 12
+    for semitone, found in semitones.items():
+        classes[semitone % 12] += sum(found) / len(found) / sum(energies)
+    return classes
+
+
+def slow_frame(x: list[float], before: list[float] | None, rate: int) -> tuple[list[float], list[float]]:
+    """34 features, and the magnitudes that the next frame's flux is measured from."""
+    n, half = len(x), len(x) // 2
+    turn = [cexp(-2j * pi * i / n) for i in range(n)]
+    M = [abs(sum(v * turn[k * t % n] for t, v in enumerate(x))) / half for k in range(half)]
+    energies, hertz = [m * m for m in M], [k * rate / n for k in range(half)]
+    centroid = sum(f * m for f, m in zip(hertz, M, strict=True)) / sum(M)
+    spread = sqrt(sum((f - centroid) ** 2 * m for f, m in zip(hertz, M, strict=True)) / sum(M))
+    last = M if before is None else before
+    flux = sum((a / sum(M) - b / sum(last)) ** 2 for a, b in zip(M, last, strict=True))
+    rolloff = next(k for k in range(half) if sum(energies[: k + 1]) > 0.9 * sum(energies)) / half
+    chroma = slow_chroma(energies, hertz)
+    zcr = sum(abs(np.sign(b) - np.sign(a)) / 2 for a, b in zip(x, x[1:], strict=False)) / (n - 1)
+    squares = [v * v for v in x]
+    shapes = [zcr, sum(squares) / n, bits(in_blocks(squares)), 2 * centroid / rate, 2 * spread / rate]
+    shapes += [bits(in_blocks(energies)), flux, rolloff]
+    return [*shapes, *slow_mfcc(M, hertz, rate), *chroma, float(np.std(chroma))], M
+
+
+def slow(sound: np.ndarray, rate: int, window_s: float, step_s: float, mid_s: float) -> np.ndarray:
+    """As the definition says it, for mid windows that follow each other."""
+    x = sound - sound.mean()
+    x = (x / abs(x).max()).tolist()
+    n, step = round(window_s * rate), round(step_s * rate)
+    rows, before, M = [], None, None
+    for start in range(0, len(x) - n + 1, step):
+        values, M = slow_frame(x[start : start + n], M, rate)
+        rows.append(
+            values + [0.0 if before is None else v - b for v, b in zip(values, before or values, strict=True)]
+        )
+        before = values
+    held, weights, mid = [], [], floor(mid_s * rate)
+    for first in range(0, max(len(x), mid), mid):
+        inside = [row for i, row in enumerate(rows) if first <= i * step and i * step + n <= first + mid]
+        if inside:
+            held.append([*np.mean(inside, axis=0), *np.std(inside, axis=0)])
+            weights.append(len(inside))
+    return np.average(held, axis=0, weights=weights)
+
+
+def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
+    far = np.flatnonzero(~np.isclose(found, expected, rtol=1e-4, atol=1e-7))
+    assert not far.size, [(NAMES[i], found[i], expected[i]) for i in far]
+
+
+@pytest.mark.parametrize(
+    ("rate", "n", "window_s"),
+    [(8000, 1500, 0.02), (16000, 1100, 0.02), (4000, 900, 0.02), (5000, 1000, 0.0198)],
+    ids=["8 kHz", "all filters", "few filters", "odd windows"],
+)
+def test_all_features_are_those_of_a_slow_loop_over_frames(rate, n, window_s):
+    sizes = {"window_s": window_s, "step_s": 0.01}
+    expected = slow(noise(n), rate, mid_s=0.08, **sizes)
+    assert len(np.unique(expected.round(9))) > 120
+    assert_same(handcrafted(noise(n), rate, mid_window_s=0.08, mid_step_s=0.08, **sizes), expected)
+
+
+@pytest.mark.skipif("SAEC_REAL_DATA" not in os.environ, reason="SAEC_REAL_DATA is not set")
+def test_a_real_digit_has_the_features_of_a_slow_loop_over_frames():
+    sound, rate = soundfile.read(Path(os.environ["SAEC_REAL_DATA"]) / "fsdd" / "7_jackson_3.wav", frames=1200)
+    assert_same(handcrafted(sound, rate), slow(sound, rate, 0.05, 0.01, 1.0))
+
+
+def test_names_are_those_of_the_numbers():
+    assert len(NAMES) == len(set(NAMES)) == 136
+    assert NAMES[:3] == ("mean zcr", "mean energy", "mean energy_entropy")
+    assert NAMES[7:9] == ("mean rolloff", "mean mfcc1") and NAMES[20:22] == ("mean mfcc13", "mean chroma1")
+    assert NAMES[33:35] == ("mean chroma_std", "mean delta zcr") and NAMES[68] == "std zcr"
+    assert NAMES[-1] == "std delta chroma_std"
+    found = handcrafted(noise(RATE), RATE)
+    assert found.shape == (136,) and found.dtype == np.float32
+
+
+@pytest.mark.parametrize("hertz", [440, 1000, 3000])
+def test_the_centroid_of_a_pure_tone_is_its_frequency(hertz):
+    assert feature(tone(hertz), "mean centroid") == pytest.approx(hertz / 4000, rel=1e-6)
+    assert feature(tone(hertz), "mean spread") < 1e-4
+    assert feature(tone(hertz), "mean rolloff") == pytest.approx(hertz / 4000)
+    assert feature(tone(hertz), "mean zcr") == pytest.approx(2 * hertz / RATE, rel=0.02)
+    assert feature(tone(hertz), "mean energy") == pytest.approx(0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize(("hertz", "place"), [(220, 1), (440, 1), (880, 1), (520, 4), (660, 8)])
+def test_a_tone_has_its_chroma_in_its_pitch_class(hertz, place):
+    """Classes count from A; 520 Hz is a C, 660 Hz an E."""
+    chroma = [feature(tone(hertz), f"mean chroma{i}") for i in range(1, 13)]
+    assert np.argmax(chroma) == place - 1 and sum(chroma) == pytest.approx(chroma[place - 1], rel=1e-6)
+
+
+def test_a_semitone_of_many_bins_weighs_as_one_of_few():
+    """At 440 Hz a semitone holds the one bin of 440 Hz, at 3520 Hz those from 3420 to 3620 Hz."""
+    high = [3420 <= 20 * k <= 3620 for k in range(200)]
+    assert feature(tone(440), "mean chroma1") == pytest.approx(1, rel=1e-6)
+    assert feature(tone(3520), "mean chroma1") == pytest.approx(1 / sum(high), rel=1e-6)
+
+
+def test_an_alternating_sound_crosses_zero_at_every_sample():
+    assert feature(np.tile([1.0, -1.0], 2000), "mean zcr") == 1
+    assert feature(np.tile([1.0, 1.0, -1.0, -1.0], 1000), "mean zcr") == pytest.approx(0.5, rel=1e-2)
+
+
+def test_an_even_sound_has_the_entropy_of_ten_blocks():
+    even = np.tile([1.0, -1.0], 2000)
+    assert feature(even, "mean energy_entropy") == pytest.approx(log2(10), rel=1e-6)
+    click = np.zeros(400)  # one window, whose spectrum is flat
+    click[200] = 1
+    assert feature(click, "mean spectral_entropy") == pytest.approx(log2(10), rel=1e-2)
+    assert feature(click, "mean energy_entropy") == pytest.approx(0, abs=0.05)
+    assert feature(tone(1000), "mean spectral_entropy") == pytest.approx(0, abs=1e-6)
+
+
+def test_blocks_that_do_not_fill_the_window_keep_the_entropy_of_ten():
+    even = np.tile([1.0, -1.0], 4000)
+    assert feature(even, "mean energy_entropy", 8360) == pytest.approx(log2(10), rel=1e-6)  # 418 samples
+
+
+def test_a_sound_that_changes_has_flux_and_deltas_and_a_steady_one_has_none():
+    steady = tone(1000)
+    changing = np.concatenate([tone(1000, 0.25), tone(3000, 0.25)])
+    assert feature(steady, "mean flux") < 1e-9 < 1e-3 < feature(changing, "mean flux")
+    assert feature(steady, "mean delta centroid") == pytest.approx(0, abs=1e-7)
+    n = 1 + (len(changing) - 400) // 80
+    assert feature(changing, "mean delta centroid") == pytest.approx((3000 - 1000) / 4000 / n, rel=1e-5)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1e-4, 0.0), (0.5, 0.3), (-1.0, 0.0), (32768.0, -500.0)])
+def test_neither_gain_nor_offset_matters(gain, offset):
+    assert_same(handcrafted(gain * noise(4000) + offset, RATE), handcrafted(noise(4000), RATE))
+
+
+@pytest.mark.parametrize("rate", [4000, 8000, 11025, 22050, 44100, 48000, 96000])
+@pytest.mark.parametrize(
+    "sound",
+    [
+        np.zeros(5000),
+        np.full(9000, 0.1),
+        np.full(9000, 0.1, np.float32),
+        np.full(3, -0.7),
+        np.array([0.1, -0.2, 0.3]),
+        np.array([0.5]),
+        np.eye(1, 9000, 4500)[0],
+        np.concatenate([np.zeros(6000), noise(6000), np.zeros(6000)]),
+        1e-300 * noise(9000),
+    ],
+    ids="silent constant constant32 constant3 three one click silent_ends tiny".split(),
+)
+def test_every_sound_has_finite_numbers(sound, rate):
+    assert np.isfinite(handcrafted(sound, rate)).all()
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, -0.3, 1.0])
+def test_a_constant_sound_is_silence_and_not_what_rounding_leaves(level):
+    found = dict(zip(NAMES, handcrafted(np.full(12_345, level), RATE), strict=True))
+    assert {name for name, value in found.items() if abs(value) > 1e-6} == {"mean mfcc1"}
+
+
+def test_a_sound_shorter_than_a_window_is_one_padded_window():
+    short = noise(150)
+    padded = np.concatenate([short - short.mean(), np.zeros(250)])
+    found = handcrafted(short, RATE)
+    x = padded / abs(padded).max()
+    assert found[1] == pytest.approx(float((x**2).mean()), rel=1e-6)
+    assert not found[68:].any() and not found[34:68].any()  # one frame: no std, no delta
+
+
+@pytest.mark.parametrize("n", [400, 3000, 7999])
+@pytest.mark.parametrize("mid_step_s", [0.25, 1.0])
+def test_a_sound_shorter_than_a_mid_window_has_one_of_all_its_frames(n, mid_step_s):
+    sound = noise(n)
+    whole = handcrafted(sound, RATE, mid_window_s=100.0, mid_step_s=100.0)
+    assert np.array_equal(handcrafted(sound, RATE, mid_step_s=mid_step_s), whole)
+
+
+def test_frames_across_the_border_of_mid_windows_make_none_of_their_own():
+    """Of 1.03 s, three frames begin in the first second and end after it."""
+    sound = noise(8240)
+    assert_same(handcrafted(sound, RATE), handcrafted(sound, RATE, mid_window_s=1.0, mid_step_s=9.0))
+
+
+def test_a_mid_window_of_one_frame_counts_as_one_frame():
+    """Sounds of 1.00 and of 1.05 s are much alike: the 101st frame alone has no std."""
+    sound = noise(8400)
+    longer, shorter = feature(sound, "std energy"), feature(sound[:8000], "std energy")
+    assert longer == pytest.approx(shorter, rel=0.1)
+
+
+def test_mid_windows_follow_the_sound():
+    """Energies 0 and 1 within each second have no std, but over both they have."""
+    sound = np.tile([1.0, -1.0], RATE)
+    sound[:RATE] = 0
+    assert feature(sound, "mean energy") == pytest.approx(0.5, rel=1e-6)
+    assert feature(sound, "std energy") == pytest.approx(0, abs=1e-6)
+    assert feature(sound, "std energy", mid_window_s=2.0, mid_step_s=2.0) == pytest.approx(0.5, rel=1e-2)
+
+
+def test_frames_taken_piece_by_piece_give_the_same_numbers(monkeypatch):
+    sound = noise(9000)
+    whole = handcrafted(sound, RATE)
+    monkeypatch.setattr(module, "AT_ONCE", 7)
+    assert_same(handcrafted(sound, RATE), whole)
+
+
+def test_the_first_coefficient_of_silence_is_known():
+    """Forty filters at the floor of the logarithm."""
+    assert isclose(feature(np.zeros(16000), "mean mfcc1", 16000), sqrt(40) * log10(EPS), rel_tol=1e-6)
+
+
+def test_a_minute_takes_less_than_a_second():
+    sound = noise(60 * 16000)
+    began = time.process_time()
+    handcrafted(sound, 16000)
+    assert time.process_time() - began < 1  # summed over cores
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "sizes", "words"),
+    [
+        (np.empty(0), RATE, {}, r"one channel of finite samples, got an array of shape \(0,\)"),
+        (np.zeros((100, 2)), RATE, {}, r"got an array of shape \(100, 2\)"),
+        (np.array([0.1, np.nan]), RATE, {}, "got NaN or infinity"),
+        (
+            np.zeros(100),
+            RATE,
+            {"window_s": 0.001},
+            "windows of 20 samples.*got 8 and 80: 8000 Hz ask for more than window_s = 0.001",
+        ),
+        (np.zeros(100), RATE, {"step_s": 0.0}, "steps of 1 at least, got 400 and 0"),
+        (np.zeros(100), RATE, {"mid_window_s": 0.02}, r"mid_window_s of window_s \(0.05\)"),
+        (np.zeros(100), RATE, {"mid_step_s": 0.0}, r"mid_step_s of step_s \(0.01\)"),
+        (np.zeros(100), 1000, {}, "got 4 that fit windows of 50 samples at 1000 Hz"),
+    ],
+    ids="empty stereo nan window step mid_window mid_step rate".split(),
+)
+def test_what_cannot_be_taken_is_said(sound, rate, sizes, words):
+    with pytest.raises(Fault, match=words):
+        handcrafted(sound, rate, **sizes)

@@ -359,7 +359,7 @@ def test_an_id_that_another_process_is_at_work_on_is_refused(place):
 
 def test_onnx_encodes_as_torch_does(config, pictures):
     run = untrained_run(config, width=64)
-    by_torch = extract(extraction_session(str(run.folder), out="torch"), config)
+    by_torch = extract(extraction_session(str(run.folder), out="torch", precision="fp32"), config)
     by_onnx = extract(extraction_session(str(run.folder), out="onnx", backend="onnx"), config)
     assert np.allclose(by_onnx.X, by_torch.X, rtol=1e-4, atol=1e-5)
     again = extract(extraction_session(str(run.folder), out="onnx", backend="onnx"), config)

@@ -5,7 +5,7 @@ The work of the scripts, from Python: each takes a session as a file, a mapping 
 
 from typing import Any
 
-__all__ = ["evaluate", "extract", "prepare", "train"]
+__all__ = ["evaluate", "extract", "predict", "prepare", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,6 +14,8 @@ def __getattr__(name: str) -> Any:
         from saec.training import train as found
     elif name == "extract":
         from saec.extraction import extract as found
+    elif name == "predict":
+        from saec.extraction import predict as found
     elif name == "evaluate":
         from saec.report import evaluate as found
     elif name == "prepare":

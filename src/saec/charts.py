@@ -6,15 +6,19 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from saec.figures import DPI, MARKERS, plain, write_figure
 
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
+SEVERAL = colormaps["tab20"].colors  # side by side told apart better than lightness
 HATCHES = ("", "//", "..", "\\\\", "xx", "--", "oo", "++")
 LINES = ("-", "--", ":", "-.")
 NAMED, A_COLUMN = 100, 25  # what may stand in a legend, and below each other
 DOTS = 9
+BINS, FAR = 40, 10  # of a histogram; times the median, from where a value is far out
 FIGURES_IN_CELLS = 16  # classes up to which a confusion matrix has its numbers
 
 
@@ -154,6 +158,51 @@ def histogram(path: Path, counts: np.ndarray, title: str, x_label: str, y_label:
     if counts.max() > 50 * max(1, np.median(counts)):
         axes.set_yscale("symlog")
         axes.set_ylim(bottom=0)
+    write_figure(path, figure)
+
+
+def overlaid(path: Path, values: dict[str, np.ndarray], title: str, x_label: str, y_label: str) -> None:
+    """Histograms of positive values by series, over the same bins; where a tail is long these widen."""
+    everything = np.concatenate(list(values.values()))
+    long = everything.max() > FAR * np.median(everything)
+    low, high = everything.min(), everything.max()
+    edges = np.geomspace(low, high, BINS + 1) if long else np.histogram_bin_edges(everything, BINS)
+    figure = Figure((7, 4), DPI, layout="constrained")
+    axes = figure.subplots()
+    for number, (name, of) in enumerate(values.items()):
+        look = {"color": colour(number), "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
+        counts = np.histogram(of, edges)[0]
+        axes.stairs(
+            counts, edges, fill=len(values) == 1, label=plain(name) if len(values) > 1 else None, **look
+        )
+    axes.set(title=plain(title), xlabel=x_label, ylabel=y_label)
+    if long:
+        axes.set_xscale("log")
+    _legend(axes)
+    write_figure(path, figure)
+
+
+def tracks(path: Path, files: dict[str, tuple[np.ndarray, np.ndarray]], step_s: float, title: str) -> None:
+    """Labels (n,) along time, what is true above what was said, by file; white where there is none ("")."""
+    names = sorted({str(name) for pair in files.values() for name in np.unique(pair)} - {""})
+    hues = SEVERAL if len(OKABE_ITO) < len(names) <= len(SEVERAL) else [colour(n) for n in range(len(names))]
+    shades = {"": (1.0, 1.0, 1.0)} | dict(zip(names, map(to_rgb, hues), strict=False))
+    figure = Figure((10, 1.0 + 0.9 * len(files)), DPI, layout="constrained")
+    grid = figure.subplots(len(files), 1, squeeze=False)[:, 0]
+    for axes, (file, pair) in zip(grid, files.items(), strict=True):
+        there, codes = np.unique(np.stack(pair), return_inverse=True)
+        picture = np.array([shades[str(name)] for name in there])[codes.reshape(2, -1)]  # (2, n, 3)
+        axes.imshow(picture, aspect="auto", interpolation="nearest", extent=(0, step_s * len(pair[0]), 2, 0))
+        axes.axhline(1, color="white", linewidth=1.5)
+        axes.set_yticks((0.5, 1.5), ("truth", "predicted"), fontsize=7)
+        axes.tick_params(axis="x", labelsize=7)
+        axes.set_title(plain(file[-80:]), fontsize=7, loc="left")
+    grid[-1].set_xlabel("time (s)", fontsize=8)
+    if len(names) <= NAMED:
+        patches = [Patch(color=shades[name], label=plain(name)) for name in names]
+        columns = -(-len(names) // A_COLUMN)
+        figure.legend(handles=patches, loc="outside right upper", fontsize=6, frameon=False, ncols=columns)
+    figure.suptitle(plain(title), fontsize=9)
     write_figure(path, figure)
 
 

@@ -1,5 +1,6 @@
 """The pictures that a run keeps: what it learns from, and what it rebuilds."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     chosen = np.array(evenly(range(len(loader.data)), N_VIEWS))
     key = (loader.seed, 0, 0, 0)
     batch = loader.batch(chosen, Draws.training(len(chosen), loader.device, key))
-    columns = {"seen": _array(batch.seen), "target": _array(batch.target)}
-    figures.panels(file, columns, batch.names, title)
+    shade = Shade.of(loader.data, batch.seen)
+    labels = loader.data.labels[chosen].tolist()
+    names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]
+    figures.panels(file, {"seen": shade(batch.seen), "target": shade(batch.target)}, names, title)
 
 
 @torch.no_grad()
@@ -37,12 +40,9 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     with computing(loader.device, precision):
         rebuilt = model.decoder(model.encoder(original)).float()
     target = batch.target if torch.equal(batch.seen, original) else original
-    columns = {
-        "original": _array(original),
-        "target": _array(target),
-        "reconstruction": _array(rebuilt),
-        "error": _array((rebuilt - target).abs()),
-    }
+    shade = Shade.of(loader.data, original)
+    columns = {"original": shade(original), "target": shade(target), "reconstruction": shade(rebuilt)}
+    columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
     figures.panels(file, columns, batch.names, title)
 
 
@@ -56,13 +56,28 @@ def show_folder(
     for one in chosen:  # one by one, for a folder of very wide pictures
         picture = data.prepare(data.gather(np.array([one]), device))
         with computing(device, precision):
-            rebuilt.append(_array(model.decoder(model.encoder(picture)).float()))
-        original.append(_array(picture))
-    before, after = np.concatenate(original), np.concatenate(rebuilt)
+            rebuilt.append(model.decoder(model.encoder(picture)).float().cpu())
+        original.append(picture.float().cpu())
+    shade = Shade.of(data, torch.cat(original))
+    before, after = shade(torch.cat(original)), shade(torch.cat(rebuilt))
     columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
-    title = f"{file.stem}: {len(chosen)} of {len(data)} pictures"
+    title = f"{file.stem}: {len(chosen)} of {len(data)} {data.what}"
     figures.panels(file, columns, data.names[chosen].tolist(), title)
 
 
-def _array(pictures: torch.Tensor) -> np.ndarray:
-    return pictures.float().cpu().numpy()
+@dataclass(frozen=True)
+class Shade:
+    """From what a model sees to shades in [0, 1]: as it is, or from the least to the largest value."""
+
+    low: float = 0.0
+    reach: float = 1.0
+
+    @classmethod
+    def of(cls, data: Dataset, pictures: torch.Tensor) -> "Shade":
+        if data.prepare.in_units:
+            return cls()
+        low, high = (float(value) for value in pictures.float().aminmax())
+        return cls(low, max(high - low, 1e-6))
+
+    def __call__(self, pictures: torch.Tensor) -> np.ndarray:
+        return (pictures.float().cpu().numpy() - self.low) / self.reach

@@ -1,4 +1,4 @@
-"""The view `pair`: one picture twice, each time distorted in ways that do not change what was sung."""
+"""Views that distort pictures in ways that do not change what was sung: `pair`, twice, and `distort`."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -38,16 +38,50 @@ def pair(
     """
     clean = prepare(raw)
     reach = (shift, frequency_shift, stretch, frequency_stretch)
+    first, second = (distorted(clean, draws, reach, gain, floor, noise, mask) for _ in range(2))
+    return first, second
 
-    def distorted() -> Tensor:
-        chance = draws.uniform(N_CHANCES).T[..., None, None, None]  # (chances, batch, 1, 1, 1)
-        around = 2 * chance - 1
-        x = warped(clean, *(most * share.flatten() for most, share in zip(reach, around[:4], strict=True)))
-        x = floored(x * (1 + gain * around[4]), floor * around[5])
-        x = x + noise * chance[6] * draws.normal(*x.shape[1:]) if noise else x
-        return without_bands(x.clamp(0, 1), *(mask * chance[7:9]), *chance[9:]) if mask else x.clamp(0, 1)
 
-    return distorted(), distorted()
+@VIEWS.register("distort")
+@of_units
+def distort(
+    raw: Tensor,
+    prepare: Callable[[Tensor], Tensor],
+    draws: Draws,
+    *,
+    shift: Share = 0.1,
+    frequency_shift: Share = 0.02,
+    stretch: Part = 0.15,
+    frequency_stretch: Part = 0.1,
+    gain: Part = 0.2,
+    floor: Part = 0.2,
+    noise: Annotated[float, Field(ge=0)] = 0.05,
+    mask: Part = 0.1,
+) -> tuple[Tensor, Tensor]:
+    """Seen: a distortion, as in `pair`. Target: the picture itself. Validation sees it as it is."""
+    clean = prepare(raw)
+    if not draws.learning:
+        return clean, clean
+    reach = (shift, frequency_shift, stretch, frequency_stretch)
+    return distorted(clean, draws, reach, gain, floor, noise, mask), clean
+
+
+def distorted(
+    clean: Tensor,
+    draws: Draws,
+    reach: tuple[float, float, float, float],
+    gain: float,
+    floor: float,
+    noise: float,
+    mask: float,
+) -> Tensor:
+    """Pictures moved and stretched within reach, each by factors of its own."""
+    chance = draws.uniform(N_CHANCES).T[..., None, None, None]  # (chances, batch, 1, 1, 1)
+    around = 2 * chance - 1
+    x = warped(clean, *(most * share.flatten() for most, share in zip(reach, around[:4], strict=True)))
+    x = floored(x * (1 + gain * around[4]), floor * around[5])
+    x = x + noise * chance[6] * draws.normal(*x.shape[1:]) if noise else x
+    return without_bands(x.clamp(0, 1), *(mask * chance[7:9]), *chance[9:]) if mask else x.clamp(0, 1)
 
 
 def warped(x: Tensor, shift: Tensor, frequency_shift: Tensor, stretch: Tensor, up: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""From a run and a folder of pictures to feature files."""
+"""From a run, or what needs none, and samples to feature files and predictions."""
 
-from saec.extraction.extract import extract
-from saec.extraction.plan import ExtractionPlan, plan_extraction
+from saec.extraction.dispatch import extract, plan_extraction
+from saec.extraction.plan import ExtractionPlan
+from saec.extraction.predict import Prediction, predict
 
-__all__ = ["ExtractionPlan", "extract", "plan_extraction"]
+__all__ = ["ExtractionPlan", "Prediction", "extract", "plan_extraction", "predict"]

@@ -16,7 +16,7 @@ from saec.devices import placed
 from saec.export import OnnxEncoder
 from saec.extraction.crafted import CraftedEncoder
 from saec.extraction.encoding import Encoder, Encodes, Known, encoded
-from saec.extraction.plan import ExtractionPlan, plan_extraction
+from saec.extraction.plan import ExtractionPlan, plan_features
 from saec.extraction.predictions import write_predictions
 from saec.extraction.remarks import say_result, warn_if_not_trimmed, warn_of_other_colours
 from saec.extraction.shards import Shards
@@ -33,13 +33,15 @@ from saec.session import ExtractionSession, Reduction, load_session
 LOG = logging.getLogger(__name__)
 
 
-def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:
+def extract_features(
+    session: ExtractionSession | dict | Path | str, config: Config | None = None
+) -> Features:
     """Extracts as the session says and returns the latents (or hand-crafted features), with all files.
 
     Raises:
         Fault: the session, the run, the pictures or this machine cannot do it.
     """
-    plan = plan_extraction(load_session(session, ExtractionSession), config or load_config())
+    plan = plan_features(load_session(session, ExtractionSession), config or load_config())
     outputs = plan.outputs
     if plan.state == "same":
         LOG.info("%s: nothing to do, the files are there", outputs.id)
@@ -102,7 +104,7 @@ def _encoder(plan: ExtractionPlan, model: Model | None, data: Dataset) -> Encode
     how = (plan.session.pooling, plan.device, plan.precision, objective, plan.n_kept)
     encoder = Encoder(model, data, *how)
     warn_of_other_colours(plan, data)
-    warn_if_not_trimmed(encoder.n_steps, plan.session)
+    warn_if_not_trimmed(encoder.n_steps, plan)
     return encoder
 
 

@@ -100,7 +100,7 @@ class ExtractionPlan:
         return f", {self.n_bytes / GB:.2f} GB, about {duration(seconds)} to encode"
 
 
-def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPlan:
+def plan_features(session: ExtractionSession, config: Config) -> ExtractionPlan:
     """Checks everything that can be checked before pictures are read.
 
     Raises:
@@ -118,9 +118,9 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPla
         noting(faults, "backend", _require_onnx, session, device, model)
     kind = place and noting(faults, key, _kind, source, place, session.data, config)
     survey = kind and noting(faults, key, kind.survey)
-    if kind:
-        out = out or _beside(place, kind)
-        noting(faults, "out", _require_place, out, kind.folder if session.data.images else None)
+    out = out or (kind and beside(place, kind)) or None
+    if out:
+        noting(faults, "out", _require_place, out, kind.folder if kind and session.data.images else None)
     if model and survey:
         front = noting(faults, key, survey.front.fitted, *model.takes)
         survey = front and replace(survey, front=front)
@@ -189,7 +189,7 @@ def _require_place(out: Path, folder: Path | None) -> None:
     require_writable(out)
 
 
-def _beside(place: Place, kind: Kind) -> Path:
+def beside(place: Place, kind: Kind) -> Path:
     """Where features lie: beside the folder, or with the table, the recording or the class folders."""
     return kind.folder.parent if place == str(kind.folder) else kind.folder
 

@@ -9,7 +9,6 @@ from saec.evaluation import EVALUATIONS
 from saec.extraction.plan import ExtractionPlan
 from saec.features import n_trimmed
 from saec.reduction import MAP
-from saec.session import ExtractionSession
 
 LOG = logging.getLogger(__name__)
 PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
@@ -22,9 +21,10 @@ def warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
         LOG.warning("the model was trained on colour map %s, these pictures have %s", trained, here)
 
 
-def warn_if_not_trimmed(n_steps: int, session: ExtractionSession) -> None:
-    trim = session.pooling.trim
-    if trim and n_steps > 1 and n_trimmed(n_steps, trim) == 0:
+def warn_if_not_trimmed(n_steps: int, plan: ExtractionPlan) -> None:
+    trim = plan.session.pooling.trim
+    is_vector = n_steps == 1 and plan.model.width is not None
+    if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
         LOG.warning(
             "latents have %d time steps, too few to trim %g of each side: all are kept", n_steps, trim
         )

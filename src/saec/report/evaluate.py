@@ -13,6 +13,7 @@ import pandas as pd
 
 from saec.config import Config, load_config
 from saec.files import TEMPORARY, write_json
+from saec.report.combined import fit_combined
 from saec.report.explored import explored, layouts_of
 from saec.report.exported import export_features
 from saec.report.judge import judge, with_floor
@@ -20,8 +21,10 @@ from saec.report.judged import judged_section, set_section
 from saec.report.others import folder_section, rebuilt_section, runs_section, similar_section
 from saec.report.page import write_page
 from saec.report.plan import EvaluationPlan, plan_evaluation
+from saec.report.predicted import predicted_section
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
+from saec.report.sounds import sounds_section
 from saec.session import EvaluationSession, load_session
 
 LOG = logging.getLogger(__name__)
@@ -74,12 +77,16 @@ def _write(plan: EvaluationPlan, folder: Path) -> pd.DataFrame:
     if session.similar:
         for judged in plan.sets.values():
             sections.append(similar_section(judged, session.similar, config, folder))
+    if plan.predicted:
+        sections.append(predicted_section(plan.predicted, folder))
     if plan.runs:
         sections.append(runs_section(plan.runs, folder))
     if session.rebuilt:
         sections.append(rebuilt_section(session.rebuilt, config, folder))
     for number, images in enumerate(plan.folders):
         sections.append(folder_section(images, number, config, folder))
+    if plan.sounds:
+        sections.append(sounds_section(plan.sounds, config.n_workers, folder))
     write_json(folder / ABOUT, _facts(plan, sections, scores))
     write_page(folder / PAGE, session.name, sections, folder)
     return scores
@@ -90,7 +97,7 @@ def _features(plan: EvaluationPlan, folder: Path) -> tuple[list[Section], pd.Dat
     sections, everything, maps = [], [], {}
     for name, judged in plan.sets.items():
         tables = with_floor(judged, plan.config) if plan.session.pixels else judged.tables
-        results = judge(judged, tables, plan.evaluations[name], plan.config)
+        results = judge(judged, tables, plan.evaluations[name], plan.config, plan.session.combine)
         everything += results
         layouts = layouts_of(tables) if results or plan.session.explorer else {}
         maps |= {(name, method): (layout, judged.known.labels) for method, layout in layouts.items()}
@@ -98,6 +105,8 @@ def _features(plan: EvaluationPlan, folder: Path) -> tuple[list[Section], pd.Dat
         explored(judged, tables, layouts, results, plan, section, folder)
         if plan.session.table:
             export_features(judged, plan.session.table, section, folder)
+        if plan.session.combine:
+            fit_combined(plan.session.combine, judged, results, section, folder)
         sections.append(section)
     if not everything:
         return sections, pd.DataFrame()

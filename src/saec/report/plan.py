@@ -12,8 +12,11 @@ from saec.files import require_writable
 from saec.frames import require_parquet
 from saec.registry import Component
 from saec.report.choice import chosen_evaluations, require_column
+from saec.report.combined import combined_evaluations, combined_methods
+from saec.report.predictions import Predicted, read_predictions
 from saec.report.sets import MAGIC, JudgedSet, read_set, refuse_alike
 from saec.report.similar import made_by
+from saec.report.sounds import Sounds, find_sounds
 from saec.runs import Run
 from saec.session import EvaluationSession, Rebuilding, SessionError
 from saec.sources import LATEST, all_runs, find_run, find_source
@@ -32,6 +35,8 @@ class EvaluationPlan:
     evaluations: dict[str, list[Component]] = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)  # of pictures, to be looked through
     runs: list[Run] = field(default_factory=list)
+    predicted: Predicted | None = None
+    sounds: Sounds | None = None
 
     def __str__(self) -> str:
         parts = [str(one) for one in self.sets.values()]
@@ -39,12 +44,18 @@ class EvaluationPlan:
             f"{name}: {', '.join(one.name for one in chosen)}" for name, chosen in self.evaluations.items()
         ]
         parts += [f"{name}: probes by the split that the labels give" for name in self._given_splits()]
+        parts += [f"{name}: {self._combined(one)}" for name, one in self.sets.items() if self.session.combine]
         parts += ["small pixels stand beside"] if self.session.pixels and self._have_pictures() else []
         parts += [f"rebuilt by {self.session.rebuilt.run}"] if self.session.rebuilt else []
         parts += [f"pictures nearest to {self.session.similar.to}"] if self.session.similar else []
         parts += [f"to look through: {folder}" for folder in self.folders]
         parts += [f"run {run.folder.name}" for run in self.runs]
+        parts += [str(one) for one in (self.predicted, self.sounds) if one]
         return "\n".join([*parts, f"report in a new folder of {self.out}"])
+
+    def _combined(self, judged: JudgedSet) -> str:
+        asked = self.session.combine
+        return f"{asked.name}: {', '.join(combined_methods(asked, judged))} together, {asked.classifier}"
 
     def _given_splits(self) -> list[str]:
         return [name for name, one in self.sets.items() if one.known.split is not None]
@@ -73,6 +84,8 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
     chosen = {
         name: noting(faults, "evaluations", chosen_evaluations, session, one) for name, one in sets.items()
     }
+    if session.combine:
+        chosen = _with_combination(session, sets, chosen, faults)
     folders = _folders(session, sets, config, faults)
     runs = noting(faults, "runs", _runs, session.runs, config)
     if session.explorer and session.explorer.color:
@@ -82,9 +95,27 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
         noting(faults, "rebuilt", _require_rebuilt, session.rebuilt, config)
     if session.similar:
         noting(faults, "similar", _require_query, session, sets, config)
+    predicted = session.predictions and read_predictions(session.predictions, config, faults)
+    sounds = session.sounds and noting(faults, "sounds", find_sounds, session.sounds, config)
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    return EvaluationPlan(session, config, out, sets, chosen, folders, runs)
+    return EvaluationPlan(session, config, out, sets, chosen, folders, runs, predicted, sounds)
+
+
+def _with_combination(
+    session: EvaluationSession,
+    sets: dict[str, JudgedSet],
+    chosen: dict[str, list[Component] | None],
+    faults: list[str],
+) -> dict[str, list[Component] | None]:
+    """Evaluations by set, with a probe of the combination in each."""
+    if not session.judged:
+        faults.append("combine: features of two methods at least are combined: name `features`")
+    for name, one in sets.items():
+        noting(faults, "combine", combined_methods, session.combine, one)
+        if chosen[name] is not None:
+            chosen[name] = noting(faults, "combine", combined_evaluations, session, one, chosen[name])
+    return chosen
 
 
 def _folders(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from saec.evaluation import EVALUATIONS
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, Costs, Gammas
 from saec.features import POOLINGS
 from saec.registry import Strict
 from saec.session.base import Count, Session
@@ -112,6 +113,42 @@ class Search(Strict):
     n: Count = 10
 
 
+class Combine(Strict):
+    """Features of several methods make one more method, called `name`; the combiner is kept with the report.
+
+    Those of `use` (null: of all files of the set) are standardised, brought to at most `pca` principal
+    components each, and classified together. An SVM, which weighs classes evenly here, is searched over `C`
+    and `gamma`; so is that of each single method then.
+    """
+
+    name: Annotated[str, Field(min_length=1)] = "combined"
+    classifier: Literal[*CLASSIFIERS] = SVM
+    pca: Count = 100
+    C: Costs = COSTS
+    gamma: Gammas = ("scale", 1e-3, 1e-4)
+    use: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+
+
+class Predictions(Strict):
+    """A table of predictions is judged by labels, and by a truth along time on a grid of `grid_s` seconds.
+
+    `labels` (a table, or a pattern on file names) stand in place of the column `label`; `truth` is a table of
+    start, end, label and, for several recordings, file.
+    """
+
+    file: str
+    labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
+    truth: str | None = None
+    grid_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+
+    @field_validator("labels")
+    @classmethod
+    def _by_name(cls, labels: Labels) -> Labels:
+        if labels.folders is not None or labels.least is not None:
+            raise ValueError("come from a table (`file`, `columns`) or from a `pattern` on names of files")
+        return labels
+
+
 class ExplorerOptions(Strict):
     """`limit` pictures at most on the page; small pictures of so many MB are put into it."""
 
@@ -131,6 +168,9 @@ class EvaluationSession(Session):
     runs: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
     rebuilt: Rebuilding | None = None
     similar: Search | None = None
+    combine: Combine | None = None
+    predictions: Annotated[Predictions | None, BeforeValidator(_as_file)] = None
+    sounds: Annotated[tuple[str, ...] | None, BeforeValidator(_as_list)] = None
     explorer: ExplorerOptions | None = ExplorerOptions()
     table: Literal["csv", "parquet"] | None = "csv"
     out: str = "reports"
@@ -139,8 +179,12 @@ class EvaluationSession(Session):
     def _has_work(self) -> "EvaluationSession":
         if self.sets and (self.features or self.images):
             raise ValueError("several `sets` have features and images of their own: none beside them")
-        if not (self.sets or self.features or self.images or self.runs or self.rebuilt):
-            raise ValueError("name `features`, `images`, `sets`, `runs` or `rebuilt`: there is nothing to do")
+        alone = (self.images, self.runs, self.rebuilt, self.predictions, self.sounds)
+        if not (self.sets or self.features or any(alone)):
+            raise ValueError(
+                "name `features`, `images`, `sets`, `runs`, `rebuilt`, `predictions` or `sounds`: there is "
+                "nothing to do"
+            )
         return self
 
     @property

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from saec.sound.listed import Listed
 
 SEGMENT = "_segm_"  # stands between a recording's name and the start of a piece of it
+NAMED_PER_S = 1000  # starts that names tell apart
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Piece:
 def cut(
     place: int, listed: Listed, n_there: int, rate: int, segment_s: float | None, step_s: float
 ) -> list[Piece]:
-    """The pieces of a recording of so many samples; the last one ends where the sound ends.
+    """The pieces of a recording of so many samples; the last one ends where the sound ends, up to 1 ms of it.
 
     A recording shorter than a segment is one piece, shorter than the others. Nothing is cut without
     `segment_s`.
@@ -42,7 +43,7 @@ def cut(
             first + start,
             size,
         )
-        for start in _starts(n, size, round(step_s * rate))
+        for start in _starts(n, size, round(step_s * rate), math.ceil(rate / NAMED_PER_S))
     ]
 
 
@@ -52,6 +53,7 @@ def piece_name(recording: str, start_s: float) -> str:
     return str(path.with_name(f"{path.stem}{SEGMENT}{start_s:08.3f}{path.suffix}"))
 
 
-def _starts(n: int, size: int, step: int) -> Sequence[int]:
-    n_after = max(0, math.ceil((n - size) / max(1, step)))
-    return [*(k * step for k in range(n_after)), n - size]
+def _starts(n: int, size: int, step: int, least: int) -> Sequence[int]:
+    """What is left after the last step is no piece where less than `least` of it is new."""
+    steps = [k * step for k in range(math.ceil((n - size) / max(1, step)))]
+    return steps if steps and n - size - steps[-1] < least else [*steps, n - size]

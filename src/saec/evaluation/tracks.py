@@ -1,0 +1,61 @@
+"""What is true and what was predicted along a recording, brought to one grid of points in time."""
+
+import math
+
+import numpy as np
+
+NOTHING = ""  # at points that no segment holds
+
+
+def grid(end_s: float, grid_s: float) -> np.ndarray:
+    """The points k * grid_s + grid_s / 2 before `end_s`, in seconds."""
+    points = np.arange(math.ceil(end_s / grid_s)) * grid_s + grid_s / 2
+    return points[points < end_s]
+
+
+def true_track(
+    points: np.ndarray, starts: np.ndarray, ends: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """The label (n,) of the segment [start, end) that holds each point, and how many points are doubtful.
+
+    A point is doubtful where segments of different labels hold it; it has no label, as have points that
+    none holds.
+    """
+    edges = np.unique([starts, ends])
+    held = np.full(len(edges) + 1, NOTHING, dtype=np.array(labels, dtype=str).dtype)
+    doubtful = np.zeros(len(edges) + 1, dtype=bool)
+    for first, last, label in zip(*_between(edges, starts, ends), labels, strict=True):
+        if label != NOTHING:
+            others = held[first:last]
+            doubtful[first:last] |= (others != NOTHING) & (others != label)
+            held[first:last] = label
+    held[doubtful] = NOTHING
+    at = _stretch(edges, points)
+    return held[at], int(doubtful[at].sum())
+
+
+def predicted_track(
+    points: np.ndarray, starts: np.ndarray, ends: np.ndarray, probabilities: np.ndarray, classes: np.ndarray
+) -> np.ndarray:
+    """The class (n,) with the largest mean probability over the segments [start, end) that hold each point.
+
+    Probabilities are (segments, classes). Points that no segment holds have no class.
+    """
+    edges = np.unique([starts, ends])
+    sums = np.zeros((len(edges) + 1, probabilities.shape[1]))
+    held = np.zeros(len(edges) + 1, dtype=bool)
+    for first, last, shares in zip(*_between(edges, starts, ends), probabilities, strict=True):
+        sums[first:last] += shares
+        held[first:last] = True
+    said = np.where(held, classes[sums.argmax(1)], NOTHING)  # the largest sum is the largest mean
+    return said[_stretch(edges, points)]
+
+
+def _between(edges: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each segment the first of the stretches between edges, and the one after its last."""
+    return np.searchsorted(edges, starts), np.searchsorted(edges, ends)
+
+
+def _stretch(edges: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Of each point the stretch [edge, next edge) that it lies in; -1, which nothing holds, before all."""
+    return np.searchsorted(edges, points, side="right") - 1

@@ -1,0 +1,128 @@
+"""A combiner answers for new samples: the features it knows are made of them, then it is asked."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saec.config import Config
+from saec.data.batch import Place, absolute
+from saec.documents import read_mapping
+from saec.evaluation.combiner import Combiner
+from saec.extraction.extract import extract_features
+from saec.extraction.made import for_samples
+from saec.extraction.outputs import Outputs
+from saec.extraction.plan import ExtractionPlan, beside, plan_features
+from saec.extraction.predictions import write_predictions
+from saec.faults import Fault, MissingFault, listing, noting
+from saec.features import Features
+from saec.files import as_file_name, require_writable
+from saec.progress import progress
+from saec.session import ExtractionSession, SessionError, load_session
+
+
+@dataclass(frozen=True)
+class CombinedPlan:
+    """A checked session: the combiner, and how each method's features are made of the new samples."""
+
+    session: ExtractionSession
+    combiner: Combiner
+    recipes: dict[str, dict[str, Any]]
+    plans: dict[str, ExtractionPlan]
+    place: Place
+    outputs: Outputs
+
+    def __str__(self) -> str:
+        first = next(iter(self.plans.values()))
+        return (
+            f"{first.survey.n_samples:,} {first.survey.what} of {first.kind.folder}\n"
+            f"classes {', '.join(self.combiner.classes)}, by {', '.join(self.plans)} together\n"
+            f"predictions in {self.outputs.predictions()}"
+        )
+
+
+def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
+    """Raises a `SessionError` with every fault of the combiner, of its runs and of the samples."""
+    faults: list[str] = []
+    file = noting(faults, "combiner", config.data_path, session.combiner)
+    combiner = file and noting(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
+    recipes = file and noting(faults, "combiner", _recipes, file.with_suffix(".json"))
+    place = noting(faults, f"data.{session.data.key}", absolute, session.data.place, config)
+    plans = {}
+    for method, recipe in (recipes or {}).items() if place else ():
+        asked = load_session(for_samples(recipe, place, Path(tempfile.gettempdir())), ExtractionSession)
+        plan = noting(faults, method, plan_features, asked.but(overwrite=True), config)
+        plans |= {method: plan} if plan else {}
+    out = noting(faults, "out", config.data_path, session.out) if session.out else None
+    out = out or (plans and beside(place, next(iter(plans.values())).kind)) or None
+    if out:
+        noting(faults, "out", require_writable, out)
+    if faults:
+        raise SessionError(f"session {session.name}", faults)
+    outputs = Outputs.of(out, as_file_name(file.stem), session.variant)
+    return CombinedPlan(session, combiner, recipes, plans, place, outputs)
+
+
+def predict_combined(plan: CombinedPlan, config: Config) -> Features:
+    """Writes the predictions of samples and of files; X are the scores (samples, classes)."""
+    with tempfile.TemporaryDirectory(prefix="saec_combined_", ignore_cleanup_errors=True) as made:
+        found = {
+            method: _rows(recipe, plan.place, Path(made) / str(number), config)
+            for number, (method, recipe) in enumerate(
+                progress(plan.recipes.items(), "methods", len(plan.recipes))
+            )
+        }
+    _refuse_others(found)
+    answers, scores = plan.combiner.answers({method: one.X for method, one in found.items()})
+    data = next(iter(plan.plans.values())).kind.open()
+    files = write_predictions(plan.outputs, data, as_shares(scores), tuple(plan.combiner.classes))
+    return Features(scores, next(iter(found.values())).N, tuple(files))
+
+
+def as_shares(scores: np.ndarray) -> np.ndarray:
+    """Scores (n, classes) that add up to 1: probabilities as they are, decision values by softmax."""
+    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+        return scores
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _recipes(about: Path) -> dict[str, dict[str, Any]]:
+    """How each method's features are made, in the combiner's order.
+
+    Raises:
+        Fault: the file says nothing of it, or some features were not made by an extraction.
+    """
+    if not about.is_file():
+        raise MissingFault(f"no such file: {about} (it lies beside the combiner in the report's folder)")
+    try:
+        methods = {one["method"]: one["recipe"] for one in read_mapping(about)["methods"]}
+    except (KeyError, TypeError) as error:
+        raise Fault(f"{about} does not say how its features were made ({error!r}): fit it again") from error
+    foreign = [method for method, recipe in methods.items() if recipe is None]
+    if foreign:
+        raise Fault(
+            "features of new samples cannot be made as those of other makers were; combine features that "
+            f"main_02_extract.py has made in place of\n{listing(foreign)}"
+        )
+    return methods
+
+
+def _rows(recipe: dict[str, Any], place: Place, out: Path, config: Config) -> Features:
+    out.mkdir()
+    made = extract_features(load_session(for_samples(recipe, place, out), ExtractionSession), config)
+    pooled = next(file for file in made.files if file.name.startswith("pooled_"))
+    found = Features.load(pooled)
+    return Features(np.array(found.X), found.N)  # the file goes with its folder
+
+
+def _refuse_others(found: dict[str, Features]) -> None:
+    (first, one), *others = found.items()
+    for method, other in others:
+        if one.N.tolist() != other.N.tolist():
+            raise Fault(
+                f"{first} gives {len(one.N)} samples, {method} {len(other.N)}: they cut recordings into "
+                "other segments; combine features of the same segments"
+            )

@@ -1,0 +1,130 @@
+"""The section on predictions: judged segment by segment, file by file, and along time."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from saec import charts
+from saec.evaluation.classified import Classified, classified, label_by_file, mean_by_file
+from saec.evaluation.folds import TRAIN
+from saec.extraction.predictions import PROBABILITY
+from saec.faults import listing
+from saec.frames import write_table
+from saec.report.along_time import judged_along_time
+from saec.report.predictions import Predicted
+from saec.report.section import Section
+
+SEGMENTS, FILES, TIME = "segments", "files", "time"
+
+
+def predicted_section(predicted: Predicted, folder: Path) -> Section:
+    """Tables, figures and files called `predicted_*` go into the folder."""
+    section = Section(f"Predictions of {predicted.source.name}", list(predicted.remarks))
+    tables = _labelled(predicted, section, folder) if (predicted.labels != "").any() else {}
+    found = {what: _classified(table) for what, table in tables.items()}
+    if predicted.truth:
+        found[TIME] = judged_along_time(predicted, section, folder)
+    for what, one in found.items():
+        _draw_confusion(what, one, section, folder)
+    _write_scores(found | _by_split(tables, section), section, folder)
+    return section
+
+
+def _labelled(predicted: Predicted, section: Section, folder: Path) -> dict[str, pd.DataFrame]:
+    """Segments with a label, and files with one: file, label, split, predicted."""
+    told = predicted.labels != ""
+    if not told.all():
+        section.remarks.append(
+            f"{(~told).sum():,} of {len(told):,} predictions have no label and are left out"
+        )
+    section.remarks += predicted.unlearnt(predicted.labels, "predictions")
+    times = {"start": predicted.starts, "end": predicted.ends}
+    known = {"label": predicted.labels, "split": predicted.splits, "predicted": predicted.answers}
+    segments = pd.DataFrame({"file": predicted.files} | times | known)
+    _write(
+        "predicted_segments",
+        segments,
+        "one row a prediction: its label, and what was predicted",
+        section,
+        folder,
+    )
+    tables = {SEGMENTS: segments}
+    if len(np.unique(predicted.files)) == len(predicted.files):
+        section.remarks.append("each file has one prediction: what holds of segments holds of files")
+    else:
+        tables[FILES] = _file_table(predicted, section)
+        what = "one row a file: its label, what was predicted, and mean probabilities"
+        _write("predicted_files", tables[FILES], what, section, folder)
+    labelled = {what: table[table["label"] != ""] for what, table in tables.items()}
+    return {what: table for what, table in labelled.items() if len(table)}
+
+
+def _file_table(predicted: Predicted, section: Section) -> pd.DataFrame:
+    """file, label, split, predicted, segments, and the mean probability of each class."""
+    names, means = mean_by_file(predicted.files, predicted.probabilities)
+    labels = label_by_file(predicted.files, predicted.labels)
+    several = [f"{name}: {', '.join(sorted(of))}" for name, of in labels.items() if len(of) > 1]
+    if several:
+        section.remarks.append(
+            f"{len(several):,} files have segments of several labels and are judged by segments alone:\n"
+            f"{listing(several, 5)}"
+        )
+    facts = {
+        "file": names,
+        "label": _only(labels),
+        "split": _only(label_by_file(predicted.files, predicted.splits)),
+        "predicted": predicted.classes[means.argmax(1)],
+        "segments": np.unique(predicted.files, return_counts=True)[1],
+    }
+    shares = pd.DataFrame(means, columns=[f"{PROBABILITY}{one}" for one in predicted.classes])
+    return pd.concat([pd.DataFrame(facts), shares], axis=1)
+
+
+def _only(words: dict[str, set[str]]) -> list[str]:
+    return [next(iter(of)) if len(of) == 1 else "" for of in words.values()]
+
+
+def _classified(table: pd.DataFrame) -> Classified:
+    return classified(*(np.array(table[column], dtype=str) for column in ("label", "predicted")))
+
+
+def _by_split(tables: dict[str, pd.DataFrame], section: Section) -> dict[str, Classified]:
+    """Each split alone, where there are several; what was learnt from is said."""
+    if SEGMENTS in tables:
+        splits = tables[SEGMENTS]["split"]
+        n_learnt = int((splits == TRAIN).sum())
+        if n_learnt:
+            section.remarks.append(
+                f"{n_learnt:,} of {len(splits):,} predictions with a label are of the split {TRAIN}, which "
+                "was learnt from: their scores are too good, look at those of other splits"
+            )
+    return {
+        f"{what} of {split or 'no split'}": _classified(part)
+        for what, table in tables.items()
+        if table["split"].nunique() > 1
+        for split, part in table.groupby("split")
+    }
+
+
+def _draw_confusion(what: str, one: Classified, section: Section, folder: Path) -> None:
+    name, title = f"predicted_confusion_{what}", f"Confusion by {what}"
+    charts.confusion(folder / f"{name}.png", one.confusion, one.names.tolist(), title)
+    section.drawn(folder, f"{name}.png", f"{title}: rows are what is true, columns what was predicted")
+    table = pd.DataFrame(one.confusion, columns=one.names.tolist())
+    table.insert(0, "true", one.names, allow_duplicates=True)
+    _write(name, table, f"counts by {what}: true classes down, predicted ones across", section, folder)
+    section.tables[f"Classes, by {what}"] = pd.DataFrame(one.classes)
+
+
+def _write_scores(found: dict[str, Classified], section: Section, folder: Path) -> None:
+    scores = pd.DataFrame([{"by": what, "n": one.n} | one.scores for what, one in found.items()])
+    _write("predicted_scores", scores, "accuracy, macro-F1 and weighted F1", section, folder)
+    classes = pd.DataFrame([{"by": what} | row for what, one in found.items() for row in one.classes])
+    _write("predicted_classes", classes, "precision, recall and F1 of each class", section, folder)
+    section.tables = {"Scores of predictions": scores} | section.tables
+
+
+def _write(name: str, table: pd.DataFrame, what: str, section: Section, folder: Path) -> None:
+    write_table(folder / f"{name}.csv", table)
+    section.files[f"{name}.csv"] = what

@@ -1,0 +1,196 @@
+"""A table of predictions is read, with what is known of its files: labels, and what is true when."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from saec.config import Config
+from saec.evaluation.tracks import true_track
+from saec.faults import Fault, listing, noting
+from saec.report.facts import COLUMNS, Facts, from_pattern, from_table
+from saec.report.prediction_table import class_columns, classes_of, read_prediction_table
+from saec.report.truth import Stretches, plain_path, points_of, read_truth
+from saec.session.evaluation import Labels, Predictions
+
+MOST_POINTS = 5_000_000  # of the grid, of all files together
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One row a segment: its file, start and end in seconds (NaN of a whole picture), what was answered.
+
+    Labels and splits are "" where unknown; `probabilities` are (segments, classes); `truth` is what is true
+    when in each file.
+    """
+
+    source: Path
+    files: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    labels: np.ndarray
+    splits: np.ndarray
+    answers: np.ndarray
+    probabilities: np.ndarray
+    classes: np.ndarray
+    grid_s: float
+    truth: dict[str, Stretches] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        n_files, told = len(np.unique(self.files)), int((self.labels != "").sum())
+        truth = f", {len(self.truth):,} files with a truth in time" if self.truth else ""
+        return (
+            f"{self.source.name}: {len(self.files):,} predictions of {n_files:,} files and "
+            f"{len(self.classes)} classes, {told:,} with labels{truth}"
+        )
+
+    def unlearnt(self, labels: np.ndarray, what: str) -> list[str]:
+        """A remark on labels that are no class of the model, counted in words of what they are of."""
+        odd = labels[(labels != "") & ~np.isin(labels, self.classes)]
+        if not len(odd):
+            return []
+        lines = [f"{name}: {n:,} {what}" for name, n in zip(*np.unique(odd, return_counts=True), strict=True)]
+        return [
+            f"{len(lines)} classes of the labels were never learnt, so that every answer to them counts as "
+            f"wrong:\n{listing(lines)}"
+        ]
+
+
+def read_predictions(asked: Predictions, config: Config, faults: list[str]) -> Predicted | None:
+    """Nothing, with every fault noted, where the table, its labels or its truth cannot be used."""
+    before = len(faults)
+    key = "predictions"
+    file = noting(faults, f"{key}.file", config.data_path, asked.file)
+    frame = file and noting(faults, f"{key}.file", read_prediction_table, file)
+    facts = noting(faults, f"{key}.labels", _facts, asked.labels, frame, config)
+    truth = {}
+    if asked.truth is not None:
+        place = noting(faults, f"{key}.truth", config.data_path, asked.truth)
+        truth = place and noting(faults, f"{key}.truth", read_truth, place)
+    if len(faults) > before:
+        return None
+    remarks: list[str] = []
+    labels = noting(faults, f"{key}.labels", _labels, frame, facts, remarks)
+    if truth:
+        truth = noting(faults, f"{key}.truth", _of_files, truth, frame, asked, remarks)
+    if len(faults) == before and not truth and not (labels != "").any():
+        faults.append(
+            f"{key}.labels: {file} has no labels in a column `label`, and neither `labels` nor `truth` is "
+            "given: name one of them to judge the predictions by"
+        )
+    if len(faults) > before:
+        return None
+    columns = class_columns(frame)
+    return Predicted(
+        source=file,
+        files=np.array(frame["file"], dtype=str),
+        starts=frame["start"].to_numpy(),
+        ends=frame["end"].to_numpy(),
+        labels=labels,
+        splits=_words(frame, "split"),
+        answers=np.array(frame["predicted"], dtype=str),
+        probabilities=frame[columns].to_numpy(),
+        classes=np.array(classes_of(frame)),
+        grid_s=asked.grid_s,
+        truth=truth,
+        remarks=remarks,
+    )
+
+
+def _facts(asked: Labels, frame: pd.DataFrame | None, config: Config) -> tuple[Facts, str] | None:
+    """What the session says of files, and where it says so; None where the predictions' own labels count."""
+    if asked.file is not None:
+        return from_table(config.data_path(asked.file), COLUMNS | asked.columns)
+    if asked.pattern is None or frame is None:
+        return None
+    names = np.unique(np.array(frame["file"], dtype=str))
+    return from_pattern(names, re.compile(asked.pattern)), f"pattern {asked.pattern}"
+
+
+def _words(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """Of a column that may be missing."""
+    return np.char.strip(np.array(frame[column] if column in frame else [""] * len(frame), dtype=str))
+
+
+def _labels(frame: pd.DataFrame, facts: tuple[Facts, str] | None, remarks: list[str]) -> np.ndarray:
+    if facts is None:
+        return _words(frame, "label")
+    said, source = facts
+    files = np.array(frame["file"], dtype=str)
+    found, others = _matched(said, files)
+    if not found:
+        raise Fault(f"{source} labels none of the {len(np.unique(files)):,} files{_such_as(said, files)}")
+    if others:
+        remarks.append(
+            f"{len(others):,} labels of {source} are of files without predictions:\n{listing(others)}"
+        )
+    return np.array([found[file]["label"] if file in found else "" for file in files.tolist()], dtype=str)
+
+
+def _of_files(
+    truth: dict[str, Stretches], frame: pd.DataFrame, asked: Predictions, remarks: list[str]
+) -> dict[str, Stretches]:
+    """By the files of the predictions; a truth that names no file is that of the only one.
+
+    Raises:
+        Fault: it is of none of them, or no point of the grid can be judged by it.
+    """
+    files = np.array(frame["file"], dtype=str)
+    names = np.unique(files)
+    if "" in truth:
+        if len(names) > 1:
+            raise Fault(
+                f"{asked.truth} has no column `file`, and there are predictions of {len(names):,} files: "
+                "say which one each row is of"
+            )
+        truth = {str(names[0]): truth[""]}
+    found, others = _matched(truth, files)
+    if not found:
+        raise Fault(f"{asked.truth} is of none of the {len(names):,} files{_such_as(truth, files)}")
+    if frame["start"].isna().any():
+        raise Fault(f"a truth in time needs start and end of every row of {asked.file}: it has rows without")
+    if others:
+        remarks.append(f"{asked.truth} is also of files without predictions:\n{listing(others)}")
+    _require_points(found, asked)
+    return found
+
+
+def _require_points(truth: dict[str, Stretches], asked: Predictions) -> None:
+    n_points = sum(float(one.ends.max()) / asked.grid_s for one in truth.values())
+    if n_points > MOST_POINTS:
+        raise Fault(
+            f"a grid of {asked.grid_s:g} s has {n_points:,.0f} points in the {len(truth):,} files of "
+            f"{asked.truth}, {MOST_POINTS:,} are allowed: choose a larger grid_s"
+        )
+    tracks = (true_track(points_of(one, asked.grid_s), *one)[0] for one in truth.values())
+    if not any((track != "").any() for track in tracks):
+        raise Fault(
+            f"no point of a grid of {asked.grid_s:g} s lies in a segment of {asked.truth} with one label: "
+            "choose a smaller grid_s, or look at the labels"
+        )
+
+
+def _matched(said: dict[str, T], files: np.ndarray) -> tuple[dict[str, T], list[str]]:
+    """What is said of files, which are called by path or by name alone; and what is said of no file."""
+    plain = {plain_path(name): value for name, value in said.items()}
+    names = np.unique(files).tolist()
+    short = [PurePosixPath(name).name for name in names]
+    alike = Counter(short)
+    found, used = {}, set()
+    for name, last in zip(names, short, strict=True):
+        called = last if name not in plain and alike[last] == 1 else name
+        if called in plain:
+            found[name] = plain[called]
+            used.add(called)
+    return found, sorted(plain.keys() - used)
+
+
+def _such_as(said: dict[str, T], files: np.ndarray) -> str:
+    there = f"{next(iter(said))!r} there, " if said else ""
+    return f" of the predictions: {there}{str(files[0])!r} among the predictions; write them alike"

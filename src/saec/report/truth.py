@@ -1,0 +1,108 @@
+"""What is true when in recordings: a table of segments, CSV or tab-separated."""
+
+import csv
+import math
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from saec.documents import read_rows
+from saec.evaluation.tracks import grid
+from saec.faults import Fault, listing
+
+NEEDED = ("start", "end", "label")
+RECORDING = ("file", "recording")  # what the column may be called; annotations of recordings have the second
+
+
+class Stretches(NamedTuple):
+    """The segments of one file: seconds, and labels ("" where nothing is said)."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    labels: np.ndarray
+
+
+def read_truth(file: Path) -> dict[str, Stretches]:
+    """By file; the one of a table that names none is called "".
+
+    Columns are start, end, label and perhaps file; a table separated by tabs may do without a header.
+
+    Raises:
+        MissingFault: there is no such file.
+        Fault: columns are missing, there is no row, or some rows are not right: all of them are listed.
+    """
+    found: dict[str, list[tuple[float, float, str]]] = {}
+    wrong = []
+    for place, row in _rows(file):
+        try:
+            found.setdefault(_file_of(row), []).append(_segment(row))
+        except ValueError as error:
+            wrong.append(f"{place}: {error}")
+    if wrong:
+        raise Fault(f"{file}: {len(wrong)} rows are not right, correct or delete them:\n{listing(wrong)}")
+    if not found:
+        raise Fault(f"{file} has no row: expected one a segment, `[file,]start,end,label`")
+    return {name: _stretches(rows) for name, rows in found.items()}
+
+
+def points_of(truth: Stretches, grid_s: float) -> np.ndarray:
+    """The points of the grid up to where the truth ends."""
+    return grid(float(truth.ends.max()), grid_s)
+
+
+def plain_path(name: str) -> str:
+    """A relative path as predictions have it, whatever system it was written on."""
+    return name.strip().replace("\\", "/").removeprefix("./")
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
+    text = _tabbed(file)
+    if text is None:
+        return read_rows(file, NEEDED, "[,file]")
+    head = NEEDED if _is_number(text.split("\t")[0]) else None
+    reader = csv.DictReader(StringIO(text), head, delimiter="\t")
+    missing = [column for column in NEEDED if column not in reader.fieldnames]
+    if missing:
+        raise Fault(f"{file} needs the columns start, end, label[, file], it lacks {', '.join(missing)}")
+    return ((f"line {reader.line_num}", row) for row in reader)
+
+
+def _tabbed(file: Path) -> str | None:
+    """The text of a table with tabs in its first line; what is no text is left to who reads CSV."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if "\t" in text.partition("\n")[0] else None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def _file_of(row: dict[str, str | None]) -> str:
+    column = next((one for one in RECORDING if one in row), None)
+    if column is None:
+        return ""
+    if not plain_path(row[column] or ""):
+        raise ValueError("names no file")
+    return plain_path(row[column])
+
+
+def _segment(row: dict[str, str | None]) -> tuple[float, float, str]:
+    words = [(row[key] or "").strip() for key in NEEDED]
+    start, end = (float(word) if _is_number(word) else math.nan for word in words[:2])
+    if not 0 <= start <= end:
+        raise ValueError(f"needs seconds with 0 <= start <= end, got {words[0]!r} and {words[1]!r}")
+    return start, end, words[2]
+
+
+def _stretches(rows: list[tuple[float, float, str]]) -> Stretches:
+    starts, ends, labels = zip(*rows, strict=True)
+    return Stretches(np.array(starts), np.array(ends), np.array(labels, dtype=str))

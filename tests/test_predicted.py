@@ -1,0 +1,417 @@
+"""Predictions are judged by segment, by file and along time: by hand, by slow loops, and through a report."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+from sklearn.metrics import f1_score
+
+from saec import charts
+from saec.config import Config
+from saec.data import Dataset
+from saec.evaluation.classified import classified, label_by_file, mean_by_file
+from saec.evaluation.tracks import grid, predicted_track, true_track
+from saec.extraction.predictions import pooled_per_file, prediction_table
+from saec.faults import Fault
+from saec.report import evaluate, plan_evaluation
+from saec.session import EvaluationSession, SessionError, load_session
+
+CLASSES = np.array(["crow", "tit", "wren"])
+
+
+def slow_tracks(
+    end_s: float, step_s: float, true: list, said: list[tuple[float, float, np.ndarray]]
+) -> tuple[list[str], list[str]]:
+    """Both tracks, point after point."""
+    truth, answers = [], []
+    k = 0
+    while (point := k * step_s + step_s / 2) < end_s:
+        labels = {label for start, end, label in true if start <= point < end and label}
+        truth.append(labels.pop() if len(labels) == 1 else "")
+        holding = [shares for start, end, shares in said if start <= point < end]
+        mean = sum(holding) / len(holding) if holding else None
+        answers.append("" if mean is None else str(CLASSES[max(range(3), key=lambda c: mean[c])]))
+        k += 1
+    return truth, answers
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tracks_are_those_of_a_slow_loop(seed):
+    rng = np.random.default_rng(seed)
+    spans = np.sort(rng.integers(0, 60, (14, 2)) / 10, axis=1)  # some begin where others end, some are empty
+    shares = rng.dirichlet(np.ones(3), 14)
+    labels = rng.choice(["crow", "tit", ""], 14)
+    step = float(rng.choice([0.05, 0.1, 0.13]))
+    truth, answers = slow_tracks(
+        6.0,
+        step,
+        list(zip(*spans[:5].T, labels[:5], strict=True)),
+        list(zip(*spans[5:].T, shares[5:], strict=True)),
+    )
+    points = grid(6.0, step)
+    found, _ = true_track(points, *spans[:5].T, labels[:5])
+    assert found.tolist() == truth
+    assert predicted_track(points, *spans[5:].T, shares[5:], CLASSES).tolist() == answers
+
+
+def test_a_point_belongs_to_the_segment_that_starts_there_not_to_the_one_that_ends():
+    assert grid(0.4, 0.1) == pytest.approx([0.05, 0.15, 0.25, 0.35])
+    assert len(grid(0.34, 0.1)) == 3 and len(grid(0.0, 0.1)) == 0
+    points = np.array([0.0, 0.5, 1.0, 1.5])
+    found, n_doubtful = true_track(points, np.array([0.5, 1.0]), np.array([1.0, 1.5]), np.array(["a", "b"]))
+    assert found.tolist() == ["", "a", "b", ""] and n_doubtful == 0
+
+
+def test_two_labels_at_once_are_doubtful_and_the_same_twice_is_not():
+    starts, ends, points = np.array([0.0, 1.0, 1.0]), np.array([2.0, 3.0, 3.0]), np.array([0.5, 1.5, 2.5])
+    found, n_doubtful = true_track(points, starts, ends, np.array(["a", "b", "b"]))
+    assert found.tolist() == ["a", "", "b"] and n_doubtful == 1
+    found, n_doubtful = true_track(points, starts, ends, np.array(["a", "a", ""]))
+    assert found.tolist() == ["a", "a", "a"] and n_doubtful == 0
+
+
+def test_the_mean_of_overlapping_segments_decides_not_the_last_or_the_most():
+    starts, ends = np.array([0.0, 0.5, 0.5]), np.array([1.0, 1.5, 1.5])
+    shares = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.35, 0.65, 0.0]])
+    said = predicted_track(np.array([0.25, 0.75, 1.25, 1.75]), starts, ends, shares, CLASSES)
+    assert said.tolist() == ["crow", "tit", "tit", ""]  # (0.9 + 0.2 + 0.35) / 3 < 0.5
+    shares[0, :2] = 1.0, 0.0
+    said = predicted_track(np.array([0.75]), starts, ends, shares, CLASSES)
+    assert said.tolist() == ["crow"]
+
+
+def test_scores_are_those_by_hand():
+    found = classified(np.array(list("aaabc")), np.array(list("aabba")))
+    assert found.scores == pytest.approx({"accuracy": 3 / 5, "macro_f1": 4 / 9, "weighted_f1": 8 / 15})
+    assert found.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 0]] and found.n == 5
+    a, b, c = found.classes
+    assert (a["precision"], a["recall"], a["n"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3), 3)
+    assert (b["precision"], b["recall"], c["f1"]) == (0.5, 1.0, 0.0)
+
+
+def test_classes_that_nobody_asked_for_move_no_macro_f1_and_warn_nobody():
+    labels, answers = np.array(["a", "b", "c", "d"]), np.array(["a", "x", "y", ""])  # all but one new
+    found = classified(labels, answers)
+    assert (
+        found.scores["macro_f1"]
+        == 0.25
+        == f1_score(labels, answers, labels=list("abcd"), average="macro", zero_division=0)
+    )
+    assert found.names.tolist() == ["", "a", "b", "c", "d", "x", "y"] and found.confusion.sum() == 4
+    assert classified(np.array(["a"]), np.array(["a"])).scores["accuracy"] == 1
+
+
+def test_a_file_is_the_mean_of_its_segments_however_they_lie():
+    rng = np.random.default_rng(0)
+    files, shares = rng.choice(["b", "a", "c"], 30), rng.dirichlet(np.ones(3), 30)
+    names, means = mean_by_file(files, shares)
+    assert names.tolist() == ["a", "b", "c"]
+    for name, mean in zip(names, means, strict=True):
+        chosen = [row for file, row in zip(files, shares, strict=True) if file == name]
+        assert mean == pytest.approx(sum(chosen) / len(chosen))
+    said = label_by_file(np.array(list("aabb")), np.array(["x", "", "x", "y"]))
+    assert said == {"a": {"x"}, "b": {"x", "y"}}
+
+
+def test_tracks_are_drawn_in_the_colours_of_their_classes_the_truth_above(tmp_path):
+    one = (np.array(["crow"] * 30 + [""] * 10), np.array(["tit"] * 20 + ["crow"] * 20))
+    charts.tracks(tmp_path / "tracks.png", {"$_a.wav": one, "b.wav": one[::-1]}, 0.1, "tracks")
+    with Image.open(tmp_path / "tracks.png") as figure:
+        pixels = np.asarray(figure.convert("RGB")).astype(int)
+    crow, tit = (np.abs(pixels - 255 * np.array(to_rgb(charts.colour(n)))).max(2) < 3 for n in (0, 1))
+    bars = slice(0, 900)  # the legend stands right of it
+    rows = np.flatnonzero(tit[:, bars].sum(1) > 200)
+    first_row = np.flatnonzero(crow[:, bars].sum(1) > 200)[0]
+    assert first_row < rows[0]  # of the first file what is true lies above
+    assert crow[first_row + 3, bars].sum() == pytest.approx(1.5 * tit[rows[0] + 3, bars].sum(), rel=0.05)
+    assert crow[:, 950:].any() and tit[:, 950:].any()
+
+
+@pytest.fixture
+def place(config: Config) -> Config:
+    """Predictions of four recordings in pieces of a second; one is right by its means alone."""
+    config.data.mkdir(parents=True)
+    predictions().to_csv(config.data / "predictions.csv", index=False)
+    return config
+
+
+def predictions() -> pd.DataFrame:
+    said = {
+        "crow/one.wav": ("crow", [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.1, 0.5, 0.4]]),
+        "tit/two.wav": ("tit", [[0.1, 0.8, 0.1], [0.2, 0.7, 0.1]]),
+        "wren/three.wav": ("wren", [[0.5, 0.1, 0.4], [0.1, 0.5, 0.4]]),  # by its means a wren
+        "wren/four.wav": ("", [[0.3, 0.3, 0.4]]),
+    }
+    rows = [
+        {"file": file, "start": place, "end": place + 1, "label": label}
+        | {"predicted": CLASSES[int(np.argmax(shares))]}
+        | {f"p {name}": share for name, share in zip(CLASSES, shares, strict=True)}
+        for file, (label, pieces) in said.items()
+        for place, shares in enumerate(pieces)
+    ]
+    return pd.DataFrame(rows)
+
+
+def judged(place: Config, **changes) -> tuple[Path, str]:
+    """The report's folder and all its remarks."""
+    report = evaluate({"predictions": {"file": "predictions.csv"} | changes}, place)
+    about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
+    return report.folder, "\n".join(remark for one in about["sections"] for remark in one["remarks"])
+
+
+def scores(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "predicted_scores.csv").set_index("by")
+
+
+def test_segments_and_files_are_judged_and_written(place):
+    folder, said = judged(place)
+    found = scores(folder)
+    assert found.loc["segments", ["n", "accuracy"]].tolist() == [7, pytest.approx(4 / 7)]
+    assert found.loc["files", ["n", "accuracy", "macro_f1", "weighted_f1"]].tolist() == [3, 1, 1, 1]
+    assert "1 of 8 predictions have no label and are left out" in said and "never learnt" not in said
+    files = pd.read_csv(folder / "predicted_files.csv", keep_default_na=False).set_index("file")
+    assert files.loc["wren/three.wav", ["label", "predicted", "segments"]].tolist() == ["wren", "wren", 2]
+    assert files.loc["wren/four.wav", ["label", "predicted"]].tolist() == ["", "wren"]
+    assert files.loc["wren/three.wav", ["p crow", "p wren"]].tolist() == pytest.approx([0.3, 0.4])
+    confusion = pd.read_csv(folder / "predicted_confusion_segments.csv").set_index("true")
+    assert confusion.loc["wren"].to_dict() == {"crow": 1, "tit": 1, "wren": 0}
+    classes = pd.read_csv(folder / "predicted_classes.csv").set_index(["by", "class"])
+    assert classes.loc[("segments", "crow"), ["precision", "recall"]].tolist() == pytest.approx([2 / 3] * 2)
+    assert len(pd.read_csv(folder / "predicted_segments.csv")) == 8
+    assert {"predicted_confusion_files.png", "predicted_confusion_segments.png"} <= set(names_in(folder))
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Predictions of predictions.csv" in page and "predicted_scores.csv" in page
+
+
+def names_in(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+def test_pictures_have_no_times_and_are_judged_once(place):
+    pictures = predictions().assign(start="", end="").drop_duplicates("file")
+    pictures.to_csv(place.data / "predictions.csv", index=False)
+    folder, said = judged(place)
+    assert scores(folder).index.tolist() == ["segments"] and "predicted_files.csv" not in names_in(folder)
+    assert "each file has one prediction: what holds of segments holds of files" in said
+
+
+def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(place):
+    predictions().replace({"label": {"tit": "owl"}}).to_csv(place.data / "predictions.csv", index=False)
+    folder, said = judged(place)
+    assert "1 classes of the labels were never learnt" in said and "owl: 2 predictions" in said
+    assert "counts as wrong" in said and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
+
+
+def test_what_was_learnt_from_is_said_and_judged_apart(place):
+    table = predictions()
+    table["split"] = ["train"] * 3 + ["test"] * 4 + [""]
+    table.to_csv(place.data / "predictions.csv", index=False)
+    folder, said = judged(place)
+    assert "3 of 7 predictions with a label are of the split train, which was learnt from" in said
+    found = scores(folder)
+    assert found.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
+    assert found.loc["segments of train", "accuracy"] == pytest.approx(2 / 3)
+    assert found.loc[["segments", "files", "files of test"], "n"].tolist() == [7, 3, 2] and len(found) == 6
+
+
+def test_what_an_extraction_writes_is_read(place):
+    """Pictures of several files, and the pooled table beside it."""
+    names = np.array(["one.png", "two.png", "three.png"])
+    nothing = np.array(["crow", "", "tit"])
+    facts = {"stored": None, "rows": np.arange(3), "prepare": None, "fingerprint": "", "about": {}}
+    data = Dataset(names=names, labels=nothing, groups=names, **facts)
+    table = prediction_table(data, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
+    for written in (table, pooled_per_file(table)):
+        written.to_csv(place.data / "predictions.csv", index=False)
+        folder, _ = judged(place)
+        assert scores(folder).loc["segments", ["n", "accuracy"]].tolist() == [2, 0.5]
+
+
+def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(place):
+    (place.data / "labels.csv").write_text(
+        "recording,species\none.wav,crow\n.\\tit\\two.wav,crow\nwren/three.wav,\nfive.wav,tit\n"
+    )
+    columns = {"file": "recording", "label": "species"}
+    folder, said = judged(place, labels={"file": "labels.csv", "columns": columns})
+    assert scores(folder)["n"].to_dict() == {"segments": 5, "files": 2}
+    assert scores(folder).loc["files", "accuracy"] == 0.5 and "1 labels of" in said and "five.wav" in said
+    folder, _ = judged(place, labels={"pattern": "^(?P<label>[a-z]+)/"})
+    assert scores(folder)["n"].to_dict() == {"segments": 8, "files": 4}
+
+
+def test_a_file_with_segments_of_several_labels_is_judged_by_segments_alone(place):
+    table = predictions()
+    table.loc[0, "label"] = "tit"
+    table.to_csv(place.data / "predictions.csv", index=False)
+    folder, said = judged(place)
+    assert "crow/one.wav: crow, tit" in said and scores(folder)["n"].to_dict() == {"segments": 7, "files": 2}
+
+
+def test_a_truth_in_time_is_compared_point_by_point(place):
+    (place.data / "truth.csv").write_text(
+        "file,start,end,label\ncrow/one.wav,0,1.5,crow\ncrow/one.wav,2,2.5,owl\n"
+        "crow/one.wav,3.5,4,crow\ntwo.wav,0.25,0.75,tit\nsix.wav,0,1,tit\n"
+    )
+    folder, said = judged(place, truth="truth.csv", grid_s=0.5)
+    tracks = pd.read_csv(folder / "predicted_tracks.csv", keep_default_na=False)
+    one = tracks[tracks["file"] == "crow/one.wav"]
+    assert one["time_s"].tolist() == [0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75]
+    assert one["truth"].tolist() == ["crow"] * 3 + ["", "owl", "", "", "crow"]
+    assert one["predicted"].tolist() == ["crow"] * 4 + ["tit"] * 2 + [""] * 2
+    found = scores(folder).loc["time"]
+    assert found["n"] == 6 and found["accuracy"] == pytest.approx(
+        4 / 6
+    )  # owl is unknown, one point uncovered
+    classes = pd.read_csv(folder / "predicted_classes.csv").query("by == 'time'").set_index("class")
+    assert classes["recall"].to_dict() == {"crow": 0.75, "owl": 0, "tit": 1}
+    assert classes["precision"].to_dict() == {"crow": 1, "owl": 0, "tit": 0.5}
+    assert found["macro_f1"] == pytest.approx((2 * 0.75 / 1.75 + 0 + 2 / 3) / 3)
+    for words in (
+        "3.0 s of 4.5 s have a truth and are judged, every 0.5 s",
+        "0.5 s that are judged lie in no predicted segment and count as wrong",
+        "truth.csv is also of files without predictions:\n  six.wav",
+        "2 files have no truth in time",
+        "owl: 1 points of the grid",
+    ):
+        assert words in said, said
+    assert "predicted_tracks.png" in names_in(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["start,end,label\n0,1,crow\n", "start\tend\tlabel\n0\t1\tcrow\n", "0.0\t1.0\tcrow\n"]
+)
+def test_a_truth_of_one_recording_needs_no_column_of_files_and_with_tabs_no_header(place, text):
+    predictions()[:3].drop(columns="label").to_csv(place.data / "predictions.csv", index=False)
+    (place.data / "truth.txt").write_text(text)
+    asked = {"predictions": {"file": "predictions.csv", "truth": "truth.txt"}}
+    truth = plan_evaluation(load_session(asked, EvaluationSession), place).predicted.truth
+    assert truth["crow/one.wav"]._asdict() == {"starts": [0], "ends": [1], "labels": ["crow"]}
+
+
+def test_annotations_of_recordings_are_a_truth_as_they_are(place):
+    (place.data / "annotations.csv").write_text("recording,start,end,label\ntit/two.wav,0,2,tit\n")
+    folder, _ = judged(place, truth="annotations.csv", labels={"pattern": "(?P<label>crow)"})
+    assert scores(folder).loc["time", "accuracy"] == 1 and scores(folder).loc["segments", "n"] == 3
+
+
+def test_words_of_others_are_words_on_the_page(place):
+    odd = "<script>alert(1)</script>"
+    table = predictions().replace({"label": {"tit": odd}, "predicted": {"tit": odd}})
+    table = table.rename(columns={"p tit": f"p {odd}"}).assign(file=lambda t: "<b>" + t["file"])
+    table.to_csv(place.data / "predictions.csv", index=False)
+    (place.data / "truth.csv").write_text(f"file,start,end,label\n<b>tit/two.wav,0,1,{odd}\n<i>,0,1,<u>\n")
+    folder, _ = judged(place, truth="truth.csv")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;" in page and "&lt;i&gt;" in page
+    assert not [tag for tag in ("<script", "<b>", "<i>", "<u>") if tag in page]
+
+
+def faulty(name: str, table: pd.DataFrame) -> tuple[dict, str]:
+    """A session, and the words that say what is wrong."""
+    p, first = "p crow", "line 2"
+    changed = table.astype({p: object, "start": object, "end": object})
+    if name == "no predicted":
+        return table.drop(columns="predicted"), "needs the columns file,start,end.*it lacks predicted: name"
+    if name == "no probabilities":
+        return table[["file", "start", "end", "predicted"]], "it lacks p <class>: name"
+    if name == "words for numbers":
+        changed.loc[[0, 3], p] = ["much", None]
+        return changed, f"2 rows are not right.*{first}: 'p crow' must be .* got 'much'.*line 5.*got nothing"
+    if name == "infinite":
+        changed.loc[0, p] = np.inf
+        return changed, f"{first}: 'p crow' must be a finite number, got inf"
+    if name == "end before start":
+        changed.loc[1, ["start", "end"]] = [2.5, 1]
+        return changed, "line 3: needs seconds with 0 <= start <= end, or neither of them, got 2.5 and 1"
+    if name == "start alone":
+        changed.loc[0, "end"] = None
+        return changed, f"{first}: needs seconds.* got 0 and nothing"
+    if name == "unknown class":
+        return table.replace(
+            {"predicted": {"crow": "owl"}}
+        ), "a class that has a column `p <class>`, got 'owl'"
+    if name == "no file":
+        return table.replace({"file": {"tit/two.wav": ""}}), "2 rows are not right.*line 5: names no file"
+    if name == "no labels":
+        return table.drop(columns="label"), "no labels in a column `label`, and neither `labels` nor `truth`"
+    raise KeyError(name)
+
+
+TABLES = (
+    "no predicted, no probabilities, words for numbers, infinite, end before start, start alone, "
+    "unknown class, no file, no labels"
+).split(", ")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_is_not_right_is_refused_with_its_lines(place, name):
+    table, words = faulty(name, predictions())
+    table.to_csv(place.data / "predictions.csv", index=False)
+    with pytest.raises(Fault, match=f"(?s)predictions.*{words}"):
+        judged(place)
+    assert not (place.data / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            "file,start,end,label\nseven.wav,0,1,tit\n",
+            "of none of the 4 files .* 'seven.wav' there, 'crow/one.wav'",
+        ),
+        (
+            "file,start,end,label\ntwo.wav,2,1,tit\n",
+            "line 2: needs seconds with 0 <= start <= end, got '2' and",
+        ),
+        ("file,start,end,label\n,0,1,tit\n", "line 2: names no file"),
+        ("file,start,end,label\n", "has no row"),
+        ("file,start,stop,label\ntwo.wav,0,1,tit\n", "needs the columns start,end,label.*it lacks end"),
+        ("start\tstop\tlabel\n0\t1\ttit\n", "needs the columns start, end, label.* it lacks end"),
+        ("start,end,label\n0,1,tit\n", "has no column `file`, and there are predictions of 4 files"),
+        (
+            "file,start,end,label\ntwo.wav,0,0.01,tit\n",
+            "no point of a grid of 0.1 s .* choose a smaller grid_s",
+        ),
+        ("file,start,end,label\ntwo.wav,0,1e7,tit\n", "has 100,000,000 points .* choose a larger grid_s"),
+    ],
+)
+def test_a_truth_that_cannot_be_used_is_refused_before_any_work(place, text, words):
+    (place.data / "truth.csv").write_text(text)
+    with pytest.raises(Fault, match=f"(?s)predictions.truth: .*{words}"):
+        judged(place, truth="truth.csv")
+    assert not (place.data / "reports").exists()
+
+
+def test_a_truth_needs_the_times_of_predictions(place):
+    predictions().assign(start="", end="").to_csv(place.data / "predictions.csv", index=False)
+    (place.data / "truth.csv").write_text("file,start,end,label\ntwo.wav,0,1,tit\n")
+    with pytest.raises(Fault, match="needs start and end of every row"):
+        judged(place, truth="truth.csv")
+
+
+def test_all_faults_are_said_at_once(place):
+    (place.data / "labels.csv").write_text("file,species\na,b\n")
+    with pytest.raises(SessionError) as caught:
+        judged(place, file="gone.csv", labels="labels.csv", truth="none.csv")
+    assert [fault.split(":")[0] for fault in caught.value.faults] == [
+        "predictions.file",
+        "predictions.labels",
+        "predictions.truth",
+    ]
+    with pytest.raises(Fault, match="labels.csv labels none of the 4 files of the predictions: 'a' there"):
+        (place.data / "labels.csv").write_text("file,label\na,b\n")
+        judged(place, labels="labels.csv")
+    with pytest.raises(SessionError, match="come from a table .*or from a `pattern`"):
+        judged(place, labels={"folders": "crow"})
+    with pytest.raises(SessionError, match="predictions.grid_s"):
+        judged(place, grid_s=0)
+
+
+def test_the_plan_says_what_is_judged(place):
+    session = load_session({"predictions": "predictions.csv"}, EvaluationSession)
+    said = str(plan_evaluation(session, place))
+    assert "predictions.csv: 8 predictions of 4 files and 3 classes, 7 with labels" in said

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from saec.data.labels import recording_of
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE, Features
 from saec.files import map_npz
@@ -64,6 +65,21 @@ def read_table(
     _refuse_twice(table)
     _refuse_not_finite(table)
     return replace(_sorted(table), n_constant=_n_constant(table))
+
+
+def per_recording(table: Table) -> Table:
+    """Means over the samples of each recording; a label where all of them have the same."""
+    recordings = np.array([recording_of(name) for name in table.names.tolist()], dtype=str)
+    names, of = np.unique(recordings, return_inverse=True)
+    sums = np.zeros((len(names), table.rows.shape[1]))
+    np.add.at(sums, of, table.rows)
+    rows = (sums / np.bincount(of)[:, None]).astype(np.float32)
+    labels = None
+    if table.labels is not None:
+        said = [np.unique(table.labels[of == place]) for place in range(len(names))]
+        labels = np.array([one[0] if len(one) == 1 else "" for one in said], dtype=str)
+    known = {"rows": rows, "names": names, "labels": labels, "layout": None, "facts": {}}
+    return replace(table, **known, n_constant=_n_constant(replace(table, rows=rows)))
 
 
 def beside(file: Path) -> list[Path]:

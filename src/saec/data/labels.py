@@ -1,7 +1,7 @@
 """What is known of samples beside their contents: a label, and the recording (group) each comes from."""
 
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -34,6 +34,11 @@ def known_of(names: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def recording(name: str) -> str:
     return name.split(SEGMENT)[0]
+
+
+def recording_of(name: str) -> str:
+    """The recording that a sample is of, without a suffix: pictures and segments of it have the same."""
+    return str(PurePosixPath(name).with_suffix("")) if SEGMENT not in name else recording(name)
 
 
 def nearest_table(names: np.ndarray, folder: Path) -> Path | None:

@@ -1,14 +1,20 @@
 """What tables, folders and names say of pictures: labels, groups, splits, and whatever else a table has."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from saec.data.labels import recording_of
+from saec.data.sounding import Recordings
 from saec.documents import read_rows
 from saec.faults import Fault, MissingFault, listing
+from saec.sound.listed import Place
+from saec.sound.pieces import SEGMENT, piece_name
 
 COLUMNS = {"file": "file", "label": "label", "group": "group", "split": "split"}
+SPLITS = {"valid": "train"}  # what chose among trainings is no test
 Facts = dict[str, dict[str, str]]  # what is said of a file, by the names of columns
 
 
@@ -47,6 +53,43 @@ def from_folders(parent: Path) -> tuple[Facts, str]:
     if twice:
         raise Fault(f"{parent} has pictures in two folders:\n{listing(twice)}")
     return facts, str(parent)
+
+
+def from_sounds(place: Place) -> tuple[Facts, str]:
+    """Labels, groups and splits of recordings, as the folders or the table that they are listed by say."""
+    recordings = Recordings(place)
+    known = zip(recordings.listed, *recordings.known, recordings.splits, strict=True)
+    facts: Facts = {}
+    for one, label, group, split in known:
+        name = one.name if one.start_s is None else piece_name(one.name, one.start_s)
+        said = {"label": str(label), "group": str(group), "split": SPLITS.get(str(split), str(split))}
+        facts[name] = said
+    return facts, str(recordings.folder)
+
+
+def of_pieces(names: np.ndarray, facts: Facts) -> Facts:
+    """With what is said of a recording said of its segments among the names, too."""
+    stems = {recording_of(name): said for name, said in facts.items() if SEGMENT not in name}
+    pieces = {
+        name: stems[recording_of(name)]
+        for name in names.tolist()
+        if SEGMENT in name and name not in facts and recording_of(name) in stems
+    }
+    cut = {recording_of(name) for name in pieces}
+    return {name: said for name, said in facts.items() if recording_of(name) not in cut} | pieces
+
+
+def per_recording(facts: Facts) -> Facts:
+    """What is said of all samples of a recording alike; nothing where they differ."""
+    of: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for name, said in facts.items():
+        of[recording_of(name)].append(said)
+    return {
+        name: {
+            key: value if all(one.get(key) == value for one in all_) else "" for key, value in all_[0].items()
+        }
+        for name, all_ in of.items()
+    }
 
 
 def from_pattern(names: np.ndarray, pattern: re.Pattern) -> Facts:

@@ -13,8 +13,18 @@ from saec.data.labels import nearest_table, recording
 from saec.evaluation.folds import TEST, TRAIN, alone_in_a_group
 from saec.faults import Fault, listing
 from saec.frames import column_of
-from saec.report.facts import COLUMNS, Facts, from_folders, from_pattern, from_table
+from saec.report.facts import (
+    COLUMNS,
+    Facts,
+    from_folders,
+    from_pattern,
+    from_sounds,
+    from_table,
+    of_pieces,
+    per_recording,
+)
 from saec.session import Labels
+from saec.sound.listed import Place
 from saec.tables import Table
 
 LOG = logging.getLogger(__name__)
@@ -41,8 +51,15 @@ class Known:
         return len(np.unique(self.groups)) < len(self.groups)
 
 
-def known(tables: dict[str, Table], asked: Labels, images: Path | None, config: Config) -> Known:
-    """Of the pictures that these tables are of.
+def known(
+    tables: dict[str, Table],
+    asked: Labels,
+    images: Path | None,
+    config: Config,
+    sounds: Place | None = None,
+    per: str = "sample",
+) -> Known:
+    """Of the samples that these tables are of.
 
     Raises:
         Fault: the labels cannot be read, contradict each other, or are of none of these pictures.
@@ -51,15 +68,25 @@ def known(tables: dict[str, Table], asked: Labels, images: Path | None, config: 
     beside = nearest_table(names, images) if images and asked == Labels(least=asked.least) else None
     if asked.file is not None or beside is not None:
         file = beside or config.data_path(asked.file)
-        found = _of_facts(names, *from_table(file, COLUMNS | asked.columns), listed=beside is None)
+        facts, source = from_table(file, COLUMNS | asked.columns)
+        found = _of_facts(names, _fitting(names, facts, per), source, listed=beside is None)
     elif asked.folders is not None:
-        found = _of_facts(names, *from_folders(config.data_path(asked.folders)))
+        facts, source = from_folders(config.data_path(asked.folders))
+        found = _of_facts(names, _fitting(names, facts, per), source)
+    elif sounds is not None and asked.pattern is None:
+        facts, source = from_sounds(sounds)
+        found = _of_facts(names, _fitting(names, facts, per), source, listed=False)
     elif asked.pattern is not None:
         found = _of_facts(names, from_pattern(names, re.compile(asked.pattern)), f"pattern {asked.pattern}")
     else:
         found = Known(_own_labels(tables), np.array([recording(name) for name in names.tolist()], dtype=str))
     further = {column: values for table in tables.values() for column, values in table.facts.items()}
     return _said(names, _without_rare(replace(found, columns=further | found.columns), asked.least))
+
+
+def _fitting(names: np.ndarray, facts: Facts, per: str) -> Facts:
+    """What is said of recordings holds for their segments; of means over recordings, what all agree on."""
+    return per_recording(facts) if per == "recording" else of_pieces(names, facts)
 
 
 def _own_labels(tables: dict[str, Table]) -> np.ndarray:

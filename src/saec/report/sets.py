@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from saec.config import Config
+from saec.data.batch import absolute, paths_of
 from saec.data.folder import list_pictures
 from saec.faults import Fault, MissingFault, listing, noting
 from saec.files import as_file_name
 from saec.report.known import Known, known
 from saec.runs import TIMESTAMP
 from saec.session import EvaluatedSet, FeatureFile, SessionError
+from saec.sound.listed import Place, list_sound
 from saec.sources import LATEST, find_run
-from saec.tables import Table, read_table
+from saec.tables import Table, per_recording, read_table
 
 LOG = logging.getLogger(__name__)
 MAGIC = "*?["  # what makes a name a pattern
@@ -29,6 +31,7 @@ class JudgedSet:
     known: Known
     images: Path | None = None
     remarks: list[str] = field(default_factory=list)
+    per: str = "sample"
 
     @property
     def names(self) -> np.ndarray:
@@ -50,26 +53,33 @@ def read_set(name: str, asked: EvaluatedSet, config: Config) -> JudgedSet:
     """Raises a `SessionError` with every fault of its files, folder and labels."""
     faults: list[str] = []
     images = asked.images and noting(faults, "images", _folder, asked.images, config)
+    sounds = asked.sounds and noting(faults, "sounds", _sounds, asked.sounds, config)
     tables: dict[str, Table] = {}
     for method, file, options in noting(faults, "features", _found, asked, config) or ():
         table = noting(faults, f"features.{method}", _read, file, options)
         if table is not None:
-            tables[method] = table
+            tables[method] = table if asked.per == "sample" else per_recording(table)
     noting(faults, "features", _refuse_other_pictures, tables)
-    if images and tables and not faults:
+    if images and tables and asked.per == "sample" and not faults:
         noting(faults, "images", _refuse_missing, images, next(iter(tables.values())).names)
     found = None
     if tables and not faults:
-        found = noting(faults, "labels", known, tables, asked.labels, images, config)
+        found = noting(faults, "labels", known, tables, asked.labels, images, config, sounds, asked.per)
     if faults:
         raise SessionError(f"set {name}", faults)
-    return JudgedSet(name, tables, found, images, [*_remarks(tables), *found.remarks])
+    return JudgedSet(name, tables, found, images, [*_remarks(tables), *found.remarks], asked.per)
 
 
 def _folder(place: str, config: Config) -> Path:
     folder = config.data_path(place)
     list_pictures(folder)
     return folder
+
+
+def _sounds(places: tuple[str, ...], config: Config) -> Place:
+    found = paths_of(absolute(places[0] if len(places) == 1 else places, config))
+    list_sound(found)
+    return found
 
 
 def _found(asked: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:

@@ -54,6 +54,8 @@ def _as_labels(raw: Any) -> Any:
     return {} if raw is None else _as_file(raw)
 
 
+Places = Annotated[tuple[str, ...] | None, BeforeValidator(_as_list)]  # of sound: folders, or one table
+Per = Literal["sample", "recording"]
 Files = Annotated[tuple[FeatureFile, ...], BeforeValidator(_as_files), Field(min_length=1)]
 
 
@@ -90,10 +92,16 @@ class Labels(Strict):
 
 
 class EvaluatedSet(Strict):
-    """Features of the same pictures, and what is known of these."""
+    """Features of the same samples, and what is known of these.
+
+    `sounds`: where the recordings lie that they are of, which says labels, too. `per`: a row is a sample, or
+    the mean over the samples of a recording.
+    """
 
     images: str | None = None
+    sounds: Places = None
     features: Files
+    per: Per = "sample"
     labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
 
 
@@ -170,7 +178,8 @@ class EvaluationSession(Session):
     similar: Search | None = None
     combine: Combine | None = None
     predictions: Annotated[Predictions | None, BeforeValidator(_as_file)] = None
-    sounds: Annotated[tuple[str, ...] | None, BeforeValidator(_as_list)] = None
+    sounds: Places = None
+    per: Per = "sample"
     explorer: ExplorerOptions | None = ExplorerOptions()
     table: Literal["csv", "parquet"] | None = "csv"
     out: str = "reports"
@@ -192,7 +201,8 @@ class EvaluationSession(Session):
         """The sets by name; a single one has the session's."""
         if self.sets or self.features is None:
             return self.sets
-        return {self.name: EvaluatedSet(images=self.images, features=self.features, labels=self.labels)}
+        own = {key: getattr(self, key) for key in EvaluatedSet.model_fields}
+        return {self.name: EvaluatedSet(**own)}
 
     @property
     def folders(self) -> list[str]:

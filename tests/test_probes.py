@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from saec.evaluation import EVALUATIONS
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, Recipe
 from saec.evaluation.folds import alone_in_a_group, given_split, grouped_splits, refuse_alone, repeated_splits
-from saec.evaluation.probes import CLASSIFIERS, Known, split_scores
+from saec.evaluation.probes import Known, split_scores
 from saec.faults import Fault
 
 N = 120
@@ -145,17 +150,37 @@ def test_components_are_fitted_on_what_is_learnt_from_alone(known):
     loud = rows.copy()
     loud[asked[1:]] *= 1e6
     plain, other = (
-        Known(some, labels, groups, "linear", pca=2).answers(learnt, asked[:1]) for some in (rows, loud)
+        Known(some, labels, groups, Recipe("linear", pca=2)).answers(learnt, asked[:1])
+        for some in (rows, loud)
     )
     assert plain == other
 
 
 def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
     rows, labels, groups = known
-    model, more = Known(rows, labels, groups, "svm")._model(np.arange(60))
-    assert set(model.param_grid) == {"svc__C"} and np.array_equal(more["groups"], groups[:60])
-    model, more = Known(rows, labels, groups, "svm")._model(np.arange(24))  # two groups: no folds of three
-    assert not hasattr(model, "param_grid") and more == {}
+    folds = Recipe("svm").inner_folds(labels[:60], groups[:60])
+    assert len(folds) == 3 and not any(set(groups[one]) & set(groups[other]) for one, other in folds)
+    found = Recipe("svm").fitted(rows[:60], labels[:60], groups[:60])
+    by_library = GridSearchCV(
+        make_pipeline(StandardScaler(), SVC()), {"svc__C": COSTS}, scoring="f1_macro", cv=folds
+    ).fit(rows[:60], labels[:60])
+    assert found.chosen == {"C": by_library.best_params_["svc__C"], "gamma": "scale"}
+    assert found.macro_f1 == pytest.approx(by_library.best_score_)
+
+
+def test_without_groups_for_inner_folds_an_svm_has_the_middle_of_its_grid(known):
+    rows, labels, groups = known
+    found = Recipe("svm").fitted(rows[:24], labels[:24], groups[:24])  # two groups: no folds of three
+    assert (found.chosen, found.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
+    assert (found.model[-1].C, found.model[-1].gamma) == (10.0, "scale")
+
+
+def test_the_grid_is_an_svms_alone():
+    svm = EVALUATIONS.parse({"name": "svm", "C": [1, 2], "gamma": ["scale", 0.01]})
+    assert (svm.C, svm.gamma) == ((1.0, 2.0), ("scale", 0.01))
+    for name in CLASSIFIERS.keys() - {"svm"}:
+        with pytest.raises(ValueError, match="C: unknown key|C\n  unknown key"):
+            EVALUATIONS.parse({"name": name, "C": [1]})
 
 
 class Counting(DummyClassifier):

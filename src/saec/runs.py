@@ -183,7 +183,7 @@ class Run:
         """Raises a `Fault` where the data are not those the run was made with."""
         for part in ("train", "valid"):
             before, now = self.record[part], record[part]
-            if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups")):
+            if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups", "labels")):
                 raise Fault(
                     f"the {part} pictures or their recordings have changed since {self.folder} was begun: "
                     "put them back to go on, or begin a new run with "

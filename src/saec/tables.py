@@ -69,17 +69,22 @@ def read_table(
 
 def per_recording(table: Table) -> Table:
     """Means over the samples of each recording; a label where all of them have the same."""
-    recordings = np.array([recording_of(name) for name in table.names.tolist()], dtype=str)
-    names, of = np.unique(recordings, return_inverse=True)
-    sums = np.zeros((len(names), table.rows.shape[1]))
-    np.add.at(sums, of, table.rows)
-    rows = (sums / np.bincount(of)[:, None]).astype(np.float32)
+    names, rows = means_per_recording(table.names, table.rows)
     labels = None
     if table.labels is not None:
-        said = [np.unique(table.labels[of == place]) for place in range(len(names))]
+        of = np.array([recording_of(name) for name in table.names.tolist()])
+        said = [np.unique(table.labels[of == name]) for name in names]
         labels = np.array([one[0] if len(one) == 1 else "" for one in said], dtype=str)
     known = {"rows": rows, "names": names, "labels": labels, "layout": None, "facts": {}}
     return replace(table, **known, n_constant=_n_constant(replace(table, rows=rows)))
+
+
+def means_per_recording(names: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recordings, sorted, and (recordings, features) float32: means over the rows of each."""
+    recordings, of = np.unique([recording_of(name) for name in names.tolist()], return_inverse=True)
+    sums = np.zeros((len(recordings), rows.shape[1]))
+    np.add.at(sums, of, rows)
+    return recordings, (sums / np.bincount(of)[:, None]).astype(np.float32)
 
 
 def beside(file: Path) -> list[Path]:

@@ -150,4 +150,4 @@ class Audio:
         return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
 
     def _refuse(self, bad: dict[str, str]) -> None:
-        refuse_bad(bad, self.folder, len(self.recordings.sources), self.skip_bad, "recordings")
+        refuse_bad(bad, self.folder, len(self.recordings.listed), self.skip_bad, "recordings")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from saec.data.folder import evenly
-from saec.data.labels import known_of
+from saec.data.labels import known_of, recording
 from saec.data.sound_store import Source, n_at_rate
 from saec.faults import Fault, MissingFault, listing
 from saec.progress import progress
@@ -18,6 +18,7 @@ from saec.sound.pieces import Piece, cut
 from saec.sound.recordings import header
 
 MOST_WHOLE_S = 120  # of a recording that is one sample
+LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,15 @@ class Cutting:
     segment_s: float | None
     step_s: float | None
     least: int  # samples that a piece must have
+
+    def __post_init__(self):
+        if self.segment_s is not None and round(self.segment_s * self.rate) < self.least:
+            raise Fault(
+                f"segment_s: {self.segment_s:g} s are {round(self.segment_s * self.rate)} samples at "
+                f"{self.rate} Hz, {self.least} are needed"
+            )
+        if self.step_s is not None and self.step_s < LEAST_STEP_S:
+            raise Fault(f"step_s must be at least {LEAST_STEP_S:g} s, got {self.step_s:g}")
 
 
 class Recordings:
@@ -66,7 +76,7 @@ class Recordings:
         if isinstance(self.place, Path) and self.place.is_dir():
             said, groups = known_of(names, self.folder)
             return np.where(said != "", said, labels), groups
-        return labels, np.array([one.group or one.name for one in self.listed], dtype=str)
+        return labels, np.array([one.group or recording(one.name) for one in self.listed], dtype=str)
 
     @cached_property
     def splits(self) -> np.ndarray:
@@ -92,8 +102,8 @@ class Recordings:
             n = n_there[one.name]
             found = cut(place, one, n, how.rate, how.segment_s, how.step_s or how.segment_s or 1.0)
             if found[0].n < how.least:
-                bad[one.name] = (
-                    f"has {found[0].n} samples at {how.rate} Hz{_where(one)}, {how.least} are needed"
+                bad[f"{one.name}{_where(one)}"] = (
+                    f"has {found[0].n} samples at {how.rate} Hz, {how.least} are needed"
                 )
                 continue
             pieces += found
@@ -111,8 +121,8 @@ class Recordings:
         twice = [name for name, n in Counter(piece.name for piece in pieces).items() if n > 1]
         if twice:
             raise Fault(
-                f"pieces start less than 0.001 s apart, or files differ only in their suffix's place, and "
-                f"would share a name: raise `data.step_s`\n{listing(twice)}"
+                "pieces start less than 0.001 s apart and would share a name: list stretches of a recording "
+                f"that do not overlap\n{listing(twice)}"
             )
 
 

@@ -20,10 +20,10 @@ def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     groups, sizes = np.unique(data.groups, return_counts=True)
     if len(groups) < 2:
         raise Fault(
-            f"data.valid: {share} needs at least two recordings, all {len(data)} pictures come from "
+            f"data.valid: {share} needs at least two recordings, all {len(data)} {data.what} come from "
             f"{str(groups[0])!r}: name a folder instead"
         )
-    if len(groups) == len(data):
+    if len(groups) == len(data) and data.files is None:
         LOG.warning("every picture counts as a recording of its own: name groups in a labels.csv")
     drawn = np.random.default_rng([seed]).permutation(len(groups))
     before = np.cumsum(sizes[drawn]) - sizes[drawn]
@@ -35,8 +35,10 @@ def split(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
 def split_evenly(data: Dataset, share: float, seed: int) -> tuple[Dataset, Dataset]:
     """Sets about that share aside, so that every class has its part on both sides; recordings stay whole.
 
+    A class of too few recordings for both is learnt.
+
     Raises:
-        Fault: all samples come from one recording.
+        Fault: all samples come from one recording, or no class has two.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -47,14 +49,24 @@ def split_evenly(data: Dataset, share: float, seed: int) -> tuple[Dataset, Datas
             f"data.valid: {share} needs two recordings and two samples of a class at least, got {n_groups} "
             f"and {most}: name a folder instead"
         )
-    n_folds = min(max(2, round(1 / share)), n_groups, most)
+    n_folds = min(max(2, round(1 / min(share, 1 - share))), n_groups, most)
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes that are too few: said below
-        learnt, aside = next(iter(folds.split(data.labels, data.labels, data.groups)))
-    train, valid = data.subset(learnt), data.subset(aside)
-    _say_one_sided(train, valid)
-    return train, valid
+        sides = next(iter(folds.split(data.labels, data.labels, data.groups)))
+    valid = np.isin(np.arange(len(data)), sides[share <= 0.5])
+    valid &= ~_of_classes_that_lack(data, ~valid)
+    if not valid.any():
+        raise Fault(f"data.valid: {share} needs two recordings of a class at least: name a folder instead")
+    parts = data.subset(np.flatnonzero(~valid)), data.subset(np.flatnonzero(valid))
+    _say_one_sided(*parts)
+    return parts
+
+
+def _of_classes_that_lack(data: Dataset, learnt: np.ndarray) -> np.ndarray:
+    """Which samples share a recording with a class that those to learn lack."""
+    lacking = ~np.isin(data.labels, data.labels[learnt])
+    return np.isin(data.groups, data.groups[lacking])
 
 
 def split_by_table(data: Dataset) -> tuple[Dataset, Dataset]:
@@ -68,21 +80,14 @@ def split_by_table(data: Dataset) -> tuple[Dataset, Dataset]:
     return parts
 
 
-def names_valid(data: Dataset) -> bool:
-    """Whether a table says which samples are for validation."""
-    return data.splits is not None and "valid" in data.splits
-
-
 def _say_one_sided(train: Dataset, valid: Dataset) -> None:
-    for part, other, where in ((train, valid, "validation"), (valid, train, "training")):
-        lacking = np.setdiff1d(part.labels, other.labels)
-        if len(lacking):
-            LOG.warning(
-                "%d classes have too few recordings for both sides and are not in %s:\n%s",
-                len(lacking),
-                where,
-                listing(lacking.tolist()),
-            )
+    lacking = np.setdiff1d(train.labels, valid.labels).tolist()
+    if lacking:
+        LOG.warning(
+            "%d classes have too few recordings for both sides and are not in validation:\n%s",
+            len(lacking),
+            listing(lacking),
+        )
 
 
 def warn_of_shared(train: Dataset, valid: Dataset) -> None:

@@ -6,32 +6,17 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.decomposition import PCA
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from saec.evaluation.base import EVALUATIONS, Found, Rows, is_told
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, ClassWeight, Costs, Gammas, Recipe
 from saec.evaluation.folds import Split, few, given_split, repeated_splits
 
-N_NEIGHBORS = 5
-N_TREES = 100
-MAX_ITER = 1000
-SVM_GRID = {"svc__C": (0.1, 1.0, 10.0, 100.0)}
-N_INNER = 3  # folds that the grid is searched in
-CLASSIFIERS: dict[str, Callable[[], ClassifierMixin]] = {
-    "forest": lambda: RandomForestClassifier(N_TREES, random_state=0),
-    "knn": lambda: KNeighborsClassifier(N_NEIGHBORS, weights="distance"),
-    "linear": lambda: LogisticRegression(max_iter=MAX_ITER),
-    "svm": lambda: SVC(C=10.0),
-}
+NO_GRID = {
+    "C": COSTS,
+    "gamma": ("scale",),
+    "class_weight": None,
+}  # classifiers that are no SVM have no such option
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "macro_f1": lambda true, said: f1_score(
         true, said, labels=np.unique(true), average="macro", zero_division=0
@@ -46,6 +31,7 @@ def probe(
     labels: np.ndarray,
     groups: np.ndarray,
     split: np.ndarray | None = None,
+    blocks: tuple[int, ...] | None = None,
     *,
     classifier: str,
     n_splits: Annotated[int, Field(ge=2)] = 5,
@@ -53,6 +39,9 @@ def probe(
     curve: tuple[PositiveInt, ...] = (5, 10, 20),
     n_draws: PositiveInt = 3,
     pca: PositiveInt | None = None,
+    C: Costs = COSTS,
+    gamma: Gammas = ("scale",),
+    class_weight: ClassWeight = None,
     seed: int = 0,
 ) -> Found:
     """A classifier on standardised features (and `pca` components), cross-validated: groups stay whole.
@@ -60,9 +49,12 @@ def probe(
     Folds are drawn `n_repeats` times; a `split` of the table is used instead of them. In the first folds so
     many rows a class as `curve` says are learnt from, drawn `n_draws` times: the learning curve. Classes
     are judged by the answers of the first folds. Rows without a label are neither learnt from nor asked.
+    `blocks` are the widths of methods whose features stand side by side: each has its own `pca` components.
+    An SVM is searched over `C` and `gamma` within the rows that are learnt from.
     """
     told = np.flatnonzero(is_told(labels))
-    known = Known(rows[told], labels[told], groups[told], classifier, pca)
+    recipe = Recipe(classifier, pca, blocks, C, gamma, class_weight)
+    known = Known(rows[told], labels[told], groups[told], recipe)
     repeats = (
         repeated_splits(known.labels, known.groups, n_splits, n_repeats, seed)
         if split is None
@@ -94,53 +86,23 @@ def probe(
 
 
 for _name in CLASSIFIERS:
-    EVALUATIONS.register(_name, classifier=_name)(probe)
+    EVALUATIONS.register(_name, classifier=_name, **({} if _name == SVM else NO_GRID))(probe)
 
 
 class Known:
     """Rows with their labels, and a classifier that is fitted on some of them and asked for others."""
 
-    def __init__(
-        self,
-        rows: np.ndarray,
-        labels: np.ndarray,
-        groups: np.ndarray,
-        classifier: str,
-        pca: int | None = None,
-    ):
+    def __init__(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, recipe: Recipe):
         self.rows = rows
         self.labels = labels
         self.groups = groups
-        self.classifier = classifier
-        self.pca = pca
+        self.recipe = recipe
 
     def answers(self, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
         if len(np.unique(self.labels[learnt])) == 1:
             return np.full(len(asked), self.labels[learnt[0]], dtype=self.labels.dtype)
-        model, more = self._model(learnt)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no answer
-            model.fit(self.rows[learnt], self.labels[learnt], **more)
-        return model.predict(self.rows[asked])
-
-    def _model(self, learnt: np.ndarray) -> tuple[BaseEstimator, dict[str, Any]]:
-        """The pipeline, searched over its grid where it has one and the rows allow folds of them."""
-        pipeline = self._pipeline(len(learnt))
-        if self.classifier != "svm":
-            return pipeline, {}
-        labels, groups = self.labels[learnt], self.groups[learnt]
-        fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
-        if fewest < N_INNER:
-            return pipeline, {}
-        inner = StratifiedGroupKFold(N_INNER, shuffle=True, random_state=0)
-        return GridSearchCV(pipeline, SVM_GRID, scoring="f1_macro", cv=inner), {"groups": groups}
-
-    def _pipeline(self, n: int) -> Pipeline:
-        model = CLASSIFIERS[self.classifier]()
-        if isinstance(model, KNeighborsClassifier):
-            model.set_params(n_neighbors=min(N_NEIGHBORS, n))
-        fewer = [PCA(min(self.pca, n // 2, self.rows.shape[1]), random_state=0)] if self.pca else []
-        return make_pipeline(StandardScaler(), *fewer, model)
+        fitted = self.recipe.fitted(self.rows[learnt], self.labels[learnt], self.groups[learnt])
+        return fitted.model.predict(self.rows[asked])
 
 
 def split_scores(
@@ -155,7 +117,7 @@ def split_scores(
     """Macro-F1 of the rows that are asked, one score a draw; one where all labels are learnt from."""
     learnt, asked = split
     draws = [learnt] if labels_per_class is None else few(labels, learnt, labels_per_class, n_draws, seed)
-    known = Known(rows, labels, np.arange(len(labels)), classifier)
+    known = Known(rows, labels, np.arange(len(labels)), Recipe(classifier))
     return [SCORES["macro_f1"](labels[asked], known.answers(draw, asked)) for draw in draws]
 
 

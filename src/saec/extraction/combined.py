@@ -1,14 +1,16 @@
 """A combiner answers for new samples: the features it knows are made of them, then it is asked."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from saec.config import Config
+from saec.data import Dataset
 from saec.data.batch import Place, absolute
+from saec.data.labels import recording_of
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
 from saec.extraction.extract import extract_features
@@ -21,6 +23,7 @@ from saec.features import Features
 from saec.files import as_file_name, require_writable
 from saec.progress import progress
 from saec.session import ExtractionSession, SessionError, load_session
+from saec.tables import means_per_recording
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class CombinedPlan:
     plans: dict[str, ExtractionPlan]
     place: Place
     outputs: Outputs
+    per: str = "sample"
 
     def __str__(self) -> str:
         first = next(iter(self.plans.values()))
@@ -48,10 +52,10 @@ def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
     faults: list[str] = []
     file = noting(faults, "combiner", config.data_path, session.combiner)
     combiner = file and noting(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
-    recipes = file and noting(faults, "combiner", _recipes, file.with_suffix(".json"))
+    recipes, per = (file and noting(faults, "combiner", _recipes, file.with_suffix(".json"))) or ({}, "")
     place = noting(faults, f"data.{session.data.key}", absolute, session.data.place, config)
     plans = {}
-    for method, recipe in (recipes or {}).items() if place else ():
+    for method, recipe in recipes.items() if place else ():
         asked = load_session(for_samples(recipe, place, Path(tempfile.gettempdir())), ExtractionSession)
         plan = noting(faults, method, plan_features, asked.but(overwrite=True), config)
         plans |= {method: plan} if plan else {}
@@ -62,7 +66,7 @@ def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
     if faults:
         raise SessionError(f"session {session.name}", faults)
     outputs = Outputs.of(out, as_file_name(file.stem), session.variant)
-    return CombinedPlan(session, combiner, recipes, plans, place, outputs)
+    return CombinedPlan(session, combiner, recipes, plans, place, outputs, per)
 
 
 def predict_combined(plan: CombinedPlan, config: Config) -> Features:
@@ -74,11 +78,28 @@ def predict_combined(plan: CombinedPlan, config: Config) -> Features:
                 progress(plan.recipes.items(), "methods", len(plan.recipes))
             )
         }
+    if plan.per == "recording":
+        found = {
+            method: Features(*reversed(means_per_recording(one.N, one.X))) for method, one in found.items()
+        }
     _refuse_others(found)
     answers, scores = plan.combiner.answers({method: one.X for method, one in found.items()})
+    names = next(iter(found.values())).N
     data = next(iter(plan.plans.values())).kind.open()
+    data = data if plan.per == "sample" else _first_of_each(data, names)
     files = write_predictions(plan.outputs, data, as_shares(scores), tuple(plan.combiner.classes))
-    return Features(scores, next(iter(found.values())).N, tuple(files))
+    return Features(scores, names, tuple(files))
+
+
+def _first_of_each(data: Dataset, recordings: np.ndarray) -> Dataset:
+    """One sample for each recording: what is known of its first one, times from its first to its last."""
+    of = np.array([recording_of(name) for name in data.names.tolist()])
+    rows = [np.flatnonzero(of == name) for name in recordings]
+    firsts = data.subset(np.array([own[0] for own in rows]))
+    if data.times is None:
+        return firsts
+    spans = [(data.times[own, 0].min(), data.times[own, 1].max()) for own in rows]
+    return replace(firsts, times=np.array(spans))
 
 
 def as_shares(scores: np.ndarray) -> np.ndarray:
@@ -89,8 +110,8 @@ def as_shares(scores: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _recipes(about: Path) -> dict[str, dict[str, Any]]:
-    """How each method's features are made, in the combiner's order.
+def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:
+    """How each method's features are made, in the combiner's order, and what a row is.
 
     Raises:
         Fault: the file says nothing of it, or some features were not made by an extraction.
@@ -98,7 +119,8 @@ def _recipes(about: Path) -> dict[str, dict[str, Any]]:
     if not about.is_file():
         raise MissingFault(f"no such file: {about} (it lies beside the combiner in the report's folder)")
     try:
-        methods = {one["method"]: one["recipe"] for one in read_mapping(about)["methods"]}
+        said = read_mapping(about)
+        methods, per = {one["method"]: one["recipe"] for one in said["methods"]}, said["per"]
     except (KeyError, TypeError) as error:
         raise Fault(f"{about} does not say how its features were made ({error!r}): fit it again") from error
     foreign = [method for method, recipe in methods.items() if recipe is None]
@@ -107,7 +129,7 @@ def _recipes(about: Path) -> dict[str, dict[str, Any]]:
             "features of new samples cannot be made as those of other makers were; combine features that "
             f"main_02_extract.py has made in place of\n{listing(foreign)}"
         )
-    return methods
+    return methods, per
 
 
 def _rows(recipe: dict[str, Any], place: Place, out: Path, config: Config) -> Features:

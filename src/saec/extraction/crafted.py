@@ -36,7 +36,11 @@ class Crafted:
 
     @property
     def data(self) -> Places:
-        return DATA.parse({"kind": "audio", "train": "", "length_s": "longest"} | self.component().listening)
+        extractor = self.component()
+        hop = max(2, round(extractor.windows["step_s"] * extractor.listening["sample_rate"]))
+        spectrum = {"name": "linear", "n_fft": 2 * hop, "hop_length": hop}  # never made, but fits any rate
+        plain = {"kind": "audio", "train": "", "length_s": "longest", "spectrum": spectrum}
+        return DATA.parse(plain | extractor.listening)
 
     def which(self, weights: str) -> dict[str, Any]:
         return self.component.model_dump(mode="json")

@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score
 
 from saec.data import Dataset
 from saec.extraction.outputs import Outputs
+from saec.faults import listing
 from saec.frames import write_table
 
 LOG = logging.getLogger(__name__)
@@ -68,6 +69,9 @@ def _say(files: pd.DataFrame) -> None:
     if "label" not in files:
         return
     told = files[files["label"] != ""]
+    learnt = {column.removeprefix(PROBABILITY) for column in files if column.startswith(PROBABILITY)}
+    if odd := sorted(set(told["label"]) - learnt):
+        LOG.warning("%d labels are of no class that was learnt:\n%s", len(odd), listing(odd))
     for split, part in told.groupby("split") if "split" in told else [("", told)]:
         macro_f1 = f1_score(part["label"], part["predicted"], average="macro", zero_division=0)
         right = float((part["label"] == part["predicted"]).mean())

@@ -59,9 +59,9 @@ class Classification(Objective):
         return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def meet(self, labels: np.ndarray) -> None:
-        if self.balance == "weights":
-            counts = torch.tensor([(labels == name).sum() for name in self.classes])
-            self.weights.copy_(counts.sum() / (len(counts) * counts.clamp(min=1)))
+        counts = torch.tensor([(labels == name).sum() for name in self.classes])
+        weights = counts.sum() / (len(counts) * counts.clamp(min=1))
+        self.weights.copy_(weights if self.balance == "weights" else torch.ones_like(weights))
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         if self.training and self.mixup:

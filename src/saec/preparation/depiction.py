@@ -1,83 +1,22 @@
-"""One recording becomes pictures: how they are made is `Depiction`, what came of it is a `Note`."""
+"""One recording becomes pictures: which ones are wanted is a `Job`, what came of it is a `Note`."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from pydantic import Field, field_validator, model_validator
 
-from saec.data.colormaps import table
-from saec.faults import Fault
 from saec.files import appearing
 from saec.preparation.annotations import Annotation
-from saec.preparation.spectrogram import centred_start, padded, picture, regular_starts, size
-from saec.registry import Strict
+from saec.preparation.look import Depiction
+from saec.preparation.spectrogram import centred_start, padded, regular_starts
 from saec.sound.pieces import SEGMENT
 from saec.sound.recordings import Unreadable, load_sound
 
 SHOWN_ALREADY = "the same window as another annotation, which is labelled {!r}; this one {!r}"
 NOTHING_TO_SEE = "nothing to see: constant, or not a number after the equalizer"
+BELOW_THE_FLOOR = "nothing to see: constant, or nothing above the spectrum's floor"
 TOO_SHORT = "the recording is shorter than a segment of {:g} s"
-
-
-class Depiction(Strict):
-    """The settings that decide what a picture looks like."""
-
-    sample_rate: int = Field(24000, ge=100, le=1_000_000)
-    segment_s: float = Field(0.394, gt=0, le=600)
-    step: float = Field(0.8, gt=0)  # from start to start, in segments
-    n_fft: int = Field(256, ge=4)
-    hop_length: int = Field(36, ge=1)
-    colormap: str = "gray"
-    equalize: bool = True
-    max_segments: int | None = Field(None, ge=1)  # of each recording
-    short: Literal["pad", "skip"] = "pad"
-
-    @property
-    def n_samples(self) -> int:
-        """Of one segment."""
-        return int(self.sample_rate * self.segment_s)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of a picture."""
-        return size(self.n_samples, self.n_fft, self.hop_length)
-
-    @field_validator("n_fft")
-    @classmethod
-    def _even(cls, n_fft: int) -> int:
-        if n_fft % 2:
-            raise ValueError(f"must be even, got {n_fft}: a picture is n_fft / 2 high")
-        return n_fft
-
-    @field_validator("colormap")
-    @classmethod
-    def _known(cls, colormap: str) -> str:
-        try:
-            table(colormap)
-        except Fault as fault:
-            raise ValueError(str(fault)) from None
-        return colormap
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> "Depiction":
-        if self.hop_length > self.n_fft:
-            raise ValueError(
-                f"hop_length must be at most n_fft = {self.n_fft}, got {self.hop_length}: the sound between "
-                "two windows would be lost"
-            )
-        if self.n_samples < self.n_fft:
-            raise ValueError(
-                f"a segment must hold a window of n_fft = {self.n_fft} samples, but {self.segment_s:g} s at "
-                f"{self.sample_rate} Hz are {self.n_samples}: raise segment_s or lower n_fft"
-            )
-        if self.step * self.segment_s < 0.001:
-            raise ValueError(
-                f"segments must start at least 0.001 s apart, as names tell no more, got step = "
-                f"{self.step:g} of segment_s = {self.segment_s:g} s"
-            )
-        return self
 
 
 class Job(NamedTuple):
@@ -139,14 +78,13 @@ def _write(sound: np.ndarray, settings: Depiction, folder: Path, job: Job) -> No
         elif _save(folder / name, sound[first : first + settings.n_samples], sounding, settings):
             made[name] = (start_s, end_s, label)
         else:
-            skipped.append((start_s, end_s, NOTHING_TO_SEE))
+            skipped.append((start_s, end_s, NOTHING_TO_SEE if settings.spectrum is None else BELOW_THE_FLOOR))
     return {"padded": short, "pictures": [(name, *what) for name, what in made.items()], "skipped": skipped}
 
 
 def _save(path: Path, segment: np.ndarray, sounding: slice, settings: Depiction) -> bool:
     """Whether there was something to see."""
-    look = settings.model_dump(include={"n_fft", "hop_length", "colormap", "equalize"})
-    shown = picture(segment, settings.sample_rate, **look, sounding=sounding)
+    shown = settings.picture(segment, sounding)
     if shown is None:
         return False
     with appearing(path) as temporary:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from saec.faults import Fault, listing
 from saec.files import fingerprint, require_writable, sweep
 from saec.preparation.annotations import read_annotations, read_labels
-from saec.preparation.depiction import Depiction, Job, Note, depict, starts_of
+from saec.preparation.depiction import Job, Note, depict, starts_of
+from saec.preparation.look import Depiction
 from saec.preparation.parallel import add_note, completed, read_notes
 from saec.preparation.picture_folder import FAILED, SKIPPED, Place, write_beside
 from saec.progress import duration, progress
@@ -96,7 +97,7 @@ def _plan(settings: Preparation) -> Plan:
     chosen = [recording for recording in recordings if recording in wanted or not annotated]
     jobs = [Job(name, stubs[name], tuple(wanted[name]) if annotated else None) for name in chosen]
     states = [(source / name).stat() for name in chosen]
-    look = settings.model_dump(mode="json", include=set(Depiction.model_fields))
+    look = settings.model_dump(mode="json", include=set(Depiction.model_fields) - settings.unused)
     mark = fingerprint(FORMAT, look, jobs, [(s.st_size, s.st_mtime_ns) for s in states], labels)
     return Plan(jobs, labels, Place(source.parent, f"images_{settings.sample_rate}sps", settings.out), mark)
 
@@ -153,8 +154,9 @@ def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
 
 def _warn_of_low_rates(recordings: list[str], settings: Preparation) -> None:
     """Above half of its own rate a recording holds nothing, and the equalizer makes stripes of it."""
+    highest_hz = settings.axes()[0][-1]
     rates = [rate_hz(settings.recordings / recording) for recording in recordings]
-    low = [rate for rate in rates if rate and rate < settings.sample_rate]
+    low = [rate for rate in rates if rate and rate < settings.sample_rate and rate / 2 < highest_hz]
     if low:
         LOG.warning(
             "%d recordings have a lower sampling rate (%d Hz) than sample_rate: %d, the top rows of their "

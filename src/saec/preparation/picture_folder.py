@@ -12,8 +12,10 @@ from saec.data.folder import SIDECAR
 from saec.documents import read_mapping
 from saec.faults import Fault
 from saec.files import write_json, write_text
-from saec.preparation.depiction import Depiction, Note
-from saec.preparation.spectrogram import EPS, axes
+from saec.preparation.depiction import Note
+from saec.preparation.look import Depiction
+from saec.preparation.spectrogram import EPS
+from saec.sound.spectrum import LEAST
 
 ABOUT = "prepared.json"
 PREPARED, FAILED, SKIPPED = "prepared.csv", "failed.csv", "skipped.csv"
@@ -79,7 +81,7 @@ def write_beside(
     skipped = [(note["recording"], _s(a), _s(b), why) for note in notes for a, b, why in note["skipped"]]
     _write_table(folder / SKIPPED, ("recording", "start", "end", "reason"), skipped)
     about = {"pictures": sum(len(note["pictures"]) for note in notes), "recordings": len(notes)}
-    chosen = settings.model_dump(mode="json", exclude={"out"})
+    chosen = settings.model_dump(mode="json", exclude={"out"} | settings.unused)
     write_json(folder / ABOUT, {"fingerprint": fingerprint, **about, "settings": chosen})
 
 
@@ -103,9 +105,10 @@ def _require_permission(folder: Path) -> None:
 
 
 def _sidecar(settings: Depiction) -> dict[str, object]:
-    """What readers of such pictures look for, in the words of xeno_canto_organizer."""
-    n_fft, hop_length = settings.n_fft, settings.hop_length
-    frequencies, times = axes(settings.n_samples, settings.sample_rate, n_fft, hop_length)
+    """What readers of such pictures look for, in the words of xeno_canto_organizer; a spectrum's options."""
+    n_fft, hop_length = settings.windows.n_fft, settings.windows.hop_length
+    frequencies, times = settings.axes()
+    chosen = settings.spectrum
     return {
         "sampling_frequency": settings.sample_rate,
         "segment_duration_sec": settings.segment_s,
@@ -115,7 +118,8 @@ def _sidecar(settings: Depiction) -> dict[str, object]:
         "colormap": settings.colormap,
         "equalize": settings.equalize,
         "max_segm_per_file": settings.max_segments,
-        "eps": EPS,
+        "eps": EPS if chosen is None else LEAST,
+        **({} if chosen is None else {"spectrum": chosen.model_dump(mode="json")}),
         "frequency_axis": frequencies.tolist(),
         "time_axis": times.tolist(),
     }

@@ -61,8 +61,11 @@ def picture(
         shade = np.log10(power + EPS)
         shade = shade - shade.min()
         shade = shade / shade.max()
-    if not np.isfinite(shade).all():
-        return None
+    return coloured(shade, colormap) if np.isfinite(shade).all() else None
+
+
+def coloured(shade: np.ndarray, colormap: str) -> np.ndarray:
+    """(height, width) in [0, 1] to (height, width[, 3]) bytes."""
     if colormap == "gray":
         return (255 * shade).astype(np.uint8)
     return table(colormap)[np.minimum((256 * shade).astype(int), 255)]

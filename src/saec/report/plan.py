@@ -7,6 +7,7 @@ from pathlib import Path
 from saec.config import Config
 from saec.data.folder import list_pictures
 from saec.devices import resolve_device
+from saec.extraction.made import made_by
 from saec.faults import Fault, MissingFault, noting
 from saec.files import require_writable
 from saec.frames import require_parquet
@@ -15,7 +16,7 @@ from saec.report.choice import chosen_evaluations, require_column
 from saec.report.combined import combined_evaluations, combined_methods
 from saec.report.predictions import Predicted, read_predictions
 from saec.report.sets import MAGIC, JudgedSet, read_set, refuse_alike
-from saec.report.similar import made_by
+from saec.report.similar import own_name
 from saec.report.sounds import Sounds, find_sounds
 from saec.runs import Run
 from saec.session import EvaluationSession, Rebuilding, SessionError
@@ -168,11 +169,11 @@ def _require_query(session: EvaluationSession, sets: dict[str, JudgedSet], confi
         raise Fault("nearest pictures are looked for among `features`: name some")
     to = session.similar.to
     for judged in sets.values():
-        if to in judged.names:
+        if own_name(to, judged) in judged.names:
             continue
         if not config.data_path(to).exists():
             raise MissingFault(
                 f"{to} is no picture of set {judged.name} (such as {judged.names[0]}), no picture, no folder"
             )
         for table in judged.tables.values():
-            made_by(table)
+            made_by(table.file)

@@ -1,11 +1,9 @@
-"""The pictures of a set that are most like a picture, or like each picture of a folder."""
+"""The samples of a set that are most like one, or like each one of a folder: pictures, or recordings."""
 
-import json
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,13 +12,14 @@ from PIL import Image
 from saec import figures
 from saec.config import Config
 from saec.data.folder import SIDECAR
+from saec.data.labels import recording_of
 from saec.extraction import extract
-from saec.faults import Fault
+from saec.extraction.made import for_samples, made_by, recipe_of
 from saec.features import Features
 from saec.report.sets import JudgedSet
 from saec.session import Search
 from saec.similarity import nearest
-from saec.tables import Table
+from saec.tables import Table, means_per_recording
 
 N_SHOWN, N_RANKS = 12, 10  # queries, and pictures found for each, that are drawn
 TOGETHER = "all together"
@@ -36,8 +35,9 @@ def find_similar(judged: JudgedSet, asked: Search, config: Config, figure: Path)
         Fault: the features were not made by a run, so that other pictures cannot be compared with them.
     """
     arrays = {method: table.rows for method, table in judged.tables.items()}
-    if asked.to in judged.names:
-        own = np.flatnonzero(judged.names == asked.to)
+    to = own_name(asked.to, judged)
+    if to in judged.names:
+        own = np.flatnonzero(judged.names == to)
         names, place = judged.names[own], judged.images
         queries = {method: rows[own] for method, rows in arrays.items()}
     else:
@@ -56,6 +56,11 @@ def find_similar(judged: JudgedSet, asked: Search, config: Config, figure: Path)
     return pd.concat(tables, ignore_index=True)
 
 
+def own_name(to: str, judged: JudgedSet) -> str:
+    """What is looked for, as the set would call it."""
+    return to if judged.per == "sample" else recording_of(to)
+
+
 def _table(
     method: str, names: np.ndarray, judged: JudgedSet, indices: np.ndarray, distances: np.ndarray
 ) -> pd.DataFrame:
@@ -70,16 +75,29 @@ def _table(
 
 
 def _encoded(judged: JudgedSet, place: Path, config: Config) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Names and rows of other pictures, by the runs that made the set's features, in its columns."""
+    """Names and rows of other samples, made as the set's features were, in its columns."""
     names, queries = np.array([]), []
     with tempfile.TemporaryDirectory(prefix="saec_similar_", ignore_cleanup_errors=True) as made:
-        images = place if place.is_dir() else _folder_of(place, Path(made))
         for number, table in enumerate(judged.tables.values()):
-            found = _extracted(table, images, Path(made) / str(number), config)
-            names = found.N
-            queries.append(np.array(found.X))
-            del found  # its file goes with the folder
+            names, rows = _made(table, place, Path(made) / str(number), judged.per, config)
+            queries.append(rows)
     return names, queries
+
+
+def _made(table: Table, place: Path, out: Path, per: str, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """As the table's own features were made, and pooled."""
+    recipe = recipe_of(made_by(table.file))
+    if table.pooling is not None:
+        recipe["pooling"] = table.pooling.model_dump(mode="json")
+    out.mkdir()
+    of_pictures = recipe["data"].get("images") is not None
+    there = _folder_of(place, out) if of_pictures and not place.is_dir() else place
+    made = extract(for_samples(recipe, str(there), out), config)
+    pooled = next(file for file in made.files if file.name.startswith("pooled_"))
+    found = Features.load(pooled)
+    if per == "sample":
+        return found.N, np.array(found.X)
+    return means_per_recording(found.N, np.array(found.X))
 
 
 def _folder_of(picture: Path, made: Path) -> Path:
@@ -89,44 +107,6 @@ def _folder_of(picture: Path, made: Path) -> Path:
     if (picture.parent / SIDECAR).is_file():
         shutil.copy2(picture.parent / SIDECAR, folder)
     return folder
-
-
-def _extracted(table: Table, images: Path, out: Path, config: Config) -> Features:
-    """As the table's own features were made, and pooled."""
-    about = made_by(table)
-    said = about["session"]
-    session = {key: said[key] for key in ("weights", "pooling", "latents")} | {
-        "run": about["model"],
-        "data": said["data"] | {"images": str(images)},
-        "precision": about["settings"]["precision"],
-        "out": str(out),
-        "reduction": None,
-        "reconstructions": 0,
-    }
-    if table.pooling is not None:
-        session["pooling"] = table.pooling
-    made = extract(session, config)
-    return Features.load(next(file for file in made.files if file.name.startswith("pooled_")))
-
-
-def made_by(table: Table) -> dict[str, Any]:
-    """What the extraction that made this file says of itself.
-
-    Raises:
-        Fault: nothing of ours made it, or it holds reductions, in which other pictures have no place.
-    """
-    if table.file.name.startswith("dimred_"):
-        raise Fault(
-            f"{table.file} holds reductions, other pictures have no place in them: name pooled features"
-        )
-    for place in sorted(table.file.parent.glob("saec_*.json")):
-        about = json.loads(place.read_text(encoding="utf-8"))
-        if table.file.name in about.get("files", ()):
-            return about
-    raise Fault(
-        f"{table.file} was not made by main_02_extract.py, so other pictures cannot be compared with it: "
-        "extract features of both by one run"
-    )
 
 
 def _show(figure: Path, place: Path, names: np.ndarray, judged: JudgedSet, indices: np.ndarray) -> None:

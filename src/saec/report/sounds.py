@@ -14,7 +14,7 @@ from saec.frames import write_table
 from saec.progress import duration
 from saec.report.section import Section
 from saec.sound.durations import Durations, look_through
-from saec.sound.listed import Listed, list_sound
+from saec.sound.listed import TABLES, Listed, list_sound
 from saec.sound.recordings import header
 
 OVERLAID = 10  # classes up to which the figure tells them apart
@@ -47,7 +47,8 @@ def find_sounds(asked: tuple[str, ...], config: Config) -> Sounds:
     """
     folders = tuple(config.data_path(place) for place in asked)
     for folder in folders:
-        if not folder.is_dir():
+        is_table = len(folders) == 1 and folder.is_file() and folder.suffix.lower() in TABLES
+        if not folder.is_dir() and not is_table:
             what = "is a file" if folder.exists() else "is not there"
             raise MissingFault(
                 f"{folder} {what}: a folder of recordings is expected, or a list of class folders"

@@ -25,7 +25,7 @@ class Piece:
 def cut(
     place: int, listed: Listed, n_there: int, rate: int, segment_s: float | None, step_s: float
 ) -> list[Piece]:
-    """The pieces of a recording of so many samples; the last one ends where the sound ends, up to 1 ms of it.
+    """The pieces of a recording of so many samples; the last one ends where the sound does, but for 1 ms.
 
     A recording shorter than a segment is one piece, shorter than the others. Nothing is cut without
     `segment_s`.

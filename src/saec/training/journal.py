@@ -121,12 +121,13 @@ class Journal:
         shown = {name: score for name, score in row.items() if name.startswith(("train_", "valid_"))}
         scores = ", ".join(f"{name} {score:.5f}" for name, score in shown.items())
         LOG.info(
-            "epoch %d of %d: %s%s; %.0f pictures/s, %.0f %% of the time waiting for data",
+            "epoch %d of %d: %s%s; %.0f %s/s, %.0f %% of the time waiting for data",
             row["epoch"],
             self.options.epochs,
             scores,
             " (best)" if improved else "",
             learnt["pictures_per_s"],
+            self.bench.train.data.what,
             100 * learnt["waiting"],
         )
         if self.events:

@@ -7,7 +7,7 @@ import numpy as np
 from saec.config import Config
 from saec.data import Cache, Dataset, Survey, split, warn_of_shared
 from saec.data.batch import Kind, Place, Places, absolute, paths_of
-from saec.data.split import names_valid, split_by_table, split_evenly
+from saec.data.split import split_by_table, split_evenly
 from saec.faults import Fault, listing, noting
 from saec.session import TrainingSession
 
@@ -41,12 +41,14 @@ def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:
     data, labelled = session.data, session.objective.target.needs_labels
     train = kind_at(data.train, data, config).open()
     train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
+    aside = ()
+    if train.splits is not None and (train.splits != "").any():
+        train, aside = split_by_table(train)
     if not isinstance(data.valid, float):
         valid = kind_at(data.valid, data, config).open()
-        train = split_by_table(train)[0] if train.splits is not None and (train.splits != "").any() else train
         warn_of_shared(train, valid)
-    elif names_valid(train):
-        train, valid = split_by_table(train)
+    elif len(aside):
+        valid = aside
     else:
         part = split_evenly if labelled else split
         train, valid = part(train, data.valid, session.training.seed)
@@ -64,9 +66,13 @@ def _known_to(train: Dataset, valid: Dataset) -> Dataset:
     """The validation samples whose class is learnt.
 
     Raises:
-        Fault: there are none.
+        Fault: there are none, or one class alone is learnt.
     """
-    known = np.isin(valid.labels, np.unique(train.labels))
+    classes = np.unique(train.labels)
+    if len(classes) < 2:
+        left = str(classes[0])
+        raise Fault(f"data.train: one class is left to train on, {left!r}: two are needed at least")
+    known = np.isin(valid.labels, classes)
     if not known.any():
         raise Fault("data.valid: none of its samples is of a class that training has")
     if not known.all():

@@ -14,6 +14,7 @@ from saec.data import Dataset, Loader, chunks
 from saec.data.folder import evenly
 from saec.devices import describe, placed
 from saec.faults import Fault
+from saec.files import fingerprint
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.optimizers import Learner
@@ -59,8 +60,8 @@ class Workbench:
         parent = self.plan.parent
         return {
             "input_shape": list(self.plan.input_shape),
-            "train": _facts(self.train.data),
-            "valid": _facts(self.valid.data) | {"groups": np.unique(self.valid.data.groups).tolist()},
+            "train": self._facts(self.train.data),
+            "valid": self._facts(self.valid.data) | {"groups": np.unique(self.valid.data.groups).tolist()},
             "classes": list(self.train.classes),
             "parent": str(parent.folder) if parent else None,
             "device": f"{self.plan.device} ({describe(self.plan.device)})",
@@ -69,6 +70,10 @@ class Workbench:
             | {"python": platform.python_version()},
             "system": platform.platform(),
         }
+
+    def _facts(self, data: Dataset) -> dict[str, Any]:
+        labels = {"labels": fingerprint(data.labels.tolist())} if self.objective.needs_labels else {}
+        return {"n": len(data), "fingerprint": data.fingerprint, **labels, **data.about}
 
 
 def equip(plan: TrainingPlan) -> Workbench:
@@ -86,9 +91,9 @@ def equip(plan: TrainingPlan) -> Workbench:
     train, valid = (data.fitted(*model.takes) for data in (train, valid))
     classes = tuple(np.unique(train.labels[train.labels != ""]).tolist())
     objective = session.objective(feature_shape(model, plan.input_shape), classes)
-    objective.meet(train.labels)
     if plan.parent:
         inherit(model, objective, plan)
+    objective.meet(train.labels)
     if session.start != "scratch":
         model.freeze(n_frozen(session.start, model))
     model, objective = (placed(part, device, plan.precision, learning=True) for part in (model, objective))
@@ -149,7 +154,3 @@ def _take_objective(objective: Objective, parent: Run, weights: Weights) -> None
     objective.load_state_dict(own | same)
     if own:
         LOG.info("objective: %d of %d tensors from %s", len(same), len(own), parent.folder.name)
-
-
-def _facts(data: Dataset) -> dict[str, Any]:
-    return {"n": len(data), "fingerprint": data.fingerprint, **data.about}

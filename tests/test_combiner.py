@@ -1,0 +1,418 @@
+"""Features combined: judged in the same folds as each file alone, fitted without leaks, kept safely."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from skops.io import dump, get_untrusted_types
+from small_runs import workplace
+
+from saec.config import Config
+from saec.evaluation import EVALUATIONS
+from saec.evaluation.classifiers import CLASSIFIERS, Recipe
+from saec.evaluation.combiner import Combiner
+from saec.evaluation.probes import Known
+from saec.faults import Fault, MissingFault
+from saec.report import evaluate, plan_evaluation
+from saec.report.judge import FLOOR, judge
+from saec.session import EvaluationSession, SessionError, load_session
+
+N = 72
+KINDS = np.array(["crow", "owl", "tit", "wren"])
+GRID = {"C": (1.0, 10.0), "gamma": ("scale", 0.01)}
+QUICK = {"n_repeats": 1, "curve": []}
+COMBINE = {"pca": 3, "C": [1, 10], "gamma": ["scale", 0.01]}
+
+
+def two_files(n: int = N, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Of four kinds one file tells the halves, the other even and odd; labels, and nine recordings."""
+    rng = np.random.default_rng(seed)
+    kinds = np.arange(n) % 4
+    halves = np.column_stack([5.0 * (kinds // 2), 5.0 * (kinds // 2), *rng.normal(size=(3, n))])
+    parity = np.column_stack([1e3 * (kinds % 2), 5.0 * (kinds % 2), *rng.normal(size=(4, n))])
+    blocks = {
+        "halves": halves + rng.normal(scale=0.3, size=halves.shape),
+        "parity": parity + rng.normal(scale=0.3, size=parity.shape),
+    }
+    return blocks, KINDS[kinds], np.array([f"rec{place // 8}" for place in range(n)])
+
+
+def fitted(classifier: str = "svm", **changes) -> Combiner:
+    blocks, labels, groups = two_files()
+    return Combiner.fit(
+        blocks, labels, groups, **({"classifier": classifier, "pca": 3, **GRID, "seed": 0} | changes)
+    )
+
+
+def by_hand(learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """One fold, written out with scikit-learn alone: all is fitted inside the pipeline."""
+    blocks, labels, groups = two_files()
+    rows = np.hstack(list(blocks.values())).astype(np.float32)
+    reduced = lambda: Pipeline([("scale", StandardScaler()), ("pca", PCA(3, random_state=0))])  # noqa: E731
+    parts = [("first", reduced(), list(range(5))), ("second", reduced(), list(range(5, 11)))]
+    pipeline = Pipeline([("parts", ColumnTransformer(parts)), ("svc", SVC(class_weight="balanced"))])
+    inner = StratifiedGroupKFold(3, shuffle=True, random_state=0)
+    grid = {f"svc__{key}": list(values) for key, values in GRID.items()}
+    search = GridSearchCV(pipeline, grid, scoring="f1_macro", cv=inner)
+    search.fit(rows[learnt], labels[learnt], groups=groups[learnt])
+    return search.decision_function(rows[asked])
+
+
+def test_a_fold_is_as_a_pipeline_of_scikit_learn_that_sees_what_is_learnt_from_alone():
+    blocks, labels, groups = two_files()
+    rows = np.hstack(list(blocks.values())).astype(np.float32)
+    learnt, asked = np.arange(48), np.arange(48, N)
+    recipe = Recipe("svm", 3, (5, 6), **GRID, class_weight="balanced")
+    found = recipe.fitted(rows[learnt], labels[learnt], groups[learnt]).model.decision_function(rows[asked])
+    assert np.allclose(found, by_hand(learnt, asked), atol=1e-3)  # float32
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_rows_that_are_asked_move_no_scaling_and_no_component(classifier):
+    blocks, labels, groups = two_files()
+    rows = np.hstack(list(blocks.values())).astype(np.float32)
+    learnt, asked = np.arange(48), np.arange(48, N)
+    loud = rows.copy()
+    loud[asked[1:]] *= 1e6
+    recipe = Recipe(classifier, 2, (5, 6), **GRID)
+    plain, other = (Known(some, labels, groups, recipe).answers(learnt, asked[:1]) for some in (rows, loud))
+    assert plain == other
+
+
+def test_a_block_is_scaled_and_reduced_by_itself_and_no_further_than_it_can_be():
+    blocks, labels, groups = two_files()
+    rows = np.hstack(list(blocks.values())).astype(np.float32)
+    model = Recipe("linear", 100, (5, 6)).fitted(rows, labels, groups).model
+    alone = [make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, :5])]
+    alone.append(make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, 5:]))
+    assert np.allclose(model[:-1].transform(rows), np.hstack(alone), atol=1e-4)
+    few = Recipe("linear", 100, (5, 6)).fitted(rows[:8], labels[:8], groups[:8]).model
+    assert few[:-1].transform(rows).shape == (N, 8)  # half of eight rows: four components of each
+
+
+def test_a_large_group_leaves_rows_enough_for_components_in_the_inner_folds():
+    blocks, labels, _ = two_files()
+    rows = np.hstack(list(blocks.values())).astype(np.float32)
+    groups = np.where(np.arange(N) < 64, "large", np.where(np.arange(N) < 68, "small", "other"))
+    found = Recipe("svm", 100, (5, 6), **GRID).fitted(rows, labels, groups)
+    assert found.macro_f1 is not None and np.isfinite(found.macro_f1)
+
+
+def test_the_combination_is_asked_in_the_same_folds_as_each_file_alone(monkeypatch):
+    blocks, labels, groups = two_files()
+    together = np.hstack(list(blocks.values()))
+    splits, answers = [], Known.answers
+    monkeypatch.setattr(Known, "answers", lambda self, *split: splits.append(split) or answers(self, *split))
+    probe = EVALUATIONS.parse({"name": "knn", "n_repeats": 2, "curve": [2]})
+    scores = {method: probe(rows, labels, groups) for method, rows in blocks.items()}
+    scores["both"] = probe(together, labels, groups, None, (5, 6))
+    n = len(splits) // 3
+    for one, other, both in zip(splits[:n], splits[n : 2 * n], splits[2 * n :], strict=True):
+        assert all(np.array_equal(one[side], rows[side]) for side in (0, 1) for rows in (other, both))
+    assert scores["both"].scores["macro_f1"] > 0.95
+    assert max(scores[method].scores["macro_f1"] for method in blocks) < 0.7
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_a_combiner_answers_for_new_samples_and_its_largest_score_is_the_answer(classifier):
+    blocks, labels, _ = two_files(40, seed=1)
+    combiner = fitted(classifier)
+    said, scores = combiner.answers({method: blocks[method] for method in reversed(blocks)})
+    assert (said == labels).mean() > 0.95 and combiner.classes == KINDS.tolist()
+    assert scores.shape == (40, 4) and scores.dtype == np.float32
+    assert (KINDS[scores.argmax(axis=1)] == said).all()
+    assert (classifier == "svm") or np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_two_classes_have_a_score_each():
+    blocks, labels, groups = two_files()
+    labels = np.where(labels == "crow", "crow", "other")
+    combiner = Combiner.fit(blocks, labels, groups, classifier="svm", pca=3, **GRID, seed=0)
+    said, scores = combiner.answers(blocks)
+    assert np.allclose(scores[:, 0], -scores[:, 1]) and ((scores[:, 1] > 0) == (said == "other")).all()
+
+
+def test_rows_without_a_label_are_not_learnt_from():
+    blocks, labels, groups = two_files()
+    unknown = np.arange(N) % 3 == 0
+    whole = {method: rows[~unknown] for method, rows in blocks.items()}
+    options = {"classifier": "linear", "pca": 3, **GRID, "seed": 0}
+    one = Combiner.fit(blocks, np.where(unknown, "", labels), groups, **options)
+    other = Combiner.fit(whole, labels[~unknown], groups[~unknown], **options)
+    assert np.array_equal(one.answers(blocks)[1], other.answers(blocks)[1])
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_what_is_read_answers_as_what_was_saved_and_needs_no_trust(classifier, tmp_path):
+    combiner, file = fitted(classifier), tmp_path / "birds.skops"
+    combiner.save(file)
+    again = Combiner.load(file)
+    blocks = two_files(40, seed=1)[0]
+    for one, other in zip(combiner.answers(blocks), again.answers(blocks), strict=True):
+        assert np.array_equal(one, other)
+    assert get_untrusted_types(file=file) == [] and [one.name for one in tmp_path.iterdir()] == [file.name]
+    assert (again.widths, again.chosen, again.macro_f1) == (
+        combiner.widths,
+        combiner.chosen,
+        combiner.macro_f1,
+    )
+    again.save(file)  # what was read can be written
+    assert np.array_equal(Combiner.load(file).answers(blocks)[1], combiner.answers(blocks)[1])
+
+
+def test_another_process_gives_identical_answers(tmp_path):
+    blocks = two_files(40, seed=1)[0]
+    np.savez(tmp_path / "blocks.npz", **blocks)
+    combiners = {name: fitted(name) for name in ("forest", "svm")}
+    for name, combiner in combiners.items():
+        combiner.save(tmp_path / f"{name}.skops")
+    program = (
+        "import sys, numpy as np; from pathlib import Path; from saec.evaluation.combiner import Combiner\n"
+        "folder = Path(sys.argv[1]); blocks = dict(np.load(folder / 'blocks.npz'))\n"
+        "for name in ('forest', 'svm'):\n"
+        "    np.save(folder / name, Combiner.load(folder / f'{name}.skops').answers(blocks)[1])"
+    )
+    source = str(Path(__file__).parents[1] / "src")
+    subprocess.run(
+        [sys.executable, "-c", program, tmp_path], check=True, env=os.environ | {"PYTHONPATH": source}
+    )
+    for name, combiner in combiners.items():
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), combiner.answers(blocks)[1])
+
+
+def changed(file: Path, change) -> Path:
+    """The file with another schema, otherwise whole."""
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts["schema.json"] = change(parts["schema.json"].decode()).encode()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file
+
+
+def test_a_file_that_names_other_types_is_refused_before_anything_is_made(tmp_path):
+    file = tmp_path / "birds.skops"
+    fitted().save(file)
+
+    def evil(schema: str) -> str:
+        return schema.replace('"StandardScaler"', '"system"').replace('"sklearn.preprocessing._data"', '"os"')
+
+    with pytest.raises(Fault, match=r"refused: it holds types that no combiner has[^\n]*\n  os\.system"):
+        Combiner.load(changed(file, evil))
+
+
+def test_trees_that_could_be_made_up_are_refused(tmp_path):
+    combiner, file = fitted("forest"), tmp_path / "birds.skops"
+    dump({"kind": "saec combiner 1", "model": combiner.model}, file)
+    with pytest.raises(Fault, match=r"sklearn\.tree\._tree\.Tree"):
+        Combiner.load(file)
+
+
+def test_a_damaged_or_foreign_file_is_said_to_be_one(tmp_path):
+    file = tmp_path / "birds.skops"
+    fitted().save(file)
+    whole = file.read_bytes()
+    flipped = bytearray(whole)
+    flipped[200] ^= 255
+    for content in (whole[: len(whole) // 2], bytes(flipped), pickle.dumps({"kind": "saec combiner 1"}), b""):
+        file.write_bytes(content)
+        with pytest.raises(Fault, match=r"birds.skops is damaged, or no combiner \(.*fit it again"):
+            Combiner.load(file)
+    dump(SVC(), file)
+    with pytest.raises(Fault, match="does not say 'saec combiner 1'"):
+        Combiner.load(file)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("notes.txt", "no combiner")
+    with pytest.raises(Fault, match="damaged, or no combiner"):
+        Combiner.load(file)
+    with pytest.raises(MissingFault, match="no such file"):
+        Combiner.load(tmp_path / "nowhere.skops")
+
+
+def test_methods_that_do_not_fit_the_classifier_are_a_damage(tmp_path):
+    file = tmp_path / "birds.skops"
+    combiner = fitted()
+    Combiner(combiner.widths | {"third": 2}, combiner.model).save(file)
+    with pytest.raises(Fault, match="methods are not those of its classifier"):
+        Combiner.load(file)
+
+
+def test_another_version_of_scikit_learn_is_said(tmp_path, heard):
+    file = tmp_path / "birds.skops"
+    fitted().save(file)
+    import sklearn
+
+    Combiner.load(changed(file, lambda schema: schema.replace(sklearn.__version__, "1.5.0")))
+    assert "fitted with scikit-learn 1.5.0" in heard.text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda blocks: {"halves": blocks["halves"]}, "parity: 6 features"),
+        (lambda blocks: blocks | {"third": blocks["parity"]}, "third: an array of shape"),
+        (lambda blocks: blocks | {"halves": blocks["halves"][:, :4]}, r"halves: 5 features(.|\n)*\(72, 4\)"),
+        (lambda blocks: blocks | {"halves": blocks["halves"][:9]}, "halves: 9"),
+        (lambda blocks: blocks | {"halves": blocks["halves"] * np.nan}, "finite numbers.*halves"),
+        (lambda blocks: {}, "none"),
+    ],
+)
+def test_features_that_it_was_not_fitted_on_are_refused_with_what_is_expected(change, said):
+    with pytest.raises(Fault, match=said):
+        fitted("knn").answers(change(two_files()[0]))
+
+
+def test_labels_that_no_combiner_can_learn_are_refused():
+    blocks, labels, groups = two_files()
+    options = {"classifier": "knn", "pca": 3, **GRID, "seed": 0}
+    with pytest.raises(Fault, match="two at least, got crow"):
+        Combiner.fit(blocks, np.full(N, "crow"), groups, **options)
+    with pytest.raises(Fault, match="72 rows of features need as many labels and groups, got 3 and 72"):
+        Combiner.fit(blocks, labels[:3], groups, **options)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Config:
+    """Two feature files of samples whose names say recording and kind."""
+    config = workplace(tmp_path_factory.mktemp("combined"))
+    blocks, labels, groups = two_files()
+    names = [
+        f"{group}_{number:03d}_{label}.wav"
+        for number, (group, label) in enumerate(zip(groups, labels, strict=True))
+    ]
+    (config.data / "birds").mkdir(parents=True)
+    layout = np.random.default_rng(0).normal(size=(N, 2)).astype(np.float32)
+    for method, rows in blocks.items():
+        np.savez(config.data / "birds" / f"{method}.npz", X=rows.astype(np.float32), N=names, X_2D=layout)
+    return config
+
+
+def session(**changes) -> dict:
+    plain = {
+        "features": {"halves": "birds/halves.npz", "parity": "birds/parity.npz"},
+        "labels": {"pattern": r"(?P<group>rec\d+)_\d+_(?P<label>\w+)\.wav"},
+        "evaluations": [{"name": "svm"} | QUICK],
+        "combine": COMBINE,
+        "explorer": None,
+        "table": None,
+    }
+    return plain | changes
+
+
+@pytest.fixture(scope="module")
+def report(place):
+    probes = [{"name": name} | QUICK for name in ("svm", "knn")]
+    return evaluate(session(evaluations=[*probes, {"name": "kmeans", "sweep": [], "resamples": 0}]), place)
+
+
+def test_the_combination_is_judged_beside_each_file_and_beats_both(report):
+    scores = report.scores[report.scores["score"] == "macro_f1"].set_index(["evaluation", "method"])["value"]
+    for probe in ("svm", "knn"):
+        assert scores[probe, "combined"] > 0.95 and max(scores[probe, m] for m in ("halves", "parity")) < 0.7
+    clustered = report.scores[report.scores["evaluation"] == "kmeans"]
+    assert set(clustered["method"]) == {"halves", "parity"}
+    compared = pd.read_csv(report.folder / "comparisons.csv")
+    assert len(compared) == 6 and (compared["other"] == "combined").sum() == 4
+    assert (compared[compared["other"] == "combined"]["difference"] < -0.2).all()
+    folds = pd.read_csv(report.folder / "folds.csv").set_index(["evaluation", "repeat", "fold"])
+    for method in ("halves", "parity"):
+        one, both = (folds[folds["method"] == name][["n_learnt", "n_asked"]] for name in (method, "combined"))
+        assert one.equals(both)
+
+
+def test_the_combiner_lies_in_the_report_with_what_it_was_made_of(report, place):
+    about = json.loads((report.folder / "combiner_session.json").read_text(encoding="utf-8"))
+    files = [str((place.data / "birds" / f"{method}.npz").absolute()) for method in ("halves", "parity")]
+    assert [one["file"] for one in about["methods"]] == files
+    assert [(one["method"], one["n_features"]) for one in about["methods"]] == [("halves", 5), ("parity", 6)]
+    assert about["classes"] == KINDS.tolist() and about["n_labelled"] == N
+    assert about["chosen"]["C"] in COMBINE["C"] and about["chosen"]["gamma"] in COMBINE["gamma"]
+    scores = report.scores[(report.scores["score"] == "macro_f1") & (report.scores["method"] == "combined")]
+    assert about["macro_f1"] == scores[scores["evaluation"] == "svm"]["value"].item()
+    blocks, labels, _ = two_files(40, seed=1)
+    combiner = Combiner.load(report.folder / "combiner_session.skops")
+    assert (combiner.answers(blocks)[0] == labels).mean() > 0.95
+    page = (report.folder / "report.html").read_text(encoding="utf-8")
+    assert "combiner_session.skops" in page and "combiner_session.json" in page
+
+
+def planned(place: Config, **changes):
+    return plan_evaluation(load_session(session(**changes), EvaluationSession), place)
+
+
+def test_single_files_are_searched_over_the_grid_of_the_combination(place):
+    (svm,) = planned(place).evaluations["session"]
+    assert (svm.C, svm.gamma, svm.class_weight) == ((1.0, 10.0), ("scale", 0.01), "balanced")
+    assert planned(place, combine=None).evaluations["session"][0].class_weight is None
+    chosen = planned(place, evaluations=None).evaluations["session"]
+    assert [one.C for one in chosen if one.name == "svm"] == [(1.0, 10.0)]
+
+
+def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(place):
+    plan = planned(place, evaluations=["kmeans"], combine={"classifier": "linear"})
+    assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "linear"]
+    assert "session: combined: halves, parity together, linear" in str(plan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"features": "birds/halves.npz"}, "two methods at least are combined, set session has halves alone"),
+        ({"combine": {"use": ["halves", "partiy"]}}, "no method of set session: 'partiy'.*mean 'parity'"),
+        ({"combine": {"use": ["halves", "halves"]}}, "set session has halves alone"),
+        ({"combine": {"name": "parity"}}, "'parity' is a method of set session already"),
+        ({"combine": {"name": FLOOR}}, "is a method of set session already"),
+        ({"labels": {"pattern": "(?P<label>rec)"}}, "combine: session: probes need labels of two classes"),
+        ({"evaluations": [{"name": "svm", "C": [3]}]}, "`C` of an svm in `evaluations` is that of `combine`"),
+        ({"features": None, "sounds": ["birds"]}, "combine: .*name `features`"),
+        ({"combine": {"use": ["halves"]}}, "combine.use: .*at least 2 items"),
+        ({"combine": {"classifier": "smv"}}, "combine.classifier: .*'svm'"),
+        ({"combine": {"C": [0]}}, "combine.C.0: .*greater than 0"),
+    ],
+)
+def test_a_combination_that_cannot_be_is_said_at_planning(changes, said, place):
+    with pytest.raises(SessionError, match=said):
+        planned(place, evaluations=changes.pop("evaluations", ["kmeans"]), **changes)
+
+
+def test_all_faults_of_a_combination_are_said_at_once(place):
+    with pytest.raises(SessionError) as caught:
+        planned(
+            place, combine={"use": ["a", "b"]}, labels={"pattern": "(?P<label>rec)"}, evaluations=["kmeans"]
+        )
+    assert len(caught.value.faults) == 2
+
+
+def test_other_parts_of_the_same_columns_are_another_combination(place):
+    """So parts belong to what is remembered."""
+    whole = np.hstack(list(two_files()[0].values())).astype(np.float32)
+    names = np.load(place.data / "birds" / "halves.npz")["N"]
+    for method, columns in {"one": slice(0, 7), "rest": slice(7, 11)}.items():
+        np.savez(place.data / "birds" / f"{method}.npz", X=whole[:, columns], N=names)
+    probe, combine = {"name": "linear"} | QUICK, {"pca": 1, "classifier": "linear"}
+    found = []
+    for methods in (("halves", "parity"), ("one", "rest")):
+        files = {method: f"birds/{method}.npz" for method in methods}
+        plan = planned(place, evaluations=[probe], combine=combine, features=files)
+        judged = plan.sets["session"]
+        results = judge(judged, judged.tables, plan.evaluations["session"], place, plan.session.combine)
+        found.append(results[-1].found)
+        given = (judged.known.labels, judged.known.groups, None)
+        widths = tuple(table.rows.shape[1] for table in judged.tables.values())
+        again = EVALUATIONS.parse(probe | {"pca": 1})(whole, *given, widths)
+        assert results[-1].method == "combined" and found[-1].scores == again.scores
+    assert found[0].scores != found[1].scores

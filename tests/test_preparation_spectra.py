@@ -1,0 +1,316 @@
+"""Pictures of named spectra: librosa's levels, true sidecars, faults with keys, older folders as ever."""
+
+import csv
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import training_session
+from PIL import Image
+from pydantic import ValidationError
+
+from saec.config import ROOT, Config
+from saec.data.colormaps import to_intensity
+from saec.data.sound_front import SoundFront
+from saec.faults import Fault
+from saec.preparation import Preparation, check_preparation, prepare_folder
+from saec.preparing import expect
+from saec.session import PreparationSession, SessionError, TrainingSession, load_session
+from saec.sound.spectra import SPECTRA
+from saec.training import train
+
+REAL = os.environ.get("SAEC_REAL_DATA")
+RATE = 8000
+MEL = {"name": "mel", "n_fft": 256, "hop_length": 64, "n_mels": 24}
+LINEAR = {"name": "linear", "n_fft": 128, "hop_length": 32, "floor_db": 50.0}
+N_SAMPLES = 800
+
+
+@pytest.fixture
+def recordings(tmp_path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    return folder
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    n = round(seconds * RATE)
+    return 0.1 * np.random.default_rng(seed).normal(size=n) * np.linspace(0.2, 1, n)
+
+
+def record(path: Path, sound: np.ndarray, rate: int = RATE) -> None:
+    soundfile.write(path, sound, rate, subtype="PCM_16")
+
+
+def settings(recordings: Path, **changes: Any) -> Preparation:
+    chosen = {"spectrum": MEL, "equalize": False, "sample_rate": RATE, "segment_s": 0.1}
+    return Preparation(**{"recordings": recordings, "out": recordings.parent / "out"} | chosen | changes)
+
+
+def pictures(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.png"))
+
+
+def levels_of(file: Path, colormap: str = "gray") -> np.ndarray:
+    with Image.open(file) as picture:
+        return to_intensity(np.asarray(picture), colormap).astype(int)
+
+
+def sidecar(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "_feature_extraction_parameters.json").read_text())
+
+
+def by_librosa(sound: np.ndarray, rate: int, options: dict[str, Any]) -> np.ndarray:
+    """(rows, frames) in [0, 1] in double precision, for a range of 80 dB or the one that is given."""
+    name, floor = options["name"], options.get("floor_db", 80.0)
+    waves = librosa.stft(sound.astype(np.float64), n_fft=options["n_fft"], hop_length=options["hop_length"])
+    power = np.abs(waves) ** 2
+    if name == "mel":
+        rows = librosa.feature.melspectrogram(S=power, sr=rate, n_mels=options["n_mels"])
+    else:
+        rows = power[:-1]
+    return librosa.power_to_db(rows, ref=np.max, top_db=floor)[::-1] / floor + 1
+
+
+def off_by(levels: np.ndarray, units: np.ndarray, n_steps: int) -> float:
+    """The largest distance of values from the middle of their level, in levels."""
+    return float(np.abs(np.minimum(levels, n_steps - 1) + 0.5 - n_steps * units).max())
+
+
+@pytest.mark.parametrize(("colormap", "n_steps"), [("gray", 255), ("magma", 256)])
+@pytest.mark.parametrize("options", [MEL, LINEAR], ids=["mel", "linear"])
+def test_pictures_are_the_spectrum_to_half_a_level(recordings, options, colormap, n_steps):
+    record(recordings / "a.wav", noise(0.35))
+    out = prepare_folder(settings(recordings, spectrum=options, colormap=colormap))
+    raw, _ = soundfile.read(recordings / "a.wav", dtype="int16")
+    spectrum = SPECTRA.parse(options)(RATE)
+    front = SoundFront(spectrum, spectrum.n_frames(N_SAMPLES), fit="pad")
+    assert len(pictures(out)) == 3
+    for k, file in enumerate(pictures(out)):
+        first = int(RATE * (k * 0.8 * 0.1))
+        segment, levels = raw[first : first + N_SAMPLES], levels_of(file, colormap)
+        seen = front(torch.from_numpy(segment)[None])[0, 0].numpy()
+        assert off_by(levels, seen, n_steps) < 0.51
+        assert off_by(levels, by_librosa(segment / 32768, RATE, options), n_steps) < 0.51
+        assert levels.max() > 200 and len(np.unique(levels)) > 30
+
+
+def test_high_tones_are_on_top_and_later_ones_on_the_right(recordings):
+    times = np.arange(RATE) / RATE
+    record(recordings / "rising.wav", 0.5 * np.sin(2 * np.pi * (500 * times + 1500 * times**2)))
+    out = prepare_folder(settings(recordings, segment_s=1))
+    loudest = levels_of(pictures(out)[0]).argmax(axis=0)
+    ascending_hz = np.array(sidecar(out)["frequency_axis"])
+    heard_hz = ascending_hz[::-1][loudest]
+    expected_hz = 500 + 3000 * np.array(sidecar(out)["time_axis"])
+    assert np.abs(heard_hz - expected_hz)[2:-2].max() < 200  # bands are up to 290 Hz apart
+
+
+@pytest.mark.parametrize("options", [MEL, LINEAR, MEL | {"chroma": True}], ids=["mel", "linear", "chroma"])
+def test_the_check_the_picture_and_the_sidecar_agree_on_the_size(recordings, options):
+    record(recordings / "a.wav", noise(0.35))
+    chosen = settings(recordings, spectrum=options)
+    out = prepare_folder(chosen)
+    height, width = levels_of(pictures(out)[0]).shape
+    assert f"3 pictures of {width} x {height} (W x H)" in check_preparation(chosen)
+    assert width == 1 + N_SAMPLES // options["hop_length"]
+    assert len(sidecar(out)["time_axis"]) == width
+    n_more = {"mel": 12 if "chroma" in options else 0, "linear": -1}[options["name"]]
+    assert height == len(sidecar(out)["frequency_axis"]) + n_more
+
+
+def test_the_sidecar_tells_the_spectrum_and_nothing_that_was_not_used(recordings):
+    record(recordings / "a.wav", noise(0.2))
+    options = MEL | {"fmin": 200.0, "fmax": 3000.0, "scale": "htk"}
+    out = prepare_folder(settings(recordings, spectrum=options))
+    told = sidecar(out)
+    frequencies, times = np.array(told.pop("frequency_axis")), np.array(told.pop("time_axis"))
+    assert told == {
+        "sampling_frequency": RATE,
+        "segment_duration_sec": 0.1,
+        "segment_step_size": 0.8,
+        "fft_window_size_bins": 256,
+        "fft_window_overlap_bins": 192,
+        "colormap": "gray",
+        "equalize": False,
+        "max_segm_per_file": None,
+        "eps": 1e-10,
+        "spectrum": options | {"window": "hann", "reference": "max", "floor_db": 80.0, "chroma": False},
+    }
+    mel = 2595 * np.log10(1 + np.array([200, 3000]) / 700)
+    centres = np.linspace(*mel, 26)[1:-1]
+    assert np.allclose(frequencies, 700 * (10 ** (centres / 2595) - 1))
+    assert np.allclose(times, np.arange(13) * 64 / RATE)
+    about = json.loads((out / "prepared.json").read_text())["settings"]
+    assert about["spectrum"]["n_mels"] == 24 and not {"n_fft", "hop_length", "equalize"} & about.keys()
+
+
+def test_sessions_without_a_spectrum_give_the_same_folders_as_ever(recordings):
+    record(recordings / "a.wav", noise(0.5))
+    os.utime(recordings / "a.wav", ns=(1_700_000_000_000_000_000,) * 2)
+    own = {"recordings": recordings, "sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
+    chosen = Preparation(**own, out=recordings.parent / "out")
+    out = prepare_folder(chosen)
+    about = json.loads((out / "prepared.json").read_text())
+    assert about["fingerprint"] == "8fcd57c44ea4db9af137d6cb48d3fd91"  # of the same before spectra had names
+    assert list(about["settings"])[:7] == [
+        "sample_rate",
+        "segment_s",
+        "step",
+        "n_fft",
+        "hop_length",
+        "colormap",
+        "equalize",
+    ]
+    assert "spectrum" not in sidecar(out)
+    assert "there already" in check_preparation(chosen.model_copy(update={"spectrum": None}))
+    with pytest.raises(Fault, match="was not prepared from these recordings with these settings"):
+        check_preparation(settings(recordings))
+
+
+def test_another_option_of_a_spectrum_is_another_folder(recordings):
+    record(recordings / "a.wav", noise(0.2))
+    prepare_folder(settings(recordings))
+    assert "there already" in check_preparation(settings(recordings, spectrum=MEL | {"fmax": None}))
+    with pytest.raises(Fault, match="another `out`, or delete it"):
+        check_preparation(settings(recordings, spectrum=MEL | {"window": "hamming"}))
+
+
+def test_segments_without_a_level_are_skipped_and_listed(recordings):
+    silent, constant = np.zeros(N_SAMPLES), np.full(N_SAMPLES, 0.25)
+    record(recordings / "a.wav", np.concatenate([noise(0.1), silent, constant, noise(0.1)]))
+    out = prepare_folder(settings(recordings, step=1.0))
+    assert [file.name for file in pictures(out)] == ["a_segm_0000.000.png", "a_segm_0000.300.png"]
+    with (out / "skipped.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [(float(row["start"]), row["reason"]) for row in rows] == [
+        (start, "nothing to see: constant, or nothing above the spectrum's floor") for start in (0.1, 0.2)
+    ]
+    loud = settings(recordings, spectrum=MEL | {"reference": 1e9}, out=recordings.parent / "loud")
+    with pytest.raises(Fault, match="no picture came out of 1 recordings:\n  a.wav: nothing to see"):
+        prepare_folder(loud)
+
+
+def test_a_padded_recording_lies_in_the_middle_of_the_floor(recordings):
+    record(recordings / "a.wav", noise(0.05))
+    levels = levels_of(pictures(prepare_folder(settings(recordings)))[0])
+    sounding = np.flatnonzero(levels.any(axis=0))  # columns whose window touches samples 200 to 600
+    assert (sounding[0], sounding[-1]) == (2, 11)
+
+
+@pytest.mark.slow
+def test_worker_processes_give_the_same_bytes(recordings):
+    for k in range(8):
+        record(recordings / f"{k}.wav", noise(0.35, seed=k))
+    alone = prepare_folder(settings(recordings))
+    together = prepare_folder(settings(recordings, out=recordings.parent / "together"), n_workers=2)
+    alone, together = ({f.name: f.read_bytes() for f in folder.iterdir()} for folder in (alone, together))
+    assert alone == together and len(alone) == 8 * 3 + 5
+
+
+def test_the_number_of_threads_is_given_back(recordings):
+    record(recordings / "a.wav", noise(0.1))
+    before = torch.get_num_threads()
+    prepare_folder(settings(recordings))
+    assert torch.get_num_threads() == before == 2
+
+
+def test_settings_survive_the_way_to_a_worker(recordings):
+    chosen = settings(recordings, spectrum=MEL | {"reference": 0.5})
+    assert pickle.loads(pickle.dumps(chosen)) == chosen
+
+
+@pytest.mark.parametrize("name", SPECTRA.names())
+def test_every_spectrum_in_units_can_be_a_picture_and_no_other(recordings, name):
+    if SPECTRA[name].target.in_units:
+        assert settings(recordings, spectrum={"name": name}, segment_s=1).size[0] > 1
+    else:
+        with pytest.raises(ValidationError, match=f"{name} gives no levels .* choose from linear, mel"):
+            settings(recordings, spectrum=name, segment_s=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults"),
+    [
+        ({"spectrum": MEL | {"fmax": 5000}}, ["spectrum: fmax must be at most 4,000 Hz, half the rate"]),
+        ({"spectrum": MEL | {"n_mels": 200}}, ["spectrum: ", "lower n_mels or raise n_fft"]),
+        ({"spectrum": LINEAR | {"hop_length": 129}}, ["spectrum: hop_length must be at most n_fft = 128"]),
+        ({"spectrum": MEL | {"n_fft": 1024}}, ["n_fft = 1024 samples, but 0.1 s", "lower spectrum.n_fft"]),
+        ({"spectrum": MEL | {"n_mel": 24}}, ["spectrum.n_mel: unknown key, did you mean 'n_mels'?"]),
+        ({"spectrum": "mell"}, ["spectrum: unknown spectrum 'mell', did you mean 'mel'?"]),
+        ({"equalize": True}, ["equalize: must be false with a spectrum", "set `equalize: false`"]),
+        (
+            {"spectrum": MEL | {"fmax": 5000}, "n_fft": 512, "hop_length": 64, "equalize": True},
+            [
+                "spectrum: fmax",
+                "n_fft: is the spectrum's to say, got 512",
+                "`spectrum.hop_length: 64`",
+                "equ",
+            ],
+        ),
+    ],
+)
+def test_what_a_spectrum_cannot_be_is_said_with_its_key_before_anything_is_touched(changes, faults):
+    raw = {"recordings": "nowhere", "sample_rate": RATE, "segment_s": 0.1, "spectrum": MEL, "equalize": False}
+    with pytest.raises(SessionError) as caught:
+        load_session(raw | changes, PreparationSession)
+    for words in faults:
+        assert words in str(caught.value)
+
+
+def test_the_shipped_session_gives_what_its_comment_says(config):
+    file = ROOT / "session_params" / "preparation" / "mel.yaml"
+    session = load_session(file, PreparationSession)
+    assert session.size == (256, 128)
+    record_in = config.data / "songs" / "recordings"
+    record_in.mkdir(parents=True)
+    record(record_in / "a.wav", np.tile(noise(1.0), 3))
+    assert "about 1 pictures of 256 x 128 (W x H)" in expect(session, config)
+    assert load_session(session, PreparationSession) == session
+    changed = load_session(file, PreparationSession, ["spectrum=null", "equalize=true"])
+    assert changed.size[1] == 128 and changed.spectrum is None
+
+
+@pytest.mark.parametrize(("fmax", "warned"), [(None, True), (1900.0, False)])
+def test_rows_that_hold_nothing_are_warned_of_where_there_are_some(recordings, caplog, fmax, warned):
+    record(recordings / "a.wav", noise(0.3), RATE // 2)
+    prepare_folder(settings(recordings, spectrum=MEL | {"fmax": fmax}))
+    assert ("top rows of their pictures hold nothing" in caplog.text) == warned
+
+
+def test_mel_pictures_of_128_rows_can_be_trained_on(config: Config):
+    folder = config.data / "songs" / "recordings"
+    folder.mkdir(parents=True)
+    for k in range(3):
+        record(folder / f"rec{k}.wav", noise(1.0, seed=k))
+    options = {"name": "mel", "hop_length": 64, "n_mels": 128}
+    out = config.data / "songs" / "images"
+    prepare_folder(settings(folder, spectrum=options, segment_s=0.25, colormap="viridis", out=out))
+    with Image.open(pictures(out)[0]) as picture:
+        assert picture.size == (32, 128) and picture.mode == "RGB"
+    session = training_session(training={"epochs": 1, "batch_size": 4, "precision": "fp32"})
+    run = train(load_session(session, TrainingSession), config)
+    assert run.record["input_shape"] == [1, 128, 32]
+
+
+@pytest.mark.skipif(not REAL, reason="SAEC_REAL_DATA is not set")
+def test_real_digits_are_librosas_levels(recordings):
+    options = {"name": "mel", "n_fft": 512, "hop_length": 64, "n_mels": 64}
+    for digit in (0, 3, 9):
+        shutil.copy(Path(REAL) / "fsdd" / f"{digit}_theo_13.wav", recordings)
+    out = prepare_folder(settings(recordings, spectrum=options, segment_s=0.2, max_segments=1))
+    assert len(pictures(out)) == 3
+    for file in pictures(out):
+        sound, _ = soundfile.read(recordings / f"{file.name.split('_segm_')[0]}.wav")
+        levels = levels_of(file)
+        expected = by_librosa(sound[:1600], RATE, options)
+        assert levels.shape == (64, 26)
+        assert off_by(levels, expected, 255) < 0.51

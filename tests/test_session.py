@@ -116,7 +116,7 @@ def test_a_session_without_a_model_is_told_the_choices():
 def test_a_session_without_data_or_an_empty_one_names_what_is_missing():
     missing, needed = faults_of({})
     assert missing == "data: is missing" and needed.startswith("start: scratch needs a `model`")
-    assert faults_of({}, ExtractionSession) == ["run: is missing", "data: is missing"]
+    assert faults_of({}, ExtractionSession) == ["data: is missing"]
     assert faults_of(training_session(data={"kind": "images"})) == ["data.train: is missing"]
 
 

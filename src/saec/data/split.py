@@ -92,9 +92,11 @@ def _say_one_sided(train: Dataset, valid: Dataset) -> None:
 
 def warn_of_shared(train: Dataset, valid: Dataset) -> None:
     """Says so when two folders are not as separate as they should be."""
+    said: list[str] = []
     for what in ("names", "groups"):
         shared = np.intersect1d(getattr(train, what), getattr(valid, what))
-        if len(shared):
+        if len(shared) and shared.tolist() != said:  # a recording that is one sample is both
+            said = shared.tolist()
             word = "file names" if what == "names" else "recordings"
             LOG.warning(
                 "train and valid share %d %s, validation will look too good:\n%s",

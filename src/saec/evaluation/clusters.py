@@ -42,7 +42,10 @@ def kmeans(
     """k-means on standardised rows; as many clusters as there are labels where no number is said."""
 
     def clusters(some: np.ndarray, n: float) -> tuple[np.ndarray, list[str]]:
-        return KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed).fit_predict(some), []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # rows that are alike make fewer clusters
+            means = KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed)
+            return means.fit_predict(some), []
 
     n = n_clusters or max(2, len(np.unique(labels[is_told(labels)])))
     scaled = StandardScaler().fit_transform(umapped(rows, umap, seed).astype(np.float64))

@@ -23,7 +23,10 @@ from saec.features import Features
 from saec.files import as_file_name, require_writable
 from saec.progress import progress
 from saec.session import ExtractionSession, SessionError, load_session
+from saec.sources import LATEST
 from saec.tables import means_per_recording
+
+REPORTS = "reports"  # where reports lie in the data folder, unless their sessions say otherwise
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class CombinedPlan:
 def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
     """Raises a `SessionError` with every fault of the combiner, of its runs and of the samples."""
     faults: list[str] = []
-    file = noting(faults, "combiner", config.data_path, session.combiner)
+    file = noting(faults, "combiner", _found, session.combiner, config)
     combiner = file and noting(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
     recipes, per = (file and noting(faults, "combiner", _recipes, file.with_suffix(".json"))) or ({}, "")
     place = noting(faults, f"data.{session.data.key}", absolute, session.data.place, config)
@@ -108,6 +111,21 @@ def as_shares(scores: np.ndarray) -> np.ndarray:
         return scores
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _found(named: str, config: Config) -> Path:
+    """A file, or `latest:<session name>`: of the newest report of that session.
+
+    Raises:
+        MissingFault: no report of it has kept a combiner.
+    """
+    if not named.startswith(LATEST):
+        return config.data_path(named)
+    name = as_file_name(named.removeprefix(LATEST))
+    found = sorted((config.data / REPORTS).glob(f"*_{name}/combiner_{name}.skops"))
+    if not found:
+        raise MissingFault(f"no report of session {name!r} in {config.data / REPORTS} has kept a combiner")
+    return found[-1]
 
 
 def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:

@@ -11,9 +11,10 @@ import pandas as pd
 
 from saec.config import Config
 from saec.evaluation.tracks import true_track
-from saec.faults import Fault, listing, noting
+from saec.faults import Fault, MissingFault, listing, noting
 from saec.report.facts import COLUMNS, Facts, from_pattern, from_table
 from saec.report.prediction_table import class_columns, classes_of, read_prediction_table
+from saec.report.sets import MAGIC
 from saec.report.truth import Stretches, plain_path, points_of, read_truth
 from saec.session.evaluation import Labels, Predictions
 
@@ -62,11 +63,26 @@ class Predicted:
         ]
 
 
+def _newest(named: str, config: Config) -> Path:
+    """A file, or of those that match a pattern the last by name: the one of the newest run.
+
+    Raises:
+        MissingFault: none matches.
+    """
+    file = config.data_path(named)
+    if file.exists() or not set(MAGIC) & set(named):
+        return file
+    found = sorted(file.parent.glob(file.name))
+    if not found:
+        raise MissingFault(f"no predictions match {file}: extract with a classifier first")
+    return found[-1]
+
+
 def read_predictions(asked: Predictions, config: Config, faults: list[str]) -> Predicted | None:
     """Nothing, with every fault noted, where the table, its labels or its truth cannot be used."""
     before = len(faults)
     key = "predictions"
-    file = noting(faults, f"{key}.file", config.data_path, asked.file)
+    file = noting(faults, f"{key}.file", _newest, asked.file, config)
     frame = file and noting(faults, f"{key}.file", read_prediction_table, file)
     facts = noting(faults, f"{key}.labels", _facts, asked.labels, frame, config)
     truth = {}

@@ -48,14 +48,22 @@ def list_sound(place: Place) -> list[Listed]:
 
     Raises:
         MissingFault: it is not there, or holds no recording.
-        Fault: a table that cannot be used, two class folders of one name.
+        Fault: a table that cannot be used, two class folders of one name, file names that are no text.
     """
     if isinstance(place, tuple):
         return _of_classes(place)
     if place.is_file():
         return _of_table(place) if place.suffix.lower() in TABLES else [_one(place)]
-    names = find_recordings(place)
+    names = _found(place)
     return [Listed(place, name, label=name.partition("/")[0] if "/" in name else "") for name in names]
+
+
+def _found(folder: Path) -> list[str]:
+    names = find_recordings(folder)
+    odd = [ascii(name) for name in names if name != name.encode(errors="replace").decode()]
+    if odd:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(odd)}")
+    return names
 
 
 def _one(file: Path) -> Listed:
@@ -74,7 +82,7 @@ def _of_classes(folders: tuple[Path, ...]) -> list[Listed]:
     listed = [
         Listed(folder.parent, f"{folder.name}/{name}", label=folder.name)
         for folder in folders
-        for name in find_recordings(folder)
+        for name in _found(folder)
     ]
     return sorted(listed, key=lambda one: one.name)
 

@@ -1,0 +1,519 @@
+"""Sound as data: what is listed, how it is cut, stored and made a spectrum, and what the kind says of it."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from sounds import HERTZ, LINEAR, MEL, RATE, heard_session, kind, record, record_classes, tone
+from torch.nn import functional as F
+
+from saec.config import Config
+from saec.data import Cache
+from saec.data.sound_front import SoundFront
+from saec.data.sound_store import NOTHING, Cut
+from saec.faults import Fault, MissingFault
+from saec.session import SessionError, TrainingSession, load_session
+from saec.sound.listed import Listed, list_sound
+from saec.sound.pieces import cut
+from saec.sound.spectra import SPECTRA
+from saec.training import plan_training
+from saec.training.workbench import equip
+
+CPU = torch.device("cpu")
+REAL = os.environ.get("SAEC_REAL_DATA")
+
+
+@pytest.fixture
+def sounds(config: Config) -> Path:
+    return record_classes(config.data / "sounds")
+
+
+def names_of(listed: list[Listed]) -> list[str]:
+    return [one.name for one in listed]
+
+
+# Listing
+
+
+def test_below_a_folder_the_first_folder_is_the_class(tmp_path):
+    for name in ("b/deep/er/1.wav", "b/0.flac", "a/2.wav", "loose.ogg", ".hidden/3.wav", "a/.4.wav"):
+        record(tmp_path / name, tone(300, 0.05))
+    (tmp_path / "a" / "notes.txt").write_text("no sound")
+    listed = list_sound(tmp_path)
+    assert [(one.name, one.label) for one in listed] == [
+        ("a/2.wav", "a"),
+        ("b/0.flac", "b"),
+        ("b/deep/er/1.wav", "b"),
+        ("loose.ogg", ""),
+    ]
+    assert all(one.path.is_file() for one in listed)
+
+
+def test_class_folders_wherever_they_lie_are_classes_by_their_names(tmp_path):
+    for name in ("here/crow/1.wav", "there/far/tit/0.wav", "there/far/tit/x/2.wav"):
+        record(tmp_path / name, tone(300, 0.05))
+    folders = (tmp_path / "there" / "far" / "tit", tmp_path / "here" / "crow")
+    listed = list_sound(folders)
+    assert [(one.name, one.label) for one in listed] == [
+        ("crow/1.wav", "crow"),
+        ("tit/0.wav", "tit"),
+        ("tit/x/2.wav", "tit"),
+    ]
+    assert [one.path.is_file() for one in listed] == [True] * 3
+
+
+def test_class_folders_of_one_name_are_refused(tmp_path):
+    for name in ("a/crow/1.wav", "b/crow/2.wav"):
+        record(tmp_path / name, tone(300, 0.05))
+    with pytest.raises(Fault, match="two are called crow: rename"):
+        list_sound((tmp_path / "a" / "crow", tmp_path / "b" / "crow"))
+
+
+ROWS = [
+    {"file": "b.wav", "label": "tit", "group": "g", "split": "Validation", "start": 0.5, "end": 1.25},
+    {"file": "b.wav", "label": "crow", "group": "g", "split": "train", "start": 0, "end": 0.5},
+    {"file": "./sub\\a.wav", "label": 7, "group": "", "split": "TEST", "start": "", "end": ""},
+]
+
+
+@pytest.fixture(params=["csv", "json"])
+def table(request, tmp_path) -> Path:
+    record(tmp_path / "b.wav", tone(300, 1.5))
+    record(tmp_path / "sub" / "a.wav", tone(300, 0.1))
+    file = tmp_path / f"table.{request.param}"
+    lines = [",".join(ROWS[0]), *(",".join(map(str, row.values())) for row in ROWS)]
+    file.write_text(json.dumps(ROWS) if request.param == "json" else "\n".join(lines), encoding="utf-8-sig")
+    return file
+
+
+def test_a_table_says_label_group_split_and_stretch_of_each_row(table):
+    first, second, third = list_sound(table)
+    assert first == Listed(table.parent, "b.wav", "crow", "g", "train", 0.0, 0.5)
+    assert second == Listed(table.parent, "b.wav", "tit", "g", "valid", 0.5, 1.25)
+    assert third == Listed(table.parent, "sub/a.wav", "7", "", "test", None, None)
+    assert third.path.is_file()
+
+
+def test_a_table_may_name_files_alone(tmp_path):
+    record(tmp_path / "a.wav", tone(300, 0.1))
+    (tmp_path / "table.csv").write_text("file\na.wav\n")
+    assert list_sound(tmp_path / "table.csv") == [Listed(tmp_path, "a.wav")]
+
+
+def test_one_recording_is_a_place_and_another_file_is_not(tmp_path):
+    file = record(tmp_path / "a.wav", tone(300, 0.1))
+    assert list_sound(file) == [Listed(tmp_path, "a.wav")]
+    (tmp_path / "a.txt").write_text("no sound")
+    with pytest.raises(Fault, match="is no recording and no table of them: .* got '.txt'"):
+        list_sound(tmp_path / "a.txt")
+    with pytest.raises(MissingFault, match="no folder of recordings"):
+        list_sound(tmp_path / "nowhere")
+
+
+# Pieces
+
+
+def slow_starts(n: int, size: int, step: int, rate: int) -> list[int]:
+    """Step by step while the sound goes on; then once more from its end, if 1 ms or more of it is new."""
+    size, starts, at = min(size, n), [], 0
+    while at + size < n:
+        starts.append(at)
+        at += step
+    if not starts or (n - size - starts[-1]) / rate >= 0.001:
+        starts.append(n - size)
+    return starts
+
+
+@pytest.mark.parametrize("n", [1, 1999, 2000, 2001, 2007, 2008, 2009, 3000, 3999, 4000, 4001, 9000])
+@pytest.mark.parametrize(("segment_s", "step_s"), [(0.25, 0.25), (0.25, 0.1), (0.1, 0.25), (0.25, 1.0)])
+def test_segments_start_every_step_and_the_last_ends_with_the_sound(n, segment_s, step_s):
+    pieces = cut(5, Listed(Path(), "a/song.wav"), n, RATE, segment_s, step_s)
+    expected = slow_starts(n, round(segment_s * RATE), round(step_s * RATE), RATE)
+    assert [piece.first for piece in pieces] == expected
+    assert {(piece.place, piece.recording, piece.n) for piece in pieces} == {
+        (5, "a/song.wav", min(n, round(segment_s * RATE)))
+    }
+    assert n - (pieces[-1].first + pieces[-1].n) < RATE / 1000
+    assert len({piece.name for piece in pieces}) == len(pieces)
+
+
+def test_pieces_are_named_by_their_start_and_what_is_whole_by_its_file():
+    (whole,) = cut(0, Listed(Path(), "a/song.wav"), 100, RATE, None, 1.0)
+    assert (whole.name, whole.first, whole.n) == ("a/song.wav", 0, 100)
+    names = [piece.name for piece in cut(0, Listed(Path(), "a/song.wav"), 20_000, RATE, 1.0, 0.75)]
+    assert names == [f"a/song_segm_{start}.wav" for start in ("0000.000", "0000.750", "0001.500")]
+
+
+def test_a_stretch_is_cut_within_itself_and_within_the_sound():
+    stretch = Listed(Path(), "a.wav", start_s=0.5, end_s=1.0)
+    (whole,) = cut(0, stretch, 12_000, RATE, None, 1.0)
+    assert (whole.name, whole.first, whole.n) == ("a_segm_0000.500.wav", 4000, 4000)
+    pieces = cut(0, stretch, 12_000, RATE, 0.2, 0.2)
+    assert [(p.first, p.n) for p in pieces] == [(4000, 1600), (5600, 1600), (6400, 1600)]
+    (rest,) = cut(0, stretch, 4100, RATE, None, 1.0)
+    assert (rest.first, rest.n) == (4000, 100)
+    (nothing,) = cut(0, stretch, 100, RATE, None, 1.0)
+    assert nothing.n == 0
+
+
+@pytest.mark.parametrize("rate", [11_025, 16_000, 44_100])
+def test_headers_promise_the_segments_that_resampled_recordings_give(rate, config):
+    for number, seconds in enumerate((0.5, 1.0, 1.37)):
+        record(config.data / "sounds" / f"{number}.wav", tone(300, seconds, rate=rate), rate)
+    data = kind(config.data / "sounds", config, segment_s=0.25)
+    assert data.survey().n_samples == len(data.open()) == 2 + 4 + 6
+
+
+# The store
+
+
+def stored(data) -> list[np.ndarray]:
+    """The samples of each item as they are kept."""
+    raw = data.gather(np.arange(len(data)), CPU).numpy()
+    return [sound[sound != NOTHING] for sound in raw]
+
+
+def test_sixteen_bits_of_a_recording_are_kept_as_they_are(config):
+    sound = tone(300, 0.1)
+    file = record(config.data / "sounds" / "a.wav", sound)
+    (found,) = stored(kind(config.data / "sounds", config).open())
+    expected = soundfile.read(file)[0]
+    assert found.dtype == np.int16 and len(found) == len(sound)
+    assert np.abs(found / 32767 - expected).max() <= 0.5 / 32767
+
+
+def test_the_loudest_sample_is_no_mark_for_the_end(config, heard):
+    sound = np.tile([-1.0, 1.0, -1.5, 1.5], 200)
+    record(config.data / "sounds" / "loud.wav", sound, subtype="FLOAT")
+    (found,) = stored(kind(config.data / "sounds", config).open())
+    assert found.tolist() == [-32767, 32767] * 400
+    assert "1 recordings exceed full scale (1.0) and are clipped:\n  loud.wav, up to 1.50" in heard.text
+
+
+@pytest.mark.parametrize("rate", [11_025, 44_100])
+def test_other_rates_are_resampled_as_all_at_once(rate, config, monkeypatch):
+    monkeypatch.setattr("saec.sound.recordings.BLOCK", 777)
+    file = record(config.data / "sounds" / "a.wav", tone(300, 0.3, rate=rate), rate)
+    (found,) = stored(kind(config.data / "sounds", config).open())
+    expected = soxr.resample(soundfile.read(file)[0], rate, RATE, quality="HQ")
+    assert len(found) == len(expected) == 2400
+    assert np.abs(found / 32767 - expected).max() <= 0.51 / 32767
+
+
+@pytest.mark.parametrize(("channel", "expected"), [("mean", 0.1), (0, 0.4), (1, -0.2)])
+def test_channels_are_averaged_or_one_is_chosen(channel, expected, config):
+    record(config.data / "sounds" / "a.wav", np.tile([0.4, -0.2], (800, 1)), subtype="FLOAT")
+    (found,) = stored(kind(config.data / "sounds", config, channel=channel).open())
+    assert np.allclose(found / 32767, expected, atol=1e-4)
+
+
+def test_recordings_are_decoded_once_however_they_are_cut_and_anew_when_they_change(config, sounds):
+    first = kind(sounds, config)
+    whole = first.open()
+    (store,) = config.cache.iterdir()
+    made = (store / "samples.npy").stat().st_mtime_ns
+    cut_up = kind(sounds, config, segment_s=0.1, spectrum=LINEAR).open()
+    again = kind(sounds, config).open()
+    assert [folder.name for folder in config.cache.iterdir()] == [store.name]
+    assert (store / "samples.npy").stat().st_mtime_ns == made
+    assert again.fingerprint == whole.fingerprint != cut_up.fingerprint
+    record(sounds / "low" / "0.wav", tone(500, 0.3, seed=9))
+    other = kind(sounds, config).open()
+    assert len(list(config.cache.iterdir())) == 2 and other.fingerprint != whole.fingerprint
+    place = other.names.tolist().index("low/0.wav")
+    assert len(stored(other)[place]) == 2400
+
+
+def test_several_threads_decode_the_same(config, sounds):
+    for number in range(70):
+        record(sounds / "mid" / f"more_{number}.wav", tone(700, 0.02 + number / 1000, seed=number))
+    one = stored(kind(sounds, config).open())
+    threaded = kind(sounds, config)
+    threaded.cache = Cache(config.cache.with_name("other"), n_workers=3)
+    assert all(np.array_equal(*pair) for pair in zip(one, stored(threaded.open()), strict=True))
+
+
+def test_pieces_are_taken_by_rows_and_filled_up_with_what_no_sample_is():
+    sound = np.arange(20, dtype=np.int16)
+    pieces = Cut(sound, first=[3, 10, 0], n=[4, 2, 1])
+    assert pieces.shape == (3, 4) and pieces.nbytes == 24
+    found = pieces[np.array([1, 0, 1])]
+    assert found.tolist() == [[10, 11, NOTHING, NOTHING], [3, 4, 5, 6], [10, 11, NOTHING, NOTHING]]
+
+
+# The front end
+
+
+def front(n_frames: int, **options) -> SoundFront:
+    return SoundFront(SPECTRA.parse(MEL)(RATE), n_frames, **options)
+
+
+def raw(*sounds: np.ndarray) -> torch.Tensor:
+    """A batch as it is stored."""
+    found = np.full((len(sounds), max(map(len, sounds))), NOTHING, np.int16)
+    for row, sound in zip(found, sounds, strict=True):
+        row[: len(sound)] = np.rint(32767 * sound)
+    return torch.from_numpy(found)
+
+
+def of_librosa(sound: np.ndarray) -> np.ndarray:
+    """(mel bands, frames) in [0, 1], high bands on top."""
+    import librosa
+
+    mel = librosa.feature.melspectrogram(
+        y=sound, sr=RATE, n_fft=256, hop_length=128, n_mels=16, pad_mode="constant"
+    )
+    return librosa.power_to_db(mel, ref=np.max)[::-1] / 80 + 1
+
+
+def heard_by(front: SoundFront, *sounds: np.ndarray) -> np.ndarray:
+    """(items, rows, frames)."""
+    return front(raw(*sounds))[:, 0].numpy()
+
+
+def test_what_comes_out_is_librosas_mel_spectrogram():
+    sound = tone(700, 0.3)
+    n_frames = 1 + len(sound) // 128
+    for fit in ("pad", "centre", "resize"):
+        (found,) = heard_by(front(n_frames, fit=fit), sound)
+        assert np.abs(found - of_librosa(sound)).max() < 1e-3
+
+
+@pytest.mark.skipif(REAL is None, reason="SAEC_REAL_DATA is not set")
+def test_what_comes_out_of_real_recordings_is_librosas_mel_spectrogram(config):
+    folder = Path(REAL) / "fsdd"
+    rows = [f"{folder}/{name}" for name in ("0_george_0.wav", "5_theo_1.wav", "9_nicolas_2.wav")]
+    (config.data).mkdir()
+    (config.data / "three.csv").write_text("\n".join(["file", *rows]))
+    data = kind(config.data / "three.csv", config, fit="pad", length_s="longest").open()
+    found = data.prepare(data.gather(np.arange(3), CPU))[:, 0].numpy()
+    assert data.names.tolist() == rows
+    for spectrum, file in zip(found, rows, strict=True):
+        expected = of_librosa(soundfile.read(file)[0].astype(np.float32))
+        n = expected.shape[1]
+        assert np.abs(spectrum[:, :n] - expected).max() < 1e-3 and (spectrum[:, n:] == 0).all()
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad", "centre"])
+@pytest.mark.parametrize("n_frames", [8, 13, 40])
+def test_an_item_is_heard_alike_alone_and_beside_longer_ones(fit, n_frames):
+    sounds = [tone(300, 0.1), tone(900, 0.35), tone(2000, 0.2)]
+    one = front(n_frames, fit=fit)
+    together = heard_by(one, *sounds)
+    assert together.shape == (3, 16, n_frames) and one.shape == (1, 16, n_frames)
+    for item, sound in zip(together, sounds, strict=True):
+        assert np.allclose(item, heard_by(one, sound)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("n_frames", [5, 20, 60])
+def test_a_resized_item_is_bicubically_stretched_along_time(n_frames):
+    sound = tone(700, 0.3)
+    plain = torch.from_numpy(of_librosa(sound).copy())[None, None]
+    expected = F.interpolate(plain, (16, n_frames), mode="bicubic", antialias=True).clamp(0, 1)
+    assert np.abs(heard_by(front(n_frames), sound)[0] - expected[0, 0].numpy()).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("fit", "n_frames", "before"), [("pad", 30, 0), ("centre", 30, 5), ("centre", 29, 5)]
+)
+def test_a_short_item_is_filled_up_with_the_floor(fit, n_frames, before):
+    sound = tone(700, 0.3)  # 19 frames
+    (found,) = heard_by(front(n_frames, fit=fit), sound)
+    assert np.abs(found[:, before : before + 19] - of_librosa(sound)).max() < 1e-3
+    assert (found[:, :before] == 0).all() and (found[:, before + 19 :] == 0).all()
+
+
+@pytest.mark.parametrize(("fit", "first"), [("pad", 0), ("centre", 5)])
+def test_a_long_item_is_cut_off_at_the_end_or_at_both(fit, first):
+    sound = tone(700, 0.3)  # 19 frames
+    (found,) = heard_by(front(10, fit=fit), sound)
+    assert np.abs(found - of_librosa(sound)[:, first : first + 10]).max() < 1e-3
+
+
+def test_items_are_standardised_each_by_itself_and_silence_stays_finite():
+    found = heard_by(front(12, standardise="item"), tone(300), tone(2000, 0.1), np.zeros(900))
+    assert np.allclose(found.mean(axis=(1, 2)), 0, atol=1e-5)
+    assert np.allclose(found[:2].std(axis=(1, 2)), 1, atol=1e-4) and (found[2] == 0).all()
+
+
+def test_a_set_is_standardised_by_the_mean_and_deviation_of_all_its_values():
+    sounds = [tone(300), tone(2000, 0.1), np.zeros(900)]
+    plain = heard_by(front(12), *sounds)
+    undecided = front(12, standardise="set")
+    decided = undecided.decide([raw(*sounds[:2]), raw(sounds[2])])["standardise"]
+    assert decided == pytest.approx((plain.mean(), plain.std()), abs=1e-5)
+    assert np.allclose(heard_by(front(12, standardise=decided), *sounds), (plain - decided[0]) / decided[1])
+    assert front(12).decide([raw(*sounds)]) == {}
+
+
+@pytest.mark.parametrize(("fit", "n_frames"), [("resize", 20), ("pad", 24), ("centre", 24)])
+def test_a_front_end_gives_as_many_frames_as_a_model_can_take(fit, n_frames):
+    assert front(21, fit=fit).fitted(None, 4).n_frames == n_frames
+    assert front(1, fit=fit).fitted(16, 8).n_frames == 8
+    assert front(21, fit=fit).fitted(16, 4, width=33).n_frames == 33
+
+
+def test_a_front_end_cannot_give_other_rows():
+    with pytest.raises(Fault, match="16 rows, the model takes 128: choose `data.spectrum.n_mels: 128`"):
+        front(21).fitted(128, 8)
+
+
+# The kind
+
+
+def test_what_is_known_of_each_segment_stands_beside_it(config, table):
+    data = kind(table, config, segment_s=0.25).open()
+    starts = (0, 0.25, 0.5, 0.75, 1.0)
+    assert data.names.tolist() == [
+        *(f"b_segm_{start:08.3f}.wav" for start in starts),
+        "sub/a_segm_0000.000.wav",
+    ]
+    assert data.labels.tolist() == ["crow", "crow", "tit", "tit", "tit", "7"]
+    assert data.groups.tolist() == ["g"] * 5 + ["sub/a.wav"]
+    assert data.splits.tolist() == ["train"] * 2 + ["valid"] * 3 + ["test"]
+    assert data.files.tolist() == ["b.wav"] * 5 + ["sub/a.wav"]
+    assert data.times.tolist() == [[start, start + 0.25] for start in starts] + [[0, 0.1]]
+    part = data.subset(np.array([5, 2]))
+    assert part.files.tolist() == ["sub/a.wav", "b.wav"] and part.times.tolist() == [[0, 0.1], [0.5, 0.75]]
+    assert part.splits.tolist() == ["test", "valid"] and part.fingerprint != data.fingerprint
+
+
+def test_a_table_of_labels_overrules_folders_and_names_groups(config, sounds):
+    rows = ["low/0.wav,hum,", "low/1.wav,,pair", "mid/0.wav,,pair"]
+    (sounds / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
+    data = kind(sounds, config)
+    known = {name: (label, group) for name, label, group in zip(*of(data), strict=True)}
+    assert known["low/0.wav"] == ("hum", "low/0.wav") and known["low/2.wav"] == ("low", "low/2.wav")
+    assert known["low/1.wav"] == ("low", "pair") and known["mid/0.wav"] == ("mid", "pair")
+
+
+def of(data) -> tuple[list[str], list[str], list[str]]:
+    found = data.open()
+    assert data.labels.tolist() == found.labels.tolist()
+    return found.names.tolist(), found.labels.tolist(), found.groups.tolist()
+
+
+@pytest.mark.parametrize("place", ["folder", "class folders", "table"])
+def test_segments_in_files_of_their_own_belong_to_their_recording(place, config):
+    folder = config.data / "sounds"
+    names = [f"{name}/{song}_segm_000{k}.wav" for name in ("a", "b") for song in ("x", "y") for k in (0, 1)]
+    for name in names:
+        record(folder / name, tone(300, 0.05))
+    (folder / "table.csv").write_text("\n".join(["file", *names]))
+    places = {"folder": folder, "class folders": (folder / "a", folder / "b"), "table": folder / "table.csv"}
+    groups = kind(places[place], config).open().groups
+    assert groups.tolist() == ["a/x", "a/x", "a/y", "a/y", "b/x", "b/x", "b/y", "b/y"]
+
+
+@pytest.mark.parametrize(
+    ("length_s", "seconds"), [("mean", 0.2 * 1.075), ("longest", 0.2 * 1.15), (0.1, 0.1), (1.0, 1.0)]
+)
+def test_items_are_brought_to_the_mean_the_longest_or_a_stated_length(length_s, seconds, config, sounds):
+    data = kind(sounds, config, length_s=length_s)
+    survey, found = data.survey(), data.open()
+    n_frames = 1 + round(seconds * RATE) // 128
+    assert survey.front.shape == found.shape == (1, 16, n_frames)
+    assert survey.decided == ({"length_s": pytest.approx(seconds)} if isinstance(length_s, str) else {})
+    assert (survey.n_samples, survey.what) == (12, "sounds")
+
+
+def test_segments_are_as_long_as_they_are_said_to_be(config, sounds):
+    assert kind(sounds, config, segment_s=0.1).open().shape == (1, 16, 1 + 800 // 128)
+
+
+def test_a_limit_takes_recordings_evenly(config, sounds):
+    names = kind(sounds, config, limit=4).open().names.tolist()
+    assert names == ["high/0.wav", "low/0.wav", "low/3.wav", "mid/3.wav"]
+    with pytest.raises(SessionError, match="limit"):
+        load_session(heard_session(data={"limit": 0}), TrainingSession)
+
+
+def test_labels_leave_the_fingerprint_alone(config, sounds):
+    before = kind(sounds, config).open().fingerprint
+    (sounds / "labels.csv").write_text("file,label\nlow/0.wav,hum\n")
+    assert kind(sounds, config).open().fingerprint == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"segment_s": 0.01}, "segment_s: 0.01 s are 80 samples at 8000 Hz, 128 are needed"),
+        ({"segment_s": 0.1, "step_s": 0.0005}, "step_s must be at least 0.001 s, got 0.0005"),
+        ({"spectrum": MEL | {"n_mels": 200}}, "24 of n_mels = 200 mel filters .* are empty"),
+        (
+            {"spectrum": {"name": "linear", "n_fft": 256, "hop_length": 512}},
+            "hop_length must be at most n_fft",
+        ),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_decoded(options, said, config, sounds):
+    with pytest.raises(Fault, match=said):
+        kind(sounds, config, **options)
+    assert not config.cache.exists()
+
+
+def test_what_the_training_set_decides_is_written_down_and_validation_is_heard_alike(config):
+    record_classes(config.data / "sounds")
+    record_classes(config.data / "other", n=2, seconds=0.5)
+    session = heard_session(data={"valid": "other", "standardise": "set"})
+    bench = equip(plan_training(load_session(session, TrainingSession), config))
+    data = bench.session.data
+    assert data.length_s == pytest.approx(0.215)
+    learnt = torch.cat([batch.seen for batch in bench.train.training(0)])
+    assert float(learnt.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(learnt.std(correction=0)) == pytest.approx(1, abs=1e-4)
+    heard = torch.cat([batch.seen for batch in bench.valid.validation()])
+    assert heard.shape == (6, 1, 16, 14) and bench.valid.data.prepare.standardise == data.standardise
+    plain = kind(config.data / "other", config, length_s=data.length_s).open()
+    expected = plain.prepare(plain.gather(np.arange(6), CPU))
+    assert torch.allclose(heard * data.standardise[1] + data.standardise[0], expected, atol=1e-5)
+    again = load_session(bench.session.model_dump(mode="json"), TrainingSession)
+    assert again.data == data and isinstance(again.data.standardise, tuple)
+
+
+@pytest.mark.parametrize("name", ["denoise", "pair"])
+def test_views_that_take_shares_refuse_what_is_standardised(name, config, sounds):
+    session = heard_session(views=name, data={"standardise": "item"})
+    with pytest.raises(SessionError, match=rf"views: {name} takes values in \[0, 1\]: choose"):
+        plan_training(load_session(session, TrainingSession), config)
+    plan_training(load_session(heard_session(views=name), TrainingSession), config)
+
+
+def test_a_recording_of_minutes_is_to_be_cut(config):
+    record(config.data / "sounds" / "long.wav", np.zeros(121 * RATE, np.int16))
+    with pytest.raises(Fault, match="at most 120 s long, 1 are longer: cut them by `data.segment_s`\n  long"):
+        kind(config.data / "sounds", config).survey()
+    assert kind(config.data / "sounds", config, segment_s=60).survey().n_samples == 3
+
+
+def test_stretches_that_overlap_to_the_millisecond_are_refused(config):
+    record(config.data / "a.wav", tone(300, 0.5))
+    (config.data / "table.csv").write_text("file,start,end\na.wav,0,0.3\na.wav,0.1,0.4\n")
+    assert len(kind(config.data / "table.csv", config).open()) == 2
+    with pytest.raises(Fault, match="would share a name: .*\n  a_segm_0000.100.wav"):
+        kind(config.data / "table.csv", config, segment_s=0.1).survey()
+
+
+def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, heard):
+    record(config.data / "a.wav", tone(300, 0.5))
+    rows = ["a.wav,0,0.2", "a.wav,0.3,0.301", "a.wav,0.4,0.402"]
+    (config.data / "table.csv").write_text("\n".join(["file,start,end", *rows]))
+    with pytest.raises(Fault, match="2 of 3 recordings") as fault:
+        kind(config.data / "table.csv", config).survey()
+    assert "\n  a.wav from 0.3 s on has 8 samples at 8000 Hz, 128 are needed" in str(fault.value)
+    data = kind(config.data / "table.csv", config, skip_bad=True).open()
+    assert data.names.tolist() == ["a_segm_0000.000.wav"] and len(data.about["left_out"]) == 2
+
+
+def test_the_class_of_each_made_sound_is_heard_in_its_loudest_row(config, sounds):
+    """Rows run from 4000 Hz, on top, to 0: the tones of the fixture lie where they should."""
+    data = kind(sounds, config, spectrum=LINEAR).open()
+    spectra = data.prepare(data.gather(np.arange(12), CPU))[:, 0].mean(dim=2)
+    rows = spectra.argmax(dim=1).numpy()
+    hertz = [HERTZ[label] for label in data.labels]
+    assert np.abs((127 - rows) * RATE / 256 - hertz).max() <= RATE / 256

@@ -30,18 +30,22 @@ class Progress:
 
     epoch: int = 0  # finished ones
     best: float = float("inf")
+    loss: float = float("inf")  # validation loss of the best
     best_epoch: int = 0
     waited: int = 0  # epochs since the best
     stopped: bool = False
     finished: bool = False
 
-    def update(self, score: float, rising: bool = False) -> bool:
-        """Counts an epoch with that score; whether it is the best so far: the lowest, or the highest."""
-        improved = not self.best_epoch or (score > self.best if rising else score < self.best)
+    def update(self, score: float, loss: float, rising: bool = False) -> bool:
+        """Counts an epoch; whether its score is the best so far, the lowest or the highest, and of equal ones
+        with the lowest loss.
+        """
+        better = score > self.best if rising else score < self.best
+        improved = not self.best_epoch or better or (score == self.best and loss < self.loss)
         self.epoch += 1
         self.waited = 0 if improved else self.waited + 1
         if improved:
-            self.best, self.best_epoch = score, self.epoch
+            self.best, self.loss, self.best_epoch = score, loss, self.epoch
         return improved
 
 

@@ -53,9 +53,9 @@ def split_evenly(data: Dataset, share: float, seed: int) -> tuple[Dataset, Datas
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes that are too few: said below
-        sides = next(iter(folds.split(data.labels, data.labels, data.groups)))
-    valid = np.isin(np.arange(len(data)), sides[share <= 0.5])
-    valid &= ~_of_classes_that_lack(data, ~valid)
+        drawn = [pair[share <= 0.5] for pair in folds.split(data.labels, data.labels, data.groups)]
+    sides = [_spared(data, np.isin(np.arange(len(data)), rows)) for rows in drawn]
+    valid = max(sides, key=lambda side: len(np.unique(data.labels[side])))  # of equals the first
     if not valid.any():
         raise Fault(f"data.valid: {share} needs two recordings of a class at least: name a folder instead")
     parts = data.subset(np.flatnonzero(~valid)), data.subset(np.flatnonzero(valid))
@@ -63,10 +63,10 @@ def split_evenly(data: Dataset, share: float, seed: int) -> tuple[Dataset, Datas
     return parts
 
 
-def _of_classes_that_lack(data: Dataset, learnt: np.ndarray) -> np.ndarray:
-    """Which samples share a recording with a class that those to learn lack."""
-    lacking = ~np.isin(data.labels, data.labels[learnt])
-    return np.isin(data.groups, data.groups[lacking])
+def _spared(data: Dataset, aside: np.ndarray) -> np.ndarray:
+    """Which samples are aside when recordings of classes that would not be learnt go back."""
+    lacking = ~np.isin(data.labels, data.labels[~aside])
+    return aside & ~np.isin(data.groups, data.groups[lacking])
 
 
 def split_by_table(data: Dataset) -> tuple[Dataset, Dataset]:

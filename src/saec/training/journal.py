@@ -49,7 +49,8 @@ class Journal:
         """Saves the best weights, then the last, which is the commit; history and figure follow from it."""
         bench, run, progress = self.bench, self.run, self.bench.progress
         self._refuse_nonsense(learnt["loss"], tested[bench.objective.best_by])
-        improved = progress.update(tested[bench.objective.best_by], bench.objective.rising)
+        score, loss = tested[bench.objective.best_by], tested["loss"]
+        improved = progress.update(score, loss, bench.objective.rising)
         bench.learner.end_epoch(progress.waited)
         patience = self.options.patience
         stalled = bool(patience and progress.waited and progress.waited % patience == 0)

@@ -1,0 +1,194 @@
+"""Who hears digits of speakers never heard? `python -m benchmarks.digits --place FOLDER --results FILE`.
+
+Jobs, each over the seeds: `classify` learns from three speakers and asks for three others; `combine` puts
+features of that classifier, of one that learnt without labels, and hand-crafted ones together, speaker by
+speaker of these three; `transfer` takes a classifier of five speakers to the sixth, with few labels, beside
+learning from scratch; `tracks` follows a recording stitched from digits. What came of a job is written at
+once, and not done again.
+"""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from sklearn.metrics import f1_score
+
+from benchmarks.digits_table import tables
+from benchmarks.labelled import DEVELOPED_ON, JUDGED_ON
+from benchmarks.spoken import RECIPES, SPEAKERS, few_labels, session, stitched, write_table
+from saec import evaluate, extract, train
+from saec.config import Config
+from saec.devices import describe, resolve_device
+from saec.runs import Run
+
+N_LABELS = (5, 20, 100)
+TRANSFERRED = {"epochs": 60, "batch_size": 8}
+WITHOUT_LABELS = {
+    "views": "pair",
+    "objective": {"name": "contrastive"},
+    "training": {"epochs": 60, "batch_size": 64},
+}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    logging.getLogger("saec").setLevel(logging.ERROR)
+    place = options.place
+    config = Config(data=place, models=place / "models", cache=place / "cache", device=options.device)
+    done = {(row["job"], row["seed"]) for row in written(options.results)}
+    for job, seed in product(options.jobs, options.seeds):
+        if (job, seed) in done or options.table:
+            continue
+        rows = [{"job": job, "seed": seed, **row} for row in JOBS[job](seed, config)]
+        with options.results.open("a", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
+        print(f"{job}, seed {seed}: {rows}", flush=True)
+    device = describe(resolve_device(options.device))
+    print(f"\n{device}, {options.threads} threads", tables(written(options.results)), sep="\n\n")
+
+
+def classify(seed: int, config: Config) -> Iterator[Row]:
+    for recipe in RECIPES:
+        run = classifier(recipe, seed, config)
+        table = write_table(config.data / "judged.csv", dict.fromkeys(JUDGED_ON, "test"))
+        heard = predictions(run, table, config)
+        yield {"recipe": recipe, "macro_f1": macro_f1(heard), "epochs": run.progress.epoch}
+
+
+def combine(seed: int, config: Config) -> Iterator[Row]:
+    """Each speaker is asked by what was learnt from the other two, whom no encoder has heard."""
+    table = write_table(config.data / "judged.csv", dict.fromkeys(JUDGED_ON, ""))
+    learnt = write_table(config.data / "developed.csv", dict.fromkeys(DEVELOPED_ON, "train"))
+    unlabelled = session("ours", learnt, seed, **WITHOUT_LABELS)
+    sources = {"classifier": classifier("ours", seed, config), "without labels": train(unlabelled, config)}
+    files = {}
+    for method, run in sources.items():
+        files[method] = _pooled(run, table, config)
+    crafted = {
+        "extractor": {"name": "handcrafted", "sample_rate": 8000},
+        "overwrite": True,
+        "reduction": None,
+    }
+    made = extract(crafted | {"data": {"sounds": str(table)}, "out": str(config.data / "crafted")}, config)
+    files["hand-crafted"] = str(made.files[0])
+    asked = {"name": "svm", "n_splits": 3, "n_repeats": 1, "curve": []}
+    report = evaluate(
+        {
+            "features": files,
+            "sounds": [str(table)],
+            "combine": {"C": [1.0, 10.0], "gamma": ["scale", 0.001]},
+            "evaluations": [asked],
+            "inspect": False,
+            "explorer": None,
+            "table": None,
+        },
+        config,
+    )
+    scores = report.scores[report.scores["score"] == "macro_f1"]
+    yield from ({"method": row["method"], "macro_f1": float(row["value"])} for _, row in scores.iterrows())
+
+
+def transfer(seed: int, config: Config) -> Iterator[Row]:
+    sixth = JUDGED_ON[seed % len(JUDGED_ON)]
+    five = {speaker: "train" for speaker in SPEAKERS if speaker != sixth}
+    parent = train(session("ours", write_table(config.data / f"without_{sixth}.csv", five), seed), config)
+    for n in N_LABELS:
+        learnt, asked = few_labels(sixth, n, seed)
+        few, others = (
+            write_table(config.data / f"{sixth}_{n}_{part}.csv", {sixth: ""}, chosen)
+            for part, chosen in (("learnt", learnt), ("asked", asked))
+        )
+        starts = {
+            "scratch": {"start": "scratch"},
+            "all weights": {"start": _from(parent, 0)},
+            "head alone": {"start": _from(parent, "all_but_head")},
+        }
+        for name, start in starts.items():
+            changes = start | {"training": TRANSFERRED, "data": {"valid": str(few)}}
+            run = train(session("ours", few, seed, **changes), config)
+            heard = predictions(run, others, config, weights="last")
+            yield {"labels": n, "start": name, "macro_f1": macro_f1(heard)}
+
+
+def tracks(seed: int, config: Config) -> Iterator[Row]:
+    speaker = JUDGED_ON[seed % len(JUDGED_ON)]
+    sound, truth = stitched(config.data / f"stitched_{seed}", speaker, seed)
+    parent = classifier("ours", seed, config)
+    cut = {"run": str(parent.folder), "data": {"sounds": str(sound)}, "overwrite": True, "reduction": None}
+    made = extract(cut | {"out": str(sound.parent)}, config)
+    table = next(file for file in made.files if file.name.startswith("predictions_2"))
+    report = evaluate({"predictions": {"file": str(table), "truth": str(truth)}}, config)
+    scores = pd.read_csv(report.folder / "predicted_scores.csv")
+    yield {"scores": scores.to_dict("records"), "report": str(report.folder)}
+
+
+JOBS = {"classify": classify, "combine": combine, "transfer": transfer, "tracks": tracks}
+
+
+def classifier(recipe: str, seed: int, config: Config) -> Run:
+    """Learnt from the three speakers, once a seed."""
+    known = config.data / f"{recipe}_{seed}.txt"
+    if known.exists():
+        return Run(Path(known.read_text(encoding="utf-8")))
+    table = write_table(config.data / "developed.csv", dict.fromkeys(DEVELOPED_ON, "train"))
+    run = train(session(recipe, table, seed), config)
+    known.write_text(str(run.folder), encoding="utf-8")
+    return run
+
+
+def predictions(run: Run, table: Path, config: Config, weights: str = "best") -> pd.DataFrame:
+    out = config.data / "heard" / f"{run.folder.name}_{table.stem}"
+    asked = {"run": str(run.folder), "data": {"sounds": str(table)}, "weights": weights, "out": str(out)}
+    made = extract(asked | {"reduction": None, "reconstructions": 0, "overwrite": True}, config)
+    return pd.read_csv(
+        next(file for file in made.files if file.name.startswith("predictions_files")), dtype=str
+    )
+
+
+def macro_f1(heard: pd.DataFrame) -> float:
+    return float(f1_score(heard["label"], heard["predicted"], average="macro", zero_division=0))
+
+
+def written(file: Path) -> list[Row]:
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _pooled(run: Run, table: Path, config: Config) -> str:
+    out = config.data / "features" / run.folder.name
+    asked = {"run": str(run.folder), "data": {"sounds": str(table)}, "pooling": "weighted_stats"}
+    made = extract(
+        asked | {"reduction": None, "reconstructions": 0, "overwrite": True, "out": str(out)}, config
+    )
+    return str(next(file for file in made.files if file.name.startswith("pooled_")))
+
+
+def _from(parent: Run, freeze: int | str) -> Row:
+    return {"weights_of": str(parent.folder), "freeze": freeze}
+
+
+def _options() -> argparse.Namespace:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    asked.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    asked.add_argument("--place", type=Path, required=True, help="folder for tables and runs; kept")
+    asked.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
+    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
+    asked.add_argument("--device", default="auto")
+    asked.add_argument("--table", action="store_true", help="show what was written, learn nothing")
+    options = asked.parse_args()
+    options.place = options.place.absolute()
+    options.place.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,751 @@
+"""Classes told apart: the two convolutional models to the letter, the objective, splits, transfer, resuming."""
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from conftest import TINY
+from numpy.testing import assert_allclose
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import f1_score
+from sklearn.utils.class_weight import compute_class_weight
+from small_runs import workplace
+from sounds import CNN, LINEAR, RATE, features_session, heard_session, record, record_classes, tone
+from test_resume import killed_call, lines, same
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saec.config import Config
+from saec.data import VIEWS, Batch, Dataset, Loader
+from saec.data.fit import PictureFront
+from saec.data.split import split_by_table, split_evenly
+from saec.extraction import extract
+from saec.faults import Fault
+from saec.features import POOLINGS, Features
+from saec.models import MODELS, Model, feature_shape
+from saec.models.taps import Tapped, blocks_kept
+from saec.objectives import OBJECTIVES, Objective
+from saec.objectives.classification import macro_f1_of
+from saec.optimizers import OPTIMIZERS, Learner
+from saec.runs import Run
+from saec.session import TrainingSession, load_session
+from saec.training import go_on, plan_training, train
+from saec.training.loop import one_epoch
+from saec.training.workbench import Workbench, equip
+
+CPU = torch.device("cpu")
+T = 21  # frames of the reference's tables
+DROPPED = {0: 3, 1: 256, 2: 1024, 3: 2048, 4: 4096, 5: 10_240, 6: 20_480, 7: 128 * T}
+CONVAE = {"name": "convae", "widths": [2, 2], "latent": 2}
+ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
+
+
+def n_weights(*parts: nn.Module) -> int:
+    return sum(weight.numel() for part in parts for weight in part.parameters())
+
+
+def objective(channels: int, classes: str, **options: Any) -> Objective:
+    made = OBJECTIVES.parse({"name": "classification"} | options)
+    return made((channels, 1, 1), tuple(classes))
+
+
+def bench_of(session: dict[str, Any], place: Config) -> Workbench:
+    return equip(plan_training(load_session(session, TrainingSession), place))
+
+
+def history(run: Run) -> list[dict[str, float]]:
+    with (run.folder / "history.csv").open(encoding="utf-8", newline="") as rows:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(rows)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Config:
+    """A workplace that the tests of this file share: three classes, and two others."""
+    place = workplace(tmp_path_factory.mktemp("classes"))
+    record_classes(place.data / "sounds")
+    record_classes(place.data / "others", n=4, deep=200, shrill=3500)
+    return place
+
+
+# The models
+
+
+def conv(n_in: int, n_out: int) -> list[nn.Module]:
+    return [nn.Conv2d(n_in, n_out, 5, padding=2), nn.BatchNorm2d(n_out), nn.LeakyReLU()]
+
+
+class ReferenceCnn(nn.Sequential):
+    """As the reference lists its layers, without the activation after the last one."""
+
+    def __init__(self, n_frames: int, n_classes: int):
+        widths = [1, 32, 64, 128, 256]
+        blocks = [layer for k in range(4) for layer in (*conv(*widths[k : k + 2]), nn.MaxPool2d(2))]
+        linear = [
+            *(nn.Flatten(), nn.Dropout(0.75), nn.Linear(256 * 8 * (n_frames // 16), 1024), nn.LeakyReLU()),
+            *(nn.Dropout(0.5), nn.Linear(1024, 256), nn.LeakyReLU(), nn.Linear(256, n_classes)),
+        ]
+        super().__init__(*blocks, *linear)
+
+
+class ReferenceConvAE(nn.Module):
+    """Four times down, with the places of the maxima, and up again by them."""
+
+    def __init__(self, n: int = 10):
+        super().__init__()
+        self.down = nn.ModuleList(
+            [*conv(1, 64), *conv(64, 128), *conv(128, 256), nn.Conv2d(256, n, 5, padding=2)]
+        )
+        up = [(n, 256), (256, 128), (128, 64), (64, 1)]
+        layers = [
+            [nn.ConvTranspose2d(*step, 5, padding=2), nn.BatchNorm2d(step[1]), nn.LeakyReLU()] for step in up
+        ]
+        self.up = nn.ModuleList([layer for block in layers for layer in block][:-2])
+
+    def encode(self, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, torch.Size]]]:
+        kept = []
+        for start in (0, 3, 6, 9):
+            for layer in self.down[start : start + 3]:
+                x = layer(x)
+            before = x.shape
+            x, places = F.max_pool2d(x, 2, return_indices=True)
+            kept.append((places, before))
+        return x, kept
+
+    def decode(self, x: Tensor, kept: list[tuple[Tensor, torch.Size]]) -> Tensor:
+        for start, (places, size) in zip((0, 3, 6, 9), reversed(kept), strict=True):
+            x = F.max_unpool2d(x, places, 2, output_size=size[2:])
+            for layer in self.up[start : start + 3]:
+                x = layer(x)
+        return x
+
+
+def carry_over(source: nn.Module, target: nn.Module, *more: nn.Module) -> None:
+    """Weights and statistics in their order, which must be of the same shapes."""
+    ours = [tensor for part in (target, *more) for tensor in part.state_dict().values()]
+    for theirs, tensor in zip(source.state_dict().values(), ours, strict=True):
+        assert tensor.shape == theirs.shape
+        tensor.copy_(theirs)
+
+
+def shaken(module: nn.Module) -> nn.Module:
+    """Its statistics as if it had been trained."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+    return module
+
+
+@pytest.mark.parametrize(("n_frames", "n_classes"), [(T, 3), (16, 2), (51, 10)])
+@torch.no_grad()
+def test_cnn_and_its_head_are_the_references_layers(n_frames, n_classes):
+    torch.manual_seed(0)
+    theirs = shaken(ReferenceCnn(n_frames, n_classes)).eval()
+    model = MODELS.parse("cnn")((1, 128, n_frames)).eval()
+    head = objective(256, "abcdefghij"[:n_classes]).eval()
+    carry_over(theirs, model, head.head)
+    x = torch.rand(3, 1, 128, n_frames)
+    assert_allclose(head.headed(model.encoder(x)), theirs(x), atol=1e-5)
+    assert list(model.blocks) == ["conv1", "conv2", "conv3", "conv4", "lin1", "lin2"]
+    dropouts = [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
+    assert dropouts == [0.75, 0.5]
+    if n_frames == T:
+        assert n_weights(model, head) == n_weights(theirs) == 3_438_787
+
+
+@pytest.mark.parametrize("n_frames", [16, T, 32, 51])
+@torch.no_grad()
+def test_convae_is_the_references_and_rebuilds_as_it_does(n_frames):
+    torch.manual_seed(0)
+    theirs = shaken(ReferenceConvAE()).eval()
+    model = MODELS.parse("convae")((1, 128, n_frames)).eval()
+    carry_over(theirs, model)
+    assert n_weights(model) == n_weights(theirs) == 2_181_899
+    x = torch.rand(2, 1, 128, n_frames)
+    latents, kept = theirs.encode(x)
+    assert_allclose(model.encoder(x), latents, atol=1e-5)
+    assert model.encoder(x)[0].numel() == 10 * (n_frames // 16) * 8
+    assert_allclose(model.decoder(model.encoder(x)), theirs.decode(latents, kept), atol=1e-4)
+
+
+@torch.no_grad()
+def test_convae_without_places_decodes_latents_of_any_batch():
+    even = MODELS.parse(CONVAE | {"unpooling": "nearest"})((1, 16, 12)).eval()
+    latents = even.encoder(torch.rand(3, 1, 16, 12))
+    even.encoder(torch.rand(2, 1, 16, 12))
+    assert even.decoder(latents).shape == (3, 1, 16, 12)
+    places = MODELS.parse(CONVAE)((1, 16, 12)).eval()
+    latents = places.encoder(torch.rand(3, 1, 16, 12))
+    places.encoder(torch.rand(2, 1, 16, 12))
+    with pytest.raises(
+        ValueError, match="was given latents of another batch: choose `model.unpooling: nearest`"
+    ):
+        places.decoder(latents)
+
+
+@pytest.mark.parametrize("name", ["cnn", "convae"])
+@pytest.mark.parametrize("shape", [(1, 128, 15), (1, 15, 128)])
+def test_a_spectrum_of_fewer_than_sixteen_rows_or_frames_is_refused(name, shape):
+    with pytest.raises(ValueError, match="at least 16 rows and 16 frames, got .* choose a smaller"):
+        MODELS.parse(name)(shape)
+    MODELS.parse(name)((1, 16, 16))
+
+
+@torch.no_grad()
+def test_a_tap_gives_what_the_first_blocks_make_and_the_latents():
+    torch.manual_seed(0)
+    model = MODELS.parse(CNN)((1, 16, 12)).eval()
+    x = torch.rand(2, 1, 16, 12)
+    blocks = list(model.encoder)
+    for n in range(len(blocks) + 1):
+        tapped, latents = Tapped(model.encoder, n)(x)
+        expected = nn.Sequential(*blocks[:n])(x)
+        assert tapped.ndim == 4 and torch.equal(tapped.flatten(1), expected.flatten(1))
+        assert torch.equal(latents, model.encoder(x))
+
+
+def test_blocks_are_counted_over_the_encoder_and_the_head():
+    model = MODELS.parse(CNN)((1, 16, 12))  # conv1, conv2, lin1, lin2
+    assert [blocks_kept(model, None, n, True) for n in range(6)] == [-1, 4, 3, 2, 1, 0]
+    assert [blocks_kept(model, None, n, False) for n in range(5)] == [4, 3, 2, 1, 0]
+    assert blocks_kept(model, "conv2", None, True) == 2 and blocks_kept(model, None, None, True) is None
+    with pytest.raises(Fault, match="has 5 blocks, 6 cannot be dropped"):
+        blocks_kept(model, None, 6, True)
+    with pytest.raises(Fault, match="no block 'conv3': did you mean 'conv"):
+        blocks_kept(model, "conv3", None, True)
+
+
+@pytest.fixture(scope="module")
+def full_sized(place) -> Run:
+    """The reference's classifier at 128 mels and 21 frames of 50 ms, after an epoch on a second of each."""
+    for number in range(6):
+        name = f"{'abc'[number % 3]}/{number}.wav"
+        record(place.data / "seconds" / name, tone(300 + 500 * (number % 3), 1.0, seed=number))
+    mel = {"name": "mel", "n_fft": 400, "hop_length": 400, "n_mels": 128}
+    data = {"train": "seconds", "valid": 0.5, "spectrum": mel}
+    session = heard_session(data=data, model="cnn", training=ONE_EPOCH)
+    return train(load_session(session, TrainingSession).named("full"), place)
+
+
+def dropped(run: Run, place: Config, n: int) -> Features:
+    session = features_session(run.timestamp, layers_dropped=n, variant=f"l{n}", pooling="flatten")
+    return extract(session | {"data": {"sounds": "seconds"}}, place)
+
+
+def test_dropped_layers_leave_what_the_references_table_says(full_sized, place):
+    found = {n: dropped(full_sized, place, n) for n in DROPPED}
+    assert {n: features.X[0].size for n, features in found.items()} == DROPPED
+    model, answers = full_sized.model(), full_sized.objective()
+    _, valid = (loader.data for loader in loaders(full_sized, place))
+    rows = [found[0].N.tolist().index(name) for name in valid.names]
+    x = valid.prepare(valid.gather(np.arange(len(valid)), CPU))
+    with torch.no_grad():
+        flattened = nn.Sequential(*list(model.encoder)[:4])(x).flatten(1)
+        logits = answers.headed(model.encoder(x))
+    assert_allclose(found[7].X[rows].reshape(len(rows), -1), x.flatten(1), atol=1e-6)
+    assert_allclose(found[3].X[rows].reshape(len(rows), -1), flattened, atol=1e-4)
+    assert_allclose(found[0].X[rows][:, :, 0], logits, atol=1e-4)
+
+
+def loaders(run: Run, place: Config) -> tuple[Loader, Loader]:
+    bench = bench_of(run.session.model_dump(mode="json"), place)
+    return bench.train, bench.valid
+
+
+def test_probabilities_are_the_heads_and_stand_beside_features_of_any_tap(full_sized, place):
+    logits = dropped(full_sized, place, 0)
+    beside = dropped(full_sized, place, 3)
+    (file,) = [file for file in beside.files if file.name.startswith("probabilities_")]
+    found = Features.load(file)
+    assert_allclose(found.X, torch.from_numpy(np.array(logits.X[:, :, 0])).softmax(1), atol=1e-6)
+    (table,) = [file for file in beside.files if file.name.startswith("predictions_2")]
+    with table.open(encoding="utf-8", newline="") as rows:
+        said = list(csv.DictReader(rows))
+    assert [row["file"] for row in said] == found.N.tolist()
+    assert [row["predicted"] for row in said] == ["abc"[place] for place in found.X.argmax(1)]
+    assert [row["label"] for row in said] == [name[0] for name in found.N]
+    chances = [[float(row[f"p {name}"]) for name in "abc"] for row in said]
+    assert_allclose(chances, found.X, atol=1e-6)
+
+
+# The objective
+
+
+def batch_of(codes: Tensor, label: list[int]) -> Batch:
+    return Batch(codes, codes, [""] * len(label), torch.tensor(label))
+
+
+def as_it_is() -> Model:
+    return Model(nn.Sequential(nn.Identity()))
+
+
+def slow_loss(logits: Tensor, label: list[int], weights: np.ndarray, smoothing: float = 0.0) -> float:
+    """Mean over samples of the weight of the class times the cross-entropy with the smoothed truth."""
+    losses = []
+    for row, true in zip(logits.detach().double().numpy(), label, strict=True):
+        log_chances = row - np.log(np.exp(row).sum())
+        truth = np.full(len(row), smoothing / len(row))
+        truth[true] += 1 - smoothing
+        losses.append(-weights[true] * (truth * log_chances).sum())
+    return float(np.mean(losses))
+
+
+@pytest.mark.parametrize("balance", ["none", "weights", "oversample"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_is_a_weighed_mean_of_cross_entropies(balance, smoothing):
+    torch.manual_seed(0)
+    names, labels = "abc", np.array(list("aaaaaabbc"))
+    learnt = objective(4, names, balance=balance, label_smoothing=smoothing)
+    learnt.meet(labels)
+    weights = np.ones(3)
+    if balance == "weights":
+        weights = compute_class_weight("balanced", classes=np.array(list(names)), y=labels)
+    codes, label = torch.randn(5, 4, 1, 1), [0, 2, 1, 0, 2]
+    scores = learnt(as_it_is(), batch_of(codes, label))
+    logits = learnt.headed(codes)
+    assert float(scores["loss"]) == pytest.approx(slow_loss(logits, label, weights, smoothing), abs=1e-6)
+    assert float(scores["accuracy"]) == np.mean(logits.argmax(1).numpy() == label)
+    assert learnt.evenly == (balance == "oversample")
+
+
+def test_weights_of_the_whole_training_set_average_to_one():
+    labels = np.array(list("aaaaaabbc"))
+    learnt = objective(4, "abc", balance="weights")
+    learnt.meet(labels)
+    assert float(learnt.weights[[0] * 6 + [1] * 2 + [2]].mean()) == pytest.approx(1)
+
+
+def test_mixup_mixes_samples_and_losses_in_pairs_and_validation_does_not():
+    torch.manual_seed(0)
+    learnt = objective(4, "abc", mixup=0.4, label_smoothing=0.1).train()
+    codes, label = torch.randn(6, 4, 1, 1), [0, 2, 1, 0, 2, 1]
+    torch.manual_seed(7)
+    loss = float(learnt(as_it_is(), batch_of(codes, label))["loss"])
+    torch.manual_seed(7)
+    share = float(torch.distributions.Beta(0.4, 0.4).sample())
+    other = torch.randperm(6)
+    logits = learnt.headed(share * codes + (1 - share) * codes[other])
+    swapped = [label[place] for place in other]
+    ones = np.ones(3)
+    expected = share * slow_loss(logits, label, ones, 0.1) + (1 - share) * slow_loss(
+        logits, swapped, ones, 0.1
+    )
+    assert 0.01 < share < 0.99 and loss == pytest.approx(expected, abs=1e-6)
+    plain = float(learnt.eval()(as_it_is(), batch_of(codes, label))["loss"])
+    assert plain == pytest.approx(slow_loss(learnt.headed(codes), label, ones, 0.1), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+def test_macro_f1_is_sklearns_over_all_batches_since_the_last_time(n):
+    rng = np.random.default_rng(n)
+    learnt = objective(5, "abcde").eval()
+    for _ in range(3):  # epochs
+        true, answered = rng.integers(0, 4, n), []
+        for start in range(0, n, 7):
+            codes = torch.randn(len(true[start : start + 7]), 5, 1, 1)
+            answered += learnt.headed(codes).argmax(1).tolist()
+            learnt(as_it_is(), batch_of(codes, true[start : start + 7].tolist()))
+        expected = f1_score(true, answered, average="macro", zero_division=0)
+        assert learnt.summary() == {"macro_f1": pytest.approx(expected)}
+    assert learnt.summary() == {"macro_f1": 0.0}
+
+
+def test_macro_f1_of_a_table_known_by_hand():
+    confusion = torch.tensor([[3, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0]])
+    assert macro_f1_of(confusion) == pytest.approx((6 / 8 + 2 / 6 + 0) / 3)
+
+
+def test_an_answer_that_has_learnt_nothing_names_the_most_frequent_class():
+    label = [0, 1, 1, 2, 1]
+    batches = [batch_of(torch.zeros(3, 4, 1, 1), label[:3]), batch_of(torch.zeros(2, 4, 1, 1), label[3:])]
+    answers = DummyClassifier().fit(np.zeros((5, 1)), label).predict(np.zeros((5, 1)))
+    expected = f1_score(label, answers, average="macro", zero_division=0)
+    assert objective(4, "abcd").trivial(lambda: batches) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS.names())
+def test_the_head_takes_latents_however_they_are_pooled(pooling):
+    made = OBJECTIVES.parse({"name": "classification", "pooling": pooling})
+    learnt = made((4, 2, 6), ("a", "b", "c"))
+    codes = torch.randn(2, 4, 2, 6)
+    pooled = POOLINGS.parse(pooling)(codes.flatten(1, 2))
+    assert_allclose(learnt.headed(codes).detach(), learnt.head(pooled).detach(), atol=1e-6)
+
+
+# The order of samples
+
+
+def labelled(labels: str, groups: list[str] | None = None, splits: list[str] | None = None) -> Dataset:
+    """Pictures of one level each, their own number."""
+    n = len(labels)
+    stored = np.repeat(np.arange(n, dtype=np.uint8), 4).reshape(n, 2, 2)
+    names = np.array([f"{place:03d}" for place in range(n)])
+    front = PictureFront((2, 2), "intensity")
+    data = (names, np.array(list(labels)), np.array(groups or names.tolist()), stored, np.arange(n), front)
+    return Dataset(*data, "", {}, splits=None if splits is None else np.array(splits))
+
+
+def drawn(data: Dataset, epoch: int, seed: int = 0, evenly: bool = True) -> list[str]:
+    feed = Loader(data, VIEWS.parse("plain"), 4, CPU, seed, tuple(np.unique(data.labels)), evenly)
+    batches = list(feed.training(epoch))
+    assert len(batches) == feed.n_training_batches
+    return [name for batch in batches for name in batch.names]
+
+
+def test_oversampling_draws_every_class_as_often_as_the_most_frequent_one():
+    data = labelled("aaaaaaabbc")
+    for epoch in range(3):
+        names = drawn(data, epoch)
+        labels = [data.labels[int(name)] for name in names]
+        assert {name: labels.count(name) for name in "abc"} == {"a": 7, "b": 7, "c": 7}
+        assert set(names) == set(data.names) and sorted(names[:21]) != names
+        assert [names.count(name) for name in data.names[:7]] == [1] * 7
+    assert sorted(drawn(data, 0, evenly=False)) == data.names.tolist()
+
+
+def test_the_oversampled_order_depends_on_seed_and_epoch_alone():
+    data = labelled("aaaaaaabbc")
+    orders = [tuple(drawn(data, *key)) for key in ((0, 0), (1, 0), (0, 1), (0, 0))]
+    assert orders[0] == orders[3] and len(set(orders)) == 3
+
+
+def test_an_objective_that_oversamples_is_given_even_batches(place):
+    record_classes(place.data / "uneven", n=2)
+    record_classes(place.data / "uneven", n=8, low=300)
+    data = {"train": "uneven", "valid": "sounds"}
+    session = heard_session(data=data, objective={"name": "classification", "balance": "oversample"})
+    bench = bench_of(session, place)
+    labels = torch.cat([batch.label for batch in bench.train.training(0)])
+    assert torch.bincount(labels).tolist() == [8, 8, 8] and bench.train.n_training_batches == 6
+    assert [len(batch) for batch in bench.valid.validation()] == [4, 4, 4]
+
+
+# Training and validation
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.75, 0.9])
+def test_an_even_split_keeps_recordings_whole_and_gives_both_sides_every_class(share):
+    labels = "aaaaaaaaaa" * 8 + "bbbbbbbbbb" * 4 + "cccccccccc" * 2
+    groups = [f"{name}{place // 4}" for place, name in enumerate(labels)]
+    data = labelled(labels, groups)
+    train, valid = split_evenly(data, share, seed=1)
+    assert sorted([*train.names, *valid.names]) == data.names.tolist()
+    assert not set(train.groups) & set(valid.groups)
+    assert len(valid) / len(data) == pytest.approx(share, abs=0.05)
+    for name, n in zip("abc", (80, 40, 20), strict=True):
+        assert (valid.labels == name).sum() / n == pytest.approx(share, abs=0.11)
+    others = [tuple(split_evenly(data, share, seed)[1].names) for seed in (1, 2)]
+    assert others[0] == tuple(valid.names) != others[1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_of_one_recording_is_learnt(seed, heard):
+    train, valid = split_evenly(labelled("aaaabbbbcdddd", list("1234567899wxy")), 0.25, seed)
+    assert {"a", "b", "c", "d"} == set(train.labels)
+    assert "c" not in valid.labels and not set(train.groups) & set(valid.groups)
+    assert "1 classes have too few recordings for both sides and are not in validation:\n  c" in heard.text
+
+
+def test_what_cannot_be_split_evenly_is_refused():
+    with pytest.raises(Fault, match="data.valid: 0.25 needs two recordings and two samples .* got 1 and 4"):
+        split_evenly(labelled("aaaabb", ["r"] * 6), 0.25, 0)
+    with pytest.raises(Fault, match="got 2 and 1: name a folder instead"):
+        split_evenly(labelled("ab"), 0.25, 0)
+    with pytest.raises(Fault, match="data.valid: 0.25 needs two recordings of a class at least"):
+        split_evenly(labelled("aabb", list("rrss")), 0.25, 0)
+
+
+def test_a_table_parts_samples_by_its_split():
+    data = labelled("ababab", splits=["train", "valid", "test", "", "valid", "test"])
+    train, valid = split_by_table(data)
+    assert (train.names.tolist(), valid.names.tolist()) == (["000", "003"], ["001", "004"])
+    with pytest.raises(Fault, match="names no sample to train on: call some `train`"):
+        split_by_table(labelled("ab", splits=["valid", "test"]))
+
+
+@pytest.fixture(scope="module")
+def tables(place) -> dict[str, Path]:
+    """Tables of the fixture's sounds: number 0 is for tests, 1 for validation or for training."""
+    names = [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in range(4)]
+    words = {"three": ("test", "valid", "train", ""), "two": ("test", "train", "train", "train")}
+    found = {}
+    for key, split in words.items():
+        rows = [f"{name},{name.split('/')[0]},{split[int(name[-5])]}" for name in names]
+        found[key] = place.data / "sounds" / f"{key}.csv"
+        found[key].write_text("\n".join(["file,label,split", *rows]))
+    return found
+
+
+@pytest.mark.parametrize("valid", [0.25, "others"])
+@pytest.mark.parametrize("key", ["three", "two"])
+@pytest.mark.parametrize("name", ["classification", "reconstruction"])
+def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid, place, tables):
+    if valid == "others" and name == "classification":
+        valid = "sounds"
+    session = heard_session(data={"train": str(tables[key]), "valid": valid}, objective={"name": name})
+    bench = bench_of(session | ({"model": CONVAE} if name == "reconstruction" else {}), place)
+    learnt, aside = (loader.data.names.tolist() for loader in (bench.train, bench.valid))
+    assert not any(name.endswith("0.wav") for name in learnt)
+    numbers = (2, 3) if key == "three" else (1, 2, 3)
+    if key == "three" or isinstance(valid, str):
+        assert learnt == [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in numbers]
+    if isinstance(valid, float):
+        assert not any(name.endswith("0.wav") for name in aside) and not set(learnt) & set(aside)
+        assert key == "two" or aside == ["high/1.wav", "low/1.wav", "mid/1.wav"]
+    assert key == "three" or isinstance(valid, str) or len(learnt) + len(aside) == 9
+
+
+# The schedule
+
+
+def plateaued(name: str = "adam", **options: Any) -> Learner:
+    weight = nn.Parameter(torch.zeros(1))
+    said = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau": 3}
+    return OPTIMIZERS.parse(said | options)([weight], 100)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_the_rate_falls_on_plateaus_as_torchs_does(name, patience):
+    scores = np.random.default_rng(patience).random(40).tolist()
+    learner = plateaued(name, plateau=patience)
+    other = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(other, "max", 0.5, patience - 1, threshold=0, eps=0)
+    best, waited = -1.0, 0
+    for score in scores:
+        best, waited = (score, 0) if score > best else (best, waited + 1)
+        learner.end_epoch(waited)
+        theirs.step(score)
+        assert learner.rate == pytest.approx(other.param_groups[0]["lr"])
+        learner.step(sum(group["params"][0].sum() for group in learner.optimizer.param_groups))
+        assert learner.optimizer.param_groups[0]["lr"] == learner.rate
+    assert learner.rate < 0.05
+
+
+def test_a_lowered_rate_is_saved_and_other_schedules_know_no_plateau():
+    learner = plateaued()
+    learner.end_epoch(3)
+    learner.end_epoch(4)
+    again = plateaued()
+    again.load_state_dict(learner.state_dict())
+    assert again.rate == learner.rate == 0.05
+    constant = plateaued(schedule="constant")
+    constant.end_epoch(3)
+    assert constant.rate == 0.1 and "lowered" not in constant.state_dict()
+
+
+# Runs
+
+WAVERING = heard_session(
+    data={"valid": "sounds", "standardise": "set"},
+    model=CNN | {"dropout": [0.3, 0.2]},
+    objective={"name": "classification", "balance": "oversample", "mixup": 0.5, "label_smoothing": 0.1},
+    optimizer={"name": "adamw", "learning_rate": 0.05, "schedule": "plateau", "plateau": 2, "factor": 0.5},
+    training={"epochs": 8, "batch_size": 4, "precision": "fp32"},
+)
+
+
+@pytest.fixture(scope="module")
+def unbroken(place) -> Run:
+    return train(load_session(WAVERING, TrainingSession).named("unbroken"), place)
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_macro_f1(unbroken):
+    rows = history(unbroken)
+    macro_f1 = [row["valid_macro_f1"] for row in rows]
+    losses = [row["valid_loss"] for row in rows]
+    progress = unbroken.progress
+    assert progress.best == max(macro_f1) and progress.best_epoch == 1 + int(np.argmax(macro_f1))
+    assert np.argmax(macro_f1) != np.argmin(losses) and macro_f1[-1] < max(macro_f1)  # else nothing is seen
+    assert progress.best_epoch == unbroken.load("best")["progress"]["best_epoch"]
+
+
+def test_the_rate_of_a_run_halves_after_every_second_epoch_without_a_better_macro_f1(unbroken):
+    rate, best, waited = 0.05, -1.0, 0
+    for row in history(unbroken):
+        best, waited = (row["valid_macro_f1"], 0) if row["valid_macro_f1"] > best else (best, waited + 1)
+        rate *= 0.5 if waited and waited % 2 == 0 else 1
+        assert row["learning_rate"] == pytest.approx(rate)
+    assert rate < 0.05
+
+
+@torch.no_grad()
+def test_a_runs_best_macro_f1_is_that_of_its_best_weights(unbroken, place):
+    model, answers = unbroken.model("best"), unbroken.objective("best")
+    _, valid = loaders(unbroken, place)
+    pairs = [
+        (answers.headed(model.encoder(batch.seen)).argmax(1), batch.label) for batch in valid.validation()
+    ]
+    answered, true = (torch.cat(column).tolist() for column in zip(*pairs, strict=True))
+    assert unbroken.progress.best == pytest.approx(f1_score(true, answered, average="macro", zero_division=0))
+    assert unbroken.record["classes"] == list(answers.classes) == ["high", "low", "mid"]
+
+
+def assert_equal_runs(run: Run, expected: Run) -> None:
+    assert history(run) == history(expected)
+    assert same(run.load("last"), expected.load("last"))
+    best = [found.load("best") for found in (run, expected)]
+    for state in best:
+        state["progress"].pop("finished")  # the best epoch may have been the last of the shorter run
+    assert same(*best)
+
+
+def test_some_epochs_and_the_rest_equal_all_of_them(unbroken, place):
+    options = WAVERING["training"] | {"epochs": 5}
+    part = train(load_session(WAVERING | {"training": options}, TrainingSession).named("part"), place)
+    assert_equal_runs(go_on(part, place, epochs=8), unbroken)
+
+
+def test_a_killed_run_is_finished_as_if_unbroken(unbroken, place):
+    config = place.models.parent / "config" / "config.yaml"
+    for attempt in range(10):  # the moment is short
+        session = place.models.parent / f"killed_{attempt}.yaml"
+        session.write_text(yaml.safe_dump(WAVERING))
+        if killed_call(place, session.stem, [session, "--config", config], lambda f: 1 < lines(f) < 7):
+            break
+    run = Run(next(place.models.glob(f"*_killed_{attempt}")))
+    assert 1 < run.progress.epoch < 8
+    assert_equal_runs(go_on(run, place), unbroken)
+
+
+def test_a_run_whose_labels_have_changed_does_not_go_on(config):
+    record_classes(config.data / "sounds")
+    run = train(heard_session(training=ONE_EPOCH), config)
+    (config.data / "sounds" / "labels.csv").write_text("file,label\nlow/1.wav,mid\nlow/2.wav,mid\n")
+    before = {file.name: file.read_bytes() for file in run.folder.iterdir()}
+    with pytest.raises(Fault, match="have changed since .* was begun: put them back"):
+        go_on(run, config, epochs=2)
+    assert {file.name: file.read_bytes() for file in run.folder.iterdir()} == before
+
+
+# Transfer
+
+SCRATCH: dict[str, dict[str, Any]] = {
+    "classifier": {"model": CNN | {"dropout": [0.4, 0.4]}},
+    "convae": {"model": CONVAE, "objective": "reconstruction"},
+    "contrastive": {
+        "model": TINY,
+        "objective": {"name": "contrastive", "hidden": 4, "projection": 3},
+        "views": "pair",
+    },
+    "autoencoder": {"model": TINY, "objective": "reconstruction"},
+}
+
+
+@pytest.fixture(scope="module")
+def parents(place) -> dict[str, Run]:
+    """A run of each way of learning, on the three classes."""
+    found = {}
+    for name, changes in SCRATCH.items():
+        session = heard_session(data={"spectrum": LINEAR}, training=ONE_EPOCH) | changes
+        found[name] = train(load_session(session, TrainingSession).named(name), place)
+    return found
+
+
+def child(parent: Run, place: Config, freeze: int | str, **changes: Any) -> Workbench:
+    """A classifier of the two other classes that starts from a parent's weights."""
+    start = {"weights_of": parent.timestamp, "weights": "last", "freeze": freeze}
+    data = {"train": "others", "spectrum": LINEAR} | changes.pop("data", {})
+    session = heard_session(data=data, start=start, **changes)
+    session.pop("model")
+    return bench_of(session | {"optimizer": {"name": "adamw", "learning_rate": 0.05}}, place)
+
+
+def learn(bench: Workbench, n_epochs: int = 2) -> None:
+    """Epochs as a training has them, validation included."""
+    for epoch in range(n_epochs):
+        one_epoch(bench, bench.train.training(epoch), "learning", bench.learner)
+        one_epoch(bench, bench.valid.validation(), "validation")
+
+
+def blocks_of(model: Model) -> list[dict[str, Tensor]]:
+    return [{key: value.clone() for key, value in block.state_dict().items()} for block in model.encoder]
+
+
+@pytest.mark.parametrize("freeze", [0, 1, 2, "all_but_head"])
+@pytest.mark.parametrize("name", SCRATCH)
+def test_frozen_blocks_of_any_parent_stay_bit_for_bit_and_the_others_learn(name, freeze, parents, place):
+    parent = parents[name]
+    bench = child(parent, place, freeze)
+    theirs = blocks_of(parent.model("last"))
+    assert same(blocks_of(bench.model), theirs)
+    head = bench.objective.head.weight.clone()
+    learn(bench)
+    n = len(theirs) if freeze == "all_but_head" else freeze
+    now = blocks_of(bench.model)
+    assert same(now[:n], theirs[:n])
+    for before, after in zip(theirs[n:], now[n:], strict=True):
+        moved = {key for key in before if not torch.equal(before[key], after[key])}
+        assert not before or moved and all(key in moved for key in before if "running_" in key)
+    assert not torch.equal(bench.objective.head.weight, head)
+    decoder, same_decoder = bench.model.decoder, parent.model("last").decoder
+    assert decoder is None or same(decoder.state_dict(), same_decoder.state_dict())
+
+
+@pytest.mark.parametrize("name", SCRATCH)
+def test_frozen_blocks_are_deaf_to_the_batch_they_are_in(name, parents, place):
+    """Neither its statistics nor dropout are at work while the head learns."""
+    bench = child(parents[name], place, "all_but_head")
+    bench.model.train()
+    batch = next(iter(bench.train.training(0)))
+    assert len(batch) > 1
+    alone = torch.cat([bench.model.encoder(one[None]) for one in batch.seen])
+    assert torch.allclose(bench.model.encoder(batch.seen), alone, atol=1e-5)
+    assert [
+        tuple(weight.shape) for group in bench.learner.optimizer.param_groups for weight in group["params"]
+    ][:2] != []
+
+
+@pytest.mark.parametrize(("train_on", "taken"), [("sounds", True), ("others", False)])
+def test_a_head_is_taken_over_where_classes_are_the_same(train_on, taken, parents, place):
+    parent = parents["classifier"]
+    bench = child(parent, place, 0, data={"train": train_on})
+    theirs = parent.objective("last").head
+    assert len(bench.objective.classes) == (3 if taken else 2)
+    assert same(bench.objective.head.state_dict(), theirs.state_dict()) == taken
+
+
+def test_a_head_of_as_many_but_other_classes_is_not_taken_over(parents, place):
+    record_classes(place.data / "renamed", hoch=3000, tief=300, mittel=1000)
+    bench = child(parents["classifier"], place, 0, data={"train": "renamed"})
+    theirs = parents["classifier"].objective("last").head
+    assert bench.objective.head.weight.shape == theirs.weight.shape
+    assert not torch.equal(bench.objective.head.weight, theirs.weight)
+
+
+def test_weights_of_classes_are_counted_anew(parents, place):
+    for name in ("sounds", "uneven_too"):
+        record_classes(place.data / "uneven_too", n=2 if name == "sounds" else 6, **{"low": 300.0})
+    record_classes(place.data / "uneven_too", n=2, high=3000, mid=1000)
+    weighing = {"name": "classification", "balance": "weights"}
+    data = {"train": "uneven_too", "valid": "sounds"}
+    bench = child(parents["classifier"], place, 0, data=data, objective=weighing)
+    expected = compute_class_weight(
+        "balanced", classes=np.array(["high", "low", "mid"]), y=bench.train.data.labels
+    )
+    assert_allclose(bench.objective.weights, expected, rtol=1e-6)
+
+
+def test_a_child_hears_as_its_parent_did(parents, place):
+    parent = parents["classifier"]
+    bench = child(parent, place, 1)
+    assert bench.session.model == parent.session.model
+    assert bench.session.data.length_s == parent.session.data.length_s
+    assert list(bench.plan.input_shape) == parent.record["input_shape"]
+    assert bench.record()["parent"] == str(parent.folder)
+
+
+def test_a_transfer_that_was_interrupted_keeps_frozen_what_was(parents, place):
+    start = {"weights_of": parents["classifier"].timestamp, "freeze": 2}
+    session = heard_session(data={"train": "others", "spectrum": LINEAR}, start=start) | {"model": None}
+    whole = train(load_session(session, TrainingSession).named("whole"), place)
+    short = session | {"training": ONE_EPOCH}
+    run = go_on(train(load_session(short, TrainingSession).named("short"), place), place, epochs=2)
+    assert_equal_runs(run, whole)
+    theirs, ours = (blocks_of(found.model("best")) for found in (parents["classifier"], run))
+    assert same(ours[:2], theirs[:2]) and not same(ours[2:], theirs[2:])

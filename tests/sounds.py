@@ -58,4 +58,5 @@ def heard_session(**changes: Any) -> dict[str, Any]:
 
 def features_session(run: str, **changes: Any) -> dict[str, Any]:
     """A session without a reduction, which would take seconds to compile."""
-    return {"run": run, "data": {"sounds": "sounds"}, "reduction": None, "reconstructions": 0} | changes
+    made = {"pooling": "mean", "reduction": None, "reconstructions": 0, "precision": "fp32"}
+    return {"run": run, "data": {"sounds": "sounds"}} | made | changes

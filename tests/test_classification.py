@@ -1,7 +1,6 @@
-"""Classes told apart: the two convolutional models to the letter, the objective, splits, transfer, resuming."""
+"""Classes told apart: the convolutional models to the letter, the objective, splits, transfer, resuming."""
 
 import csv
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
 from small_runs import workplace
-from sounds import CNN, LINEAR, RATE, features_session, heard_session, record, record_classes, tone
+from sounds import CNN, LINEAR, features_session, heard_session, record, record_classes, tone
 from test_resume import killed_call, lines, same
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +26,7 @@ from saec.data.split import split_by_table, split_evenly
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import POOLINGS, Features
-from saec.models import MODELS, Model, feature_shape
+from saec.models import MODELS, Model
 from saec.models.taps import Tapped, blocks_kept
 from saec.objectives import OBJECTIVES, Objective
 from saec.objectives.classification import macro_f1_of
@@ -220,6 +219,12 @@ def test_blocks_are_counted_over_the_encoder_and_the_head():
         blocks_kept(model, "conv3", None, True)
 
 
+@pytest.fixture
+def small_batches(monkeypatch) -> None:
+    """A batch of an extraction is always full: of this many pixels."""
+    monkeypatch.setattr("saec.extraction.encoding.BATCH_PIXELS", 8 * 128 * T)
+
+
 @pytest.fixture(scope="module")
 def full_sized(place) -> Run:
     """The reference's classifier at 128 mels and 21 frames of 50 ms, after an epoch on a second of each."""
@@ -237,7 +242,7 @@ def dropped(run: Run, place: Config, n: int) -> Features:
     return extract(session | {"data": {"sounds": "seconds"}}, place)
 
 
-def test_dropped_layers_leave_what_the_references_table_says(full_sized, place):
+def test_dropped_layers_leave_what_the_references_table_says(full_sized, place, small_batches):
     found = {n: dropped(full_sized, place, n) for n in DROPPED}
     assert {n: features.X[0].size for n, features in found.items()} == DROPPED
     model, answers = full_sized.model(), full_sized.objective()
@@ -257,7 +262,7 @@ def loaders(run: Run, place: Config) -> tuple[Loader, Loader]:
     return bench.train, bench.valid
 
 
-def test_probabilities_are_the_heads_and_stand_beside_features_of_any_tap(full_sized, place):
+def test_probabilities_are_the_heads_and_stand_beside_features_of_any_tap(full_sized, place, small_batches):
     logits = dropped(full_sized, place, 0)
     beside = dropped(full_sized, place, 3)
     (file,) = [file for file in beside.files if file.name.startswith("probabilities_")]
@@ -308,7 +313,8 @@ def test_the_loss_is_a_weighed_mean_of_cross_entropies(balance, smoothing):
     codes, label = torch.randn(5, 4, 1, 1), [0, 2, 1, 0, 2]
     scores = learnt(as_it_is(), batch_of(codes, label))
     logits = learnt.headed(codes)
-    assert float(scores["loss"]) == pytest.approx(slow_loss(logits, label, weights, smoothing), abs=1e-6)
+    expected = slow_loss(logits, label, weights, smoothing)
+    assert float(scores["loss"].detach()) == pytest.approx(expected, abs=1e-6)
     assert float(scores["accuracy"]) == np.mean(logits.argmax(1).numpy() == label)
     assert learnt.evenly == (balance == "oversample")
 
@@ -325,7 +331,7 @@ def test_mixup_mixes_samples_and_losses_in_pairs_and_validation_does_not():
     learnt = objective(4, "abc", mixup=0.4, label_smoothing=0.1).train()
     codes, label = torch.randn(6, 4, 1, 1), [0, 2, 1, 0, 2, 1]
     torch.manual_seed(7)
-    loss = float(learnt(as_it_is(), batch_of(codes, label))["loss"])
+    loss = float(learnt(as_it_is(), batch_of(codes, label))["loss"].detach())
     torch.manual_seed(7)
     share = float(torch.distributions.Beta(0.4, 0.4).sample())
     other = torch.randperm(6)
@@ -336,7 +342,7 @@ def test_mixup_mixes_samples_and_losses_in_pairs_and_validation_does_not():
         logits, swapped, ones, 0.1
     )
     assert 0.01 < share < 0.99 and loss == pytest.approx(expected, abs=1e-6)
-    plain = float(learnt.eval()(as_it_is(), batch_of(codes, label))["loss"])
+    plain = float(learnt.eval()(as_it_is(), batch_of(codes, label))["loss"].detach())
     assert plain == pytest.approx(slow_loss(learnt.headed(codes), label, ones, 0.1), abs=1e-6)
 
 
@@ -438,7 +444,7 @@ def test_an_even_split_keeps_recordings_whole_and_gives_both_sides_every_class(s
     assert not set(train.groups) & set(valid.groups)
     assert len(valid) / len(data) == pytest.approx(share, abs=0.05)
     for name, n in zip("abc", (80, 40, 20), strict=True):
-        assert (valid.labels == name).sum() / n == pytest.approx(share, abs=0.11)
+        assert (valid.labels == name).sum() / n == pytest.approx(share, abs=4 / n)  # a recording more or less
     others = [tuple(split_evenly(data, share, seed)[1].names) for seed in (1, 2)]
     assert others[0] == tuple(valid.names) != others[1]
 

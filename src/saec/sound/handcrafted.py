@@ -178,9 +178,9 @@ def _rolloff(energies: np.ndarray) -> np.ndarray:
 
 
 def _mid_term(features: np.ndarray, n_mid: int, mid_step: int) -> np.ndarray:
-    """(frames, 68) to (136,); mid windows weigh what they have of frames: the last may have one only."""
+    """(frames, 68) to (136,): the mean over mid windows, of which the last may be a part."""
     n = len(features)
     starts = range(0, min(n, max(n - n_mid, 0) + mid_step), mid_step)  # until one reaches the end
     windows = [features[start : start + n_mid] for start in starts]
     statistics = [np.concatenate([some.mean(axis=0), some.std(axis=0)]) for some in windows]
-    return np.average(statistics, axis=0, weights=[len(some) for some in windows])
+    return np.mean(statistics, axis=0)

@@ -1,0 +1,200 @@
+"""Rooms that work together on sound: one recording heard, features joined and combined, the nearest found."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_runs import workplace
+from sounds import HERTZ, MEL, RATE, features_session, heard_session, record, record_classes, tone
+
+from saec import evaluate, predict
+from saec.config import Config
+from saec.extraction import extract
+from saec.faults import Fault
+from saec.features import Features
+from saec.models.taps import Tapped
+from saec.runs import Run
+from saec.session import SessionError
+from saec.training import train
+
+SEGMENTS = {"segment_s": 0.1, "length_s": 0.1, "spectrum": MEL | {"hop_length": 32}}
+COMBINE = {"classifier": "linear", "pca": 4}
+LINEAR = {"name": "linear", "n_splits": 2, "n_repeats": 1, "curve": []}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> tuple[Config, Run]:
+    """A run that tells segments of three classes apart, and recordings it has not heard."""
+    config = workplace(tmp_path_factory.mktemp("together"))
+    record_classes(config.data / "sounds", n=4, seconds=0.3)
+    record_classes(config.data / "others", n=3, seconds=0.25)
+    run = train(heard_session(data=SEGMENTS), config)
+    return config, run
+
+
+@pytest.fixture(scope="module")
+def made(shared) -> dict[str, Path]:
+    """Feature files of the other recordings: segments of the run, whole recordings by hand."""
+    config, run = shared
+    crafted = {"extractor": {"name": "handcrafted", "sample_rate": RATE}, "reduction": None}
+    files = [
+        *extract(features_session(str(run.folder), data={"sounds": "others"}), config).files,
+        *extract(crafted | {"data": {"sounds": "others"}}, config).files,
+    ]
+    return {"by_run": _pooled(files, run.timestamp), "by_hand": _pooled(files, "handcrafted")}
+
+
+def _pooled(files: list[Path], word: str) -> Path:
+    return next(file for file in files if file.name.startswith("pooled_") and word in file.name)
+
+
+def report_of(config: Config, made: dict[str, Path], **changes) -> Path:
+    session = {
+        "features": {method: str(file) for method, file in made.items()},
+        "sounds": "others",
+        "per": "recording",
+        "evaluations": [LINEAR],
+        "inspect": False,
+        "explorer": None,
+        "table": None,
+    }
+    return evaluate(session | changes, config).folder
+
+
+# One recording
+
+
+def test_what_is_predicted_of_a_recording_is_what_the_extraction_writes(shared):
+    config, run = shared
+    files = extract(features_session(str(run.folder), data={"sounds": "others"}), config).files
+    table = pd.read_csv(next(file for file in files if file.name.startswith("predictions_2")))
+    rows = table[table["file"] == "low/1.wav"]
+    heard = predict(run, config.data / "others" / "low" / "1.wav", config=config)
+    assert heard.segments == rows["predicted"].astype(str).tolist() and len(rows) == len(heard.times) > 1
+    np.testing.assert_allclose(heard.times, rows[["start", "end"]], atol=1e-6)
+    chances = rows[[f"p {name}" for name in heard.classes]].to_numpy()
+    np.testing.assert_allclose(heard.probabilities, chances, atol=1e-2)  # there in bf16 where it pays
+    assert heard.predicted == max(heard.mean, key=heard.mean.get)
+    assert sum(heard.mean.values()) == pytest.approx(1)
+
+
+def test_a_tap_gives_what_the_block_gives(shared):
+    config, run = shared
+    file = config.data / "others" / "mid" / "0.wav"
+    heard = predict(run, file, tap="conv1", config=config)
+    dropped = predict(run, file, layers_dropped=4, config=config)  # head, lin2, lin1, conv2
+    assert np.array_equal(heard.features, dropped.features)
+    model = run.model()
+    channels, height, width = run.record["input_shape"]
+    tapped = Tapped(model.encoder, 1).eval()
+    (_, n, rows, steps) = tapped(torch.zeros(1, channels, height, width))[0].shape
+    assert heard.features.shape[1:] == (n * rows, steps)
+
+
+def test_a_run_of_pictures_and_a_missing_recording_are_named(shared, tmp_path):
+    config, run = shared
+    with pytest.raises(Fault, match="no such recording: .*nowhere.wav"):
+        predict(run, tmp_path / "nowhere.wav", config=config)
+    with pytest.raises(Fault, match="no block 'conv9': did you mean 'conv"):
+        predict(run, config.data / "others" / "mid" / "0.wav", tap="conv9", config=config)
+
+
+# Features of segments and of whole recordings
+
+
+def test_rows_per_recording_are_means_over_its_segments(shared, made):
+    config, _ = shared
+    folder = report_of(config, made, combine=COMBINE)
+    answers = pd.read_csv(folder / "answers_session.csv")
+    assert answers["file"].tolist() == sorted(f"{name}/{place}" for name in HERTZ for place in range(3))
+    assert answers["label"].tolist() == [name.split("/")[0] for name in answers["file"]]
+    scores = pd.read_csv(folder / "scores.csv")
+    assert set(scores["method"]) == {"by_run", "by_hand", "combined"}
+
+
+def test_segments_and_whole_recordings_do_not_meet_otherwise(shared, made):
+    config, _ = shared
+    with pytest.raises(SessionError, match="features that are compared must be of the same pictures"):
+        report_of(config, made, per="sample")
+
+
+def test_segments_have_the_label_of_their_recording(shared, made):
+    config, _ = shared
+    folder = report_of(config, {"by_run": made["by_run"]}, per="sample")
+    answers = pd.read_csv(folder / "answers_session.csv")
+    assert answers["file"].str.contains("_segm_").all() and len(answers) > 9
+    assert answers["label"].tolist() == [name.split("/")[0] for name in answers["file"]]
+    assert answers["group"].nunique() == 9
+
+
+def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):
+    config, _ = shared
+    table = config.data / "others.csv"
+    names = [f"others/{name}/{place}.wav" for name in HERTZ for place in range(3)]
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "label", "group", "split"))
+        writer.writerows(
+            (name, f"a {place // 3}", f"g{place % 3}", "train") for place, name in enumerate(names)
+        )
+    features = extract(
+        {"extractor": {"name": "handcrafted", "sample_rate": RATE}, "reduction": None}
+        | {"data": {"sounds": "others.csv"}, "variant": "table"},
+        config,
+    )
+    folder = report_of(
+        config, {"one": features.files[0]}, sounds="others.csv", per="sample", evaluations=["kmeans"]
+    )
+    answers = pd.read_csv(folder / "answers_session.csv")
+    assert answers["label"].nunique() == 3 and set(answers["group"]) == {"g0", "g1", "g2"}
+
+
+# The combiner
+
+
+def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(shared, made):
+    config, _ = shared
+    folder = report_of(config, made, combine=COMBINE)
+    about = json.loads((folder / "combiner_session.json").read_text(encoding="utf-8"))
+    assert about["per"] == "recording" and [one["method"] for one in about["methods"]] == list(made)
+    found = extract(
+        {"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}, config
+    )
+    table = pd.read_csv(next(file for file in found.files if "files" not in file.name))
+    assert table["predicted"].tolist() == table["label"].tolist()  # which it has learnt
+    assert found.X.shape == (9, 3) and table.filter(like="p ").sum(axis=1).to_numpy() == pytest.approx(1)
+    latest = extract({"combiner": "latest:session", "data": {"sounds": "others"}, "variant": "again"}, config)
+    np.testing.assert_array_equal(latest.X, found.X)
+
+
+def test_what_a_combiner_needs_is_said_at_once(shared, made, tmp_path):
+    config, _ = shared
+    with pytest.raises(SessionError, match="no report of session 'nobody' .* has kept a combiner"):
+        extract({"combiner": "latest:nobody", "data": {"sounds": "others"}}, config)
+    folder = report_of(config, made, combine=COMBINE)
+    (folder / "combiner_session.json").unlink()
+    with pytest.raises(SessionError, match="no such file: .*combiner_session.json"):
+        extract({"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}, config)
+
+
+# The nearest
+
+
+def test_the_nearest_recordings_to_a_recording_by_each_method_and_by_all(shared, made):
+    config, _ = shared
+    new = record(config.data / "new" / "crow.wav", tone(310, 0.3, seed=77))
+    folder = report_of(config, made, similar={"to": str(new), "n": 3})
+    table = pd.read_csv(folder / "similar_session.csv")
+    assert set(table["method"]) == {"by_run", "by_hand", "all together"}
+    together = table[table["method"] == "all together"]
+    assert together["label"].tolist()[0] == "low" and together["query"].unique().tolist() == ["crow"]
+    own = pd.read_csv(report_of(config, made, similar={"to": "low/1.wav", "n": 2}) / "similar_session.csv")
+    assert (own["query"] == "low/1").all() and not (own["file"] == "low/1").any()
+
+
+def test_features_load_with_the_rows_that_were_written(made):
+    assert Features.load(made["by_hand"]).X.shape == (9, 136)

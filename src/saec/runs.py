@@ -38,12 +38,12 @@ class Progress:
 
     def update(self, score: float, loss: float, rising: bool = False) -> bool:
         """Counts an epoch; whether its score is the best so far, the lowest or the highest, and of equal ones
-        with the lowest loss.
+        that with the lowest loss, which ends no waiting.
         """
-        better = score > self.best if rising else score < self.best
-        improved = not self.best_epoch or better or (score == self.best and loss < self.loss)
+        better = not self.best_epoch or (score > self.best if rising else score < self.best)
+        improved = better or (score == self.best and loss < self.loss)
         self.epoch += 1
-        self.waited = 0 if improved else self.waited + 1
+        self.waited = 0 if better else self.waited + 1
         if improved:
             self.best, self.loss, self.best_epoch = score, loss, self.epoch
         return improved

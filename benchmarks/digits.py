@@ -21,7 +21,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks.digits_table import tables
 from benchmarks.labelled import DEVELOPED_ON, JUDGED_ON
-from benchmarks.spoken import RECIPES, SPEAKERS, few_labels, session, stitched, write_table
+from benchmarks.spoken import RECIPES, SPEAKERS, WEIGHTS, few_labels, session, stitched, write_table
 from saec import evaluate, extract, train
 from saec.config import Config
 from saec.devices import describe, resolve_device
@@ -59,7 +59,7 @@ def classify(seed: int, config: Config) -> Iterator[Row]:
     for recipe in RECIPES:
         run = classifier(recipe, seed, config)
         table = write_table(config.data / "judged.csv", dict.fromkeys(JUDGED_ON, "test"))
-        heard = predictions(run, table, config)
+        heard = predictions(run, table, config, WEIGHTS[recipe])
         yield {"recipe": recipe, "macro_f1": macro_f1(heard), "epochs": run.progress.epoch}
 
 
@@ -114,7 +114,7 @@ def transfer(seed: int, config: Config) -> Iterator[Row]:
         for name, start in starts.items():
             changes = start | {"training": TRANSFERRED, "data": {"valid": str(few)}}
             run = train(session("ours", few, seed, **changes), config)
-            heard = predictions(run, others, config, weights="last")
+            heard = predictions(run, others, config, WEIGHTS["ours"])
             yield {"labels": n, "start": name, "macro_f1": macro_f1(heard)}
 
 
@@ -122,7 +122,9 @@ def tracks(seed: int, config: Config) -> Iterator[Row]:
     speaker = JUDGED_ON[seed % len(JUDGED_ON)]
     sound, truth = stitched(config.data / f"stitched_{seed}", speaker, seed)
     parent = classifier("ours", seed, config)
-    cut = {"run": str(parent.folder), "data": {"sounds": str(sound)}, "overwrite": True, "reduction": None}
+    cut = {"run": str(parent.folder), "weights": WEIGHTS["ours"]}
+    cut["data"] = {"sounds": str(sound), "segment_s": 0.4, "step_s": 0.1}
+    cut |= {"overwrite": True, "reduction": None}
     made = extract(cut | {"out": str(sound.parent)}, config)
     table = next(file for file in made.files if file.name.startswith("predictions_2"))
     report = evaluate({"predictions": {"file": str(table), "truth": str(truth)}}, config)
@@ -144,7 +146,7 @@ def classifier(recipe: str, seed: int, config: Config) -> Run:
     return run
 
 
-def predictions(run: Run, table: Path, config: Config, weights: str = "best") -> pd.DataFrame:
+def predictions(run: Run, table: Path, config: Config, weights: str) -> pd.DataFrame:
     out = config.data / "heard" / f"{run.folder.name}_{table.stem}"
     asked = {"run": str(run.folder), "data": {"sounds": str(table)}, "weights": weights, "out": str(out)}
     made = extract(asked | {"reduction": None, "reconstructions": 0, "overwrite": True}, config)
@@ -164,7 +166,8 @@ def written(file: Path) -> list[Row]:
 
 def _pooled(run: Run, table: Path, config: Config) -> str:
     out = config.data / "features" / run.folder.name
-    asked = {"run": str(run.folder), "data": {"sounds": str(table)}, "pooling": "weighted_stats"}
+    asked = {"run": str(run.folder), "weights": WEIGHTS["ours"], "pooling": "weighted_stats"}
+    asked["data"] = {"sounds": str(table)}
     made = extract(
         asked | {"reduction": None, "reconstructions": 0, "overwrite": True, "out": str(out)}, config
     )

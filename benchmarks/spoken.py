@@ -20,7 +20,7 @@ REFERENCE: Raw = {
     "model": "cnn",
     "objective": "classification",
     "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "schedule": "plateau"},
-    "training": {"epochs": 40, "batch_size": 16, "patience": 10},
+    "training": {"epochs": 30, "batch_size": 16, "patience": 10},
 }
 OURS: Raw = {
     "data": {"spectrum": {"name": "mel", "n_fft": 256, "hop_length": 80, "n_mels": 128}, "length_s": 0.64},
@@ -36,11 +36,17 @@ OURS: Raw = {
         "mask": 0.2,
     },
     "model": "compact",
-    "objective": {"name": "classification", "pooling": "weighted_stats", "label_smoothing": 0.1},
+    "objective": {
+        "name": "classification",
+        "pooling": "weighted_stats",
+        "label_smoothing": 0.1,
+        "mixup": 0.3,
+    },
     "optimizer": {"name": "adamw", "learning_rate": 3e-3, "weight_decay": 0.02, "schedule": "warmup_cosine"},
     "training": {"epochs": 40, "batch_size": 32},
 }
 RECIPES = {"reference": REFERENCE, "ours": OURS}
+WEIGHTS = {"reference": "best", "ours": "last"}  # of a rate that falls to 0, the last are the best
 
 
 def recordings_of(speaker: str) -> list[Path]:

@@ -15,9 +15,10 @@ from saec.faults import Fault, MissingFault, listing
 from saec.progress import progress
 from saec.sound.listed import Listed, Place, home_of, list_sound
 from saec.sound.pieces import Piece, cut
-from saec.sound.recordings import header
+from saec.sound.recordings import Unreadable, header, stream
 
 MOST_WHOLE_S = 120  # of a recording that is one sample
+ANY_RATE = 8_000  # of a file that cannot be opened
 LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
 
 
@@ -88,7 +89,7 @@ class Recordings:
         for source in progress(self.sources, "looking", len(self.sources), " recordings"):
             found = header(source.path)
             if found is None or not found.frames:
-                bad[source.name] = "cannot be read as sound" if found is None else "has no samples"
+                bad[source.name] = _why_closed(source.path) if found is None else "has no samples"
             else:
                 n[source.name] = n_at_rate(found.frames, found.samplerate, rate)
         return n, bad
@@ -124,6 +125,14 @@ class Recordings:
                 "pieces start less than 0.001 s apart and would share a name: list stretches of a recording "
                 f"that do not overlap\n{listing(twice)}"
             )
+
+
+def _why_closed(path: Path) -> str:
+    try:
+        next(stream(path, ANY_RATE), None)
+    except Unreadable as reason:
+        return str(reason)
+    return "cannot be read as sound"
 
 
 def require_some(pieces: Sequence[Piece], folder: Path) -> None:

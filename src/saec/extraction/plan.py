@@ -207,10 +207,8 @@ def _kind(source: Run | Seed | Crafted | None, place: Place, asked: Samples, con
     of = {"images": "images", "audio": "sounds"}[source.data.kind]
     if asked.key != of:
         raise Fault(f"{source.folder.name} takes {of}: say `data: {{{of}: ...}}`, not `{asked.key}`")
-    changes = {"fit": asked.fit, "skip_bad": asked.skip_bad}
-    said = {key: value for key, value in changes.items() if value is not None}
     try:
-        data = DATA.parse(source.data.model_dump() | {"limit": None} | said)
+        data = DATA.parse(source.data.model_dump() | {"limit": None} | asked.changes)
     except ValidationError as error:
         raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
     return data(paths_of(place), Cache.of(config))
@@ -226,6 +224,8 @@ def _settings(
         session.data.key: list(place) if isinstance(place, tuple) else place,
         "fit": session.data.fit,
         "skip_bad": session.data.skip_bad,
+        "segment_s": session.data.segment_s,
+        "step_s": session.data.step_s,
         "weights": source.which(session.weights),
         "tap": session.tap if session.layers_dropped is None else session.layers_dropped,
         "pooling": session.pooling.model_dump(mode="json"),

@@ -50,11 +50,14 @@ def predict(
     file: Path | str,
     tap: str | None = None,
     layers_dropped: int | None = None,
+    segment_s: float | None = None,
+    step_s: float | None = None,
     config: Config | None = None,
 ) -> Prediction:
     """Listens to one recording as the run's training did; nothing is written.
 
     `run` as a session names it; `features` are the latents, or what a block gives (`tap`, `layers_dropped`).
+    `segment_s` and `step_s` where a long recording is to be cut otherwise than in training.
 
     Raises:
         Fault: there is no such run or recording, it cannot be read, or the run takes pictures.
@@ -70,7 +73,8 @@ def predict(
     n_kept = blocks_kept(model, tap, layers_dropped, objective.head is not None)
     model = placed(model, device, "fp32")
     with tempfile.TemporaryDirectory(prefix="saec_predict_", ignore_cleanup_errors=True) as made:
-        kind = DATA.parse(source.data.model_dump() | {"limit": None})
+        cut = {"segment_s": segment_s, "step_s": step_s} if segment_s else {}
+        kind = DATA.parse(source.data.model_dump() | {"limit": None} | cut)
         data = kind(Path(file).absolute(), Cache(Path(made))).open().fitted(*model.takes)
         headed = objective.to(device) if objective.head is not None else None
         encoder = Encoder(model, data, POOLINGS.parse("mean"), device, "fp32", headed, n_kept)

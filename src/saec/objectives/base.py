@@ -21,6 +21,7 @@ class Objective(nn.Module):
     best_by = "loss"  # the validation score that marks the best epoch
     rising = False  # whether its highest value does, not its lowest
     needs_labels = False
+    needs_decoder = False
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):

@@ -16,6 +16,8 @@ LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss}
 class Reconstruction(Objective):
     """Mean squared (mse) or mean absolute (mae) error over all pixels."""
 
+    needs_decoder = True
+
     def __init__(
         self, feature_shape: tuple[int, ...], classes: tuple[str, ...], *, loss: Literal["mse", "mae"] = "mse"
     ):

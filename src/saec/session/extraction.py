@@ -1,9 +1,9 @@
 """What an extraction session may say."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator, model_validator
 
 from saec.devices import Precision
 from saec.features import POOLINGS
@@ -18,13 +18,22 @@ WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 class Samples(Strict):
     """What to extract from: a folder of pictures, or sound (a folder, class folders, a table, a recording).
 
-    `fit` and `skip_bad` where they are not to be as in the run.
+    `fit`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that knows short
+    sounds hears long recordings in segments.
     """
 
     images: str | None = None
     sounds: str | tuple[str, ...] | None = None
     fit: str | None = None
     skip_bad: bool | None = None
+    segment_s: PositiveFloat | None = None
+    step_s: PositiveFloat | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What is not to be as in the run."""
+        said = self.model_dump(include={"fit", "skip_bad", "segment_s", "step_s"})
+        return {key: value for key, value in said.items() if value is not None}
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Samples":

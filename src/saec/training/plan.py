@@ -200,6 +200,9 @@ def _input_shape(
     except ValueError as error:
         faults.append(f"model: {error}")
         return None
+    if session.objective.target.needs_decoder and model.decoder is None:
+        what = f"{session.objective.name} needs a model with a decoder, {session.model.name} has none"
+        faults.append(f"objective: {what}: choose another of the two")
     shapes = {}
     for part, survey in surveys.items():
         front = noting(faults, f"data.{part}", survey.front.fitted, *model.takes)

@@ -8,7 +8,7 @@ import soundfile
 
 from saec.config import Config
 from saec.data import DATA, Cache
-from saec.data.batch import Kind
+from saec.data.kinds import Kind
 
 RATE = 8000
 HERTZ = {"high": 3000, "low": 300, "mid": 1000}  # of the classes
@@ -56,7 +56,7 @@ def heard_session(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def features_session(run: str, **changes: Any) -> dict[str, Any]:
+def features_session(run: str | None, **changes: Any) -> dict[str, Any]:
     """A session without a reduction, which would take seconds to compile."""
     made = {"pooling": "mean", "reduction": None, "reconstructions": 0, "precision": "fp32"}
     return {"run": run, "data": {"sounds": "sounds"}} | made | changes

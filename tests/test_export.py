@@ -25,7 +25,7 @@ def built(name: str | dict, channels: int = 1) -> Model:
     torch.manual_seed(0)
     model = MODELS.parse(name)((channels, 128, 64)).train()
     with torch.no_grad():
-        model.encoder(torch.rand(4, channels, 128, 2 * model.time_pool))
+        model.encoder(torch.rand(4, channels, 128, model.width or 2 * model.time_pool))
     return model.eval()
 
 
@@ -41,7 +41,7 @@ def loaded(file: Path) -> Callable[[torch.Tensor], torch.Tensor]:
 def assert_same_latents(file: Path, model: Model, channels: int = 1) -> None:
     exported = loaded(file)
     for n, n_steps in SIZES:
-        seen = torch.rand(n, channels, 128, n_steps * model.time_pool)
+        seen = torch.rand(n, channels, 128, model.width or n_steps * model.time_pool)
         expected, got = model.encoder(seen), exported(seen)
         assert got.shape == expected.shape and got.dtype == torch.float32
         assert (got - expected).abs().max() <= TOLERANCE * expected.abs().max()

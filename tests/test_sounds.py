@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from matplotlib.figure import Figure
 
 from saec import charts
 from saec.config import Config
@@ -158,8 +159,8 @@ def test_one_class_only_is_said_and_none_is_not(config, sounds):
 
 def test_a_long_tail_is_drawn_over_widening_bins_and_many_classes_as_one(tmp_path, monkeypatch):
     drawn = []
-    real = charts.Figure.subplots
-    monkeypatch.setattr(charts.Figure, "subplots", lambda *a, **k: drawn.append(real(*a, **k)) or drawn[-1])
+    real = Figure.subplots
+    monkeypatch.setattr(Figure, "subplots", lambda *a, **k: drawn.append(real(*a, **k)) or drawn[-1])
     charts.overlaid(tmp_path / "a.png", {"a": np.array([1.0, 1, 2]), "b": np.array([500.0])}, "t", "s", "n")
     charts.overlaid(tmp_path / "b.png", {"all": np.array([2.0, 2.0])}, "t", "s", "n")
     assert [axes.get_xscale() for axes in drawn] == ["log", "linear"]
@@ -171,7 +172,7 @@ def test_a_long_tail_is_drawn_over_widening_bins_and_many_classes_as_one(tmp_pat
 @pytest.mark.parametrize(
     "folders, words",
     [
-        ("gone", "gone is not there: a folder of recordings is expected, or a list of class folders"),
+        ("gone", "gone is not there: a folder of recordings is expected, or a list of .* or one table"),
         ("sounds/crow/0.wav", "0.wav is a file: a folder of recordings"),
         ("pictures", "no recording in .*pictures or below it"),
         (["sounds/crow", "other/crow"], "two are called crow"),

@@ -1,4 +1,4 @@
-"""The encoder as a file that needs none of our code: `torch.export` or ONNX, any batch, any width."""
+"""The encoder as a file that needs none of our code: `torch.export` or ONNX, any batch and width it takes."""
 
 import logging
 import tempfile
@@ -32,16 +32,17 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> No
     """Writes `encoder.pt2` or `encoder.onnx` in fp32; kept only if it gives the encoder's latents.
 
     That is tried at another batch and width than it was exported at. The width may be any multiple of the
-    model's time pool whose latent is at least two steps long.
+    model's time pool whose latent is at least two steps long; a model that takes one alone keeps it.
 
     Raises:
         Fault: the exported encoder gives other latents.
     """
     channels, height, _ = input_shape
     encoder = model.encoder.float().cpu().eval()
-    example = torch.rand(2, channels, height, 4 * model.time_pool)
-    other = torch.rand(5, channels, height, 7 * model.time_pool)
-    sizes = {0: Dim("batch", min=1), 3: model.time_pool * Dim("steps", min=2)}
+    example = torch.rand(2, channels, height, model.width or 4 * model.time_pool)
+    other = torch.rand(5, channels, height, model.width or 7 * model.time_pool)
+    sizes = {0: Dim("batch", min=1)}
+    sizes |= {} if model.width else {3: model.time_pool * Dim("steps", min=2)}
     write, load = FORMATS[file.suffix]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own internals here

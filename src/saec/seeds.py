@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saec.data import DATA
-from saec.data.batch import Places
+from saec.data.kinds import Places
 from saec.faults import Fault
 from saec.models import MODELS, Model
 from saec.registry import Component

@@ -1,4 +1,4 @@
-"""Feature files of any maker: one row a picture, from NPZ, CSV or Parquet."""
+"""Feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from saec.data.labels import recording_of
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE, Features
 from saec.files import map_npz
@@ -25,7 +24,7 @@ Pooling = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows (n, features) by the names of their pictures, sorted; labels and a 2-D map where it has them."""
+    """Rows (n, features) by the names of their samples, sorted; labels and a 2-D map where it has them."""
 
     file: Path
     rows: np.ndarray
@@ -33,8 +32,8 @@ class Table:
     labels: np.ndarray | None = None
     layout: np.ndarray | None = None
     columns: tuple[str, ...] = ()  # what features are called, where they have names
-    n_constant: int = 0  # features that are the same for all pictures
-    named: bool = True  # whether the file says which pictures the rows are of
+    n_constant: int = 0  # features that are the same for all samples
+    named: bool = True  # whether the file says which samples the rows are of
     pooling: Pooling | None = None  # what has made rows of the file's latents
     facts: dict[str, np.ndarray] = field(default_factory=dict)  # further columns of a table
 
@@ -53,7 +52,7 @@ def read_table(
     columns `names` and `label` where it has them.
 
     Raises:
-        Fault: the file is missing, damaged, of another kind, names a picture twice, holds what is no number.
+        Fault: the file is missing, damaged, of another kind, names a sample twice, holds what is no number.
     """
     suffix = file.suffix.lower()
     if suffix == ".npz":
@@ -64,27 +63,21 @@ def read_table(
         raise Fault(f"{file}: features are read from .npz, .csv or .parquet, got {suffix or 'no suffix'!r}")
     _refuse_twice(table)
     _refuse_not_finite(table)
-    return replace(_sorted(table), n_constant=_n_constant(table))
+    return replace(_sorted(table), n_constant=n_constant(table))
 
 
-def per_recording(table: Table) -> Table:
-    """Means over the samples of each recording; a label where all of them have the same."""
-    names, rows = means_per_recording(table.names, table.rows)
-    labels = None
-    if table.labels is not None:
-        of = np.array([recording_of(name) for name in table.names.tolist()])
-        said = [np.unique(table.labels[of == name]) for name in names]
-        labels = np.array([one[0] if len(one) == 1 else "" for one in said], dtype=str)
-    known = {"rows": rows, "names": names, "labels": labels, "layout": None, "facts": {}}
-    return replace(table, **known, n_constant=_n_constant(replace(table, rows=rows)))
+def n_constant(table: Table) -> int:
+    """How many features are the same for all.
 
-
-def means_per_recording(names: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recordings, sorted, and (recordings, features) float32: means over the rows of each."""
-    recordings, of = np.unique([recording_of(name) for name in names.tolist()], return_inverse=True)
-    sums = np.zeros((len(recordings), rows.shape[1]))
-    np.add.at(sums, of, rows)
-    return recordings, (sums / np.bincount(of)[:, None]).astype(np.float32)
+    Raises:
+        Fault: there is one row, or all features are.
+    """
+    if len(table.rows) == 1:
+        raise Fault(f"{table.file} has one picture, there is nothing to compare it with")
+    constant = np.ptp(table.rows, axis=0) == 0
+    if constant.all():
+        raise Fault(f"{table.file}: every feature is the same for all pictures, so they tell nothing apart")
+    return int(constant.sum())
 
 
 def beside(file: Path) -> list[Path]:
@@ -132,7 +125,7 @@ def _pooled(rows: np.ndarray, file: Path, pooling: Pooling | None) -> np.ndarray
 
 
 def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
-    """The 2-D map (n, 2) that an NPZ has of the pictures by these names, if it has one."""
+    """The 2-D map (n, 2) that an NPZ has of the samples by these names, if it has one."""
     try:
         layout, theirs = np.array(map_npz(file, MAP_KEY)), np.array(map_npz(file, "N"))
     except (KeyError, *DAMAGE):
@@ -192,12 +185,3 @@ def _sorted(table: Table) -> Table:
         if getattr(table, part) is not None
     }
     return replace(table, **parts, facts={name: values[order] for name, values in table.facts.items()})
-
-
-def _n_constant(table: Table) -> int:
-    if len(table.rows) == 1:
-        raise Fault(f"{table.file} has one picture, there is nothing to compare it with")
-    constant = np.ptp(table.rows, axis=0) == 0
-    if constant.all():
-        raise Fault(f"{table.file}: every feature is the same for all pictures, so they tell nothing apart")
-    return int(constant.sum())

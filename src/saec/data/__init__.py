@@ -1,6 +1,7 @@
 """Kinds of data, by the names that sessions use, and the views that make training pairs of their batches."""
 
-from saec.data.batch import DATA, Batch, Dataset, Survey, chunks
+from saec.data.batch import Batch, Dataset, chunks
+from saec.data.kinds import DATA, Survey
 from saec.data.loader import Loader
 from saec.data.split import split, warn_of_shared
 from saec.data.store import Cache

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from saec.data.batch import DATA, Dataset, Stored, Survey
+from saec.data.batch import Dataset, Stored
 from saec.data.decoding import refuse_bad
+from saec.data.kinds import DATA, Survey
 from saec.data.sound_front import SoundFit, SoundFront, Standardise
 from saec.data.sound_store import decoded, placed_in, say_odd
 from saec.data.sounding import Cutting, Recordings, require_some

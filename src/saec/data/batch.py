@@ -1,63 +1,18 @@
 """What travels from the data to the objective: a batch, and the set of samples it is taken from."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Any, Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from pydantic import PlainValidator
 from torch import Tensor
 
-from saec.config import Config
 from saec.data.arriving import Arriving
-from saec.files import GB, fingerprint
+from saec.files import fingerprint
 from saec.progress import progress
-from saec.registry import Component, Registry
-
-Place = str | tuple[str, ...]  # one folder or file, or several folders
-
-
-def _place(raw: Any) -> Place:
-    if isinstance(raw, str):
-        return raw
-    if isinstance(raw, list | tuple) and raw and all(isinstance(one, str) for one in raw):
-        return tuple(raw)
-    raise ValueError(f"must be a folder, or a list of folders, got {raw!r}")
-
-
-def _place_or_share(raw: Any) -> Place | float:
-    if isinstance(raw, float):
-        if 0 < raw < 1:
-            return raw
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
-    try:
-        return _place(raw)
-    except ValueError as error:
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}") from error
-
-
-def paths_of(place: Place) -> Path | tuple[Path, ...]:
-    return tuple(map(Path, place)) if isinstance(place, tuple) else Path(place)
-
-
-def absolute(place: Place, config: Config) -> Place:
-    """Raises a `Fault` where a path is of another system."""
-    if isinstance(place, tuple):
-        return tuple(str(config.data_path(one)) for one in place)
-    return str(config.data_path(place))
-
-
-class Places(Component):
-    """What every data section of a training session says beside the options of its kind."""
-
-    train: Annotated[Place, PlainValidator(_place)]
-    valid: Annotated[Place | float, PlainValidator(_place_or_share)] = 0.1
-
 
 N_AT_ONCE = 1024  # samples on their way to the GPU
-DATA = Registry("data kind", key="kind", base=Places)
 
 
 @dataclass
@@ -104,48 +59,6 @@ class Stored(Protocol):
     def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
-class Kind(Protocol):
-    """A data kind with its options, on one place; each file of it is (name, bytes, time of change, ...)."""
-
-    folder: Path
-    files: Sequence[tuple]
-    undecided: dict[str, tuple[str, ...]]  # words for options that the training set has to decide
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Of the files, "" where unknown; nothing is decoded for them."""
-
-    def survey(self) -> "Survey":
-        """Counts and sizes, from listing and headers alone."""
-
-    def open(self, early: bool = False) -> "Dataset":
-        """The samples, decoded now or on an earlier day; `early`: perhaps before all of them are decoded.
-
-        Such a dataset waits where a sample is not there yet. It has to be settled before what it gave is
-        relied on, and closed.
-        """
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What is known of a folder before anything is decoded."""
-
-    n_samples: int
-    n_bytes: int  # decoded
-    front: FrontEnd
-    no_room: str = ""  # why they are not kept decoded
-    what: str = "pictures"
-    # options that a training set decides for all others
-    decided: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def room(self) -> str:
-        """What they take, in words."""
-        if self.no_room:
-            return f"{self.n_bytes / GB:.2f} GB, decoded whenever they are used: {self.no_room}"
-        return f"{self.n_bytes / GB:.2f} GB of cache"
-
-
 @dataclass(frozen=True)
 class Dataset:
     """Samples sorted by name, as the store holds them, with the front end that makes them floats."""
@@ -157,7 +70,7 @@ class Dataset:
     rows: np.ndarray  # which of the stored samples these are
     prepare: FrontEnd
     fingerprint: str
-    about: dict[str, str | int | list[str]]  # facts worth recording: colour map, pictures left out
+    about: dict[str, str | int | list[str]]  # facts worth recording: colour map, samples left out
     files: np.ndarray | None = None  # of str: the recordings that samples are pieces of, else their names
     times: np.ndarray | None = None  # (n, 2): where in the recording they begin and end, in seconds
     splits: np.ndarray | None = None  # of str: train, valid, test or nothing, where a table says it

@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import PositiveInt
 
 from saec.data.arriving import Arriving, Take
-from saec.data.batch import DATA, Dataset, Stored, Survey
+from saec.data.batch import Dataset, Stored
 from saec.data.colormaps import USUAL, table
 from saec.data.decoding import Listed, NotInMap, go_through
 from saec.data.fit import Fit, PictureFront
 from saec.data.folder import list_pictures, sidecar_map
+from saec.data.kinds import DATA, Survey
 from saec.data.labels import known_of
 from saec.data.png import Unusable, decode, size_of
 from saec.data.store import Cache

@@ -20,6 +20,7 @@ from saec.sound.recordings import Channel, Unreadable, header, stream
 LOG = logging.getLogger(__name__)
 FULL_SCALE = 32_767
 NOTHING = -32_768  # stands where a piece is over: no sample has this value
+NEARLY = 0.98  # of a rate: 22,000 Hz are as good as 22,050
 N_AHEAD = 64  # recordings decoded before the first of them is looked at
 
 
@@ -92,7 +93,7 @@ def say_odd(sources: Sequence[Source], about: dict[str, Any], rate: int) -> None
     rates = {found.samplerate for source in sources if (found := header(source.path))}
     if len(rates) > 1 or rates - {rate}:
         LOG.info("resampled to %d Hz, recordings have %s Hz", rate, ", ".join(map(str, sorted(rates))))
-    if rates and min(rates) < rate:
+    if rates and min(rates) < NEARLY * rate:
         LOG.warning(
             "some recordings were made at %d Hz: at `data.sample_rate: %d` they hold nothing above %d Hz",
             min(rates),

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from saec.averages import means_per_recording
 from saec.config import Config
 from saec.data import Dataset
-from saec.data.batch import Place, absolute
+from saec.data.kinds import Place, absolute
 from saec.data.labels import recording_of
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
 from saec.extraction.extract import extract_features
 from saec.extraction.made import for_samples
 from saec.extraction.outputs import Outputs
-from saec.extraction.plan import ExtractionPlan, beside, plan_features
+from saec.extraction.plan import beside, plan_features
+from saec.extraction.planned import ExtractionPlan
 from saec.extraction.predictions import write_predictions
 from saec.faults import Fault, MissingFault, listing, noting
 from saec.features import Features
@@ -24,7 +26,6 @@ from saec.files import as_file_name, require_writable
 from saec.progress import progress
 from saec.session import ExtractionSession, SessionError, load_session
 from saec.sources import LATEST
-from saec.tables import means_per_recording
 
 REPORTS = "reports"  # where reports lie in the data folder, unless their sessions say otherwise
 

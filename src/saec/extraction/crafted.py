@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saec.data import DATA, Dataset
-from saec.data.batch import Places
+from saec.data.kinds import Places
 from saec.data.sound_store import FULL_SCALE, NOTHING
 from saec.registry import Component
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from saec.config import Config, load_config
 from saec.extraction.combined import CombinedPlan, plan_combined, predict_combined
 from saec.extraction.extract import extract_features
-from saec.extraction.plan import ExtractionPlan, plan_features
+from saec.extraction.plan import plan_features
+from saec.extraction.planned import ExtractionPlan
 from saec.features import Features
 from saec.session import ExtractionSession, load_session
 

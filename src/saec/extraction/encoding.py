@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from saec.data import Dataset, chunks
 from saec.data.ahead import Behind, ahead
 from saec.devices import computing
+from saec.extraction.known import Known
 from saec.extraction.shards import Shards
 from saec.faults import Fault
 from saec.models import Model
@@ -27,14 +27,6 @@ BATCH_STORED = 2**25  # stored numbers of a batch, where a sample has more of th
 BATCHES_PER_SHARD = 8
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
-
-
-@dataclass(frozen=True)
-class Known:
-    """Rows that an earlier extraction has: (place here, place in its array)."""
-
-    pairs: np.ndarray
-    array: np.ndarray
 
 
 class Encodes(Protocol):

@@ -1,4 +1,4 @@
-"""A run and a folder of pictures become latents, pooled features and reductions, as NPZ beside the folder."""
+"""A run and samples become latents, pooled features and reductions, as NPZ beside what they are of."""
 
 import logging
 import shutil
@@ -15,14 +15,16 @@ from saec.data.decoding import NotInMap
 from saec.devices import placed
 from saec.export import OnnxEncoder
 from saec.extraction.crafted import CraftedEncoder
-from saec.extraction.encoding import Encoder, Encodes, Known, encoded
-from saec.extraction.plan import ExtractionPlan, plan_features
+from saec.extraction.encoding import Encoder, Encodes, encoded
+from saec.extraction.known import known_rows
+from saec.extraction.plan import plan_features
+from saec.extraction.planned import ExtractionPlan
 from saec.extraction.predictions import write_predictions
 from saec.extraction.remarks import say_result, warn_if_not_trimmed, warn_of_other_colours
 from saec.extraction.shards import Shards
 from saec.faults import Fault
 from saec.features import Features
-from saec.files import alone, map_npz, sweep, write_json, write_npz
+from saec.files import alone, sweep, write_json, write_npz
 from saec.gallery import show_folder
 from saec.models import Model
 from saec.models.folding import fold_batch_norms
@@ -39,7 +41,7 @@ def extract_features(
     """Extracts as the session says and returns the latents (or hand-crafted features), with all files.
 
     Raises:
-        Fault: the session, the run, the pictures or this machine cannot do it.
+        Fault: the session, the run, the samples or this machine cannot do it.
     """
     plan = plan_features(load_session(session, ExtractionSession), config or load_config())
     outputs = plan.outputs
@@ -53,7 +55,7 @@ def extract_features(
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             _work(plan)
     names = outputs.read_about()["files"]
-    latents = Features.load(next(iter(_files_of_rows(plan).values())))
+    latents = Features.load(next(iter(plan.files_of_rows.values())))
     return Features(latents.X, latents.N, (*(outputs.folder / name for name in names), outputs.about))
 
 
@@ -109,11 +111,11 @@ def _encoder(plan: ExtractionPlan, model: Model | None, data: Dataset) -> Encode
 
 
 def _shards(plan: ExtractionPlan, model: Model | None, data: Dataset) -> Shards:
-    """All rows, of pictures that are all found good; those of a folder that is not, are of no use later."""
+    """All rows, of samples that are all found good; where some are not, the others are of no use later."""
     encoder = _encoder(plan, model, data)
     latents = np.dtype(plan.session.latents).type
     try:
-        shards = encoded(encoder, plan.outputs.part, plan.key(data), latents, _known(plan, data))
+        shards = encoded(encoder, plan.outputs.part, plan.key(data), latents, known_rows(plan, data))
         data.settle()
     except (Fault, NotInMap):
         shutil.rmtree(plan.outputs.part, ignore_errors=True)
@@ -121,40 +123,8 @@ def _shards(plan: ExtractionPlan, model: Model | None, data: Dataset) -> Shards:
     return shards
 
 
-def _known(plan: ExtractionPlan, data: Dataset) -> dict[str, Known]:
-    """Rows of pictures that have not changed, from the files that are there."""
-    if plan.state != "pictures changed":
-        return {}
-    now, before = set(plan.kind.files), plan.outputs.read_about()["pictures"]
-    changed = {picture[0] for picture in now.symmetric_difference(before)}
-    sources = data.names if data.files is None else data.files
-    known = {}
-    for array, file in _files_of_rows(plan).items():
-        there = {name: row for row, name in enumerate(map_npz(file, "N").tolist())}
-        pairs = [
-            (row, there[name])
-            for row, (name, source) in enumerate(zip(data.names.tolist(), sources.tolist(), strict=True))
-            if name in there and source not in changed
-        ]
-        known[array] = Known(np.array(pairs, dtype=np.int64).reshape(-1, 2), map_npz(file, "X"))
-    n_known = len(known["pooled"].pairs)
-    what = (n_known, len(data), data.what)
-    LOG.info("%d of %d %s are as they were, only the rest is encoded", *what)
-    return known
-
-
-def _files_of_rows(plan: ExtractionPlan) -> dict[str, Path]:
-    """Where each array of rows goes."""
-    outputs = plan.outputs
-    if plan.model is None:
-        return {"pooled": outputs.pooled(plan.source.component.name)}
-    files = {"X": outputs.latents, "pooled": outputs.pooled(plan.session.pooling.name)}
-    names_classes = plan.objective and plan.objective.needs_labels
-    return files | ({"probabilities": outputs.probabilities} if names_classes else {})
-
-
 def _reductions(pooled: np.ndarray, asked: Reduction | None) -> tuple[int | None, dict[int, np.ndarray]]:
-    """Reductions by dimension, those that so many rows allow, and the number of neighbours used."""
+    """The number of neighbours used, and reductions by dimension: those that so many rows allow."""
     if asked is None:
         return None, {}
     dims = possible(tuple(dict.fromkeys([MAP, *asked.dims])), len(pooled))
@@ -178,7 +148,7 @@ def _put(
 ) -> list[Path]:
     """Writes the files, each whole or not at all, and names them."""
     outputs, session = plan.outputs, plan.session
-    content = {file: {"X": shards.arrays[name]} for name, file in _files_of_rows(plan).items()}
+    content = {file: {"X": shards.arrays[name]} for name, file in plan.files_of_rows.items()}
     for d in session.reduction.dims if session.reduction else ():
         if d in reductions:
             file = outputs.reduced(d, session.reduction.n_neighbors)

@@ -6,7 +6,7 @@ import numpy as np
 
 from saec.data import Dataset
 from saec.evaluation import EVALUATIONS
-from saec.extraction.plan import ExtractionPlan
+from saec.extraction.planned import ExtractionPlan
 from saec.features import n_trimmed
 from saec.reduction import MAP
 

@@ -18,8 +18,7 @@ from saec.report.pictures import FLOOR
 from saec.report.results import MAIN_SCORE, Result
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
-from saec.session import EvaluationSession
-from saec.session.evaluation import Combine
+from saec.session import Combine, EvaluationSession
 from saec.tables import Table
 
 LOG = logging.getLogger(__name__)

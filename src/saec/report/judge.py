@@ -15,7 +15,7 @@ from saec.report.pictures import FLOOR, pixel_floor
 from saec.report.remember import remembered
 from saec.report.results import Result
 from saec.report.sets import JudgedSet
-from saec.session.evaluation import Combine
+from saec.session import Combine
 from saec.tables import Table
 
 LOG = logging.getLogger(__name__)

@@ -1,31 +1,12 @@
-"""What is known of the pictures that features are of: labels, groups, a split; and what does not fit."""
+"""What is known of the samples that features are of: labels, groups, a split; and what is odd about them."""
 
 import logging
-import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
-import pandas as pd
 
-from saec.config import Config
-from saec.data.labels import nearest_table, recording
 from saec.evaluation.folds import TEST, TRAIN, alone_in_a_group
-from saec.faults import Fault, listing
-from saec.frames import column_of
-from saec.report.facts import (
-    COLUMNS,
-    Facts,
-    from_folders,
-    from_pattern,
-    from_sounds,
-    from_table,
-    of_pieces,
-    per_recording,
-)
-from saec.session import Labels
-from saec.sound.listed import Place
-from saec.tables import Table
+from saec.faults import listing
 
 LOG = logging.getLogger(__name__)
 UNKNOWN = ""
@@ -47,110 +28,12 @@ class Known:
 
     @property
     def grouped(self) -> bool:
-        """Whether any group has more than one picture, so that groups say something."""
+        """Whether any group has more than one sample, so that groups say something."""
         return len(np.unique(self.groups)) < len(self.groups)
 
 
-def known(
-    tables: dict[str, Table],
-    asked: Labels,
-    images: Path | None,
-    config: Config,
-    sounds: Place | None = None,
-    per: str = "sample",
-) -> Known:
-    """Of the samples that these tables are of.
-
-    Raises:
-        Fault: the labels cannot be read, contradict each other, or are of none of these pictures.
-    """
-    names = next(iter(tables.values())).names
-    beside = nearest_table(names, images) if images and asked == Labels(least=asked.least) else None
-    if asked.file is not None or beside is not None:
-        file = beside or config.data_path(asked.file)
-        facts, source = from_table(file, COLUMNS | asked.columns)
-        found = _of_facts(names, _fitting(names, facts, per), source, listed=beside is None)
-    elif asked.folders is not None:
-        facts, source = from_folders(config.data_path(asked.folders))
-        found = _of_facts(names, _fitting(names, facts, per), source)
-    elif sounds is not None and asked.pattern is None:
-        facts, source = from_sounds(sounds)
-        found = _of_facts(names, _fitting(names, facts, per), source, listed=False)
-    elif asked.pattern is not None:
-        found = _of_facts(names, from_pattern(names, re.compile(asked.pattern)), f"pattern {asked.pattern}")
-    else:
-        found = Known(_own_labels(tables), np.array([recording(name) for name in names.tolist()], dtype=str))
-    further = {column: values for table in tables.values() for column, values in table.facts.items()}
-    return _said(names, _without_rare(replace(found, columns=further | found.columns), asked.least))
-
-
-def _fitting(names: np.ndarray, facts: Facts, per: str) -> Facts:
-    """What is said of recordings holds for their segments; of means over recordings, what all agree on."""
-    return per_recording(facts) if per == "recording" else of_pieces(names, facts)
-
-
-def _own_labels(tables: dict[str, Table]) -> np.ndarray:
-    """Those that the feature files themselves have, if any.
-
-    Raises:
-        Fault: two files say different things.
-    """
-    having = {method: table for method, table in tables.items() if table.labels is not None}
-    if not having:
-        return np.full(len(next(iter(tables.values())).names), UNKNOWN)
-    (first, one), *others = having.items()
-    for method, other in others:
-        odd = one.names[one.labels != other.labels]
-        if len(odd):
-            raise Fault(
-                f"{first} and {method} label {len(odd)} pictures differently:\n{listing(odd.tolist())}"
-            )
-    return one.labels
-
-
-def _of_facts(names: np.ndarray, facts: Facts, source: str, listed: bool = True) -> Known:
-    """`listed`: labels of other pictures are listed, not only counted."""
-    there = set(names.tolist())
-    missing = sorted(facts.keys() - there)
-    if not facts.keys() & there:
-        raise Fault(f"{source} labels none of the {len(names)} pictures: {_mismatch(names, facts)}")
-    keys = dict.fromkeys(["label", "group", "split", *(key for said in facts.values() for key in said)])
-    columns = {
-        key: np.array([facts.get(name, {}).get(key, "") for name in names.tolist()], dtype=str)
-        for key in keys
-    }
-    labels, groups, splits = (columns.pop(key) for key in ("label", "group", "split"))
-    groups = _whole_groups(names, groups)
-    further = {key: column_of(pd.Series(values)) for key, values in columns.items() if key}
-    remarks = []
-    if missing:
-        remark = f"{len(missing):,} labels of {source} are of pictures without features"
-        remarks.append(f"{remark}:\n{listing(missing)}" if listed else remark)
-    split = np.char.lower(splits) if (splits != "").any() else None
-    return Known(labels, groups, split, further, remarks)
-
-
-def _mismatch(names: np.ndarray, facts: Facts) -> str:
-    """How the names differ, in words."""
-    if not facts:
-        return f"none of their names fits, such as {str(names[0])!r}"
-    stems = {PurePosixPath(name).stem for name in names.tolist()}
-    alike = [
-        name for name in facts if PureWindowsPath(name).stem in stems or PureWindowsPath(name).name in stems
-    ]
-    hint = "; without folders and suffixes they agree: write names as in the features" if alike else ""
-    return f"{next(iter(facts))!r} there, {str(names[0])!r} among the features{hint}"
-
-
-def _whole_groups(names: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """A picture without a group shares that of others of its recording, else its recording is the group."""
-    recordings = [recording(name) for name in names.tolist()]
-    of = {one: group for one, group in zip(recordings, groups.tolist(), strict=True) if group}
-    said = [group or of.get(one, one) for one, group in zip(recordings, groups.tolist(), strict=True)]
-    return np.array(said, dtype=str)
-
-
-def _without_rare(found: Known, least: int | None) -> Known:
+def without_rare(found: Known, least: int | None) -> Known:
+    """Without the labels of classes that fewer groups have, where a least number is given."""
     if least is None:
         return found
     told = found.labels != UNKNOWN
@@ -163,8 +46,8 @@ def _without_rare(found: Known, least: int | None) -> Known:
     return replace(found, labels=labels, remarks=[*found.remarks, remark])
 
 
-def _said(names: np.ndarray, found: Known) -> Known:
-    """With remarks on pictures without labels, and on groups that are not known."""
+def with_remarks(names: np.ndarray, found: Known) -> Known:
+    """With remarks on samples without labels, and on groups that are not known."""
     remarks = list(found.remarks)
     without = names[found.labels == UNKNOWN].tolist()
     if 0 < len(without) < len(names):

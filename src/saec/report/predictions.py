@@ -1,25 +1,20 @@
 """A table of predictions is read, with what is known of its files: labels, and what is true when."""
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from saec.config import Config
-from saec.evaluation.tracks import true_track
 from saec.faults import Fault, MissingFault, listing, noting
 from saec.report.facts import COLUMNS, Facts, from_pattern, from_table
+from saec.report.matching import matched, such_as
 from saec.report.prediction_table import class_columns, classes_of, read_prediction_table
 from saec.report.sets import MAGIC
-from saec.report.truth import Stretches, plain_path, points_of, read_truth
-from saec.session.evaluation import Labels, Predictions
-
-MOST_POINTS = 5_000_000  # of the grid, of all files together
-T = TypeVar("T")
+from saec.report.truth import Stretches, read_truth, truth_of
+from saec.session import Labels, Predictions
 
 
 @dataclass(frozen=True)
@@ -63,21 +58,6 @@ class Predicted:
         ]
 
 
-def _newest(named: str, config: Config) -> Path:
-    """A file, or of those that match a pattern the last by name: the one of the newest run.
-
-    Raises:
-        MissingFault: none matches.
-    """
-    file = config.data_path(named)
-    if file.exists() or not set(MAGIC) & set(named):
-        return file
-    found = sorted(file.parent.glob(file.name))
-    if not found:
-        raise MissingFault(f"no predictions match {file}: extract with a classifier first")
-    return found[-1]
-
-
 def read_predictions(asked: Predictions, config: Config, faults: list[str]) -> Predicted | None:
     """Nothing, with every fault noted, where the table, its labels or its truth cannot be used."""
     before = len(faults)
@@ -94,7 +74,7 @@ def read_predictions(asked: Predictions, config: Config, faults: list[str]) -> P
     remarks: list[str] = []
     labels = noting(faults, f"{key}.labels", _labels, frame, facts, remarks)
     if truth:
-        truth = noting(faults, f"{key}.truth", _of_files, truth, frame, asked, remarks)
+        truth = noting(faults, f"{key}.truth", truth_of, truth, frame, asked, remarks)
     if len(faults) == before and not truth and not (labels != "").any():
         faults.append(
             f"{key}.labels: {file} has no labels in a column `label`, and neither `labels` nor `truth` is "
@@ -119,6 +99,21 @@ def read_predictions(asked: Predictions, config: Config, faults: list[str]) -> P
     )
 
 
+def _newest(named: str, config: Config) -> Path:
+    """A file, or of those that match a pattern the last by name: the one of the newest run.
+
+    Raises:
+        MissingFault: none matches.
+    """
+    file = config.data_path(named)
+    if file.exists() or not set(MAGIC) & set(named):
+        return file
+    found = sorted(file.parent.glob(file.name))
+    if not found:
+        raise MissingFault(f"no predictions match {file}: extract with a classifier first")
+    return found[-1]
+
+
 def _facts(asked: Labels, frame: pd.DataFrame | None, config: Config) -> tuple[Facts, str] | None:
     """What the session says of files, and where it says so; None where the predictions' own labels count."""
     if asked.file is not None:
@@ -139,74 +134,11 @@ def _labels(frame: pd.DataFrame, facts: tuple[Facts, str] | None, remarks: list[
         return _words(frame, "label")
     said, source = facts
     files = np.array(frame["file"], dtype=str)
-    found, others = _matched(said, files)
+    found, others = matched(said, files)
     if not found:
-        raise Fault(f"{source} labels none of the {len(np.unique(files)):,} files{_such_as(said, files)}")
+        raise Fault(f"{source} labels none of the {len(np.unique(files)):,} files{such_as(said, files)}")
     if others:
         remarks.append(
             f"{len(others):,} labels of {source} are of files without predictions:\n{listing(others)}"
         )
     return np.array([found[file]["label"] if file in found else "" for file in files.tolist()], dtype=str)
-
-
-def _of_files(
-    truth: dict[str, Stretches], frame: pd.DataFrame, asked: Predictions, remarks: list[str]
-) -> dict[str, Stretches]:
-    """By the files of the predictions; a truth that names no file is that of the only one.
-
-    Raises:
-        Fault: it is of none of them, or no point of the grid can be judged by it.
-    """
-    files = np.array(frame["file"], dtype=str)
-    names = np.unique(files)
-    if "" in truth:
-        if len(names) > 1:
-            raise Fault(
-                f"{asked.truth} has no column `file`, and there are predictions of {len(names):,} files: "
-                "say which one each row is of"
-            )
-        truth = {str(names[0]): truth[""]}
-    found, others = _matched(truth, files)
-    if not found:
-        raise Fault(f"{asked.truth} is of none of the {len(names):,} files{_such_as(truth, files)}")
-    if frame["start"].isna().any():
-        raise Fault(f"a truth in time needs start and end of every row of {asked.file}: it has rows without")
-    if others:
-        remarks.append(f"{asked.truth} is also of files without predictions:\n{listing(others)}")
-    _require_points(found, asked)
-    return found
-
-
-def _require_points(truth: dict[str, Stretches], asked: Predictions) -> None:
-    n_points = sum(float(one.ends.max()) / asked.grid_s for one in truth.values())
-    if n_points > MOST_POINTS:
-        raise Fault(
-            f"a grid of {asked.grid_s:g} s has {n_points:,.0f} points in the {len(truth):,} files of "
-            f"{asked.truth}, {MOST_POINTS:,} are allowed: choose a larger grid_s"
-        )
-    tracks = (true_track(points_of(one, asked.grid_s), *one)[0] for one in truth.values())
-    if not any((track != "").any() for track in tracks):
-        raise Fault(
-            f"no point of a grid of {asked.grid_s:g} s lies in a segment of {asked.truth} with one label: "
-            "choose a smaller grid_s, or look at the labels"
-        )
-
-
-def _matched(said: dict[str, T], files: np.ndarray) -> tuple[dict[str, T], list[str]]:
-    """What is said of files, which are called by path or by name alone; and what is said of no file."""
-    plain = {plain_path(name): value for name, value in said.items()}
-    names = np.unique(files).tolist()
-    short = [PurePosixPath(name).name for name in names]
-    alike = Counter(short)
-    found, used = {}, set()
-    for name, last in zip(names, short, strict=True):
-        called = last if name not in plain and alike[last] == 1 else name
-        if called in plain:
-            found[name] = plain[called]
-            used.add(called)
-    return found, sorted(plain.keys() - used)
-
-
-def _such_as(said: dict[str, T], files: np.ndarray) -> str:
-    there = f"{next(iter(said))!r} there, " if said else ""
-    return f" of the predictions: {there}{str(files[0])!r} among the predictions; write them alike"

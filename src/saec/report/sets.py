@@ -1,4 +1,4 @@
-"""Feature files of the same pictures, read and joined with what is known of these."""
+"""Feature files of the same samples, read and joined with what is known of these."""
 
 import logging
 from dataclasses import dataclass, field
@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from saec.averages import per_recording
 from saec.config import Config
-from saec.data.batch import absolute, paths_of
 from saec.data.folder import list_pictures
+from saec.data.kinds import absolute, paths_of
 from saec.faults import Fault, MissingFault, listing, noting
 from saec.files import as_file_name
-from saec.report.known import Known, known
+from saec.report.known import Known
+from saec.report.labelling import known
 from saec.runs import TIMESTAMP
 from saec.session import EvaluatedSet, FeatureFile, SessionError
 from saec.sound.listed import Place, list_sound
 from saec.sources import LATEST, find_run
-from saec.tables import Table, per_recording, read_table
+from saec.tables import Table, read_table
 
 LOG = logging.getLogger(__name__)
 MAGIC = "*?["  # what makes a name a pattern
@@ -24,7 +26,7 @@ MAGIC = "*?["  # what makes a name a pattern
 
 @dataclass(frozen=True)
 class JudgedSet:
-    """Tables of features by method, all of the same pictures in the same order."""
+    """Tables of features by method, all of the same samples in the same order."""
 
     name: str
     tables: dict[str, Table]

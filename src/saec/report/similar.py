@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from saec import figures
+from saec.averages import means_per_recording
 from saec.config import Config
 from saec.data.folder import SIDECAR
 from saec.data.labels import recording_of
@@ -19,7 +20,7 @@ from saec.features import Features
 from saec.report.sets import JudgedSet
 from saec.session import Search
 from saec.similarity import nearest
-from saec.tables import Table, means_per_recording
+from saec.tables import Table
 
 N_SHOWN, N_RANKS = 12, 10  # queries, and pictures found for each, that are drawn
 TOGETHER = "all together"

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from saec.documents import read_rows
-from saec.evaluation.tracks import grid
+from saec.evaluation.tracks import grid, true_track
 from saec.faults import Fault, listing
+from saec.report.matching import matched, plain_path, such_as
+from saec.session import Predictions
 
 NEEDED = ("start", "end", "label")
 RECORDING = ("file", "recording")  # what the column may be called; annotations of recordings have the second
+MOST_POINTS = 5_000_000  # of the grid, of all files together
 
 
 class Stretches(NamedTuple):
@@ -48,14 +52,37 @@ def read_truth(file: Path) -> dict[str, Stretches]:
     return {name: _stretches(rows) for name, rows in found.items()}
 
 
+def truth_of(
+    truth: dict[str, Stretches], frame: pd.DataFrame, asked: Predictions, remarks: list[str]
+) -> dict[str, Stretches]:
+    """By the files of the predictions; a truth that names no file is that of the only one.
+
+    Raises:
+        Fault: it is of none of them, or no point of the grid can be judged by it.
+    """
+    files = np.array(frame["file"], dtype=str)
+    names = np.unique(files)
+    if "" in truth:
+        if len(names) > 1:
+            raise Fault(
+                f"{asked.truth} has no column `file`, and there are predictions of {len(names):,} files: "
+                "say which one each row is of"
+            )
+        truth = {str(names[0]): truth[""]}
+    found, others = matched(truth, files)
+    if not found:
+        raise Fault(f"{asked.truth} is of none of the {len(names):,} files{such_as(truth, files)}")
+    if frame["start"].isna().any():
+        raise Fault(f"a truth in time needs start and end of every row of {asked.file}: it has rows without")
+    if others:
+        remarks.append(f"{asked.truth} is also of files without predictions:\n{listing(others)}")
+    _require_points(found, asked)
+    return found
+
+
 def points_of(truth: Stretches, grid_s: float) -> np.ndarray:
     """The points of the grid up to where the truth ends."""
     return grid(float(truth.ends.max()), grid_s)
-
-
-def plain_path(name: str) -> str:
-    """A relative path as predictions have it, whatever system it was written on."""
-    return name.strip().replace("\\", "/").removeprefix("./")
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
@@ -106,3 +133,18 @@ def _segment(row: dict[str, str | None]) -> tuple[float, float, str]:
 def _stretches(rows: list[tuple[float, float, str]]) -> Stretches:
     starts, ends, labels = zip(*rows, strict=True)
     return Stretches(np.array(starts), np.array(ends), np.array(labels, dtype=str))
+
+
+def _require_points(truth: dict[str, Stretches], asked: Predictions) -> None:
+    n_points = sum(float(one.ends.max()) / asked.grid_s for one in truth.values())
+    if n_points > MOST_POINTS:
+        raise Fault(
+            f"a grid of {asked.grid_s:g} s has {n_points:,.0f} points in the {len(truth):,} files of "
+            f"{asked.truth}, {MOST_POINTS:,} are allowed: choose a larger grid_s"
+        )
+    tracks = (true_track(points_of(one, asked.grid_s), *one)[0] for one in truth.values())
+    if not any((track != "").any() for track in tracks):
+        raise Fault(
+            f"no point of a grid of {asked.grid_s:g} s lies in a segment of {asked.truth} with one label: "
+            "choose a smaller grid_s, or look at the labels"
+        )

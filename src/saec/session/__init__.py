@@ -10,12 +10,14 @@ from saec.session.preparation import PreparationSession
 from saec.session.training import TrainingOptions, TrainingSession, Weights, WeightsOf
 
 __all__ = [
+    "Combine",
     "EvaluatedSet",
     "EvaluationSession",
     "ExplorerOptions",
     "ExtractionSession",
     "FeatureFile",
     "Labels",
+    "Predictions",
     "PreparationSession",
     "Rebuilding",
     "Reduction",

@@ -1,25 +1,23 @@
-"""What an evaluation session may say: one set of pictures at the top, or several under `sets`."""
+"""What an evaluation session may say: one set of samples at the top, or several under `sets`."""
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, Costs, Gammas
 from saec.features import POOLINGS
 from saec.registry import Strict
 from saec.session.base import Count, Session
+from saec.session.labels import AskedLabels, Labels, Predictions, as_file
 from saec.session.training import Weights
-
-Share = Annotated[float, Field(gt=0)]
 
 
 class FeatureFile(Strict):
     """A file of features, or a pattern of several: NPZ (X or X_red, and N), CSV or Parquet.
 
     `name` is what the method is called; `columns` is a pattern of the columns that are features, `names` and
-    `label` are columns of a table; `pooling` makes one row a picture of latents.
+    `label` are columns of a table; `pooling` makes one row a sample of latents.
     """
 
     file: str
@@ -31,64 +29,24 @@ class FeatureFile(Strict):
     pooling: POOLINGS.field | None = None
 
 
-def _as_file(raw: Any) -> Any:
-    return {"file": raw} if isinstance(raw, str) else raw
-
-
 def _as_files(raw: Any) -> Any:
     """A file, a list of files, or files by the names of methods."""
     if isinstance(raw, dict) and "file" not in raw:
         return [
-            one if isinstance(one, FeatureFile) else {"name": str(name)} | _as_file(one)
+            one if isinstance(one, FeatureFile) else {"name": str(name)} | as_file(one)
             for name, one in raw.items()
         ]
     listed = raw if isinstance(raw, list | tuple) else [raw]
-    return [_as_file(one) for one in listed]
+    return [as_file(one) for one in listed]
 
 
 def _as_list(raw: Any) -> Any:
     return [raw] if isinstance(raw, str | dict) else raw
 
 
-def _as_labels(raw: Any) -> Any:
-    return {} if raw is None else _as_file(raw)
-
-
 Places = Annotated[tuple[str, ...] | None, BeforeValidator(_as_list)]  # of sound: folders, or one table
 Per = Literal["sample", "recording"]
 Files = Annotated[tuple[FeatureFile, ...], BeforeValidator(_as_files), Field(min_length=1)]
-
-
-class Labels(Strict):
-    """Where labels come from: a table, the folders that pictures lie in, or a pattern on file names.
-
-    `pattern` is a regular expression with groups named `label` and perhaps `group`, `split`. `least` leaves
-    out classes that fewer groups (recordings) have.
-    """
-
-    file: str | None = None
-    columns: dict[Literal["file", "label", "group", "split"], str] = {}
-    folders: str | None = None
-    pattern: str | None = None
-    least: Count | None = None
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_one(cls, pattern: str | None) -> str | None:
-        try:
-            groups = set(re.compile(pattern).groupindex) if pattern is not None else {"label"}
-        except re.error as error:
-            raise ValueError(f"is no regular expression ({error}), got {pattern!r}") from error
-        if "label" not in groups or groups - {"label", "group", "split"}:
-            raise ValueError(f"names groups `(?P<label>...)` and perhaps group and split, got {pattern!r}")
-        return pattern
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "Labels":
-        said = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
-        if len(said) > 1:
-            raise ValueError(f"labels come from one place, got {' and '.join(said)}")
-        return self
 
 
 class EvaluatedSet(Strict):
@@ -102,7 +60,7 @@ class EvaluatedSet(Strict):
     sounds: Places = None
     features: Files
     per: Per = "sample"
-    labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
+    labels: AskedLabels = Labels()
 
 
 class Rebuilding(Strict):
@@ -137,26 +95,6 @@ class Combine(Strict):
     use: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
 
 
-class Predictions(Strict):
-    """A table of predictions is judged by labels, and by a truth along time on a grid of `grid_s` seconds.
-
-    `labels` (a table, or a pattern on file names) stand in place of the column `label`; `truth` is a table of
-    start, end, label and, for several recordings, file.
-    """
-
-    file: str
-    labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
-    truth: str | None = None
-    grid_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
-
-    @field_validator("labels")
-    @classmethod
-    def _by_name(cls, labels: Labels) -> Labels:
-        if labels.folders is not None or labels.least is not None:
-            raise ValueError("come from a table (`file`, `columns`) or from a `pattern` on names of files")
-        return labels
-
-
 class ExplorerOptions(Strict):
     """`limit` pictures at most on the page; small pictures of so many MB are put into it."""
 
@@ -168,7 +106,7 @@ class ExplorerOptions(Strict):
 class EvaluationSession(Session):
     images: str | None = None
     features: Files | None = None
-    labels: Annotated[Labels, BeforeValidator(_as_labels)] = Labels()
+    labels: AskedLabels = Labels()
     sets: dict[str, EvaluatedSet] = {}
     evaluations: Annotated[tuple[EVALUATIONS.field, ...] | None, BeforeValidator(_as_list)] = None
     pixels: bool = True
@@ -177,7 +115,7 @@ class EvaluationSession(Session):
     rebuilt: Rebuilding | None = None
     similar: Search | None = None
     combine: Combine | None = None
-    predictions: Annotated[Predictions | None, BeforeValidator(_as_file)] = None
+    predictions: Annotated[Predictions | None, BeforeValidator(as_file)] = None
     sounds: Places = None
     per: Per = "sample"
     explorer: ExplorerOptions | None = ExplorerOptions()

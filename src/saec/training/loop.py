@@ -20,7 +20,8 @@ from saec.progress import progress as shown
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
 from saec.training.journal import Journal
-from saec.training.plan import TrainingPlan, plan_training
+from saec.training.plan import plan_training
+from saec.training.planned import TrainingPlan
 from saec.training.workbench import Workbench, equip
 
 LOG = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import numpy as np
 
 from saec.config import Config
 from saec.data import Cache, Dataset, Survey, split, warn_of_shared
-from saec.data.batch import Kind, Place, Places, absolute, paths_of
+from saec.data.kinds import Kind, Place, Places, absolute, paths_of
 from saec.data.split import split_by_table, split_evenly
 from saec.faults import Fault, listing, noting
 from saec.session import TrainingSession

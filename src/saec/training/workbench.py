@@ -21,7 +21,7 @@ from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, Weights, WeightsOf
 from saec.training.places import opened
-from saec.training.plan import TrainingPlan
+from saec.training.planned import TrainingPlan
 
 LOG = logging.getLogger(__name__)
 N_DECIDING, DECIDED_AT_ONCE = 2_048, 32  # training samples that decide options of the front end

@@ -15,6 +15,7 @@ ROOMS = """
     explorer report demo command
 """.split()  # each may import those before it; a package is one room
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
+LONGEST = 200  # lines
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -88,6 +89,12 @@ def test_heavy_packages_are_imported_where_they_are_needed(module):
         names += [node.module] if isinstance(node, ast.ImportFrom) else []
         for name in names:
             assert name.split(".")[0] not in HEAVY, f"{module} imports {name} at once"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_is_a_room_and_no_hall(module):
+    n_lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
+    assert n_lines <= LONGEST, f"{module} has {n_lines} lines: part it"
 
 
 @pytest.mark.parametrize("script", sorted(ROOT.glob("main_*.py")), ids=lambda file: file.name)

@@ -122,7 +122,8 @@ class Audio:
         places = [piece.place for piece in pieces]
         labels, groups = self.recordings.known
         spans = np.array([(piece.first, piece.first + piece.n) for piece in pieces])
-        how = (self.cutting.segment_s, self.cutting.step_s, self.files)
+        stretches = [(one.name, one.start_s, one.end_s) for one in self.recordings.listed]
+        how = (self.cutting.segment_s, self.cutting.step_s, stretches)
         return Dataset(
             names=np.array([piece.name for piece in pieces], dtype=str),
             labels=labels[places],

@@ -62,10 +62,13 @@ class Recordings:
 
     @cached_property
     def files(self) -> list[tuple]:
-        """Of each stretch that is listed: file, bytes, time of change, start and end."""
+        """Of each stretch that is listed: file, bytes, time of change, start, end, and its label."""
         of = {source.name: source for source in self.sources}
         known = [(one, of[one.name]) for one in self.listed]
-        return [(one.name, at.n_bytes, at.mtime_ns, one.start_s, one.end_s) for one, at in known]
+        return [
+            (one.name, at.n_bytes, at.mtime_ns, one.start_s, one.end_s, label)
+            for (one, at), label in zip(known, self.known[0].tolist(), strict=True)
+        ]
 
     @cached_property
     def known(self) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ class Objective(nn.Module):
     rising = False  # whether its highest value does, not its lowest
     needs_labels = False
     needs_decoder = False
+    decodes = True  # whether a decoder, where the model has one, is learnt
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):

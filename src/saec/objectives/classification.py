@@ -30,6 +30,7 @@ class Classification(Objective):
     best_by = "macro_f1"
     rising = True
     needs_labels = True
+    decodes = False
 
     def __init__(
         self,

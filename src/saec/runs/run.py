@@ -100,10 +100,15 @@ class Run:
         return self.folder / f"encoder.{kind}" if kind else None
 
     @property
+    def _decodes(self) -> bool:
+        return self.session.objective.target.decodes
+
+    @property
     def closed(self) -> bool:
         """Whether all that a finished run leaves is there."""
         made = [self.exported.name] if self.exported else []
-        if any(key.startswith("decoder.") for key in read_checkpoint(self._file("best"), mmap=True)["model"]):
+        keys = read_checkpoint(self._file("best"), mmap=True)["model"]
+        if self._decodes and any(key.startswith("decoder.") for key in keys):
             made.append(REBUILT)  # comes after the history
         return all((self.folder / name).exists() for name in made)
 
@@ -131,9 +136,10 @@ class Run:
         return f"{weights}, epoch {progress.best_epoch if weights == 'best' else progress.epoch}"
 
     def model(self, weights: Weights = "best") -> Model:
-        """The trained model on the CPU, ready to encode."""
+        """The trained model on the CPU, ready to encode; without a decoder that was not learnt."""
         model = self.session.model(tuple(self.record["input_shape"]))
         model.load_state_dict(self.load(weights)["model"])
+        model.decoder = model.decoder if self._decodes else None
         return model.eval()
 
     def objective(self, weights: Weights = "best") -> Objective:

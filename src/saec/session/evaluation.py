@@ -124,8 +124,12 @@ class EvaluationSession(Session):
 
     @model_validator(mode="after")
     def _has_work(self) -> "EvaluationSession":
-        if self.sets and (self.features or self.images):
-            raise ValueError("several `sets` have features and images of their own: none beside them")
+        own = ("features", "images", "labels", "per")
+        beside = [key for key in own if getattr(self, key) != type(self).model_fields[key].default]
+        if self.sets and beside:
+            raise ValueError(
+                f"several `sets` have {' and '.join(own)} of their own, got {beside[0]} beside them"
+            )
         alone = (self.images, self.runs, self.rebuilt, self.predictions, self.sounds)
         if not (self.sets or self.features or any(alone)):
             raise ValueError(

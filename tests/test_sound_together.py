@@ -13,12 +13,15 @@ from sounds import HERTZ, MEL, RATE, features_session, heard_session, record, re
 
 from saec import evaluate, predict
 from saec.config import Config
+from saec.data.sound_front import SoundFront
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import Features
+from saec.models import MODELS
 from saec.models.taps import Tapped
 from saec.runs import Run
 from saec.session import SessionError
+from saec.sound.spectra import SPECTRA
 from saec.training import train
 
 SEGMENTS = {"segment_s": 0.1, "length_s": 0.1, "spectrum": MEL | {"hop_length": 32}}
@@ -63,6 +66,21 @@ def report_of(config: Config, made: dict[str, Path], **changes) -> Path:
         "table": None,
     }
     return evaluate(session | changes, config).folder
+
+
+# Models
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_every_model_takes_sound(name):
+    """A spectrum of 128 rows is fitted to what the model takes, whatever the length."""
+    mel = SPECTRA.parse({"name": "mel", "n_fft": 512, "hop_length": 80, "n_mels": 128})(RATE)
+    front = SoundFront(mel, n_frames=70)
+    with torch.device("meta"):
+        model = MODELS.parse(name)(front.shape)
+        fitted = front.fitted(*model.takes)
+        assert model(torch.zeros(2, *fitted.shape)).shape[0] == 2
+    assert fitted(torch.zeros(1, 4_000, dtype=torch.int16)).shape == (1, *fitted.shape)
 
 
 # One recording

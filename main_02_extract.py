@@ -1,4 +1,4 @@
-"""A run and a folder of pictures become features: `python main_02_extract.py [SESSION ...]`."""
+"""A run and samples become features and predictions: `python main_02_extract.py [SESSION ...]`."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def read(file: Path, changes: Sequence[str], config: Config) -> Task:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return serve("A run and a folder of pictures become features.", "extraction", read, argv)
+    return serve("A run and pictures, or sound, become features and predictions.", "extraction", read, argv)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,16 @@ WITHOUT_LABELS = {
     "objective": {"name": "contrastive"},
     "training": {"epochs": 60, "batch_size": 64},
 }
+COMBINATIONS = {
+    "classifier and hand-crafted": ["classifier", "hand-crafted"],
+    "all three": ["classifier", "without labels", "hand-crafted"],
+}
+JUDGED = {
+    "evaluations": [{"name": "svm", "n_splits": 3, "n_repeats": 1, "curve": []}],
+    "inspect": False,
+    "explorer": None,
+    "table": None,
+}
 Row = dict[str, Any]
 
 
@@ -79,21 +89,14 @@ def combine(seed: int, config: Config) -> Iterator[Row]:
     }
     made = extract(crafted | {"data": {"sounds": str(table)}, "out": str(config.data / "crafted")}, config)
     files["hand-crafted"] = str(made.files[0])
-    asked = {"name": "svm", "n_splits": 3, "n_repeats": 1, "curve": []}
-    report = evaluate(
-        {
-            "features": files,
-            "sounds": [str(table)],
-            "combine": {"C": [1.0, 10.0], "gamma": ["scale", 0.001]},
-            "evaluations": [asked],
-            "inspect": False,
-            "explorer": None,
-            "table": None,
-        },
-        config,
-    )
-    scores = report.scores[report.scores["score"] == "macro_f1"]
-    yield from ({"method": row["method"], "macro_f1": float(row["value"])} for _, row in scores.iterrows())
+    scores: dict[str, float] = {}
+    for name, methods in COMBINATIONS.items():
+        together = {"name": name, "use": methods, "C": [1.0, 10.0], "gamma": ["scale", 0.001]}
+        session = JUDGED | {"features": files, "sounds": [str(table)], "combine": together}
+        found = evaluate(session, config).scores
+        found = found[found["score"] == "macro_f1"]
+        scores |= dict(zip(found["method"], found["value"].astype(float), strict=True))
+    yield from ({"method": method, "macro_f1": value} for method, value in scores.items())
 
 
 def transfer(seed: int, config: Config) -> Iterator[Row]:

@@ -19,7 +19,8 @@ REFERENCE: Raw = {
     "data": {"spectrum": {"name": "mel", "n_fft": 400, "hop_length": 400, "n_mels": 128}, "length_s": 2.5},
     "model": "cnn",
     "objective": "classification",
-    "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02, "schedule": "plateau"},
+    "optimizer": {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.02}
+    | {"schedule": "plateau", "plateau_patience": 5},
     "training": {"epochs": 30, "batch_size": 16, "patience": 10},
 }
 OURS: Raw = {

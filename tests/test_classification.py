@@ -523,7 +523,7 @@ def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid,
 
 def plateaued(name: str = "adam", **options: Any) -> Learner:
     weight = nn.Parameter(torch.zeros(1))
-    said = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau": 3}
+    said = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau_patience": 3}
     return OPTIMIZERS.parse(said | options)([weight], 100)
 
 
@@ -531,7 +531,7 @@ def plateaued(name: str = "adam", **options: Any) -> Learner:
 @pytest.mark.parametrize("patience", [1, 2, 3])
 def test_the_rate_falls_on_plateaus_as_torchs_does(name, patience):
     scores = np.random.default_rng(patience).random(40).tolist()
-    learner = plateaued(name, plateau=patience)
+    learner = plateaued(name, plateau_patience=patience)
     other = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(other, "max", 0.5, patience - 1, threshold=0, eps=0)
     best, waited = -1.0, 0
@@ -563,7 +563,13 @@ WAVERING = heard_session(
     data={"valid": "sounds", "standardise": "set"},
     model=CNN | {"dropout": [0.3, 0.2]},
     objective={"name": "classification", "balance": "oversample", "mixup": 0.5, "label_smoothing": 0.1},
-    optimizer={"name": "adamw", "learning_rate": 0.3, "schedule": "plateau", "plateau": 2, "factor": 0.5},
+    optimizer={
+        "name": "adamw",
+        "learning_rate": 0.3,
+        "schedule": "plateau",
+        "plateau_patience": 2,
+        "factor": 0.5,
+    },
     training={"epochs": 8, "batch_size": 4, "precision": "fp32"},
 )
 

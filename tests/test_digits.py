@@ -90,7 +90,7 @@ def test_every_job_is_done_once_and_its_table_shown(tones, monkeypatch, capsys):
     assert [row["recipe"] for row in rows if row["job"] == "classify"] == ["reference", "ours"]
     assert len([row for row in rows if row["job"] == "transfer"]) == 2 * 3
     methods = {row["method"] for row in rows if row["job"] == "combine"}
-    assert methods == {"classifier", "without labels", "hand-crafted", "combined"}
+    assert methods == {"classifier", "without labels", "hand-crafted", *digits.COMBINATIONS}
     shown = capsys.readouterr().out
     assert "Unseen speakers" in shown and "A stitched recording, seed 0" in shown
     digits.main()

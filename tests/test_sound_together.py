@@ -22,7 +22,7 @@ from saec.models.taps import Tapped
 from saec.runs import Run
 from saec.session import SessionError
 from saec.sound.spectra import SPECTRA
-from saec.training import train
+from saec.training import go_on, train
 
 SEGMENTS = {"segment_s": 0.1, "length_s": 0.1, "spectrum": MEL | {"hop_length": 32}}
 COMBINE = {"classifier": "linear", "pca": 4}
@@ -171,6 +171,48 @@ def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):
     assert answers["label"].nunique() == 3 and set(answers["group"]) == {"g0", "g1", "g2"}
 
 
+def test_segments_of_a_stretch_have_the_label_of_the_stretch(shared, tmp_path):
+    config, run = shared
+    record(config.data / "long.wav", tone(300, 1.0))
+    table = config.data / "long.csv"
+    table.write_text("file,label,group,start,end\nlong.wav,first,a,0,0.4\nlong.wav,second,b,0.5,1.0\n")
+    files = extract(features_session(str(run.folder), data={"sounds": "long.csv"}, out="long"), config).files
+    folder = report_of(
+        config,
+        {"one": _pooled(files, run.timestamp)},
+        sounds="long.csv",
+        per="sample",
+        evaluations=["kmeans"],
+    )
+    answers = pd.read_csv(folder / "answers_session.csv")
+    starts = answers["file"].str.extract(r"_segm_(\d+\.\d+)")[0].astype(float)
+    assert answers["label"].tolist() == ["first" if start < 0.4 else "second" for start in starts]
+    assert len(answers) == 4 + 5
+
+
+# Trainings
+
+
+def test_a_transfer_of_another_length_goes_on_at_its_parents(shared):
+    config, parent = shared
+    begun = heard_session(
+        data=SEGMENTS | {"length_s": 0.08},
+        start={"weights_of": str(parent.folder)},
+        training={"epochs": 1, "batch_size": 4, "precision": "fp32"},
+    )
+    del begun["model"]
+    run = train(begun, config)
+    assert run.record["input_shape"] == parent.record["input_shape"]
+    assert go_on(run, config, epochs=2).progress.epoch == 2
+
+
+def test_a_decoder_of_whole_batches_is_no_partner_of_parts(shared):
+    config, _ = shared
+    asked = heard_session(model={"name": "convae", "widths": [2], "latent": 2}, views="pair")
+    with pytest.raises(SessionError, match="decodes a part of a batch.* `model.unpooling: nearest`"):
+        train(asked | {"objective": "contrastive"}, config)
+
+
 # The combiner
 
 
@@ -185,7 +227,11 @@ def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(sh
     table = pd.read_csv(next(file for file in found.files if "files" not in file.name))
     assert table["predicted"].tolist() == table["label"].tolist()  # which it has learnt
     assert found.X.shape == (9, 3) and table.filter(like="p ").sum(axis=1).to_numpy() == pytest.approx(1)
-    latest = extract({"combiner": "latest:session", "data": {"sounds": "others"}, "variant": "again"}, config)
+    asked = {"combiner": "latest:session", "data": {"sounds": "others"}, "out": "new/folder"}
+    latest = extract(asked, config)
+    assert sorted(path.name for path in (config.data / "new" / "folder").iterdir()) == sorted(
+        file.name for file in latest.files
+    )
     np.testing.assert_array_equal(latest.X, found.X)
 
 

@@ -53,10 +53,11 @@ def show_folder(
     """Pictures spread over a folder: original, reconstruction and its error."""
     chosen = np.array(evenly(range(len(data)), n))
     original, rebuilt = [], []
+    encoder = getattr(model.encoder, "source", model.encoder)  # torch's own, where ONNX Runtime encodes
     for one in chosen:  # one by one, for a folder of very wide pictures
         picture = data.prepare(data.gather(np.array([one]), device))
         with computing(device, precision):
-            rebuilt.append(model.decoder(model.encoder(picture)).float().cpu())
+            rebuilt.append(model.decoder(encoder(picture)).float().cpu())
         original.append(picture.float().cpu())
     shade = Shade.of(data, torch.cat(original))
     before, after = shade(torch.cat(original)), shade(torch.cat(rebuilt))

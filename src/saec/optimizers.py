@@ -102,16 +102,16 @@ def adam(
     schedule: Schedule = "constant",
     warmup: Share = 0.1,
     factor: Factor = 0.1,
-    plateau: PositiveInt = 10,
+    plateau_patience: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
     """Adam. `warmup` is a share of all steps, `clip` the largest norm of the gradient.
 
-    The schedule `plateau` multiplies the rate by `factor` whenever validation has not improved for so many
-    epochs.
+    The schedule `plateau` multiplies the rate by `factor` whenever validation has not improved for
+    `plateau_patience` epochs.
     """
     optimizer = torch.optim.Adam(weights, lr=learning_rate)
-    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau))
+    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau_patience))
 
 
 @OPTIMIZERS.register("adamw")
@@ -124,12 +124,12 @@ def adamw(
     schedule: Schedule = "constant",
     warmup: Share = 0.1,
     factor: Factor = 0.1,
-    plateau: PositiveInt = 10,
+    plateau_patience: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
     """Adam with decoupled weight decay; the other options as `adam`."""
     optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay)
-    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau))
+    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau_patience))
 
 
 def _learner(

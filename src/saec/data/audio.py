@@ -86,7 +86,7 @@ class Audio:
         Raises:
             Fault: headers that cannot be read, recordings too short or too long, no room in the cache.
         """
-        n_there, bad = self.recordings.announced(self.cutting.rate)
+        n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
         pieces, short = self.recordings.pieces(n_there, self.cutting)
         self._refuse(bad | short)
         require_some(pieces, self.folder)
@@ -152,4 +152,5 @@ class Audio:
         return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
 
     def _refuse(self, bad: dict[str, str]) -> None:
-        refuse_bad(bad, self.folder, len(self.recordings.listed), self.skip_bad, "recordings")
+        n_all = len(self.recordings.listed)
+        refuse_bad(bad, self.folder, n_all, self.skip_bad, "recordings", listed=n_all > 1)

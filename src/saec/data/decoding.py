@@ -112,23 +112,31 @@ def go_through(
     return {"colormap": colormap, "rows": rows, "names": names, "left_out": list(bad)}
 
 
-def refuse_bad(bad: dict[str, str], folder: Path, n_all: int, skip_bad: bool, what: str) -> None:
-    """Raises a `Fault` where some, or with `skip_bad` all, cannot be used: ten in the message, all in a file
-    beside the folder.
+def refuse_bad(
+    bad: dict[str, str], folder: Path, n_all: int, skip_bad: bool, what: str, listed: bool = True
+) -> None:
+    """Raises a `Fault` where some, or with `skip_bad` all, cannot be used.
+
+    Ten are in the message, and all of them (`listed`) in a file beside the folder.
     """
     if not bad or (skip_bad and len(bad) < n_all):
         return
     lines = [f"{name} {reason}" for name, reason in bad.items()]
-    file = folder.parent / f"unusable_{folder.name}.txt"
-    try:
-        write_text(file, "\n".join(lines) + "\n")
-        place = f"all are listed in {file}"
-    except OSError:
-        place = f"{file} for all of them could not be written"
+    place = _write_list(folder, lines) if listed else "the first of them"
     remedy = "mend or remove them" + ("" if skip_bad else ", or leave them out with `data.skip_bad: true`")
     raise Fault(
         f"{len(bad)} of {n_all} {what} in {folder} cannot be used, {remedy}; {place}:\n{listing(lines)}"
     )
+
+
+def _write_list(folder: Path, lines: list[str]) -> str:
+    """Where it is, in words."""
+    file = folder.parent / f"unusable_{folder.name}.txt"
+    try:
+        write_text(file, "\n".join(lines) + "\n")
+    except OSError:
+        return f"{file} for all of them could not be written"
+    return f"all are listed in {file}"
 
 
 def _refuse_mixed(sizes: dict[tuple[int, ...], list[str]], folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The front end of sound: stored samples to a spectrum of one size, on the device."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, Literal
 
@@ -30,7 +30,6 @@ class SoundFront:
     n_frames: int  # that come out
     fit: SoundFit = "resize"
     standardise: Standardise = "none"  # (mean, standard deviation) once a set has decided them
-    stretches: dict[int, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,42 +53,39 @@ class SoundFront:
             )
         steps = self.n_frames / time_pool
         n_steps = round(steps) if self.fit == "resize" else ceil(steps)
-        return replace(self, n_frames=width or max(1, n_steps) * time_pool, stretches={})
+        return replace(self, n_frames=width or max(1, n_steps) * time_pool)
 
     def decide(self, batches: Iterable[Tensor]) -> dict[str, Any]:
         """The options that the training set decides: mean and standard deviation of all its values."""
         if self.standardise != "set":
             return {}
-        plain = replace(self, standardise="none", stretches={})
+        plain = replace(self, standardise="none")
         n, total, squares = 0, 0.0, 0.0
         for raw in batches:
-            x = plain(raw).double()
+            x = plain(raw).cpu().double()  # Apple GPUs have no float64
             n, total, squares = n + x.numel(), total + float(x.sum()), squares + float(x.square().sum())
         mean = total / n
         return {"standardise": (mean, max(squares / n - mean**2, TINY**2) ** 0.5)}
 
     def __call__(self, raw: Tensor) -> Tensor:
         there = raw != NOTHING
-        sound = torch.where(there, raw.float() / FULL_SCALE, 0.0)
         n_samples = there.sum(dim=1)
+        longest = int(n_samples.max())
+        sound = torch.where(there, raw.float() / FULL_SCALE, 0.0)[:, :longest]
         spectra = self.spectrum(sound, n_samples)  # (batch, rows, frames)
         n_frames = self.spectrum.n_frames(n_samples).tolist()
         x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
         return self._standardised(x)[:, None]
 
     def _stretched(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
-        """Each item's own frames to as many as come out: one product with a matrix for each length."""
-        weights = [self._stretch(n, spectra.shape[2]) for n in n_frames]
-        x = spectra @ torch.stack(weights).to(spectra.device)
-        return x.clamp(0, 1) if self.spectrum.in_units else x
-
-    def _stretch(self, n: int, n_there: int) -> Tensor:
-        """(frames there, frames out): bicubic, with antialiasing where it makes an item shorter."""
-        if n not in self.stretches:
-            one = torch.eye(n)[None, None]
-            size = (n, self.n_frames)
-            self.stretches[n] = F.interpolate(one, size, mode="bicubic", antialias=True)[0, 0]
-        return F.pad(self.stretches[n], (0, 0, 0, n_there - n))
+        """Each item's own frames to as many as come out: bicubic, with antialiasing where it gets shorter."""
+        out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)
+        size = (spectra.shape[1], self.n_frames)
+        for n in set(n_frames):  # items of one length together
+            rows = [place for place, own in enumerate(n_frames) if own == n]
+            items = spectra[rows, :, :n][:, None]
+            out[rows] = F.interpolate(items, size, mode="bicubic", antialias=True)[:, 0]
+        return out.clamp(0, 1) if self.spectrum.in_units else out
 
     def _filled(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
         out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)

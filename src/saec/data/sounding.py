@@ -15,7 +15,7 @@ from saec.faults import Fault, MissingFault, listing
 from saec.progress import progress
 from saec.sound.listed import Listed, Place, home_of, list_sound
 from saec.sound.pieces import Piece, cut
-from saec.sound.recordings import Unreadable, header, stream
+from saec.sound.recordings import Channel, Unreadable, header, lacks_channel, stream
 
 MOST_WHOLE_S = 120  # of a recording that is one sample
 ANY_RATE = 8_000  # of a file that cannot be opened
@@ -62,11 +62,11 @@ class Recordings:
 
     @cached_property
     def files(self) -> list[tuple]:
-        """Of each stretch that is listed: file, bytes, time of change, start, end, and its label."""
+        """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
         of = {source.name: source for source in self.sources}
         known = [(one, of[one.name]) for one in self.listed]
         return [
-            (one.name, at.n_bytes, at.mtime_ns, one.start_s, one.end_s, label)
+            (one.name, at.n_bytes, at.mtime_ns, one.start_s, one.end_s, label, one.split)
             for (one, at), label in zip(known, self.known[0].tolist(), strict=True)
         ]
 
@@ -86,13 +86,15 @@ class Recordings:
     def splits(self) -> np.ndarray:
         return np.array([one.split for one in self.listed], dtype=str)
 
-    def announced(self, rate: int) -> tuple[dict[str, int], dict[str, str]]:
-        """By recording: samples at that rate as headers say, and why some cannot be opened."""
+    def announced(self, rate: int, channel: Channel) -> tuple[dict[str, int], dict[str, str]]:
+        """By recording: samples at that rate as headers say, and why some cannot be used."""
         n, bad = {}, {}
         for source in progress(self.sources, "looking", len(self.sources), " recordings"):
             found = header(source.path)
             if found is None or not found.frames:
                 bad[source.name] = _why_closed(source.path) if found is None else "has no samples"
+            elif channel != "mean" and channel >= found.channels:
+                bad[source.name] = lacks_channel(found.channels, channel)
             else:
                 n[source.name] = n_at_rate(found.frames, found.samplerate, rate)
         return n, bad

@@ -1,5 +1,6 @@
 """A combiner answers for new samples: the features it knows are made of them, then it is asked."""
 
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from saec.extraction.planned import ExtractionPlan
 from saec.extraction.predictions import write_predictions
 from saec.faults import Fault, MissingFault, listing, noting
 from saec.features import Features
-from saec.files import as_file_name, require_writable
+from saec.files import alone, as_file_name, fingerprint, require_writable
 from saec.progress import progress
 from saec.session import ExtractionSession, SessionError, load_session
 from saec.sources import LATEST
@@ -59,6 +60,9 @@ def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
     recipes, per = (file and noting(faults, "combiner", _recipes, file.with_suffix(".json"))) or ({}, "")
     place = noting(faults, f"data.{session.data.key}", absolute, session.data.place, config)
     plans = {}
+    recipes = {
+        method: recipe | {"data": recipe["data"] | session.data.changes} for method, recipe in recipes.items()
+    }
     for method, recipe in recipes.items() if place else ():
         asked = load_session(for_samples(recipe, place, Path(tempfile.gettempdir())), ExtractionSession)
         plan = noting(faults, method, plan_features, asked.but(overwrite=True), config)
@@ -75,13 +79,23 @@ def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
 
 def predict_combined(plan: CombinedPlan, config: Config) -> Features:
     """Writes the predictions of samples and of files; X are the scores (samples, classes)."""
-    with tempfile.TemporaryDirectory(prefix="saec_combined_", ignore_cleanup_errors=True) as made:
-        found = {
-            method: _rows(recipe, plan.place, Path(made) / str(number), config)
-            for number, (method, recipe) in enumerate(
-                progress(plan.recipes.items(), "methods", len(plan.recipes))
-            )
+    outputs = plan.outputs
+    outputs.folder.mkdir(parents=True, exist_ok=True)
+    with alone(outputs.lock, outputs.id):
+        made = {
+            method: outputs.part / fingerprint(recipe, plan.place)  # after a kill the same call goes on there
+            for method, recipe in plan.recipes.items()
         }
+        found = {
+            method: _rows(plan.recipes[method], plan.place, out, config)
+            for method, out in progress(made.items(), "methods", len(made))
+        }
+        features = _answered(plan, found)
+        shutil.rmtree(outputs.part, ignore_errors=True)
+    return features
+
+
+def _answered(plan: CombinedPlan, found: dict[str, Features]) -> Features:
     if plan.per == "recording":
         found = {
             method: Features(*reversed(means_per_recording(one.N, one.X))) for method, one in found.items()
@@ -152,7 +166,7 @@ def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:
 
 
 def _rows(recipe: dict[str, Any], place: Place, out: Path, config: Config) -> Features:
-    out.mkdir()
+    out.mkdir(parents=True, exist_ok=True)
     made = extract_features(load_session(for_samples(recipe, place, out), ExtractionSession), config)
     pooled = next(file for file in made.files if file.name.startswith("pooled_"))
     found = Features.load(pooled)
@@ -165,5 +179,5 @@ def _refuse_others(found: dict[str, Features]) -> None:
         if one.N.tolist() != other.N.tolist():
             raise Fault(
                 f"{first} gives {len(one.N)} samples, {method} {len(other.N)}: they cut recordings into "
-                "other segments; combine features of the same segments"
+                "other segments, or one leaves some out; combine features of the same samples"
             )

@@ -42,4 +42,6 @@ def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
 def for_samples(recipe: dict[str, Any], place: Any, out: Path) -> dict[str, Any]:
     """The recipe for a place of the same kind of data."""
     key = "images" if recipe["data"].get("images") is not None else "sounds"
+    if "run" in recipe and not Path(recipe["run"]).exists():  # of another machine, or moved since
+        recipe = recipe | {"run": Path(recipe["run"]).name}
     return recipe | {"data": recipe["data"] | {key: place}, "out": str(out)}

@@ -15,6 +15,7 @@ from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
 from saec.models.taps import blocks_kept
 from saec.runs import Run
+from saec.session import Weights
 from saec.sources import find_source
 
 
@@ -32,22 +33,29 @@ class Prediction:
     @property
     def segments(self) -> list[str]:
         """The likeliest class of each segment."""
-        return [self.classes[place] for place in self.probabilities.argmax(axis=1)]
+        return [self.classes[place] for place in self._chances.argmax(axis=1)]
 
     @property
     def mean(self) -> dict[str, float]:
         """Mean probability over segments, by class."""
-        return dict(zip(self.classes, self.probabilities.mean(axis=0).tolist(), strict=True))
+        return dict(zip(self.classes, self._chances.mean(axis=0).tolist(), strict=True))
 
     @property
     def predicted(self) -> str:
         """The likeliest class of the recording."""
         return max(self.mean, key=self.mean.get)
 
+    @property
+    def _chances(self) -> np.ndarray:
+        if self.probabilities is None:
+            raise Fault("the run is no classifier: it has features, and no classes")
+        return self.probabilities
+
 
 def predict(
     run: Run | Path | str,
     file: Path | str,
+    weights: Weights = "best",
     tap: str | None = None,
     layers_dropped: int | None = None,
     segment_s: float | None = None,
@@ -69,11 +77,14 @@ def predict(
     if not Path(file).is_file():
         raise MissingFault(f"no such recording: {file}")
     device = resolve_device(config.device)
-    model, objective = source.model(), source.objective()
+    if step_s is not None and segment_s is None and source.data.segment_s is None:
+        raise Fault("`step_s` is from the start of a segment to the next one: say `segment_s`, too")
+    model, objective = source.model(weights), source.objective(weights)
     n_kept = blocks_kept(model, tap, layers_dropped, objective.head is not None)
     model = placed(model, device, "fp32")
     with tempfile.TemporaryDirectory(prefix="saec_predict_", ignore_cleanup_errors=True) as made:
-        cut = {"segment_s": segment_s, "step_s": step_s} if segment_s else {}
+        cut = {"segment_s": segment_s, "step_s": step_s}
+        cut = {key: seconds for key, seconds in cut.items() if seconds is not None}
         kind = DATA.parse(source.data.model_dump() | {"limit": None} | cut)
         data = kind(Path(file).absolute(), Cache(Path(made))).open().fitted(*model.takes)
         headed = objective.to(device) if objective.head is not None else None

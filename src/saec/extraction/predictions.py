@@ -72,7 +72,8 @@ def _say(files: pd.DataFrame) -> None:
     learnt = {column.removeprefix(PROBABILITY) for column in files if column.startswith(PROBABILITY)}
     if odd := sorted(set(told["label"]) - learnt):
         LOG.warning("%d labels are of no class that was learnt:\n%s", len(odd), listing(odd))
-    for split, part in told.groupby("split") if "split" in told else [("", told)]:
+    parts = told.groupby("split") if "split" in told else [("", told)]
+    for split, part in parts if len(told) else ():
         macro_f1 = f1_score(part["label"], part["predicted"], average="macro", zero_division=0)
         right = float((part["label"] == part["predicted"]).mean())
         what = (len(part), f"{split} files" if split else "labelled files", right, macro_f1)

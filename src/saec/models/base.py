@@ -13,7 +13,8 @@ class Model(nn.Module):
 
     Encoder and decoder are ordered containers of named blocks. `height` is the picture height that the
     encoder needs (None: any), `time_pool` the number of picture columns that make one time step of the
-    latent: widths must be a multiple of it, or `width` where the model takes that one alone.
+    latent: widths must be a multiple of it, or `width` where the model takes that one alone. With
+    `whole_batches` the decoder takes the latents of the batch that was encoded last, all of them.
     """
 
     def __init__(
@@ -23,6 +24,7 @@ class Model(nn.Module):
         height: int | None = None,
         time_pool: int = 1,
         width: int | None = None,
+        whole_batches: bool = False,
     ):
         super().__init__()
         self.frozen: list[nn.Module] = []
@@ -31,6 +33,7 @@ class Model(nn.Module):
         self.height = height
         self.time_pool = time_pool
         self.width = width
+        self.whole_batches = whole_batches
 
     @property
     def takes(self) -> tuple[int | None, int, int | None]:

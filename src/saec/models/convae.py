@@ -41,7 +41,8 @@ def convae(
     ]
     encoder = OrderedDict((f"conv{place}", down) for place, down in enumerate(downs, start=1))
     decoder = nn.Sequential(*reversed(ups))
-    return Model(nn.Sequential(encoder), decoder, height, 2 ** len(steps), width)
+    own = {"height": height, "time_pool": 2 ** len(steps), "width": width}
+    return Model(nn.Sequential(encoder), decoder, **own, whole_batches=unpooling == "indices")
 
 
 class Down(nn.Module):

@@ -106,6 +106,6 @@ class Classification(Objective):
 
 def macro_f1_of(confusion: Tensor) -> float:
     """Of (true classes, answered classes); classes that neither occur nor are answered do not count."""
-    counts = confusion.double().cpu()
+    counts = confusion.cpu().double()  # Apple GPUs have no float64
     right, sums = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
     return float((2 * right[sums > 0] / sums[sums > 0]).mean()) if counts.sum() else 0.0

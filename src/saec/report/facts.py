@@ -1,8 +1,10 @@
 """What tables, folders and names say of pictures: labels, groups, splits, and whatever else a table has."""
 
+import math
 import re
 from collections import defaultdict
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -11,10 +13,11 @@ from saec.data.sounding import Recordings
 from saec.documents import read_rows
 from saec.faults import Fault, MissingFault, listing
 from saec.sound.listed import Place
-from saec.sound.pieces import SEGMENT, piece_name
+from saec.sound.pieces import SEGMENT
 
 COLUMNS = {"file": "file", "label": "label", "group": "group", "split": "split"}
 SPLITS = {"valid": "train"}  # what chose among trainings is no test
+TOLERANCE_S = 0.001  # names tell milliseconds
 Facts = dict[str, dict[str, str]]  # what is said of a file, by the names of columns
 
 
@@ -55,16 +58,42 @@ def from_folders(parent: Path) -> tuple[Facts, str]:
     return facts, str(parent)
 
 
-def from_sounds(place: Place) -> tuple[Facts, str]:
-    """Labels, groups and splits of recordings, as the folders or the table that they are listed by say."""
+def from_sounds(place: Place, names: np.ndarray) -> tuple[Facts, str]:
+    """Labels, groups and splits of samples, as the folders or the table that recordings are listed by say.
+
+    A sample is of the stretch of its recording in which it begins; names without a start are of recordings.
+    """
     recordings = Recordings(place)
-    known = zip(recordings.listed, *recordings.known, recordings.splits, strict=True)
-    facts: Facts = {}
-    for one, label, group, split in known:
-        name = one.name if one.start_s is None else piece_name(one.name, one.start_s)
+    stretches: dict[str, list[tuple[float, float, dict[str, str]]]] = defaultdict(list)
+    for one, label, group, split in zip(recordings.listed, *recordings.known, recordings.splits, strict=True):
         said = {"label": str(label), "group": str(group), "split": SPLITS.get(str(split), str(split))}
-        facts[name] = said
-    return facts, str(recordings.folder)
+        end_s = math.inf if one.end_s is None else one.end_s
+        stretches[recording_of(one.name)].append((one.start_s or 0.0, end_s, said))
+    facts: Facts = {}
+    for name in names.tolist():
+        own = stretches.get(recording_of(name), [])
+        start_s = _start_of(name)
+        if start_s is not None:
+            own = [one for one in own if one[0] - TOLERANCE_S <= start_s < one[1]]
+        if own:
+            facts[name] = _alike([said for *_, said in own])
+    return _with_both_sides(facts), str(recordings.folder)
+
+
+def _start_of(name: str) -> float | None:
+    """Where a segment begins in its recording; nothing of a name that does not say it."""
+    _, mark, rest = name.partition(SEGMENT)
+    with suppress(ValueError):
+        return float(PurePosixPath(rest).stem) if mark else None
+    return None
+
+
+def _with_both_sides(facts: Facts) -> Facts:
+    """A split without a test, or without training, parts nothing."""
+    sides = {said["split"] for said in facts.values()}
+    if {"train", "test"} <= sides:
+        return facts
+    return {name: said | {"split": ""} for name, said in facts.items()}
 
 
 def of_pieces(names: np.ndarray, facts: Facts) -> Facts:
@@ -84,11 +113,13 @@ def per_recording(facts: Facts) -> Facts:
     of: dict[str, list[dict[str, str]]] = defaultdict(list)
     for name, said in facts.items():
         of[recording_of(name)].append(said)
+    return {name: _alike(all_) for name, all_ in of.items()}
+
+
+def _alike(all_: list[dict[str, str]]) -> dict[str, str]:
+    """What all say; nothing where they differ."""
     return {
-        name: {
-            key: value if all(one.get(key) == value for one in all_) else "" for key, value in all_[0].items()
-        }
-        for name, all_ in of.items()
+        key: value if all(one.get(key) == value for one in all_) else "" for key, value in all_[0].items()
     }
 
 

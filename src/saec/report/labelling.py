@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from saec.config import Config
+from saec.data.folder import list_pictures
 from saec.data.labels import nearest_table, recording
 from saec.faults import Fault, listing
 from saec.frames import column_of
@@ -41,7 +42,7 @@ def known(
         Fault: the labels cannot be read, contradict each other, or are of none of these samples.
     """
     names = next(iter(tables.values())).names
-    beside = nearest_table(names, images) if images and asked == Labels(least=asked.least) else None
+    beside = nearest_table(_listed(images), images) if images and asked == Labels(least=asked.least) else None
     if asked.file is not None or beside is not None:
         file = beside or config.data_path(asked.file)
         facts, source = from_table(file, COLUMNS | asked.columns)
@@ -50,14 +51,17 @@ def known(
         facts, source = from_folders(config.data_path(asked.folders))
         found = _of_facts(names, _fitting(names, facts, per), source)
     elif sounds is not None and asked.pattern is None:
-        facts, source = from_sounds(sounds)
-        found = _of_facts(names, _fitting(names, facts, per), source, listed=False)
+        found = _of_facts(names, *from_sounds(sounds, names), listed=False)
     elif asked.pattern is not None:
         found = _of_facts(names, from_pattern(names, re.compile(asked.pattern)), f"pattern {asked.pattern}")
     else:
         found = Known(_own_labels(tables), np.array([recording(name) for name in names.tolist()], dtype=str))
     further = {column: values for table in tables.values() for column, values in table.facts.items()}
     return with_remarks(names, without_rare(replace(found, columns=further | found.columns), asked.least))
+
+
+def _listed(images: Path) -> np.ndarray:
+    return np.array([file.name for file in list_pictures(images)], dtype=str)
 
 
 def _fitting(names: np.ndarray, facts: Facts, per: str) -> Facts:

@@ -97,7 +97,8 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
     if session.similar:
         noting(faults, "similar", _require_query, session, sets, config)
     predicted = session.predictions and read_predictions(session.predictions, config, faults)
-    sounds = session.sounds and noting(faults, "sounds", find_sounds, session.sounds, config)
+    asked = session.sounds if session.inspect or not session.features else None
+    sounds = asked and noting(faults, "sounds", find_sounds, asked, config)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     return EvaluationPlan(session, config, out, sets, chosen, folders, runs, predicted, sounds)
@@ -158,6 +159,10 @@ def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
 
 def _require_rebuilt(asked: Rebuilding, config: Config) -> None:
     source = find_source(asked.run, config)
+    if source.data.kind != "images":
+        raise Fault(
+            f"{source.folder} has learnt from sound: pictures are rebuilt, and sound in its own figure"
+        )
     if source.model(asked.weights).decoder is None:
         raise Fault(f"{source.folder} has no decoder: nothing can be rebuilt")
     list_pictures(config.data_path(asked.images))

@@ -29,7 +29,7 @@ def judge_rebuilt(asked: Rebuilding, config: Config, folder: Path) -> tuple[pd.D
     precision = resolve_precision("auto", device)
     model = placed(source.model(asked.weights), device, precision).eval()
     kind = source.data.model_copy(update={"limit": None})(config.data_path(asked.images), Cache.of(config))
-    data = kind.open().fitted(model.height, model.time_pool)
+    data = kind.open().fitted(*model.takes)
     chosen = np.array(evenly(range(len(data)), asked.limit))
 
     def through(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -69,7 +69,8 @@ def read_set(name: str, asked: EvaluatedSet, config: Config) -> JudgedSet:
         found = noting(faults, "labels", known, tables, asked.labels, images, config, sounds, asked.per)
     if faults:
         raise SessionError(f"set {name}", faults)
-    return JudgedSet(name, tables, found, images, [*_remarks(tables), *found.remarks], asked.per)
+    shown = images if asked.per == "sample" else None  # a recording has no picture of its own
+    return JudgedSet(name, tables, found, shown, [*_remarks(tables), *found.remarks], asked.per)
 
 
 def _folder(place: str, config: Config) -> Path:

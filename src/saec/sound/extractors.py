@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, PositiveFloat
 
 from saec.registry import Registry
-from saec.sound.handcrafted import NAMES, handcrafted
+from saec.sound.handcrafted import NAMES, handcrafted, sizes
 from saec.sound.recordings import Channel
 
 EXTRACTORS = Registry("extractor")
@@ -47,6 +47,7 @@ class Handcrafted:
             "mid_window_s": mid_window_s,
             "mid_step_s": mid_step_s,
         }
+        sizes(sample_rate, *self.windows.values())  # what windows and rate cannot do is said now
 
     def __call__(self, sound: np.ndarray) -> np.ndarray:
         """(samples,) in [-1, 1] to (136,) float32."""

@@ -45,14 +45,14 @@ def handcrafted(
     34 features a frame and their differences to the frame before, mean and population std over each mid
     window, averaged over mid windows: Giannakopoulos 2015, "pyAudioAnalysis: an open-source Python library
     for audio signal analysis", PLoS ONE 10(12). Other than there, bin k of n is k rate / n Hz in all
-    features, a semitone holds the mean of all its bins, filters that do not fit the spectrum are left out,
-    and a last mid window that is cut short weighs less. Frames that would reach beyond the sound are left
+    features, a semitone holds the mean of all its bins, filters that do not fit the spectrum are left out.
+    Frames that would reach beyond the sound are left
     out, unless it is shorter than one.
 
     Raises:
         Fault: the sound is empty, not one channel or not finite, or the windows are too short.
     """
-    window, step, n_mid, mid_step = _sizes(rate, window_s, step_s, mid_window_s, mid_step_s)
+    window, step, n_mid, mid_step = sizes(rate, window_s, step_s, mid_window_s, mid_step_s)
     signal = _normalised(sound)
     frames = sliding_window_view(np.pad(signal, (0, max(window - len(signal), 0))), window)[::step]
     filters, pitches = _mel_filters(rate, window), _semitones(rate, window)
@@ -63,10 +63,14 @@ def handcrafted(
     return _mid_term(np.hstack([features, deltas]), n_mid, mid_step).astype(np.float32)
 
 
-def _sizes(
+def sizes(
     rate: float, window_s: float, step_s: float, mid_window_s: float, mid_step_s: float
 ) -> tuple[int, int, int, int]:
-    """Window and step in samples, mid window (the frames inside it) and its step in frames."""
+    """Window and step in samples, mid window (the frames inside it) and its step in frames.
+
+    Raises:
+        Fault: windows are too short for what is computed in them, or hold too few filters.
+    """
     window, step = round(window_s * rate), round(step_s * rate)
     if window < 2 * N_BLOCKS or step < 1:
         raise Fault(
@@ -80,6 +84,7 @@ def _sizes(
             f"hand-crafted features need a mid_window_s of window_s ({window_s}) and a mid_step_s of step_s "
             f"({step_s}) at least, got {mid_window_s} and {mid_step_s}"
         )
+    _mel_filters(rate, window)
     return window, step, n_mid, mid_step
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +122,7 @@ def _rows(table: Path) -> list[tuple[str, dict[str, Any]]]:
 
 def _row(folder: Path, row: dict[str, Any]) -> Listed:
     """Raises `ValueError` where the row is not right."""
-    name = str(row["file"] or "").strip().replace("\\", "/").removeprefix("./")
-    if not name:
-        raise ValueError("names no file")
+    name = _name(folder, str(row["file"] or "").strip().replace("\\", "/"))
     said = str(row.get("split") or "").strip().lower()
     if said not in SIDES:
         raise ValueError(f"split must be train, valid, test or nothing, got {said!r}")
@@ -134,6 +133,14 @@ def _row(folder: Path, row: dict[str, Any]) -> Listed:
         str(row.get(key) if row.get(key) is not None else "").strip() for key in ("label", "group")
     )
     return Listed(folder, name, label, group, SIDES[said], start, end)
+
+
+def _name(folder: Path, said: str) -> str:
+    """Relative to the folder where it lies below it, without detours: a recording has one name."""
+    if not said:
+        raise ValueError("names no file")
+    path = Path(os.path.normpath(said))
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def _seconds(raw: Any, key: str) -> float | None:

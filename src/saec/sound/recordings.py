@@ -81,6 +81,11 @@ def header(path: Path) -> Any:
         return None
 
 
+def lacks_channel(n_there: int, channel: int) -> str:
+    """Why a recording cannot be used of which that channel is asked for."""
+    return f"has {n_there} channels, channel {channel} is asked for (the first is 0)"
+
+
 def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
     """The whole recording, mono, at `rate`, memory-mapped from the scratch file: hours of it take no memory.
 
@@ -133,7 +138,7 @@ def _require_uncut(file: soundfile.SoundFile) -> None:
 
 def _mono(file: soundfile.SoundFile, channel: Channel) -> Iterator[np.ndarray]:
     if channel != "mean" and channel >= file.channels:
-        raise Unreadable(f"has {file.channels} channels, channel {channel} is asked for (the first is 0)")
+        raise Unreadable(lacks_channel(file.channels, channel))
     n_read = 0
     while len(block := file.read(BLOCK, always_2d=True)):  # (frames, channels)
         if not np.isfinite(block).all():

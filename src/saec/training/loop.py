@@ -75,7 +75,7 @@ def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> Traini
     if total < done.epoch:
         raise Fault(f"{run.folder} has {done.epoch} epochs already, training.epochs cannot be {total}")
     options = session.training.model_copy(update={"epochs": total})
-    return plan_training(session.but(training=options), config, going_on=True)
+    return plan_training(session.but(training=options), config, going_on=run)
 
 
 def epochs_of(changes: Sequence[str]) -> int | None:

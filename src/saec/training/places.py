@@ -41,6 +41,8 @@ def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:
     data, labelled = session.data, session.objective.target.needs_labels
     train = kind_at(data.train, data, config).open()
     train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
+    if not len(train):
+        raise Fault("data.train: none of the labelled samples can be used")
     aside = ()
     if train.splits is not None and (train.splits != "").any():
         train, aside = split_by_table(train)

@@ -22,7 +22,7 @@ from saec.training.planned import TrainingPlan
 LOG = logging.getLogger(__name__)
 
 
-def plan_training(session: TrainingSession, config: Config, going_on: bool = False) -> TrainingPlan:
+def plan_training(session: TrainingSession, config: Config, going_on: Run | None = None) -> TrainingPlan:
     """Checks all that can be checked before data are read; a run that goes on needs no parent any more.
 
     Raises:
@@ -38,11 +38,15 @@ def plan_training(session: TrainingSession, config: Config, going_on: bool = Fal
         source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config)
         session = _taking_after(source, session, faults) if source else session
     session, surveys = _surveyed(session, config, faults)
-    shape = _input_shape(session, surveys, source, faults)
+    shaped_by = going_on or (source if isinstance(source, Run) else None)
+    known = tuple(shaped_by.record["input_shape"]) if shaped_by else None
+    shape = _input_shape(session, surveys, known, faults)
+    if going_on and shape and shape != known:
+        faults.append(f"data: {going_on.folder} was begun with samples of {known}, these are {shape}")
     if source and shape and shape[0] != source.channels:
         faults.append(
             f"data.channels: {source.folder} was trained on {source.channels} channels, these data have "
-            f"{shape[0]}: choose `{'rgb' if source.channels == 3 else 'intensity'}`"
+            f"{shape[0]}: {_channel_remedy(session, source)}"
         )
     classes = noting(faults, "data.train", _classes, session, surveys, config) or ()
     if session.training.tensorboard and not find_spec("tensorboard"):
@@ -90,7 +94,13 @@ def _heard_alike(source: Run | Seed, data: Component) -> Component:
     if theirs.kind != data.kind:
         return data
     open_to_all = data.target.undecided
-    decided = {key: getattr(theirs, key) for key, words in open_to_all.items() if getattr(data, key) in words}
+    decided = {
+        key: getattr(theirs, key)
+        for key, words in open_to_all.items()
+        if getattr(data, key) in words and getattr(theirs, key) != "none"
+    }
+    for key, value in decided.items():
+        LOG.info("data.%s is that of %s: %s", key, source.folder.name, value)
     data = data.model_copy(update=decided)
     for key in ("sample_rate", "spectrum", "standardise", "channels"):
         here, there = getattr(data, key, None), getattr(theirs, key, None)
@@ -100,9 +110,14 @@ def _heard_alike(source: Run | Seed, data: Component) -> Component:
 
 
 def _input_shape(
-    session: TrainingSession, surveys: dict[str, Survey], source: Run | Seed | None, faults: list[str]
+    session: TrainingSession,
+    surveys: dict[str, Survey],
+    known: tuple[int, ...] | None,
+    faults: list[str],
 ) -> tuple[int, ...] | None:
-    """What the model will take; training and validation must come out alike."""
+    """What the model will take, as its parent or the run itself has taken it (`known`); training and
+    validation must come out alike.
+    """
     if "train" not in surveys or session.model is None:
         return None
     front = surveys["train"].front
@@ -112,10 +127,15 @@ def _input_shape(
             "or linear spectrum, or `views: plain`"
         )
     try:
-        model = session.model(tuple(source.record["input_shape"]) if isinstance(source, Run) else front.shape)
+        model = session.model(known or front.shape)
     except ValueError as error:
         faults.append(f"model: {error}")
         return None
+    if model.whole_batches and getattr(session.objective, "reconstruction", 0):
+        faults.append(
+            f"objective: {session.objective.name} decodes a part of a batch, {session.model.name} whole ones "
+            "alone: choose `model.unpooling: nearest`, or `objective.reconstruction: 0`"
+        )
     if session.objective.target.needs_decoder and model.decoder is None:
         what = f"{session.objective.name} needs a model with a decoder, {session.model.name} has none"
         faults.append(f"objective: {what}: choose another of the two")
@@ -132,6 +152,12 @@ def _input_shape(
             f"data.valid: pictures are {shapes['valid']}, those of data.train are {shapes['train']}"
         )
     return shapes.get("train")
+
+
+def _channel_remedy(session: TrainingSession, source: Run | Seed) -> str:
+    if session.data.kind == "audio":
+        return "sound has one, so begin with a run that has learnt from one"
+    return f"choose `{'rgb' if source.channels == 3 else 'intensity'}`"
 
 
 def _classes(session: TrainingSession, surveys: dict[str, Survey], config: Config) -> tuple[str, ...]:

@@ -92,8 +92,8 @@ def combine(seed: int, config: Config) -> Iterator[Row]:
     scores: dict[str, float] = {}
     for name, methods in COMBINATIONS.items():
         together = {"name": name, "use": methods, "C": [1.0, 10.0], "gamma": ["scale", 0.001]}
-        session = JUDGED | {"features": files, "sounds": [str(table)], "combine": together}
-        found = evaluate(session, config).scores
+        asked = JUDGED | {"features": files, "sounds": [str(table)], "combine": together}
+        found = evaluate(asked, config).scores
         found = found[found["score"] == "macro_f1"]
         scores |= dict(zip(found["method"], found["value"].astype(float), strict=True))
     yield from ({"method": method, "macro_f1": value} for method, value in scores.items())

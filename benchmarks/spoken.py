@@ -13,8 +13,8 @@ RATE = 8_000
 SPEAKERS = DEVELOPED_ON + JUDGED_ON
 Raw = dict[str, Any]
 
-# The reference's: windows of 50 ms that do not overlap, 51 of them whatever the duration; adamw at 2e-3, which
-# stays (the reference lowers it every 11 epochs whatever happens, by a slip).
+# The reference's: windows of 50 ms that do not overlap, 51 of them whatever the duration; AdamW at 2e-3,
+# which stays (by a slip, the reference lowers it every 11 epochs).
 REFERENCE: Raw = {
     "data": {"spectrum": {"name": "mel", "n_fft": 400, "hop_length": 400, "n_mels": 128}, "length_s": 2.5},
     "model": "cnn",

@@ -20,6 +20,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from benchmarks.digits_table import tables
+from benchmarks.jobs import parsed, written
 from benchmarks.labelled import DEVELOPED_ON, JUDGED_ON
 from benchmarks.spoken import RECIPES, SPEAKERS, WEIGHTS, few_labels, session, stitched, write_table
 from saec import evaluate, extract, train
@@ -162,11 +163,6 @@ def macro_f1(heard: pd.DataFrame) -> float:
     return float(f1_score(heard["label"], heard["predicted"], average="macro", zero_division=0))
 
 
-def written(file: Path) -> list[Row]:
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def _pooled(run: Run, table: Path, config: Config) -> str:
     out = config.data / "features" / run.folder.name
     asked = {"run": str(run.folder), "weights": WEIGHTS["ours"], "pooling": "weighted_stats"}
@@ -184,16 +180,7 @@ def _from(parent: Run, freeze: int | str) -> Row:
 def _options() -> argparse.Namespace:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
-    asked.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    asked.add_argument("--place", type=Path, required=True, help="folder for tables and runs; kept")
-    asked.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
-    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked.add_argument("--device", default="auto")
-    asked.add_argument("--table", action="store_true", help="show what was written, learn nothing")
-    options = asked.parse_args()
-    options.place = options.place.absolute()
-    options.place.mkdir(parents=True, exist_ok=True)
-    return options
+    return parsed(asked)
 
 
 if __name__ == "__main__":

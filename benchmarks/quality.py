@@ -10,11 +10,11 @@ import json
 import time
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.jobs import parsed, written
 from benchmarks.judged import FLOORS, rebuilt, scores
 from benchmarks.labelled import SETS, LabelledSet
 from benchmarks.learning import REFERENCE, features, learn
@@ -67,11 +67,6 @@ def judged(contender: str, on: LabelledSet, seed: int, options: argparse.Namespa
             yield facts | {"pooling": pooling} | scores(rows, on, seed)
 
 
-def written(file: Path) -> list[Row]:
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def _key(row: Row) -> tuple[str, str, int]:
     return row["set"], row["contender"], row["seed"]
 
@@ -80,17 +75,9 @@ def _options() -> argparse.Namespace:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--sets", nargs="+", choices=SETS, default=["bird0", "digits"])
     asked.add_argument("--contenders", nargs="+", default=["default", REFERENCE], help="training sessions")
-    asked.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     asked.add_argument("--seconds", type=float, default=300.0, help="of training, for each")
     asked.add_argument("--poolings", nargs="+", choices=POOLINGS.names(), default=list(POOLED))
-    asked.add_argument("--place", type=Path, required=True, help="folder for pictures and runs; kept")
-    asked.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
-    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked.add_argument("--device", default="auto")
-    asked.add_argument("--table", action="store_true", help="show what was written, learn nothing")
-    options = asked.parse_args()
-    options.place = options.place.absolute()
-    return options
+    return parsed(asked)
 
 
 if __name__ == "__main__":

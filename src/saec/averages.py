@@ -1,5 +1,6 @@
 """Rows of samples become rows of recordings: the mean over the samples of each."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +19,16 @@ def per_recording(table: Table) -> Table:
 
 def means_per_recording(names: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Recordings, sorted, and (recordings, features) float32: means over the rows of each."""
-    recordings, of = np.unique(_recordings(names), return_inverse=True)
-    sums = np.zeros((len(recordings), rows.shape[1]))
+    recordings, means = means_by(_recordings(names), rows)
+    return recordings, means.astype(np.float32)
+
+
+def means_by(keys: Sequence[str] | np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The keys, sorted and each once, and (keys, columns): means over the rows (n, columns) of each."""
+    names, of = np.unique(keys, return_inverse=True)
+    sums = np.zeros((len(names), rows.shape[1]))
     np.add.at(sums, of, rows)
-    return recordings, (sums / np.bincount(of)[:, None]).astype(np.float32)
+    return names, sums / np.bincount(of)[:, None]
 
 
 def _agreed(names: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -3,13 +3,15 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from saec.faults import Fault, MissingFault
+
+T = TypeVar("T")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -57,6 +59,19 @@ def read_rows(file: Path, columns: tuple[str, ...], maybe: str = "") -> Iterator
         raise Fault(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     except csv.Error as error:
         raise Fault(f"{file} is no CSV table ({error}): look for a stray quotation mark") from error
+
+
+def parsed(
+    rows: Iterable[tuple[str, dict[str, Any]]], parse: Callable[[dict[str, Any]], T]
+) -> tuple[list[T], list[str]]:
+    """What `parse` makes of each row; and of rows for which it raises `ValueError`, place and reason."""
+    found, wrong = [], []
+    for place, row in rows:
+        try:
+            found.append(parse(row))
+        except ValueError as error:
+            wrong.append(f"{place}: {error}")
+    return found, wrong
 
 
 def read_value(text: str, source: str) -> Any:

@@ -22,7 +22,7 @@ from saec.sound.recordings import Channel
 from saec.sound.spectra import SPECTRA
 
 LOG = logging.getLogger(__name__)
-VERSION = 1  # of the store's contents: raise it when the same recordings would be stored otherwise
+VERSION = 2  # of the store's contents: raise it when the same recordings would be stored otherwise
 
 
 @DATA.register("audio")

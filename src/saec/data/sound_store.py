@@ -66,7 +66,8 @@ def decoded(
     known = cache.find(key)
     if known:
         return known
-    rooms = [_room(source, rate) for source in sources]
+    headers = [header(source.path) for source in sources]
+    rooms = [n_at_rate(found.frames, found.samplerate, rate) if found else 0 for found in headers]
     ends = np.cumsum(rooms)
 
     def fill(array: np.ndarray) -> dict[str, Any]:
@@ -76,7 +77,9 @@ def decoded(
         with closing(ahead(one, range(len(sources)), N_AHEAD, max(1, cache.n_workers))) as found:
             notes = list(progress(found, "decoding", len(sources), " recordings"))
         n, peaks, reasons = (list(column) for column in zip(*notes, strict=True))
-        return {"first": (ends - rooms).tolist(), "n": n, "peak": peaks, "why_not": reasons}
+        rates = sorted({found.samplerate for found in headers if found})
+        facts = {"n": n, "peak": peaks, "why_not": reasons, "rates": rates}
+        return {"first": (ends - rooms).tolist()} | facts
 
     return cache.build(key, (max(1, int(ends[-1])),), np.int16, fill)
 
@@ -90,9 +93,9 @@ def say_odd(sources: Sequence[Source], about: dict[str, Any], rate: int) -> None
         LOG.warning("%d recordings are silent, all their samples are 0:\n%s", len(silent), listing(silent))
     if loud:
         LOG.warning("%d recordings exceed full scale (1.0) and are clipped:\n%s", len(loud), listing(loud))
-    rates = {found.samplerate for source in sources if (found := header(source.path))}
-    if len(rates) > 1 or rates - {rate}:
-        LOG.info("resampled to %d Hz, recordings have %s Hz", rate, ", ".join(map(str, sorted(rates))))
+    rates = about["rates"]
+    if set(rates) - {rate}:
+        LOG.info("resampled to %d Hz, recordings have %s Hz", rate, ", ".join(map(str, rates)))
     if rates and min(rates) < NEARLY * rate:
         LOG.warning(
             "some recordings were made at %d Hz: at `data.sample_rate: %d` they hold nothing above %d Hz",
@@ -107,11 +110,6 @@ def placed_in(sound: np.ndarray, first: Mapping[str, int], pieces: Sequence[Piec
     return Cut(
         sound, [first[piece.recording] + piece.first for piece in pieces], [piece.n for piece in pieces]
     )
-
-
-def _room(source: Source, rate: int) -> int:
-    found = header(source.path)
-    return n_at_rate(found.frames, found.samplerate, rate) if found else 0
 
 
 def _decode(source: Source, rate: int, channel: Channel, room: np.ndarray) -> tuple[int, float, str]:

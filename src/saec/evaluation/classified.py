@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import accuracy_score, confusion_matrix
 
+from saec.averages import means_by
 from saec.evaluation.base import Rows
 from saec.evaluation.probes import SCORES, per_class
 
@@ -42,10 +43,7 @@ def classified(labels: np.ndarray, answers: np.ndarray) -> Classified:
 
 def mean_by_file(files: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Files of segments (n,) and (n, classes) to the files, sorted, and the means over their segments."""
-    names, rows = np.unique(files, return_inverse=True)
-    sums = np.zeros((len(names), probabilities.shape[1]))
-    np.add.at(sums, rows, probabilities)
-    return names, sums / np.bincount(rows)[:, None]
+    return means_by(files, probabilities)
 
 
 def label_by_file(files: np.ndarray, labels: np.ndarray) -> dict[str, set[str]]:

@@ -82,6 +82,11 @@ class Combiner:
     def classes(self) -> list[str]:
         return self.model.classes_.tolist()
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores are probabilities, and no decision values."""
+        return hasattr(self.model, "predict_proba")
+
     def answers(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n,), and scores (n, classes) float32, of which the largest is the label's.
 
@@ -91,7 +96,7 @@ class Combiner:
             Fault: methods, or numbers of their features, are not those that it was fitted on.
         """
         rows = _side_by_side(blocks, self.widths)
-        if hasattr(self.model, "predict_proba"):
+        if self.has_probabilities:
             scores = self.model.predict_proba(rows)
         else:
             scores = self.model.decision_function(rows)

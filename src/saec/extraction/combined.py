@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from saec.averages import means_per_recording
 from saec.config import Config
@@ -101,31 +102,25 @@ def _answered(plan: CombinedPlan, found: dict[str, Features]) -> Features:
             method: Features(*reversed(means_per_recording(one.N, one.X))) for method, one in found.items()
         }
     _refuse_others(found)
-    answers, scores = plan.combiner.answers({method: one.X for method, one in found.items()})
-    names = next(iter(found.values())).N
+    combiner = plan.combiner
+    _, scores = combiner.answers({method: one.X for method, one in found.items()})
+    shares = scores if combiner.has_probabilities else softmax(scores, axis=1)  # their order counts
     data = next(iter(plan.plans.values())).kind.open()
-    data = data if plan.per == "sample" else _first_of_each(data, names)
-    files = write_predictions(plan.outputs, data, as_shares(scores), tuple(plan.combiner.classes))
-    return Features(scores, names, tuple(files))
+    data = data if plan.per == "sample" else _first_of_each(data)
+    files = write_predictions(plan.outputs, data, shares, tuple(combiner.classes))
+    return Features(scores, next(iter(found.values())).N, tuple(files))
 
 
-def _first_of_each(data: Dataset, recordings: np.ndarray) -> Dataset:
+def _first_of_each(data: Dataset) -> Dataset:
     """One sample for each recording: what is known of its first one, times from its first to its last."""
-    of = np.array([recording_of(name) for name in data.names.tolist()])
-    rows = [np.flatnonzero(of == name) for name in recordings]
-    firsts = data.subset(np.array([own[0] for own in rows]))
+    recordings = [recording_of(name) for name in data.names.tolist()]
+    _, first, of = np.unique(recordings, return_index=True, return_inverse=True)
     if data.times is None:
-        return firsts
-    spans = [(data.times[own, 0].min(), data.times[own, 1].max()) for own in rows]
-    return replace(firsts, times=np.array(spans))
-
-
-def as_shares(scores: np.ndarray) -> np.ndarray:
-    """Scores (n, classes) that add up to 1: probabilities as they are, decision values by softmax."""
-    if (scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-        return scores
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+        return data.subset(first)
+    spans = data.times[first]
+    np.minimum.at(spans[:, 0], of, data.times[:, 0])
+    np.maximum.at(spans[:, 1], of, data.times[:, 1])
+    return replace(data.subset(first), times=spans)
 
 
 def _found(named: str, config: Config) -> Path:

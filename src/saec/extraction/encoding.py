@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +75,7 @@ class Encoder:
         n_stored = int(np.prod(data.stored.shape[1:]))
         self.batch_size = max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
 
-    @property
+    @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         zeros = torch.zeros(1, *self.data.shape, device=self.device)
         return {name: tuple(array.shape[1:]) for name, array in self._rows(zeros).items()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saec.data.labels import LABELS
-from saec.documents import read_rows
+from saec.documents import parsed, read_rows
 from saec.faults import Fault, listing
 from saec.sound.recordings import length_s
 
@@ -31,14 +31,11 @@ def read_annotations(file: Path, folder: Path, recordings: list[str]) -> dict[st
         Fault: columns are missing, there is no row, or some rows are not right: all of them are listed.
     """
     found: dict[str, list[Annotation]] = {}
-    wrong = []
     known = _by_path_or_name(recordings)
-    for place, row in read_rows(file, ("recording", "start", "end", "label")):
-        try:
-            recording = _recording(row["recording"], known)
-            found.setdefault(recording, []).append(_annotation(row))
-        except ValueError as error:
-            wrong.append(f"{place}: {error}")
+    rows = read_rows(file, ("recording", "start", "end", "label"))
+    annotated, wrong = parsed(rows, lambda row: (_recording(row["recording"], known), _annotation(row)))
+    for recording, annotation in annotated:
+        found.setdefault(recording, []).append(annotation)
     if not found and not wrong:
         raise Fault(f"{file} has no row: expected one a sound, `recording,start,end,label`")
     for recording in sorted(found):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from saec.documents import read_rows
+from saec.documents import parsed, read_rows
 from saec.evaluation.tracks import grid, true_track
 from saec.faults import Fault, listing
 from saec.report.matching import matched, plain_path, such_as
@@ -39,12 +39,9 @@ def read_truth(file: Path) -> dict[str, Stretches]:
         Fault: columns are missing, there is no row, or some rows are not right: all of them are listed.
     """
     found: dict[str, list[tuple[float, float, str]]] = {}
-    wrong = []
-    for place, row in _rows(file):
-        try:
-            found.setdefault(_file_of(row), []).append(_segment(row))
-        except ValueError as error:
-            wrong.append(f"{place}: {error}")
+    segments, wrong = parsed(_rows(file), lambda row: (_file_of(row), _segment(row)))
+    for name, segment in segments:
+        found.setdefault(name, []).append(segment)
     if wrong:
         raise Fault(f"{file}: {len(wrong)} rows are not right, correct or delete them:\n{listing(wrong)}")
     if not found:

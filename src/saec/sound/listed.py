@@ -5,10 +5,11 @@ import math
 import os
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from saec.documents import read_rows
+from saec.documents import parsed, read_rows
 from saec.faults import Fault, MissingFault, listing
 from saec.sound.recordings import SUFFIXES, find_recordings
 
@@ -90,12 +91,7 @@ def _of_classes(folders: tuple[Path, ...]) -> list[Listed]:
 
 def _of_table(table: Path) -> list[Listed]:
     """All that is wrong with the table is said at once."""
-    found, wrong = [], []
-    for place, row in _rows(table):
-        try:
-            found.append(_row(table.parent, row))
-        except ValueError as error:
-            wrong.append(f"{place}: {error}")
+    found, wrong = parsed(_rows(table), partial(_row, table.parent))
     if wrong:
         raise Fault(f"{table} cannot be used:\n{listing(wrong)}")
     if not found:

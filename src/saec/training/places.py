@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from saec.config import Config
-from saec.data import Cache, Dataset, Survey, split, warn_of_shared
+from saec.data import Cache, Dataset, split, warn_of_shared
 from saec.data.kinds import Kind, Place, Places, absolute, paths_of
 from saec.data.split import split_by_table, split_evenly
 from saec.faults import Fault, listing, noting
@@ -26,10 +26,6 @@ def absolute_places(session: TrainingSession, config: Config, faults: list[str])
 
 def kind_at(place: Place, data: Places, config: Config) -> Kind:
     return data(paths_of(place), Cache.of(config))
-
-
-def survey_at(place: Place, data: Places, config: Config) -> Survey:
-    return kind_at(place, data, config).survey()
 
 
 def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:

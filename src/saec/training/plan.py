@@ -7,6 +7,7 @@ import numpy as np
 
 from saec.config import Config
 from saec.data import Survey
+from saec.data.kinds import Kind
 from saec.devices import resolve_device, resolve_precision
 from saec.export import require_packages
 from saec.faults import Fault, noting
@@ -16,7 +17,7 @@ from saec.runs import Run
 from saec.seeds import Seed
 from saec.session import SessionError, TrainingSession
 from saec.sources import find_source
-from saec.training.places import absolute_places, kind_at, survey_at
+from saec.training.places import absolute_places, kind_at
 from saec.training.planned import TrainingPlan
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
     if session.start != "scratch" and not going_on:
         source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config)
         session = _taking_after(source, session, faults) if source else session
-    session, surveys = _surveyed(session, config, faults)
+    session, kinds, surveys = _surveyed(session, config, faults)
     shaped_by = going_on or (source if isinstance(source, Run) else None)
     known = tuple(shaped_by.record["input_shape"]) if shaped_by else None
     shape = _input_shape(session, surveys, known, faults)
@@ -48,7 +49,9 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
             f"data.channels: {source.folder} was trained on {source.channels} channels, these data have "
             f"{shape[0]}: {_channel_remedy(session, source)}"
         )
-    classes = noting(faults, "data.train", _classes, session, surveys, config) or ()
+    classes = ()
+    if "train" in surveys and session.objective.target.needs_labels:
+        classes = noting(faults, "data.train", _classes, session, kinds["train"]) or ()
     if session.training.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
     noting(faults, "training.export", require_packages, session.training.export)
@@ -61,17 +64,18 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
 
 def _surveyed(
     session: TrainingSession, config: Config, faults: list[str]
-) -> tuple[TrainingSession, dict[str, Survey]]:
+) -> tuple[TrainingSession, dict[str, Kind], dict[str, Survey]]:
     """What the training set decides is decided, so that validation is read the same way."""
-    surveys = {}
+    kinds, surveys = {}, {}
     for part, place in (("train", session.data.train), ("valid", session.data.valid)):
         if isinstance(place, float):
             continue
-        survey = noting(faults, f"data.{part}", survey_at, place, session.data, config)
+        kinds[part] = noting(faults, f"data.{part}", kind_at, place, session.data, config)
+        survey = kinds[part] and noting(faults, f"data.{part}", kinds[part].survey)
         surveys |= {part: survey} if survey else {}
         if part == "train" and survey and survey.decided:
             session = session.but(data=session.data.model_copy(update=survey.decided))
-    return session, surveys
+    return session, kinds, surveys
 
 
 def _taking_after(source: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:
@@ -160,15 +164,13 @@ def _channel_remedy(session: TrainingSession, source: Run | Seed) -> str:
     return f"choose `{'rgb' if source.channels == 3 else 'intensity'}`"
 
 
-def _classes(session: TrainingSession, surveys: dict[str, Survey], config: Config) -> tuple[str, ...]:
-    """Of an objective that needs labels.
+def _classes(session: TrainingSession, kind: Kind) -> tuple[str, ...]:
+    """Of the training set.
 
     Raises:
         Fault: there are none, or one class alone.
     """
-    if "train" not in surveys or not session.objective.target.needs_labels:
-        return ()
-    labels = kind_at(session.data.train, session.data, config).labels
+    labels = kind.labels
     classes = np.unique(labels[labels != ""]).tolist()
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no labels"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from saec.devices import computing
 from saec.export import export_encoder
 from saec.models import Model
-from saec.models.folding import fold_batch_norms
+from saec.models.base import fold_batch_norms
 
 CPU = torch.device("cpu")
 Encode = Callable[[Tensor], Tensor]

@@ -8,13 +8,13 @@ from torch.nn import functional as F
 from benchmarks.labelled import LabelledSet
 from saec.data import Dataset, chunks
 from saec.data.colormaps import table
-from saec.data.folder import evenly
-from saec.data.small import small_pictures
+from saec.data.decoding import evenly
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.probes import split_scores
 from saec.models import Model
 from saec.reduction import MAP, reduced
 from saec.registry import Component
+from saec.report.pictures import small_pictures
 
 CLASSIFIERS = ("linear", "knn")
 LABELS_PER_CLASS = (5, 20, None)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from saec.config import Config
 from saec.data import Cache
-from saec.data.sound_front import SoundFront
+from saec.data.audio import SoundFront
 from saec.data.sound_store import NOTHING, Cut
 from saec.faults import Fault, MissingFault
 from saec.session import SessionError, TrainingSession, load_session
@@ -197,7 +197,7 @@ def test_the_loudest_sample_is_no_mark_for_the_end(config, heard):
 
 @pytest.mark.parametrize("rate", [11_025, 44_100])
 def test_other_rates_are_resampled_as_all_at_once(rate, config, monkeypatch):
-    monkeypatch.setattr("saec.sound.recordings.BLOCK", 777)
+    monkeypatch.setattr("saec.sound.listed.BLOCK", 777)
     file = record(config.data / "sounds" / "a.wav", tone(300, 0.3, rate=rate), rate)
     (found,) = stored(kind(config.data / "sounds", config).open())
     expected = soxr.resample(soundfile.read(file)[0], rate, RATE, quality="HQ")

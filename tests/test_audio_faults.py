@@ -19,7 +19,7 @@ import main_01_train
 import main_02_extract
 from saec.config import Config
 from saec.runs import Run
-from saec.sound.extractors import Handcrafted
+from saec.sound.handcrafted import Handcrafted
 from saec.sources import all_runs
 
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}

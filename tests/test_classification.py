@@ -21,14 +21,14 @@ from torch.nn import functional as F
 
 from saec.config import Config
 from saec.data import VIEWS, Batch, Dataset, Loader
-from saec.data.fit import PictureFront
+from saec.data.images import PictureFront
 from saec.data.split import split_by_table, split_evenly
 from saec.export import export_encoder
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import POOLINGS, Features
 from saec.models import MODELS, Model
-from saec.models.taps import Tapped, blocks_kept
+from saec.models.base import Tapped, blocks_kept
 from saec.objectives import OBJECTIVES, Objective
 from saec.objectives.classification import macro_f1_of
 from saec.optimizers import OPTIMIZERS, Learner

@@ -9,7 +9,7 @@ from conftest import TINY
 from torch import Tensor, nn
 
 from saec.data import DATA, VIEWS, Batch, Draws
-from saec.data.fit import PictureFront
+from saec.data.images import PictureFront
 from saec.evaluation import EVALUATIONS
 from saec.features import POOLINGS, n_trimmed, trimmed
 from saec.models import MODELS, Model, feature_shape

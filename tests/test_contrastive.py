@@ -7,7 +7,7 @@ from conftest import TINY, training_session
 from torch import Tensor
 
 from saec.data import VIEWS, Batch, Draws
-from saec.data.pair import floored, warped, without_bands
+from saec.data.views import floored, warped, without_bands
 from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES

@@ -13,8 +13,7 @@ from conftest import intensities, write_pictures
 from PIL import Image
 
 from saec.explorer import Points, Space, write_explorer
-from saec.explorer.points import N_NEIGHBORS
-from saec.explorer.thumbnails import links, thumbnails
+from saec.explorer.page import N_NEIGHBORS, links, thumbnails
 
 N = 30
 

@@ -23,7 +23,7 @@ from saec.extraction import encoding, plan_extraction
 from saec.extraction.encoding import Encoder, encoded
 from saec.features import Features
 from saec.files import TEMPORARY
-from saec.models.folding import fold_batch_norms
+from saec.models.base import fold_batch_norms
 from saec.runs import Run
 from saec.session import ExtractionSession, load_session
 

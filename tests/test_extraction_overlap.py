@@ -17,8 +17,7 @@ from test_extraction_kill import called, killed_when
 
 from saec import extract
 from saec.config import Config
-from saec.data.arriving import Arriving
-from saec.data.store import PART
+from saec.data.store import PART, Arriving
 from saec.extraction import encoding
 from saec.extraction.encoding import Encoder
 from saec.faults import Fault

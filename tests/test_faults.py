@@ -23,8 +23,8 @@ import main_01_train
 import main_02_extract
 from saec.config import Config
 from saec.data.colormaps import table
-from saec.data.png import SIGNATURE
-from saec.faults import Fault, listing, nearest, noting
+from saec.data.decoding import SIGNATURE
+from saec.faults import Fault, collect_faults, did_you_mean, listing
 from saec.runs import Run
 from saec.sources import all_runs
 
@@ -460,9 +460,9 @@ def test_a_listing_shows_the_first_and_counts_the_rest():
 
 
 def test_the_nearest_name_is_named_or_all_of_them():
-    assert nearest("epoch", ["epochs", "seed"]) == "did you mean 'epochs'?"
-    assert nearest("xyz", ["epochs", "seed"]) == "choose from epochs, seed"
-    assert nearest(None, ["epochs"]) == "choose from epochs"
+    assert did_you_mean("epoch", ["epochs", "seed"]) == "did you mean 'epochs'?"
+    assert did_you_mean("xyz", ["epochs", "seed"]) == "choose from epochs, seed"
+    assert did_you_mean(None, ["epochs"]) == "choose from epochs"
 
 
 def test_faults_are_noted_under_their_key_and_bugs_are_not():
@@ -470,7 +470,10 @@ def test_faults_are_noted_under_their_key_and_bugs_are_not():
         raise Fault(f"no {word}")
 
     faults = []
-    assert noting(faults, "a.b", str.upper, "x") == "X" and noting(faults, "a.b", refuse, "way") is None
+    assert (
+        collect_faults(faults, "a.b", str.upper, "x") == "X"
+        and collect_faults(faults, "a.b", refuse, "way") is None
+    )
     assert faults == ["a.b: no way"]
     with pytest.raises(ZeroDivisionError):
-        noting(faults, "a.b", lambda: 1 // 0)
+        collect_faults(faults, "a.b", lambda: 1 // 0)

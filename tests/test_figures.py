@@ -11,7 +11,7 @@ from PIL import Image
 
 from saec import figures
 from saec.data import VIEWS, Dataset, Loader
-from saec.data.fit import PictureFront
+from saec.data.images import PictureFront
 from saec.gallery import show_folder, show_rebuilt, show_views
 from saec.models import MODELS
 

@@ -12,9 +12,9 @@ from saec.files import (
     appearing,
     fingerprint,
     map_npz,
+    remove_leftovers,
     require_room,
     require_writable,
-    sweep,
     write_json,
     write_npz,
     write_text,
@@ -106,7 +106,7 @@ def test_npz_with_objects_is_refused_and_nothing_appears(tmp_path):
 def test_sweeping_takes_the_half_written_and_nothing_else(tmp_path):
     for name in (f"{TEMPORARY}0a1b2c3d_a.npz", "a.npz", ".hidden", "writing_a.npz"):
         (tmp_path / name).touch()
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert names(tmp_path) == [".hidden", "a.npz", "writing_a.npz"]
 
 

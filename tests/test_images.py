@@ -11,7 +11,7 @@ from PIL import Image
 
 from saec.data import Cache, Dataset
 from saec.data.colormaps import USUAL, table
-from saec.data.folder import SIDECAR
+from saec.data.decoding import SIDECAR
 from saec.data.images import Images
 from saec.faults import Fault, MissingFault
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saec.data import VIEWS, Batch, Dataset, Loader, chunks, split, warn_of_shared
-from saec.data.fit import PictureFront
+from saec.data.images import PictureFront
 from saec.faults import Fault
 
 CPU = torch.device("cpu")

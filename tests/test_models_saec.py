@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from saec.models import MODELS, Model
-from saec.models.folding import fold_batch_norms
+from saec.models.base import fold_batch_norms
 from saec.models.saec import ARCHITECTURES
 
 # name: (weights of the encoder, of the decoder, code channels, picture columns a time step)

@@ -13,8 +13,7 @@ from sklearn.metrics import f1_score
 from saec import charts
 from saec.config import Config
 from saec.data import Dataset
-from saec.evaluation.classified import classified, label_by_file, mean_by_file
-from saec.evaluation.tracks import grid, predicted_track, true_track
+from saec.evaluation.tracks import classified, grid, label_by_file, mean_by_file, predicted_track, true_track
 from saec.extraction.predictions import pooled_per_file, prediction_table
 from saec.faults import Fault
 from saec.report import evaluate, plan_evaluation

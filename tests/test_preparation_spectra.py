@@ -18,8 +18,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from saec.config import ROOT, Config
+from saec.data.audio import SoundFront
 from saec.data.colormaps import to_intensity
-from saec.data.sound_front import SoundFront
 from saec.faults import Fault
 from saec.preparation import Preparation, check_preparation, prepare_folder
 from saec.preparing import expect

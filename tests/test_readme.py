@@ -22,7 +22,7 @@ from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
-from saec.sound.extractors import EXTRACTORS
+from saec.sound.handcrafted import EXTRACTORS
 from saec.sound.spectra import SPECTRA
 from saec.sources import find_run
 

@@ -11,8 +11,9 @@ from sklearn.manifold import trustworthiness
 from sklearn.preprocessing import StandardScaler
 
 from saec.evaluation import EVALUATIONS
-from saec.reduction import n_neighbors_used, nearest, neighbors, possible, reduced
-from saec.reduction.graph import _widths, neighborhood_graph
+from saec.reduction import n_neighbors_used, nearest, possible, reduced
+from saec.reduction import reduce as neighbors
+from saec.reduction.reduce import _widths, neighborhood_graph
 
 DIMS = (2, 4)
 N_KINDS, N_EACH = 3, 20

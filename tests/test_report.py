@@ -15,7 +15,8 @@ import main_03_evaluate
 from saec.config import Config
 from saec.extraction import extract
 from saec.faults import Fault
-from saec.report import evaluate, plan_evaluation, remember
+from saec.report import evaluate, plan_evaluation
+from saec.report import judge as remember
 from saec.report.judge import FLOOR
 from saec.session import EvaluationSession, SessionError, load_session
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_rel
 
-from saec.evaluation.significance import compared, corrected_t_test, holm
+from saec.evaluation.agreement import compared, corrected_t_test, holm
 
 
 def test_without_a_correction_it_is_the_paired_t_test():

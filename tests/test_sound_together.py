@@ -13,12 +13,12 @@ from sounds import HERTZ, MEL, RATE, features_session, heard_session, record, re
 
 from saec import evaluate, predict
 from saec.config import Config
-from saec.data.sound_front import SoundFront
+from saec.data.audio import SoundFront
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import Features
 from saec.models import MODELS
-from saec.models.taps import Tapped
+from saec.models.base import Tapped
 from saec.runs import Run
 from saec.session import SessionError
 from saec.sound.spectra import SPECTRA

@@ -90,7 +90,7 @@ def test_several_threads_find_the_same(sounds):
 
 def test_a_recording_of_several_blocks_is_one(tmp_path, monkeypatch):
     record(tmp_path / "long.wav", 1.0, peak=0.25)
-    monkeypatch.setattr("saec.sound.recordings.BLOCK", 700)
+    monkeypatch.setattr("saec.sound.listed.BLOCK", 700)
     (heard,) = look_through(list_sound(tmp_path)).heard.values()
     assert heard.duration_s == 1 and heard.peak == pytest.approx(0.25, abs=1e-4) and not heard.clipped
 

@@ -10,8 +10,7 @@ import soundfile
 import torch
 
 from saec.faults import Fault
-from saec.sound.filters import cosine_bank, delta_filter
-from saec.sound.spectra import SPECTRA
+from saec.sound.spectra import SPECTRA, cosine_bank, delta_filter
 
 REAL = os.environ.get("SAEC_REAL_DATA")
 FEW = {"n_fft": 256, "hop_length": 64, "n_mels": 20}

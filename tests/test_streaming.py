@@ -15,8 +15,8 @@ import main_01_train
 from saec import extract, train
 from saec.config import Config
 from saec.data import VIEWS, Cache, Dataset, Loader
+from saec.data.decoding import Streamed
 from saec.data.images import Images
-from saec.data.streaming import Streamed
 from saec.extraction import plan_extraction
 from saec.faults import Fault
 from saec.session import ExtractionSession, TrainingSession, load_session

@@ -8,8 +8,7 @@ import pytest
 
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
-from saec.frames import write_table
-from saec.tables import beside, read_layout, read_table
+from saec.tables import beside, read_layout, read_table, write_table
 
 NAMES = np.array(["a.png", "b.png", "c.png"])
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=np.float32)

@@ -11,7 +11,7 @@ from torchvision.transforms.functional import adjust_brightness, adjust_contrast
 
 from saec.data import VIEWS, Dataset, Draws, Loader, seed_of
 from saec.data.colormaps import table
-from saec.data.fit import PictureFront
+from saec.data.images import PictureFront
 
 CPU = torch.device("cpu")
 SIZE = (24, 40)

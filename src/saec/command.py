@@ -13,7 +13,7 @@ from saec import logs
 from saec.config import ROOT, Config, load_config
 from saec.demo import make_demo
 from saec.documents import to_yaml
-from saec.faults import Fault, MissingFault, nearest
+from saec.faults import Fault, MissingFault, did_you_mean
 from saec.session import Session
 
 LOG = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def find_session(name: str, params: str) -> Path:
     if not found and Path(name).is_dir():
         return Path(name)
     if not found:
-        hint = nearest(name, [path.stem for path in shipped])
+        hint = did_you_mean(name, [path.stem for path in shipped])
         raise MissingFault(f"no session file {name}, and none of that name in {folder}: {hint}")
     return found[0]
 

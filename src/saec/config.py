@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError, field_validator
 
 from saec.documents import read_mapping
-from saec.faults import Fault, listing, noting
+from saec.faults import Fault, collect_faults, listing
 from saec.registry import Strict
 
 LOG = logging.getLogger(__name__)
@@ -92,7 +92,9 @@ def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def _anchored(config: Config, folder: Path) -> Config:
     faults: list[str] = []
-    places = {key: noting(faults, key, _here, getattr(config, key)) for key in ("data", "models", "cache")}
+    places = {
+        key: collect_faults(faults, key, _here, getattr(config, key)) for key in ("data", "models", "cache")
+    }
     if faults:
         raise Fault("the config cannot be used:\n" + listing(faults))
     places = {key: folder / path for key, path in places.items()}

@@ -21,7 +21,7 @@ def listing(items: Sequence[object], most: int = 10) -> str:
     return "\n".join([*(f"  {item}" for item in items[:most]), *rest])
 
 
-def noting(faults: list[str], key: str, ask: Callable[..., T], *given: Any) -> T | None:
+def collect_faults(faults: list[str], key: str, ask: Callable[..., T], *given: Any) -> T | None:
     """The answer, or None with the fault noted under its key, so that all faults can be said at once."""
     try:
         return ask(*given)
@@ -30,7 +30,7 @@ def noting(faults: list[str], key: str, ask: Callable[..., T], *given: Any) -> T
         return None
 
 
-def nearest(name: object, names: Sequence[str]) -> str:
+def did_you_mean(name: object, names: Sequence[str]) -> str:
     """A hint at the name that was probably meant, else the names there are."""
     close = get_close_matches(str(name), names, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"

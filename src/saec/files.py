@@ -120,7 +120,7 @@ def require_writable(folder: Path) -> None:
         raise Fault(f"cannot write into {folder} ({error.strerror}): choose another folder") from error
 
 
-def sweep(folder: Path, ending: str = "") -> None:
+def remove_leftovers(folder: Path, ending: str = "") -> None:
     """Removes what a killed process left half-written under names that end so."""
     for leftover in folder.glob(f"{TEMPORARY}*{ending}"):
         leftover.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import torch
 
 from saec import figures
 from saec.data import Dataset, Draws, Loader
-from saec.data.folder import evenly
+from saec.data.decoding import evenly
 from saec.devices import computing, placed
 from saec.models import Model
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from sklearn.neighbors import NearestNeighbors
 
-from saec.data.folder import evenly, list_pictures
+from saec.data.decoding import evenly, list_pictures
 from saec.data.labels import recording
 from saec.progress import progress
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from saec.config import Config, load_config
-from saec.faults import noting
+from saec.faults import collect_faults
 from saec.preparation import check_preparation, prepare_folder
 from saec.session import PreparationSession, SessionError, load_session
 
@@ -27,7 +27,7 @@ def expect(session: PreparationSession, config: Config) -> str:
 def _absolute(session: PreparationSession, config: Config) -> PreparationSession:
     keys = [key for key in ("recordings", "out", "annotations") if getattr(session, key) is not None]
     faults: list[str] = []
-    paths = {key: noting(faults, key, config.data_path, getattr(session, key)) for key in keys}
+    paths = {key: collect_faults(faults, key, config.data_path, getattr(session, key)) for key in keys}
     if faults:
         raise SessionError(f"session {session.name}", faults)
     return session.but(**paths)

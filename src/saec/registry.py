@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator, SerializeAsAny, Vali
 from pydantic import model_validator as validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from saec.faults import nearest
+from saec.faults import did_you_mean
 
 
 class Strict(BaseModel):
@@ -84,7 +84,7 @@ class Registry:
             raise ValueError(f"must be the {self.axis}'s name or a mapping with `{self.key}`, got {raw!r}")
         name = given[self.key]
         if not isinstance(name, str) or name not in self._components:
-            raise ValueError(f"unknown {self.axis} {name!r}, {nearest(name, self.names())}")
+            raise ValueError(f"unknown {self.axis} {name!r}, {did_you_mean(name, self.names())}")
         return self._components[name].model_validate(given)
 
     @property
@@ -118,10 +118,10 @@ def _with(target: Callable, fixed: dict[str, Any]) -> Callable:
 
 
 def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
-    """The same fault in words that help: an unknown key comes with the nearest right one."""
+    """The same fault in words that help: an unknown key comes with the did_you_mean right one."""
     message, place = fault["msg"].removeprefix("Value error, "), fault["loc"]
     if fault["type"] == "extra_forbidden" and len(place) == 1:
-        message = f"unknown key, {nearest(place[0], list(section.model_fields))}"
+        message = f"unknown key, {did_you_mean(place[0], list(section.model_fields))}"
     elif fault["type"] == "missing":
         message = "is missing"
     elif fault["type"] == "model_type":

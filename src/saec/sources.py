@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from saec.config import Config
-from saec.faults import Fault, MissingFault, listing, noting
+from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.files import alone, as_file_name
 from saec.runs import Run
 from saec.seeds import Seed, seeds_of
@@ -64,7 +64,7 @@ def all_runs(models: Path) -> list[Run]:
 def say_unfinished(session_name: str, models: Path) -> None:
     """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
     for run in all_runs(models):
-        if run.name == session_name and noting([], run.name, _waits, run):
+        if run.name == session_name and collect_faults([], run.name, _waits, run):
             LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
 
 

@@ -1,6 +1,6 @@
 """Feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from saec.data.labels import recording_of
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE, Features
-from saec.files import map_npz
-from saec.frames import column_of, read_frame
+from saec.files import appearing, map_npz
 
 KEYS = ("X", "X_red")
 MAP_KEY = "X_2D"
@@ -185,3 +185,94 @@ def _sorted(table: Table) -> Table:
         if getattr(table, part) is not None
     }
     return replace(table, **parts, facts={name: values[order] for name, values in table.facts.items()})
+
+
+MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
+
+
+def read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
+    """The columns `words` are taken as they are written: `NA` is a word, 001 is not 1."""
+    if not file.is_file():
+        raise MissingFault(f"no such feature file: {file}")
+    if file.suffix.lower() == ".parquet":
+        require_parquet()
+    try:
+        if file.suffix.lower() == ".parquet":
+            frame = pd.read_parquet(file)
+            frame = frame.assign(
+                **{word: frame[word].fillna("").astype(str) for word in words if word in frame}
+            )
+        else:
+            there = pd.read_csv(file, nrows=0).columns
+            missing = {column: MISSING for column in there if column not in words}
+            kinds = {word: str for word in words if word in there}
+            frame = pd.read_csv(file, dtype=kinds, na_values=missing, keep_default_na=False)
+    except (ValueError, OSError) as error:  # pandas' and pyarrow's own faults are of these kinds
+        raise Fault(f"{file} cannot be read as a table: {error}") from error
+    if frame.empty:
+        raise Fault(f"{file} has no rows")
+    return frame
+
+
+def column_of(values: pd.Series) -> np.ndarray:
+    """Numbers where all are numbers, else words."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.notna().all():
+        return numbers.to_numpy(dtype=float)
+    return np.array(values.fillna("").astype(str).tolist(), dtype=str)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """As CSV or Parquet, by its suffix; whole or not at all.
+
+    Raises:
+        Fault: Parquet is asked for, and pyarrow is not installed.
+    """
+    with appearing(path) as temporary:
+        if path.suffix == ".parquet":
+            require_parquet()
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def require_parquet() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
+
+
+def per_recording(table: Table) -> Table:
+    """Means over the samples of each recording; a label where all of them have the same."""
+    names, rows = means_per_recording(table.names, table.rows)
+    labels = None if table.labels is None else _agreed(table.names, table.labels)
+    known = {"rows": rows, "names": names, "labels": labels, "layout": None, "facts": {}}
+    return replace(table, **known, n_constant=n_constant(replace(table, rows=rows)))
+
+
+def means_per_recording(names: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recordings, sorted, and (recordings, features) float32: means over the rows of each."""
+    recordings, means = means_by(_recordings(names), rows)
+    return recordings, means.astype(np.float32)
+
+
+def means_by(keys: Sequence[str] | np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The keys, sorted and each once, and (keys, columns): means over the rows (n, columns) of each."""
+    names, of = np.unique(keys, return_inverse=True)
+    sums = np.zeros((len(names), rows.shape[1]))
+    np.add.at(sums, of, rows)
+    return names, sums / np.bincount(of)[:, None]
+
+
+def _agreed(names: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The label that all samples of a recording have, "" where they differ; recordings are sorted."""
+    _, first, of = np.unique(_recordings(names), return_index=True, return_inverse=True)
+    firsts = labels[first]
+    odd = np.unique(of[labels != firsts[of]])
+    firsts[odd] = ""
+    return firsts
+
+
+def _recordings(names: np.ndarray) -> list[str]:
+    return [recording_of(name) for name in names.tolist()]

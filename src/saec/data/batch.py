@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saec.data.arriving import Arriving
+from saec.data.store import Arriving
 from saec.files import fingerprint
 from saec.progress import progress
 

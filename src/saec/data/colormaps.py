@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from saec.faults import Fault, nearest
+from saec.faults import Fault, did_you_mean
 
 USUAL = ("gray", "viridis", "magma", "inferno", "plasma", "cividis")
 ELSEWHERE = -1  # the level of a colour that is not in the map
@@ -25,7 +25,9 @@ def table(name: str) -> np.ndarray:
         return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
 
     if name not in matplotlib.colormaps:
-        raise Fault(f"unknown colour map {name!r}, {nearest(name, list(USUAL))} or any other of matplotlib's")
+        raise Fault(
+            f"unknown colour map {name!r}, {did_you_mean(name, list(USUAL))} or any other of matplotlib's"
+        )
     colours = matplotlib.colormaps[name].resampled(256)(np.arange(256), bytes=True)
     return np.ascontiguousarray(colours[:, :3])
 

@@ -1,23 +1,145 @@
 """A list of PNG files becomes arrays of bytes; what cannot be used is found in one go and said at once."""
 
+import os
+import struct
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib
 import numpy as np
+from PIL import Image
 
 from saec.data.ahead import ahead
-from saec.data.arriving import Take
 from saec.data.colormaps import USUAL, to_intensity
-from saec.data.folder import File, evenly
-from saec.data.png import Unusable, decode
-from saec.faults import Fault, listing
+from saec.data.store import Take
+from saec.documents import read_mapping
+from saec.faults import Fault, MissingFault, listing
 from saec.files import write_text
 from saec.progress import progress
+
+SIDECAR = "_feature_extraction_parameters.json"
+T = TypeVar("T")
+
+
+class File(NamedTuple):
+    """A picture as the folder lists it."""
+
+    name: str
+    n_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, entry: os.DirEntry) -> "File":
+        stat = entry.stat()
+        return cls(entry.name, stat.st_size, stat.st_mtime_ns)
+
+    def has_changed(self, path: Path) -> bool:
+        """Whether what lies at the path now is something else, or nothing."""
+        try:
+            now = path.stat()
+        except OSError:
+            return True
+        return (now.st_size, now.st_mtime_ns) != (self.n_bytes, self.mtime_ns)
+
+
+def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
+    """The PNG files directly in a folder, sorted by code point; `limit` takes so many, evenly spread.
+
+    Raises:
+        MissingFault: there is no such folder, or no PNG directly in it.
+    """
+    if not folder.is_dir():
+        raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
+    with os.scandir(folder) as entries:
+        listed = progress(entries, "listing", unit=" files")
+        files = [
+            File.of(entry) for entry in listed if entry.name.lower().endswith(".png") and entry.is_file()
+        ]
+    if not files:
+        below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
+        hint = f"; there are some in {below.parent}: name that folder" if below else ""
+        raise MissingFault(f"no *.png directly in {folder}{hint}")
+    odd = [ascii(file.name) for file in files if not _is_text(file.name)]
+    if odd:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(odd)}")
+    files.sort()
+    return evenly(files, limit) if limit else files
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name is more than bytes that the system could not read."""
+    return name.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def evenly(items: Sequence[T], n: int) -> list[T]:
+    """At most n of the items, evenly spread, in their order."""
+    n = min(n, len(items))
+    return [items[place] for place in np.linspace(0, len(items) - 1, n).round().astype(int)]
+
+
+def sidecar_map(folder: Path) -> list[str]:
+    """The colour map that the folder's sidecar names, if it has one."""
+    file = folder / SIDECAR
+    name = read_mapping(file).get("colormap") if file.is_file() else None
+    return [name] if isinstance(name, str) else []
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 64_000_000  # beyond it a picture is taken for a decompression bomb
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # PNG's colour types
+
+
+class Unusable(Exception):
+    """A picture that cannot be taken, and why."""
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """(height, width) from the header alone.
+
+    Raises:
+        Unusable: gone or locked, no PNG, too large, 16 bits a channel, or with transparency.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
+    if not head:
+        raise Unusable("is empty (0 bytes): copy it again")
+    if not head.startswith(SIGNATURE) or len(head) < 26:
+        raise Unusable("is not a PNG, whatever its name says: save it as PNG")
+    width, height, depth, colour = struct.unpack(">8x4x4xIIBB", head)
+    if width * height > MOST_PIXELS or not width * height:
+        raise Unusable(f"claims {width} x {height} pixels, at most {MOST_PIXELS:,} are read: cut it")
+    if depth == 16:
+        raise Unusable("has 16 bits a channel, 8 are expected: save it as an 8-bit PNG")
+    if colour in (GREY_ALPHA, RGBA):
+        raise Unusable("has an alpha channel, grey or RGB is expected: save it without transparency")
+    return height, width
+
+
+def decode(path: Path) -> np.ndarray:
+    """(height, width) uint8 of a grey picture, (height, width, 3) of an RGB or palette picture.
+
+    Raises:
+        Unusable: as `size_of`, and for a picture that is truncated or damaged.
+    """
+    size_of(path)
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            picture.load()
+            if "transparency" in picture.info:
+                raise Unusable("has transparent colours: save it without transparency")
+            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise Unusable(f"is truncated or damaged ({error}): make it again") from error
+
 
 N_TRIED = 16  # pictures on which the colour maps are tried before all are decoded
 N_AHEAD = 256  # pictures decoded before the first of them must be taken
@@ -150,3 +272,36 @@ def _refuse_mixed(sizes: dict[tuple[int, ...], list[str]], folder: Path) -> None
         f"{folder} holds pictures of {len(sizes)} sizes (width x height), one is expected; "
         f"put each size into a folder of its own:\n{listing(lines)}"
     )
+
+
+class Streamed:
+    """(n, height, width[, 3]) uint8 by arrays of row numbers, as the store would give them."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, listed: Listed, shape: tuple[int, ...], colormap: str | None):
+        self.listed = listed
+        self.shape = shape
+        self.nbytes = int(np.prod(shape))
+        self.colormap = colormap
+        self.threads = ThreadPoolExecutor(max(1, listed.n_workers), "streaming")
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Raises a `Fault` where a picture is not what it was when it was checked."""
+        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        files = [self.listed.files[row] for row in rows.tolist()]
+        for place, picture in enumerate(self.threads.map(self._one, files)):
+            found[place] = picture
+        return found
+
+    def _one(self, file: File) -> np.ndarray:
+        try:
+            picture = self.listed.read(file, self.colormap)
+            if picture.shape != self.shape[1:]:
+                raise Unusable("has another size")
+        except (Unusable, NotInMap) as reason:
+            raise Fault(
+                f"{self.listed.folder / file.name} is no longer as it was when it was checked ({reason}): "
+                "leave the folder alone while it is worked on, then call again"
+            ) from reason
+        return picture

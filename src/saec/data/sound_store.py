@@ -14,8 +14,8 @@ from saec.data.ahead import ahead
 from saec.data.store import Cache
 from saec.faults import listing
 from saec.progress import progress
+from saec.sound.listed import Channel, Unreadable, header, stream
 from saec.sound.pieces import Piece
-from saec.sound.recordings import Channel, Unreadable, header, stream
 
 LOG = logging.getLogger(__name__)
 FULL_SCALE = 32_767

@@ -8,14 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from saec.data.folder import evenly
+from saec.data.decoding import evenly
 from saec.data.labels import known_of, recording
 from saec.data.sound_store import Source, n_at_rate
 from saec.faults import Fault, MissingFault, listing
 from saec.progress import progress
-from saec.sound.listed import Listed, Place, home_of, list_sound
+from saec.sound.listed import (
+    Channel,
+    Listed,
+    Place,
+    Unreadable,
+    header,
+    home_of,
+    lacks_channel,
+    list_sound,
+    stream,
+)
 from saec.sound.pieces import Piece, cut
-from saec.sound.recordings import Channel, Unreadable, header, lacks_channel, stream
 
 MOST_WHOLE_S = 120  # of a recording that is one sample
 ANY_RATE = 8_000  # of a file that cannot be opened

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from saec.data.folder import SIDECAR
+from saec.data.decoding import SIDECAR
 from saec.demo import song
 from saec.files import require_writable
 from saec.preparation import Preparation, prepare_folder

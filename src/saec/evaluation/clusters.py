@@ -12,10 +12,41 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import StandardScaler
 
-from saec.data.folder import evenly
+from saec.data.decoding import evenly
 from saec.evaluation.agreement import agreement, internal
 from saec.evaluation.base import EVALUATIONS, Found, is_told
-from saec.evaluation.umapped import Umap, umapped
+from saec.registry import Strict
+
+LEAST = 5  # rows; fewer are clustered as they are
+
+
+class Umap(Strict):
+    """Rows are reduced before they are clustered, by umap-learn."""
+
+    dims: PositiveInt = 2
+    n_neighbors: Annotated[int, Field(ge=2)] = 10
+    min_dist: Annotated[float, Field(ge=0)] = 0.1
+    scale: bool = True
+
+
+def umapped(rows: np.ndarray, asked: Umap | None, seed: int) -> np.ndarray:
+    if asked is None or len(rows) < LEAST:
+        return rows
+    from umap import UMAP  # seconds to import
+
+    scaled = StandardScaler().fit_transform(rows.astype(np.float64)) if asked.scale else rows
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # few rows: another start, one thread because of the seed
+        return UMAP(
+            n_components=max(1, min(asked.dims, len(rows) - 3)),
+            n_neighbors=max(2, min(asked.n_neighbors, len(rows) - 1)),
+            min_dist=asked.min_dist,
+            random_state=seed,
+            n_jobs=1,
+        ).fit_transform(scaled)
+
 
 SUBSAMPLE = 0.8  # of the rows, for the stability of clusters
 Share = Annotated[float, Field(gt=0)]

@@ -1,17 +1,79 @@
 """Points and pictures become one HTML file."""
 
 import base64
+import io
 import json
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib import colormaps
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 
-from saec.explorer.points import Points, Space
-from saec.explorer.thumbnails import links, thumbnails
+from saec.evaluation.agreement import purity
 from saec.files import fingerprint, write_text
+from saec.progress import progress
+from saec.similarity import nearest
+
+N_NEIGHBORS = 12  # of each picture on the page
+N_COMPONENTS = 16  # that nearness in a selection is taken in
+N_MEDOIDS = 3
+NOISE = "-1"
+
+
+@dataclass(frozen=True)
+class Space:
+    """One method's features: a 2-D map (n, 2), neighbours (n, k), and rows that nearness is taken in."""
+
+    layout: np.ndarray
+    neighbors: np.ndarray
+    near: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, layout: np.ndarray) -> "Space":
+        """Neighbours are exact, of standardised features; nearness is of their principal components."""
+        if len(rows) == 1:
+            return cls(layout, np.zeros((1, 0), dtype=int), np.zeros((1, 1)))
+        own = np.arange(len(rows))
+        neighbors, _ = nearest([rows], [rows], min(N_NEIGHBORS, len(rows) - 1), own)
+        scaled = StandardScaler().fit_transform(rows.astype(np.float64))
+        n_components = min(N_COMPONENTS, *rows.shape)
+        return cls(layout, neighbors, PCA(n_components, random_state=0).fit_transform(scaled))
+
+
+@dataclass(frozen=True)
+class Points:
+    """Pictures by name; `columns` are what they can be coloured by, some of them clusters in a space."""
+
+    names: np.ndarray
+    spaces: dict[str, Space]
+    columns: dict[str, np.ndarray]
+    clusters: dict[str, str] = field(default_factory=dict)  # column: the space that was clustered
+
+    def cluster_list(self, column: str) -> list[dict[str, Any]]:
+        """Each cluster's size, medoids, commonest label and the share of it: its purity; largest first.
+
+        The medoid is the picture with the least sum of squared distances to the others, which is the one
+        nearest to their mean.
+        """
+        found, near = self.columns[column], self.spaces[self.clusters[column]].near
+        labels = self.columns.get("label", np.full(len(found), ""))
+        listed = []
+        for name in np.unique(found[(found != NOISE) & (found != "")]):
+            rows = np.flatnonzero(found == name)
+            distances = np.linalg.norm(near[rows] - near[rows].mean(0), axis=1)
+            medoids = rows[np.argsort(distances, kind="stable")[:N_MEDOIDS]]
+            label, share = purity(labels[rows]) or (None, None)
+            facts = {"name": str(name), "size": len(rows), "medoids": medoids.tolist()}
+            listed.append(facts | {"label": label, "purity": share})
+        return sorted(listed, key=lambda one: (-one["size"], one["name"]))
+
 
 LIBRARY, STYLE = "d3.min.js", "explorer.css"
 SCRIPTS = ("data.js", "looks.js", "map.js", "panels.js", "explorer.js")
@@ -98,3 +160,42 @@ def _column(values: np.ndarray) -> dict[str, Any] | None:
 
 def _packed(array: np.ndarray, kind: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype=kind).tobytes()).decode("ascii")
+
+
+WIDTH, HEIGHT = 160, 48  # pixels: as wide as the one or as high as the other, whatever is more
+QUALITY = 60
+MB = 1e6
+
+
+def thumbnails(images: Path, names: np.ndarray, limit_mb: float) -> list[str] | None:
+    """Data addresses of all pictures, or None where they take more than so many MB."""
+    found, n_letters = [], 0
+    for name in progress(names, "small pictures", len(names), " pictures"):
+        if n_letters > limit_mb * MB:
+            return None
+        found.append(_address(images / str(name)))
+        n_letters += len(found[-1])
+    return found if n_letters <= limit_mb * MB else None
+
+
+def links(images: Path, names: np.ndarray, page: Path) -> list[str]:
+    """Addresses of the pictures from where the page lies; absolute where no relative path leads there."""
+    try:
+        folder = quote(Path(os.path.relpath(images, page)).as_posix())
+    except ValueError:  # another drive of Windows
+        folder = images.absolute().as_uri()
+    return [f"{folder}/{quote(str(name))}" for name in names]
+
+
+def _address(file: Path) -> str:
+    """Nothing where the picture cannot be read: its place is then left empty."""
+    try:
+        with Image.open(file) as picture:
+            scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
+            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            small = picture.convert("RGB").resize(size, Image.Resampling.BOX)
+    except (OSError, SyntaxError):
+        return ""
+    written = io.BytesIO()
+    small.save(written, "WEBP", quality=QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")

@@ -9,25 +9,23 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from saec.averages import means_per_recording
-from saec.config import Config
+from saec.config import Config, load_config
 from saec.data import Dataset
 from saec.data.kinds import Place, absolute
 from saec.data.labels import recording_of
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
 from saec.extraction.extract import extract_features
-from saec.extraction.made import for_samples
-from saec.extraction.outputs import Outputs
-from saec.extraction.plan import beside, plan_features
-from saec.extraction.planned import ExtractionPlan
+from saec.extraction.outputs import Outputs, for_samples
+from saec.extraction.plan import ExtractionPlan, beside, plan_features
 from saec.extraction.predictions import write_predictions
-from saec.faults import Fault, MissingFault, listing, noting
+from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import Features
 from saec.files import alone, as_file_name, fingerprint, require_writable
 from saec.progress import progress
 from saec.session import ExtractionSession, SessionError, load_session
 from saec.sources import LATEST
+from saec.tables import means_per_recording
 
 REPORTS = "reports"  # where reports lie in the data folder, unless their sessions say otherwise
 
@@ -56,22 +54,25 @@ class CombinedPlan:
 def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
     """Raises a `SessionError` with every fault of the combiner, of its runs and of the samples."""
     faults: list[str] = []
-    file = noting(faults, "combiner", _found, session.combiner, config)
-    combiner = file and noting(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
-    recipes, per = (file and noting(faults, "combiner", _recipes, file.with_suffix(".json"))) or ({}, "")
-    place = noting(faults, f"data.{session.data.key}", absolute, session.data.place, config)
+    file = collect_faults(faults, "combiner", _found, session.combiner, config)
+    combiner = file and collect_faults(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
+    recipes, per = (file and collect_faults(faults, "combiner", _recipes, file.with_suffix(".json"))) or (
+        {},
+        "",
+    )
+    place = collect_faults(faults, f"data.{session.data.key}", absolute, session.data.place, config)
     plans = {}
     recipes = {
         method: recipe | {"data": recipe["data"] | session.data.changes} for method, recipe in recipes.items()
     }
     for method, recipe in recipes.items() if place else ():
         asked = load_session(for_samples(recipe, place, Path(tempfile.gettempdir())), ExtractionSession)
-        plan = noting(faults, method, plan_features, asked.but(overwrite=True), config)
+        plan = collect_faults(faults, method, plan_features, asked.but(overwrite=True), config)
         plans |= {method: plan} if plan else {}
-    out = noting(faults, "out", config.data_path, session.out) if session.out else None
+    out = collect_faults(faults, "out", config.data_path, session.out) if session.out else None
     out = out or (plans and beside(place, next(iter(plans.values())).kind)) or None
     if out:
-        noting(faults, "out", require_writable, out)
+        collect_faults(faults, "out", require_writable, out)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     outputs = Outputs.of(out, as_file_name(file.stem), session.variant)
@@ -176,3 +177,26 @@ def _refuse_others(found: dict[str, Features]) -> None:
                 f"{first} gives {len(one.N)} samples, {method} {len(other.N)}: they cut recordings into "
                 "other segments, or one leaves some out; combine features of the same samples"
             )
+
+
+def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPlan | CombinedPlan:
+    """Checks everything that can be checked before samples are read.
+
+    Raises:
+        SessionError: with every fault found, each with its key.
+        Fault: the files of this id were made with other settings.
+    """
+    return plan_combined(session, config) if session.combiner else plan_features(session, config)
+
+
+def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:
+    """Extracts as the session says and returns the latents, hand-crafted features, or a combiner's scores,
+    with all files that are there now.
+
+    Raises:
+        Fault: the session, the run, the samples or this machine cannot do it.
+    """
+    session, config = load_session(session, ExtractionSession), config or load_config()
+    if session.combiner:
+        return predict_combined(plan_combined(session, config), config)
+    return extract_features(session, config)

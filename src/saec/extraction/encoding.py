@@ -1,8 +1,10 @@
 """A folder through an encoder: latents and pooled features, shard by shard, in bounded memory."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -14,13 +16,109 @@ from torch import Tensor
 from saec.data import Dataset, chunks
 from saec.data.ahead import Behind, ahead
 from saec.devices import computing
-from saec.extraction.known import Known
-from saec.extraction.shards import Shards
+from saec.extraction.plan import ExtractionPlan
 from saec.faults import Fault
+from saec.files import fingerprint, flush, map_npz, write_text
 from saec.models import Model
-from saec.models.taps import Tapped
+from saec.models.base import Tapped
 from saec.objectives import Objective
 from saec.progress import progress
+
+
+@dataclass(frozen=True)
+class Known:
+    """Rows that an earlier extraction has: (place here, place in its array)."""
+
+    pairs: np.ndarray
+    array: np.ndarray
+
+
+def known_rows(plan: ExtractionPlan, data: Dataset) -> dict[str, Known]:
+    """By array, from the files that are there; none where these are made anew."""
+    if plan.state != "pictures changed":
+        return {}
+    now, before = set(plan.kind.files), plan.outputs.read_about()["pictures"]
+    changed = {picture[0] for picture in now.symmetric_difference(before)}
+    sources = data.names if data.files is None else data.files
+    known = {}
+    for array, file in plan.files_of_rows.items():
+        there = {name: row for row, name in enumerate(map_npz(file, "N").tolist())}
+        pairs = [
+            (row, there[name])
+            for row, (name, source) in enumerate(zip(data.names.tolist(), sources.tolist(), strict=True))
+            if name in there and source not in changed
+        ]
+        known[array] = Known(np.array(pairs, dtype=np.int64).reshape(-1, 2), map_npz(file, "X"))
+    n_known = len(known["pooled"].pairs)
+    LOG.info("%d of %d %s are as they were, only the rest is encoded", n_known, len(data), data.what)
+    return known
+
+
+PLAN = "plan.txt"
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Memory-mapped arrays in a part folder; whatever a kill leaves, rows of a marked shard are complete."""
+
+    folder: Path
+    arrays: dict[str, np.ndarray]
+    size: int
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        plan: str,
+        shapes: dict[str, tuple[tuple[int, ...], type]],
+        todo: np.ndarray,
+        size: int,
+    ) -> tuple["Shards", bool]:
+        """The part folder of the same plan to go on with (True), or a fresh one (False)."""
+        n_shards = -(-len(todo) // size)
+        files = {**shapes, "done": ((n_shards,), np.bool_)}
+        kinds = {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()}
+        key = fingerprint(plan, kinds, todo.tolist())
+        plan_file = folder / PLAN
+        resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
+        if not resumed:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        arrays = {name: _mapped(folder / f"{name}.npy", *files[name], resumed) for name in files}
+        if not resumed:
+            write_text(plan_file, key)
+        return cls(folder, arrays, size), resumed
+
+    @property
+    def done(self) -> np.ndarray:
+        """(n_shards,) bool."""
+        return self.arrays["done"]
+
+    def missing(self, todo: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """Each shard that is not done, and its rows."""
+        numbers = np.flatnonzero(~self.done).tolist()
+        return [(shard, todo[shard * self.size : (shard + 1) * self.size]) for shard in numbers]
+
+    def keep(self, shard: int) -> None:
+        """Marks a shard as done, once its rows are on the disk."""
+        for name, array in self.arrays.items():
+            if name != "done":
+                flush(array)
+        self.done[shard] = True
+        flush(self.done)
+
+    def remove(self) -> None:
+        self.arrays.clear()  # Windows removes no file that is mapped
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _mapped(file: Path, shape: tuple[int, ...], kind: type, resumed: bool) -> np.ndarray:
+    if 0 in shape:
+        return np.zeros(shape, kind)
+    if resumed:
+        return np.load(file, mmap_mode="r+")
+    return np.lib.format.open_memmap(file, "w+", kind, shape)
+
 
 LOG = logging.getLogger(__name__)
 BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256

@@ -13,24 +13,72 @@ from saec.config import Config, load_config
 from saec.data import Dataset
 from saec.data.decoding import NotInMap
 from saec.devices import placed
+from saec.evaluation import EVALUATIONS
 from saec.export import OnnxEncoder
 from saec.extraction.crafted import CraftedEncoder
-from saec.extraction.encoding import Encoder, Encodes, encoded
-from saec.extraction.known import known_rows
-from saec.extraction.plan import plan_features
-from saec.extraction.planned import ExtractionPlan
+from saec.extraction.encoding import Encoder, Encodes, Shards, encoded, known_rows
+from saec.extraction.plan import ExtractionPlan, plan_features
 from saec.extraction.predictions import write_predictions
-from saec.extraction.remarks import say_result, warn_if_not_trimmed, warn_of_other_colours
-from saec.extraction.shards import Shards
 from saec.faults import Fault
-from saec.features import Features
-from saec.files import alone, sweep, write_json, write_npz
+from saec.features import Features, n_trimmed
+from saec.files import alone, remove_leftovers, write_json, write_npz
 from saec.gallery import show_folder
 from saec.models import Model
-from saec.models.folding import fold_batch_norms
+from saec.models.base import fold_batch_norms
 from saec.progress import progress
 from saec.reduction import MAP, n_neighbors_used, possible, reduced
 from saec.session import ExtractionSession, Reduction, load_session
+
+PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
+
+
+def warn_of_other_colours(plan: ExtractionPlan, data: Dataset) -> None:
+    """Colours mean nothing to a model that was trained on others; intensity is the same in every map."""
+    trained, here = plan.source.colormap, data.about.get("colormap")
+    if plan.source.channels == 3 and trained not in (None, here):
+        LOG.warning("the model was trained on colour map %s, these pictures have %s", trained, here)
+
+
+def warn_if_not_trimmed(n_steps: int, plan: ExtractionPlan) -> None:
+    trim = plan.session.pooling.trim
+    is_vector = n_steps == 1 and plan.model.width is not None
+    if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
+        LOG.warning(
+            "latents have %d time steps, too few to trim %g of each side: all are kept", n_steps, trim
+        )
+
+
+def say_result(
+    plan: ExtractionPlan, data: Dataset, pooled: np.ndarray, reductions: dict[int, np.ndarray]
+) -> None:
+    """What came out, and where labels are known, how well clusters agree with them."""
+    by = f"by the weights of {plan.source.folder.name} ({plan.settings['weights']}), pooled"
+    LOG.info(
+        "%s: %d %s %s features %d, reductions to %s",
+        plan.outputs.id,
+        len(data),
+        data.what,
+        by if plan.model else "without a model,",
+        pooled.shape[1],
+        ", ".join(map(str, reductions)) or "none",
+    )
+    known = np.flatnonzero(data.labels != "")
+    labels, groups = data.labels[known], data.groups[known]
+    if len(np.unique(labels)) < 2:
+        return
+    kmeans, hdbscan = (EVALUATIONS.parse({"name": name} | PLAIN) for name in ("kmeans", "hdbscan"))
+    found = {"pooled features, k-means": kmeans(pooled[known], labels, groups)}
+    if MAP in reductions:
+        found["2-D map, HDBSCAN"] = hdbscan(reductions[MAP][known], labels, groups)
+    for what, clusters in found.items():
+        LOG.info(
+            "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
+            len(np.unique(labels)),
+            what,
+            clusters.scores["v_measure"],
+            clusters.scores["adjusted_rand"],
+        )
+
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +109,7 @@ def extract_features(
 
 def _work(plan: ExtractionPlan) -> None:
     """Encodes into the part folder, then puts the files in place, `<id>.json` last."""
-    sweep(plan.outputs.folder, f"_{plan.outputs.id}.*")
+    remove_leftovers(plan.outputs.folder, f"_{plan.outputs.id}.*")
     model = _quickened(plan) if plan.model else None
     try:
         with closing(plan.kind.open(early=True)) as data:

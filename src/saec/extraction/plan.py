@@ -1,30 +1,110 @@
 """What an extraction session comes to on this machine: all that can be known before a sample is decoded."""
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
 from saec.config import Config
-from saec.data import DATA, Cache
-from saec.data.folder import list_pictures
+from saec.data import DATA, Cache, Dataset, Survey
+from saec.data.decoding import list_pictures
 from saec.data.kinds import Kind, Place, absolute, paths_of
-from saec.devices import resolve_device, resolve_precision
+from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.export import require_packages
 from saec.extraction.crafted import Crafted
-from saec.extraction.outputs import Outputs
-from saec.extraction.planned import ExtractionPlan
-from saec.faults import Fault, noting
-from saec.files import require_room, require_writable
+from saec.extraction.outputs import Outputs, State
+from saec.faults import Fault, collect_faults
+from saec.files import GB, fingerprint, require_room, require_writable
 from saec.models import Model
-from saec.models.taps import blocks_kept
+from saec.models.base import Tapped, blocks_kept
 from saec.objectives import Objective
+from saec.progress import duration
 from saec.runs import Run
 from saec.seeds import Seed
 from saec.session import ExtractionSession, Samples, SessionError
 from saec.sources import find_source
+
+
+@dataclass(frozen=True)
+class ExtractionPlan:
+    """A checked session: the model it takes, the samples, where files go, and what is there already."""
+
+    session: ExtractionSession
+    source: Run | Seed | Crafted
+    model: Model | None  # None: features are hand-crafted
+    kind: Kind
+    survey: Survey
+    outputs: Outputs
+    settings: dict[str, Any]  # what must be equal for files to be the same
+    state: State
+    device: torch.device
+    objective: Objective | None = None  # where its head has something to say
+    n_kept: int | None = None  # blocks that are gone through; None: the encoder's, -1: the head, too
+
+    @property
+    def precision(self) -> str:
+        return self.settings["precision"]
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the latents, or of hand-crafted features."""
+        if self.model is None:
+            return self.survey.n_samples * 4 * len(self.source.component().names)
+        size = np.dtype(self.session.latents).itemsize
+        return self.survey.n_samples * size * self._n_numbers
+
+    @property
+    @torch.no_grad()
+    def _n_numbers(self) -> int:
+        """Of one sample where the model is tapped."""
+        n_kept = None if self.n_kept == -1 else self.n_kept
+        zeros = torch.zeros(1, *self.survey.front.shape, device=next(self.model.parameters()).device)
+        return Tapped(self.model.encoder, n_kept).eval()(zeros)[0].numel()
+
+    @property
+    def files_of_rows(self) -> dict[str, Path]:
+        """Where each array of rows goes."""
+        if self.model is None:
+            return {"pooled": self.outputs.pooled(self.source.component.name)}
+        files = {"X": self.outputs.latents, "pooled": self.outputs.pooled(self.session.pooling.name)}
+        names_classes = self.objective and self.objective.needs_labels
+        return files | ({"probabilities": self.outputs.probabilities} if names_classes else {})
+
+    def key(self, data: Dataset) -> str:
+        """What a killed extraction must share with this one for it to go on."""
+        return fingerprint(self.settings, data.fingerprint, data.about.get("colormap"))
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.survey.front.shape))
+        how = f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}"
+        what = f"{self.survey.n_samples:,} {self.survey.what} {shape} (channels x height x width)"
+        return (
+            f"{what}: {self.kind.folder}\n"
+            f"{self.survey.room}\n"
+            f"{how if self.model else 'hand-crafted features'}\n"
+            f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
+            f"{self._cost() if self.state == 'new' else ''}"
+        )
+
+    def _cost(self) -> str:
+        """Room and time for all samples, the time from the second of two batches of random ones."""
+        if self.model is None:
+            return f", {self.n_bytes / GB:.2f} GB"
+        channels, height, width = self.survey.front.shape
+        pictures = torch.rand(min(8, self.survey.n_samples), channels, height, width, device=self.device)
+        model = placed(self.model, self.device, self.precision)
+        seconds = 0.0
+        for _ in range(2):
+            started = time.perf_counter()
+            with torch.no_grad(), computing(self.device, self.precision):
+                model(pictures).sum().item()
+            seconds = time.perf_counter() - started
+        seconds *= self.survey.n_samples / len(pictures)
+        return f", {self.n_bytes / GB:.2f} GB, about {duration(seconds)} to encode"
 
 
 def plan_features(session: ExtractionSession, config: Config) -> ExtractionPlan:
@@ -36,22 +116,27 @@ def plan_features(session: ExtractionSession, config: Config) -> ExtractionPlan:
     """
     faults: list[str] = []
     key = f"data.{session.data.key}"
-    device = noting(faults, "config.device", resolve_device, config.device)
-    place = noting(faults, key, absolute, session.data.place, config)
-    out = noting(faults, "out", config.data_path, session.out) if session.out else None
-    noting(faults, "config.cache", require_writable, config.cache)
+    device = collect_faults(faults, "config.device", resolve_device, config.device)
+    place = collect_faults(faults, key, absolute, session.data.place, config)
+    out = collect_faults(faults, "out", config.data_path, session.out) if session.out else None
+    collect_faults(faults, "config.cache", require_writable, config.cache)
     source, model = _source(session, config, faults)
     if session.backend == "onnx":
-        noting(faults, "backend", _require_onnx, session, device, model)
-    kind = place and noting(faults, key, _kind, source, place, session.data, config)
-    survey = kind and noting(faults, key, kind.survey)
+        collect_faults(faults, "backend", _require_onnx, session, device, model)
+    kind = place and collect_faults(faults, key, _kind, source, place, session.data, config)
+    survey = kind and collect_faults(faults, key, kind.survey)
     out = out or (kind and beside(place, kind)) or None
     if out:
-        noting(faults, "out", _require_place, out, kind.folder if kind and session.data.images else None)
+        collect_faults(
+            faults, "out", _require_place, out, kind.folder if kind and session.data.images else None
+        )
     if model and survey:
-        front = noting(faults, key, survey.front.fitted, *model.takes)
+        front = collect_faults(faults, key, survey.front.fitted, *model.takes)
         survey = front and replace(survey, front=front)
-    objective, n_kept = (model and noting(faults, "run", _answering, session, source, model)) or (None, None)
+    objective, n_kept = (model and collect_faults(faults, "run", _answering, session, source, model)) or (
+        None,
+        None,
+    )
     if faults:
         raise SessionError(f"session {session.name}", faults)
     settings = _settings(session, source, place, device)
@@ -72,8 +157,8 @@ def _source(
 ) -> tuple[Run | Seed | Crafted | None, Model | None]:
     if session.extractor is not None:
         return Crafted(session.extractor), None
-    source = noting(faults, "run", find_source, session.run, config)
-    return source, source and noting(faults, "run", source.model, session.weights)
+    source = collect_faults(faults, "run", find_source, session.run, config)
+    return source, source and collect_faults(faults, "run", source.model, session.weights)
 
 
 def _answering(

@@ -13,7 +13,7 @@ from saec.devices import placed, resolve_device
 from saec.extraction.encoding import Encoder
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
-from saec.models.taps import blocks_kept
+from saec.models.base import blocks_kept
 from saec.runs import Run
 from saec.session import Weights
 from saec.sources import find_source

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from saec.data import Dataset
 from saec.extraction.outputs import Outputs
 from saec.faults import listing
-from saec.frames import write_table
+from saec.tables import write_table
 
 LOG = logging.getLogger(__name__)
 PROBABILITY = "p "  # before the name of a class

@@ -7,7 +7,7 @@ from pathlib import Path
 from saec.data.labels import LABELS
 from saec.documents import parsed, read_rows
 from saec.faults import Fault, listing
-from saec.sound.recordings import length_s
+from saec.sound.listed import length_s
 
 
 @dataclass(frozen=True, order=True)

@@ -10,8 +10,8 @@ from saec.files import appearing
 from saec.preparation.annotations import Annotation
 from saec.preparation.look import Depiction
 from saec.preparation.spectrogram import centred_start, padded, regular_starts
+from saec.sound.listed import Unreadable, load_sound
 from saec.sound.pieces import SEGMENT
-from saec.sound.recordings import Unreadable, load_sound
 
 SHOWN_ALREADY = "the same window as another annotation, which is labelled {!r}; this one {!r}"
 NOTHING_TO_SEE = "nothing to see: constant, or not a number after the equalizer"

@@ -1,20 +1,27 @@
 """Recordings become a folder of spectrogram pictures, which appears whole or not at all."""
 
+import json
 import logging
+import os
 import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
 
 from saec.faults import Fault, listing
-from saec.files import fingerprint, require_writable, sweep
+from saec.files import fingerprint, remove_leftovers, require_writable
 from saec.preparation.annotations import read_annotations, read_labels
 from saec.preparation.depiction import Job, Note, depict, starts_of
 from saec.preparation.look import Depiction
-from saec.preparation.parallel import add_note, completed, read_notes
 from saec.preparation.picture_folder import FAILED, SKIPPED, Place, write_beside
 from saec.progress import duration, progress
-from saec.sound.recordings import find_recordings, length_s, rate_hz, stubs_of
+from saec.sound.listed import find_recordings, length_s, rate_hz, stubs_of
 
 LOG = logging.getLogger(__name__)
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
@@ -113,7 +120,7 @@ def _work(jobs: list[Job], settings: Preparation, part: Path, n_workers: int) ->
     for note in progress(completed(work, left, n_workers), "recordings", len(left)):
         add_note(part / DONE, note)
         notes[note["recording"]] = note
-    sweep(part / PICTURES)
+    remove_leftovers(part / PICTURES)
     return [notes[job.recording] for job in jobs]
 
 
@@ -166,3 +173,63 @@ def _warn_of_low_rates(recordings: list[str], settings: Preparation) -> None:
             settings.sample_rate,
             min(low),
         )
+
+
+WORTH_PROCESSES = 8  # pieces: fewer are done before the processes have started
+
+
+def completed(work: Callable[[Any], Any], pieces: list[Any], n_workers: int) -> Iterator[Any]:
+    """What `work` returns for each piece, as each is done; `work` and pieces must be picklable.
+
+    Raises:
+        Fault: the system ended a worker.
+    """
+    if n_workers < 2 or len(pieces) < WORTH_PROCESSES:
+        yield from map(work, pieces)
+        return
+    pool = ProcessPoolExecutor(n_workers, get_context("spawn"), initializer=_end_with_parent)
+    try:
+        for done in as_completed([pool.submit(work, piece) for piece in pieces]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise Fault(
+            f"one of {n_workers} worker processes was ended by the system, probably for want of memory: set "
+            "fewer `workers` in the config and start again, what is finished is kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def read_notes(file: Path) -> list[dict[str, Any]]:
+    """The whole lines; from the first that is torn the file is cut off, so that the next begins cleanly."""
+    notes, n_bytes = [], 0
+    for line in file.read_bytes().splitlines(keepends=True) if file.is_file() else ():
+        try:
+            notes.append(json.loads(line))
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            notes.pop()
+            break
+        n_bytes += len(line)
+    if file.is_file():
+        os.truncate(file, n_bytes)
+    return notes
+
+
+def add_note(file: Path, note: dict[str, Any]) -> None:
+    with file.open("ab") as notes:
+        notes.write(json.dumps(note).encode() + b"\n")
+        notes.flush()
+        os.fsync(notes.fileno())
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever; Ctrl-C ends it without a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=partial(_exit_after, parent_process().sentinel), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)

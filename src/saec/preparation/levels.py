@@ -10,7 +10,7 @@ import torch
 from saec.faults import Fault
 from saec.preparation.spectrogram import coloured
 from saec.registry import Component
-from saec.sound.spectrum import Spectrum
+from saec.sound.spectra import Spectrum
 
 
 @lru_cache(maxsize=8)

@@ -10,8 +10,7 @@ from saec.data.colormaps import table
 from saec.faults import Fault
 from saec.preparation import levels, spectrogram
 from saec.registry import Strict
-from saec.sound.spectra import SPECTRA
-from saec.sound.spectrum import Spectrum
+from saec.sound.spectra import SPECTRA, Spectrum
 
 BY_SPECTRUM = ("n_fft", "hop_length", "equalize")  # what a spectrum replaces
 

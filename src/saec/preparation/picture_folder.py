@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from saec.data.folder import SIDECAR
+from saec.data.decoding import SIDECAR
 from saec.documents import read_mapping
 from saec.faults import Fault
 from saec.files import write_json, write_text
 from saec.preparation.depiction import Note
 from saec.preparation.look import Depiction
 from saec.preparation.spectrogram import EPS
-from saec.sound.spectrum import LEAST
+from saec.sound.spectra import LEAST
 
 ABOUT = "prepared.json"
 PREPARED, FAILED, SKIPPED = "prepared.csv", "failed.csv", "skipped.csv"

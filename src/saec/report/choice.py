@@ -7,7 +7,7 @@ import numpy as np
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.folds import given_split, refuse_alone
 from saec.evaluation.probes import CLASSIFIERS
-from saec.faults import Fault, nearest
+from saec.faults import Fault, did_you_mean
 from saec.registry import Component
 from saec.report.sets import JudgedSet
 from saec.session import EvaluationSession
@@ -63,4 +63,4 @@ def require_column(color: str, judged: JudgedSet, chosen: list[Component] | None
     clusters = [f"{one.name} of {method}" for one in chosen or () for method in judged.tables]
     there = ["label", "recording", *judged.known.columns, *clusters]
     if color not in there:
-        raise Fault(f"no column {color!r} of set {judged.name}, {nearest(color, there)}")
+        raise Fault(f"no column {color!r} of set {judged.name}, {did_you_mean(color, there)}")

@@ -9,13 +9,13 @@ import numpy as np
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import SVM
 from saec.evaluation.combiner import Blocks, Combiner
-from saec.extraction.made import made_by, recipe_of
-from saec.faults import Fault, nearest
+from saec.extraction.outputs import made_by, recipe_of
+from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, write_json
 from saec.registry import Component
 from saec.report.choice import chosen_evaluations
+from saec.report.judged import MAIN_SCORE, Result
 from saec.report.pictures import FLOOR
-from saec.report.results import MAIN_SCORE, Result
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
 from saec.session import Combine, EvaluationSession
@@ -35,7 +35,7 @@ def combined_methods(asked: Combine, judged: JudgedSet) -> list[str]:
     if asked.name in (*there, FLOOR):
         raise Fault(f"{asked.name!r} is a method of set {judged.name} already: choose another `combine.name`")
     methods = list(dict.fromkeys(there if asked.use is None else asked.use))
-    unknown = [f"{method!r} ({nearest(method, there)})" for method in methods if method not in there]
+    unknown = [f"{method!r} ({did_you_mean(method, there)})" for method in methods if method not in there]
     if unknown:
         raise Fault(f"`combine.use` names what is no method of set {judged.name}: {', '.join(unknown)}")
     if len(methods) < 2:

@@ -1,5 +1,6 @@
 """From an evaluation session to a folder of tables, figures and pages."""
 
+import base64
 import logging
 import os
 import secrets
@@ -8,24 +9,26 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from jinja2 import Environment, PackageLoader
 
 from saec.config import Config, load_config
-from saec.files import TEMPORARY, write_json
+from saec.files import TEMPORARY, as_file_name, map_npz, write_json, write_text
 from saec.report.combined import fit_combined
 from saec.report.explored import explored, layouts_of
-from saec.report.exported import export_features
 from saec.report.judge import judge, with_floor
 from saec.report.judged import judged_section, set_section
 from saec.report.others import folder_section, rebuilt_section, runs_section, similar_section
-from saec.report.page import write_page
 from saec.report.plan import EvaluationPlan, plan_evaluation
 from saec.report.predicted import predicted_section
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
 from saec.report.sounds import sounds_section
 from saec.session import EvaluationSession, load_session
+from saec.tables import Table, beside, write_table
 
 LOG = logging.getLogger(__name__)
 DAY_S = 86_400
@@ -73,7 +76,7 @@ def _sweep(reports: Path) -> None:
 def _write(plan: EvaluationPlan, folder: Path) -> pd.DataFrame:
     """All parts that the session asks for, into a folder; returns the scores."""
     session, config = plan.session, plan.config
-    sections, scores = _features(plan, folder)
+    sections, scores = _sets(plan, folder)
     if session.similar:
         for judged in plan.sets.values():
             sections.append(similar_section(judged, session.similar, config, folder))
@@ -92,7 +95,7 @@ def _write(plan: EvaluationPlan, folder: Path) -> pd.DataFrame:
     return scores
 
 
-def _features(plan: EvaluationPlan, folder: Path) -> tuple[list[Section], pd.DataFrame]:
+def _sets(plan: EvaluationPlan, folder: Path) -> tuple[list[Section], pd.DataFrame]:
     """What evaluations say of every set; the sections on all sets come first."""
     sections, everything, maps = [], [], {}
     for name, judged in plan.sets.items():
@@ -157,3 +160,80 @@ def _about(judged: JudgedSet) -> dict:
 def _records(table: pd.DataFrame) -> list[dict]:
     """Rows as plain values; what is no number is null."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+MOST_ROWS = 60  # of a table on the page
+
+
+def write_page(path: Path, title: str, sections: list[Section], folder: Path) -> None:
+    templates = Environment(loader=PackageLoader("saec", "report"), autoescape=True)
+    content = [_content(section, folder) for section in sections]
+    write_text(path, templates.get_template("report.html").render(title=title, sections=content))
+
+
+def _content(section: Section, folder: Path) -> dict[str, Any]:
+    return {
+        "title": section.title,
+        "remarks": section.remarks,
+        "tables": [_table(caption, table) for caption, table in section.tables.items()],
+        "figures": [(_address(folder / name), caption) for name, caption in section.figures.items()],
+        "pages": {name: what for name, what in section.files.items() if name.endswith(".html")},
+        "files": {name: what for name, what in section.files.items() if not name.endswith(".html")},
+    }
+
+
+def _table(caption: str, table: pd.DataFrame) -> dict[str, Any]:
+    """Cells as words; the best of each column of numbers is marked where methods are compared."""
+    numbers = [name for name in table.columns if pd.api.types.is_float_dtype(table[name])]
+    best = {name: table[name].max() for name in numbers} if "method" in table and len(table) > 1 else {}
+    if "other" in table:
+        best = {}
+    rows = [
+        [(_said(value), name in best and value == best[name]) for name, value in row.items()]
+        for row in table.head(MOST_ROWS).to_dict("records")
+    ]
+    left = len(table) - len(rows)
+    return {"caption": caption, "head": list(table.columns), "rows": rows, "left": left}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, float):
+        return (
+            ""
+            if pd.isna(value)
+            else f"{value:.3g}"
+            if abs(value) < 1e-2
+            else f"{value:.3f}".rstrip("0").rstrip(".")
+        )
+    return str(value)
+
+
+def _address(figure: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(figure.read_bytes()).decode("ascii")
+
+
+def export_features(judged: JudgedSet, kind: str, section: Section, folder: Path) -> None:
+    """`features_<set>_<method>.<kind>`: file, label, group, features, and the reductions made with them."""
+    for method, table in judged.tables.items():
+        name = as_file_name(f"features_{judged.name}_{method}") + f".{kind}"
+        facts = {"file": judged.names, "label": judged.known.labels, "group": judged.known.groups}
+        parts = [pd.DataFrame(facts), _features(table), *_reductions(table)]
+        write_table(folder / name, pd.concat(parts, axis=1))
+        section.files[name] = f"features and reductions of {method}, one row a picture"
+
+
+def _features(table: Table) -> pd.DataFrame:
+    names = table.columns or [f"Feature_{place + 1}" for place in range(table.rows.shape[1])]
+    return pd.DataFrame(np.asarray(table.rows, dtype=np.float32), columns=list(names))
+
+
+def _reductions(table: Table) -> list[pd.DataFrame]:
+    """Of the files that the same extraction has made of the same pictures."""
+    found = []
+    for file in beside(table.file):
+        if not np.array_equal(map_npz(file, "N"), table.names):
+            continue
+        rows = np.array(map_npz(file, "X_red"))
+        columns = [f"UMAP{rows.shape[1]}_{place + 1}" for place in range(rows.shape[1])]
+        found.append(pd.DataFrame(rows, columns=columns))
+    return found

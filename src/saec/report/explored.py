@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from saec.data.folder import evenly
+from saec.data.decoding import evenly
 from saec.explorer import Points, Space, write_explorer
 from saec.files import as_file_name
 from saec.reduction import MAP, n_neighbors_used, possible, reduced
+from saec.report.judged import Result
 from saec.report.plan import EvaluationPlan
-from saec.report.results import Result
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
 from saec.tables import Table, beside, read_layout

@@ -1,19 +1,27 @@
 """Every method's features of a set, through every evaluation; what was found before is remembered."""
 
+import hashlib
+import json
 import logging
-from functools import partial
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
+from saec import evaluation
 from saec.config import Config
+from saec.evaluation.base import Found
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault
+from saec.files import fingerprint, write_json
 from saec.progress import progress
 from saec.registry import Component
 from saec.report.combined import combined_blocks
+from saec.report.judged import Result
 from saec.report.pictures import FLOOR, pixel_floor
-from saec.report.remember import remembered
-from saec.report.results import Result
 from saec.report.sets import JudgedSet
 from saec.session import Combine
 from saec.tables import Table
@@ -87,3 +95,39 @@ def _headline(scores: dict[str, float]) -> str:
         name for name in ("macro_f1", "v_measure", "n_clusters", "silhouette", "stability") if name in scores
     ]
     return ", ".join(f"{name} {scores[name]:.3g}" for name in shown)
+
+
+FOLDER = "evaluations"
+MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")
+
+
+def remembered(folder: Path, what: tuple, ask: Callable[[], Found]) -> Found:
+    """The answer of an earlier call with the same data, options and packages, else a new one, kept.
+
+    `what` are plain values and arrays that the answer depends on.
+    """
+    plain = [_digest(part) if isinstance(part, np.ndarray) else part for part in what]
+    key = fingerprint(plain, _code(), [version(package) for package in MADE_BY])
+    file = folder / FOLDER / f"{key}.json"
+    if file.is_file():
+        content = json.loads(file.read_text(encoding="utf-8"))
+        answers = content.pop("answers")
+        return Found(**content, answers=None if answers is None else np.array(answers, dtype=str))
+    found = ask()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = asdict(found)
+    content["answers"] = None if found.answers is None else found.answers.tolist()
+    write_json(file, content)
+    return found
+
+
+@cache
+def _code() -> str:
+    """Of the evaluations themselves: what another version of them has found does not count."""
+    files = sorted(Path(evaluation.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _digest(array: np.ndarray) -> str:
+
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() + str((array.shape, array.dtype))

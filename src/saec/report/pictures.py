@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from saec.config import Config
-from saec.data import Cache, Dataset
+from saec.data import Cache
+from saec.data.batch import Dataset, chunks
 from saec.data.images import Images
-from saec.data.small import small_pictures
 from saec.tables import Table
 
 FLOOR = "pixels 32 x 32"
@@ -29,3 +31,18 @@ def pixel_floor(folder: Path, names: np.ndarray, config: Config) -> Table:
     rows = small_pictures(data.subset(np.searchsorted(data.names, names)))
     varies = np.ptp(rows, axis=0) > 0
     return Table(folder, rows[:, varies] if varies.any() else rows, names)
+
+
+AT_ONCE = 64
+SIDE = 32  # pixels
+
+
+def small_pictures(data: Dataset, side: int = SIDE) -> np.ndarray:
+    """(pictures, channels x side x side), float32: means over areas of each picture."""
+    cpu = torch.device("cpu")
+    pieces = chunks(np.arange(len(data)), AT_ONCE)
+    small = [
+        F.interpolate(data.prepare(data.gather(rows, cpu)), (side, side), mode="area").flatten(1)
+        for rows in pieces
+    ]
+    return torch.cat(small).numpy()

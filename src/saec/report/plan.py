@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from saec.config import Config
-from saec.data.folder import list_pictures
+from saec.data.decoding import list_pictures
 from saec.devices import resolve_device
-from saec.extraction.made import made_by
-from saec.faults import Fault, MissingFault, noting
+from saec.extraction.outputs import made_by
+from saec.faults import Fault, MissingFault, collect_faults
 from saec.files import require_writable
-from saec.frames import require_parquet
 from saec.registry import Component
 from saec.report.choice import chosen_evaluations, require_column
 from saec.report.combined import combined_evaluations, combined_methods
@@ -21,6 +20,7 @@ from saec.report.sounds import Sounds, find_sounds
 from saec.runs import Run
 from saec.session import EvaluationSession, Rebuilding, SessionError
 from saec.sources import LATEST, all_runs, find_run, find_source
+from saec.tables import require_parquet
 
 LOG = logging.getLogger(__name__)
 
@@ -72,33 +72,39 @@ def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPla
         SessionError: with every fault found, each with its key.
     """
     faults: list[str] = []
-    out = noting(faults, "out", config.data_path, session.out)
+    out = collect_faults(faults, "out", config.data_path, session.out)
     if out:
-        noting(faults, "out", require_writable, out)
-    noting(faults, "config.cache", require_writable, config.cache)
-    noting(faults, "config.device", resolve_device, config.device)
+        collect_faults(faults, "out", require_writable, out)
+    collect_faults(faults, "config.cache", require_writable, config.cache)
+    collect_faults(faults, "config.device", resolve_device, config.device)
     if session.table == "parquet":
-        noting(faults, "table", require_parquet)
-    noting(faults, "sets", refuse_alike, "sets", list(session.judged))
-    sets = {name: noting(faults, "sets", read_set, name, one, config) for name, one in session.judged.items()}
+        collect_faults(faults, "table", require_parquet)
+    collect_faults(faults, "sets", refuse_alike, "sets", list(session.judged))
+    sets = {
+        name: collect_faults(faults, "sets", read_set, name, one, config)
+        for name, one in session.judged.items()
+    }
     sets = {name: one for name, one in sets.items() if one is not None}
     chosen = {
-        name: noting(faults, "evaluations", chosen_evaluations, session, one) for name, one in sets.items()
+        name: collect_faults(faults, "evaluations", chosen_evaluations, session, one)
+        for name, one in sets.items()
     }
     if session.combine:
         chosen = _with_combination(session, sets, chosen, faults)
     folders = _folders(session, sets, config, faults)
-    runs = noting(faults, "runs", _runs, session.runs, config)
+    runs = collect_faults(faults, "runs", _runs, session.runs, config)
     if session.explorer and session.explorer.color:
         for name, one in sets.items():
-            noting(faults, "explorer.color", require_column, session.explorer.color, one, chosen[name])
+            collect_faults(
+                faults, "explorer.color", require_column, session.explorer.color, one, chosen[name]
+            )
     if session.rebuilt:
-        noting(faults, "rebuilt", _require_rebuilt, session.rebuilt, config)
+        collect_faults(faults, "rebuilt", _require_rebuilt, session.rebuilt, config)
     if session.similar:
-        noting(faults, "similar", _require_query, session, sets, config)
+        collect_faults(faults, "similar", _require_query, session, sets, config)
     predicted = session.predictions and read_predictions(session.predictions, config, faults)
     asked = session.sounds if session.inspect or not session.features else None
-    sounds = asked and noting(faults, "sounds", find_sounds, asked, config)
+    sounds = asked and collect_faults(faults, "sounds", find_sounds, asked, config)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     return EvaluationPlan(session, config, out, sets, chosen, folders, runs, predicted, sounds)
@@ -114,9 +120,9 @@ def _with_combination(
     if not session.judged:
         faults.append("combine: features of two methods at least are combined: name `features`")
     for name, one in sets.items():
-        noting(faults, "combine", combined_methods, session.combine, one)
+        collect_faults(faults, "combine", combined_methods, session.combine, one)
         if chosen[name] is not None:
-            chosen[name] = noting(faults, "combine", combined_evaluations, session, one, chosen[name])
+            chosen[name] = collect_faults(faults, "combine", combined_evaluations, session, one, chosen[name])
     return chosen
 
 
@@ -127,8 +133,8 @@ def _folders(
         return []
     folders = [one.images for one in sets.values() if one.images]
     if session.images and not session.features:
-        folder = noting(faults, "images", config.data_path, session.images)
-        if folder and noting(faults, "images", list_pictures, folder):
+        folder = collect_faults(faults, "images", config.data_path, session.images)
+        if folder and collect_faults(faults, "images", list_pictures, folder):
             folders.append(folder)
     return list(dict.fromkeys(folders))
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from saec.config import Config
-from saec.faults import Fault, MissingFault, listing, noting
-from saec.report.facts import COLUMNS, Facts, from_pattern, from_table
-from saec.report.matching import matched, such_as
-from saec.report.prediction_table import class_columns, classes_of, read_prediction_table
+from saec.extraction.predictions import PROBABILITY
+from saec.faults import Fault, MissingFault, collect_faults, listing
+from saec.report.labelling import COLUMNS, Facts, from_pattern, from_table
 from saec.report.sets import MAGIC
-from saec.report.truth import Stretches, read_truth, truth_of
+from saec.report.truth import Stretches, matched, read_truth, such_as, truth_of
 from saec.session import Labels, Predictions
+from saec.tables import read_frame
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,19 @@ def read_predictions(asked: Predictions, config: Config, faults: list[str]) -> P
     """Nothing, with every fault noted, where the table, its labels or its truth cannot be used."""
     before = len(faults)
     key = "predictions"
-    file = noting(faults, f"{key}.file", _newest, asked.file, config)
-    frame = file and noting(faults, f"{key}.file", read_prediction_table, file)
-    facts = noting(faults, f"{key}.labels", _facts, asked.labels, frame, config)
+    file = collect_faults(faults, f"{key}.file", _newest, asked.file, config)
+    frame = file and collect_faults(faults, f"{key}.file", read_prediction_table, file)
+    facts = collect_faults(faults, f"{key}.labels", _facts, asked.labels, frame, config)
     truth = {}
     if asked.truth is not None:
-        place = noting(faults, f"{key}.truth", config.data_path, asked.truth)
-        truth = place and noting(faults, f"{key}.truth", read_truth, place)
+        place = collect_faults(faults, f"{key}.truth", config.data_path, asked.truth)
+        truth = place and collect_faults(faults, f"{key}.truth", read_truth, place)
     if len(faults) > before:
         return None
     remarks: list[str] = []
-    labels = noting(faults, f"{key}.labels", _labels, frame, facts, remarks)
+    labels = collect_faults(faults, f"{key}.labels", _labels, frame, facts, remarks)
     if truth:
-        truth = noting(faults, f"{key}.truth", truth_of, truth, frame, asked, remarks)
+        truth = collect_faults(faults, f"{key}.truth", truth_of, truth, frame, asked, remarks)
     if len(faults) == before and not truth and not (labels != "").any():
         faults.append(
             f"{key}.labels: {file} has no labels in a column `label`, and neither `labels` nor `truth` is "
@@ -142,3 +142,82 @@ def _labels(frame: pd.DataFrame, facts: tuple[Facts, str] | None, remarks: list[
             f"{len(others):,} labels of {source} are of files without predictions:\n{listing(others)}"
         )
     return np.array([found[file]["label"] if file in found else "" for file in files.tolist()], dtype=str)
+
+
+WORDS = ("file", "label", "split", "predicted")
+TIMES = ["start", "end"]
+NEEDED = ("file", "start", "end", "predicted")
+
+
+def read_prediction_table(file: Path) -> pd.DataFrame:
+    """One row a segment: file, start and end in seconds (NaN of a whole picture), predicted, `p <class>`.
+
+    There may be label and split, too.
+
+    Raises:
+        Fault: columns are missing, or some rows are not right: all of them are listed.
+    """
+    if not file.is_file():
+        raise MissingFault(f"no such file: {file} (predictions_<timestamp>.csv of an extraction is expected)")
+    given = read_frame(file, WORDS)
+    missing = [column for column in NEEDED if column not in given]
+    missing += [] if class_columns(given) else [f"{PROBABILITY}<class>"]
+    if missing:
+        raise Fault(
+            f"{file} needs the columns file,start,end[,label],predicted and for each class `p <class>`, its "
+            f"probability; it lacks {', '.join(missing)}: name predictions_<timestamp>.csv of an extraction"
+        )
+    numbers = {one: _numbers(given[one]) for one in [*TIMES, *class_columns(given)]}
+    table = given.assign(**numbers)
+    faults = {**_odd_probabilities(given, table), **_odd_times(given, table), **_odd_words(table)}
+    if faults:
+        lines = [f"line {place + 2}: {faults[place]}" for place in sorted(faults)]
+        raise Fault(f"{file}: {len(lines)} rows are not right, correct or delete them:\n{listing(lines)}")
+    return table
+
+
+def class_columns(table: pd.DataFrame) -> list[str]:
+    return [column for column in table.columns if column.startswith(PROBABILITY)]
+
+
+def classes_of(table: pd.DataFrame) -> list[str]:
+    return [column.removeprefix(PROBABILITY) for column in class_columns(table)]
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    return pd.to_numeric(values, errors="coerce").astype(float)
+
+
+def _odd_probabilities(given: pd.DataFrame, table: pd.DataFrame) -> dict[int, str]:
+    """What is wrong, by row."""
+    finite = np.isfinite(table[class_columns(table)].to_numpy())
+    found = {}
+    for place in np.flatnonzero(~finite.all(1)).tolist():
+        column = class_columns(table)[int(finite[place].argmin())]
+        found[place] = f"{column!r} must be a finite number, got {_said(given, column, place)}"
+    return found
+
+
+def _odd_times(given: pd.DataFrame, table: pd.DataFrame) -> dict[int, str]:
+    start, end = table["start"], table["end"]
+    in_order = (start >= 0) & (start <= end) & (end < np.inf)  # false for what is no number
+    wrong = ~(in_order | given[TIMES].isna().all(axis=1))
+    return {
+        place: "needs seconds with 0 <= start <= end, or neither of them, got "
+        + " and ".join(_said(given, one, place) for one in TIMES)
+        for place in np.flatnonzero(wrong).tolist()
+    }
+
+
+def _odd_words(table: pd.DataFrame) -> dict[int, str]:
+    unknown = ~table["predicted"].isin(classes_of(table))
+    found = {
+        place: f"predicted must be a class that has a column `p <class>`, got {table['predicted'][place]!r}"
+        for place in np.flatnonzero(unknown).tolist()
+    }
+    return found | {place: "names no file" for place in np.flatnonzero(table["file"] == "").tolist()}
+
+
+def _said(given: pd.DataFrame, column: str, place: int) -> str:
+    value = given[column][place]
+    return "nothing" if pd.isna(value) else repr(value) if isinstance(value, str) else f"{value:g}"

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from saec.averages import per_recording
 from saec.config import Config
-from saec.data.folder import list_pictures
+from saec.data.decoding import list_pictures
 from saec.data.kinds import absolute, paths_of
-from saec.faults import Fault, MissingFault, listing, noting
+from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.files import as_file_name
-from saec.report.known import Known
-from saec.report.labelling import known
+from saec.report.labelling import Known, known
 from saec.runs import TIMESTAMP
 from saec.session import EvaluatedSet, FeatureFile, SessionError
 from saec.sound.listed import Place, list_sound
 from saec.sources import LATEST, find_run
-from saec.tables import Table, read_table
+from saec.tables import Table, per_recording, read_table
 
 LOG = logging.getLogger(__name__)
 MAGIC = "*?["  # what makes a name a pattern
@@ -54,19 +52,21 @@ class JudgedSet:
 def read_set(name: str, asked: EvaluatedSet, config: Config) -> JudgedSet:
     """Raises a `SessionError` with every fault of its files, folder and labels."""
     faults: list[str] = []
-    images = asked.images and noting(faults, "images", _folder, asked.images, config)
-    sounds = asked.sounds and noting(faults, "sounds", _sounds, asked.sounds, config)
+    images = asked.images and collect_faults(faults, "images", _folder, asked.images, config)
+    sounds = asked.sounds and collect_faults(faults, "sounds", _sounds, asked.sounds, config)
     tables: dict[str, Table] = {}
-    for method, file, options in noting(faults, "features", _found, asked, config) or ():
-        table = noting(faults, f"features.{method}", _read, file, options)
+    for method, file, options in collect_faults(faults, "features", _found, asked, config) or ():
+        table = collect_faults(faults, f"features.{method}", _read, file, options)
         if table is not None:
             tables[method] = table if asked.per == "sample" else per_recording(table)
-    noting(faults, "features", _refuse_other_pictures, tables)
+    collect_faults(faults, "features", _refuse_other_pictures, tables)
     if images and tables and asked.per == "sample" and not faults:
-        noting(faults, "images", _refuse_missing, images, next(iter(tables.values())).names)
+        collect_faults(faults, "images", _refuse_missing, images, next(iter(tables.values())).names)
     found = None
     if tables and not faults:
-        found = noting(faults, "labels", known, tables, asked.labels, images, config, sounds, asked.per)
+        found = collect_faults(
+            faults, "labels", known, tables, asked.labels, images, config, sounds, asked.per
+        )
     if faults:
         raise SessionError(f"set {name}", faults)
     shown = images if asked.per == "sample" else None  # a recording has no picture of its own

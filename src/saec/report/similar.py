@@ -10,17 +10,16 @@ import pandas as pd
 from PIL import Image
 
 from saec import figures
-from saec.averages import means_per_recording
 from saec.config import Config
-from saec.data.folder import SIDECAR
+from saec.data.decoding import SIDECAR
 from saec.data.labels import recording_of
 from saec.extraction import extract
-from saec.extraction.made import for_samples, made_by, recipe_of
+from saec.extraction.outputs import for_samples, made_by, recipe_of
 from saec.features import Features
 from saec.report.sets import JudgedSet
 from saec.session import Search
 from saec.similarity import nearest
-from saec.tables import Table
+from saec.tables import Table, means_per_recording
 
 N_SHOWN, N_RANKS = 12, 10  # queries, and pictures found for each, that are drawn
 TOGETHER = "all together"

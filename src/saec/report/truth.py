@@ -2,10 +2,11 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
-from pathlib import Path
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,9 @@ import pandas as pd
 from saec.documents import parsed, read_rows
 from saec.evaluation.tracks import grid, true_track
 from saec.faults import Fault, listing
-from saec.report.matching import matched, plain_path, such_as
 from saec.session import Predictions
 
-NEEDED = ("start", "end", "label")
+TRUTH_COLUMNS = ("start", "end", "label")
 RECORDING = ("file", "recording")  # what the column may be called; annotations of recordings have the second
 MOST_POINTS = 5_000_000  # of the grid, of all files together
 
@@ -85,10 +85,10 @@ def points_of(truth: Stretches, grid_s: float) -> np.ndarray:
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, str | None]]]:
     text = _tabbed(file)
     if text is None:
-        return read_rows(file, NEEDED, "[,file]")
-    head = NEEDED if _is_number(text.split("\t")[0]) else None
+        return read_rows(file, TRUTH_COLUMNS, "[,file]")
+    head = TRUTH_COLUMNS if _is_number(text.split("\t")[0]) else None
     reader = csv.DictReader(StringIO(text), head, delimiter="\t")
-    missing = [column for column in NEEDED if column not in reader.fieldnames]
+    missing = [column for column in TRUTH_COLUMNS if column not in reader.fieldnames]
     if missing:
         raise Fault(f"{file} needs the columns start, end, label[, file], it lacks {', '.join(missing)}")
     return ((f"line {reader.line_num}", row) for row in reader)
@@ -120,7 +120,7 @@ def _file_of(row: dict[str, str | None]) -> str:
 
 
 def _segment(row: dict[str, str | None]) -> tuple[float, float, str]:
-    words = [(row[key] or "").strip() for key in NEEDED]
+    words = [(row[key] or "").strip() for key in TRUTH_COLUMNS]
     start, end = (float(word) if _is_number(word) else math.nan for word in words[:2])
     if not 0 <= start <= end:
         raise ValueError(f"needs seconds with 0 <= start <= end, got {words[0]!r} and {words[1]!r}")
@@ -145,3 +145,32 @@ def _require_points(truth: dict[str, Stretches], asked: Predictions) -> None:
             f"no point of a grid of {asked.grid_s:g} s lies in a segment of {asked.truth} with one label: "
             "choose a smaller grid_s, or look at the labels"
         )
+
+
+T = TypeVar("T")
+
+
+def matched(said: dict[str, T], files: np.ndarray) -> tuple[dict[str, T], list[str]]:
+    """What is said of files, which are called by path or by name alone; and what is said of no file."""
+    plain = {plain_path(name): value for name, value in said.items()}
+    names = np.unique(files).tolist()
+    short = [PurePosixPath(name).name for name in names]
+    alike = Counter(short)
+    found, used = {}, set()
+    for name, last in zip(names, short, strict=True):
+        called = last if name not in plain and alike[last] == 1 else name
+        if called in plain:
+            found[name] = plain[called]
+            used.add(called)
+    return found, sorted(plain.keys() - used)
+
+
+def such_as(said: dict[str, T], files: np.ndarray) -> str:
+    """The end of a fault: one name of each side."""
+    there = f"{next(iter(said))!r} there, " if said else ""
+    return f" of the predictions: {there}{str(files[0])!r} among the predictions; write them alike"
+
+
+def plain_path(name: str) -> str:
+    """A relative path as predictions have it, whatever system it was written on."""
+    return name.strip().replace("\\", "/").removeprefix("./")

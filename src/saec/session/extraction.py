@@ -10,7 +10,7 @@ from saec.features import POOLINGS
 from saec.registry import Strict
 from saec.session.base import Count, Session
 from saec.session.training import Weights
-from saec.sound.extractors import EXTRACTORS
+from saec.sound.handcrafted import EXTRACTORS
 
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from saec.progress import progress
-from saec.sound.listed import Listed
-from saec.sound.recordings import Unreadable, header, stream
+from saec.sound.listed import Listed, Unreadable, header, stream
 
 FULL = 1 - 2**-15  # of full scale: the largest value of 16 bits
 N_FULL = 3  # samples in a row at full scale, from which sound is clipped

@@ -1,17 +1,25 @@
 """What sound there is: recordings of folders, of class folders or of a table, with what is known of each."""
 
+import hashlib
 import json
 import math
 import os
+import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+import soxr
+from pydantic import NonNegativeInt
 
 from saec.documents import parsed, read_rows
 from saec.faults import Fault, MissingFault, listing
-from saec.sound.recordings import SUFFIXES, find_recordings
 
 TABLES = (".csv", ".json")
 SIDES = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
@@ -156,3 +164,153 @@ def _refuse_twice(table: Path, found: list[Listed]) -> None:
     twice = [f"{name} at {start:g} s: {n} rows" for (name, start), n in counts.items() if n > 1]
     if twice:
         raise Fault(f"{table} names the same sound more than once:\n{listing(twice)}")
+
+
+USUAL = "wav flac ogg mp3 aif aiff aifc oga opus sph snd wave m4a aac wma".split()  # what fails is listed
+HEADERLESS = ".raw"
+SUFFIXES = {f".{s.lower()}" for s in (*soundfile.available_formats(), *USUAL)} - {HEADERLESS}
+STUB = 30  # letters of a recording's name that its pictures carry
+BLOCK = 1 << 18  # frames decoded at a time
+ENOUGH = 0.98  # of the announced frames: an MP3's announcement may be an estimate
+CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+UNKNOWN_SIZE = 0xFFFFFF00  # programs that write into a pipe announce about this many bytes
+Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its number
+
+
+class Unreadable(Exception):
+    """A recording that cannot be taken, and why."""
+
+
+def find_recordings(folder: Path) -> list[str]:
+    """The recordings below a folder as relative POSIX paths, sorted by code point; hidden ones are left out.
+
+    Raises:
+        MissingFault: there is no such folder, or no recording in it.
+    """
+    if not folder.is_dir():
+        raise MissingFault(f"no folder of recordings: {folder}")
+    files = [file for file in _files(folder) if not any(part.startswith(".") for part in file.parts)]
+    recordings = sorted(file.as_posix() for file in files if file.suffix.lower() in SUFFIXES)
+    if not recordings:
+        there = Counter(file.suffix.lower() or "no suffix" for file in files).most_common(5)
+        found = ", ".join(f"{count:,} x {suffix}" for suffix, count in there) or "no file at all"
+        raise MissingFault(
+            f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
+            f"found {found}"
+        )
+    return recordings
+
+
+def stubs_of(recordings: list[str]) -> dict[str, str]:
+    """What the names of a recording's pictures begin with; those who would share it get a hash, too."""
+    plain = {recording: _clean(Path(recording).stem) for recording in recordings}
+    shared = Counter(stub.lower() for stub in plain.values())  # some file systems take A for a
+    return {
+        recording: stub if shared[stub.lower()] == 1 else f"{stub}_{_digest(recording)}"
+        for recording, stub in plain.items()
+    }
+
+
+def length_s(path: Path) -> float | None:
+    """What the header announces, or None for a file that cannot be opened."""
+    found = header(path)
+    return found and found.frames / found.samplerate
+
+
+def rate_hz(path: Path) -> int | None:
+    """What the header announces, or None for a file that cannot be opened."""
+    found = header(path)
+    return found and found.samplerate
+
+
+def header(path: Path) -> Any:
+    """`soundfile.info`: frames, samplerate, channels, format; None for a file that cannot be opened."""
+    try:
+        return soundfile.info(path)
+    except (soundfile.SoundFileError, OSError):
+        return None
+
+
+def lacks_channel(n_there: int, channel: int) -> str:
+    """Why a recording cannot be used of which that channel is asked for."""
+    return f"has {n_there} channels, channel {channel} is asked for (the first is 0)"
+
+
+def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
+    """The whole recording, mono, at `rate`, memory-mapped from the scratch file: hours of it take no memory.
+
+    Raises:
+        Unreadable: no sound file, truncated, without samples, or with samples that are no numbers.
+    """
+    with scratch.open("wb") as store:
+        for piece in stream(path, rate):
+            piece.tofile(store)
+    if scratch.stat().st_size == 0:
+        raise Unreadable("has no samples")
+    return np.memmap(scratch, np.float64, "r")
+
+
+def stream(path: Path, rate: int, channel: Channel = "mean") -> Iterator[np.ndarray]:
+    """One channel of a recording at `rate`, piece by piece: float64, full scale is 1.
+
+    Raises:
+        Unreadable: no sound file, truncated, without that channel, or with samples that are no numbers.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            _require_uncut(file)
+            yield from _at_rate(_mono(file, channel), file.samplerate, rate)
+    except soundfile.SoundFileError as error:
+        raise Unreadable(_reason(path, error)) from error
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield Path(place, name).relative_to(folder)
+
+
+def _clean(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_]", "", re.sub(r"[ -]", "_", plain))[:STUB] or "recording"
+
+
+def _digest(recording: str) -> str:
+    return hashlib.sha256(recording.encode("utf-8", "surrogateescape")).hexdigest()[:6]
+
+
+def _require_uncut(file: soundfile.SoundFile) -> None:
+    """Where less follows than the header announces, libsndfile reads what there is and only logs it."""
+    for announced, there in CUT.findall(file.extra_info):
+        if int(there) + 16 < int(announced) < UNKNOWN_SIZE:
+            raise Unreadable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
+
+
+def _mono(file: soundfile.SoundFile, channel: Channel) -> Iterator[np.ndarray]:
+    if channel != "mean" and channel >= file.channels:
+        raise Unreadable(lacks_channel(file.channels, channel))
+    n_read = 0
+    while len(block := file.read(BLOCK, always_2d=True)):  # (frames, channels)
+        if not np.isfinite(block).all():
+            raise Unreadable("holds samples that are not numbers (NaN or infinite)")
+        n_read += len(block)
+        yield block.mean(axis=1) if channel == "mean" else block[:, channel]
+    if n_read < ENOUGH * file.frames:
+        raise Unreadable(f"is truncated: {file.frames:,} frames announced, {n_read:,} there")
+
+
+def _at_rate(pieces: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
+    """The stream gives the same numbers, bit for bit, as resampling all at once."""
+    if rate == wanted:
+        yield from pieces
+        return
+    stream = soxr.ResampleStream(rate, wanted, 1, dtype="float64", quality="HQ")
+    for piece in pieces:
+        yield stream.resample_chunk(piece)
+    yield stream.resample_chunk(np.empty(0), last=True)
+
+
+def _reason(path: Path, error: soundfile.SoundFileError) -> str:
+    if path.is_file() and path.stat().st_size == 0:
+        return "is empty (0 bytes)"
+    return f"cannot be read as sound: {getattr(error, 'error_string', error)}"

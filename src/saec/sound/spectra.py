@@ -3,15 +3,226 @@
 A component is given the sampling rate in Hz; options follow.
 """
 
-from typing import Annotated, Literal
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import log10
+from typing import Annotated, Any, Literal, TypeVar
 
+import numpy as np
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    FiniteFloat,
+    PlainValidator,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from torch import Tensor
 
+from saec.faults import Fault
 from saec.registry import Registry
-from saec.sound.filters import N_CHROMA, Scale, chroma_bank, cosine_bank, delta_filter, deltas, mel_bank
-from saec.sound.spectrum import Decibels, Frames, Reference, Spectrum, Window
+
+Scale = Literal["slaney", "htk"]
+N_CHROMA = 12
+DELTA_FRAMES = 9
+
+
+def mel_bank(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, scale: Scale) -> Tensor:
+    """(n_mels, n_fft / 2 + 1): triangles of equal area from `fmin` to `fmax` Hz, ascending (librosa's).
+
+    The lowest one may be empty where it begins at 0 Hz, as in librosa.
+
+    Raises:
+        Fault: the range is empty or leaves what the rate can hold, or a triangle lies between two
+            frequencies of the spectrum.
+    """
+    import librosa.filters
+
+    highest = rate / 2 if fmax is None else fmax
+    _require_range(rate, fmin, highest)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of empty filters: they are a fault, below
+        bank = librosa.filters.mel(
+            sr=rate, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=highest, htk=scale == "htk"
+        )
+    n_empty = int((bank[int(fmin == 0) :].max(axis=1) <= 0).sum())
+    if n_empty:
+        raise Fault(
+            f"{n_empty} of n_mels = {n_mels} mel filters from {fmin:,g} to {highest:,g} Hz are empty: "
+            f"n_fft = {n_fft} at {rate:,} Hz gives one frequency every {rate / n_fft:,.4g} Hz; "
+            "lower n_mels or raise n_fft"
+        )
+    return torch.from_numpy(bank)
+
+
+def chroma_bank(rate: int, n_fft: int) -> Tensor:
+    """(12, n_fft / 2 + 1): the pitch classes C to B, tuned to A = 440 Hz (librosa's)."""
+    import librosa.filters
+
+    return torch.from_numpy(librosa.filters.chroma(sr=rate, n_fft=n_fft, tuning=0.0, n_chroma=N_CHROMA))
+
+
+def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
+    """(n_mfcc, n_mels): the first rows of the orthonormal DCT-II.
+
+    Raises:
+        Fault: there are fewer mel bands than coefficients.
+    """
+    if n_mfcc > n_mels:
+        raise Fault(f"n_mfcc must be at most n_mels = {n_mels}, got {n_mfcc}: lower n_mfcc or raise n_mels")
+    orders, bands = np.arange(n_mfcc)[:, None], np.arange(n_mels)
+    cosines = np.sqrt(2 / n_mels) * np.cos(np.pi * orders * (bands + 0.5) / n_mels)
+    cosines[0] /= np.sqrt(2)
+    return torch.from_numpy(cosines.astype(np.float32))
+
+
+def delta_filter(order: Literal[1, 2]) -> Tensor:
+    """(9,): what 9 frames are weighed with to give the slope of their line, or the bend of their parabola.
+
+    Savitzky, Golay 1964, "Smoothing and differentiation of data by simplified least squares procedures":
+    the polynomial of degree `order`, orthogonal to those below it, over the sum of its squares.
+    """
+    steps = np.arange(DELTA_FRAMES) - DELTA_FRAMES // 2
+    polynomial = steps if order == 1 else steps**2 - np.mean(steps**2)
+    return torch.from_numpy((order * polynomial / np.sum(polynomial**2)).astype(np.float32))
+
+
+def deltas(rows: Tensor, weights: Tensor, n_frames: Tensor) -> Tensor:
+    """(batch, rows, frames), weighed over 9 frames around each, none of them beyond n_frames (batch,).
+
+    A slope is the same all along its line, and so is the bend of a parabola: the first four frames have that
+    of the first nine, the last four that of the last nine. An item of fewer frames has zeros.
+    """
+    n_there = rows.shape[-1]
+    if n_there < DELTA_FRAMES:
+        return torch.zeros_like(rows)
+    found = rows.unfold(-1, DELTA_FRAMES, 1) @ weights  # (batch, rows, frames - 8)
+    last = (n_frames - DELTA_FRAMES)[:, None]
+    nearest = torch.arange(n_there, device=rows.device) - DELTA_FRAMES // 2
+    nearest = nearest.minimum(last).clamp(min=0)  # (batch, frames)
+    spread = found.gather(-1, nearest[:, None].expand_as(rows))
+    return spread.masked_fill(last[..., None] < 0, 0)
+
+
+def _require_range(rate: int, fmin: float, fmax: float) -> None:
+    if fmax > rate / 2:
+        raise Fault(
+            f"fmax must be at most {rate / 2:,g} Hz, half the rate of {rate:,} Hz, got {fmax:,g} Hz: "
+            "lower fmax, or raise the rate if the recordings hold more"
+        )
+    if fmin >= fmax:
+        raise Fault(f"fmin must be below fmax = {fmax:,g} Hz, got {fmin:,g} Hz")
+
+
+LEAST = 1e-10  # power below it counts as so much, as in librosa
+WINDOWS = {"hann": torch.hann_window, "hamming": torch.hamming_window}
+POSITIVE = TypeAdapter(Annotated[FiniteFloat, Field(gt=0)])
+
+Window = Literal["hann", "hamming"]
+Count = TypeVar("Count", int, Tensor)
+
+
+def _reference(raw: Any) -> str | float:
+    if raw == "max":
+        return raw
+    try:
+        return POSITIVE.validate_python(raw)
+    except ValidationError:
+        raise ValueError(f"must be max or a positive power, got {raw!r}") from None
+
+
+Reference = Annotated[Literal["max"] | float, PlainValidator(_reference)]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Windows of `n_fft` samples, `hop_length` apart; the middle of the first is the first sample."""
+
+    n_fft: int
+    hop_length: int
+    window: Window
+
+    def __post_init__(self):
+        if self.hop_length > self.n_fft:
+            raise Fault(
+                f"hop_length must be at most n_fft = {self.n_fft}, got {self.hop_length}: the sound between "
+                "two windows would be lost"
+            )
+
+    def weights(self) -> Tensor:
+        return WINDOWS[self.window](self.n_fft)
+
+    def power(self, sound: Tensor, weights: Tensor) -> Tensor:
+        """(batch, samples) to (batch, n_fft / 2 + 1, frames); there are zeros before and after the sound."""
+        waves = torch.stft(
+            sound, self.n_fft, self.hop_length, window=weights, pad_mode="constant", return_complex=True
+        )
+        return waves.real.square() + waves.imag.square()
+
+
+@dataclass(frozen=True)
+class Decibels:
+    """Levels from -floor_db to 0 against an item's own largest power ("max"), or against a fixed power."""
+
+    reference: Reference
+    floor_db: float
+
+    def __call__(self, power: Tensor) -> Tensor:
+        """(batch, rows, frames) of power to dB; all of a silent item lies at the floor."""
+        loudest = power.amax(dim=(1, 2), keepdim=True)
+        levels = 10 * (power.clamp(min=LEAST).log10() - self._reference(loudest))
+        return levels.clamp(-self.floor_db, 0).masked_fill(loudest <= LEAST, -self.floor_db)
+
+    def units(self, power: Tensor) -> Tensor:
+        """The same in [0, 1], 0 at the floor."""
+        return self(power) / self.floor_db + 1
+
+    def _reference(self, loudest: Tensor) -> Tensor | float:
+        if self.reference == "max":
+            return loudest.clamp(min=LEAST).log10()
+        return log10(max(self.reference, LEAST))
+
+
+class Spectrum(ABC):
+    """What turns (batch, samples) into (batch, n_rows, frames) of float32; high frequencies are on top.
+
+    An item's frames are those of its own samples, as if it were alone; what follows them is 0.
+    """
+
+    in_units = True  # whether values lie in [0, 1]
+
+    def __init__(self, n_rows: int, frames: Frames, banks: dict[str, Tensor]):
+        self.n_rows = n_rows
+        self.n_fft = frames.n_fft
+        self.hop_length = frames.hop_length
+        self._frames = frames
+        self._banks = {torch.device("cpu"): {"window": frames.weights()} | banks}
+
+    def n_frames(self, n_samples: Count) -> Count:
+        return 1 + n_samples // self.hop_length
+
+    def __call__(self, sound: Tensor, n_samples: Tensor) -> Tensor:
+        """Of (batch, samples) in [-1, 1], with zeros after each item's own n_samples (batch,)."""
+        with torch.autocast(sound.device.type, enabled=False):
+            banks = self._on(sound.device)
+            power = self._frames.power(sound.float(), banks["window"])
+            n_frames = self.n_frames(n_samples.to(sound.device))
+            beyond = torch.arange(power.shape[-1], device=sound.device) >= n_frames[:, None, None]
+            return self._rows(power.masked_fill(beyond, 0), n_frames, banks).masked_fill(beyond, 0)
+
+    @abstractmethod
+    def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:
+        """(batch, n_fft / 2 + 1, frames), 0 beyond each item's n_frames (batch,), to its n_rows."""
+
+    def _on(self, device: torch.device) -> dict[str, Tensor]:
+        if device not in self._banks:
+            here = self._banks[torch.device("cpu")]
+            self._banks[device] = {name: bank.to(device) for name, bank in here.items()}
+        return self._banks[device]
+
 
 SPECTRA = Registry("spectrum")
 

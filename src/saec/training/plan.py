@@ -1,24 +1,180 @@
 """What a training session comes to on this machine: all that can be known before a sample is decoded."""
 
 import logging
+import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
+import torch
 
 from saec.config import Config
-from saec.data import Survey
-from saec.data.kinds import Kind
-from saec.devices import resolve_device, resolve_precision
+from saec.data import Batch, Cache, Dataset, Survey, split, warn_of_shared
+from saec.data.kinds import Kind, Place, Places, absolute, paths_of
+from saec.data.split import split_by_table, split_evenly
+from saec.devices import computing, describe, placed, resolve_device, resolve_precision
 from saec.export import require_packages
-from saec.faults import Fault, noting
+from saec.faults import Fault, collect_faults, listing
 from saec.files import require_writable
+from saec.models import Model, feature_shape
+from saec.objectives import Objective
+from saec.progress import duration
 from saec.registry import Component
 from saec.runs import Run
 from saec.seeds import Seed
 from saec.session import SessionError, TrainingSession
 from saec.sources import find_source
-from saec.training.places import absolute_places, kind_at
-from saec.training.planned import TrainingPlan
+
+
+def absolute_places(session: TrainingSession, config: Config, faults: list[str]) -> TrainingSession:
+    places = {"train": session.data.train, "valid": session.data.valid}
+    paths = {
+        part: collect_faults(faults, f"data.{part}", absolute, place, config) or place
+        for part, place in places.items()
+        if not isinstance(place, float)
+    }
+    return session.but(data=session.data.model_copy(update=paths))
+
+
+def kind_at(place: Place, data: Places, config: Config) -> Kind:
+    return data(paths_of(place), Cache.of(config))
+
+
+def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:
+    """For training and validation: places of their own, or set aside by a table or by the seed.
+
+    Raises:
+        Fault: samples cannot be read, or cannot be parted.
+    """
+    data, labelled = session.data, session.objective.target.needs_labels
+    train = kind_at(data.train, data, config).open()
+    train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
+    if not len(train):
+        raise Fault("data.train: none of the labelled samples can be used")
+    aside = ()
+    if train.splits is not None and (train.splits != "").any():
+        train, aside = split_by_table(train)
+    if not isinstance(data.valid, float):
+        valid = kind_at(data.valid, data, config).open()
+        warn_of_shared(train, valid)
+    elif len(aside):
+        valid = aside
+    else:
+        part = split_evenly if labelled else split
+        train, valid = part(train, data.valid, session.training.seed)
+        LOG.info(
+            "set aside for validation: %d %s of %d, recordings:\n%s",
+            len(valid),
+            train.what,
+            len(train) + len(valid),
+            listing(np.unique(valid.groups).tolist(), 5),
+        )
+    return train, _known_to(train, valid) if labelled else valid
+
+
+def _known_to(train: Dataset, valid: Dataset) -> Dataset:
+    """The validation samples whose class is learnt.
+
+    Raises:
+        Fault: there are none, or one class alone is learnt.
+    """
+    classes = np.unique(train.labels)
+    if len(classes) < 2:
+        left = str(classes[0])
+        raise Fault(f"data.train: one class is left to train on, {left!r}: two are needed at least")
+    known = np.isin(valid.labels, classes)
+    if not known.any():
+        raise Fault("data.valid: none of its samples is of a class that training has")
+    if not known.all():
+        odd = np.unique(valid.labels[~known]).tolist()
+        LOG.warning(
+            "%d validation samples are of no class that training has and are left out:\n%s",
+            int((~known).sum()),
+            listing([name or "without a label" for name in odd]),
+        )
+    return valid.subset(np.flatnonzero(known))
+
+
+VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A checked session with absolute paths, its model's name and its precision resolved."""
+
+    session: TrainingSession
+    config: Config
+    device: torch.device
+    surveys: dict[str, Survey]  # train, and valid where it is a place of its own
+    input_shape: tuple[int, ...]
+    parent: Run | Seed | None
+    classes: tuple[str, ...] = ()  # where the objective needs labels
+
+    @property
+    def precision(self) -> str:
+        return self.session.training.precision
+
+    @property
+    def cache(self) -> Cache:
+        return Cache.of(self.config)
+
+    def __str__(self) -> str:
+        """Counts, sizes and the time to expect."""
+        options = self.session.training
+        n_train, n_valid = self.n_samples
+        model = self.session.model(self.input_shape)
+        objective = self.session.objective(feature_shape(model, self.input_shape), self.classes)
+        n_weights = sum(weight.numel() for weight in model.parameters())
+        seconds = step_seconds(model, objective, self)
+        steps = (n_train + VALIDATION_COST * n_valid) / options.batch_size
+        what = self.surveys["train"].what
+        if "valid" in self.surveys:
+            sizes = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
+        else:
+            sizes = f"{n_train + n_valid:,} {what}, about {n_valid:,} of them for validation"
+        return "\n".join(
+            [
+                f"data: {sizes}, {'x'.join(map(str, self.input_shape))} (channels x height x width), "
+                f"{' + '.join(survey.room for survey in self.surveys.values())}",
+                *([f"classes: {', '.join(self.classes)}"] if self.classes else []),
+                f"model: {self.session.model.name}, {n_weights:,} weights, "
+                f"latent {' x '.join(map(str, feature_shape(model, self.input_shape)))}",
+                f"device: {describe(self.device)} ({self.device}), {self.precision}",
+                f"time: about {duration(steps * seconds)} an epoch, "
+                f"{duration(steps * seconds * options.epochs)} for {options.epochs}",
+            ]
+        )
+
+    @property
+    def n_samples(self) -> tuple[int, int]:
+        """For training and validation; estimated where validation is a share."""
+        n_train = self.surveys["train"].n_samples
+        if "valid" in self.surveys:
+            return n_train, self.surveys["valid"].n_samples
+        n_valid = round(n_train * self.session.data.valid)
+        return n_train - n_valid, n_valid
+
+
+@torch.enable_grad()
+def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> float:
+    """How long a training step takes here: the last of three on random pictures."""
+    model, objective = (
+        placed(part, plan.device, plan.precision, learning=True) for part in (model, objective)
+    )
+    pictures = torch.rand(plan.session.training.batch_size, *plan.input_shape, device=plan.device)
+    label = torch.zeros(len(pictures), dtype=torch.long, device=plan.device)
+    batch = Batch(pictures, pictures, [""] * len(pictures), label)
+    seconds = 0.0
+    with torch.random.fork_rng():
+        for _ in range(3):
+            started = time.perf_counter()
+            with computing(plan.device, plan.precision):
+                loss = objective(model, batch)["loss"]
+            loss.backward()
+            loss.item()  # waits for the device
+            seconds = time.perf_counter() - started
+    return seconds
+
 
 LOG = logging.getLogger(__name__)
 
@@ -31,12 +187,12 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
     """
     faults: list[str] = []
     session = absolute_places(session, config, faults)
-    device = noting(faults, "config.device", resolve_device, config.device)
+    device = collect_faults(faults, "config.device", resolve_device, config.device)
     for key in ("models", "cache"):
-        noting(faults, f"config.{key}", require_writable, getattr(config, key))
+        collect_faults(faults, f"config.{key}", require_writable, getattr(config, key))
     source = None
     if session.start != "scratch" and not going_on:
-        source = noting(faults, "start.weights_of", find_source, session.start.weights_of, config)
+        source = collect_faults(faults, "start.weights_of", find_source, session.start.weights_of, config)
         session = _taking_after(source, session, faults) if source else session
     session, kinds, surveys = _surveyed(session, config, faults)
     shaped_by = going_on or (source if isinstance(source, Run) else None)
@@ -51,10 +207,10 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
         )
     classes = ()
     if "train" in surveys and session.objective.target.needs_labels:
-        classes = noting(faults, "data.train", _classes, session, kinds["train"]) or ()
+        classes = collect_faults(faults, "data.train", _classes, session, kinds["train"]) or ()
     if session.training.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
-    noting(faults, "training.export", require_packages, session.training.export)
+    collect_faults(faults, "training.export", require_packages, session.training.export)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(session.training.precision, device)
@@ -70,8 +226,8 @@ def _surveyed(
     for part, place in (("train", session.data.train), ("valid", session.data.valid)):
         if isinstance(place, float):
             continue
-        kinds[part] = noting(faults, f"data.{part}", kind_at, place, session.data, config)
-        survey = kinds[part] and noting(faults, f"data.{part}", kinds[part].survey)
+        kinds[part] = collect_faults(faults, f"data.{part}", kind_at, place, session.data, config)
+        survey = kinds[part] and collect_faults(faults, f"data.{part}", kinds[part].survey)
         surveys |= {part: survey} if survey else {}
         if part == "train" and survey and survey.decided:
             session = session.but(data=session.data.model_copy(update=survey.decided))
@@ -82,7 +238,7 @@ def _taking_after(source: Run | Seed, session: TrainingSession, faults: list[str
     """With the parent's architecture, which a model section may repeat but not contradict, and with what
     the parent's training set has decided of the same kind of data.
     """
-    theirs = noting(faults, "start.weights_of", lambda: source.architecture)
+    theirs = collect_faults(faults, "start.weights_of", lambda: source.architecture)
     if theirs is None:
         return session
     if session.model is not None and session.model != theirs:
@@ -145,7 +301,7 @@ def _input_shape(
         faults.append(f"objective: {what}: choose another of the two")
     shapes = {}
     for part, survey in surveys.items():
-        front = noting(faults, f"data.{part}", survey.front.fitted, *model.takes)
+        front = collect_faults(faults, f"data.{part}", survey.front.fitted, *model.takes)
         shapes |= {part: front.shape} if front else {}
     n_blocks = len(model.blocks)
     freeze = 0 if session.start == "scratch" else session.start.freeze

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saec.data import Dataset, Loader, chunks
-from saec.data.folder import evenly
+from saec.data.decoding import evenly
 from saec.devices import describe, placed
 from saec.faults import Fault
 from saec.files import fingerprint
@@ -20,8 +20,7 @@ from saec.objectives import Objective
 from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, Weights, WeightsOf
-from saec.training.places import opened
-from saec.training.planned import TrainingPlan
+from saec.training.plan import TrainingPlan, opened
 
 LOG = logging.getLogger(__name__)
 N_DECIDING, DECIDED_AT_ONCE = 2_048, 32  # training samples that decide options of the front end

@@ -8,8 +8,8 @@ from saec.command import Task, serve
 from saec.config import Config
 from saec.faults import MissingFault
 from saec.runs import SESSION, Run
+from saec.runs.find import say_unfinished
 from saec.session import TrainingSession, load_session
-from saec.sources import say_unfinished
 from saec.training import epochs_of, go_on, plan_going_on, plan_training, train
 
 

@@ -18,7 +18,7 @@ from saec.data.labels import known_of
 from saec.features import Features
 from saec.gallery import show_rebuilt
 from saec.runs import Run
-from saec.sources import find_run
+from saec.runs.find import find_run
 
 HERE = Path(__file__).parent
 LABEL, SHOWN = "trill", "warble"

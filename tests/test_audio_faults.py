@@ -19,8 +19,8 @@ import main_01_train
 import main_02_extract
 from saec.config import Config
 from saec.runs import Run
+from saec.runs.find import all_runs
 from saec.sound.handcrafted import Handcrafted
-from saec.sources import all_runs
 
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
 

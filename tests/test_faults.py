@@ -26,7 +26,7 @@ from saec.data.colormaps import table
 from saec.data.decoding import SIGNATURE
 from saec.faults import Fault, collect_faults, did_you_mean, listing
 from saec.runs import Run
-from saec.sources import all_runs
+from saec.runs.find import all_runs
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (128, 32, 4)).astype(np.uint8)

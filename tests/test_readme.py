@@ -22,9 +22,9 @@ from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
+from saec.runs.find import find_run
 from saec.sound.handcrafted import EXTRACTORS
 from saec.sound.spectra import SPECTRA
-from saec.sources import find_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, flags=re.S)

@@ -20,8 +20,8 @@ from saec.config import ROOT, Config
 from saec.faults import Fault
 from saec.files import alone
 from saec.runs import Progress, Run
+from saec.runs.find import say_unfinished
 from saec.session import TrainingSession, load_session
-from saec.sources import say_unfinished
 from saec.training import epochs_of, go_on, train
 
 EPOCHS = 4

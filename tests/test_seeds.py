@@ -17,8 +17,8 @@ from saec import extract, train
 from saec.config import Config
 from saec.extraction import encoding
 from saec.faults import Fault
+from saec.runs.find import find_trained
 from saec.session import SessionError
-from saec.sources import find_source
 
 TS = "20250617_131810"
 WIDTH, N, BATCH = 64, 3, 2
@@ -282,7 +282,7 @@ def test_features_by_a_timestamp_are_those_of_the_script(config, images, name):
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
     encoder, decoder = seed_of(config, name)
-    model = find_source(TS, config).model()
+    model = find_trained(TS, config).model()
     pictures = pixels(images)[:1]
     with torch.no_grad():
         expected, got = decoder(encoder(pictures)), model.decoder(model.encoder(pictures))
@@ -327,7 +327,7 @@ def test_without_a_decoder_there_are_features_but_no_reconstructions(config, ima
 def test_a_decoder_of_another_epoch_is_not_taken(config):
     _, decoder = seed_of(config, "GenB3blocks", decoder=False)
     save(decoder, config, "decoder", "GenB3blocks", epoch=4)
-    assert find_source(TS, config).decoder is None
+    assert find_trained(TS, config).decoder is None
 
 
 def training(channels: str, valid: float = 0.4, **start) -> dict:

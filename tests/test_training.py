@@ -23,8 +23,8 @@ from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.runs import Run
+from saec.runs.find import find_run, find_trained
 from saec.session import SessionError, TrainingSession, load_session
-from saec.sources import find_run, find_source
 from saec.training import plan_training, train
 from saec.training.loop import one_epoch
 from saec.training.workbench import equip
@@ -155,9 +155,9 @@ def copied(run: Run, models: Path, name: str) -> Run:
 def test_a_timestamp_that_two_runs_share_names_both(run, config):
     first, other = (copied(run, config.models, name) for name in ("first", "other"))
     with pytest.raises(Fault, match=f"several runs answer to '{run.timestamp}'") as fault:
-        find_source(run.timestamp, config)
+        find_trained(run.timestamp, config)
     assert f"name the folder of one:\n  {first.folder.name}\n  {other.folder.name}" in str(fault.value)
-    assert find_source(other.folder.name, config) == other
+    assert find_trained(other.folder.name, config) == other
 
 
 def test_the_latest_run_is_found_by_the_sessions_name_as_the_user_wrote_it(run, config):

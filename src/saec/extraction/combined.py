@@ -23,8 +23,8 @@ from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import Features
 from saec.files import alone, as_file_name, fingerprint, require_writable
 from saec.progress import progress
+from saec.runs.find import LATEST
 from saec.session import ExtractionSession, SessionError, load_session
-from saec.sources import LATEST
 from saec.tables import means_per_recording
 
 REPORTS = "reports"  # where reports lie in the data folder, unless their sessions say otherwise

@@ -24,9 +24,9 @@ from saec.models.base import Tapped, blocks_kept
 from saec.objectives import Objective
 from saec.progress import duration
 from saec.runs import Run
-from saec.seeds import Seed
+from saec.runs.find import find_trained
+from saec.runs.seeds import Seed
 from saec.session import ExtractionSession, Samples, SessionError
-from saec.sources import find_source
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _source(
 ) -> tuple[Run | Seed | Crafted | None, Model | None]:
     if session.extractor is not None:
         return Crafted(session.extractor), None
-    source = collect_faults(faults, "run", find_source, session.run, config)
+    source = collect_faults(faults, "run", find_trained, session.run, config)
     return source, source and collect_faults(faults, "run", source.model, session.weights)
 
 

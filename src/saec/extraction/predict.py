@@ -15,8 +15,8 @@ from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
 from saec.models.base import blocks_kept
 from saec.runs import Run
+from saec.runs.find import find_trained
 from saec.session import Weights
-from saec.sources import find_source
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def predict(
         Fault: there is no such run or recording, it cannot be read, or the run takes pictures.
     """
     config = config or load_config()
-    source = run if isinstance(run, Run) else find_source(str(run), config)
+    source = run if isinstance(run, Run) else find_trained(str(run), config)
     if not isinstance(source, Run) or source.data.kind != "audio":
         raise Fault(f"{source.folder} takes pictures: extract features of a folder of them instead")
     if not Path(file).is_file():

@@ -21,8 +21,8 @@ from saec.report.section import Section
 from saec.report.sets import JudgedSet
 from saec.report.similar import find_similar
 from saec.runs import Run
+from saec.runs.find import find_trained
 from saec.session import Rebuilding, Search
-from saec.sources import find_source
 from saec.tables import write_table
 
 MOST_ROWS = 20  # of a table on the page; files have all of them
@@ -145,7 +145,7 @@ N_SHOWN = 8
 @torch.no_grad()
 def judge_rebuilt(asked: Rebuilding, config: Config, folder: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     """One row a picture (file, mse, mae, cosine, ssim, sparsity), and means; figures go into the folder."""
-    source = find_source(asked.run, config)
+    source = find_trained(asked.run, config)
     device = resolve_device(config.device)
     precision = resolve_precision("auto", device)
     model = placed(source.model(asked.weights), device, precision).eval()

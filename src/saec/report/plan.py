@@ -18,8 +18,8 @@ from saec.report.sets import MAGIC, JudgedSet, read_set, refuse_alike
 from saec.report.similar import own_name
 from saec.report.sounds import Sounds, find_sounds
 from saec.runs import Run
+from saec.runs.find import LATEST, all_runs, find_run, find_trained
 from saec.session import EvaluationSession, Rebuilding, SessionError
-from saec.sources import LATEST, all_runs, find_run, find_source
 from saec.tables import require_parquet
 
 LOG = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def _runs(asked: tuple[str, ...], config: Config) -> list[Run]:
 
 
 def _require_rebuilt(asked: Rebuilding, config: Config) -> None:
-    source = find_source(asked.run, config)
+    source = find_trained(asked.run, config)
     if source.data.kind != "images":
         raise Fault(
             f"{source.folder} has learnt from sound: pictures are rebuilt, and sound in its own figure"

@@ -13,9 +13,9 @@ from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.files import as_file_name
 from saec.report.labelling import Known, known
 from saec.runs import TIMESTAMP
+from saec.runs.find import LATEST, find_run
 from saec.session import EvaluatedSet, FeatureFile, SessionError
 from saec.sound.listed import Place, list_sound
-from saec.sources import LATEST, find_run
 from saec.tables import Table, per_recording, read_table
 
 LOG = logging.getLogger(__name__)

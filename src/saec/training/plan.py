@@ -21,9 +21,9 @@ from saec.objectives import Objective
 from saec.progress import duration
 from saec.registry import Component
 from saec.runs import Run
-from saec.seeds import Seed
+from saec.runs.find import find_trained
+from saec.runs.seeds import Seed
 from saec.session import SessionError, TrainingSession
-from saec.sources import find_source
 
 
 def absolute_places(session: TrainingSession, config: Config, faults: list[str]) -> TrainingSession:
@@ -192,7 +192,7 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
         collect_faults(faults, f"config.{key}", require_writable, getattr(config, key))
     source = None
     if session.start != "scratch" and not going_on:
-        source = collect_faults(faults, "start.weights_of", find_source, session.start.weights_of, config)
+        source = collect_faults(faults, "start.weights_of", find_trained, session.start.weights_of, config)
         session = _taking_after(source, session, faults) if source else session
     session, kinds, surveys = _surveyed(session, config, faults)
     shaped_by = going_on or (source if isinstance(source, Run) else None)

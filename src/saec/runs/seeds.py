@@ -14,7 +14,7 @@ from saec.data.kinds import Places
 from saec.faults import Fault
 from saec.models import MODELS, Model
 from saec.registry import Component
-from saec.runs import TIMESTAMP
+from saec.runs.run import TIMESTAMP
 
 LOG = logging.getLogger(__name__)
 FILE = re.compile(rf"({TIMESTAMP.pattern})_(encoder|decoder)_script_(.+)_epo(\d+)\.pth")

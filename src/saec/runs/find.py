@@ -6,14 +6,14 @@ from pathlib import Path
 from saec.config import Config
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.files import alone, as_file_name
-from saec.runs import Run
-from saec.seeds import Seed, seeds_of
+from saec.runs.run import Run
+from saec.runs.seeds import Seed, seeds_of
 
 LOG = logging.getLogger(__name__)
 LATEST = "latest:"
 
 
-def find_source(reference: str, config: Config) -> Run | Seed:
+def find_trained(reference: str, config: Config) -> Run | Seed:
     """A run, or a model of the reference by its timestamp; a relative folder counts from the data folder.
 
     Raises:

@@ -12,7 +12,7 @@ from saec.data.decoding import evenly
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.probes import split_scores
 from saec.models import Model
-from saec.reduction import MAP, reduced
+from saec.reduction import MAP, reduce_dims
 from saec.registry import Component
 from saec.report.pictures import small_pictures
 
@@ -32,7 +32,7 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for part, splits in on.parts(seed):
         labels, groups = on.data.labels, on.data.groups[part]
-        layout = reduced(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
+        layout = reduce_dims(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
         clusters = {
             "kmeans": clustering("kmeans", seed=seed)(rows[part], labels[part], groups),
             "hdbscan": clustering("hdbscan")(layout, labels[part], groups),

@@ -78,9 +78,9 @@ def plain(rows: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def ours(rows: np.ndarray) -> dict[str, np.ndarray]:
-    from saec.reduction import reduced
+    from saec.reduction import reduce_dims
 
-    return {str(d): found for d, found in reduced(rows, DIMS, N_NEIGHBORS, seed=0).items()}
+    return {str(d): found for d, found in reduce_dims(rows, DIMS, N_NEIGHBORS, seed=0).items()}
 
 
 WAYS: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]] = {"plain": plain, "ours": ours}

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
 from PIL import Image
 
 from saec import evaluate, extract, figures
@@ -51,7 +53,7 @@ def make_way(run: Run) -> None:
         config.data / "demo/train/images", Cache.of(config)
     ).open()
     picture = pictures.prepare(pictures.gather(np.array([row]), torch.device("cpu")))[0, 0].numpy()
-    figures.way(
+    draw_way(
         HERE / "way.png",
         sound[: N_SECONDS * rate],
         rate,
@@ -61,6 +63,49 @@ def make_way(run: Run) -> None:
         np.array(Features.load(reduced, "X_2D").X),
         labels,
     )
+
+
+def draw_way(
+    path: Path,
+    sound: np.ndarray,
+    rate_hz: int,
+    picture: np.ndarray,
+    latent: np.ndarray,
+    pooled: np.ndarray,
+    rows: np.ndarray,
+    labels: np.ndarray,
+) -> None:
+    """Draws the way from a recording to features, in five panels.
+
+    Sound (samples,), picture (height, width), latent (channels, time), pooled (features,), and of all
+    pictures the 2-D map `rows` (n, 2) with their labels (n,).
+    """
+    figure = Figure((13, 2.9), figures.DPI, layout="constrained")
+    axes = figure.subplots(1, 5, width_ratios=(2, 2, 1.6, 0.5, 2))
+    seconds = np.arange(len(sound)) / rate_hz
+    axes[0].plot(seconds, sound, linewidth=0.3, color=figures.COLOURS["train"])
+    axes[0].set(title="recording", xlabel="time (s)", yticks=[], xlim=(0, seconds[-1]))
+    axes[1].imshow(picture, cmap=figures.PICTURE_MAP, aspect="auto", interpolation="nearest")
+    axes[1].set(title="picture of a syllable", xlabel="time (columns)", ylabel="frequency (rows)")
+    axes[2].imshow(latent, cmap="cividis", aspect="auto", interpolation="nearest")
+    axes[2].set(title="latent", xlabel="time (steps)", ylabel="channel")
+    axes[3].imshow(pooled[:, None], cmap="cividis", aspect="auto", interpolation="nearest")
+    axes[3].set(title="pooled", xticks=[], ylabel="feature")
+    for number, label in enumerate(np.unique(labels)):
+        x, y = rows[labels == label].T
+        colour = colormaps["tab10"](number % 10)
+        axes[4].scatter(
+            x,
+            y,
+            9,
+            [colour],
+            marker=figures.MARKERS[number % len(figures.MARKERS)],
+            label=label,
+            linewidths=0,
+        )
+    axes[4].set(title="all syllables, reduced to 2-D", xticks=[], yticks=[])
+    axes[4].legend(fontsize=6, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    figures.write_figure(path, figure)
 
 
 def make_reconstructions(run: Run) -> None:

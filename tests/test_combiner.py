@@ -22,7 +22,7 @@ from small_runs import workplace
 
 from saec.config import Config
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.classifiers import CLASSIFIERS, Recipe
+from saec.evaluation.classifiers import CLASSIFIERS, ClassifierOptions
 from saec.evaluation.combiner import Combiner
 from saec.evaluation.probes import Known
 from saec.faults import Fault, MissingFault
@@ -75,8 +75,8 @@ def test_a_fold_is_as_a_pipeline_of_scikit_learn_that_sees_what_is_learnt_from_a
     blocks, labels, groups = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
     learnt, asked = np.arange(48), np.arange(48, N)
-    recipe = Recipe("svm", 3, (5, 6), **GRID, class_weight="balanced")
-    found = recipe.fitted(rows[learnt], labels[learnt], groups[learnt]).model.decision_function(rows[asked])
+    recipe = ClassifierOptions("svm", 3, (5, 6), **GRID, class_weight="balanced")
+    found = recipe.fit(rows[learnt], labels[learnt], groups[learnt]).model.decision_function(rows[asked])
     assert np.allclose(found, by_hand(learnt, asked), atol=1e-3)  # float32
 
 
@@ -87,19 +87,19 @@ def test_rows_that_are_asked_move_no_scaling_and_no_component(classifier):
     learnt, asked = np.arange(48), np.arange(48, N)
     loud = rows.copy()
     loud[asked[1:]] *= 1e6
-    recipe = Recipe(classifier, 2, (5, 6), **GRID)
-    plain, other = (Known(some, labels, groups, recipe).answers(learnt, asked[:1]) for some in (rows, loud))
+    recipe = ClassifierOptions(classifier, 2, (5, 6), **GRID)
+    plain, other = (Known(some, labels, groups, recipe).predict(learnt, asked[:1]) for some in (rows, loud))
     assert plain == other
 
 
 def test_a_block_is_scaled_and_reduced_by_itself_and_no_further_than_it_can_be():
     blocks, labels, groups = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
-    model = Recipe("linear", 100, (5, 6)).fitted(rows, labels, groups).model
+    model = ClassifierOptions("linear", 100, (5, 6)).fit(rows, labels, groups).model
     alone = [make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, :5])]
     alone.append(make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, 5:]))
     assert np.allclose(model[:-1].transform(rows), np.hstack(alone), atol=1e-4)
-    few = Recipe("linear", 100, (5, 6)).fitted(rows[:8], labels[:8], groups[:8]).model
+    few = ClassifierOptions("linear", 100, (5, 6)).fit(rows[:8], labels[:8], groups[:8]).model
     assert few[:-1].transform(rows).shape == (N, 8)  # half of eight rows: four components of each
 
 
@@ -107,15 +107,15 @@ def test_a_large_group_leaves_rows_enough_for_components_in_the_inner_folds():
     blocks, labels, _ = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
     groups = np.where(np.arange(N) < 64, "large", np.where(np.arange(N) < 68, "small", "other"))
-    found = Recipe("svm", 100, (5, 6), **GRID).fitted(rows, labels, groups)
+    found = ClassifierOptions("svm", 100, (5, 6), **GRID).fit(rows, labels, groups)
     assert found.macro_f1 is not None and np.isfinite(found.macro_f1)
 
 
 def test_the_combination_is_asked_in_the_same_folds_as_each_file_alone(monkeypatch):
     blocks, labels, groups = two_files()
     together = np.hstack(list(blocks.values()))
-    splits, answers = [], Known.answers
-    monkeypatch.setattr(Known, "answers", lambda self, *split: splits.append(split) or answers(self, *split))
+    splits, answers = [], Known.predict
+    monkeypatch.setattr(Known, "predict", lambda self, *split: splits.append(split) or answers(self, *split))
     probe = EVALUATIONS.parse({"name": "knn", "n_repeats": 2, "curve": [2]})
     scores = {method: probe(rows, labels, groups) for method, rows in blocks.items()}
     scores["both"] = probe(together, labels, groups, None, (5, 6))
@@ -130,7 +130,7 @@ def test_the_combination_is_asked_in_the_same_folds_as_each_file_alone(monkeypat
 def test_a_combiner_answers_for_new_samples_and_its_largest_score_is_the_answer(classifier):
     blocks, labels, _ = two_files(40, seed=1)
     combiner = fitted(classifier)
-    said, scores = combiner.answers({method: blocks[method] for method in reversed(blocks)})
+    said, scores = combiner.predict({method: blocks[method] for method in reversed(blocks)})
     assert (said == labels).mean() > 0.95 and combiner.classes == KINDS.tolist()
     assert scores.shape == (40, 4) and scores.dtype == np.float32
     assert (KINDS[scores.argmax(axis=1)] == said).all()
@@ -141,7 +141,7 @@ def test_two_classes_have_a_score_each():
     blocks, labels, groups = two_files()
     labels = np.where(labels == "crow", "crow", "other")
     combiner = Combiner.fit(blocks, labels, groups, classifier="svm", pca=3, **GRID, seed=0)
-    said, scores = combiner.answers(blocks)
+    said, scores = combiner.predict(blocks)
     assert np.allclose(scores[:, 0], -scores[:, 1]) and ((scores[:, 1] > 0) == (said == "other")).all()
 
 
@@ -152,7 +152,7 @@ def test_rows_without_a_label_are_not_learnt_from():
     options = {"classifier": "linear", "pca": 3, **GRID, "seed": 0}
     one = Combiner.fit(blocks, np.where(unknown, "", labels), groups, **options)
     other = Combiner.fit(whole, labels[~unknown], groups[~unknown], **options)
-    assert np.array_equal(one.answers(blocks)[1], other.answers(blocks)[1])
+    assert np.array_equal(one.predict(blocks)[1], other.predict(blocks)[1])
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -161,7 +161,7 @@ def test_what_is_read_answers_as_what_was_saved_and_needs_no_trust(classifier, t
     combiner.save(file)
     again = Combiner.load(file)
     blocks = two_files(40, seed=1)[0]
-    for one, other in zip(combiner.answers(blocks), again.answers(blocks), strict=True):
+    for one, other in zip(combiner.predict(blocks), again.predict(blocks), strict=True):
         assert np.array_equal(one, other)
     assert get_untrusted_types(file=file) == [] and [one.name for one in tmp_path.iterdir()] == [file.name]
     assert (again.widths, again.chosen, again.macro_f1) == (
@@ -170,7 +170,7 @@ def test_what_is_read_answers_as_what_was_saved_and_needs_no_trust(classifier, t
         combiner.macro_f1,
     )
     again.save(file)  # what was read can be written
-    assert np.array_equal(Combiner.load(file).answers(blocks)[1], combiner.answers(blocks)[1])
+    assert np.array_equal(Combiner.load(file).predict(blocks)[1], combiner.predict(blocks)[1])
 
 
 def test_another_process_gives_identical_answers(tmp_path):
@@ -183,14 +183,14 @@ def test_another_process_gives_identical_answers(tmp_path):
         "import sys, numpy as np; from pathlib import Path; from saec.evaluation.combiner import Combiner\n"
         "folder = Path(sys.argv[1]); blocks = dict(np.load(folder / 'blocks.npz'))\n"
         "for name in ('forest', 'svm'):\n"
-        "    np.save(folder / name, Combiner.load(folder / f'{name}.skops').answers(blocks)[1])"
+        "    np.save(folder / name, Combiner.load(folder / f'{name}.skops').predict(blocks)[1])"
     )
     source = str(Path(__file__).parents[1] / "src")
     subprocess.run(
         [sys.executable, "-c", program, tmp_path], check=True, env=os.environ | {"PYTHONPATH": source}
     )
     for name, combiner in combiners.items():
-        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), combiner.answers(blocks)[1])
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), combiner.predict(blocks)[1])
 
 
 def changed(file: Path, change) -> Path:
@@ -273,7 +273,7 @@ def test_another_version_of_scikit_learn_is_said(tmp_path, heard):
 )
 def test_features_that_it_was_not_fitted_on_are_refused_with_what_is_expected(change, said):
     with pytest.raises(Fault, match=said):
-        fitted("knn").answers(change(two_files()[0]))
+        fitted("knn").predict(change(two_files()[0]))
 
 
 def test_labels_that_no_combiner_can_learn_are_refused():
@@ -345,7 +345,7 @@ def test_the_combiner_lies_in_the_report_with_what_it_was_made_of(report, place)
     assert about["macro_f1"] == scores[scores["evaluation"] == "svm"]["value"].item()
     blocks, labels, _ = two_files(40, seed=1)
     combiner = Combiner.load(report.folder / "combiner_session.skops")
-    assert (combiner.answers(blocks)[0] == labels).mean() > 0.95
+    assert (combiner.predict(blocks)[0] == labels).mean() > 0.95
     page = (report.folder / "report.html").read_text(encoding="utf-8")
     assert "combiner_session.skops" in page and "combiner_session.json" in page
 

@@ -300,6 +300,6 @@ def test_an_evaluation_gives_finite_named_scores_and_the_same_again(name):
     evaluation = EVALUATIONS.parse({"name": name} | options)
     found = evaluation(rows, labels, groups)
     assert found.scores and all(type(s) is float and np.isfinite(s) for s in found.scores.values())
-    assert found.answers.shape == labels.shape and found.answers.dtype.kind == "U"
+    assert found.predicted.shape == labels.shape and found.predicted.dtype.kind == "U"
     again = evaluation(rows, labels, groups)
-    assert again.scores == found.scores and (again.answers == found.answers).all()
+    assert again.scores == found.scores and (again.predicted == found.predicted).all()

@@ -138,4 +138,4 @@ def test_affinity_propagation_says_when_it_has_not_converged(blobs):
 
 def test_affinity_propagation_takes_so_many_rows_and_says_so(blobs):
     found = clustering("affinity", limit=80)(*blobs)
-    assert (found.answers != "").sum() == 80 and "80 of 160 rows" in found.remarks[0]
+    assert (found.predicted != "").sum() == 80 and "80 of 160 rows" in found.remarks[0]

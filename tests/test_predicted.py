@@ -10,14 +10,15 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from sklearn.metrics import f1_score
 
-from saec import charts
+from saec import figures
 from saec.config import Config
 from saec.data import Dataset
-from saec.evaluation.tracks import classified, grid, label_by_file, mean_by_file, predicted_track, true_track
+from saec.evaluation.tracks import grid, labels_by_file, predicted_track, score_classes, true_track
 from saec.extraction.predictions import pooled_per_file, prediction_table
 from saec.faults import Fault
 from saec.report import evaluate, plan_evaluation
 from saec.session import EvaluationSession, SessionError, load_session
+from saec.tables import means_by
 
 CLASSES = np.array(["crow", "tit", "wren"])
 
@@ -84,7 +85,7 @@ def test_the_mean_of_overlapping_segments_decides_not_the_last_or_the_most():
 
 
 def test_scores_are_those_by_hand():
-    found = classified(np.array(list("aaabc")), np.array(list("aabba")))
+    found = score_classes(np.array(list("aaabc")), np.array(list("aabba")))
     assert found.scores == pytest.approx({"accuracy": 3 / 5, "macro_f1": 4 / 9, "weighted_f1": 8 / 15})
     assert found.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 0]] and found.n == 5
     a, b, c = found.classes
@@ -94,34 +95,34 @@ def test_scores_are_those_by_hand():
 
 def test_classes_that_nobody_asked_for_move_no_macro_f1_and_warn_nobody():
     labels, answers = np.array(["a", "b", "c", "d"]), np.array(["a", "x", "y", ""])  # all but one new
-    found = classified(labels, answers)
+    found = score_classes(labels, answers)
     assert (
         found.scores["macro_f1"]
         == 0.25
         == f1_score(labels, answers, labels=list("abcd"), average="macro", zero_division=0)
     )
     assert found.names.tolist() == ["", "a", "b", "c", "d", "x", "y"] and found.confusion.sum() == 4
-    assert classified(np.array(["a"]), np.array(["a"])).scores["accuracy"] == 1
+    assert score_classes(np.array(["a"]), np.array(["a"])).scores["accuracy"] == 1
 
 
 def test_a_file_is_the_mean_of_its_segments_however_they_lie():
     rng = np.random.default_rng(0)
     files, shares = rng.choice(["b", "a", "c"], 30), rng.dirichlet(np.ones(3), 30)
-    names, means = mean_by_file(files, shares)
+    names, means = means_by(files, shares)
     assert names.tolist() == ["a", "b", "c"]
     for name, mean in zip(names, means, strict=True):
         chosen = [row for file, row in zip(files, shares, strict=True) if file == name]
         assert mean == pytest.approx(sum(chosen) / len(chosen))
-    said = label_by_file(np.array(list("aabb")), np.array(["x", "", "x", "y"]))
+    said = labels_by_file(np.array(list("aabb")), np.array(["x", "", "x", "y"]))
     assert said == {"a": {"x"}, "b": {"x", "y"}}
 
 
 def test_tracks_are_drawn_in_the_colours_of_their_classes_the_truth_above(tmp_path):
     one = (np.array(["crow"] * 30 + [""] * 10), np.array(["tit"] * 20 + ["crow"] * 20))
-    charts.tracks(tmp_path / "tracks.png", {"$_a.wav": one, "b.wav": one[::-1]}, 0.1, "tracks")
+    figures.tracks(tmp_path / "tracks.png", {"$_a.wav": one, "b.wav": one[::-1]}, 0.1, "tracks")
     with Image.open(tmp_path / "tracks.png") as figure:
         pixels = np.asarray(figure.convert("RGB")).astype(int)
-    crow, tit = (np.abs(pixels - 255 * np.array(to_rgb(charts.colour(n)))).max(2) < 3 for n in (0, 1))
+    crow, tit = (np.abs(pixels - 255 * np.array(to_rgb(figures.colour(n)))).max(2) < 3 for n in (0, 1))
     bars = slice(0, 900)  # the legend stands right of it
     rows = np.flatnonzero(tit[:, bars].sum(1) > 200)
     first_row = np.flatnonzero(crow[:, bars].sum(1) > 200)[0]

@@ -9,8 +9,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.classifiers import CLASSIFIERS, COSTS, Recipe
-from saec.evaluation.folds import alone_in_a_group, given_split, grouped_splits, refuse_alone, repeated_splits
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, ClassifierOptions
+from saec.evaluation.folds import (
+    classes_of_few_groups,
+    given_split,
+    grouped_splits,
+    repeated_splits,
+    require_two_groups,
+)
 from saec.evaluation.probes import Known, split_scores
 from saec.faults import Fault
 
@@ -33,7 +39,7 @@ def test_what_the_features_tell_is_read(name, known):
     assert found.scores["macro_f1"] > 0.95 and found.scores["balanced_accuracy"] > 0.95
     assert [row["class"] for row in found.classes] == ["crow", "tit", "wren"]
     assert all(row["f1"] > 0.9 and row["n"] == N // 3 for row in found.classes)
-    assert (found.answers == known[1]).mean() > 0.95  # each row is asked once
+    assert (found.predicted == known[1]).mean() > 0.95  # each row is asked once
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -53,7 +59,7 @@ def test_more_labels_are_no_worse_and_few_are_spread_over_draws(name):
     found = EVALUATIONS.parse({"name": name, "curve": [2], "n_repeats": 1})(
         rows, kinds.astype(str), np.arange(300)
     )
-    assert found.scores["macro_f1_2"] < found.scores["macro_f1"] and found.spreads["macro_f1_2"] > 0
+    assert found.scores["macro_f1_2"] < found.scores["macro_f1"] and found.stds["macro_f1_2"] > 0
     sizes = [row["n_learnt"] for row in found.folds if row["labels_per_class"] == 2]
     assert set(sizes) == {6} and len(sizes) == 15  # five folds, three draws
 
@@ -70,7 +76,7 @@ def test_folds_ask_for_what_they_have_learnt_and_none_is_empty():
     for seed in range(60):
         groups = rng.integers(0, 6, 30)
         labels = rng.integers(0, 3, 30).astype(str)
-        if alone_in_a_group(labels, groups):
+        if classes_of_few_groups(labels, groups):
             continue
         for learnt, asked in grouped_splits(labels, groups, 5, seed):
             assert len(asked) and not set(groups[learnt]) & set(groups[asked])
@@ -122,7 +128,7 @@ def test_a_given_split_is_kept_to(known):
     found = EVALUATIONS.parse({"name": "linear"} | QUICK)(rows, labels, groups, split)
     (fold,) = found.folds
     assert (fold["n_learnt"], fold["n_asked"]) == (72, 36)
-    assert (found.answers != "").sum() == 36 and (found.answers[split == "test"] != "").all()
+    assert (found.predicted != "").sum() == 36 and (found.predicted[split == "test"] != "").all()
     with pytest.raises(Fault, match="'train' and rows 'test', got 'a'"):
         given_split(np.array(["a", "a"]))
 
@@ -131,16 +137,16 @@ def test_rows_without_a_label_are_neither_learnt_from_nor_asked(known):
     rows, labels, groups = known
     labels = np.where(np.arange(N) % 2, labels, "")
     found = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups)
-    assert ((found.answers != "") == (labels != "")).all()
+    assert ((found.predicted != "") == (labels != "")).all()
     assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in found.folds)
 
 
 def test_a_class_of_one_group_is_refused_with_the_remedy(known):
     _, labels, groups = known
     labels = np.where(groups == 3, "owl", labels)
-    assert alone_in_a_group(labels, groups) == {"owl": 1}
+    assert classes_of_few_groups(labels, groups) == {"owl": 1}
     with pytest.raises(Fault, match=r"owl: 12 rows of one group\n.*least: 2"):
-        refuse_alone(labels, groups)
+        require_two_groups(labels, groups)
 
 
 def test_components_are_fitted_on_what_is_learnt_from_alone(known):
@@ -150,7 +156,7 @@ def test_components_are_fitted_on_what_is_learnt_from_alone(known):
     loud = rows.copy()
     loud[asked[1:]] *= 1e6
     plain, other = (
-        Known(some, labels, groups, Recipe("linear", pca=2)).answers(learnt, asked[:1])
+        Known(some, labels, groups, ClassifierOptions("linear", pca=2)).predict(learnt, asked[:1])
         for some in (rows, loud)
     )
     assert plain == other
@@ -158,9 +164,9 @@ def test_components_are_fitted_on_what_is_learnt_from_alone(known):
 
 def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
     rows, labels, groups = known
-    folds = Recipe("svm").inner_folds(labels[:60], groups[:60])
+    folds = ClassifierOptions("svm").inner_folds(labels[:60], groups[:60])
     assert len(folds) == 3 and not any(set(groups[one]) & set(groups[other]) for one, other in folds)
-    found = Recipe("svm").fitted(rows[:60], labels[:60], groups[:60])
+    found = ClassifierOptions("svm").fit(rows[:60], labels[:60], groups[:60])
     by_library = GridSearchCV(
         make_pipeline(StandardScaler(), SVC()), {"svc__C": COSTS}, scoring="f1_macro", cv=folds
     ).fit(rows[:60], labels[:60])
@@ -170,7 +176,7 @@ def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
 
 def test_without_groups_for_inner_folds_an_svm_has_the_middle_of_its_grid(known):
     rows, labels, groups = known
-    found = Recipe("svm").fitted(rows[:24], labels[:24], groups[:24])  # two groups: no folds of three
+    found = ClassifierOptions("svm").fit(rows[:24], labels[:24], groups[:24])  # two groups: no folds of three
     assert (found.chosen, found.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
     assert (found.model[-1].C, found.model[-1].gamma) == (10.0, "scale")
 

@@ -11,7 +11,7 @@ from sklearn.manifold import trustworthiness
 from sklearn.preprocessing import StandardScaler
 
 from saec.evaluation import EVALUATIONS
-from saec.reduction import n_neighbors_used, nearest, possible, reduced
+from saec.reduction import knn, n_neighbors_used, possible_dims, reduce_dims
 from saec.reduction import reduce as neighbors
 from saec.reduction.reduce import _widths, neighborhood_graph
 
@@ -39,7 +39,7 @@ def slow_distances(rows: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def once() -> dict[int, np.ndarray]:
-    return reduced(heaps()[0], DIMS, n_neighbors=8, seed=0)
+    return reduce_dims(heaps()[0], DIMS, n_neighbors=8, seed=0)
 
 
 def noise(n: int = 60, n_features: int = 5) -> np.ndarray:
@@ -48,7 +48,7 @@ def noise(n: int = 60, n_features: int = 5) -> np.ndarray:
 
 def test_neighbours_are_those_that_counting_all_distances_finds():
     rows = noise()
-    indices, distances = nearest(rows, 7, seed=0)
+    indices, distances = knn(rows, 7, seed=0)
     expected = np.argsort(slow_distances(rows), axis=1)[:, :7]
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_allclose(distances, np.sort(slow_distances(rows), axis=1)[:, :7], atol=1e-6)
@@ -58,7 +58,7 @@ def test_neighbours_are_those_that_counting_all_distances_finds():
 def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch, exact_up_to):
     monkeypatch.setattr(neighbors, "EXACT_UP_TO", exact_up_to)
     rows = np.concatenate([noise(100), noise(100), noise(100)])
-    indices, distances = nearest(rows, 6, seed=0)
+    indices, distances = knn(rows, 6, seed=0)
     np.testing.assert_array_equal(indices[:, 0], np.arange(300))
     assert not distances[:, 0].any()
     assert all(len(set(row)) == 6 for row in indices.tolist())
@@ -68,9 +68,9 @@ def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch
 @COMPILES
 def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
     rows = noise(1500, 8)
-    exact, exact_distances = nearest(rows, 10, seed=0)
+    exact, exact_distances = knn(rows, 10, seed=0)
     monkeypatch.setattr(neighbors, "EXACT_UP_TO", 1000)
-    found, distances = nearest(rows, 10, seed=0)
+    found, distances = knn(rows, 10, seed=0)
     assert found.dtype == exact.dtype and distances.dtype == exact_distances.dtype
     hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
     assert sum(hits) > 0.95 * exact.size
@@ -79,7 +79,7 @@ def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
 @COMPILES
 def test_approximate_neighbours_are_the_same_again(monkeypatch):
     monkeypatch.setattr(neighbors, "EXACT_UP_TO", 100)
-    first, second = nearest(noise(400), 10, seed=3), nearest(noise(400), 10, seed=3)
+    first, second = knn(noise(400), 10, seed=3), knn(noise(400), 10, seed=3)
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
 
@@ -87,7 +87,7 @@ def test_approximate_neighbours_are_the_same_again(monkeypatch):
 def assert_same_graph(rows: np.ndarray, n: int) -> None:
     from umap.umap_ import fuzzy_simplicial_set
 
-    indices, distances = nearest(rows, n, seed=0)
+    indices, distances = knn(rows, n, seed=0)
     theirs, _, _ = fuzzy_simplicial_set(
         rows, n, np.random.RandomState(0), "euclidean", knn_indices=indices, knn_dists=distances
     )
@@ -102,7 +102,7 @@ def test_the_neighbourhood_graph_is_that_of_umap_learn(rows):
 
 
 def test_memberships_of_a_row_sum_up_to_the_logarithm_of_its_neighbours():
-    indices, distances = nearest(noise(), 8, seed=0)
+    indices, distances = knn(noise(), 8, seed=0)
     beyond = distances[:, 1:] - distances[:, [1]]
     widths = _widths(np.pad(beyond, ((0, 0), (1, 0))), distances)
     np.testing.assert_allclose(np.exp(-beyond / widths[:, None]).sum(axis=1), np.log2(8), atol=1e-4)
@@ -122,7 +122,7 @@ def test_neighbourhoods_are_kept_as_well_as_by_umap_learn():
             return StandardScaler().fit_transform(umap.fit_transform(scaled))
 
     def ours(seed: int) -> np.ndarray:
-        return reduced(rows, (4,), n_neighbors=10, seed=seed)[4]
+        return reduce_dims(rows, (4,), n_neighbors=10, seed=seed)[4]
 
     kept = [
         np.mean([trustworthiness(scaled, way(seed), n_neighbors=10) for seed in range(5)])
@@ -133,7 +133,7 @@ def test_neighbourhoods_are_kept_as_well_as_by_umap_learn():
 
 def test_the_number_of_threads_changes_nothing(once, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    alone = reduced(heaps()[0], DIMS, n_neighbors=8, seed=0)
+    alone = reduce_dims(heaps()[0], DIMS, n_neighbors=8, seed=0)
     assert all(alone[d].tobytes() == once[d].tobytes() for d in DIMS)
 
 
@@ -141,9 +141,9 @@ def test_reductions_can_be_made_by_a_script_that_guards_nothing(tmp_path):
     """No process is started, so nothing is imported again."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import numpy as np\nfrom saec.reduction import reduced\n"
+        "import numpy as np\nfrom saec.reduction import reduce_dims\n"
         "rows = np.random.default_rng(0).normal(size=(30, 5))\n"
-        "print(reduced(rows, (2, 4), 5, 0)[4].shape)\n"
+        "print(reduce_dims(rows, (2, 4), 5, 0)[4].shape)\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     assert done.stdout == "(30, 4)\n", done.stderr
@@ -163,30 +163,30 @@ def test_heaps_stay_heaps(once):
 
 
 def test_the_same_seed_gives_the_same_bits(once):
-    again = reduced(heaps()[0], DIMS, n_neighbors=8, seed=0)
+    again = reduce_dims(heaps()[0], DIMS, n_neighbors=8, seed=0)
     for d in DIMS:
         assert again[d].tobytes() == once[d].tobytes()
 
 
 def test_another_seed_gives_another_map(once):
-    other = reduced(heaps()[0], (2,), n_neighbors=8, seed=1)
+    other = reduce_dims(heaps()[0], (2,), n_neighbors=8, seed=1)
     assert other[2].tobytes() != once[2].tobytes()
 
 
 @pytest.mark.parametrize("dims", [(4, 2), (2,), (3, 2)])
 def test_the_map_does_not_depend_on_the_other_dimensions(once, dims):
-    assert reduced(heaps()[0], dims, n_neighbors=8, seed=0)[2].tobytes() == once[2].tobytes()
+    assert reduce_dims(heaps()[0], dims, n_neighbors=8, seed=0)[2].tobytes() == once[2].tobytes()
 
 
 def test_no_column_drowns_the_others_by_its_scale(once):
-    scaled = reduced(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=0)
+    scaled = reduce_dims(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=0)
     assert KMEANS(scaled[2], heaps()[1], heaps()[1]).scores["v_measure"] > 0.95
 
 
 def test_equal_rows_and_columns_without_variance_are_no_obstacle():
     rows = np.ones((12, 5), np.float32)
     rows[6:, 0] = 2
-    for values in reduced(rows, (2,), n_neighbors=5, seed=0).values():
+    for values in reduce_dims(rows, (2,), n_neighbors=5, seed=0).values():
         assert np.isfinite(values).all()
 
 
@@ -194,13 +194,13 @@ def test_equal_rows_and_columns_without_variance_are_no_obstacle():
     ("n_rows", "expected"), [(3, ()), (4, (2,)), (5, (2,)), (6, (2, 4)), (17, (2, 4, 8)), (18, (2, 4, 8, 16))]
 )
 def test_d_dimensions_need_max_4_and_d_plus_2_rows(n_rows, expected):
-    assert possible((2, 4, 8, 16), n_rows) == expected
+    assert possible_dims((2, 4, 8, 16), n_rows) == expected
 
 
 @pytest.mark.parametrize("n_rows", [4, 5, 6, 10])
 def test_the_fewest_rows_that_are_possible_do_reduce(n_rows):
-    dims = possible((2, 4, 8), n_rows)
-    rows = reduced(noise(n_rows), dims, n_neighbors_used(10, n_rows), seed=0)
+    dims = possible_dims((2, 4, 8), n_rows)
+    rows = reduce_dims(noise(n_rows), dims, n_neighbors_used(10, n_rows), seed=0)
     assert all(np.isfinite(rows[d]).all() and rows[d].shape == (n_rows, d) for d in dims)
 
 

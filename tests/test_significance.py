@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t, ttest_rel
 
-from saec.evaluation.agreement import compared, corrected_t_test, holm
+from saec.evaluation.agreement import compare_methods, corrected_t_test, holm
 
 
 def test_without_a_correction_it_is_the_paired_t_test():
@@ -35,6 +35,6 @@ def test_holm_multiplies_the_smallest_by_the_number_of_comparisons_and_never_fal
 def test_every_pair_of_methods_is_compared_once():
     rng = np.random.default_rng(0)
     scores = {"a": rng.uniform(0.9, 1, 10), "b": rng.uniform(0, 0.1, 10), "c": rng.uniform(0, 0.1, 10)}
-    rows = compared(scores, 0.25)
+    rows = compare_methods(scores, 0.25)
     assert [(row["method"], row["other"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert rows[0]["p"] < 0.01 < rows[2]["p"] and rows[0]["difference"] > 0.7

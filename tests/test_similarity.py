@@ -5,7 +5,7 @@ import pytest
 
 from saec import similarity
 from saec.faults import Fault
-from saec.similarity import nearest
+from saec.similarity import search
 
 
 def slow(queries: list[np.ndarray], arrays: list[np.ndarray]) -> np.ndarray:
@@ -28,7 +28,7 @@ def arrays() -> list[np.ndarray]:
 def test_pieces_of_any_size_give_what_all_distances_give(arrays, piece, monkeypatch):
     monkeypatch.setattr(similarity, "PIECE", piece)
     queries = [array[:3] + 0.01 for array in arrays]
-    indices, distances = nearest(queries, arrays, 6)
+    indices, distances = search(queries, arrays, 6)
     expected = slow(queries, arrays)
     assert np.array_equal(indices, np.argsort(expected, axis=1)[:, :6])
     assert np.allclose(distances, np.sort(expected, axis=1)[:, :6], atol=1e-4)
@@ -40,7 +40,7 @@ def test_a_picture_does_not_find_itself_but_finds_its_copy(arrays, piece, monkey
     for array in arrays:
         array[40] = array[3]
     own = np.array([3, 10])
-    indices, distances = nearest([array[own] for array in arrays], arrays, 4, own)
+    indices, distances = search([array[own] for array in arrays], arrays, 4, own)
     assert indices.shape == (2, 4) and indices[0, 0] == 40 and distances[0, 0] == pytest.approx(0, abs=1e-3)
     assert 3 not in indices[0] and 10 not in indices[1]
 
@@ -48,23 +48,23 @@ def test_a_picture_does_not_find_itself_but_finds_its_copy(arrays, piece, monkey
 def test_each_file_weighs_the_same_whatever_its_number_of_features():
     one = np.array([[0.0], [1.0], [3.0]])
     wide = np.repeat(np.array([[0.0], [3.0], [1.0]]), 50, axis=1)
-    _, distances = nearest([one[:1], wide[:1]], [one, wide], 2, np.array([0]))
+    _, distances = search([one[:1], wide[:1]], [one, wide], 2, np.array([0]))
     assert distances[0, 0] == pytest.approx(distances[0, 1])
 
 
 def test_as_many_as_there_are_is_all_one_can_get():
     rows = np.arange(4.0)[:, None]
-    assert nearest([rows[:1]], [rows], 9)[0].shape == (1, 4)
-    assert nearest([rows[:1]], [rows], 9, np.array([0]))[0].tolist() == [[1, 2, 3]]
+    assert search([rows[:1]], [rows], 9)[0].shape == (1, 4)
+    assert search([rows[:1]], [rows], 9, np.array([0]))[0].tolist() == [[1, 2, 3]]
 
 
 def test_a_constant_feature_is_no_reason_to_divide_by_zero():
     rows = np.array([[1.0, 5.0], [2.0, 5.0], [9.0, 5.0]])
-    assert nearest([rows[:1]], [rows], 2, np.array([0]))[0].tolist() == [[1, 2]]
+    assert search([rows[:1]], [rows], 2, np.array([0]))[0].tolist() == [[1, 2]]
 
 
 def test_files_of_other_pictures_or_features_are_refused(arrays):
     with pytest.raises(Fault, match=r"got \[70, 69\] rows"):
-        nearest([arrays[0][:1], arrays[1][:1]], [arrays[0], arrays[1][:-1]], 3)
+        search([arrays[0][:1], arrays[1][:1]], [arrays[0], arrays[1][:-1]], 3)
     with pytest.raises(Fault, match=r"has \[4\] features, the files have \[5\]"):
-        nearest([arrays[0][:1, :4]], arrays[:1], 3)
+        search([arrays[0][:1, :4]], arrays[:1], 3)

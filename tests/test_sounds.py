@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from matplotlib.figure import Figure
 
-from saec import charts
+from saec import figures
 from saec.config import Config
 from saec.faults import Fault
 from saec.report import evaluate, plan_evaluation
@@ -161,8 +161,10 @@ def test_a_long_tail_is_drawn_over_widening_bins_and_many_classes_as_one(tmp_pat
     drawn = []
     real = Figure.subplots
     monkeypatch.setattr(Figure, "subplots", lambda *a, **k: drawn.append(real(*a, **k)) or drawn[-1])
-    charts.overlaid(tmp_path / "a.png", {"a": np.array([1.0, 1, 2]), "b": np.array([500.0])}, "t", "s", "n")
-    charts.overlaid(tmp_path / "b.png", {"all": np.array([2.0, 2.0])}, "t", "s", "n")
+    figures.histograms(
+        tmp_path / "a.png", {"a": np.array([1.0, 1, 2]), "b": np.array([500.0])}, "t", "s", "n"
+    )
+    figures.histograms(tmp_path / "b.png", {"all": np.array([2.0, 2.0])}, "t", "s", "n")
     assert [axes.get_xscale() for axes in drawn] == ["log", "linear"]
     for axes, n in zip(drawn, (4, 2), strict=True):
         assert sum(patch.get_data().values.sum() for patch in axes.patches) == n  # all values are in some bin

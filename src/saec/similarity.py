@@ -9,7 +9,7 @@ from saec.progress import progress
 PIECE = 20_000  # rows that are looked through at once
 
 
-def nearest(
+def search(
     queries: list[np.ndarray], arrays: list[np.ndarray], n: int, own: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices and Euclidean distances, each (queries, n), of the nearest rows, the nearest first.

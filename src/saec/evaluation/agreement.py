@@ -90,7 +90,7 @@ def corrected_t_test(first: np.ndarray, second: np.ndarray, asked_per_learnt: fl
     return float(2 * student.sf(abs(differences.mean()) / np.sqrt(variance), n - 1))
 
 
-def compared(scores: dict[str, np.ndarray], asked_per_learnt: float) -> list[dict[str, float | str]]:
+def compare_methods(scores: dict[str, np.ndarray], asked_per_learnt: float) -> list[dict[str, float | str]]:
     """Every pair of methods: mean difference and p-value."""
     return [
         {

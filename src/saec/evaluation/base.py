@@ -17,18 +17,18 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Found:
+class Scores:
     """Named scores, and what they were made of, as rows of tidy tables."""
 
     scores: dict[str, float]
-    spreads: dict[str, float] = field(default_factory=dict)  # standard deviations, where scores are means
+    stds: dict[str, float] = field(default_factory=dict)  # standard deviations, where scores are means
     folds: Rows = field(default_factory=list)  # one row a fold and draw
     classes: Rows = field(default_factory=list)  # one row a class
     sweep: Rows = field(default_factory=list)  # one row a value of the parameter that is swept
-    answers: np.ndarray | None = None  # (n,): the class or the cluster that each row was given
+    predicted: np.ndarray | None = None  # (n,): the class or the cluster that each row was given
     remarks: list[str] = field(default_factory=list)  # what to beware of
 
 
-def is_told(labels: np.ndarray) -> np.ndarray:
+def has_label(labels: np.ndarray) -> np.ndarray:
     """Which rows have a label: "" is none; labels that are no words are all known."""
     return labels != "" if labels.dtype.kind == "U" else np.ones(len(labels), dtype=bool)

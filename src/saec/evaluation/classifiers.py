@@ -50,7 +50,7 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClassifierOptions:
     """A classifier of standardised rows, and of at most `pca` principal components of them.
 
     `blocks` are widths of parts that stand side by side in a row, each scaled and reduced by itself. `C`,
@@ -65,7 +65,7 @@ class Recipe:
     class_weight: ClassWeight = None
     seed: int = 0
 
-    def fitted(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Fitted:
+    def fit(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Fitted:
         """Of rows (n, features); of a grid what has the best macro-F1 in folds that keep groups whole.
 
         Where some class has too few groups for such folds, an SVM has the middle C and the first gamma.

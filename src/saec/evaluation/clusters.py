@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.data.decoding import evenly
 from saec.evaluation.agreement import agreement, internal
-from saec.evaluation.base import EVALUATIONS, Found, is_told
+from saec.evaluation.base import EVALUATIONS, Scores, has_label
 from saec.registry import Strict
 
 LEAST = 5  # rows; fewer are clustered as they are
@@ -69,7 +69,7 @@ def kmeans(
     sweep: tuple[PositiveInt, ...] = (2, 4, 8, 16, 32, 64),
     resamples: NonNegativeInt = 5,
     seed: int = 0,
-) -> Found:
+) -> Scores:
     """k-means on standardised rows; as many clusters as there are labels where no number is said."""
 
     def clusters(some: np.ndarray, n: float) -> tuple[np.ndarray, list[str]]:
@@ -78,7 +78,7 @@ def kmeans(
             means = KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed)
             return means.fit_predict(some), []
 
-    n = n_clusters or max(2, len(np.unique(labels[is_told(labels)])))
+    n = n_clusters or max(2, len(np.unique(labels[has_label(labels)])))
     scaled = StandardScaler().fit_transform(umapped(rows, umap, seed).astype(np.float64))
     swept = [value for value in sweep if value < len(rows)]
     return _found(scaled, labels, clusters, ("n_clusters", n), swept, resamples, seed)
@@ -96,7 +96,7 @@ def hdbscan(
     sweep: tuple[Annotated[int, Field(ge=2)], ...] = (5, 10, 20, 40, 80),
     resamples: NonNegativeInt = 5,
     seed: int = 0,
-) -> Found:
+) -> Scores:
     """HDBSCAN; agreement takes its noise as one more cluster."""
 
     def clusters(some: np.ndarray, size: float) -> tuple[np.ndarray, list[str]]:
@@ -120,7 +120,7 @@ def dbscan(
     sweep: tuple[Share, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
     resamples: NonNegativeInt = 5,
     seed: int = 0,
-) -> Found:
+) -> Scores:
     """DBSCAN on standardised rows."""
 
     def clusters(some: np.ndarray, radius: float) -> tuple[np.ndarray, list[str]]:
@@ -144,7 +144,7 @@ def affinity(
     sweep: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (),
     resamples: NonNegativeInt = 0,
     seed: int = 0,
-) -> Found:
+) -> Scores:
     """Affinity propagation on UMAP rows (50 neighbours, 10 dimensions, min_dist 0), preference the median.
 
     Above `limit` rows, which it compares all with all, so many of them are taken, evenly spread. `sweep` has
@@ -167,10 +167,10 @@ def affinity(
     found.scores["converged"] = float(not found.remarks)
     if len(chosen) == len(rows):
         return found
-    answers = np.full(len(rows), "", dtype=found.answers.dtype)
-    answers[chosen] = found.answers
+    answers = np.full(len(rows), "", dtype=found.predicted.dtype)
+    answers[chosen] = found.predicted
     remark = f"affinity propagation on {limit:,} of {len(rows):,} rows, evenly spread"
-    return Found(found.scores, sweep=found.sweep, answers=answers, remarks=[*found.remarks, remark])
+    return Scores(found.scores, sweep=found.sweep, predicted=answers, remarks=[*found.remarks, remark])
 
 
 def _found(
@@ -181,7 +181,7 @@ def _found(
     sweep: tuple[float, ...] | list[float],
     resamples: int,
     seed: int,
-) -> Found:
+) -> Scores:
     """Clusters at the parameter's value, their scores and firmness, and scores at the values to sweep."""
     name, value = parameter
     found, remarks = clusters(space, value)
@@ -194,12 +194,12 @@ def _found(
         | (plain if one == value else _scores(space, labels, clusters(space, one)[0], seed))
         for one in sweep
     ]
-    return Found(scores, sweep=swept, answers=found.astype(str), remarks=remarks)
+    return Scores(scores, sweep=swept, predicted=found.astype(str), remarks=remarks)
 
 
 def _scores(space: np.ndarray, labels: np.ndarray, found: np.ndarray, seed: int) -> dict[str, float]:
     """Agreement is of the rows whose label is known."""
-    told = is_told(labels)
+    told = has_label(labels)
     agreed = agreement(labels[told], found[told]) if len(np.unique(labels[told])) > 1 else {}
     return agreed | internal(space, found, seed)
 

@@ -15,8 +15,8 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from saec.evaluation.base import is_told
-from saec.evaluation.classifiers import SVM, Costs, Gammas, Recipe
+from saec.evaluation.base import has_label
+from saec.evaluation.classifiers import SVM, ClassifierOptions, Costs, Gammas
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE
 from saec.files import appearing
@@ -65,13 +65,13 @@ class Combiner:
         if not len(rows) == len(labels) == len(groups):
             counts = f"{len(labels)} and {len(groups)}"
             raise Fault(f"{len(rows)} rows of features need as many labels and groups, got {counts}")
-        told = is_told(labels)
+        told = has_label(labels)
         if len(np.unique(labels[told])) < 2:
             got = ", ".join(map(str, np.unique(labels[told]))) or "none"
             raise Fault(f"a combiner tells classes apart: labels must be of two at least, got {got}")
         weight = "balanced" if classifier == SVM else None
-        recipe = Recipe(classifier, pca, tuple(widths.values()), C, gamma, weight, seed)
-        fitted = recipe.fitted(rows[told], labels[told], groups[told])
+        recipe = ClassifierOptions(classifier, pca, tuple(widths.values()), C, gamma, weight, seed)
+        fitted = recipe.fit(rows[told], labels[told], groups[told])
         learnt = None
         if isinstance(fitted.model[-1], REFITTED):
             learnt = fitted.model[:-1].transform(rows[told]), labels[told]
@@ -87,7 +87,7 @@ class Combiner:
         """Whether scores are probabilities, and no decision values."""
         return hasattr(self.model, "predict_proba")
 
-    def answers(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n,), and scores (n, classes) float32, of which the largest is the label's.
 
         Scores are probabilities where the classifier has them; an SVM's are decision values.

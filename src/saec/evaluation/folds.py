@@ -71,15 +71,15 @@ def given_split(split: np.ndarray) -> Split:
     return known, asked
 
 
-def alone_in_a_group(labels: np.ndarray, groups: np.ndarray, least: int = 2) -> dict[str, int]:
+def classes_of_few_groups(labels: np.ndarray, groups: np.ndarray, least: int = 2) -> dict[str, int]:
     """Classes that fewer groups have than `least`, with the number of their groups."""
     n_groups = {str(label): len(np.unique(groups[labels == label])) for label in np.unique(labels)}
     return {label: n for label, n in n_groups.items() if n < least}
 
 
-def refuse_alone(labels: np.ndarray, groups: np.ndarray) -> None:
+def require_two_groups(labels: np.ndarray, groups: np.ndarray) -> None:
     """Raises a `Fault` where a class cannot be learnt in one fold and asked in another."""
-    alone = alone_in_a_group(labels, groups)
+    alone = classes_of_few_groups(labels, groups)
     if alone:
         lines = [f"{label}: {int((labels == label).sum())} rows of one group" for label in alone]
         raise Fault(
@@ -89,7 +89,9 @@ def refuse_alone(labels: np.ndarray, groups: np.ndarray) -> None:
         )
 
 
-def few(labels: np.ndarray, known: np.ndarray, n_each: int, n_draws: int, seed: int) -> Iterator[np.ndarray]:
+def draw_few(
+    labels: np.ndarray, known: np.ndarray, n_each: int, n_draws: int, seed: int
+) -> Iterator[np.ndarray]:
     """So many of each class, or all of a class that has fewer."""
     for draw in range(n_draws):
         rng = np.random.default_rng([seed, draw])

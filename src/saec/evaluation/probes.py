@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field, PositiveInt
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
-from saec.evaluation.base import EVALUATIONS, Found, Rows, is_told
-from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, ClassWeight, Costs, Gammas, Recipe
-from saec.evaluation.folds import Split, few, given_split, repeated_splits
+from saec.evaluation.base import EVALUATIONS, Rows, Scores, has_label
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, ClassifierOptions, ClassWeight, Costs, Gammas
+from saec.evaluation.folds import Split, draw_few, given_split, repeated_splits
 
 NO_GRID = {
     "C": COSTS,
@@ -43,7 +43,7 @@ def probe(
     gamma: Gammas = ("scale",),
     class_weight: ClassWeight = None,
     seed: int = 0,
-) -> Found:
+) -> Scores:
     """A classifier on standardised features (and `pca` components), cross-validated: groups stay whole.
 
     Folds are drawn `n_repeats` times; a `split` of the table is used instead of them. In the first folds so
@@ -52,8 +52,8 @@ def probe(
     `blocks` are the widths of methods whose features stand side by side: each has its own `pca` components.
     An SVM is searched over `C` and `gamma` within the rows that are learnt from.
     """
-    told = np.flatnonzero(is_told(labels))
-    recipe = Recipe(classifier, pca, blocks, C, gamma, class_weight)
+    told = np.flatnonzero(has_label(labels))
+    recipe = ClassifierOptions(classifier, pca, blocks, C, gamma, class_weight)
     known = Known(rows[told], labels[told], groups[told], recipe)
     repeats = (
         repeated_splits(known.labels, known.groups, n_splits, n_repeats, seed)
@@ -64,7 +64,7 @@ def probe(
     answers = np.full(len(told), "", dtype=known.labels.astype(str).dtype)
     for repeat, splits in enumerate(repeats):
         for place, (learnt, asked) in enumerate(splits):
-            said = known.answers(learnt, asked)
+            said = known.predict(learnt, asked)
             folds.append(_fold("all", repeat, place, learnt, known.labels[asked], said))
             if repeat == 0:
                 answers[asked] = said
@@ -82,7 +82,7 @@ def probe(
         remarks.append(
             f"{n_groups} groups (recordings) can be parted in few ways: {len(repeats)} of {n_repeats} repeats"
         )
-    return Found(scores, spreads, folds, classes, answers=everywhere, remarks=remarks)
+    return Scores(scores, spreads, folds, classes, predicted=everywhere, remarks=remarks)
 
 
 for _name in CLASSIFIERS:
@@ -92,16 +92,16 @@ for _name in CLASSIFIERS:
 class Known:
     """Rows with their labels, and a classifier that is fitted on some of them and asked for others."""
 
-    def __init__(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, recipe: Recipe):
+    def __init__(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, recipe: ClassifierOptions):
         self.rows = rows
         self.labels = labels
         self.groups = groups
         self.recipe = recipe
 
-    def answers(self, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    def predict(self, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
         if len(np.unique(self.labels[learnt])) == 1:
             return np.full(len(asked), self.labels[learnt[0]], dtype=self.labels.dtype)
-        fitted = self.recipe.fitted(self.rows[learnt], self.labels[learnt], self.groups[learnt])
+        fitted = self.recipe.fit(self.rows[learnt], self.labels[learnt], self.groups[learnt])
         return fitted.model.predict(self.rows[asked])
 
 
@@ -116,9 +116,11 @@ def split_scores(
 ) -> list[float]:
     """Macro-F1 of the rows that are asked, one score a draw; one where all labels are learnt from."""
     learnt, asked = split
-    draws = [learnt] if labels_per_class is None else few(labels, learnt, labels_per_class, n_draws, seed)
-    known = Known(rows, labels, np.arange(len(labels)), Recipe(classifier))
-    return [SCORES["macro_f1"](labels[asked], known.answers(draw, asked)) for draw in draws]
+    draws = (
+        [learnt] if labels_per_class is None else draw_few(labels, learnt, labels_per_class, n_draws, seed)
+    )
+    known = Known(rows, labels, np.arange(len(labels)), ClassifierOptions(classifier))
+    return [SCORES["macro_f1"](labels[asked], known.predict(draw, asked)) for draw in draws]
 
 
 def per_class(labels: np.ndarray, answers: np.ndarray) -> Rows:
@@ -135,12 +137,12 @@ def _curve(known: Known, splits: list[Split], sizes: tuple[int, ...], n_draws: i
     """Sizes that some class has more rows than; a larger one would be all of them again."""
     most = max(np.unique(known.labels[learnt], return_counts=True)[1].max() for learnt, _ in splits)
     return [
-        _fold(size, 0, place, learnt_few, known.labels[asked], known.answers(learnt_few, asked))
+        _fold(size, 0, place, learnt_few, known.labels[asked], known.predict(learnt_few, asked))
         | {"draw": draw}
         for size in sizes
         if size < most
         for place, (learnt, asked) in enumerate(splits)
-        for draw, learnt_few in enumerate(few(known.labels, learnt, size, n_draws, seed))
+        for draw, learnt_few in enumerate(draw_few(known.labels, learnt, size, n_draws, seed))
     ]
 
 

@@ -9,9 +9,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 
 from saec.evaluation.base import Rows
 from saec.evaluation.probes import SCORES, per_class
-from saec.tables import means_by
 
-NOTHING = ""  # at points that no segment holds
+NO_LABEL = ""  # at points that no segment holds
 
 
 def grid(end_s: float, grid_s: float) -> np.ndarray:
@@ -29,14 +28,14 @@ def true_track(
     none holds.
     """
     edges = np.unique([starts, ends])
-    held = np.full(len(edges) + 1, NOTHING, dtype=np.array(labels, dtype=str).dtype)
+    held = np.full(len(edges) + 1, NO_LABEL, dtype=np.array(labels, dtype=str).dtype)
     doubtful = np.zeros(len(edges) + 1, dtype=bool)
     for first, last, label in zip(*_between(edges, starts, ends), labels, strict=True):
-        if label != NOTHING:
+        if label != NO_LABEL:
             others = held[first:last]
-            doubtful[first:last] |= (others != NOTHING) & (others != label)
+            doubtful[first:last] |= (others != NO_LABEL) & (others != label)
             held[first:last] = label
-    held[doubtful] = NOTHING
+    held[doubtful] = NO_LABEL
     at = _stretch(edges, points)
     return held[at], int(doubtful[at].sum())
 
@@ -54,7 +53,7 @@ def predicted_track(
     for first, last, shares in zip(*_between(edges, starts, ends), probabilities, strict=True):
         sums[first:last] += shares
         held[first:last] = True
-    said = np.where(held, classes[sums.argmax(1)], NOTHING)  # the largest sum is the largest mean
+    said = np.where(held, classes[sums.argmax(1)], NO_LABEL)  # the largest sum is the largest mean
     return said[_stretch(edges, points)]
 
 
@@ -72,7 +71,7 @@ SHOWN = ("macro_f1", "weighted_f1")
 
 
 @dataclass(frozen=True)
-class Classified:
+class ClassScores:
     """Scores of `n` answers, and of each class that was asked for: `classes`.
 
     `confusion` counts answers, rows are what is true, columns what was said, both in the order of `names`.
@@ -85,7 +84,7 @@ class Classified:
     names: np.ndarray
 
 
-def classified(labels: np.ndarray, answers: np.ndarray) -> Classified:
+def score_classes(labels: np.ndarray, answers: np.ndarray) -> ClassScores:
     """Labels and answers (n,), n > 0. Macro-F1 is the mean over the classes that labels have."""
     names = np.unique(np.concatenate([labels, answers]))
     with warnings.catch_warnings():
@@ -96,15 +95,10 @@ def classified(labels: np.ndarray, answers: np.ndarray) -> Classified:
         scores |= {name: float(SCORES[name](labels, answers)) for name in SHOWN}
         classes = per_class(labels, answers)
         counts = confusion_matrix(labels, answers, labels=names)
-    return Classified(len(labels), scores, classes, counts, names)
+    return ClassScores(len(labels), scores, classes, counts, names)
 
 
-def mean_by_file(files: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Files of segments (n,) and (n, classes) to the files, sorted, and the means over their segments."""
-    return means_by(files, probabilities)
-
-
-def label_by_file(files: np.ndarray, labels: np.ndarray) -> dict[str, set[str]]:
+def labels_by_file(files: np.ndarray, labels: np.ndarray) -> dict[str, set[str]]:
     """The labels that segments of each file have; none where no segment has one."""
     found: dict[str, set[str]] = {str(file): set() for file in np.unique(files)}
     for file, label in zip(files.tolist(), labels.tolist(), strict=True):

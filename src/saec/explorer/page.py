@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from saec.evaluation.agreement import purity
 from saec.files import fingerprint, write_text
 from saec.progress import progress
-from saec.similarity import nearest
+from saec.similarity import search
 
 N_NEIGHBORS = 12  # of each picture on the page
 N_COMPONENTS = 16  # that nearness in a selection is taken in
@@ -41,7 +41,7 @@ class Space:
         if len(rows) == 1:
             return cls(layout, np.zeros((1, 0), dtype=int), np.zeros((1, 1)))
         own = np.arange(len(rows))
-        neighbors, _ = nearest([rows], [rows], min(N_NEIGHBORS, len(rows) - 1), own)
+        neighbors, _ = search([rows], [rows], min(N_NEIGHBORS, len(rows) - 1), own)
         scaled = StandardScaler().fit_transform(rows.astype(np.float64))
         n_components = min(N_COMPONENTS, *rows.shape)
         return cls(layout, neighbors, PCA(n_components, random_state=0).fit_transform(scaled))

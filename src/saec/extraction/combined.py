@@ -104,7 +104,7 @@ def _answered(plan: CombinedPlan, found: dict[str, Features]) -> Features:
         }
     _refuse_others(found)
     combiner = plan.combiner
-    _, scores = combiner.answers({method: one.X for method, one in found.items()})
+    _, scores = combiner.predict({method: one.X for method, one in found.items()})
     shares = scores if combiner.has_probabilities else softmax(scores, axis=1)  # their order counts
     data = next(iter(plan.plans.values())).kind.open()
     data = data if plan.per == "sample" else _first_of_each(data)

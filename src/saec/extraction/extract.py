@@ -26,7 +26,7 @@ from saec.gallery import show_folder
 from saec.models import Model
 from saec.models.base import fold_batch_norms
 from saec.progress import progress
-from saec.reduction import MAP, n_neighbors_used, possible, reduced
+from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.session import ExtractionSession, Reduction, load_session
 
 PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
@@ -175,7 +175,7 @@ def _reductions(pooled: np.ndarray, asked: Reduction | None) -> tuple[int | None
     """The number of neighbours used, and reductions by dimension: those that so many rows allow."""
     if asked is None:
         return None, {}
-    dims = possible(tuple(dict.fromkeys([MAP, *asked.dims])), len(pooled))
+    dims = possible_dims(tuple(dict.fromkeys([MAP, *asked.dims])), len(pooled))
     left_out = sorted(set(asked.dims) - set(dims))
     if left_out:
         LOG.warning(
@@ -188,7 +188,7 @@ def _reductions(pooled: np.ndarray, asked: Reduction | None) -> tuple[int | None
     used = n_neighbors_used(asked.n_neighbors, len(pooled))
     if used < asked.n_neighbors:
         LOG.warning("%d pictures have %d neighbours, not %d", len(pooled), used, asked.n_neighbors)
-    return used, reduced(pooled, dims, used, asked.seed)
+    return used, reduce_dims(pooled, dims, used, asked.seed)
 
 
 def _put(

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 MAP = 2  # dimensions of X_2D
 
 
-def possible(dims: tuple[int, ...], n_rows: int) -> tuple[int, ...]:
+def possible_dims(dims: tuple[int, ...], n_rows: int) -> tuple[int, ...]:
     """The dimensions that so many rows allow: d needs max(4, d + 2) of them."""
     return tuple(d for d in dims if n_rows >= max(4, d + 2))
 
@@ -17,12 +17,14 @@ def n_neighbors_used(asked: int, n_rows: int) -> int:
     return min(asked, n_rows - 1)
 
 
-def reduced(pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int) -> dict[int, np.ndarray]:
+def reduce_dims(
+    pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int
+) -> dict[int, np.ndarray]:
     """Standardised UMAP reductions of (n, features), float32, by dimension; the same seed gives the same."""
     from saec.reduction.layout import laid_out  # seconds to import
 
     scaled = StandardScaler().fit_transform(pooled.astype(np.float64)).astype(np.float32)
-    graph = neighborhood_graph(*nearest(scaled, n_neighbors, seed))
+    graph = neighborhood_graph(*knn(scaled, n_neighbors, seed))
     layouts = laid_out(graph, scaled, dims, seed)
     return {d: StandardScaler().fit_transform(layouts[d]).astype(np.float32) for d in dims}
 
@@ -33,7 +35,7 @@ LEAST_WIDTH = 1e-3  # of the mean distance
 
 
 def neighborhood_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
-    """Symmetric memberships in (0, 1] of neighbours, from what `nearest` gives.
+    """Symmetric memberships in (0, 1] of neighbours, from what `knn` gives.
 
     The same as `fuzzy_simplicial_set` of umap-learn, which each process compiles anew for some seconds.
     """
@@ -76,7 +78,7 @@ def _widths(beyond: np.ndarray, distances: np.ndarray) -> np.ndarray:
 EXACT_UP_TO = 50_000  # rows; NN-descent, used above it, takes as long to compile as this many take here
 
 
-def nearest(rows: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def knn(rows: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices and distances (n rows, n) of the nearest neighbours: each row is its own first."""
     if len(rows) > EXACT_UP_TO:
         from pynndescent import NNDescent  # half a minute to compile, in each process

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.folds import given_split, refuse_alone
+from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault, did_you_mean
 from saec.registry import Component
@@ -55,7 +55,7 @@ def _require_probes(judged: JudgedSet) -> None:
         return
     if len(np.unique(known.groups[told])) < 2:
         raise Fault(f"{judged.name}: probes need pictures of two groups (recordings) at least, got one")
-    refuse_alone(known.labels[told], known.groups[told])
+    require_two_groups(known.labels[told], known.groups[told])
 
 
 def require_column(color: str, judged: JudgedSet, chosen: list[Component] | None) -> None:

@@ -116,7 +116,7 @@ def _about(asked: Combine, judged: JudgedSet, combiner: Combiner, results: list[
         "n_labelled": int((judged.known.labels != "").sum()),
         "chosen": combiner.chosen,
         "macro_f1": judged_as.found.scores[MAIN_SCORE],
-        "macro_f1_spread": judged_as.found.spreads.get(MAIN_SCORE),
+        "macro_f1_spread": judged_as.found.stds.get(MAIN_SCORE),
         "macro_f1_of_search": combiner.macro_f1,
         "versions": {name: version(name) for name in ("saec", "scikit-learn", "skops", "numpy")},
     }

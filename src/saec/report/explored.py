@@ -7,7 +7,7 @@ import numpy as np
 from saec.data.decoding import evenly
 from saec.explorer import Points, Space, write_explorer
 from saec.files import as_file_name
-from saec.reduction import MAP, n_neighbors_used, possible, reduced
+from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.report.judged import Result
 from saec.report.plan import EvaluationPlan
 from saec.report.section import Section
@@ -30,8 +30,8 @@ def _layout(table: Table) -> np.ndarray:
 
 
 def _made(rows: np.ndarray) -> np.ndarray:
-    if possible((MAP,), len(rows)):
-        return reduced(rows, (MAP,), n_neighbors_used(N_NEIGHBORS, len(rows)), 0)[MAP]
+    if possible_dims((MAP,), len(rows)):
+        return reduce_dims(rows, (MAP,), n_neighbors_used(N_NEIGHBORS, len(rows)), 0)[MAP]
     return np.column_stack([np.arange(len(rows)), np.zeros(len(rows))])  # too few for a map: in a row
 
 
@@ -59,9 +59,9 @@ def explored(
     columns = {"label": judged.known.labels[chosen], "recording": judged.known.groups[chosen]} | further
     clusters = {}
     for one in results:
-        if not one.is_probe and one.found.answers is not None:
+        if not one.is_probe and one.found.predicted is not None:
             name = f"{one.evaluation} of {one.method}"
-            columns[name] = one.found.answers[chosen]
+            columns[name] = one.found.predicted[chosen]
             clusters[name] = one.method
     if not len(judged.known.classes):
         del columns["label"]

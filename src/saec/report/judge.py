@@ -13,7 +13,7 @@ import numpy as np
 
 from saec import evaluation
 from saec.config import Config
-from saec.evaluation.base import Found
+from saec.evaluation.base import Scores
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault
 from saec.files import fingerprint, write_json
@@ -101,7 +101,7 @@ FOLDER = "evaluations"
 MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")
 
 
-def remembered(folder: Path, what: tuple, ask: Callable[[], Found]) -> Found:
+def remembered(folder: Path, what: tuple, ask: Callable[[], Scores]) -> Scores:
     """The answer of an earlier call with the same data, options and packages, else a new one, kept.
 
     `what` are plain values and arrays that the answer depends on.
@@ -111,12 +111,12 @@ def remembered(folder: Path, what: tuple, ask: Callable[[], Found]) -> Found:
     file = folder / FOLDER / f"{key}.json"
     if file.is_file():
         content = json.loads(file.read_text(encoding="utf-8"))
-        answers = content.pop("answers")
-        return Found(**content, answers=None if answers is None else np.array(answers, dtype=str))
+        predicted = content.pop("predicted")
+        return Scores(**content, predicted=None if predicted is None else np.array(predicted, dtype=str))
     found = ask()
     file.parent.mkdir(parents=True, exist_ok=True)
     content = asdict(found)
-    content["answers"] = None if found.answers is None else found.answers.tolist()
+    content["predicted"] = None if found.predicted is None else found.predicted.tolist()
     write_json(file, content)
     return found
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix
 
-from saec import charts
-from saec.evaluation.agreement import compared, holm, purity
-from saec.evaluation.base import Found
+from saec import figures
+from saec.evaluation.agreement import compare_methods, holm, purity
+from saec.evaluation.base import Scores
 from saec.evaluation.probes import CLASSIFIERS
 from saec.files import as_file_name
 from saec.report.labelling import Known
@@ -28,7 +28,7 @@ class Result:
     set: str
     method: str
     evaluation: str
-    found: Found
+    found: Scores
     labels: np.ndarray  # of the set's pictures, "" where unknown
 
     @property
@@ -44,7 +44,7 @@ def score_table(results: list[Result]) -> pd.DataFrame:
     """set, method, evaluation, score, value, spread."""
     return pd.DataFrame(
         [
-            result.place | {"score": name, "value": value, "spread": result.found.spreads.get(name)}
+            result.place | {"score": name, "value": value, "spread": result.found.stds.get(name)}
             for result in results
             for name, value in result.found.scores.items()
         ]
@@ -72,7 +72,7 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
             continue
         first = next(iter(folds.values()))
         share = float(np.mean([f["n_asked"] / f["n_learnt"] for f in first]))
-        rows += [{"set": name, "evaluation": evaluation} | row for row in compared(scores, share)]
+        rows += [{"set": name, "evaluation": evaluation} | row for row in compare_methods(scores, share)]
     for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = p
     return pd.DataFrame(rows)
@@ -81,9 +81,9 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
 def answer_table(results: list[Result], names: np.ndarray, known: Known) -> pd.DataFrame:
     """One row a picture of a set: file, label, group, what else is known, and what each evaluation said."""
     said = {
-        f"{one.method}: {one.evaluation}": one.found.answers
+        f"{one.method}: {one.evaluation}": one.found.predicted
         for one in results
-        if one.found.answers is not None
+        if one.found.predicted is not None
     }
     return pd.DataFrame({"file": names, "label": known.labels, "group": known.groups} | known.columns | said)
 
@@ -92,10 +92,10 @@ def size_table(results: list[Result]) -> pd.DataFrame:
     """Each cluster's size, its commonest label, and the share of it: its purity."""
     rows = []
     for one in results:
-        if one.is_probe or one.found.answers is None:
+        if one.is_probe or one.found.predicted is None:
             continue
-        for cluster in np.unique(one.found.answers[one.found.answers != ""]):
-            inside = one.found.answers == cluster
+        for cluster in np.unique(one.found.predicted[one.found.predicted != ""]):
+            inside = one.found.predicted == cluster
             top = purity(one.labels[inside])
             said = {"label": top[0], "purity": top[1]} if top else {}
             rows.append(one.place | {"cluster": str(cluster), "size": int(inside.sum())} | said)
@@ -138,7 +138,7 @@ def judged_section(results: list[Result], maps: Maps, folder: Path) -> tuple[Sec
         if len(table):
             write_table(folder / name, table)
             section.files[name] = f"tidy table of {part}"
-    charts.maps(folder / "maps.png", maps, "2-D maps by label")
+    figures.maps(folder / "maps.png", maps, "2-D maps by label")
     section.drawn(folder, "maps.png", "2-D maps: sets down, methods across; grey: no label")
     compared = comparison_table(results)
     if len(compared):
@@ -174,7 +174,7 @@ def _all_scores(results: list[Result]) -> pd.DataFrame:
     """One row a result, one column a score; spreads over folds stand behind a plus-minus sign."""
     rows = []
     for one in results:
-        spreads = one.found.spreads
+        spreads = one.found.stds
         said = {
             name: f"{value:.3f} ± {spreads[name]:.3f}" if name in spreads else f"{value:.3g}"
             for name, value in one.found.scores.items()
@@ -192,7 +192,7 @@ def _draw_score(section: Section, scores: pd.DataFrame, score: str, unit: str, f
     values = {str(method): of["value"].tolist() for method, of in _by_method(chosen)}
     spreads = {str(method): of["spread"].tolist() for method, of in _by_method(chosen)}
     places = [f"{one}\n{other}" for one, other in _places(chosen)]
-    charts.bars(folder / f"{score}.png", values, places, spreads, f"{unit} by set and evaluation", unit)
+    figures.bars(folder / f"{score}.png", values, places, spreads, f"{unit} by set and evaluation", unit)
     whiskers = "; whiskers: standard deviation over folds" if chosen["spread"].notna().any() else ""
     section.drawn(folder, f"{score}.png", f"{unit}{whiskers}")
 
@@ -226,16 +226,16 @@ def _draw_curves(section: Section, probes: list[Result], file: Path) -> None:
     if not curves:
         return
     what = "labels per class (the last: all of them, their mean)"
-    charts.lines(file, curves, "Learning curves", what, "macro-F1", spreads, log_x=True)
+    figures.lines(file, curves, "Learning curves", what, "macro-F1", spreads, log_x=True)
     section.drawn(file.parent, file.name, "Macro-F1 by labels per class; whiskers: standard deviation")
 
 
 def _draw_confusion(section: Section, probe: Result, labels: np.ndarray, file: Path) -> None:
-    said = probe.found.answers != ""
-    classes = np.unique(np.concatenate([labels[said], probe.found.answers[said]]))
-    counts = confusion_matrix(labels[said], probe.found.answers[said], labels=classes)
+    said = probe.found.predicted != ""
+    classes = np.unique(np.concatenate([labels[said], probe.found.predicted[said]]))
+    counts = confusion_matrix(labels[said], probe.found.predicted[said], labels=classes)
     title = f"{probe.evaluation} on {probe.method}"
-    charts.confusion(file, counts, classes.tolist(), title)
+    figures.confusion(file, counts, classes.tolist(), title)
     section.drawn(file.parent, file.name, f"Confusion of {title}, each picture asked once in the first folds")
     section.tables[f"Classes, {title}"] = pd.DataFrame(probe.found.classes)
 
@@ -261,5 +261,5 @@ def _draw_sweeps(section: Section, results: list[Result], folder: Path, stem: st
             continue
         parameter = next(iter(swept.values()))[0]["parameter"]
         name, title = f"sweep_{as_file_name(evaluation)}_{stem}.png", f"{evaluation} by {parameter}"
-        charts.lines(folder / name, curves, title, parameter, UNITS[score], log_x=parameter != "preference")
+        figures.lines(folder / name, curves, title, parameter, UNITS[score], log_x=parameter != "preference")
         section.drawn(folder, name, f"{title}: settings are not chosen by these labels, only shown")

@@ -16,7 +16,7 @@ from saec.data.decoding import list_pictures
 from saec.data.labels import nearest_table, recording, recording_of
 from saec.data.sounding import Recordings
 from saec.documents import read_rows
-from saec.evaluation.folds import TEST, TRAIN, alone_in_a_group
+from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, listing
 from saec.session import Labels
 from saec.sound.listed import Place
@@ -169,7 +169,7 @@ def without_rare(found: Known, least: int | None) -> Known:
     if least is None:
         return found
     told = found.labels != UNKNOWN
-    rare = alone_in_a_group(found.labels[told], found.groups[told], least)
+    rare = classes_of_few_groups(found.labels[told], found.groups[told], least)
     if not rare:
         return found
     lines = [f"{label}: {n}" for label, n in rare.items()]

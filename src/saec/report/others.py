@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from saec import charts, figures
+from saec import figures
 from saec.config import Config
 from saec.data import Cache, Dataset, chunks
 from saec.data.decoding import evenly
@@ -75,7 +75,7 @@ def folder_section(images: Path, number: int, config: Config, folder: Path) -> S
         alike = pd.DataFrame(found.alike, columns=["file", "like", "correlation"])
         write_table(folder / f"{stem}_alike.csv", alike)
         section.files[f"{stem}_alike.csv"] = "pictures that are all but the same"
-    charts.histogram(
+    figures.histogram(
         folder / f"{stem}_grey_values.png", found.levels, "Grey values", "grey value (0 to 255)", "pixels"
     )
     section.drawn(folder, f"{stem}_grey_values.png", "Grey values of all pixels of all pictures")
@@ -110,7 +110,7 @@ def compare_runs(runs: list[Run], folder: Path) -> pd.DataFrame:
             [row["valid_loss"] for row in history],
         )
     positive = all(min(losses) > 0 for _, losses in curves.values())
-    charts.lines(
+    figures.lines(
         folder / "runs.png", curves, "Validation loss by epoch", "epoch", "validation loss", log_y=positive
     )
     table = pd.DataFrame(rows)
@@ -194,6 +194,6 @@ def _show(
         title = f"rebuilt {what}, by squared error"
         figures.panels(folder / f"rebuilt_{what}.png", columns, names, title)
     curves = {"pictures": (np.linspace(0, 100, len(order)), np.sort(table["mse"].to_numpy()))}
-    charts.lines(
+    figures.lines(
         folder / "rebuilt_errors.png", curves, "Squared error by picture", "share of pictures (%)", "mse"
     )

@@ -5,15 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from saec import charts
+from saec import figures
 from saec.evaluation.folds import TRAIN
 from saec.evaluation.tracks import (
-    NOTHING,
-    Classified,
-    classified,
-    label_by_file,
-    mean_by_file,
+    NO_LABEL,
+    ClassScores,
+    labels_by_file,
     predicted_track,
+    score_classes,
     true_track,
 )
 from saec.extraction.predictions import PROBABILITY
@@ -21,7 +20,7 @@ from saec.faults import listing
 from saec.report.predictions import Predicted
 from saec.report.section import Section
 from saec.report.truth import points_of
-from saec.tables import write_table
+from saec.tables import means_by, write_table
 
 SEGMENTS, FILES, TIME = "segments", "files", "time"
 
@@ -70,8 +69,8 @@ def _labelled(predicted: Predicted, section: Section, folder: Path) -> dict[str,
 
 def _file_table(predicted: Predicted, section: Section) -> pd.DataFrame:
     """file, label, split, predicted, segments, and the mean probability of each class."""
-    names, means = mean_by_file(predicted.files, predicted.probabilities)
-    labels = label_by_file(predicted.files, predicted.labels)
+    names, means = means_by(predicted.files, predicted.probabilities)
+    labels = labels_by_file(predicted.files, predicted.labels)
     several = [f"{name}: {', '.join(sorted(of))}" for name, of in labels.items() if len(of) > 1]
     if several:
         section.remarks.append(
@@ -81,7 +80,7 @@ def _file_table(predicted: Predicted, section: Section) -> pd.DataFrame:
     facts = {
         "file": names,
         "label": _only(labels),
-        "split": _only(label_by_file(predicted.files, predicted.splits)),
+        "split": _only(labels_by_file(predicted.files, predicted.splits)),
         "predicted": predicted.classes[means.argmax(1)],
         "segments": np.unique(predicted.files, return_counts=True)[1],
     }
@@ -93,11 +92,11 @@ def _only(words: dict[str, set[str]]) -> list[str]:
     return [next(iter(of)) if len(of) == 1 else "" for of in words.values()]
 
 
-def _classified(table: pd.DataFrame) -> Classified:
-    return classified(*(np.array(table[column], dtype=str) for column in ("label", "predicted")))
+def _classified(table: pd.DataFrame) -> ClassScores:
+    return score_classes(*(np.array(table[column], dtype=str) for column in ("label", "predicted")))
 
 
-def _by_split(tables: dict[str, pd.DataFrame], section: Section) -> dict[str, Classified]:
+def _by_split(tables: dict[str, pd.DataFrame], section: Section) -> dict[str, ClassScores]:
     """Each split alone, where there are several; what was learnt from is said."""
     if SEGMENTS in tables:
         splits = tables[SEGMENTS]["split"]
@@ -115,9 +114,9 @@ def _by_split(tables: dict[str, pd.DataFrame], section: Section) -> dict[str, Cl
     }
 
 
-def _draw_confusion(what: str, one: Classified, section: Section, folder: Path) -> None:
+def _draw_confusion(what: str, one: ClassScores, section: Section, folder: Path) -> None:
     name, title = f"predicted_confusion_{what}", f"Confusion by {what}"
-    charts.confusion(folder / f"{name}.png", one.confusion, one.names.tolist(), title)
+    figures.confusion(folder / f"{name}.png", one.confusion, one.names.tolist(), title)
     section.drawn(folder, f"{name}.png", f"{title}: rows are what is true, columns what was predicted")
     table = pd.DataFrame(one.confusion, columns=one.names.tolist())
     table.insert(0, "true", one.names, allow_duplicates=True)
@@ -125,7 +124,7 @@ def _draw_confusion(what: str, one: Classified, section: Section, folder: Path) 
     section.tables[f"Classes, by {what}"] = pd.DataFrame(one.classes)
 
 
-def _write_scores(found: dict[str, Classified], section: Section, folder: Path) -> None:
+def _write_scores(found: dict[str, ClassScores], section: Section, folder: Path) -> None:
     scores = pd.DataFrame([{"by": what, "n": one.n} | one.scores for what, one in found.items()])
     _write("predicted_scores", scores, "accuracy, macro-F1 and weighted F1", section, folder)
     classes = pd.DataFrame([{"by": what} | row for what, one in found.items() for row in one.classes])
@@ -142,10 +141,10 @@ N_TRACKS = 12  # files whose tracks are drawn
 UNSAID = "(none)"  # what a point has in the confusion where nothing was predicted
 
 
-def judged_along_time(predicted: Predicted, section: Section, folder: Path) -> Classified:
+def judged_along_time(predicted: Predicted, section: Section, folder: Path) -> ClassScores:
     """All points of all files together; those without a true label are left out, what is unsaid is wrong."""
     table, n_doubtful = _tracks(predicted)
-    judged = table[table["truth"] != NOTHING]
+    judged = table[table["truth"] != NO_LABEL]
     section.remarks += _remarks(table, judged, n_doubtful, predicted)
     by_file = _file_scores(judged, predicted.grid_s)
     section.tables["Along time, by file"] = by_file
@@ -156,8 +155,8 @@ def judged_along_time(predicted: Predicted, section: Section, folder: Path) -> C
         write_table(folder / name, written)
         section.files[name] = what
     _draw(table, predicted, section, folder)
-    said = judged["predicted"].replace(NOTHING, UNSAID)
-    return classified(np.array(judged["truth"], dtype=str), np.array(said, dtype=str))
+    said = judged["predicted"].replace(NO_LABEL, UNSAID)
+    return score_classes(np.array(judged["truth"], dtype=str), np.array(said, dtype=str))
 
 
 def _tracks(predicted: Predicted) -> tuple[pd.DataFrame, int]:
@@ -183,7 +182,7 @@ def _remarks(table: pd.DataFrame, judged: pd.DataFrame, n_doubtful: int, predict
     ]
     if n_doubtful:
         remarks.append(f"{n_doubtful * step:,.1f} s lie in segments of different labels and are left out")
-    n_unsaid = int((judged["predicted"] == NOTHING).sum())
+    n_unsaid = int((judged["predicted"] == NO_LABEL).sum())
     if n_unsaid:
         said = f"{n_unsaid * step:,.1f} s that are judged lie in no predicted segment and count as wrong"
         remarks.append(said)
@@ -208,6 +207,6 @@ def _draw(table: pd.DataFrame, predicted: Predicted, section: Section, folder: P
         if len(part)
     }
     name = "predicted_tracks.png"
-    charts.tracks(folder / name, tracks, predicted.grid_s, "Truth and prediction")
+    figures.tracks(folder / name, tracks, predicted.grid_s, "Truth and prediction")
     some = f"; the first {len(shown)} of {n_files:,} files" if len(shown) < n_files else ""
     section.drawn(folder, name, f"What is true above what was predicted; white: nothing{some}")

@@ -18,7 +18,7 @@ from saec.extraction.outputs import for_samples, made_by, recipe_of
 from saec.features import Features
 from saec.report.sets import JudgedSet
 from saec.session import Search
-from saec.similarity import nearest
+from saec.similarity import search
 from saec.tables import Table, means_per_recording
 
 N_SHOWN, N_RANKS = 12, 10  # queries, and pictures found for each, that are drawn
@@ -49,7 +49,7 @@ def find_similar(judged: JudgedSet, asked: Search, config: Config, figure: Path)
     tables = []
     for called, methods in searches.items():
         chosen = ([of[method] for method in methods] for of in (queries, arrays))
-        indices, distances = nearest(*chosen, asked.n, own)
+        indices, distances = search(*chosen, asked.n, own)
         tables.append(_table(called, names, judged, indices, distances))
     if judged.images and place:
         _show(figure, place, names[:N_SHOWN], judged, indices[:N_SHOWN, :N_RANKS])

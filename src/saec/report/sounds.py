@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from saec import charts
+from saec import figures
 from saec.config import Config
 from saec.faults import Fault, MissingFault, listing
 from saec.progress import duration
@@ -140,7 +140,7 @@ def _draw(table: pd.DataFrame, section: Section, folder: Path) -> None:
     of = {name or "no class": part for name, part in table.groupby("class")} if told_apart else {ALL: table}
     values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
     name = "sounds_durations.png"
-    charts.overlaid(folder / name, values, "Durations of recordings", "duration (s)", "recordings")
+    figures.histograms(folder / name, values, "Durations of recordings", "duration (s)", "recordings")
     section.drawn(folder, name, "Durations of recordings" + (", by class" if told_apart else ""))
 
 

@@ -1,0 +1,208 @@
+"""Labels, groups, splits and further columns of the samples of feature files: which source wins."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sounds import record, tone
+
+from saec.config import Config
+from saec.faults import Fault
+from saec.report import plan_evaluation
+from saec.session import EvaluationSession, load_session
+
+PICTURES = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b_segm_0000.000.png", "c.png"]
+SEGMENTS = ["crow/a_segm_0000.000.wav", "crow/a_segm_0000.200.wav", "tit/b_segm_0000.000.wav"]
+
+
+def features(config: Config, names: list[str], file: str = "features.npz", **columns: list) -> str:
+    """A feature file of these samples: an NPZ, or a CSV with further columns."""
+    path = config.data / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.random.default_rng(0).normal(size=(len(names), 3)).astype(np.float32)
+    if path.suffix == ".npz":
+        np.savez(path, X=rows, N=names)
+    else:
+        frame = pd.DataFrame(rows, columns=["Feature_1", "Feature_2", "Feature_3"])
+        frame.assign(file=names, **columns).to_csv(path, index=False)
+    return file
+
+
+def table(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def pictures(config: Config) -> Path:
+    """Four pictures that are listed and never opened, with a `labels.csv` beside their folder."""
+    folder = config.data / "songs" / "images"
+    folder.mkdir(parents=True)
+    for name in PICTURES:
+        (folder / name).touch()
+    table(
+        config.data / "songs" / "labels.csv",
+        "file,label,group,site",
+        f"{PICTURES[0]},near,one,x",
+        f"{PICTURES[2]},far,,y",
+    )
+    return folder
+
+
+@pytest.fixture
+def sounds(config: Config) -> Path:
+    """Two class folders with a recording each."""
+    folder = config.data / "sounds"
+    for name in ("crow/a.wav", "tit/b.wav"):
+        record(folder / name, tone(500, 0.5))
+    return folder
+
+
+def joined(config: Config, **session) -> tuple[pd.DataFrame, str]:
+    """One row a sample: label, group, split and further columns; and all remarks."""
+    asked = {"evaluations": [], "explorer": None, "table": None, "inspect": False, "pixels": False} | session
+    (one,) = plan_evaluation(load_session(asked, EvaluationSession), config).sets.values()
+    split = np.full(len(one.names), "") if one.known.split is None else one.known.split
+    known = {"label": one.known.labels, "group": one.known.groups, "split": split} | one.known.columns
+    return pd.DataFrame(known, index=one.names), "\n".join(one.remarks)
+
+
+def labels(config: Config, **session) -> list[str]:
+    return joined(config, **session)[0]["label"].tolist()
+
+
+def test_the_nearest_table_wins_over_the_feature_file_and_what_it_lacks_is_empty(config, pictures):
+    file = features(
+        config, PICTURES, "own.csv", Label=list("wxyz"), site=["p", "q", "r", "s"], size=[1, 2, 3, 4]
+    )
+    known, said = joined(config, images="songs/images", features=file)
+    assert known["label"].tolist() == ["near", "", "far", ""]
+    assert known["group"].tolist() == ["one", "one", "b", "c.png"]  # a recording's samples share its group
+    assert known["site"].tolist() == ["x", "", "y", ""] and known["size"].tolist() == [1, 2, 3, 4]
+    assert "2 of 4 pictures have no label" in said
+
+
+def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recordings(config, pictures):
+    file = features(config, PICTURES, "own.csv", Label=list("wxyz"), site=["p", "q", "r", "s"])
+    known, _ = joined(config, features=file)
+    assert known["label"].tolist() == list("wxyz") and known["site"].tolist() == ["p", "q", "r", "s"]
+    assert known["group"].tolist() == ["a", "a", "b", "c.png"] and set(known["split"]) == {""}
+    both = {"own": file, "plain": features(config, PICTURES)}
+    assert labels(config, features=both) == list("wxyz")
+    other = features(config, PICTURES, "other.csv", Label=list("wxyy"))
+    with pytest.raises(Fault, match="own and other label 1 pictures differently:\n  c.png"):
+        joined(config, features={"own": file, "other": other})
+
+
+def test_a_table_that_the_session_names_wins_over_the_nearest_one(config, pictures):
+    table(config.data / "mine.csv", "file,label", *(f"{name},mine" for name in PICTURES[:3]), "d.png,mine")
+    session = {"images": "songs/images", "features": features(config, PICTURES)}
+    known, said = joined(config, labels="mine.csv", **session)
+    assert known["label"].tolist() == ["mine"] * 3 + [""] and "site" not in known
+    assert "mine.csv are of pictures without features:\n  d.png" in said
+    assert labels(config, labels={"least": 1}, **session) == ["near", "", "far", ""]
+    assert labels(config, labels={"least": 2}, **session) == ["", "", "", ""]
+
+
+def test_folders_and_patterns_win_over_the_nearest_table(config, pictures):
+    for name in (*PICTURES[:2], "d.png"):
+        table(config.data / "sorted" / name[0] / name)
+    session = {"images": "songs/images", "features": features(config, PICTURES)}
+    known, said = joined(config, labels={"folders": "sorted"}, **session)
+    assert known["label"].tolist() == ["a", "a", "", ""] and "1 labels of" in said
+    pattern = r"^(?P<group>(?P<label>[ab]))_segm_(?P<split>\d)?"
+    known, _ = joined(config, labels={"pattern": pattern}, **session)
+    assert known["label"].tolist() == ["a", "a", "b", ""] == known["group"].replace("c.png", "").tolist()
+    assert known["split"].tolist() == ["0", "0", "0", ""]
+
+
+def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictures):
+    session = {"features": features(config, PICTURES)}
+    table(config.data / "twice.csv", "file,label,site", "c.png,a,x", "c.png,a,y")
+    with pytest.raises(Fault, match="says two things of a picture:\n *line 3: c.png: x, a and y, a"):
+        joined(config, labels="twice.csv", **session)
+    for label in "ab":
+        table(config.data / "sorted" / label / "c.png")
+    with pytest.raises(Fault, match="has pictures in two folders:\n *c.png: a and b"):
+        joined(config, labels={"folders": "sorted"}, **session)
+    table(config.data / "else.csv", "file,label", r"folder\c.wav,a")
+    with pytest.raises(Fault, match="labels none of the 4 pictures.*without folders and suffixes they agree"):
+        joined(config, labels="else.csv", **session)
+
+
+def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(config, pictures):
+    lines = [
+        f"{name},{label},{side}"
+        for name, label, side in zip(PICTURES, "abab", ("Train", "TEST", "", "x"), strict=True)
+    ]
+    table(config.data / "mine.csv", "picture,species,part", *lines)
+    columns = {"file": "picture", "label": "species", "split": "part"}
+    file = features(config, PICTURES)
+    known, said = joined(config, features=file, labels={"file": "mine.csv", "columns": columns})
+    assert known["label"].tolist() == list("abab") and known["split"].tolist() == ["train", "test", "", "x"]
+    assert "2 pictures with a label are neither 'train' nor 'test'" in said
+    assert "the split has 1 groups (recordings) on both sides" in said
+
+
+def test_what_is_said_of_a_recording_holds_for_its_segments(config, pictures):
+    lines = ["a.wav,whole,g", "b.wav,other,", "e.wav,gone,"]
+    table(config.data / "mine.csv", "file,label,group", *lines)
+    known, said = joined(config, features=features(config, PICTURES), labels="mine.csv")
+    assert known["label"].tolist() == ["whole", "whole", "other", ""]
+    assert known["group"].tolist() == ["g", "g", "b", "c.png"]
+    assert "1 labels of" in said and "e.wav" in said and "a.wav" not in said
+
+
+def test_of_means_over_recordings_what_all_segments_agree_on_is_known(config, sounds):
+    lines = [f"{name},{label},g,{site}" for name, label, site in zip(SEGMENTS, "aab", "xyz", strict=True)]
+    table(config.data / "mine.csv", "file,label,group,site", *lines)
+    file = features(config, SEGMENTS)
+    known, _ = joined(config, features=file, labels="mine.csv", per="recording")
+    assert known.index.tolist() == ["crow/a", "tit/b"] and known["label"].tolist() == ["a", "b"]
+    assert known["site"].tolist() == ["", "z"] and known["group"].tolist() == ["g", "g"]
+    own = features(config, SEGMENTS, "own.csv", Label=list("abb"), site=list("xyz"))
+    known, _ = joined(config, features=own, per="recording")
+    assert known["label"].tolist() == ["", "b"] and "site" not in known
+
+
+def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(config, sounds):
+    session = {"features": features(config, SEGMENTS), "sounds": "sounds"}
+    known, said = joined(config, **session)
+    assert known["label"].tolist() == ["crow", "crow", "tit"] and set(known["split"]) == {""}
+    assert known["group"].tolist() == ["crow/a.wav", "crow/a.wav", "tit/b.wav"]
+    table(config.data / "mine.csv", "file,label", "crow/a.wav,mine")
+    assert labels(config, labels="mine.csv", **session) == ["mine", "mine", ""]
+    assert labels(config, labels={"pattern": "/(?P<label>.)_"}, **session) == ["a", "a", "b"]
+    table(sounds / "labels.csv", "file,label,group", "crow/a.wav,told,one")
+    known, _ = joined(config, **session)
+    assert known["label"].tolist() == ["told", "told", "tit"] and known["group"].tolist() == [
+        "one",
+        "one",
+        "tit/b.wav",
+    ]
+    assert joined(config, per="recording", **session)[0]["label"].tolist() == ["told", "tit"]
+
+
+def test_a_table_of_sound_says_labels_of_stretches_and_splits(config, sounds):
+    head = "file,label,split,start,end"
+    lines = ["crow/a.wav,caw,train,0,0.2", "crow/a.wav,alarm,valid,0.2,0.4", "tit/b.wav,song,test,,"]
+    table(sounds / "list.csv", head, *lines)
+    session = {"features": features(config, SEGMENTS), "sounds": "sounds/list.csv"}
+    known, _ = joined(config, **session)
+    assert known["label"].tolist() == ["caw", "alarm", "song"]
+    assert known["split"].tolist() == ["train", "train", "test"]  # what chose among trainings is no test
+    table(sounds / "list.csv", head, *lines[:2], "tit/b.wav,song,valid,,")
+    known, _ = joined(config, **session)
+    assert set(known["split"]) == {""}  # one side alone parts nothing
+    known, _ = joined(config, per="recording", **session)
+    assert known["label"].tolist() == ["", "song"]
+
+
+def test_a_table_of_sound_that_lists_none_of_the_samples_is_refused(config, sounds):
+    session = {"features": features(config, PICTURES), "sounds": "sounds"}
+    with pytest.raises(
+        Fault, match="labels none of the 4 pictures: none of their names fits, such as 'a_segm"
+    ):
+        joined(config, **session)

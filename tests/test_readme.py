@@ -1,4 +1,4 @@
-"""The front door holds: its commands run, its tables name what there is, its Python works."""
+"""The README and the pages of docs/ are true: every command and every example in them runs."""
 
 import importlib
 import re
@@ -6,14 +6,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 
-from saec import config
+from saec import config, evaluate, extract, train
 from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
 from saec.demo import make_demo
@@ -26,9 +26,13 @@ from saec.runs.find import find_run
 from saec.sound.handcrafted import EXTRACTORS
 from saec.sound.spectra import SPECTRA
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(?:bash|python)\n(.*?)```", README, flags=re.S)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("python ")]
+PAGES = {
+    page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+}
+TEXT = "\n".join(PAGES.values())
+CODE = re.findall(r"```python\n(.*?)```", TEXT, flags=re.S)
+LINES = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, flags=re.S) for line in block.splitlines()]
+COMMANDS = list(dict.fromkeys(LINES))  # each one once, in the order of the pages
 AXES = {
     "data kind": DATA,
     "view": VIEWS,
@@ -40,62 +44,89 @@ AXES = {
     "extractor": EXTRACTORS,
     "evaluation": EVALUATIONS,
 }
+EXAMPLES = {re.search(r'\.register\("(\w+)"\)', code)[1]: code for code in CODE if ".register(" in code}
+SMALL_MODELS = {
+    "cnn": "model={name: cnn, widths: [2, 2, 2, 2], hidden: 8, latent: 4}",
+    "convae": "model={name: convae, widths: [2, 2, 2], latent: 4}",
+    "compact": "model={name: compact, widths: [4, 4, 4], latent: 8}",
+}
 SOUND = {"sounds", "predict", "predictions", "tap", "handcrafted", "combine", "combined"}
-SMALL_CNN = "model={name: cnn, widths: [2, 2, 2, 2], hidden: 8, latent: 4}"
-QUICK = ["training.epochs=1", "model={name: compact, widths: [4, 4, 4], latent: 8}"]
+# In this order the commands find what others have made, wherever the pages name them.
+ORDER = ("main_00_", "main_01_", "main_02_", "main_03_evaluate.py combine", "main_02_extract.py combined")
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """A small demo, and the same pictures under the names that the `default` sessions use."""
-    place = tmp_path_factory.mktemp("front_door")
-    (place / "config").mkdir()
-    (place / "config" / "config.yaml").write_text("{device: cpu, workers: 0}")
-    make_demo(place / "data" / "demo", n_recordings=3, n_syllables=24)
-    songs = place / "data" / "songs"
+    folder = tmp_path_factory.mktemp("front_door")
+    (folder / "config").mkdir()
+    (folder / "config" / "config.yaml").write_text("{device: cpu, workers: 0}")
+    make_demo(folder / "data" / "demo", n_recordings=3, n_syllables=24)
+    songs = folder / "data" / "songs"
     for part in ("recordings", "valid"):
-        shutil.copytree(place / "data" / "demo" / part, songs / part)
+        shutil.copytree(folder / "data" / "demo" / part, songs / part)
     for part, n in {"train": 6, "new": 2, "few": 4, "more": 6}.items():
-        write_classes(place / "data" / "sounds" / part, {"crow": 400.0, "finch": 3000.0}, n)
-    return place
+        write_classes(folder / "data" / "sounds" / part, {"crow": 400.0, "finch": 3000.0}, n)
+    return folder
+
+
+@pytest.fixture
+def at_work(workplace, monkeypatch) -> Path:
+    """The workplace as the current folder, its config as the one that is used without a name."""
+    monkeypatch.setattr(config, "DEFAULT", workplace / "config" / "config.yaml")
+    monkeypatch.chdir(workplace)
+    return workplace
 
 
 def write_classes(folder: Path, pitches: dict[str, float], n: int) -> None:
-    """So many tones a class, a third of a second at 16 kHz, with noise."""
+    """Writes n tones of each class, a third of a second at 16 kHz, with noise."""
     rng = np.random.default_rng(0)
     for name, hz in pitches.items():
         (folder / name).mkdir(parents=True)
-        for place in range(n):
+        for index in range(n):
             tone = np.sin(2 * np.pi * hz * rng.uniform(0.9, 1.1) * np.arange(5_333) / 16_000)
             sound = 0.3 * tone + 0.02 * rng.normal(size=len(tone))
-            soundfile.write(folder / name / f"caw_{place + 1:02d}.wav", sound, 16_000)
+            soundfile.write(folder / name / f"caw_{index + 1:02d}.wav", sound, 16_000)
+
+
+def small(line: str) -> list[str]:
+    """Returns the changes that make the session of a command small, in the order of `--set`."""
+    script, *words = shlex.split(line)[1:]
+    if script == "main_01_train.py" and "RUN_FOLDER" not in words:
+        if "reference" in line:
+            return ["training.epochs=1", "data.limit=2"]
+        model = {"classify": "cnn", "convae": "convae", "transfer": None}.get(
+            words[0] if words else "", "compact"
+        )
+        changes = ["training.epochs=1", *([SMALL_MODELS[model]] if model else [])]
+        return [change for change in changes if change.split("=")[0] not in line]
+    if script == "main_02_extract.py" and not SOUND & set(words):
+        return ["reduction.dims=[2]", "reconstructions=2"]
+    if script == "main_03_evaluate.py" and not SOUND & set(words):
+        return ["evaluations=[{name: kmeans, sweep: [2], resamples: 1}]", "pixels=false"]
+    return []
 
 
 def run_line(line: str, workplace: Path) -> int:
-    """The command in this process, on the workplace, with a small model where a session does not name one."""
+    """Runs the command in this process, on the workplace, with a small session."""
     script, *words = shlex.split(line)[1:]
     config_file = workplace / "config" / "config.yaml"
     if "RUN_FOLDER" in words:
         run = find_run("latest:demo", load_config(config_file).models)
         words[words.index("RUN_FOLDER")] = str(run.folder)
-    elif script == "main_01_train.py" and {"classify", "transfer"} & set(words):
-        words += ["--set", "training.epochs=1"]
-        words += ["--set", SMALL_CNN] if "classify" in words else []
-    elif script == "main_01_train.py" and "reference" not in line:
-        words += [word for change in QUICK for word in ("--set", change) if change.split("=")[0] not in line]
-    elif script == "main_01_train.py":
-        words += ["--set", "training.epochs=1", "--set", "data.limit=2"]
-    elif script == "main_02_extract.py" and not SOUND & set(words):
-        words += ["--set", "reduction.dims=[2]", "--set", "reconstructions=2"]
-    elif script == "main_03_evaluate.py" and not SOUND & set(words):
-        words += ["--set", "evaluations=[{name: kmeans, sweep: [2], resamples: 1}]", "--set", "pixels=false"]
+    words += [word for change in small(line) for word in ("--set", change)]
     main = importlib.import_module(script.removesuffix(".py")).main
     return main([*words, "--config", str(config_file)])
 
 
-def test_every_command_of_the_readme_runs(workplace, capsys):
-    assert len(COMMANDS) >= 10
-    for line in COMMANDS:
+def step(line: str) -> int:
+    """Returns when a command runs: scripts one after the other, the combiner last."""
+    return max(i for i, start in enumerate(ORDER) if start in line) if any(s in line for s in ORDER) else 2
+
+
+def test_every_command_of_the_pages_runs(workplace, capsys):
+    assert len(COMMANDS) >= 20 and all(line.startswith("python main_0") for line in COMMANDS)
+    for line in sorted(COMMANDS, key=step):
         code = run_line(line, workplace)
         captured = capsys.readouterr()
         assert code == 0, f"{line}\n{captured.err}"
@@ -104,11 +135,11 @@ def test_every_command_of_the_readme_runs(workplace, capsys):
         assert all(Path(path).is_absolute() and Path(path).exists() for path in paths), line
 
 
-@pytest.mark.parametrize("line", COMMANDS[:3])
-def test_a_script_checks_its_session_as_a_program_of_its_own(line, workplace):
-    script = shlex.split(line)[1]
+@pytest.mark.parametrize("script", ["main_01_train.py", "main_02_extract.py", "main_03_evaluate.py"])
+def test_a_script_checks_its_session_as_a_program_of_its_own(script, workplace):
     config_file = workplace / "config" / "config.yaml"
     words = [sys.executable, str(ROOT / script), "--check", "--config", str(config_file)]
+    words += [word for change in small(f"python {script}") for word in ("--set", change)]
     done = subprocess.run(words, capture_output=True, text=True, cwd=workplace)
     no_run_yet = script != "main_01_train.py" and "no finished run" in done.stderr
     assert done.returncode == (2 if no_run_yet else 0), done.stderr
@@ -117,52 +148,96 @@ def test_a_script_checks_its_session_as_a_program_of_its_own(line, workplace):
 
 @pytest.mark.parametrize("axis", AXES)
 def test_the_tables_name_every_component(axis):
-    row = next(line for line in README.splitlines() if line.startswith(f"| {axis} |"))
+    row = next(line for line in TEXT.splitlines() if line.startswith(f"| {axis} |"))
     named = re.findall(r"`([^`]+)`", row.split("|")[3])
     assert sorted(named) == AXES[axis].names()
 
 
-def test_the_component_that_the_readme_adds_trains():
-    code = next(block for block in BLOCKS if "@MODELS.register" in block)
-    try:
-        exec(code, {})
-        model = MODELS.parse({"name": "tiny", "width": 4})((1, 128, 64))
-        pictures = torch.rand(2, 1, 128, 64)
-        assert model(pictures).shape == (2, 4, 1, 8)
-        assert model.decoder(model(pictures)).shape == pictures.shape
-    finally:
-        MODELS._components.pop("tiny", None)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#]+)\)", PAGES[page])
+    missing = [link for link in links if not link.startswith("https:") and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_readme_is_short_and_names_the_tests_that_run():
+    readme = PAGES[ROOT / "README.md"]
+    assert len(readme.splitlines()) <= 250
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    tests = [line for line in lines if line.startswith("python -m pytest")]
+    assert tests and all(f"{line}`" in readme for line in tests)
+
+
+@pytest.fixture
+def registered() -> Iterator[Callable[[str], str]]:
+    """Executes the code that registers a component, returns the axis, and takes the component out again."""
+    before = {axis: dict(registry._components) for axis, registry in AXES.items()}
+
+    def execute(name: str) -> str:
+        exec(EXAMPLES[name], {})
+        return next(axis for axis, registry in AXES.items() if name in registry.names())
+
+    yield execute
+    for axis, registry in AXES.items():
+        registry._components.clear()
+        registry._components.update(before[axis])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_components_that_the_pages_add_work_in_sessions(name, registered, at_work):
+    axis = registered(name)
+    if axis == "evaluation":
+        X, names = (
+            np.random.default_rng(0).normal(size=(12, 3)),
+            [f"{'ab'[i % 2]}_{i:02d}.png" for i in range(12)],
+        )
+        np.savez(at_work / "data" / "features.npz", X=X, N=np.array(names))
+        session = {
+            "features": "features.npz",
+            "labels": {"pattern": "(?P<label>[ab])_"},
+            "evaluations": [name],
+        }
+        assert name in set(evaluate(session).scores["score"])
+        return
+    data = {"kind": "images", "train": "demo/train/images", "valid": "demo/valid/images", "fit": "resize"}
+    session = {"data": data, "model": "tiny", "training": {"epochs": 1}}
+    key = {"view": "views"}.get(axis, axis)
+    registered("tiny") if name != "tiny" else None
+    run = train(session | ({key: name} if axis != "pooling" else {}))
+    assert run.folder.is_dir()
+    if axis == "pooling":
+        samples = {"images": "demo/valid/images"}
+        done = extract({"run": str(run.folder), "data": samples, "pooling": name, "reduction": None})
+        assert any(f"pooled_{name}_" in file.name for file in done.files)
 
 
 def test_the_lines_that_load_features_are_right(tmp_path, monkeypatch):
-    code = next(block for block in BLOCKS if "np.load" in block)
+    code = next(code for code in CODE if "np.load" in code)
     file = tmp_path / re.search(r'np\.load\("(.+?)"\)', code)[1]
     file.parent.mkdir(parents=True)
     np.savez(file, X_red=np.zeros((3, 8)), X_2D=np.zeros((3, 2)), N=np.array(["a.png", "b.png", "c.png"]))
     monkeypatch.chdir(tmp_path)
-    found: dict = {}
-    exec(code, found)
-    assert found["X_red"].shape == (3, 8) and found["X_2D"].shape == (3, 2) and len(found["names"]) == 3
+    names: dict = {}
+    exec(code, names)
+    assert names["X_red"].shape == (3, 8) and names["X_2D"].shape == (3, 2) and len(names["names"]) == 3
 
 
-def test_the_lines_that_listen_are_right(workplace, monkeypatch):
-    assert run_line("python main_01_train.py classify", workplace) == 0
-    code = next(block for block in BLOCKS if "from saec import predict" in block)
-    monkeypatch.setattr(config, "DEFAULT", workplace / "config" / "config.yaml")
-    monkeypatch.chdir(workplace)
-    found: dict = {}
-    exec(code, found)
-    heard = found["heard"]
-    assert heard.predicted in ("crow", "finch") and sum(heard.mean.values()) == pytest.approx(1, abs=1e-5)
-    assert heard.probabilities.shape == (1, 2) and heard.times.shape == (1, 2)
+def test_the_lines_that_predict_are_right(at_work):
+    assert run_line("python main_01_train.py classify", at_work) == 0
+    code = next(code for code in CODE if "from saec import predict" in code)
+    names: dict = {}
+    exec(code, names)
+    prediction = names["prediction"]
+    assert prediction.predicted in ("crow", "finch")
+    assert sum(prediction.mean.values()) == pytest.approx(1, abs=1e-5)
+    assert prediction.probabilities.shape == (1, 2) and prediction.times.shape == (1, 2)
 
 
 @pytest.mark.slow
-def test_the_lines_from_python_do_what_the_scripts_do(workplace, monkeypatch):
-    code = next(block for block in BLOCKS if "from saec import evaluate" in block)
-    monkeypatch.setattr(config, "DEFAULT", workplace / "config" / "config.yaml")
+def test_the_lines_from_python_do_what_the_scripts_do(at_work, monkeypatch):
     monkeypatch.chdir(ROOT)
-    found: dict = {}
-    exec(code, found)
-    assert found["features"].X.ndim == 3 and found["report"].folder.is_dir()
-    assert set(found["report"].scores["evaluation"]) == {"kmeans"}
+    code = next(code for code in CODE if "from saec import evaluate" in code)
+    names: dict = {}
+    exec(code, names)
+    assert names["features"].X.ndim == 3 and names["report"].folder.is_dir()
+    assert set(names["report"].scores["evaluation"]) == {"kmeans"}

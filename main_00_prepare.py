@@ -2,26 +2,20 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from saec.command import Task, serve
-from saec.config import Config
-from saec.preparing import expect, prepare
-from saec.session import PreparationSession, load_session
-
-
-def read(file: Path, changes: Sequence[str], config: Config) -> Task:
-    session = load_session(file, PreparationSession, changes)
-    return Task(
-        session,
-        folders=[str(session.recordings)],
-        check=lambda config: expect(session, config),
-        work=lambda config: [prepare(session, config)],
-    )
+from saec.command import serve
+from saec.preparing import plan_preparation
+from saec.session import PreparationSession
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return serve("Recordings become a folder of spectrogram pictures.", "preparation", read, argv)
+    return serve(
+        "Recordings become a folder of spectrogram pictures.",
+        "preparation",
+        PreparationSession,
+        plan_preparation,
+        argv,
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from saec.features import POOLINGS
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
 from saec.training.loop import one_epoch
-from saec.training.plan import plan_training
+from saec.training.plan import check_training
 from saec.training.workbench import Workbench, equip
 
 CALIBRATED_S = 4.0
@@ -86,4 +86,4 @@ def _epochs(session: TrainingSession, on: LabelledSet, seconds: float) -> int:
 
 
 def _bench(session: TrainingSession, on: LabelledSet) -> Workbench:
-    return equip(plan_training(session, on.config))
+    return equip(check_training(session, on.config))

@@ -115,11 +115,11 @@ def watched(step: Callable, config: Config, changes: dict[str, Any]) -> tuple[fl
 
 
 def check_extraction(config: Config, changes: dict[str, Any]) -> None:
-    str(plan_extraction(_extraction_session(changes), config))
+    plan_extraction(_extraction_session(changes), config).estimate()
 
 
 def check_training(config: Config, changes: dict[str, Any]) -> None:
-    str(plan_training(load_session(training_session(), TrainingSession), config))
+    plan_training(load_session(training_session(), TrainingSession), config).estimate()
 
 
 def extraction(config: Config, changes: dict[str, Any]) -> None:

@@ -14,13 +14,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.workers import Measure, Task, stretched
 from saec.config import Config
-from saec.data import Batch, Loader
+from saec.data import Batch, Cache, Loader
 from saec.devices import computing, placed, resolve_device, resolve_precision
 from saec.extraction import extract
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 from saec.training.loop import one_epoch
-from saec.training.plan import plan_training
+from saec.training.plan import check_training
 from saec.training.workbench import Workbench, equip
 
 PROFILED_S = 1.0
@@ -31,7 +31,7 @@ def first_pass(task: Task) -> Measure:
     bench, caches = workbench(task), fresh(task.place / "caches")
 
     def one() -> int:
-        cache = replace(bench.plan.cache, folder=next(caches))
+        cache = replace(Cache.of(bench.plan.config), folder=next(caches))
         data = bench.session.data(task.images, cache).open().on(bench.plan.device)
         loader = replace(bench.train, data=data.fitted(bench.model.height, bench.model.time_pool))
         n = sum(len(batch) for batch in loader.training(0))
@@ -125,7 +125,7 @@ def kept(bench: Workbench) -> Run:
 
 def workbench(task: Task) -> Workbench:
     session = load_session(task.session, TrainingSession)
-    return equip(plan_training(session, config_of(task, cache=task.place / "cache")))
+    return equip(check_training(session, config_of(task, cache=task.place / "cache")))
 
 
 def config_of(task: Task, cache: Path) -> Config:

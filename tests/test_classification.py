@@ -34,8 +34,9 @@ from saec.objectives.classification import macro_f1_of
 from saec.optimizers import OPTIMIZERS, Learner
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
-from saec.training import go_on, plan_training, train
+from saec.training import go_on, train
 from saec.training.loop import one_epoch
+from saec.training.plan import check_training
 from saec.training.workbench import Workbench, equip
 
 CPU = torch.device("cpu")
@@ -55,7 +56,7 @@ def objective(channels: int, classes: str, **options: Any) -> Objective:
 
 
 def bench_of(session: dict[str, Any], place: Config) -> Workbench:
-    return equip(plan_training(load_session(session, TrainingSession), place))
+    return equip(check_training(load_session(session, TrainingSession), place))
 
 
 def history(run: Run) -> list[dict[str, float]]:

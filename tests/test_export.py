@@ -13,8 +13,7 @@ from saec.export import TOLERANCE, export_encoder
 from saec.faults import Fault
 from saec.models import MODELS, Model
 from saec.session import SessionError, TrainingSession, load_session
-from saec.training import go_on, train
-from saec.training.plan import plan_training
+from saec.training import go_on, plan_training, train
 
 SIZES = [(1, 2), (3, 7), (8, 4)]  # pictures and time steps
 FILES = ["encoder.pt2", "encoder.onnx"]

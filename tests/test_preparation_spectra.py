@@ -22,7 +22,7 @@ from saec.data.audio import SoundFront
 from saec.data.colormaps import to_intensity
 from saec.faults import Fault
 from saec.preparation import Preparation, check_preparation, prepare_folder
-from saec.preparing import expect
+from saec.preparing import plan_preparation
 from saec.session import PreparationSession, SessionError, TrainingSession, load_session
 from saec.sound.spectra import SPECTRA
 from saec.training import train
@@ -273,7 +273,7 @@ def test_the_shipped_session_gives_what_its_comment_says(config):
     record_in = config.data / "songs" / "recordings"
     record_in.mkdir(parents=True)
     record(record_in / "a.wav", np.tile(noise(1.0), 3))
-    assert "about 1 pictures of 256 x 128 (W x H)" in expect(session, config)
+    assert "about 1 pictures of 256 x 128 (W x H)" in plan_preparation(session, config).describe()
     assert load_session(session, PreparationSession) == session
     changed = load_session(file, PreparationSession, ["spectrum=null", "equalize=true"])
     assert changed.size[1] == 128 and changed.spectrum is None

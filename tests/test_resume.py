@@ -22,7 +22,8 @@ from saec.files import alone
 from saec.runs import Progress, Run
 from saec.runs.find import say_unfinished
 from saec.session import TrainingSession, load_session
-from saec.training import epochs_of, go_on, train
+from saec.training import go_on, train
+from saec.training.job import epochs_of
 
 EPOCHS = 4
 # What depends on the total of epochs, too: all runs below are begun with it.
@@ -203,7 +204,7 @@ def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Pa
     """Whether the moment came before the end."""
     process = subprocess.Popen(
         [sys.executable, ROOT / "main_01_train.py", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        env=os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -210,8 +210,9 @@ def test_the_check_says_that_pictures_will_stream_why_and_what_to_do(config, pic
         ),
     ]
     for plan in plans:
-        assert "decoded whenever they are used: the cache may hold 1e-06 GB (raise `cache_gb` in the" in str(
-            plan
+        assert (
+            "decoded whenever they are used: the cache may hold 1e-06 GB (raise `cache_gb` in the"
+            in plan.describe()
         )
     assert not too_small(config).cache.exists()
 

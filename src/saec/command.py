@@ -2,8 +2,8 @@
 
 import argparse
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,40 +14,39 @@ from saec.config import ROOT, Config, load_config
 from saec.demo import make_demo
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean
-from saec.session import Session
+from saec.job import Job
+from saec.session import Session, load_session
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".json", ".yaml", ".yml")
 DEMO = "demo"
-T = TypeVar("T")
 DONE, FAULT, INTERRUPTED = 0, 2, 130  # 1, a bug, is what Python ends with
+S = TypeVar("S", bound=Session)
+T = TypeVar("T")
+PlanFolder = Callable[[Path, Sequence[str], Config], Job]
 
 
-@dataclass(frozen=True)
-class Task:
-    """One session as a script will carry it out. Nothing is touched before `check` is asked for."""
+def serve(
+    what: str,
+    params: str,
+    kind: type[S],
+    plan: Callable[[S, Config], Job],
+    argv: Sequence[str] | None = None,
+    *,
+    plan_folder: PlanFolder | None = None,
+) -> int:
+    """Plans and runs the sessions of one call and returns the exit code.
 
-    session: Session
-    folders: Sequence[str]  # what it reads, as the session says it
-    check: Callable[[Config], object]  # raises faults; what it returns says what to expect
-    work: Callable[[Config], Sequence[Path]]
-
-
-Reader = Callable[[Path, Sequence[str], Config], Task]
-
-
-def serve(what: str, params: str, read: Reader, argv: Sequence[str] | None = None) -> int:
-    """Runs the sessions of one call and returns the exit code.
-
-    Paths of what is complete go to stdout, one a line; all else goes to stderr.
+    Paths of what is complete go to stdout, one a line; all else goes to stderr. `params` is the folder of
+    the shipped sessions. `plan_folder` plans from a folder given in place of a session, and the changes.
     """
     logs.to_terminal()
     try:
         options = _parser(what, params).parse_args(argv)
-    except SystemExit as asked:  # --help, or words that are no options
-        return int(asked.code or DONE)
+    except SystemExit as end:  # --help, or words that are no options
+        return int(end.code or DONE)
     try:
-        return _carry_out(options, params, read)
+        return _run(options, params, kind, plan, plan_folder)
     except Fault as fault:
         LOG.error("%s", fault)
         return FAULT
@@ -83,37 +82,45 @@ def _parser(what: str, params: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _carry_out(options: argparse.Namespace, params: str, read: Reader) -> int:
-    """All sessions are read, then all are checked, then the first one starts."""
+def _run(
+    options: argparse.Namespace,
+    params: str,
+    kind: type[S],
+    plan: Callable[[S, Config], Job],
+    plan_folder: PlanFolder | None,
+) -> int:
+    """All sessions are read, then all are planned, then the first one is run."""
     config = load_config(options.config)
-    given = options.session or [DEMO]
-    tasks = _all(
-        [lambda name=name: read(find_session(name, params), options.changes, config) for name in given]
-    )
-    waiting = [task for task in tasks if _needs_demo(task, config)]
-    if waiting:
+
+    def read(name: str) -> tuple[S | None, Callable[[], Job]]:
+        path = find_session(name, params)
+        if plan_folder and path.is_dir():
+            return None, partial(plan_folder, path, options.changes, config)
+        session = load_session(path, kind, options.changes)
+        return session, partial(plan, session, config)
+
+    to_plan = _all(partial(read, name) for name in options.session or [DEMO])
+    waiting = [one for one in to_plan if one[0] and _needs_demo(one[0], config)]
+    if waiting and options.check:
+        for session, _ in waiting:
+            LOG.info("session %s\n%s", session.name, to_yaml(session.model_dump(mode="json")))
+        LOG.info("the demo data are not there yet, they would be made first, in half a minute")
+        to_plan = [one for one in to_plan if one not in waiting]
+    elif waiting:
+        make_demo(config.data / DEMO, config.n_workers)
+    for job in _all(make_job for _, make_job in to_plan):
         if options.check:
-            for task in waiting:
-                LOG.info("session %s\n%s", task.session.name, to_yaml(task.session.model_dump(mode="json")))
-            LOG.info("the demo data are not there yet, they would be made first, in half a minute")
-            tasks = [task for task in tasks if task not in waiting]
-        else:
-            make_demo(config.data / DEMO, config.n_workers)
-    expected = _all([lambda task=task: task.check(config) for task in tasks])
-    if options.check:
-        for task, what in zip(tasks, expected, strict=True):
-            session = getattr(what, "session", task.session)  # with its paths and precision resolved
-            words = str(what or "nothing is left to do")
-            LOG.info("session %s\n%s\n%s", session.name, to_yaml(session.model_dump(mode="json")), words)
-        return DONE
-    for task in tasks:
-        for path in task.work(config):
+            session = job.session
+            lines = [to_yaml(session.model_dump(mode="json")), job.describe(), job.estimate()]
+            LOG.info("session %s\n%s", session.name, "\n".join(filter(None, lines)))
+            continue
+        for path in job.run().paths:
             print(path, flush=True)
     return DONE
 
 
 def find_session(name: str, params: str) -> Path:
-    """An existing path, else a shipped session by its name, with or without suffix.
+    """Returns an existing path, else a shipped session by its name, with or without suffix.
 
     Raises:
         MissingFault: there is neither, with the names there are.
@@ -122,30 +129,33 @@ def find_session(name: str, params: str) -> Path:
         return Path(name)
     folder = ROOT / "session_params" / params
     shipped = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
-    found = [path for path in shipped if name in (path.name, path.stem)]
-    if len(found) > 1:
-        raise Fault(f"{name!r} could be any of {', '.join(path.name for path in found)}: add the suffix")
-    if not found and Path(name).is_dir():
+    matches = [path for path in shipped if name in (path.name, path.stem)]
+    if len(matches) > 1:
+        names = ", ".join(path.name for path in matches)
+        raise Fault(f"{name!r} could be any of {names}: add the suffix")
+    if not matches and Path(name).is_dir():
         return Path(name)
-    if not found:
+    if not matches:
         hint = did_you_mean(name, [path.stem for path in shipped])
         raise MissingFault(f"no session file {name}, and none of that name in {folder}: {hint}")
-    return found[0]
+    return matches[0]
 
 
-def _needs_demo(task: Task, config: Config) -> bool:
+def _needs_demo(session: Session, config: Config) -> bool:
     demo = config.data / DEMO
-    return not demo.exists() and any(config.data_path(place).is_relative_to(demo) for place in task.folders)
+    return not demo.exists() and any(
+        config.data_path(folder).is_relative_to(demo) for folder in session.folders
+    )
 
 
-def _all(asks: Sequence[Callable[[], T]]) -> list[T]:
-    """Every answer, or the faults of all of them together."""
-    answers, faults = [], []
-    for ask in asks:
+def _all(calls: Iterable[Callable[[], T]]) -> list[T]:
+    """Returns all results, or raises the faults of all calls together."""
+    results, faults = [], []
+    for call in calls:
         try:
-            answers.append(ask())
+            results.append(call())
         except Fault as fault:
             faults.append(str(fault))
     if faults:
         raise Fault("\n".join(dict.fromkeys(faults)))
-    return answers
+    return results

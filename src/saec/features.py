@@ -42,6 +42,10 @@ class Features:
     N: np.ndarray
     files: tuple[Path, ...] = ()  # all that came of the same extraction
 
+    @property
+    def paths(self) -> list[Path]:
+        return list(self.files)
+
     @classmethod
     def load(cls, file: Path, key: str = "X") -> "Features":
         """Opens an NPZ, memory-mapped; nothing that would need pickle is read.

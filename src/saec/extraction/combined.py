@@ -15,7 +15,7 @@ from saec.data.kinds import Place, absolute
 from saec.data.labels import recording_of
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
-from saec.extraction.extract import extract_features
+from saec.extraction.extract import FeaturesJob, extract_features
 from saec.extraction.outputs import Outputs, for_samples
 from saec.extraction.plan import ExtractionPlan, beside, plan_features
 from saec.extraction.predictions import write_predictions
@@ -40,15 +40,22 @@ class CombinedPlan:
     plans: dict[str, ExtractionPlan]
     place: Place
     outputs: Outputs
+    config: Config
     per: str = "sample"
 
-    def __str__(self) -> str:
+    def describe(self) -> str:
         first = next(iter(self.plans.values()))
         return (
             f"{first.survey.n_samples:,} {first.survey.what} of {first.kind.folder}\n"
             f"classes {', '.join(self.combiner.classes)}, by {', '.join(self.plans)} together\n"
             f"predictions in {self.outputs.predictions()}"
         )
+
+    def estimate(self) -> str:
+        return ""
+
+    def run(self) -> Features:
+        return predict_combined(self, self.config)
 
 
 def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
@@ -76,7 +83,7 @@ def plan_combined(session: ExtractionSession, config: Config) -> CombinedPlan:
     if faults:
         raise SessionError(f"session {session.name}", faults)
     outputs = Outputs.of(out, as_file_name(file.stem), session.variant)
-    return CombinedPlan(session, combiner, recipes, plans, place, outputs, per)
+    return CombinedPlan(session, combiner, recipes, plans, place, outputs, config, per)
 
 
 def predict_combined(plan: CombinedPlan, config: Config) -> Features:
@@ -163,7 +170,8 @@ def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:
 
 def _rows(recipe: dict[str, Any], place: Place, out: Path, config: Config) -> Features:
     out.mkdir(parents=True, exist_ok=True)
-    made = extract_features(load_session(for_samples(recipe, place, out), ExtractionSession), config)
+    session = load_session(for_samples(recipe, place, out), ExtractionSession)
+    made = extract_features(plan_features(session, config))
     pooled = next(file for file in made.files if file.name.startswith("pooled_"))
     found = Features.load(pooled)
     return Features(np.array(found.X), found.N)  # the file goes with its folder
@@ -179,14 +187,16 @@ def _refuse_others(found: dict[str, Features]) -> None:
             )
 
 
-def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionPlan | CombinedPlan:
+def plan_extraction(session: ExtractionSession, config: Config) -> FeaturesJob | CombinedPlan:
     """Checks everything that can be checked before samples are read.
 
     Raises:
         SessionError: with every fault found, each with its key.
         Fault: the files of this id were made with other settings.
     """
-    return plan_combined(session, config) if session.combiner else plan_features(session, config)
+    if session.combiner:
+        return plan_combined(session, config)
+    return FeaturesJob(**vars(plan_features(session, config)))
 
 
 def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:
@@ -196,7 +206,4 @@ def extract(session: ExtractionSession | dict | Path | str, config: Config | Non
     Raises:
         Fault: the session, the run, the samples or this machine cannot do it.
     """
-    session, config = load_session(session, ExtractionSession), config or load_config()
-    if session.combiner:
-        return predict_combined(plan_combined(session, config), config)
-    return extract_features(session, config)
+    return plan_extraction(load_session(session, ExtractionSession), config or load_config()).run()

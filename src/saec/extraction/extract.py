@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from saec.config import Config, load_config
 from saec.data import Dataset
 from saec.data.decoding import NotInMap
 from saec.devices import placed
@@ -17,7 +16,7 @@ from saec.evaluation import EVALUATIONS
 from saec.export import OnnxEncoder
 from saec.extraction.crafted import CraftedEncoder
 from saec.extraction.encoding import Encoder, Encodes, Shards, encoded, known_rows
-from saec.extraction.plan import ExtractionPlan, plan_features
+from saec.extraction.plan import ExtractionPlan
 from saec.extraction.predictions import write_predictions
 from saec.faults import Fault
 from saec.features import Features, n_trimmed
@@ -27,7 +26,7 @@ from saec.models import Model
 from saec.models.base import fold_batch_norms
 from saec.progress import progress
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
-from saec.session import ExtractionSession, Reduction, load_session
+from saec.session import Reduction
 
 PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
 
@@ -83,20 +82,24 @@ def say_result(
 LOG = logging.getLogger(__name__)
 
 
-def extract_features(
-    session: ExtractionSession | dict | Path | str, config: Config | None = None
-) -> Features:
-    """Extracts as the session says and returns the latents (or hand-crafted features), with all files.
+class FeaturesJob(ExtractionPlan):
+    """A checked session that can be run."""
+
+    def run(self) -> Features:
+        return extract_features(self)
+
+
+def extract_features(plan: ExtractionPlan) -> Features:
+    """Extracts as planned and returns the latents (or hand-crafted features), with all files.
 
     Raises:
-        Fault: the session, the run, the samples or this machine cannot do it.
+        Fault: the samples or this machine cannot do it.
     """
-    plan = plan_features(load_session(session, ExtractionSession), config or load_config())
     outputs = plan.outputs
     if plan.state == "same":
         LOG.info("%s: nothing to do, the files are there", outputs.id)
     else:
-        LOG.info("%s", str(plan))  # once, not by each handler: it measures
+        LOG.info("%s", plan.describe())
         outputs.folder.mkdir(parents=True, exist_ok=True)
         with alone(outputs.lock, outputs.id):
             if outputs.state(plan.settings, plan.kind.files, plan.session.overwrite) != plan.state:

@@ -78,7 +78,7 @@ class ExtractionPlan:
         """What a killed extraction must share with this one for it to go on."""
         return fingerprint(self.settings, data.fingerprint, data.about.get("colormap"))
 
-    def __str__(self) -> str:
+    def describe(self) -> str:
         shape = "x".join(map(str, self.survey.front.shape))
         how = f"model of {self.source.folder}, {describe(self.device)} ({self.device}), {self.precision}"
         what = f"{self.survey.n_samples:,} {self.survey.what} {shape} (channels x height x width)"
@@ -87,13 +87,14 @@ class ExtractionPlan:
             f"{self.survey.room}\n"
             f"{how if self.model else 'hand-crafted features'}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
-            f"{self._cost() if self.state == 'new' else ''}"
         )
 
-    def _cost(self) -> str:
+    def estimate(self) -> str:
         """Room and time for all samples, the time from the second of two batches of random ones."""
+        if self.state != "new":
+            return ""
         if self.model is None:
-            return f", {self.n_bytes / GB:.2f} GB"
+            return f"{self.n_bytes / GB:.2f} GB"
         channels, height, width = self.survey.front.shape
         pictures = torch.rand(min(8, self.survey.n_samples), channels, height, width, device=self.device)
         model = placed(self.model, self.device, self.precision)
@@ -104,7 +105,7 @@ class ExtractionPlan:
                 model(pictures).sum().item()
             seconds = time.perf_counter() - started
         seconds *= self.survey.n_samples / len(pictures)
-        return f", {self.n_bytes / GB:.2f} GB, about {duration(seconds)} to encode"
+        return f"{self.n_bytes / GB:.2f} GB, about {duration(seconds)} to encode"
 
 
 def plan_features(session: ExtractionSession, config: Config) -> ExtractionPlan:

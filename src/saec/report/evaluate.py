@@ -22,7 +22,7 @@ from saec.report.explored import explored, layouts_of
 from saec.report.judge import judge, with_floor
 from saec.report.judged import judged_section, set_section
 from saec.report.others import folder_section, rebuilt_section, runs_section, similar_section
-from saec.report.plan import EvaluationPlan, plan_evaluation
+from saec.report.plan import EvaluationPlan, check_evaluation
 from saec.report.predicted import predicted_section
 from saec.report.section import Section
 from saec.report.sets import JudgedSet
@@ -42,6 +42,32 @@ class Report:
     folder: Path
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    @property
+    def paths(self) -> list[Path]:
+        return [self.folder]
+
+
+class EvaluationJob(EvaluationPlan):
+    """A checked session that can be run."""
+
+    def describe(self) -> str:
+        return str(self)
+
+    def estimate(self) -> str:
+        return ""
+
+    def run(self) -> Report:
+        return carry_out(self)
+
+
+def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationJob:
+    """Reads feature files and labels, and finds runs and folders.
+
+    Raises:
+        SessionError: with every fault found, each with its key.
+    """
+    return EvaluationJob(**vars(check_evaluation(session, config)))
+
 
 def evaluate(session: EvaluationSession | dict | Path | str, config: Config | None = None) -> Report:
     """Judges what the session names and writes a report; what was judged before is not judged again.
@@ -49,7 +75,7 @@ def evaluate(session: EvaluationSession | dict | Path | str, config: Config | No
     Raises:
         Fault: the session, its files or its labels cannot be used.
     """
-    return carry_out(plan_evaluation(load_session(session, EvaluationSession), config or load_config()))
+    return plan_evaluation(load_session(session, EvaluationSession), config or load_config()).run()
 
 
 def carry_out(plan: EvaluationPlan) -> Report:

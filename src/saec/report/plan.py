@@ -65,7 +65,7 @@ class EvaluationPlan:
         return any(one.images for one in self.sets.values())
 
 
-def plan_evaluation(session: EvaluationSession, config: Config) -> EvaluationPlan:
+def check_evaluation(session: EvaluationSession, config: Config) -> EvaluationPlan:
     """Reads feature files and labels, and finds runs and folders.
 
     Raises:

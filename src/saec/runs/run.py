@@ -87,6 +87,10 @@ class Run:
         return cls(folder) if FOLDER.fullmatch(folder.name) and (folder / SESSION).is_file() else None
 
     @property
+    def paths(self) -> list[Path]:
+        return [self.folder]
+
+    @property
     def lock(self) -> Path:
         """Held by the process that trains it."""
         return self.folder / ".lock"

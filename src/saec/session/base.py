@@ -30,6 +30,11 @@ class Session(Strict):
     def name(self) -> str:
         return self._name
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders that are read, as the session says them."""
+        return []
+
     def named(self, name: str) -> Self:
         copy = self.model_copy()
         copy._name = as_file_name(name)

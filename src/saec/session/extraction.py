@@ -74,6 +74,10 @@ class ExtractionSession(Session):
     backend: Literal["torch", "onnx"] = "torch"
     reconstructions: int = Field(64, ge=0)
 
+    @property
+    def folders(self) -> list[str]:
+        return [self.data.images] if self.data.images else []
+
     @model_validator(mode="after")
     def _one_source(self) -> "ExtractionSession":
         said = [key for key in ("run", "extractor", "combiner") if getattr(self, key) is not None]

@@ -6,3 +6,7 @@ from saec.session.base import Session
 
 class PreparationSession(Session, Preparation):
     """What `Preparation` says, from a file."""
+
+    @property
+    def folders(self) -> list[str]:
+        return [str(self.recordings)]

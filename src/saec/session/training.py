@@ -59,6 +59,10 @@ class TrainingSession(Session):
     training: TrainingOptions = TrainingOptions()
     start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf], PlainValidator(_start)] = "scratch"
 
+    @property
+    def folders(self) -> list[str]:
+        return [folder for folder in (self.data.train, self.data.valid) if isinstance(folder, str)]
+
     @field_validator("start")
     @classmethod
     def _has_a_model(cls, start: str | WeightsOf, known: ValidationInfo) -> str | WeightsOf:

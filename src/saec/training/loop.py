@@ -4,8 +4,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,20 +12,17 @@ import torch
 from torch import Tensor
 
 from saec import figures
-from saec.config import Config, load_config
 from saec.data import Batch, seed_of
 from saec.devices import computing
 from saec.export import export_encoder
 from saec.faults import Fault
-from saec.files import alone, remove_leftovers
+from saec.files import remove_leftovers
 from saec.gallery import show_rebuilt, show_views
 from saec.logs import also_into
 from saec.optimizers import Learner
 from saec.progress import progress as shown
 from saec.runs import REBUILT, Run
-from saec.session import TrainingSession, load_session
-from saec.training.plan import TrainingPlan, plan_training
-from saec.training.workbench import Workbench, equip
+from saec.training.workbench import Workbench
 
 OF_THE_WORK = ("pictures_per_s", "waiting")  # scores that no history keeps, since no repeat gives them again
 
@@ -49,7 +45,7 @@ class Journal:
             self._show_history()
             return self
         done = f", going on after epoch {bench.progress.epoch}" if bench.progress.epoch else ""
-        LOG.info("run %s%s\n%s", run.folder, done, str(bench.plan))  # once, not by each handler: it measures
+        LOG.info("run %s%s\n%s", run.folder, done, bench.plan.describe())
         if not (run.folder / "views.png").exists():
             show_views(bench.train, run.folder / "views.png", f"views of {bench.session.name}")
         self.trivial = bench.objective.trivial(bench.valid.validation)
@@ -162,75 +158,7 @@ class Journal:
 LOG = logging.getLogger(__name__)
 
 
-def train(session: TrainingSession | dict | Path | str, config: Config | None = None) -> Run:
-    """Trains as the session says and returns the finished run.
-
-    Raises:
-        Fault: the session, the data or this machine cannot do it; no run has been made then.
-    """
-    config = config or load_config()
-    bench = equip(plan_training(load_session(session, TrainingSession), config))
-    run = Run.create(config.models, bench.session, bench.record())
-    with alone(run.lock, run.folder):
-        return _learn(run, bench)
-
-
-def go_on(run: Run, config: Config | None = None, epochs: int | None = None) -> Run:
-    """Goes on with an interrupted run, in place; `epochs` is another total.
-
-    Raises:
-        Fault: the data have changed since, more epochs are done than the new total, or another process is
-            at work on it.
-    """
-    plan = plan_going_on(run, config or load_config(), epochs)
-    if plan is None:
-        LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
-        return run
-    with alone(run.lock, run.folder):
-        bench = equip(plan)
-        run.refuse_other(bench.record())
-        if run.progress.epoch:
-            bench.take_up(run.load("last"))
-        progress, total = bench.progress, plan.session.training.epochs
-        if total != run.session.training.epochs:
-            progress.stopped = progress.finished = False
-            if progress.epoch:
-                run.save("last", bench.parts, progress, bench.history)  # first: a kill may follow
-            run.lengthen(total)
-        progress.finished = progress.stopped or progress.epoch >= total
-        return _learn(run, bench)
-
-
-def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> TrainingPlan | None:
-    """What going on comes to, or None where nothing is left to do."""
-    done, session = run.progress, run.session
-    total = epochs or session.training.epochs
-    if done.finished and total == session.training.epochs and run.closed:
-        return None
-    if total < done.epoch:
-        raise Fault(f"{run.folder} has {done.epoch} epochs already, training.epochs cannot be {total}")
-    options = session.training.model_copy(update={"epochs": total})
-    return plan_training(session.but(training=options), config, going_on=run)
-
-
-def epochs_of(changes: Sequence[str]) -> int | None:
-    """The total of epochs that `--set training.epochs=n` asks for, the one change a begun run allows.
-
-    Raises:
-        Fault: anything else is to be changed.
-    """
-    total = None
-    for change in changes:
-        key, _, text = change.partition("=")
-        if key != "training.epochs" or not text.isdecimal() or not int(text):
-            raise Fault(
-                f"a run that is gone on with takes --set training.epochs=<number> only, got {change!r}"
-            )
-        total = int(text)
-    return total
-
-
-def _learn(run: Run, bench: Workbench) -> Run:
+def learn(run: Run, bench: Workbench) -> Run:
     with also_into(run.folder / "log.txt"), Journal(run, bench) as journal:
         while not bench.progress.finished:
             epoch, seed = bench.progress.epoch, bench.session.training.seed

@@ -17,7 +17,6 @@ from saec.export import require_packages
 from saec.faults import Fault, collect_faults, listing
 from saec.files import require_writable
 from saec.models import Model, feature_shape
-from saec.objectives import Objective
 from saec.progress import duration
 from saec.registry import Component
 from saec.runs import Run
@@ -40,14 +39,14 @@ def kind_at(place: Place, data: Places, config: Config) -> Kind:
     return data(paths_of(place), Cache.of(config))
 
 
-def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:
+def opened(session: TrainingSession, kinds: dict[str, Kind]) -> tuple[Dataset, Dataset]:
     """For training and validation: places of their own, or set aside by a table or by the seed.
 
     Raises:
         Fault: samples cannot be read, or cannot be parted.
     """
     data, labelled = session.data, session.objective.target.needs_labels
-    train = kind_at(data.train, data, config).open()
+    train = kinds["train"].open()
     train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
     if not len(train):
         raise Fault("data.train: none of the labelled samples can be used")
@@ -55,7 +54,7 @@ def opened(session: TrainingSession, config: Config) -> tuple[Dataset, Dataset]:
     if train.splits is not None and (train.splits != "").any():
         train, aside = split_by_table(train)
     if not isinstance(data.valid, float):
-        valid = kind_at(data.valid, data, config).open()
+        valid = kinds["valid"].open()
         warn_of_shared(train, valid)
     elif len(aside):
         valid = aside
@@ -105,8 +104,11 @@ class TrainingPlan:
     session: TrainingSession
     config: Config
     device: torch.device
-    surveys: dict[str, Survey]  # train, and valid where it is a place of its own
+    kinds: dict[str, Kind]  # train, and valid where it has a folder of its own
+    surveys: dict[str, Survey]  # the same keys
     input_shape: tuple[int, ...]
+    latent_shape: tuple[int, ...]
+    n_weights: int
     parent: Run | Seed | None
     classes: tuple[str, ...] = ()  # where the objective needs labels
 
@@ -114,19 +116,9 @@ class TrainingPlan:
     def precision(self) -> str:
         return self.session.training.precision
 
-    @property
-    def cache(self) -> Cache:
-        return Cache.of(self.config)
-
-    def __str__(self) -> str:
-        """Counts, sizes and the time to expect."""
-        options = self.session.training
+    def describe(self) -> str:
+        """Counts and sizes."""
         n_train, n_valid = self.n_samples
-        model = self.session.model(self.input_shape)
-        objective = self.session.objective(feature_shape(model, self.input_shape), self.classes)
-        n_weights = sum(weight.numel() for weight in model.parameters())
-        seconds = step_seconds(model, objective, self)
-        steps = (n_train + VALIDATION_COST * n_valid) / options.batch_size
         what = self.surveys["train"].what
         if "valid" in self.surveys:
             sizes = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
@@ -137,13 +129,19 @@ class TrainingPlan:
                 f"data: {sizes}, {'x'.join(map(str, self.input_shape))} (channels x height x width), "
                 f"{' + '.join(survey.room for survey in self.surveys.values())}",
                 *([f"classes: {', '.join(self.classes)}"] if self.classes else []),
-                f"model: {self.session.model.name}, {n_weights:,} weights, "
-                f"latent {' x '.join(map(str, feature_shape(model, self.input_shape)))}",
+                f"model: {self.session.model.name}, {self.n_weights:,} weights, "
+                f"latent {' x '.join(map(str, self.latent_shape))}",
                 f"device: {describe(self.device)} ({self.device}), {self.precision}",
-                f"time: about {duration(steps * seconds)} an epoch, "
-                f"{duration(steps * seconds * options.epochs)} for {options.epochs}",
             ]
         )
+
+    def estimate(self) -> str:
+        """The time to expect, from a few training steps."""
+        options = self.session.training
+        n_train, n_valid = self.n_samples
+        seconds = step_seconds(self) * (n_train + VALIDATION_COST * n_valid) / options.batch_size
+        total = duration(seconds * options.epochs)
+        return f"time: about {duration(seconds)} an epoch, {total} for {options.epochs}"
 
     @property
     def n_samples(self) -> tuple[int, int]:
@@ -156,8 +154,10 @@ class TrainingPlan:
 
 
 @torch.enable_grad()
-def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> float:
-    """How long a training step takes here: the last of three on random pictures."""
+def step_seconds(plan: TrainingPlan) -> float:
+    """Returns the seconds of a training step here: the last of three on random pictures."""
+    model = plan.session.model(plan.input_shape)
+    objective = plan.session.objective(plan.latent_shape, plan.classes)
     model, objective = (
         placed(part, plan.device, plan.precision, learning=True) for part in (model, objective)
     )
@@ -179,7 +179,7 @@ def step_seconds(model: Model, objective: Objective, plan: TrainingPlan) -> floa
 LOG = logging.getLogger(__name__)
 
 
-def plan_training(session: TrainingSession, config: Config, going_on: Run | None = None) -> TrainingPlan:
+def check_training(session: TrainingSession, config: Config, going_on: Run | None = None) -> TrainingPlan:
     """Checks all that can be checked before data are read; a run that goes on needs no parent any more.
 
     Raises:
@@ -197,7 +197,8 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
     session, kinds, surveys = _surveyed(session, config, faults)
     shaped_by = going_on or (source if isinstance(source, Run) else None)
     known = tuple(shaped_by.record["input_shape"]) if shaped_by else None
-    shape = _input_shape(session, surveys, known, faults)
+    model = _model(session, surveys, known, faults)
+    shape = _input_shape(session, surveys, model, faults) if model else None
     if going_on and shape and shape != known:
         faults.append(f"data: {going_on.folder} was begun with samples of {known}, these are {shape}")
     if source and shape and shape[0] != source.channels:
@@ -215,7 +216,11 @@ def plan_training(session: TrainingSession, config: Config, going_on: Run | None
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(session.training.precision, device)
     session = session.but(training=session.training.model_copy(update={"precision": precision}))
-    return TrainingPlan(session, config, device, surveys, shape, source, classes)
+    n_weights = sum(weight.numel() for weight in model.parameters())
+    latent_shape = feature_shape(model, shape)
+    return TrainingPlan(
+        session, config, device, kinds, surveys, shape, latent_shape, n_weights, source, classes
+    )
 
 
 def _surveyed(
@@ -269,15 +274,13 @@ def _heard_alike(source: Run | Seed, data: Component) -> Component:
     return data
 
 
-def _input_shape(
+def _model(
     session: TrainingSession,
     surveys: dict[str, Survey],
     known: tuple[int, ...] | None,
     faults: list[str],
-) -> tuple[int, ...] | None:
-    """What the model will take, as its parent or the run itself has taken it (`known`); training and
-    validation must come out alike.
-    """
+) -> Model | None:
+    """The model for samples of the shape that its parent or the run itself has taken (`known`)."""
     if "train" not in surveys or session.model is None:
         return None
     front = surveys["train"].front
@@ -299,6 +302,13 @@ def _input_shape(
     if session.objective.target.needs_decoder and model.decoder is None:
         what = f"{session.objective.name} needs a model with a decoder, {session.model.name} has none"
         faults.append(f"objective: {what}: choose another of the two")
+    return model
+
+
+def _input_shape(
+    session: TrainingSession, surveys: dict[str, Survey], model: Model, faults: list[str]
+) -> tuple[int, ...] | None:
+    """What the model will take; training and validation must come out alike."""
     shapes = {}
     for part, survey in surveys.items():
         front = collect_faults(faults, f"data.{part}", survey.front.fitted, *model.takes)

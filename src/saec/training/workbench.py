@@ -82,7 +82,7 @@ def equip(plan: TrainingPlan) -> Workbench:
         Fault: the data cannot be read, or nothing is left to learn.
     """
     device, options = plan.device, plan.session.training
-    train, valid = (data.on(device) for data in opened(plan.session, plan.config))
+    train, valid = (data.on(device) for data in opened(plan.session, plan.kinds))
     plan, train, valid = _decided(plan, train, valid)
     session = plan.session
     torch.manual_seed(options.seed)

@@ -1,6 +1,5 @@
 """The README and the pages of docs/ are true: every command and every example in them runs."""
 
-import importlib
 import re
 import shlex
 import shutil
@@ -12,7 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 
+import main_00_prepare
+import main_01_train
+import main_02_extract
+import main_03_evaluate
 from saec import config, evaluate, extract, train
 from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
@@ -23,6 +27,7 @@ from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.runs.find import find_run
+from saec.session import load_session
 from saec.sound.handcrafted import EXTRACTORS
 from saec.sound.spectra import SPECTRA
 
@@ -33,6 +38,10 @@ TEXT = "\n".join(PAGES.values())
 CODE = re.findall(r"```python\n(.*?)```", TEXT, flags=re.S)
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, flags=re.S) for line in block.splitlines()]
 COMMANDS = list(dict.fromkeys(LINES))  # each one once, in the order of the pages
+SCRIPTS = {
+    f"{script.__name__}.py": script
+    for script in (main_00_prepare, main_01_train, main_02_extract, main_03_evaluate)
+}
 AXES = {
     "data kind": DATA,
     "view": VIEWS,
@@ -44,6 +53,7 @@ AXES = {
     "extractor": EXTRACTORS,
     "evaluation": EVALUATIONS,
 }
+SESSIONS = re.findall(r"```(?:yaml|json)\n(.*?)```", TEXT, flags=re.S)
 EXAMPLES = {re.search(r'\.register\("(\w+)"\)', code)[1]: code for code in CODE if ".register(" in code}
 SMALL_MODELS = {
     "cnn": "model={name: cnn, widths: [2, 2, 2, 2], hidden: 8, latent: 4}",
@@ -115,7 +125,7 @@ def run_line(line: str, workplace: Path) -> int:
         run = find_run("latest:demo", load_config(config_file).models)
         words[words.index("RUN_FOLDER")] = str(run.folder)
     words += [word for change in small(line) for word in ("--set", change)]
-    main = importlib.import_module(script.removesuffix(".py")).main
+    main = SCRIPTS[script].main
     return main([*words, "--config", str(config_file)])
 
 
@@ -166,6 +176,19 @@ def test_the_readme_is_short_and_names_the_tests_that_run():
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     tests = [line for line in lines if line.startswith("python -m pytest")]
     assert tests and all(f"{line}`" in readme for line in tests)
+
+
+@pytest.mark.parametrize("text", SESSIONS, ids=lambda text: text.split()[0])
+def test_every_session_of_the_pages_is_right(text, tmp_path):
+    (tmp_path / "session.yaml").write_text(text, encoding="utf-8")
+    keys = yaml.safe_load(text).keys()
+    if "recordings" in keys:
+        kind = main_00_prepare.PreparationSession
+    elif "training" in keys:
+        kind = main_01_train.TrainingSession
+    else:
+        kind = main_02_extract.ExtractionSession if "run" in keys else main_03_evaluate.EvaluationSession
+    load_session(tmp_path / "session.yaml", kind)
 
 
 @pytest.fixture

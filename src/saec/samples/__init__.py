@@ -1,5 +1,25 @@
 """What is known of samples: one table, from the data kinds to the report."""
 
+from saec.samples.join import LABELS, join, nearest_labels, plain_path
+from saec.samples.reader import read_annotations
+from saec.samples.recordings import means_by, means_per_recording, per_recording
+from saec.samples.split import split, split_by_table, warn_of_shared
 from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
 
-__all__ = ["COLUMNS", "SEGMENT", "Samples", "recording_of"]
+__all__ = [
+    "COLUMNS",
+    "LABELS",
+    "SEGMENT",
+    "Samples",
+    "join",
+    "means_by",
+    "means_per_recording",
+    "nearest_labels",
+    "per_recording",
+    "plain_path",
+    "read_annotations",
+    "recording_of",
+    "split",
+    "split_by_table",
+    "warn_of_shared",
+]

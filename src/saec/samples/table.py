@@ -1,14 +1,18 @@
 """The table of samples: one row a sample, with fixed columns and whatever else a user's table says."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from saec.faults import Fault, listing
+
+if TYPE_CHECKING:  # pandas takes a third of a second to import, which a training need not wait for
+    import pandas as pd
 
 TEXTS = ("file", "label", "group", "split")  # missing ones are ""
 SECONDS = ("start_s", "end_s")  # missing ones are NaN
@@ -28,7 +32,7 @@ class Samples:
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, names: Iterable[str], **columns: Any) -> "Samples":
+    def of(cls, names: Iterable[str], **columns: Any) -> Samples:
         """Makes the table of samples by these names; columns that are not given are empty.
 
         `file` is the name itself where it is not given, `group` the recording that the name says.
@@ -36,6 +40,8 @@ class Samples:
         Raises:
             Fault: a name stands twice.
         """
+        import pandas as pd
+
         names = np.array(list(names), dtype=object)
         given = {key: _plain(key, values, len(names)) for key, values in columns.items()}
         given.setdefault("file", names)
@@ -97,25 +103,26 @@ class Samples:
         """A column of text, (n,) str."""
         return np.array(self.table[column].to_list(), dtype=str)
 
-    def subset(self, rows: np.ndarray | Sequence[int]) -> "Samples":
+    def subset(self, rows: np.ndarray | Sequence[int]) -> Samples:
         """Returns the samples of these row numbers (or of this mask), in the order of the table."""
         rows = np.asarray(rows)
         chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
         return Samples(self.table.iloc[chosen])
 
-    def but(self, **columns: Any) -> "Samples":
+    def but(self, **columns: Any) -> Samples:
         """Returns the same samples with other values in these columns, or with further columns."""
         plain = {key: _plain(key, values, len(self)) for key, values in columns.items()}
         return Samples(self.table.assign(**plain))
 
     def as_written(self) -> pd.DataFrame:
         """Returns the table with the name as its first column, as it is written to files."""
-        return self.table.reset_index()
+        return self.table.reset_index(names="sample" if "name" in self.table else "name")
 
 
 def recording_of(name: str) -> str:
     """Returns the recording that a sample is of, without a suffix: what stands before `_segm_`."""
-    return name.split(SEGMENT)[0] if SEGMENT in name else str(PurePosixPath(name).with_suffix(""))
+    path = PurePosixPath(name)
+    return name.split(SEGMENT)[0] if SEGMENT in name else str(path.with_suffix("")) if path.suffix else name
 
 
 def _plain(key: str, values: Any, n: int) -> np.ndarray:
@@ -127,4 +134,4 @@ def _plain(key: str, values: Any, n: int) -> np.ndarray:
     values = list(values)
     if key in TEXTS:
         return np.array(["" if value is None else str(value) for value in values], dtype=object)
-    return pd.Series(values).to_numpy()
+    return np.array(values, dtype=object if any(isinstance(value, str) for value in values) else None)

@@ -1,0 +1,316 @@
+"""What a table says of files is joined to samples; what does not match is counted and named."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from saec.faults import Fault, listing
+from saec.samples.reader import read_annotations
+from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = "labels.csv"
+FILLED = ("label", "group", "split")
+TOLERANCE_S = 0.001  # names tell milliseconds
+N_COMPARED = 2_000  # names among which near ones are looked for
+Index = dict[str, np.ndarray]  # row numbers of samples by name, by file or by recording
+Matches = dict[str, tuple[int, str]]  # by a file of a table: which index it is in, and the key there
+
+
+def join(
+    samples: Samples, table: pd.DataFrame, source: str, *, named: bool = True, what: str = "samples"
+) -> tuple[Samples, list[str]]:
+    """Fills label, group, split and further columns of samples from a table that `read_annotations` has read.
+
+    A row is of the sample that has its name, else of the samples of its file (of those that begin in its
+    stretch, where it has start and end), else of the segments of its recording. What it leaves empty stays as
+    it is. A sample without a group shares that of others of its recording. `source` and `what` are what
+    messages call the table and the samples; a table that the user has `named` must match something.
+
+    Returns:
+        The samples (the very same object where nothing matches), and remarks on what matches though it is
+        written otherwise, and on what does not match.
+
+    Raises:
+        Fault: two rows say different things of one sample, or a named table matches none.
+    """
+    indices = _indices(samples)
+    matches, remarks = _match(samples, indices, list(dict.fromkeys(table["file"])), source, what)
+    rows_of = _rows_by_sample(samples, indices, table, matches)
+    if not rows_of:
+        message = f"{source} labels none of the {len(samples):,} {what}: {_no_match(samples, table)}"
+        if named:
+            raise Fault(message)
+        return samples, [message]
+    _refuse_contradictions(table, rows_of, source)
+    columns = {
+        column: _filled(samples, table[column].tolist(), column, rows_of)
+        for column in table.columns
+        if column in FILLED or column not in COLUMNS
+    }
+    columns["group"] = _whole_groups(samples, table["group"].tolist(), columns["group"], rows_of)
+    remarks += _unmatched(samples, table, matches, rows_of, source, named, what)
+    return samples.but(**columns), remarks
+
+
+def nearest_labels(samples: Samples, folder: Path, *, what: str = "samples") -> tuple[Samples, list[str]]:
+    """Joins the nearest `labels.csv` that names a sample: in the folder, beside it, or one folder further up.
+
+    Raises:
+        Fault: a table in the folder or beside it cannot be used; one further up is only remarked on, as it
+            may well belong to something else.
+    """
+    remarks: list[str] = []
+    for parent in (folder, folder.parent, folder.parent.parent):
+        path = parent / LABELS
+        if not path.is_file():
+            continue
+        try:
+            joined, more = join(samples, read_annotations(path), str(path), named=False, what=what)
+        except Fault as fault:
+            if parent in (folder, folder.parent):
+                raise
+            remarks.append(f"not used: {fault}")
+            continue
+        remarks += more
+        if joined is not samples:
+            return joined, remarks
+    return samples, remarks
+
+
+def plain_path(name: str) -> str:
+    """Returns a relative path as samples have it, whatever system it was written on."""
+    return name.strip().replace("\\", "/").removeprefix("./")
+
+
+def _plain(name: str) -> str:
+    """Returns a path without what systems write differently: Unicode form, separators, case of the suffix."""
+    path = PurePosixPath(unicodedata.normalize("NFC", plain_path(name)))
+    return str(path.with_suffix(path.suffix.lower())) if path.suffix else str(path)
+
+
+def _stem(name: str) -> str:
+    path = PurePosixPath(_plain(name))
+    return str(path.with_suffix("")) if path.suffix else str(path)
+
+
+FORMS: tuple[
+    tuple[str, Callable[[str], str], bool], ...
+] = (  # words, what is compared, whether folders differ
+    ("case of the suffix, Unicode form or separators", _plain, False),
+    ("suffix", _stem, False),
+    ("folders", _plain, True),
+    ("folders and suffix", _stem, True),
+)
+
+
+def _match(
+    samples: Samples, indices: Sequence[Index], files: list[str], source: str, what: str
+) -> tuple[Matches, list[str]]:
+    """Finds the samples of each file of a table: exactly, else where only the way of writing differs."""
+    names = samples.table.index.tolist()
+    matches: Matches = {}
+    for file in files:
+        for level, (index, key) in enumerate(zip(indices, _keys(file), strict=True)):
+            if key in index and _may_be(file, level, names[index[key][0]]):
+                matches[file] = level, key
+                break
+    remarks = []
+    for words, form, by_folder in FORMS:
+        left = [file for file in files if file not in matches]
+        if not left:
+            break
+        near = _match_loosely(names, indices, left, matches, form, by_folder)
+        matches |= near
+        if near:
+            file, (_, key) = next(iter(near.items()))
+            remarks.append(
+                f"{source}: {len(near):,} files differ from the {what} in {words} and are matched all the "
+                f"same, such as {file!r} with {key!r}"
+            )
+    return matches, remarks
+
+
+def _indices(samples: Samples) -> tuple[Index, Index, Index]:
+    """Returns the row numbers of samples by name, by file, and of segments and means by recording."""
+    by_name, by_file, by_recording = {}, defaultdict(list), defaultdict(list)
+    for row, (name, file) in enumerate(samples.table["file"].items()):
+        by_name[name] = [row]
+        if file != name:
+            by_file[file].append(row)
+        if SEGMENT in name or recording_of(name) == name:
+            by_recording[recording_of(name)].append(row)
+    return tuple({key: np.array(rows) for key, rows in by.items()} for by in (by_name, by_file, by_recording))
+
+
+def _keys(file: str) -> tuple[str, str, str]:
+    """Returns what a row's file is looked up by in each index."""
+    return file, file, recording_of(file)
+
+
+def _may_be(file: str, level: int, name: str) -> bool:
+    """Whether a row of this file can be of the recording of this sample: a row of a segment only of means."""
+    return level < 2 or SEGMENT not in file or SEGMENT not in name
+
+
+def _match_loosely(
+    names: list[str],
+    indices: Sequence[Index],
+    files: list[str],
+    matches: Matches,
+    form: Callable[[str], str],
+    by_folder: bool,
+) -> Matches:
+    """Returns the one thing that each of these files can mean, if no other file means it, too."""
+    taken = set(matches.values())
+    found: Matches = {}
+    for level, index in enumerate(indices):
+        buckets: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for key in index:
+            if (level, key) not in taken:
+                normal = form(key)
+                buckets[PurePosixPath(normal).name if by_folder else normal].append((normal, key))
+        for file in (file for file in files if file and file not in found):
+            normal = form(_keys(file)[level])
+            bucket = buckets.get(PurePosixPath(normal).name if by_folder else normal, ())
+            keys = [key for other, key in bucket if _ends_alike(normal, other)]
+            if len(keys) == 1 and _may_be(file, level, names[index[keys[0]][0]]):
+                found[file] = level, keys[0]
+    counts = Counter(found.values())
+    return {file: thing for file, thing in found.items() if counts[thing] == 1}
+
+
+def _ends_alike(one: str, other: str) -> bool:
+    """Whether the folders of two paths agree as far as both name them."""
+    return one == other or one.endswith(f"/{other}") or other.endswith(f"/{one}")
+
+
+def _rows_by_sample(
+    samples: Samples, indices: Sequence[Index], table: pd.DataFrame, matches: Matches
+) -> dict[int, list[int]]:
+    """Returns the numbers of the table's rows that are of each sample: those that match it best."""
+    begins = _begins(samples)
+    firsts = table["start_s"].fillna(0.0).to_numpy() - TOLERANCE_S
+    ends = table["end_s"].fillna(math.inf).to_numpy()
+    best: dict[int, tuple[int, list[int]]] = {}
+    for number, file in enumerate(table["file"]):
+        if file not in matches:
+            continue
+        level, key = matches[file]
+        rows = indices[level][key]
+        if level:
+            within = (firsts[number] <= begins[rows]) & (begins[rows] < ends[number])
+            rows = rows[within | np.isnan(begins[rows])]
+        for row in rows.tolist():
+            if row not in best or level < best[row][0]:
+                best[row] = level, [number]
+            elif level == best[row][0]:
+                best[row][1].append(number)
+    return {row: best[row][1] for row in sorted(best)}
+
+
+def _begins(samples: Samples) -> np.ndarray:
+    """Returns where each sample begins in its file in seconds, (n,); NaN for a whole file."""
+    begins = np.where(samples.table.index == samples.table["file"], np.nan, samples.times[:, 0])
+    for row, name in enumerate(samples.table.index):
+        _, mark, rest = name.partition(SEGMENT)
+        if mark and math.isnan(begins[row]):
+            with suppress(ValueError):
+                begins[row] = float(PurePosixPath(rest).stem)
+    return begins
+
+
+def _refuse_contradictions(table: pd.DataFrame, rows_of: dict[int, list[int]], source: str) -> None:
+    """Rows of whole files must say the same of a sample; stretches may overlap."""
+    said = list(zip(*(table[column].tolist() for column in FILLED), strict=True))
+    whole = table[["start_s", "end_s"]].isna().all(axis=1).tolist()
+    pairs = {
+        (first, other)
+        for rows in rows_of.values()
+        for first in [row for row in rows if whole[row]][:1]
+        for other in rows
+        if whole[other] and said[first] != said[other]
+    }
+    if pairs:
+        files = table["file"].tolist()
+        lines = [
+            f"{table.index[other]}: {files[other]}: {_words(said[first])} and {_words(said[other])}"
+            for first, other in sorted(pairs, key=lambda pair: pair[1])
+        ]
+        raise Fault(f"{source} says two things of one sample:\n{listing(lines)}")
+
+
+def _words(said: tuple[str, str, str]) -> str:
+    label, group, split = said
+    return repr(label) + (f" of {group!r}" if group else "") + (f" in {split}" if split else "")
+
+
+def _filled(samples: Samples, values: list[str], column: str, rows_of: dict[int, list[int]]) -> list[str]:
+    """Returns a column of the samples with what all rows of a sample say alike."""
+    filled = samples.table[column].tolist() if column in samples.table else [""] * len(samples)
+    for row, (first, *others) in rows_of.items():
+        if values[first] and all(values[other] == values[first] for other in others):
+            filled[row] = values[first]
+    return filled
+
+
+def _whole_groups(
+    samples: Samples, given: list[str], groups: list[str], rows_of: dict[int, list[int]]
+) -> list[str]:
+    """Gives samples that the table gives no group the group of others of their recording."""
+    recordings = [file.split(SEGMENT)[0] for file in samples.table["file"]]
+    pairs = sorted((number, row) for row, numbers in rows_of.items() for number in numbers if given[number])
+    own = {row for _, row in pairs}
+    of = {recordings[row]: given[number] for number, row in pairs}  # of several the last in the table
+    return [group if row in own else of.get(recordings[row], group) for row, group in enumerate(groups)]
+
+
+def _unmatched(
+    samples: Samples,
+    table: pd.DataFrame,
+    matches: Matches,
+    rows_of: dict[int, list[int]],
+    source: str,
+    named: bool,
+    what: str,
+) -> list[str]:
+    """Counts the rows and the samples that do not match, with names that are near each other."""
+    rows = [file for file in table["file"] if file not in matches]
+    without = [name for row, name in enumerate(samples.table.index) if row not in rows_of]
+    remarks = []
+    if rows:
+        remark = f"{len(rows):,} labels of {source} are of none of the {what}"
+        near = _near(rows, without)
+        remark += f" ({near})" if near else ""
+        remarks.append(f"{remark}:\n{listing(sorted(rows))}" if named else remark)
+    if without:
+        remarks.append(f"{len(without):,} of {len(samples):,} {what} are in no row of {source}")
+    return remarks
+
+
+def _no_match(samples: Samples, table: pd.DataFrame) -> str:
+    """Returns one name of each side, and two that are near each other."""
+    if table.empty:
+        return "it has no row"
+    files, names = table["file"].tolist(), samples.table.index.tolist()
+    near = _near(files, names)
+    return f"{files[0]!r} there, {names[0]!r} here" + (f"; {near}" if near else "")
+
+
+def _near(files: list[str], names: list[str]) -> str:
+    for file in files[:3]:
+        close = get_close_matches(file, names[:N_COMPARED], n=1, cutoff=0.8)
+        if close:
+            return f"{file!r} is nearly {close[0]!r}"
+    return ""

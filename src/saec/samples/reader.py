@@ -1,0 +1,255 @@
+"""Every table of files that people bring is read here, into columns of the same names."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saec.faults import Fault, MissingFault, listing
+
+if TYPE_CHECKING:  # pandas takes a third of a second to import, which a training need not wait for
+    import pandas as pd
+
+COLUMNS = ("file", "label", "group", "split", "start", "end")  # as tables call them
+SECONDS = ("start", "end")  # start_s and end_s in the result
+NAMES = {  # other names of columns, in small letters; the first that a table has is taken
+    "file": ("file", "recording", "begin file"),
+    "start": ("start", "start_s", "begin time (s)"),
+    "end": ("end", "end_s", "end time (s)"),
+}
+RAVEN = "begin time (s)"  # the selection tables of Raven have this column
+RAVEN_LABELS = ("label", "annotation", "species", "common name", "species code", "call type")
+AUDACITY = ("start", "end", "label")  # the columns of a label track, which has no head
+FREQUENCIES = ("Low Freq (Hz)", "High Freq (Hz)")  # as Raven calls them
+SPLITS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
+SPLITS |= {"dev": "valid", "test": "test", "": ""}
+Row = tuple[str, dict[str, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
+
+
+def read_annotations(
+    path: Path,
+    required: Iterable[str] = ("file", "label"),
+    *,
+    columns: Mapping[str, str] | None = None,
+    points: bool = True,
+    any_split: bool = True,
+) -> pd.DataFrame:
+    """Reads a table of files, or of stretches of them: CSV, TSV, `;`, JSON, Parquet, Raven or Audacity.
+
+    The result has the columns file, start_s, end_s, label, group and split ("" and NaN where nothing is
+    written), then all others as they are written. Its index says where each row stands ("line 7"). Where the
+    table has no column of files, `file` is "" throughout.
+
+    Args:
+        required: columns (of COLUMNS) that must be there; no row may lack its file, start or end then.
+        columns: what the table calls its columns.
+        points: whether a row may end where it starts.
+        any_split: whether `split` may say something else than train, valid, test or nothing.
+
+    Raises:
+        MissingFault: there is no such file.
+        Fault: it is no such table, lacks a column, or some rows are not right: all of them are listed.
+    """
+    import pandas as pd
+
+    required, columns = tuple(required), columns or {}
+    if not path.is_file():
+        raise MissingFault(f"no such file: {path}")
+    heads, rows, decimal = _read(path, required)
+    named = _find_columns(heads, columns)
+    _require(path, required, columns, named)
+    rows = _without_repeated_views(rows, named)
+    fixed = [_fixed(cells, named, decimal) for _, cells in rows]
+    faults = []
+    for (line, cells), row in zip(rows, fixed, strict=True):
+        problems = _problems(row, cells, named, required, points=points, any_split=any_split)
+        faults += [f"{line}: {problem}" for problem in problems]
+    if faults:
+        raise Fault(f"{path}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
+    others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, "start_s", "end_s"}]
+    texts = {key: [row[key] for row in fixed] for key in COLUMNS if key not in SECONDS}
+    texts |= {head: [_text(cells.get(head)) for _, cells in rows] for head in others}
+    table = pd.DataFrame(texts, index=pd.Index([line for line, _ in rows], dtype=object), dtype=object)
+    for position, key in enumerate(SECONDS, start=1):
+        table.insert(position, f"{key}_s", [row[f"{key}_s"] for row in fixed])
+    return table.astype({"start_s": float, "end_s": float}).rename_axis("line")
+
+
+def _require(
+    path: Path, required: tuple[str, ...], columns: Mapping[str, str], named: dict[str, str]
+) -> None:
+    missing = [columns.get(key, key) for key in required if key not in named]
+    if missing:
+        names, others = (
+            ",".join(columns.get(key, key) for key in keys) for keys in (required, _optional(required))
+        )
+        raise Fault(f"{path} needs the columns {names}[,{others}], it lacks {', '.join(missing)}")
+
+
+def _optional(required: tuple[str, ...]) -> list[str]:
+    return [key for key in COLUMNS if key not in required]
+
+
+def _read(path: Path, required: tuple[str, ...]) -> tuple[list[str], list[Row], str]:
+    """Returns the heads of the columns, the rows that are not empty, and the decimal sign."""
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return *_of_parquet(path), "."
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Fault(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    if suffix == ".json":
+        return *_of_json(path, text, required), "."
+    try:
+        return _of_text(text)
+    except csv.Error as error:
+        raise Fault(f"{path} is no CSV table ({error}): look for a stray quotation mark") from error
+
+
+def _of_parquet(path: Path) -> tuple[list[str], list[Row]]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise Fault(f'{path}: Parquet needs pyarrow: pip install -e ".[parquet]"') from error
+    try:
+        table = parquet.read_table(path)
+    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        raise Fault(f"{path} cannot be read as a table: {error}") from error
+    return table.column_names, [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)]
+
+
+def _of_json(path: Path, text: str, required: tuple[str, ...]) -> tuple[list[str], list[Row]]:
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Fault(f"{path} is not JSON: {error}") from error
+    right = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    heads = list(dict.fromkeys(head for row in rows for head in row)) if right else []
+    if not right or (rows and set(required) - _find_columns(heads, {}).keys()):
+        keys = ", ".join(f"`{key}`" for key in required)
+        raise Fault(f"{path} must be a list of mappings with {keys} ({', '.join(_optional(required))})")
+    return heads or list(required), [(f"entry {n}", row) for n, row in enumerate(rows, start=1)]
+
+
+def _of_text(text: str) -> tuple[list[str], list[Row], str]:
+    """Reads text with separators; a table with tabs whose first cell is a number has no head."""
+    first = StringIO(text, newline="").readline()
+    marked = first.strip().lower().startswith("sep=")  # Excel's way of saying it
+    separator = (first.strip()[4:5] or "\t") if marked else _separator(first)
+    text = text[len(first) :] if marked else text
+    headless = separator == "\t" and _seconds(text.partition("\t")[0], ",") is not None
+    quoting = csv.QUOTE_NONE if headless or RAVEN in first.lower() else csv.QUOTE_MINIMAL
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting)
+    lines = ((f"line {reader.line_num + marked}", cells) for cells in reader)
+    if headless:
+        return [*AUDACITY, *FREQUENCIES], _of_audacity(lines), ","
+    heads = [head.strip() for head in next(lines, ("", []))[1]]
+    rows = [(line, _by_head(heads, cells)) for line, cells in lines if any(map(str.strip, cells))]
+    return heads, rows, "." if separator == "," else ","
+
+
+def _separator(head: str) -> str:
+    """Returns the separator that makes the most columns of known names, then the most columns."""
+
+    def columns(separator: str) -> tuple[int, int, bool]:
+        heads = [name.strip().strip('"') for name in head.split(separator)]
+        return len(_find_columns(heads, {})), len(heads), len(heads) > 1 and separator != ","
+
+    return max((",", ";", "\t"), key=columns)
+
+
+def _by_head(heads: list[str], cells: list[str]) -> dict[str, Any]:
+    """Returns the cells by their heads, and under "" those that have none and are not empty."""
+    return {
+        **dict(zip(heads, cells, strict=False)),
+        "": [cell for cell in cells[len(heads) :] if cell.strip()],
+    }
+
+
+def _of_audacity(lines: Iterable[tuple[str, list[str]]]) -> list[Row]:
+    """Returns the rows of a label track; a line that begins with a backslash has frequencies of the last."""
+    rows: list[Row] = []
+    for line, cells in lines:
+        if cells and cells[0].strip() == "\\" and rows:
+            bounds = zip(FREQUENCIES, cells[1:], strict=False)
+            rows[-1][1].update({key: cell for key, cell in bounds if not cell.startswith("-")})
+        elif any(map(str.strip, cells)):
+            rows.append((line, _by_head(list(AUDACITY), cells)))
+    return rows
+
+
+def _find_columns(heads: Iterable[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Returns the heads of the fixed columns: as the user calls them, else by their usual names."""
+    heads = list(heads)
+    small = {head.strip().casefold(): head for head in reversed(heads)}
+    named = {}
+    for key in COLUMNS:
+        usual = RAVEN_LABELS if key == "label" and RAVEN in small else NAMES.get(key, (key,))
+        for name in (columns[key],) if key in columns else usual:
+            if name in heads or name.casefold() in small:
+                named[key] = name if name in heads else small[name.casefold()]
+                break
+    return named
+
+
+def _without_repeated_views(rows: list[Row], named: dict[str, str]) -> list[Row]:
+    """Leaves each selection once: Raven writes it for the waveform and again for the spectrogram."""
+    if not rows or not {"View", "Selection"} <= rows[0][1].keys():
+        return rows
+    keys = ("Selection", *(named[key] for key in ("file", *SECONDS) if key in named))
+    return list({tuple(cells.get(key) for key in keys): (line, cells) for line, cells in rows}.values())
+
+
+def _fixed(cells: dict[str, Any], named: dict[str, str], decimal: str) -> dict[str, Any]:
+    """Returns the values of the fixed columns; seconds that are no number are infinite."""
+    row: dict[str, Any] = {key: _text(cells.get(named.get(key))) for key in COLUMNS}
+    row["split"] = SPLITS.get(row["split"].lower(), row["split"].lower())
+    for key in SECONDS:
+        seconds = _seconds(row[key], decimal)
+        row[f"{key}_s"] = math.nan if not row[key] else math.inf if seconds is None else seconds
+    return row
+
+
+def _problems(
+    row: dict[str, Any],
+    cells: dict[str, Any],
+    named: dict[str, str],
+    required: tuple[str, ...],
+    *,
+    points: bool,
+    any_split: bool,
+) -> list[str]:
+    """Returns what is wrong with a row."""
+    problems = ["names no file"] if "file" in named and not row["file"] else []
+    if not any_split and row["split"] not in SPLITS:
+        problems.append(f"split must be train, valid, test or nothing, got {row['split']!r}")
+    for key in SECONDS:
+        if (row[key] or key in required) and not 0 <= row[f"{key}_s"] < math.inf:
+            problems.append(f"{key} must be seconds from 0, got {cells.get(named[key])!r}")
+    start, end = row["start_s"], row["end_s"]
+    start = 0.0 if math.isnan(start) else start
+    if not problems and (end < start or (end == start and not points)):
+        problems.append(f"must end after it starts, got start {start:g} and end {end:g} s")
+    if cells.get(""):
+        problems.append(f"has more cells than the table has columns: {', '.join(map(repr, cells['']))}")
+    return problems
+
+
+def _text(cell: Any) -> str:
+    """Returns a cell as it is written, "" where it is empty."""
+    return "" if cell is None or cell != cell else str(cell).strip()
+
+
+def _seconds(text: str, decimal: str) -> float | None:
+    try:
+        seconds = float(text.replace(",", ".") if decimal == "," else text)
+    except ValueError:
+        return None
+    return None if math.isnan(seconds) else seconds

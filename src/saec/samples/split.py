@@ -1,0 +1,114 @@
+"""Samples are parted into training and validation, which never share a recording."""
+
+import logging
+import warnings
+
+import numpy as np
+
+from saec.faults import Fault, listing
+from saec.samples.table import Samples
+
+LOG = logging.getLogger(__name__)
+Rows = tuple[np.ndarray, np.ndarray]  # row numbers for training and for validation
+
+
+def split(
+    samples: Samples, share: float, seed: int, by_label: bool = False, *, what: str = "samples"
+) -> Rows:
+    """Draws whole groups by the seed until validation holds that share of the samples.
+
+    With `by_label` every class has about that share on both sides; a class of too few groups for both is in
+    training. `what` is what messages call the samples.
+
+    Raises:
+        Fault: all samples are of one group, or, by label, no class has two.
+    """
+    valid = _drawn_by_label(samples, share, seed) if by_label else _drawn(samples, share, seed, what)
+    parts = np.flatnonzero(~valid), np.flatnonzero(valid)
+    if by_label:
+        _warn_of_one_sided(*(samples.labels[rows] for rows in parts))
+    return parts
+
+
+def _drawn(samples: Samples, share: float, seed: int, what: str) -> np.ndarray:
+    groups, sizes = np.unique(samples.groups, return_counts=True)
+    if len(groups) < 2:
+        raise Fault(
+            f"data.valid: {share} needs at least two recordings, all {len(samples)} {what} come from "
+            f"{str(groups[0])!r}: name a folder instead"
+        )
+    if len(groups) == len(samples):
+        one = what.removesuffix("s")
+        LOG.warning("every %s counts as a recording of its own: name groups in a labels.csv", one)
+    drawn = np.random.default_rng([seed]).permutation(len(groups))
+    before = np.cumsum(sizes[drawn]) - sizes[drawn]
+    aside = groups[drawn[: max(1, min(int((before < share * len(samples)).sum()), len(groups) - 1))]]
+    return np.isin(samples.groups, aside)
+
+
+def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = samples.labels, samples.groups
+    n_groups = len(np.unique(groups))
+    most = np.unique(labels, return_counts=True)[1].max()
+    if min(n_groups, most) < 2:
+        raise Fault(
+            f"data.valid: {share} needs two recordings and two samples of a class at least, got {n_groups} "
+            f"and {most}: name a folder instead"
+        )
+    n_folds = min(max(2, round(1 / min(share, 1 - share))), n_groups, most)
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes that are too few, which split warns of
+        drawn = [pair[share <= 0.5] for pair in folds.split(labels, labels, groups)]
+    sides = [_without_unlearnt(labels, groups, np.isin(np.arange(len(labels)), rows)) for rows in drawn]
+    valid = max(sides, key=lambda side: len(np.unique(labels[side])))  # of equals the first
+    if not valid.any():
+        raise Fault(f"data.valid: {share} needs two recordings of a class at least: name a folder instead")
+    return valid
+
+
+def _without_unlearnt(labels: np.ndarray, groups: np.ndarray, aside: np.ndarray) -> np.ndarray:
+    """Returns which samples are set aside when groups of classes that training would lack go back."""
+    lacking = ~np.isin(labels, labels[~aside])
+    return aside & ~np.isin(groups, groups[lacking])
+
+
+def _warn_of_one_sided(train_labels: np.ndarray, valid_labels: np.ndarray) -> None:
+    lacking = np.setdiff1d(train_labels, valid_labels).tolist()
+    if lacking:
+        LOG.warning(
+            "%d classes have too few recordings for both sides and are not in validation:\n%s",
+            len(lacking),
+            listing(lacking),
+        )
+
+
+def split_by_table(samples: Samples) -> Rows:
+    """Parts samples by their column `split`: those for validation, and those for training or without a word.
+
+    Raises:
+        Fault: no sample is left to train on.
+    """
+    splits = samples.splits
+    train, valid = (np.flatnonzero(np.isin(splits, words)) for words in (("train", ""), ("valid",)))
+    n_out = len(samples) - len(train) - len(valid)
+    LOG.info("the table sets %d samples aside for validation, %d for tests", len(valid), n_out)
+    if not len(train):
+        raise Fault("the table's split names no sample to train on: call some `train`")
+    return train, valid
+
+
+def warn_of_shared(train: Samples, valid: Samples) -> None:
+    """Warns where two folders are not as separate as they should be."""
+    names = np.intersect1d(train.names, valid.names).tolist()
+    groups = np.intersect1d(train.groups, valid.groups).tolist()
+    for shared, words in ((names, "file names"), (groups if groups != names else [], "recordings")):
+        if shared:  # a recording that is one sample would be in both
+            LOG.warning(
+                "train and valid share %d %s, validation will look too good:\n%s",
+                len(shared),
+                words,
+                listing(shared, 5),
+            )

@@ -1,0 +1,421 @@
+"""Tables of files are read whatever program wrote them, joined to samples, parted and averaged."""
+
+import json
+import math
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from saec.faults import Fault, MissingFault
+from saec.samples import (
+    Samples,
+    join,
+    means_per_recording,
+    nearest_labels,
+    per_recording,
+    read_annotations,
+    split,
+    split_by_table,
+    warn_of_shared,
+)
+
+FIXED = ["file", "start_s", "end_s", "label", "group", "split"]
+
+
+def written(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> Path:
+    file = tmp_path / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def rows(table: pd.DataFrame, *columns: str) -> list[tuple]:
+    return [tuple(row) for row in table[list(columns)].itertuples(index=False)]
+
+
+# The reader
+
+TWO = [("a.wav", "wren"), ("b.wav", "crow")]
+SPELLINGS = {
+    "commas": "file,label\na.wav,wren\nb.wav,crow\n",
+    "semicolons": "file;label\na.wav;wren\nb.wav;crow\n",
+    "tabs": "file\tlabel\na.wav\twren\nb.wav\tcrow\n",
+    "sep": "sep=;\r\nfile;label\r\na.wav;wren\r\nb.wav;crow\r\n",
+    "byte order mark": "\ufefffile,label\na.wav,wren\nb.wav,crow\n",
+    "capitals": "File , LABEL\na.wav,wren\nb.wav, crow\n",
+    "recording": "recording,label\na.wav,wren\nb.wav,crow\n",
+    "trailing commas": "file,label,,\na.wav,wren,,\nb.wav,crow,,\n,,,\n,,,\n",
+    "empty rows": "file,label\n\na.wav,wren\n\n\nb.wav,crow\n \n",
+    "quotation marks": '"file","label"\n"a.wav","wren"\n"b.wav","crow"\n',
+    "old line ends": "file,label\ra.wav,wren\rb.wav,crow\r",
+}
+
+
+@pytest.mark.parametrize("case", SPELLINGS)
+def test_a_table_is_read_however_it_is_spelt(case, tmp_path):
+    table = read_annotations(written(tmp_path, SPELLINGS[case]))
+    assert rows(table, "file", "label") == TWO
+    assert list(table.columns) == FIXED and table["start_s"].isna().all() and (table["group"] == "").all()
+
+
+def test_cells_are_text_as_it_is_written_and_further_columns_stay(tmp_path):
+    text = "file,label,Site,n\nx/001,NA,001,1e3\nnull,,a;b,\n"
+    table = read_annotations(written(tmp_path, text))
+    assert list(table.columns) == [*FIXED, "Site", "n"]
+    assert rows(table, "file", "label", "Site", "n") == [
+        ("x/001", "NA", "001", "1e3"),
+        ("null", "", "a;b", ""),
+    ]
+    assert table.index.tolist() == ["line 2", "line 3"]
+
+
+@pytest.mark.parametrize(("separator", "number"), [(";", "1,5"), ("\t", "1,5"), (";", "1.5"), (",", "1.5")])
+def test_seconds_have_a_decimal_comma_where_commas_separate_nothing(separator, number, tmp_path):
+    text = separator.join(["file", "start", "end", "label"]) + "\n" + separator.join(["a", "0", number, "x"])
+    table = read_annotations(written(tmp_path, text))
+    assert rows(table, "start_s", "end_s") == [(0, 1.5)]
+
+
+def test_columns_are_called_as_the_user_says(tmp_path):
+    text = "picture,species,part,label\na.png,wren,val,no\n"
+    columns = {"file": "picture", "label": "species", "split": "part"}
+    table = read_annotations(written(tmp_path, text), columns=columns)
+    assert rows(table, *FIXED[3:], "file") == [("wren", "", "valid", "a.png")]
+    with pytest.raises(Fault, match=r"needs the columns picture,kind\[,group,part,.*it lacks kind"):
+        read_annotations(written(tmp_path, text), columns=columns | {"label": "kind"})
+
+
+def test_json_and_parquet_are_tables_too(tmp_path):
+    content = [{"file": "a.wav", "label": 7, "start": 1.5, "site": None}, {"file": "b.wav", "label": "NA"}]
+    for file in (tmp_path / "table.json", tmp_path / "table.parquet"):
+        if file.suffix == ".json":
+            file.write_text(json.dumps(content))
+        else:
+            pytest.importorskip("pyarrow")
+            pd.DataFrame(content).astype({"label": str}).to_parquet(file)
+        table = read_annotations(file)
+        assert rows(table, "file", "label", "site") == [("a.wav", "7", ""), ("b.wav", "NA", "")]
+        first, second = table["start_s"]
+        assert first == 1.5 and math.isnan(second)
+
+
+def test_parquet_without_pyarrow_is_a_fault_with_the_pip_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(Fault, match=r'pip install -e ".\[parquet\]"'):
+        read_annotations(written(tmp_path, b"PAR1", "table.parquet"))
+
+
+RAVEN = (
+    "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\t{}\n"
+    '1\tWaveform 1\t1\t0.5\t1.0\t200\t900\t"wren\tx.wav\n'
+    '1\tSpectrogram 1\t1\t0.5\t1.0\t200\t900\t"wren\tx.wav\n'
+    "2\tSpectrogram 1\t1\t2.0\t2.5\t300\t800\t\tx.wav\n"
+)
+
+
+@pytest.mark.parametrize("head", ["Annotation\tBegin File", "Species\tBegin File", "label\tBegin File"])
+def test_selection_tables_of_raven_are_read_and_each_selection_counts_once(head, tmp_path):
+    table = read_annotations(
+        written(tmp_path, RAVEN.format(head), "x.selections.txt"), ("start", "end", "label")
+    )
+    assert rows(table, "file", "start_s", "end_s", "label") == [
+        ("x.wav", 0.5, 1.0, '"wren'),
+        ("x.wav", 2.0, 2.5, ""),
+    ]
+    assert table["Low Freq (Hz)"].tolist() == ["200", "300"]
+
+
+def test_label_tracks_of_audacity_are_read_with_their_frequencies(tmp_path):
+    text = '0,5\t1,25\t"wren\n\\\t200,0\t-1\n2.0\t2.0\t\n3.0\t4.0\tcrow\n\\\t100\t900\n'
+    table = read_annotations(written(tmp_path, text, "x.txt"), ("start", "end", "label"))
+    assert rows(table, "start_s", "end_s", "label") == [(0.5, 1.25, '"wren'), (2, 2, ""), (3, 4, "crow")]
+    assert rows(table, "Low Freq (Hz)", "High Freq (Hz)") == [("200,0", ""), ("", ""), ("100", "900")]
+    assert (table["file"] == "").all() and table.index.tolist() == ["line 1", "line 3", "line 4"]
+
+
+LABELS = ("file", "label")
+TIMES = ("start", "end", "label")
+FAULTS = {
+    "columns": (LABELS, "name;label\na;b\n", r"needs the columns file,label\[,group,.*, it lacks file"),
+    "nothing": (LABELS, "", r"needs the columns file,label\[.*it lacks file, label"),
+    "times": (
+        TIMES,
+        "file,start,stop,label\nx,0,1,t\n",
+        r"needs the columns start,end,label\[,file,.*lacks end",
+    ),
+    "tabs": (TIMES, "start\tstop\tlabel\n0\t1\tt\n", "needs the columns start,end,label.* it lacks end"),
+    "latin": (
+        LABELS,
+        "file,label\na,p\xe1ssaro\n".encode("latin-1"),
+        r"is not UTF-8 text \(byte 14\): save it",
+    ),
+    "huge": (
+        LABELS,
+        'file,label\n"a,wren\n' + "x" * 131_073,
+        r"no CSV table \(field larger.*stray quotation",
+    ),
+    "more cells": (LABELS, "file,label\na,b,c\n", "line 2: has more cells than .* columns: 'c'"),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_what_is_no_such_table_is_a_fault(case, tmp_path):
+    required, content, words = FAULTS[case]
+    with pytest.raises(Fault, match=f"(?s)table.csv.*{words}"):
+        read_annotations(written(tmp_path, content), required)
+
+
+@pytest.mark.parametrize("content", ["[{", '{"file": "a"}', '[{"name": "a"}]', "[" * 100_000])
+def test_what_is_no_such_json_is_a_fault(content, tmp_path):
+    with pytest.raises(Fault, match="is not JSON|must be a list of mappings with `file`, `label` "):
+        read_annotations(written(tmp_path, content, "table.json"))
+
+
+def test_all_rows_that_are_not_right_are_said_at_once(tmp_path):
+    text = "file,start,end,split\na,soon,,\na,-1,,\na,2,1,\na,0,inf,\n,0,1,\na,nan,,learn\na,1,1,val\n"
+    with pytest.raises(Fault, match=": 7 rows are not right, correct or delete them:\n") as caught:
+        read_annotations(written(tmp_path, text), ("file",), any_split=False)
+    for words in (
+        "line 2: start must be seconds from 0, got 'soon'",
+        "line 3: start must be seconds from 0, got '-1'",
+        "line 4: must end after it starts, got start 2 and end 1 s",
+        "line 5: end must be seconds from 0, got 'inf'",
+        "line 6: names no file",
+        "line 7: split must be train, valid, test or nothing, got 'learn'",
+        "line 7: start must be seconds from 0, got 'nan'",
+    ):
+        assert f"\n  {words}" in str(caught.value)
+    one = written(tmp_path, "file,start,end\na,1,1\n")
+    assert read_annotations(one, ("file",))["end_s"].tolist() == [1]
+    with pytest.raises(Fault, match="line 2: must end after it starts, got start 1 and end 1 s"):
+        read_annotations(one, ("file",), points=False)
+    with pytest.raises(Fault, match="line 2: start must be seconds from 0, got ''"):
+        read_annotations(written(tmp_path, "start,end,label\n,1,x\n"), TIMES)
+    with pytest.raises(MissingFault, match="no such file: .*gone.csv"):
+        read_annotations(tmp_path / "gone.csv")
+
+
+# The join
+
+PICTURES = Samples.of(["a_segm_0000.000.png", "a_segm_0001.000.png", "b_segm_0000.000.png", "lonely.png"])
+SEGMENTS = Samples.of(
+    [f"s/x_segm_000{n}.000.wav" for n in range(3)], file="s/x.wav", start_s=range(3), end_s=range(1, 4)
+)
+
+
+def joined(samples: Samples, text: str, tmp_path: Path, **options) -> tuple[Samples, str]:
+    found, remarks = join(samples, read_annotations(written(tmp_path, text)), "table.csv", **options)
+    return found, "\n".join(remarks)
+
+
+PRECEDENCE = {  # what wins is what won before there was one join
+    "by name": (PICTURES, "a_segm_0001.000.png,wren,\n", ["", "wren", "", ""], ["a", "a", "b", "lonely.png"]),
+    "groups by recording": (
+        PICTURES,
+        "a_segm_0001.000.png,wren,monday\n",
+        ["", "wren", "", ""],
+        ["monday", "monday", "b", "lonely.png"],
+    ),
+    "its own group first": (
+        PICTURES,
+        "a_segm_0000.000.png,,monday\na_segm_0001.000.png,,sunday\n",
+        [""] * 4,
+        ["monday", "sunday", "b", "lonely.png"],
+    ),
+    "the recording": (PICTURES, "a.wav,wren,g\n", ["wren", "wren", "", ""], ["g", "g", "b", "lonely.png"]),
+    "names before recordings": (
+        PICTURES,
+        "a.wav,wren,\na_segm_0001.000.png,crow,\n",
+        ["wren", "crow", "", ""],
+        ["a", "a", "b", "lonely.png"],
+    ),
+    "the file": (SEGMENTS, "s/x.wav,wren,g\n", ["wren"] * 3, ["g"] * 3),
+    "names before files": (
+        SEGMENTS,
+        "s/x.wav,wren,\ns/x_segm_0001.000.wav,crow,\n",
+        ["wren", "crow", "wren"],
+        3 * ["s/x.wav"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PRECEDENCE)
+def test_rows_are_matched_by_name_then_file_then_recording(case, tmp_path):
+    samples, text, labels, groups = PRECEDENCE[case]
+    found, _ = joined(samples, f"file,label,group\n{text}", tmp_path)
+    assert found.labels.tolist() == labels and found.groups.tolist() == groups
+
+
+def test_what_a_table_leaves_empty_stays_and_further_columns_come(tmp_path):
+    samples = PICTURES.but(label=["a", "b", "c", "d"])
+    text = "file,label,site,split\na_segm_0000.000.png,,here,test\nlonely.png,wren,there,Training\n"
+    found, _ = joined(samples, text, tmp_path)
+    assert found.labels.tolist() == ["a", "b", "c", "wren"] and found.others == ["site"]
+    assert found.texts("site").tolist() == ["here", "", "", "there"]
+    assert found.splits.tolist() == ["test", "", "", "train"]
+
+
+def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
+    text = "file,label,start,end\ns/x.wav,wren,0,1\ns/x.wav,crow,1.0004,5\n"
+    found, _ = joined(SEGMENTS, text, tmp_path)
+    assert found.labels.tolist() == ["wren", "crow", "crow"]
+    by_name, _ = joined(Samples.of(SEGMENTS.names), text, tmp_path)  # the name says where it begins
+    assert by_name.labels.tolist() == ["wren", "crow", "crow"]
+    whole, _ = joined(Samples.of(["s/x.wav"]), text, tmp_path)
+    assert whole.labels.tolist() == [""]  # the stretches differ
+    overlapping, _ = joined(SEGMENTS, text.replace("1.0004", "0"), tmp_path)
+    assert overlapping.labels.tolist() == ["", "crow", "crow"]
+
+
+NEAR = {
+    "suffix case": ("lonely.PNG", "case of the suffix"),
+    "separators": (".\\lonely.png", "separators"),
+    "other suffix": ("lonely.wav", "in suffix"),
+    "no suffix": ("lonely", "in suffix"),
+    "folders": ("C:\\songs\\lonely.png", "in folders and"),
+    "folders, suffix": ("songs/lonely.wav", "folders and suffix"),
+}
+
+
+@pytest.mark.parametrize("case", NEAR)
+def test_what_is_only_written_otherwise_is_matched_and_said_once(case, tmp_path):
+    name, words = NEAR[case]
+    found, said = joined(PICTURES, f"file,label\n{name},wren\n", tmp_path)
+    assert found.labels.tolist() == ["", "", "", "wren"]
+    assert said.count(words) == 1 and "1 files differ from the samples" in said and "'lonely.png'" in said
+
+
+def test_names_that_are_composed_otherwise_are_the_same(tmp_path):
+    name = "Mésange.png"
+    samples = Samples.of([unicodedata.normalize("NFD", name)])
+    found, said = joined(samples, f"file,label\n{unicodedata.normalize('NFC', name)},tit\n", tmp_path)
+    assert found.labels.tolist() == ["tit"] and "Unicode form" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "file"),
+    [
+        (["x/a.wav", "y/a.wav"], "a.wav"),  # may be either
+        (["x/a.wav"], "y/a.wav"),  # in another folder
+        (["a.png", "a.wav"], "a"),
+        (["x/a.wav", "a.wav"], "y/a.wav\na.wav"),  # one is there as it is written
+    ],
+)
+def test_what_may_be_something_else_is_not_matched(names, file, tmp_path):
+    table = read_annotations(written(tmp_path, "file,label\n" + file.replace("\n", ",x\n") + ",x\n"))
+    found, remarks = join(Samples.of(names), table, "table", named=False)
+    assert found.labels.tolist() == ["x" if name in file.split("\n") else "" for name in sorted(names)]
+    assert any("labels" in remark for remark in remarks)
+
+
+def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
+    text = "file,label\nlonely.png,wren\na_segm_0001.00.png,crow\n"
+    found, said = joined(PICTURES, text, tmp_path, what="pictures")
+    assert "1 labels of table.csv are of none of the pictures" in said and "\n  a_segm_0001.00.png" in said
+    assert "'a_segm_0001.00.png' is nearly 'a_segm_0001.000.png'" in said
+    assert "3 of 4 pictures are in no row of table.csv" in said
+    beside, said = joined(PICTURES, text, tmp_path, named=False)
+    assert "1 labels of table.csv" in said and "\n  a_segm" not in said
+
+
+@pytest.mark.parametrize("text", ["x.png,a\ny.png,b\n", ""])
+def test_a_table_that_matches_nothing_is_a_fault_where_it_is_named_else_a_remark(text, tmp_path):
+    words = "table.csv labels none of the 4 pictures: " + (
+        "'x.png' there, 'a_segm" if text else "it has no row"
+    )
+    with pytest.raises(Fault, match=words):
+        joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures")
+    found, said = joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures", named=False)
+    assert found is PICTURES and words in said
+
+
+def test_two_rows_that_say_different_things_of_a_sample_are_listed(tmp_path):
+    text = "file,label,group\nlonely.png,wren,g\nlonely.png,wren,g\nno.png,a,\nno.png,b,\nlonely.png,crow,\n"
+    with pytest.raises(
+        Fault, match="two things of one sample:\n  line 6: lonely.png: 'wren' of 'g' and 'crow'$"
+    ):
+        joined(PICTURES, text, tmp_path)
+
+
+def test_the_nearest_table_that_names_a_sample_is_taken(tmp_path):
+    folder = tmp_path / "songs" / "images"
+    folder.mkdir(parents=True)
+    assert nearest_labels(PICTURES, folder) == (PICTURES, [])
+    for parent, text in ((folder, "no.png,wren"), (folder.parent, "lonely.png,finch"), (tmp_path, "a,crow")):
+        (parent / "labels.csv").write_text(f"file,label\n{text}\n")
+    found, remarks = nearest_labels(PICTURES, folder, what="pictures")
+    assert found.labels.tolist() == ["", "", "", "finch"]
+    assert remarks[0].startswith(f"{folder / 'labels.csv'} labels none of the 4 pictures: 'no.png' there")
+
+
+def test_a_faulty_table_is_a_fault_unless_it_is_far_away(tmp_path):
+    folder = tmp_path / "songs" / "images"
+    folder.mkdir(parents=True)
+    (tmp_path / "labels.csv").write_text("name,label\nlonely.png,wren\n")
+    found, remarks = nearest_labels(PICTURES, folder)
+    assert found is PICTURES and remarks[0].startswith(
+        f"not used: {tmp_path / 'labels.csv'} needs the columns"
+    )
+    (folder.parent / "labels.csv").write_text("name,label\nlonely.png,wren\n")
+    with pytest.raises(Fault, match="needs the columns file,label"):
+        nearest_labels(PICTURES, folder)
+
+
+# Splits and recordings
+
+
+def grouped(n: int, per_group: int) -> Samples:
+    return Samples.of(
+        [f"{row:03d}.png" for row in range(n)],
+        group=[f"rec{row // per_group:02d}" for row in range(n)],
+        label=[f"class {row // per_group % 3}" for row in range(n)],
+    )
+
+
+def test_the_same_recordings_are_set_aside_as_ever():
+    train, valid = split(grouped(24, 3), 0.3, 7)
+    assert sorted(set(grouped(24, 3).groups[valid])) == ["rec00", "rec06", "rec07"]
+    assert sorted([*train, *valid]) == list(range(24))
+    _, valid = split(grouped(24, 2), 0.25, 7, by_label=True)
+    assert sorted(set(grouped(24, 2).groups[valid])) == ["rec00", "rec07", "rec08"]
+
+
+def test_samples_without_a_second_recording_cannot_be_split(caplog):
+    with pytest.raises(Fault, match="at least two recordings, all 4 pictures come from 'rec00'"):
+        split(grouped(4, 4), 0.5, 0, what="pictures")
+    with pytest.raises(Fault, match="needs two recordings and two samples of a class at least, got 1 and 4"):
+        split(grouped(4, 4), 0.5, 0, by_label=True)
+    split(grouped(6, 1), 0.5, 0, what="pictures")
+    assert "every picture counts as a recording of its own" in caplog.text
+
+
+def test_a_table_says_who_learns_and_who_validates(caplog):
+    samples = grouped(5, 1).but(split=["train", "", "valid", "test", "valid"])
+    assert [rows.tolist() for rows in split_by_table(samples)] == [[0, 1], [2, 4]]
+    with pytest.raises(Fault, match="names no sample to train on"):
+        split_by_table(samples.but(split="test"))
+
+
+def test_folders_that_share_names_or_recordings_are_warned_of(caplog):
+    samples = grouped(12, 4)
+    warn_of_shared(samples.subset(range(4)), samples.subset(range(4, 12)))
+    assert not caplog.text
+    warn_of_shared(samples, samples.subset(range(4)))
+    assert "share 4 file names" in caplog.text and "share 1 recordings" in caplog.text
+
+
+def test_a_recording_is_what_its_samples_say_alike():
+    names = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b.png", "c_segm_0000.000.png"]
+    samples = Samples.of(
+        names, label=["x", "y", "x", "z"], group=["g", "g", "h", "h"], n=[1.0, 2.0, 3.0, 4.0]
+    )
+    found = per_recording(samples)
+    assert found.names.tolist() == ["a", "b", "c"] and found.labels.tolist() == ["", "x", "z"]
+    assert found.groups.tolist() == ["g", "h", "h"]
+    np.testing.assert_array_equal(found.table["n"], [np.nan, 3, 4])
+    recordings, means = means_per_recording(samples.names, np.arange(8.0).reshape(4, 2))
+    assert recordings.tolist() == ["a", "b", "c"] and means.dtype == np.float32
+    assert means.tolist() == [[1, 2], [4, 5], [6, 7]]

@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.workers import Measure, Task, stretched
 from saec.config import Config
 from saec.data import Batch, Cache, Loader
-from saec.devices import computing, placed, resolve_device, resolve_precision
+from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.extraction import extract
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
@@ -95,7 +95,7 @@ def encoding(task: Task) -> Measure:
     """Batches to latents, nothing else."""
     bench, device = workbench(task), resolve_device(task.device)
     precision = resolve_precision(task.precision, device)
-    encoder = placed(bench.model, device, precision).eval().encoder
+    encoder = to_device(bench.model, device, precision).eval().encoder
     seen = next(bench.train.training(0)).seen
 
     @torch.inference_mode()

@@ -151,7 +151,7 @@ def test_cnn_and_its_head_are_the_references_layers(n_frames, n_classes):
     head = objective(256, "abcdefghij"[:n_classes]).eval()
     carry_over(theirs, model, head.head)
     x = torch.rand(3, 1, 128, n_frames)
-    assert_allclose(head.headed(model.encoder(x)), theirs(x), atol=1e-5)
+    assert_allclose(head.logits(model.encoder(x)), theirs(x), atol=1e-5)
     assert list(model.blocks) == ["conv1", "conv2", "conv3", "conv4", "lin1", "lin2"]
     dropouts = [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)]
     assert dropouts == [0.75, 0.5]
@@ -264,7 +264,7 @@ def test_dropped_layers_leave_what_the_references_table_says(full_sized, place, 
     x = valid.prepare(valid.gather(np.arange(len(valid)), CPU))
     with torch.no_grad():
         flattened = nn.Sequential(*list(model.encoder)[:4])(x).flatten(1)
-        logits = answers.headed(model.encoder(x))
+        logits = answers.logits(model.encoder(x))
     assert_allclose(found[7].X[rows].reshape(len(rows), -1), x.flatten(1), atol=1e-6)
     assert_allclose(found[3].X[rows].reshape(len(rows), -1), flattened, atol=1e-4)
     assert_allclose(found[0].X[rows][:, :, 0], logits, atol=1e-4)
@@ -319,13 +319,13 @@ def test_the_loss_is_a_weighed_mean_of_cross_entropies(balance, smoothing):
     torch.manual_seed(0)
     names, labels = "abc", np.array(list("aaaaaabbc"))
     learnt = objective(4, names, balance=balance, label_smoothing=smoothing)
-    learnt.meet(labels)
+    learnt.count_classes(labels)
     weights = np.ones(3)
     if balance == "weights":
         weights = compute_class_weight("balanced", classes=np.array(list(names)), y=labels)
     codes, label = torch.randn(5, 4, 1, 1), [0, 2, 1, 0, 2]
     scores = learnt(as_it_is(), batch_of(codes, label))
-    logits = learnt.headed(codes)
+    logits = learnt.logits(codes)
     expected = slow_loss(logits, label, weights, smoothing)
     assert float(scores["loss"].detach()) == pytest.approx(expected, abs=1e-6)
     assert float(scores["accuracy"]) == np.mean(logits.argmax(1).numpy() == label)
@@ -335,7 +335,7 @@ def test_the_loss_is_a_weighed_mean_of_cross_entropies(balance, smoothing):
 def test_weights_of_the_whole_training_set_average_to_one():
     labels = np.array(list("aaaaaabbc"))
     learnt = objective(4, "abc", balance="weights")
-    learnt.meet(labels)
+    learnt.count_classes(labels)
     assert float(learnt.weights[[0] * 6 + [1] * 2 + [2]].mean()) == pytest.approx(1)
 
 
@@ -348,7 +348,7 @@ def test_mixup_mixes_samples_and_losses_in_pairs_and_validation_does_not():
     torch.manual_seed(7)
     share = float(torch.distributions.Beta(0.4, 0.4).sample())
     other = torch.randperm(6)
-    logits = learnt.headed(share * codes + (1 - share) * codes[other])
+    logits = learnt.logits(share * codes + (1 - share) * codes[other])
     swapped = [label[place] for place in other]
     ones = np.ones(3)
     expected = share * slow_loss(logits, label, ones, 0.1) + (1 - share) * slow_loss(
@@ -356,7 +356,7 @@ def test_mixup_mixes_samples_and_losses_in_pairs_and_validation_does_not():
     )
     assert 0.01 < share < 0.99 and loss == pytest.approx(expected, abs=1e-6)
     plain = float(learnt.eval()(as_it_is(), batch_of(codes, label))["loss"].detach())
-    assert plain == pytest.approx(slow_loss(learnt.headed(codes), label, ones, 0.1), abs=1e-6)
+    assert plain == pytest.approx(slow_loss(learnt.logits(codes), label, ones, 0.1), abs=1e-6)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
@@ -367,7 +367,7 @@ def test_macro_f1_is_sklearns_over_all_batches_since_the_last_time(n):
         true, answered = rng.integers(0, 4, n), []
         for start in range(0, n, 7):
             codes = torch.randn(len(true[start : start + 7]), 5, 1, 1)
-            answered += learnt.headed(codes).argmax(1).tolist()
+            answered += learnt.logits(codes).argmax(1).tolist()
             learnt(as_it_is(), batch_of(codes, true[start : start + 7].tolist()))
         expected = f1_score(true, answered, average="macro", zero_division=0)
         assert learnt.summary() == {"macro_f1": pytest.approx(expected)}
@@ -393,7 +393,7 @@ def test_the_head_takes_latents_however_they_are_pooled(pooling):
     learnt = made((4, 2, 6), ("a", "b", "c"))
     codes = torch.randn(2, 4, 2, 6)
     pooled = POOLINGS.parse(pooling)(codes.flatten(1, 2))
-    assert_allclose(learnt.headed(codes).detach(), learnt.head(pooled).detach(), atol=1e-6)
+    assert_allclose(learnt.logits(codes).detach(), learnt.head(pooled).detach(), atol=1e-6)
 
 
 # The order of samples
@@ -616,7 +616,7 @@ def test_a_runs_best_macro_f1_is_that_of_its_best_weights(unbroken, place):
     model, answers = unbroken.model("best"), unbroken.objective("best")
     _, valid = loaders(unbroken, place)
     pairs = [
-        (answers.headed(model.encoder(batch.seen)).argmax(1), batch.label) for batch in valid.validation()
+        (answers.logits(model.encoder(batch.seen)).argmax(1), batch.label) for batch in valid.validation()
     ]
     answered, true = (torch.cat(column).tolist() for column in zip(*pairs, strict=True))
     assert unbroken.progress.best == pytest.approx(f1_score(true, answered, average="macro", zero_division=0))

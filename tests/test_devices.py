@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from saec.devices import computing, placed, resolve_device, resolve_precision
+from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.faults import Fault
 from saec.models import MODELS
 
@@ -19,7 +19,7 @@ def test_on_the_cpu_models_lie_channels_last_and_give_the_same_numbers(precision
     with torch.no_grad():
         expected = model(seen)
         with computing(CPU, precision):
-            got = placed(model, CPU, precision)(seen)
+            got = to_device(model, CPU, precision)(seen)
     assert model.encoder[1][0].weight.is_contiguous(memory_format=torch.channels_last)
     limit = {"fp32": 1e-5, "bf16": 3e-2}[precision]
     assert (got.float() - expected).abs().max() <= limit * expected.abs().max()
@@ -50,7 +50,7 @@ def test_a_device_that_is_not_there_is_named_with_what_to_choose():
 @pytest.mark.parametrize(("stride", "last"), [(1, False), (2, True)])
 def test_convolutions_at_full_resolution_learn_in_the_usual_layout(stride, last):
     layers = [torch.nn.Conv2d(3, 8, 3, stride=stride) for _ in range(2)]
-    learning = placed(layers[0], CPU, "fp32", learning=True)
-    encoding = placed(layers[1], CPU, "fp32")
+    learning = to_device(layers[0], CPU, "fp32", learning=True)
+    encoding = to_device(layers[1], CPU, "fp32")
     assert learning.weight.is_contiguous(memory_format=torch.channels_last) == last
     assert encoding.weight.is_contiguous(memory_format=torch.channels_last)

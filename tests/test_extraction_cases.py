@@ -16,7 +16,7 @@ from saec.config import Config
 from saec.extraction import encoding
 from saec.faults import Fault
 from saec.features import Features
-from saec.files import alone
+from saec.files import locked
 from saec.runs import Run
 from saec.session import SessionError
 
@@ -348,7 +348,7 @@ def test_overwriting_removes_what_others_made_under_this_id(place):
 def test_an_id_that_another_process_is_at_work_on_is_refused(place):
     folder, id = place.images.parent, f"saec_{place.run.timestamp}"
     lock = folder / f".{id}.lock"
-    with alone(lock, id):
+    with locked(lock, id):
         with pytest.raises(Fault, match=f"another process is at work on {id}: wait for it, or end it"):
             place.extract()
         assert set(place.state()) == {lock.name}

@@ -18,7 +18,7 @@ from small_runs import untrained_run, workplace
 
 from saec import extract
 from saec.config import ROOT, Config
-from saec.devices import placed
+from saec.devices import to_device
 from saec.extraction import encoding, plan_extraction
 from saec.extraction.encoding import Encoder, encoded
 from saec.features import Features
@@ -57,7 +57,7 @@ class Place:
         plan = plan_extraction(session, self.config)
         plan.outputs.folder.mkdir(parents=True, exist_ok=True)
         fold_batch_norms(plan.model.encoder)
-        model = placed(plan.model, plan.device, plan.precision)
+        model = to_device(plan.model, plan.device, plan.precision)
         data = plan.kind.open().fitted(model.height, model.time_pool)
         pooling = Interrupted(session.pooling, n_batches)
         encoder = Encoder(model, data, pooling, plan.device, plan.precision)

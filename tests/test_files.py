@@ -1,6 +1,7 @@
 """Files appear whole or not at all; what a kill leaves is swept; fingerprints are of contents."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -8,13 +9,16 @@ import pytest
 from saec.faults import Fault
 from saec.files import (
     TEMPORARY,
-    alone,
     appearing,
+    appearing_folder,
     fingerprint,
+    locked,
     map_npz,
+    move_to_timestamp,
     remove_leftovers,
     require_room,
     require_writable,
+    temporary_folder,
     write_json,
     write_npz,
     write_text,
@@ -43,6 +47,37 @@ def test_the_old_file_stays_when_the_block_raises(tmp_path, error):
         raise error
     assert file.read_text() == "old"
     assert names(tmp_path) == ["note.txt"]
+
+
+def test_a_folder_appears_when_its_block_ends_and_never_half_made(tmp_path):
+    folder = tmp_path / "above" / "made"
+    with pytest.raises(KeyError), appearing_folder(folder) as part:
+        (part / "a.txt").write_text("half")
+        raise KeyError
+    assert names(folder.parent) == []
+    for text in ("first", "second"):  # who comes later changes nothing
+        with appearing_folder(folder) as part:
+            (part / "a.txt").write_text(text)
+            assert part.parent == folder.parent
+    assert names(folder.parent) == ["made"] and (folder / "a.txt").read_text() == "first"
+
+
+def test_folders_with_a_timestamp_never_share_it(tmp_path):
+    made = []
+    for pattern in ("*_a", "b_*"):
+        with temporary_folder(tmp_path) as part:
+            (part / "a.txt").write_text(pattern)
+            made.append(move_to_timestamp(part, tmp_path, pattern))
+    assert names(tmp_path) == sorted(folder.name for folder in made)
+    assert made[0].name.removesuffix("_a") < made[1].name.removeprefix("b_")
+
+
+def test_folders_left_by_a_kill_are_removed_once_they_are_old(tmp_path):
+    for name in ("old", "young"):
+        (tmp_path / f"{TEMPORARY}{name}").mkdir()
+    os.utime(tmp_path / f"{TEMPORARY}old", (0, 0))
+    with temporary_folder(tmp_path) as part:
+        assert names(tmp_path) == sorted([f"{TEMPORARY}young", part.name])
 
 
 def test_text_and_json_are_utf_8_with_plain_line_ends(tmp_path):
@@ -145,11 +180,11 @@ def test_a_disk_without_the_room_is_a_fault_with_the_numbers(tmp_path):
 
 def test_a_lock_is_held_by_one_and_gone_afterwards_however_the_block_ends(tmp_path):
     lock = tmp_path / ".lock"
-    with pytest.raises(KeyError), alone(lock, "this"):
+    with pytest.raises(KeyError), locked(lock, "this"):
         for _ in range(2):
-            with pytest.raises(Fault, match="another process is at work on this"), alone(lock, "this"):
+            with pytest.raises(Fault, match="another process is at work on this"), locked(lock, "this"):
                 raise AssertionError("both are at work")
         raise KeyError
     assert names(tmp_path) == []
-    with alone(lock, "this"):
+    with locked(lock, "this"):
         assert lock.exists()

@@ -18,9 +18,9 @@ from small_runs import untrained_run, workplace
 
 from saec.config import ROOT, Config
 from saec.faults import Fault
-from saec.files import alone
+from saec.files import locked
 from saec.runs import Progress, Run
-from saec.runs.find import say_unfinished
+from saec.runs.find import warn_of_unfinished
 from saec.session import TrainingSession, load_session
 from saec.training import go_on, train
 from saec.training.job import epochs_of
@@ -158,7 +158,7 @@ def test_labels_that_set_other_recordings_aside_are_refused_and_others_are_not(c
 def test_a_run_that_another_process_is_at_work_on_is_refused_and_left_as_it_is(config, pictures):
     run = train(short_session(1), config)
     before = contents(run.folder)
-    with alone(run.lock, run.folder):
+    with locked(run.lock, run.folder):
         with pytest.raises(Fault, match="another process is at work on .*: wait for it, or end it") as fault:
             go_on(run, config, epochs=2)
         assert str(run.folder) in str(fault.value)
@@ -170,10 +170,10 @@ def test_a_run_that_another_process_is_at_work_on_is_refused_and_left_as_it_is(c
 def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(config, heard):
     run = untrained_run(config)
     run.save("last", {"model": run.model()}, Progress(epoch=1, best_epoch=1), [])
-    with alone(run.lock, run.folder):
-        say_unfinished(run.name, config.models)
+    with locked(run.lock, run.folder):
+        warn_of_unfinished(run.name, config.models)
         assert heard.text == ""
-    say_unfinished(run.name, config.models)
+    warn_of_unfinished(run.name, config.models)
     assert f"not finished yet; to go on with it: python main_01_train.py {run.folder}" in heard.text
     assert not run.lock.exists()
 

@@ -54,7 +54,7 @@ def computing(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def placed(module: nn.Module, device: torch.device, precision: str, learning: bool = False) -> nn.Module:
+def to_device(module: nn.Module, device: torch.device, precision: str, learning: bool = False) -> nn.Module:
     """The module on the device, in the memory layout that its convolutions are fastest in.
 
     On a CPU in fp32 channels last is faster, but the gradients of convolutions at full resolution take up

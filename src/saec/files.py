@@ -1,4 +1,4 @@
-"""Files appear whole or not at all; folders are locked, tried, and given fingerprints."""
+"""Files and folders that appear whole or not at all, locks, checks of what can be written, fingerprints."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from json import JSONEncoder
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from filelock import FileLock, Timeout
 from saec.faults import Fault
 
 GB = 1e9
-TEMPORARY = ".writing_"  # what the name of a half-written file begins with
+TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
+DAY_S = 86_400
 
 
 @contextmanager
@@ -36,6 +37,57 @@ def appearing(path: Path) -> Iterator[Path]:
         _synchronise(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Iterator[Path]:
+    """Yields a new hidden folder in `parent`, which is removed at the end unless it was moved away.
+
+    Such folders that a killed process left more than a day ago are removed.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for leftover in parent.glob(f"{TEMPORARY}*"):
+        if leftover.is_dir() and leftover.stat().st_mtime < time.time() - DAY_S:
+            shutil.rmtree(leftover, ignore_errors=True)
+    part = parent / f"{TEMPORARY}{secrets.token_hex(4)}"
+    part.mkdir()
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def appearing_folder(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder, which becomes `folder` when the block ends well.
+
+    Where another process has made `folder` meanwhile, that one stays.
+    """
+    with temporary_folder(folder.parent) as part:
+        yield part
+        if not folder.exists():
+            _replace(part, folder)
+
+
+def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
+    """Moves a finished folder to `parent` and returns its new path: `pattern` with the time for its `*`.
+
+    No two folders in `parent` have the same time in their names, whoever makes them: a second belongs to the
+    process that has made the folder `.<time>`, and if it is taken, the next one is tried.
+    """
+    while True:
+        timestamp = time.strftime("%Y%m%d_%H%M%S")
+        claim = parent / f".{timestamp}"
+        with suppress(FileExistsError):
+            claim.mkdir()
+            try:
+                if not any(parent.glob(f"[!.]*{timestamp}*")) and not any(parent.glob(f"{timestamp}*")):
+                    folder = parent / pattern.replace("*", timestamp)
+                    _replace(part, folder)
+                    return folder
+            finally:
+                claim.rmdir()
+        time.sleep(0.1)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -143,8 +195,8 @@ def free_bytes(folder: Path) -> int:
 
 
 @contextmanager
-def alone(lock: Path, what: object) -> Iterator[None]:
-    """Holds a lock file, which the system gives back however the process ends.
+def locked(lock: Path, what: object) -> Iterator[None]:
+    """Holds a lock file, which the system releases however the process ends.
 
     Raises:
         Fault: another process holds it.

@@ -9,7 +9,7 @@ import torch
 from saec import figures
 from saec.data import Dataset, Draws, Loader
 from saec.data.decoding import evenly
-from saec.devices import computing, placed
+from saec.devices import computing, to_device
 from saec.models import Model
 
 N_VIEWS = 12
@@ -36,7 +36,7 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     chosen = np.array(evenly(range(len(loader.data)), N_REBUILT))
     batch = loader.batch(chosen, Draws.validation(chosen, loader.device, loader.seed))
     original = loader.data.prepare(loader.data.gather(chosen, loader.device))
-    model = placed(model, loader.device, precision).eval()
+    model = to_device(model, loader.device, precision).eval()
     with computing(loader.device, precision):
         rebuilt = model.decoder(model.encoder(original)).float()
     target = batch.target if torch.equal(batch.seen, original) else original

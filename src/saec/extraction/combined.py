@@ -21,7 +21,7 @@ from saec.extraction.plan import ExtractionPlan, beside, plan_features
 from saec.extraction.predictions import write_predictions
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import Features
-from saec.files import alone, as_file_name, fingerprint, require_writable
+from saec.files import as_file_name, fingerprint, locked, require_writable
 from saec.progress import progress
 from saec.runs.find import LATEST
 from saec.session import ExtractionSession, SessionError, load_session
@@ -90,7 +90,7 @@ def predict_combined(plan: CombinedPlan, config: Config) -> Features:
     """Writes the predictions of samples and of files; X are the scores (samples, classes)."""
     outputs = plan.outputs
     outputs.folder.mkdir(parents=True, exist_ok=True)
-    with alone(outputs.lock, outputs.id):
+    with locked(outputs.lock, outputs.id):
         made = {
             method: outputs.part / fingerprint(recipe, plan.place)  # after a kill the same call goes on there
             for method, recipe in plan.recipes.items()

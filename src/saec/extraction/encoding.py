@@ -194,7 +194,7 @@ class Encoder:
     def _rows(self, pictures: Tensor) -> dict[str, Tensor]:
         with computing(self.device, self.precision):
             tapped, latents = self.tapped(pictures)
-        logits = self.objective.headed(latents) if self.objective else None
+        logits = self.objective.logits(latents) if self.objective else None
         codes = logits[:, :, None] if self.headed else tapped.float().flatten(1, 2)
         rows = {"X": codes, "pooled": self.pooling(codes)}
         if self.objective and self.objective.needs_labels:

@@ -11,7 +11,7 @@ import numpy as np
 
 from saec.data import Dataset
 from saec.data.decoding import NotInMap
-from saec.devices import placed
+from saec.devices import to_device
 from saec.evaluation import EVALUATIONS
 from saec.export import OnnxEncoder
 from saec.extraction.crafted import CraftedEncoder
@@ -20,7 +20,7 @@ from saec.extraction.plan import ExtractionPlan
 from saec.extraction.predictions import write_predictions
 from saec.faults import Fault
 from saec.features import Features, n_trimmed
-from saec.files import alone, remove_leftovers, write_json, write_npz
+from saec.files import locked, remove_leftovers, write_json, write_npz
 from saec.gallery import show_folder
 from saec.models import Model
 from saec.models.base import fold_batch_norms
@@ -101,7 +101,7 @@ def extract_features(plan: ExtractionPlan) -> Features:
     else:
         LOG.info("%s", plan.describe())
         outputs.folder.mkdir(parents=True, exist_ok=True)
-        with alone(outputs.lock, outputs.id):
+        with locked(outputs.lock, outputs.id):
             if outputs.state(plan.settings, plan.kind.files, plan.session.overwrite) != plan.state:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             _work(plan)
@@ -125,7 +125,7 @@ def _work(plan: ExtractionPlan) -> None:
 def _quickened(plan: ExtractionPlan) -> Model:
     """The model as it encodes fastest: batch norms folded, on the device, by the backend that is asked."""
     fold_batch_norms(plan.model.encoder)
-    model = placed(plan.model, plan.device, plan.precision)
+    model = to_device(plan.model, plan.device, plan.precision)
     if plan.session.backend == "onnx":
         model.encoder = OnnxEncoder(model, plan.survey.front.shape)
     return model

@@ -13,7 +13,7 @@ from saec.config import Config
 from saec.data import DATA, Cache, Dataset, Survey
 from saec.data.decoding import list_pictures
 from saec.data.kinds import Kind, Place, absolute, paths_of
-from saec.devices import computing, describe, placed, resolve_device, resolve_precision
+from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import require_packages
 from saec.extraction.crafted import Crafted
 from saec.extraction.outputs import Outputs, State
@@ -97,7 +97,7 @@ class ExtractionPlan:
             return f"{self.n_bytes / GB:.2f} GB"
         channels, height, width = self.survey.front.shape
         pictures = torch.rand(min(8, self.survey.n_samples), channels, height, width, device=self.device)
-        model = placed(self.model, self.device, self.precision)
+        model = to_device(self.model, self.device, self.precision)
         seconds = 0.0
         for _ in range(2):
             started = time.perf_counter()

@@ -9,7 +9,7 @@ import numpy as np
 
 from saec.config import Config, load_config
 from saec.data import DATA, Cache, Dataset, chunks
-from saec.devices import placed, resolve_device
+from saec.devices import resolve_device, to_device
 from saec.extraction.encoding import Encoder
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
@@ -81,7 +81,7 @@ def predict(
         raise Fault("`step_s` is from the start of a segment to the next one: say `segment_s`, too")
     model, objective = source.model(weights), source.objective(weights)
     n_kept = blocks_kept(model, tap, layers_dropped, objective.head is not None)
-    model = placed(model, device, "fp32")
+    model = to_device(model, device, "fp32")
     with tempfile.TemporaryDirectory(prefix="saec_predict_", ignore_cleanup_errors=True) as made:
         cut = {"segment_s": segment_s, "step_s": step_s}
         cut = {key: seconds for key, seconds in cut.items() if seconds is not None}

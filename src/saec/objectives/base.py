@@ -34,11 +34,11 @@ class Objective(nn.Module):
         """Named scalars, means over the batch; `loss` is minimised."""
         raise NotImplementedError
 
-    def headed(self, latents: Tensor) -> Tensor:
+    def logits(self, latents: Tensor) -> Tensor:
         """What the head makes of (batch, channels, frequency, time): (batch, numbers)."""
         raise NotImplementedError
 
-    def meet(self, labels: np.ndarray) -> None:
+    def count_classes(self, labels: np.ndarray) -> None:
         """Called once with the labels of all training samples, before the first epoch."""
 
     def summary(self) -> dict[str, float]:

@@ -55,11 +55,11 @@ class Classification(Objective):
         self.register_buffer("weights", torch.ones(n))
         self.register_buffer("confusion", torch.zeros(n, n, dtype=torch.long), persistent=False)
 
-    def headed(self, latents: Tensor) -> Tensor:
+    def logits(self, latents: Tensor) -> Tensor:
         """Logits (batch, classes)."""
         return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
-    def meet(self, labels: np.ndarray) -> None:
+    def count_classes(self, labels: np.ndarray) -> None:
         counts = torch.tensor([(labels == name).sum() for name in self.classes])
         weights = counts.sum() / (len(counts) * counts.clamp(min=1))
         self.weights.copy_(weights if self.balance == "weights" else torch.ones_like(weights))
@@ -67,7 +67,7 @@ class Classification(Objective):
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         if self.training and self.mixup:
             return self._mixed(model, batch)
-        logits = self.headed(model.encoder(batch.seen))
+        logits = self.logits(model.encoder(batch.seen))
         return {"loss": self._loss(logits, batch.label)} | self._noted(logits, batch.label)
 
     def summary(self) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Classification(Objective):
     def _mixed(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         share = float(Beta(self.mixup, self.mixup).sample())
         other = torch.randperm(len(batch), device=batch.seen.device)
-        logits = self.headed(model.encoder(share * batch.seen + (1 - share) * batch.seen[other]))
+        logits = self.logits(model.encoder(share * batch.seen + (1 - share) * batch.seen[other]))
         losses = [self._loss(logits, label) for label in (batch.label, batch.label[other])]
         return {"loss": share * losses[0] + (1 - share) * losses[1]} | self._noted(logits, batch.label)
 

@@ -53,7 +53,7 @@ class Contrastive(Objective):
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         views = torch.cat([batch.seen, batch.target])
         latents = model.encoder(views)
-        scores = nt_xent(self.headed(latents), self.temperature)
+        scores = nt_xent(self.logits(latents), self.temperature)
         loss = scores["nt_xent"]
         if self.reconstruction and model.decoder is not None:
             rebuilt = model.decoder(latents[len(batch) :]).float()  # one of the views: decoding takes as long
@@ -61,7 +61,7 @@ class Contrastive(Objective):
             loss = loss + self.reconstruction * scores["mse"]
         return {"loss": loss} | scores
 
-    def headed(self, latents: Tensor) -> Tensor:
+    def logits(self, latents: Tensor) -> Tensor:
         return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def trivial(self, batches: Batches) -> float:

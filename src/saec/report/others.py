@@ -12,7 +12,7 @@ from saec import figures
 from saec.config import Config
 from saec.data import Cache, Dataset, chunks
 from saec.data.decoding import evenly
-from saec.devices import computing, placed, resolve_device, resolve_precision
+from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.evaluation.reconstruction import rebuilt_scores, sparsity
 from saec.files import as_file_name
 from saec.inspection import Inspection, inspect
@@ -148,7 +148,7 @@ def judge_rebuilt(asked: Rebuilding, config: Config, folder: Path) -> tuple[pd.D
     source = find_trained(asked.run, config)
     device = resolve_device(config.device)
     precision = resolve_precision("auto", device)
-    model = placed(source.model(asked.weights), device, precision).eval()
+    model = to_device(source.model(asked.weights), device, precision).eval()
     kind = source.data.model_copy(update={"limit": None})(config.data_path(asked.images), Cache.of(config))
     data = kind.open().fitted(*model.takes)
     chosen = np.array(evenly(range(len(data)), asked.limit))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from saec.config import Config
 from saec.faults import Fault, MissingFault, collect_faults, listing
-from saec.files import alone, as_file_name
+from saec.files import as_file_name, locked
 from saec.runs.run import Run
 from saec.runs.seeds import Seed, seeds_of
 
@@ -61,7 +61,7 @@ def all_runs(models: Path) -> list[Run]:
     return [run for folder in folders if (run := Run.at(folder))]
 
 
-def say_unfinished(session_name: str, models: Path) -> None:
+def warn_of_unfinished(session_name: str, models: Path) -> None:
     """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
     for run in all_runs(models):
         if run.name == session_name and collect_faults([], run.name, _waits, run):
@@ -70,7 +70,7 @@ def say_unfinished(session_name: str, models: Path) -> None:
 
 def _waits(run: Run) -> bool:
     """Whether it could be gone on with; a `Fault` where another process is at work on it."""
-    with alone(run.lock, run.folder):
+    with locked(run.lock, run.folder):
         return not run.progress.finished
 
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from saec.checkpoints import read_checkpoint, write_checkpoint
 from saec.data.kinds import Places
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, MissingFault
-from saec.files import require_writable, write_text
+from saec.files import move_to_timestamp, require_writable, temporary_folder, write_text
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.registry import Component
@@ -58,27 +57,12 @@ class Run:
 
     @classmethod
     def create(cls, models: Path, session: TrainingSession, record: dict[str, Any]) -> "Run":
-        """A new folder `<timestamp>_<session>`; no two runs share a timestamp, whoever makes them."""
+        """Makes a new folder `<timestamp>_<session>`; no two runs share a timestamp, whoever makes them."""
         require_writable(models)
-        models.mkdir(parents=True, exist_ok=True)
-        while True:
-            timestamp = time.strftime("%Y%m%d_%H%M%S")
-            claim = models / f".{timestamp}"
-            try:
-                claim.mkdir()
-            except FileExistsError:
-                time.sleep(0.1)
-                continue
-            try:
-                if not any(models.glob(f"{timestamp}_*")):
-                    run = cls(models / f"{timestamp}_{session.name}")
-                    run.folder.mkdir()
-                    content = session.model_dump(mode="json") | {"record": record}
-                    write_text(run.folder / SESSION, to_yaml(content))
-                    return run
-            finally:
-                claim.rmdir()
-            time.sleep(0.1)
+        with temporary_folder(models) as part:
+            content = session.model_dump(mode="json") | {"record": record}
+            write_text(part / SESSION, to_yaml(content))
+            return cls(move_to_timestamp(part, models, f"*_{session.name}"))
 
     @classmethod
     def at(cls, folder: Path) -> "Run | None":

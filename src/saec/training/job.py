@@ -7,9 +7,9 @@ from pathlib import Path
 
 from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
-from saec.files import alone
+from saec.files import locked
 from saec.runs import SESSION, Run
-from saec.runs.find import say_unfinished
+from saec.runs.find import warn_of_unfinished
 from saec.session import TrainingSession, load_session
 from saec.training.loop import learn
 from saec.training.plan import TrainingPlan, check_training
@@ -42,17 +42,17 @@ class TrainingJob:
         """
         if self.begun:
             return self._go_on(self.begun)
-        say_unfinished(self.session.name, self.config.models)
+        warn_of_unfinished(self.session.name, self.config.models)
         bench = equip(self.plan)
         run = Run.create(self.config.models, bench.session, bench.record())
-        with alone(run.lock, run.folder):
+        with locked(run.lock, run.folder):
             return learn(run, bench)
 
     def _go_on(self, run: Run) -> Run:
         if self.plan is None:
             LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
             return run
-        with alone(run.lock, run.folder):
+        with locked(run.lock, run.folder):
             bench = equip(self.plan)
             run.refuse_other(bench.record())
             if run.progress.epoch:

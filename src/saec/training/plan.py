@@ -12,7 +12,7 @@ from saec.config import Config
 from saec.data import Batch, Cache, Dataset, Survey, split, warn_of_shared
 from saec.data.kinds import Kind, Place, Places, absolute, paths_of
 from saec.data.split import split_by_table, split_evenly
-from saec.devices import computing, describe, placed, resolve_device, resolve_precision
+from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import require_packages
 from saec.faults import Fault, collect_faults, listing
 from saec.files import require_writable
@@ -159,7 +159,7 @@ def step_seconds(plan: TrainingPlan) -> float:
     model = plan.session.model(plan.input_shape)
     objective = plan.session.objective(plan.latent_shape, plan.classes)
     model, objective = (
-        placed(part, plan.device, plan.precision, learning=True) for part in (model, objective)
+        to_device(part, plan.device, plan.precision, learning=True) for part in (model, objective)
     )
     pictures = torch.rand(plan.session.training.batch_size, *plan.input_shape, device=plan.device)
     label = torch.zeros(len(pictures), dtype=torch.long, device=plan.device)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saec.data import Dataset, Loader, chunks
 from saec.data.decoding import evenly
-from saec.devices import describe, placed
+from saec.devices import describe, to_device
 from saec.faults import Fault
 from saec.files import fingerprint
 from saec.models import Model, feature_shape
@@ -92,10 +92,10 @@ def equip(plan: TrainingPlan) -> Workbench:
     objective = session.objective(feature_shape(model, plan.input_shape), classes)
     if plan.parent:
         inherit(model, objective, plan)
-    objective.meet(train.labels)
+    objective.count_classes(train.labels)
     if session.start != "scratch":
         model.freeze(n_frozen(session.start, model))
-    model, objective = (placed(part, device, plan.precision, learning=True) for part in (model, objective))
+    model, objective = (to_device(part, device, plan.precision, learning=True) for part in (model, objective))
     common = (session.views, options.batch_size, device, options.seed, classes)
     loaders = [Loader(train, *common, evenly=objective.evenly), Loader(valid, *common)]
     learner = session.optimizer(_weights(model, objective), loaders[0].n_training_batches * options.epochs)

@@ -167,7 +167,7 @@ def test_headers_promise_the_segments_that_resampled_recordings_give(rate, confi
     for number, seconds in enumerate((0.5, 1.0, 1.37)):
         record(config.data / "sounds" / f"{number}.wav", tone(300, seconds, rate=rate), rate)
     data = kind(config.data / "sounds", config, segment_s=0.25)
-    assert data.survey().n_samples == len(data.open()) == 2 + 4 + 6
+    assert data.sizes().n_samples == len(data.open()) == 2 + 4 + 6
 
 
 # The store
@@ -346,22 +346,22 @@ def test_a_set_is_standardised_by_the_mean_and_deviation_of_all_its_values():
     sounds = [tone(300), tone(2000, 0.1), np.zeros(900)]
     plain = heard_by(front(12), *sounds)
     undecided = front(12, standardise="set")
-    decided = undecided.decide([raw(*sounds[:2]), raw(sounds[2])])["standardise"]
+    decided = undecided.from_training_set([raw(*sounds[:2]), raw(sounds[2])])["standardise"]
     assert decided == pytest.approx((plain.mean(), plain.std()), abs=1e-5)
     assert np.allclose(heard_by(front(12, standardise=decided), *sounds), (plain - decided[0]) / decided[1])
-    assert front(12).decide([raw(*sounds)]) == {}
+    assert front(12).from_training_set([raw(*sounds)]) == {}
 
 
 @pytest.mark.parametrize(("fit", "n_frames"), [("resize", 20), ("pad", 24), ("centre", 24)])
 def test_a_front_end_gives_as_many_frames_as_a_model_can_take(fit, n_frames):
-    assert front(21, fit=fit).fitted(None, 4).n_frames == n_frames
-    assert front(1, fit=fit).fitted(16, 8).n_frames == 8
-    assert front(21, fit=fit).fitted(16, 4, width=33).n_frames == 33
+    assert front(21, fit=fit).sized_for(None, 4).n_frames == n_frames
+    assert front(1, fit=fit).sized_for(16, 8).n_frames == 8
+    assert front(21, fit=fit).sized_for(16, 4, width=33).n_frames == 33
 
 
 def test_a_front_end_cannot_give_other_rows():
     with pytest.raises(Fault, match="16 rows, the model takes 128: choose `data.spectrum.n_mels: 128`"):
-        front(21).fitted(128, 8)
+        front(21).sized_for(128, 8)
 
 
 # The kind
@@ -416,11 +416,13 @@ def test_segments_in_files_of_their_own_belong_to_their_recording(place, config)
 )
 def test_items_are_brought_to_the_mean_the_longest_or_a_stated_length(length_s, seconds, config, sounds):
     data = kind(sounds, config, length_s=length_s)
-    survey, found = data.survey(), data.open()
+    sizes, found = data.sizes(), data.open()
     n_frames = 1 + round(seconds * RATE) // 128
-    assert survey.front.shape == found.shape == (1, 16, n_frames)
-    assert survey.decided == ({"length_s": pytest.approx(seconds)} if isinstance(length_s, str) else {})
-    assert (survey.n_samples, survey.what) == (12, "sounds")
+    assert sizes.front.shape == found.shape == (1, 16, n_frames)
+    assert sizes.from_training_set == (
+        {"length_s": pytest.approx(seconds)} if isinstance(length_s, str) else {}
+    )
+    assert (sizes.n_samples, sizes.samples_are) == (12, "sounds")
 
 
 def test_segments_are_as_long_as_they_are_said_to_be(config, sounds):
@@ -488,8 +490,8 @@ def test_views_that_take_shares_refuse_what_is_standardised(name, config, sounds
 def test_a_recording_of_minutes_is_to_be_cut(config):
     record(config.data / "sounds" / "long.wav", np.zeros(121 * RATE, np.int16))
     with pytest.raises(Fault, match="at most 120 s long, 1 are longer: cut them by `data.segment_s`\n  long"):
-        kind(config.data / "sounds", config).survey()
-    assert kind(config.data / "sounds", config, segment_s=60).survey().n_samples == 3
+        kind(config.data / "sounds", config).sizes()
+    assert kind(config.data / "sounds", config, segment_s=60).sizes().n_samples == 3
 
 
 def test_stretches_that_overlap_to_the_millisecond_are_refused(config):
@@ -497,7 +499,7 @@ def test_stretches_that_overlap_to_the_millisecond_are_refused(config):
     (config.data / "table.csv").write_text("file,start,end\na.wav,0,0.3\na.wav,0.1,0.4\n")
     assert len(kind(config.data / "table.csv", config).open()) == 2
     with pytest.raises(Fault, match="would share a name: .*\n  a_segm_0000.100.wav"):
-        kind(config.data / "table.csv", config, segment_s=0.1).survey()
+        kind(config.data / "table.csv", config, segment_s=0.1).sizes()
 
 
 def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, heard):
@@ -505,7 +507,7 @@ def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, 
     rows = ["a.wav,0,0.2", "a.wav,0.3,0.301", "a.wav,0.4,0.402"]
     (config.data / "table.csv").write_text("\n".join(["file,start,end", *rows]))
     with pytest.raises(Fault, match="2 of 3 recordings") as fault:
-        kind(config.data / "table.csv", config).survey()
+        kind(config.data / "table.csv", config).sizes()
     assert "\n  a.wav from 0.3 s on has 8 samples at 8000 Hz, 128 are needed" in str(fault.value)
     data = kind(config.data / "table.csv", config, skip_bad=True).open()
     assert data.names.tolist() == ["a_segm_0000.000.wav"] and len(data.about["left_out"]) == 2

@@ -33,6 +33,7 @@ from saec.objectives import OBJECTIVES, Objective
 from saec.objectives.classification import macro_f1_of
 from saec.optimizers import OPTIMIZERS, Learner
 from saec.runs import Progress, Run
+from saec.samples import Samples
 from saec.session import TrainingSession, load_session
 from saec.training import go_on, train
 from saec.training.loop import one_epoch
@@ -405,8 +406,8 @@ def labelled(labels: str, groups: list[str] | None = None, splits: list[str] | N
     stored = np.repeat(np.arange(n, dtype=np.uint8), 4).reshape(n, 2, 2)
     names = np.array([f"{place:03d}" for place in range(n)])
     front = PictureFront((2, 2), "intensity")
-    data = (names, np.array(list(labels)), np.array(groups or names.tolist()), stored, np.arange(n), front)
-    return Dataset(*data, "", {}, splits=None if splits is None else np.array(splits))
+    samples = Samples.of(names, label=list(labels), group=groups, split=splits)
+    return Dataset(samples, stored, np.arange(n), front, "", {})
 
 
 def drawn(data: Dataset, epoch: int, seed: int = 0, evenly: bool = True) -> list[str]:

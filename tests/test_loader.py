@@ -10,6 +10,7 @@ import torch
 from saec.data import VIEWS, Batch, Dataset, Loader, chunks, split, warn_of_shared
 from saec.data.images import PictureFront
 from saec.faults import Fault
+from saec.samples import Samples
 
 CPU = torch.device("cpu")
 
@@ -20,7 +21,8 @@ def dataset(n: int, per_recording: int = 1, prefix: str = "") -> Dataset:
     names = np.array([f"{prefix}{place:03d}.png" for place in range(n)])
     groups = np.array([f"{prefix}rec{place // per_recording:02d}" for place in range(n)])
     labels = np.array(["", "finch", "wren"])[np.arange(n) % 3]
-    return Dataset(names, labels, groups, stored, np.arange(n), PictureFront((2, 2), "intensity"), "", {})
+    samples = Samples.of(names, label=labels, group=groups)
+    return Dataset(samples, stored, np.arange(n), PictureFront((2, 2), "intensity"), "", {})
 
 
 def loader(data: Dataset, batch_size: int, seed: int = 0, classes: tuple[str, ...] = ()) -> Loader:

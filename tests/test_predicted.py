@@ -17,6 +17,7 @@ from saec.evaluation.tracks import grid, labels_by_file, predicted_track, score_
 from saec.extraction.predictions import pooled_per_file, prediction_table
 from saec.faults import Fault
 from saec.report import evaluate, plan_evaluation
+from saec.samples import Samples
 from saec.session import EvaluationSession, SessionError, load_session
 from saec.tables import means_by
 
@@ -220,10 +221,8 @@ def test_what_was_learnt_from_is_said_and_judged_apart(place):
 
 def test_what_an_extraction_writes_is_read(place):
     """Pictures of several files, and the pooled table beside it."""
-    names = np.array(["one.png", "two.png", "three.png"])
-    nothing = np.array(["crow", "", "tit"])
-    facts = {"stored": None, "rows": np.arange(3), "prepare": None, "fingerprint": "", "about": {}}
-    data = Dataset(names=names, labels=nothing, groups=names, **facts)
+    samples = Samples.of(["one.png", "three.png", "two.png"], label=["crow", "", "tit"])
+    data = Dataset(samples, None, np.arange(3), None, "", {})
     table = prediction_table(data, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
     for written in (table, pooled_per_file(table)):
         written.to_csv(place.data / "predictions.csv", index=False)

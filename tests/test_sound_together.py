@@ -78,7 +78,7 @@ def test_every_model_takes_sound(name):
     front = SoundFront(mel, n_frames=70)
     with torch.device("meta"):
         model = MODELS.parse(name)(front.shape)
-        fitted = front.fitted(*model.takes)
+        fitted = front.sized_for(*model.takes)
         assert model(torch.zeros(2, *fitted.shape)).shape[0] == 2
     assert fitted(torch.zeros(1, 4_000, dtype=torch.int16)).shape == (1, *fitted.shape)
 

@@ -81,10 +81,10 @@ def test_streamed_pictures_in_no_colour_map_are_rgb(folder, place):
 def test_rgb_that_takes_three_times_the_room_streams_and_the_check_then_says_so(folder):
     cache = Cache(folder.parent / "cache", 5e-6)  # enough for one byte a pixel
     odd_one(folder, 30)
-    assert Images(folder, cache, channels="rgb").survey().no_room == ""
+    assert Images(folder, cache, channels="rgb").sizes().no_room == ""
     assert isinstance(Images(folder, cache, channels="rgb").open().stored, Streamed)
-    survey = Images(folder, cache, channels="rgb").survey()
-    assert survey.n_bytes == 40 * 8 * 8 * 3 and "cache_gb" in survey.no_room
+    sizes = Images(folder, cache, channels="rgb").sizes()
+    assert sizes.n_bytes == 40 * 8 * 8 * 3 and "cache_gb" in sizes.no_room
 
 
 def test_streamed_pictures_that_cannot_be_read_are_left_out(folder):
@@ -119,7 +119,7 @@ def test_the_second_time_no_picture_is_opened(folder, heard):
         file.write_bytes(b"x" * len(content))
         os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     first_name = sorted(folder.iterdir())[0]
-    write_pictures(folder, intensities(1, 8, 8))  # the one whose header the survey reads
+    write_pictures(folder, intensities(1, 8, 8))  # the one whose header the sizes reads
     stamp = stamps[first_name]
     assert first_name.stat().st_size == stamp.st_size
     os.utime(first_name, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))

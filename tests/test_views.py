@@ -12,6 +12,7 @@ from torchvision.transforms.functional import adjust_brightness, adjust_contrast
 from saec.data import VIEWS, Dataset, Draws, Loader, seed_of
 from saec.data.colormaps import table
 from saec.data.images import PictureFront
+from saec.samples import Samples
 
 CPU = torch.device("cpu")
 SIZE = (24, 40)
@@ -177,9 +178,8 @@ def test_plain_gives_the_picture_in_and_out():
 
 
 def dataset(n: int) -> Dataset:
-    names = np.array([f"{place:03d}.png" for place in range(n)])
-    blank = np.full(n, "")
-    return Dataset(names, blank, names, raw(n).numpy(), np.arange(n), front("intensity"), "", {})
+    samples = Samples.of(f"{row:03d}.png" for row in range(n))
+    return Dataset(samples, raw(n).numpy(), np.arange(n), front("intensity"), "", {})
 
 
 def loader(n: int = 7, batch_size: int = 3, seed: int = 0, **options) -> Loader:

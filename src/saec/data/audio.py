@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,14 +13,15 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Dataset, Stored
+from saec.data.batch import Dataset, Stored, shades
 from saec.data.decoding import refuse_bad
-from saec.data.kinds import DATA, Survey
+from saec.data.kind import DATA, Sizes
 from saec.data.sound_store import FULL_SCALE, NOTHING, decoded, placed_in, say_odd
 from saec.data.sounding import Cutting, Recordings, require_some
 from saec.data.store import Cache
 from saec.faults import Fault, listing
 from saec.files import GB, fingerprint
+from saec.samples import Samples
 from saec.sound.listed import (
     Channel,
     Place,
@@ -55,7 +56,7 @@ class SoundFront:
         """Whether values lie in [0, 1]."""
         return self.spectrum.in_units and self.standardise == "none"
 
-    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
+    def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
         """The same with so many frames that a model can take them.
 
         Raises:
@@ -70,7 +71,7 @@ class SoundFront:
         n_steps = round(steps) if self.fit == "resize" else ceil(steps)
         return replace(self, n_frames=width or max(1, n_steps) * time_pool)
 
-    def decide(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+    def from_training_set(self, batches: Iterable[Tensor]) -> dict[str, Any]:
         """The options that the training set decides: mean and standard deviation of all its values."""
         if self.standardise != "set":
             return {}
@@ -91,6 +92,13 @@ class SoundFront:
         n_frames = self.spectrum.n_frames(n_samples).tolist()
         x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
         return self._standardised(x)[:, None]
+
+    def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
+        """Returns spectra as shades: as they are, or their range (that of `like`) stretched to [0, 1]."""
+        if self.in_units:
+            return shades(values)
+        low, high = (values if like is None else like).float().aminmax()
+        return shades(values, float(low), float(high))
 
     def _stretched(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
         """Each item's own frames to as many as come out: bicubic, with antialiasing where it gets shorter."""
@@ -139,7 +147,10 @@ class Audio:
     `limit`: take so many recordings. `skip_bad`: leave out those that cannot be used.
     """
 
-    undecided = {"length_s": ("mean", "longest"), "standardise": ("set",)}
+    samples_are = "sounds"
+    session_key = "sounds"
+    from_training_set: ClassVar = {"length_s": ("mean", "longest"), "standardise": ("set",)}
+    undecided = from_training_set
 
     def __init__(
         self,
@@ -169,8 +180,17 @@ class Audio:
         self.skip_bad = skip_bad
 
     @property
-    def files(self) -> list[tuple]:
+    def state(self) -> list[tuple]:
+        """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
         return self.recordings.files
+
+    files = state
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The samples that headers promise, without those of recordings that cannot be used."""
+        n_there, _ = self.recordings.announced(self.cutting.rate, self.channel)
+        return self._samples(self.recordings.pieces(n_there, self.cutting)[0])
 
     @property
     def labels(self) -> np.ndarray:
@@ -183,7 +203,7 @@ class Audio:
         states = [(source.name, source.n_bytes, source.mtime_ns) for source in self.recordings.sources]
         return fingerprint("audio", VERSION, str(self.folder), states, self.cutting.rate, self.channel)
 
-    def survey(self) -> Survey:
+    def sizes(self) -> Sizes:
         """Counts and lengths, from headers alone.
 
         Raises:
@@ -198,8 +218,16 @@ class Audio:
         if no_room:
             raise Fault(f"recordings are kept decoded, these take {n_bytes / GB:.2f} GB: {no_room}")
         seconds = self._seconds(pieces)
-        decided = {"length_s": seconds} if isinstance(self.length_s, str) else {}
-        return Survey(len(pieces), n_bytes, self._front(seconds), decided=decided, what="sounds")
+        settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
+        return Sizes(
+            len(pieces),
+            n_bytes,
+            self._front(seconds),
+            samples_are=self.samples_are,
+            from_training_set=settled,
+        )
+
+    survey = sizes  # its former name
 
     def open(self, early: bool = False) -> Dataset:
         """The samples, decoded now or on an earlier day.
@@ -222,23 +250,29 @@ class Audio:
         return self._dataset(pieces, placed_in(sound, first, pieces), list(bad | short))
 
     def _dataset(self, pieces: list[Piece], stored: Stored, left_out: list[str]) -> Dataset:
-        places = [piece.place for piece in pieces]
-        labels, groups = self.recordings.known
-        spans = np.array([(piece.first, piece.first + piece.n) for piece in pieces])
         stretches = [(one.name, one.start_s, one.end_s) for one in self.recordings.listed]
         how = (self.cutting.segment_s, self.cutting.step_s, stretches)
         return Dataset(
-            names=np.array([piece.name for piece in pieces], dtype=str),
-            labels=labels[places],
-            groups=groups[places],
-            stored=stored,
-            rows=np.arange(len(pieces)),
-            prepare=self._front(self._seconds(pieces)),
-            fingerprint=fingerprint(self.fingerprint, *how),
-            about={"left_out": left_out, "sample_rate": self.cutting.rate},
-            files=np.array([piece.recording for piece in pieces], dtype=str),
-            times=spans / self.cutting.rate,
-            splits=self.recordings.splits[places],
+            self._samples(pieces),
+            stored,
+            np.arange(len(pieces)),
+            self._front(self._seconds(pieces)),
+            fingerprint(self.fingerprint, *how),
+            {"left_out": left_out, "sample_rate": self.cutting.rate},
+            self.samples_are,
+        )
+
+    def _samples(self, pieces: list[Piece]) -> Samples:
+        places = [piece.place for piece in pieces]
+        labels, groups = self.recordings.known
+        return Samples.of(
+            [piece.name for piece in pieces],
+            file=[piece.recording for piece in pieces],
+            start_s=[piece.first / self.cutting.rate for piece in pieces],
+            end_s=[(piece.first + piece.n) / self.cutting.rate for piece in pieces],
+            label=labels[places],
+            group=groups[places],
+            split=self.recordings.splits[places],
         )
 
     def _seconds(self, pieces: list[Piece]) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from saec.data.store import Arriving
 from saec.files import fingerprint
 from saec.progress import progress
+from saec.samples import Samples
 
 N_AT_ONCE = 1024  # samples on their way to the GPU
 
@@ -40,13 +42,22 @@ class FrontEnd(Protocol):
     def in_units(self) -> bool:
         """Whether all values lie in [0, 1]."""
 
-    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
-        """The same with a size that a model can take, or a `Fault`."""
+    def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
+        """Returns the same front end with a size that a model can take; raises a `Fault` if there is none."""
 
-    def decide(self, batches: Iterable[Tensor]) -> dict[str, Any]:
-        """Options that the training set decides, from some of its samples as they are stored."""
+    def from_training_set(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+        """Returns options that the training set settles, from some of its samples as they are stored."""
+
+    def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
+        """Returns what a model sees as shades in [0, 1]; where values have no fixed range, that of `like`
+        (or of the values themselves) is stretched to it."""
 
     def __call__(self, raw: Tensor) -> Tensor: ...
+
+
+def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Returns values as float32 in [0, 1] where they lie between `low` and `high`."""
+    return (values.float().cpu().numpy() - low) / max(high - low, 1e-6)
 
 
 class Stored(Protocol):
@@ -63,37 +74,70 @@ class Stored(Protocol):
 class Dataset:
     """Samples sorted by name, as the store holds them, with the front end that makes them floats."""
 
-    names: np.ndarray  # of str
-    labels: np.ndarray  # of str, "" where unknown
-    groups: np.ndarray  # of str: the recording a sample comes from
+    samples: Samples
     stored: Stored | Tensor  # (stored samples, ...): all that the store holds
     rows: np.ndarray  # which of the stored samples these are
-    prepare: FrontEnd
+    front: FrontEnd
     fingerprint: str
     about: dict[str, str | int | list[str]]  # facts worth recording: colour map, samples left out
-    files: np.ndarray | None = None  # of str: the recordings that samples are pieces of, else their names
-    times: np.ndarray | None = None  # (n, 2): where in the recording they begin and end, in seconds
-    splits: np.ndarray | None = None  # of str: train, valid, test or nothing, where a table says it
+    samples_are: str = "pictures"  # the word for them
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.prepare.shape
+        """The shape of one sample as the front end gives it."""
+        return self.front.shape
+
+    @cached_property
+    def names(self) -> np.ndarray:
+        return self.samples.names
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        return self.samples.labels
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        return self.samples.groups
+
+    @property
+    def files(self) -> np.ndarray | None:
+        return None if self.times is None else self.samples.files
+
+    @property
+    def times(self) -> np.ndarray | None:
+        return None if np.isnan(self.samples.times).all() else self.samples.times
+
+    @property
+    def splits(self) -> np.ndarray:
+        return self.samples.splits
+
+    @property
+    def prepare(self) -> FrontEnd:
+        return self.front
 
     @property
     def what(self) -> str:
-        """The samples are, in words."""
-        return "pictures" if self.files is None else "sounds"
+        return self.samples_are
 
     def subset(self, chosen: np.ndarray) -> "Dataset":
-        keys = ("names", "labels", "groups", "rows", "files", "times", "splits")
-        part = {key: getattr(self, key)[chosen] for key in keys if getattr(self, key) is not None}
-        return replace(self, **part, fingerprint=fingerprint(self.fingerprint, part["rows"].tolist()))
+        """Returns the samples of these numbers, in the order of the numbers."""
+        rows = self.rows[chosen]
+        return replace(
+            self,
+            samples=Samples(self.samples.table.iloc[chosen]),
+            rows=rows,
+            fingerprint=fingerprint(self.fingerprint, rows.tolist()),
+        )
+
+    def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "Dataset":
+        """Returns the same samples in a size that a model can take."""
+        return replace(self, front=self.front.sized_for(height, time_pool, width))
 
     def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "Dataset":
-        return replace(self, prepare=self.prepare.fitted(height, time_pool, width))
+        return self.sized_for(height, time_pool, width)
 
     def gather(self, chosen: np.ndarray, device: torch.device) -> Tensor:
         """The stored bytes of these samples, on the device."""

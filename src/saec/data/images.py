@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Dataset, Stored
+from saec.data.batch import Dataset, Stored, shades
 from saec.data.colormaps import USUAL, table
 from saec.data.decoding import (
     Listed,
@@ -29,11 +29,12 @@ from saec.data.decoding import (
     sidecar_map,
     size_of,
 )
-from saec.data.kinds import DATA, Survey
+from saec.data.kind import DATA, Sizes
 from saec.data.labels import known_of
 from saec.data.store import Arriving, Cache, Take
 from saec.faults import Fault, listing
 from saec.files import GB, fingerprint
+from saec.samples import Samples
 
 Fit = Literal["none", "pad", "crop", "resize"]
 
@@ -56,10 +57,10 @@ class PictureFront:
     def in_units(self) -> bool:
         return True
 
-    def decide(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+    def from_training_set(self, batches: Iterable[Tensor]) -> dict[str, Any]:
         return {}
 
-    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
+    def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
         """The same front end with the size that a model needs; `width` where it takes that one alone.
 
         Raises:
@@ -106,6 +107,10 @@ class PictureFront:
             x = F.interpolate(x, resized, mode="bilinear", antialias=True).clamp(0, 1)
         return self._padded(x[..., :width], width - x.shape[3])
 
+    def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
+        """Returns pictures as they are, as an array."""
+        return shades(values)
+
     def _floats(self, raw: Tensor) -> Tensor:
         if raw.ndim == 4:  # stored as RGB
             return raw.permute(0, 3, 1, 2).float() / 255
@@ -137,7 +142,10 @@ class Images:
     pictures, evenly over the sorted list. `skip_bad`: leave out pictures that cannot be read.
     """
 
-    undecided: dict[str, tuple[str, ...]] = {}
+    samples_are = "pictures"
+    session_key = "images"
+    from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
+    undecided = from_training_set
 
     def __init__(
         self,
@@ -159,16 +167,30 @@ class Images:
         self.listed = Listed(folder, self.files, skip_bad, cache.n_workers)
         self.odd: str | None = None  # a picture in no colour map, once one is met
 
+    @property
+    def state(self) -> list[tuple]:
+        """Of each picture: name, bytes and time of change."""
+        return self.files
+
     @cached_property
+    def samples(self) -> Samples:
+        """The pictures that are listed, those that cannot be read among them."""
+        return self._samples([file.name for file in self.files])
+
+    def _samples(self, names: list[str]) -> Samples:
+        labels, groups = known_of(np.array(names, dtype=str), self.folder)
+        return Samples.of(names, label=labels, group=groups)
+
+    @property
     def labels(self) -> np.ndarray:
-        return known_of(np.array([file.name for file in self.files], dtype=str), self.folder)[0]
+        return self.samples.labels
 
     @cached_property
     def fingerprint(self) -> str:
         maps = sidecar_map(self.folder)
         return fingerprint(VERSION, str(self.folder), self.files, self.listed.skip_bad, maps)
 
-    def survey(self) -> Survey:
+    def sizes(self) -> Sizes:
         """Count and size, from the listing and one good header, and whether the cache will keep them.
 
         Raises:
@@ -179,7 +201,9 @@ class Images:
         n_bytes = len(self.files) * size[0] * size[1] * depth
         kept = self.cache.find(self.fingerprint) is not None
         front = PictureFront(size, self.channels, self.fit)
-        return Survey(len(self.files), n_bytes, front, "" if kept else self.cache.no_room(n_bytes))
+        return Sizes(len(self.files), n_bytes, front, "" if kept else self.cache.no_room(n_bytes))
+
+    survey = sizes  # its former name
 
     def open(self, early: bool = False) -> Dataset:
         """The pictures, decoded now or on an earlier day; those that the cache has no room for are checked.
@@ -196,13 +220,12 @@ class Images:
             )
         if about["left_out"]:
             LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(about["left_out"]))
-        names = np.array(about["names"], dtype=str)
         front = PictureFront(
             stored.shape[1:3], self.channels, self.fit, table(colormap) if colormap else None
         )
         facts = {"colormap": colormap or "none", "left_out": about["left_out"]}
         rows = np.array(about["rows"], dtype=np.int64)
-        return Dataset(names, *known_of(names, self.folder), stored, rows, front, self.fingerprint, facts)
+        return Dataset(self._samples(about["names"]), stored, rows, front, self.fingerprint, facts)
 
     @cached_property
     def _size(self) -> tuple[int, int]:

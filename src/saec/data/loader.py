@@ -65,7 +65,7 @@ class Loader:
         return ahead(lambda chosen: (chosen, self.data.gather(chosen, self.device)), pieces, N_AHEAD)
 
     def _viewed(self, chosen: np.ndarray, raw: Tensor, draws: Draws) -> Batch:
-        seen, target = self.view(raw, self.data.prepare, draws)
+        seen, target = self.view(raw, self.data.front, draws)
         return Batch(seen, target, self.data.names[chosen].tolist(), self._label(chosen))
 
     def _label(self, chosen: np.ndarray) -> Tensor | None:

@@ -128,7 +128,9 @@ def _first_of_each(data: Dataset) -> Dataset:
     spans = data.times[first]
     np.minimum.at(spans[:, 0], of, data.times[:, 0])
     np.maximum.at(spans[:, 1], of, data.times[:, 1])
-    return replace(data.subset(first), times=spans)
+    one_each = data.subset(first)
+    samples = one_each.samples.but(start_s=spans[:, 0], end_s=spans[:, 1])
+    return replace(one_each, samples=samples)
 
 
 def _found(named: str, config: Config) -> Path:

@@ -132,7 +132,7 @@ def plan_features(session: ExtractionSession, config: Config) -> ExtractionPlan:
             faults, "out", _require_place, out, kind.folder if kind and session.data.images else None
         )
     if model and survey:
-        front = collect_faults(faults, key, survey.front.fitted, *model.takes)
+        front = collect_faults(faults, key, survey.front.sized_for, *model.takes)
         survey = front and replace(survey, front=front)
     objective, n_kept = (model and collect_faults(faults, "run", _answering, session, source, model)) or (
         None,

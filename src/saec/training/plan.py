@@ -311,7 +311,7 @@ def _input_shape(
     """What the model will take; training and validation must come out alike."""
     shapes = {}
     for part, survey in surveys.items():
-        front = collect_faults(faults, f"data.{part}", survey.front.fitted, *model.takes)
+        front = collect_faults(faults, f"data.{part}", survey.front.sized_for, *model.takes)
         shapes |= {part: front.shape} if front else {}
     n_blocks = len(model.blocks)
     freeze = 0 if session.start == "scratch" else session.start.freeze

@@ -105,13 +105,13 @@ def equip(plan: TrainingPlan) -> Workbench:
 def _decided(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[TrainingPlan, Dataset, Dataset]:
     """With the options that the training set decides written into the session, and both read by them."""
     chosen = np.array(evenly(range(len(train)), N_DECIDING))
-    decided = train.prepare.decide(
+    decided = train.front.from_training_set(
         train.gather(rows, plan.device) for rows in chunks(chosen, DECIDED_AT_ONCE)
     )
     if not decided:
         return plan, train, valid
     session = plan.session.but(data=plan.session.data.model_copy(update=decided))
-    train, valid = (replace(data, prepare=replace(data.prepare, **decided)) for data in (train, valid))
+    train, valid = (replace(data, front=replace(data.front, **decided)) for data in (train, valid))
     return replace(plan, session=session), train, valid
 
 

@@ -1,0 +1,114 @@
+"""The contract of a data kind: it lists samples, says their sizes, opens them and shows them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import PlainValidator
+
+from saec.config import Config
+from saec.data.batch import Dataset, FrontEnd
+from saec.files import GB
+from saec.registry import Component, Registry
+from saec.samples import Samples
+
+Location = str | tuple[str, ...]  # one folder or file, or several folders
+
+
+def _location(raw: Any) -> Location:
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, list | tuple) and raw and all(isinstance(one, str) for one in raw):
+        return tuple(raw)
+    raise ValueError(f"must be a folder, or a list of folders, got {raw!r}")
+
+
+def _location_or_share(raw: Any) -> Location | float:
+    if isinstance(raw, float):
+        if 0 < raw < 1:
+            return raw
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
+    try:
+        return _location(raw)
+    except ValueError as error:
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}") from error
+
+
+class DataOptions(Component):
+    """What every data section of a training session says beside the options of its kind."""
+
+    train: Annotated[Location, PlainValidator(_location)]
+    valid: Annotated[Location | float, PlainValidator(_location_or_share)] = 0.1
+
+
+DATA = Registry("data kind", key="kind", base=DataOptions)
+
+
+def paths_of(location: Location) -> Path | tuple[Path, ...]:
+    """Returns what the session says as a path, or as several."""
+    return tuple(map(Path, location)) if isinstance(location, tuple) else Path(location)
+
+
+def absolute(location: Location, config: Config) -> Location:
+    """Returns the same with absolute paths; raises a `Fault` where a path is of another system."""
+    if isinstance(location, tuple):
+        return tuple(str(config.data_path(one)) for one in location)
+    return str(config.data_path(location))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many samples there are and what they take, from listing and headers alone."""
+
+    n_samples: int
+    n_bytes: int  # decoded
+    front: FrontEnd
+    no_room: str = ""  # why they are not kept decoded
+    samples_are: str = "pictures"
+    from_training_set: dict[str, Any] = field(default_factory=dict)  # options that a training set settles
+
+    @property
+    def room(self) -> str:
+        """What the samples take, in words."""
+        if self.no_room:
+            return f"{self.n_bytes / GB:.2f} GB, decoded whenever they are used: {self.no_room}"
+        return f"{self.n_bytes / GB:.2f} GB of cache"
+
+    @property
+    def what(self) -> str:
+        return self.samples_are
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        return self.from_training_set
+
+
+class Kind(Protocol):
+    """A data kind with its options, on one folder (or table, or several folders) of files.
+
+    `samples_are` is the word for its samples, `session_key` the key that an extraction session names them by.
+    `from_training_set` says which options may be left to the training set, and the words for that.
+    """
+
+    samples_are: ClassVar[str]
+    session_key: ClassVar[str]
+    from_training_set: ClassVar[dict[str, tuple[str, ...]]]
+    folder: Path
+
+    @property
+    def state(self) -> list[tuple]:
+        """Of each file: name, bytes, time of change, ...; features are up to date while it is the same."""
+
+    @property
+    def samples(self) -> Samples:
+        """The samples that are listed; nothing is decoded for them."""
+
+    def sizes(self) -> Sizes:
+        """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""
+
+    def open(self, early: bool = False) -> Dataset:
+        """Decodes the samples, or finds them decoded; `early`: perhaps returns before all of them are.
+
+        Such a dataset waits where a sample is not there yet. It has to be settled before what it gave is
+        relied on, and closed.
+        """

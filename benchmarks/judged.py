@@ -1,5 +1,7 @@
 """Scores of features on a labelled set: clusters, few-label probes, and the error of reconstruction."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
@@ -10,7 +12,9 @@ from saec.data import Dataset, chunks
 from saec.data.colormaps import table
 from saec.data.decoding import evenly
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.probes import split_scores
+from saec.evaluation.classifiers import fit_classifier
+from saec.evaluation.folds import Split, draw_few
+from saec.evaluation.probes import SCORES, predict_fold
 from saec.models import Model
 from saec.reduction import MAP, reduce_dims
 from saec.registry import Component
@@ -42,9 +46,20 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
                 found.setdefault(f"{name} {score}", []).append(agreement.scores[score])
         for classifier in CLASSIFIERS:
             for n in LABELS_PER_CLASS:
-                heard = [split_scores(rows, labels, one, classifier, n, N_DRAWS, seed) for one in splits]
-                found.setdefault(f"{classifier} {n or 'all'}", []).append(float(np.mean(heard)))
+                values = [probe_scores(rows, labels, one, classifier, n, seed) for one in splits]
+                found.setdefault(f"{classifier} {n or 'all'}", []).append(float(np.mean(values)))
     return {score: float(np.mean(values)) for score, values in found.items()}
+
+
+def probe_scores(
+    rows: np.ndarray, labels: np.ndarray, split: Split, classifier: str, n_each: int | None, seed: int
+) -> list[float]:
+    """Returns the macro-F1 of the test rows, by draw of so many training rows a class, or once by all."""
+    train, test = split
+    draws = [train] if n_each is None else draw_few(labels, train, n_each, N_DRAWS, seed)
+    fit, groups = partial(fit_classifier, classifier=classifier), np.arange(len(labels))
+    predictions = (predict_fold(fit, rows, labels, groups, (draw, test)) for draw in draws)
+    return [SCORES["macro_f1"](labels[test], predicted) for predicted in predictions]
 
 
 def clustering(name: str, **options: int) -> Component:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,10 @@ from skops.io import dump, get_untrusted_types
 from small_runs import workplace
 
 from saec.config import Config
-from saec.evaluation import EVALUATIONS
-from saec.evaluation.classifiers import CLASSIFIERS, ClassifierOptions
+from saec.evaluation import EVALUATIONS, probes
+from saec.evaluation.classifiers import CLASSIFIERS, fit_classifier
 from saec.evaluation.combiner import Combiner
-from saec.evaluation.probes import Known
+from saec.evaluation.probes import predict_fold
 from saec.faults import Fault, MissingFault
 from saec.report import evaluate, plan_evaluation
 from saec.report.judge import FLOOR, judge
@@ -75,8 +76,9 @@ def test_a_fold_is_as_a_pipeline_of_scikit_learn_that_sees_what_is_learnt_from_a
     blocks, labels, groups = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
     learnt, asked = np.arange(48), np.arange(48, N)
-    recipe = ClassifierOptions("svm", 3, (5, 6), **GRID, class_weight="balanced")
-    found = recipe.fit(rows[learnt], labels[learnt], groups[learnt]).model.decision_function(rows[asked])
+    options = {"classifier": "svm", "pca": 3, "blocks": (5, 6), "class_weight": "balanced"} | GRID
+    fitted = fit_classifier(rows[learnt], labels[learnt], groups[learnt], **options)
+    found = fitted.model.decision_function(rows[asked])
     assert np.allclose(found, by_hand(learnt, asked), atol=1e-3)  # float32
 
 
@@ -87,19 +89,20 @@ def test_rows_that_are_asked_move_no_scaling_and_no_component(classifier):
     learnt, asked = np.arange(48), np.arange(48, N)
     loud = rows.copy()
     loud[asked[1:]] *= 1e6
-    recipe = ClassifierOptions(classifier, 2, (5, 6), **GRID)
-    plain, other = (Known(some, labels, groups, recipe).predict(learnt, asked[:1]) for some in (rows, loud))
+    fit = partial(fit_classifier, classifier=classifier, pca=2, blocks=(5, 6), **GRID)
+    plain, other = (predict_fold(fit, some, labels, groups, (learnt, asked[:1])) for some in (rows, loud))
     assert plain == other
 
 
 def test_a_block_is_scaled_and_reduced_by_itself_and_no_further_than_it_can_be():
     blocks, labels, groups = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
-    model = ClassifierOptions("linear", 100, (5, 6)).fit(rows, labels, groups).model
+    options = {"classifier": "linear", "pca": 100, "blocks": (5, 6)}
+    model = fit_classifier(rows, labels, groups, **options).model
     alone = [make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, :5])]
     alone.append(make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, 5:]))
     assert np.allclose(model[:-1].transform(rows), np.hstack(alone), atol=1e-4)
-    few = ClassifierOptions("linear", 100, (5, 6)).fit(rows[:8], labels[:8], groups[:8]).model
+    few = fit_classifier(rows[:8], labels[:8], groups[:8], **options).model
     assert few[:-1].transform(rows).shape == (N, 8)  # half of eight rows: four components of each
 
 
@@ -107,15 +110,17 @@ def test_a_large_group_leaves_rows_enough_for_components_in_the_inner_folds():
     blocks, labels, _ = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
     groups = np.where(np.arange(N) < 64, "large", np.where(np.arange(N) < 68, "small", "other"))
-    found = ClassifierOptions("svm", 100, (5, 6), **GRID).fit(rows, labels, groups)
+    found = fit_classifier(rows, labels, groups, classifier="svm", pca=100, blocks=(5, 6), **GRID)
     assert found.macro_f1 is not None and np.isfinite(found.macro_f1)
 
 
 def test_the_combination_is_asked_in_the_same_folds_as_each_file_alone(monkeypatch):
     blocks, labels, groups = two_files()
     together = np.hstack(list(blocks.values()))
-    splits, answers = [], Known.predict
-    monkeypatch.setattr(Known, "predict", lambda self, *split: splits.append(split) or answers(self, *split))
+    splits = []
+    monkeypatch.setattr(
+        probes, "predict_fold", lambda *given: splits.append(given[-1]) or predict_fold(*given)
+    )
     probe = EVALUATIONS.parse({"name": "knn", "n_repeats": 2, "curve": [2]})
     scores = {method: probe(rows, labels, groups) for method, rows in blocks.items()}
     scores["both"] = probe(together, labels, groups, None, (5, 6))

@@ -1,5 +1,7 @@
 """Probes: what they know by hand, groups kept whole, few labels drawn fairly."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
@@ -9,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.classifiers import CLASSIFIERS, COSTS, ClassifierOptions
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, fit_classifier, inner_folds
 from saec.evaluation.folds import (
     classes_of_few_groups,
     given_split,
@@ -17,7 +19,7 @@ from saec.evaluation.folds import (
     repeated_splits,
     require_two_groups,
 )
-from saec.evaluation.probes import Known, split_scores
+from saec.evaluation.probes import predict_fold
 from saec.faults import Fault
 
 N = 120
@@ -96,10 +98,12 @@ def test_so_many_labels_of_each_class_are_learnt_from(known, monkeypatch):
     rows, labels, _ = known
     sizes = []
     monkeypatch.setitem(CLASSIFIERS, "linear", lambda: Counting(sizes))
-    split = (np.arange(60), np.arange(60, N))
-    assert len(split_scores(rows, labels, split, "linear", 5, 4, seed=0)) == 4
-    assert len(split_scores(rows, labels, split, "linear", None, 4, seed=0)) == 1
-    assert sizes == [{"crow": 5, "tit": 5, "wren": 5}] * 4 + [{"crow": 20, "tit": 20, "wren": 20}]
+    split = np.where(np.arange(N) < 60, "train", "test")
+    scores = EVALUATIONS.parse({"name": "linear", "curve": [5], "n_draws": 4})(
+        rows, labels, np.arange(N), split
+    )
+    assert [row["labels_per_class"] for row in scores.folds] == ["all"] + [5] * 4
+    assert sizes == [{"crow": 20, "tit": 20, "wren": 20}] + [{"crow": 5, "tit": 5, "wren": 5}] * 4
 
 
 @pytest.mark.parametrize(("labels", "groups"), [("ab", "xx"), ("aa", "xy")])
@@ -155,18 +159,16 @@ def test_components_are_fitted_on_what_is_learnt_from_alone(known):
     learnt, asked = np.arange(60), np.arange(60, N)
     loud = rows.copy()
     loud[asked[1:]] *= 1e6
-    plain, other = (
-        Known(some, labels, groups, ClassifierOptions("linear", pca=2)).predict(learnt, asked[:1])
-        for some in (rows, loud)
-    )
+    fit = partial(fit_classifier, classifier="linear", pca=2)
+    plain, other = (predict_fold(fit, some, labels, groups, (learnt, asked[:1])) for some in (rows, loud))
     assert plain == other
 
 
 def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
     rows, labels, groups = known
-    folds = ClassifierOptions("svm").inner_folds(labels[:60], groups[:60])
+    folds = inner_folds(labels[:60], groups[:60], seed=0)
     assert len(folds) == 3 and not any(set(groups[one]) & set(groups[other]) for one, other in folds)
-    found = ClassifierOptions("svm").fit(rows[:60], labels[:60], groups[:60])
+    found = fit_classifier(rows[:60], labels[:60], groups[:60], classifier="svm")
     by_library = GridSearchCV(
         make_pipeline(StandardScaler(), SVC()), {"svc__C": COSTS}, scoring="f1_macro", cv=folds
     ).fit(rows[:60], labels[:60])
@@ -176,7 +178,9 @@ def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
 
 def test_without_groups_for_inner_folds_an_svm_has_the_middle_of_its_grid(known):
     rows, labels, groups = known
-    found = ClassifierOptions("svm").fit(rows[:24], labels[:24], groups[:24])  # two groups: no folds of three
+    found = fit_classifier(
+        rows[:24], labels[:24], groups[:24], classifier="svm"
+    )  # two groups: no folds of three
     assert (found.chosen, found.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
     assert (found.model[-1].C, found.model[-1].gamma) == (10.0, "scale")
 

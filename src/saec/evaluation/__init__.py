@@ -1,4 +1,4 @@
-"""How well features tell classes apart: components over arrays, by the names that sessions use."""
+"""Evaluations: components that take arrays and return scores, registered by the names that sessions use."""
 
 from saec.evaluation.base import EVALUATIONS
 from saec.registry import import_submodules

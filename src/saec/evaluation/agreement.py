@@ -1,4 +1,4 @@
-"""Scores of clusters: against labels where there are some, and by themselves where there are none."""
+"""Scores of clusters with and without labels, and tests of differences between methods."""
 
 from itertools import combinations
 
@@ -14,100 +14,91 @@ from sklearn.metrics import (
 )
 
 NOISE = -1
-N_SILHOUETTE = 5_000  # rows that a silhouette is taken of: it compares all with all
+N_SILHOUETTE = 5_000  # rows that a silhouette is computed from: it compares all with all
 
 
 def agreement(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
-    """How clusters agree with labels; noise counts as one more cluster.
+    """Returns scores of how clusters agree with labels; noise counts as one more cluster.
 
     The V-measure is the normalised mutual information (arithmetic mean). Chi-square grows with the number of
     rows and of clusters, so that only Cramer's V compares between methods.
     """
     homogeneity, completeness, v_measure = homogeneity_completeness_v_measure(labels, clusters)
-    return {
-        "v_measure": float(v_measure),
-        "adjusted_rand": float(adjusted_rand_score(labels, clusters)),
-        "adjusted_mutual_info": float(adjusted_mutual_info_score(labels, clusters)),
-        "homogeneity": float(homogeneity),
-        "completeness": float(completeness),
-        **_crossed(labels, clusters),
+    scores = {
+        "v_measure": v_measure,
+        "adjusted_rand": adjusted_rand_score(labels, clusters),
+        "adjusted_mutual_info": adjusted_mutual_info_score(labels, clusters),
+        "homogeneity": homogeneity,
+        "completeness": completeness,
     }
+    table = crosstab(labels, clusters).count
+    if min(table.shape) < 2:
+        scores |= {"cramers_v": 0, "chi2": 0, "p_value": 1}
+    else:
+        test = chi2_contingency(table)
+        v = association(table, method="cramer")
+        scores |= {"cramers_v": v, "chi2": test.statistic, "p_value": test.pvalue}
+    return {name: float(score) for name, score in scores.items()}
 
 
 def internal(rows: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, float]:
-    """What can be said without labels: number of clusters, share of noise, largest share, silhouette."""
+    """Returns what needs no labels: number of clusters, share of noise, largest share, silhouette.
+
+    The silhouette is that of rows that are no noise, and is left out where it is not defined.
+    """
     numbers, counts = np.unique(clusters[clusters != NOISE], return_counts=True)
     scores = {
         "n_clusters": float(len(numbers)),
         "noise": float(np.mean(clusters == NOISE)),
         "largest": float(counts.max() / len(clusters)) if len(counts) else 0.0,
     }
-    silhouette = _silhouette(rows, clusters, seed)
-    return scores if silhouette is None else scores | {"silhouette": silhouette}
+    kept = np.flatnonzero(clusters != NOISE)
+    if len(kept) > N_SILHOUETTE:
+        kept = np.sort(np.random.default_rng(seed).choice(kept, N_SILHOUETTE, replace=False))
+    if 2 <= len(np.unique(clusters[kept])) < len(kept):
+        scores["silhouette"] = float(silhouette_score(rows[kept], clusters[kept]))
+    return scores
 
 
 def purity(labels: np.ndarray) -> tuple[str, float] | None:
-    """The commonest label of a cluster's rows and its share of those that have one; None where none has."""
+    """Returns the commonest label of rows and its share of those with a label, None without labels."""
     names, counts = np.unique(labels[labels != ""], return_counts=True)
     return (str(names[counts.argmax()]), float(counts.max() / counts.sum())) if len(names) else None
 
 
-def _crossed(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
-    table = crosstab(labels, clusters).count
-    if min(table.shape) < 2:
-        return {"cramers_v": 0.0, "chi2": 0.0, "p_value": 1.0}
-    test = chi2_contingency(table)
-    return {
-        "cramers_v": float(association(table, method="cramer")),
-        "chi2": float(test.statistic),
-        "p_value": float(test.pvalue),
-    }
+def corrected_t_test(first: np.ndarray, second: np.ndarray, test_per_train: float) -> float:
+    """Returns the two-sided p-value of paired scores over folds, by the corrected resampled t-test.
 
-
-def _silhouette(rows: np.ndarray, clusters: np.ndarray, seed: int) -> float | None:
-    """Of what is no noise; None where it is not defined."""
-    kept = np.flatnonzero(clusters != NOISE)
-    if len(kept) > N_SILHOUETTE:
-        kept = np.sort(np.random.default_rng(seed).choice(kept, N_SILHOUETTE, replace=False))
-    if not 2 <= len(np.unique(clusters[kept])) < len(kept):
-        return None
-    return float(silhouette_score(rows[kept], clusters[kept]))
-
-
-def corrected_t_test(first: np.ndarray, second: np.ndarray, asked_per_learnt: float) -> float:
-    """Two-sided p-value of paired scores over folds, by the corrected resampled t-test.
-
-    Folds share what they learn from, so the variance is taken larger: by 1/k + asked/learnt in place of 1/k
+    Folds share training rows, so the variance is taken larger: by 1/k + n_test/n_train in place of 1/k
     (Nadeau and Bengio, Machine Learning 52, 2003, eq. 9).
     """
     differences = np.asarray(first) - np.asarray(second)
     n = len(differences)
     if n < 2:
         return float("nan")
-    variance = differences.var(ddof=1) * (1 / n + asked_per_learnt)
+    variance = differences.var(ddof=1) * (1 / n + test_per_train)
     if variance == 0:
         return 1.0 if differences.mean() == 0 else 0.0
     return float(2 * student.sf(abs(differences.mean()) / np.sqrt(variance), n - 1))
 
 
-def compare_methods(scores: dict[str, np.ndarray], asked_per_learnt: float) -> list[dict[str, float | str]]:
-    """Every pair of methods: mean difference and p-value."""
+def compare_methods(scores: dict[str, np.ndarray], test_per_train: float) -> list[dict[str, float | str]]:
+    """Returns the mean difference and the p-value of every pair of methods."""
     return [
         {
             "method": one,
             "other": other,
             "difference": float(np.mean(scores[one] - scores[other])),
-            "p": corrected_t_test(scores[one], scores[other], asked_per_learnt),
+            "p": corrected_t_test(scores[one], scores[other], test_per_train),
         }
         for one, other in combinations(scores, 2)
     ]
 
 
 def holm(values: list[float]) -> list[float]:
-    """p-values for many comparisons at once (Holm 1979), in the order given."""
+    """Returns p-values adjusted for many comparisons (Holm 1979), in the order given."""
     order = np.argsort(values)
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = largest
-    return adjusted
+    factors = np.arange(len(values), 0, -1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1, factors * np.array(values, dtype=float)[order]))
+    return adjusted.tolist()

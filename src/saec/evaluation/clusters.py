@@ -1,11 +1,13 @@
-"""Clusters that know nothing of labels (nor of groups): how they agree with labels, how firm they are."""
+"""Clusterings, which use neither labels nor groups: how they agree with labels, and how stable they are."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
+from sklearn.base import ClusterMixin
 from sklearn.cluster import DBSCAN, HDBSCAN, AffinityPropagation, KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
@@ -17,7 +19,10 @@ from saec.evaluation.agreement import agreement, internal
 from saec.evaluation.base import EVALUATIONS, Scores, has_label
 from saec.registry import Strict
 
-LEAST = 5  # rows; fewer are clustered as they are
+LEAST = 5  # rows; fewer are clustered without UMAP
+SUBSAMPLE = 0.8  # of the rows, for the stability of clusters
+Positive = Annotated[float, Field(gt=0)]
+Build = Callable[[np.ndarray, float], ClusterMixin]  # from rows and the swept parameter to an estimator
 
 
 class Umap(Strict):
@@ -27,30 +32,6 @@ class Umap(Strict):
     n_neighbors: Annotated[int, Field(ge=2)] = 10
     min_dist: Annotated[float, Field(ge=0)] = 0.1
     scale: bool = True
-
-
-def umapped(rows: np.ndarray, asked: Umap | None, seed: int) -> np.ndarray:
-    if asked is None or len(rows) < LEAST:
-        return rows
-    from umap import UMAP  # seconds to import
-
-    scaled = StandardScaler().fit_transform(rows.astype(np.float64)) if asked.scale else rows
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # few rows: another start, one thread because of the seed
-        return UMAP(
-            n_components=max(1, min(asked.dims, len(rows) - 3)),
-            n_neighbors=max(2, min(asked.n_neighbors, len(rows) - 1)),
-            min_dist=asked.min_dist,
-            random_state=seed,
-            n_jobs=1,
-        ).fit_transform(scaled)
-
-
-SUBSAMPLE = 0.8  # of the rows, for the stability of clusters
-Share = Annotated[float, Field(gt=0)]
-Clustering = Callable[[np.ndarray, float], tuple[np.ndarray, list[str]]]  # rows, value -> clusters, remarks
 
 
 REEF = Umap(dims=10, n_neighbors=50, min_dist=0.0, scale=False)
@@ -70,18 +51,15 @@ def kmeans(
     resamples: NonNegativeInt = 5,
     seed: int = 0,
 ) -> Scores:
-    """k-means on standardised rows; as many clusters as there are labels where no number is said."""
+    """Runs k-means on standardised rows, by default with as many clusters as there are labels."""
 
-    def clusters(some: np.ndarray, n: float) -> tuple[np.ndarray, list[str]]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # rows that are alike make fewer clusters
-            means = KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed)
-            return means.fit_predict(some), []
+    def build(some: np.ndarray, n: float) -> KMeans:
+        return KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed)
 
     n = n_clusters or max(2, len(np.unique(labels[has_label(labels)])))
-    scaled = StandardScaler().fit_transform(umapped(rows, umap, seed).astype(np.float64))
-    swept = [value for value in sweep if value < len(rows)]
-    return _found(scaled, labels, clusters, ("n_clusters", n), swept, resamples, seed)
+    space = StandardScaler().fit_transform(_reduced(rows, umap, seed))
+    values = [value for value in sweep if value < len(rows)]
+    return _score(space, labels, build, ("n_clusters", n), values, resamples, seed)
 
 
 @EVALUATIONS.register("hdbscan")
@@ -97,14 +75,13 @@ def hdbscan(
     resamples: NonNegativeInt = 5,
     seed: int = 0,
 ) -> Scores:
-    """HDBSCAN; agreement takes its noise as one more cluster."""
+    """Runs HDBSCAN; agreement takes its noise as one more cluster."""
 
-    def clusters(some: np.ndarray, size: float) -> tuple[np.ndarray, list[str]]:
-        least = max(2, min(int(size), len(some)))
-        return HDBSCAN(min_cluster_size=least, copy=True).fit_predict(some), []
+    def build(some: np.ndarray, size: float) -> HDBSCAN:
+        return HDBSCAN(min_cluster_size=max(2, min(int(size), len(some))), copy=True)
 
-    space = umapped(rows, umap, seed).astype(np.float64)
-    return _found(space, labels, clusters, ("min_cluster_size", min_cluster_size), sweep, resamples, seed)
+    space = _reduced(rows, umap, seed)
+    return _score(space, labels, build, ("min_cluster_size", min_cluster_size), sweep, resamples, seed)
 
 
 @EVALUATIONS.register("dbscan")
@@ -114,20 +91,20 @@ def dbscan(
     groups: np.ndarray,
     split: np.ndarray | None = None,
     *,
-    eps: Share = 0.2,
+    eps: Positive = 0.2,
     min_samples: PositiveInt = 10,
     umap: Umap | None = None,
-    sweep: tuple[Share, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+    sweep: tuple[Positive, ...] = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
     resamples: NonNegativeInt = 5,
     seed: int = 0,
 ) -> Scores:
-    """DBSCAN on standardised rows."""
+    """Runs DBSCAN on standardised rows."""
 
-    def clusters(some: np.ndarray, radius: float) -> tuple[np.ndarray, list[str]]:
-        return DBSCAN(eps=radius, min_samples=min_samples).fit_predict(some), []
+    def build(some: np.ndarray, radius: float) -> DBSCAN:
+        return DBSCAN(eps=radius, min_samples=min_samples)
 
-    scaled = StandardScaler().fit_transform(umapped(rows, umap, seed).astype(np.float64))
-    return _found(scaled, labels, clusters, ("eps", eps), sweep, resamples, seed)
+    space = StandardScaler().fit_transform(_reduced(rows, umap, seed))
+    return _score(space, labels, build, ("eps", eps), sweep, resamples, seed)
 
 
 @EVALUATIONS.register("affinity")
@@ -145,76 +122,97 @@ def affinity(
     resamples: NonNegativeInt = 0,
     seed: int = 0,
 ) -> Scores:
-    """Affinity propagation on UMAP rows (50 neighbours, 10 dimensions, min_dist 0), preference the median.
+    """Runs affinity propagation, with the median as preference, on UMAP rows.
 
-    Above `limit` rows, which it compares all with all, so many of them are taken, evenly spread. `sweep` has
-    quantiles of the similarities, taken as preference in place of the median.
+    It compares all rows with all, so at most `limit` of them are taken, evenly spaced. `sweep` has quantiles
+    of the similarities (negative squared distances), taken as preference in place of the median.
     """
 
-    def clusters(some: np.ndarray, quantile: float) -> tuple[np.ndarray, list[str]]:
-        model = AffinityPropagation(
-            damping=damping, max_iter=max_iter, preference=_preference(some, quantile), random_state=seed
+    def build(some: np.ndarray, quantile: float) -> AffinityPropagation:
+        preference = -float(np.quantile(euclidean_distances(some, squared=True), 1 - quantile))
+        return AffinityPropagation(
+            damping=damping, max_iter=max_iter, preference=preference, random_state=seed
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # said in a remark
-            found = model.fit_predict(some)
-        over = model.n_iter_ >= max_iter
-        return found, [f"affinity propagation did not converge in {max_iter} iterations"] if over else []
 
     chosen = np.array(evenly(range(len(rows)), limit))
-    space = umapped(rows[chosen], umap, seed).astype(np.float64)
-    found = _found(space, labels[chosen], clusters, ("preference", 0.5), sweep, resamples, seed)
-    found.scores["converged"] = float(not found.remarks)
+    space = _reduced(rows[chosen], umap, seed)
+    scores = _score(space, labels[chosen], build, ("preference", 0.5), sweep, resamples, seed)
     if len(chosen) == len(rows):
-        return found
-    answers = np.full(len(rows), "", dtype=found.predicted.dtype)
-    answers[chosen] = found.predicted
-    remark = f"affinity propagation on {limit:,} of {len(rows):,} rows, evenly spread"
-    return Scores(found.scores, sweep=found.sweep, predicted=answers, remarks=[*found.remarks, remark])
+        return scores
+    predicted = np.full(len(rows), "", dtype=scores.predicted.dtype)
+    predicted[chosen] = scores.predicted
+    remark = f"affinity propagation on {limit:,} of {len(rows):,} rows, evenly spaced"
+    return replace(scores, predicted=predicted, remarks=[*scores.remarks, remark])
 
 
-def _found(
+def _reduced(rows: np.ndarray, umap: Umap | None, seed: int) -> np.ndarray:
+    """Returns the rows (n, dims) that UMAP reduces them to, float64; as they are where none is wanted."""
+    rows = rows.astype(np.float64)
+    if umap is None or len(rows) < LEAST:
+        return rows
+    from umap import UMAP  # seconds to import
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # few rows need another start, a seed needs one thread
+        reduction = UMAP(
+            n_components=max(1, min(umap.dims, len(rows) - 3)),
+            n_neighbors=max(2, min(umap.n_neighbors, len(rows) - 1)),
+            min_dist=umap.min_dist,
+            random_state=seed,
+            n_jobs=1,
+        )
+        reduced = reduction.fit_transform(StandardScaler().fit_transform(rows) if umap.scale else rows)
+    return reduced.astype(np.float64)
+
+
+def _score(
     space: np.ndarray,
     labels: np.ndarray,
-    clusters: Clustering,
+    build: Build,
     parameter: tuple[str, float],
-    sweep: tuple[float, ...] | list[float],
+    sweep: Sequence[float],
     resamples: int,
     seed: int,
 ) -> Scores:
-    """Clusters at the parameter's value, their scores and firmness, and scores at the values to sweep."""
+    """Scores the clusters at the parameter's value, with their stability, and at the values to sweep."""
     name, value = parameter
-    found, remarks = clusters(space, value)
-    plain = _scores(space, labels, found, seed)
-    scores = dict(plain)
+    model = _fit(build, space, value)
+    plain = _score_once(space, labels, model, seed)
+    scores, remarks = dict(plain), []
     if resamples and scores["n_clusters"] > 1:
-        scores["stability"] = _stability(space, found, clusters, value, resamples, seed)
-    swept = [
+        scores["stability"] = _stability(space, model, build, value, resamples, seed)
+    if isinstance(model, AffinityPropagation):
+        scores["converged"] = float(model.n_iter_ < model.max_iter)
+        if not scores["converged"]:
+            remarks.append(f"affinity propagation did not converge in {model.max_iter} iterations")
+    rows = [
         {"parameter": name, "value": one}
-        | (plain if one == value else _scores(space, labels, clusters(space, one)[0], seed))
+        | (plain if one == value else _score_once(space, labels, _fit(build, space, one), seed))
         for one in sweep
     ]
-    return Scores(scores, sweep=swept, predicted=found.astype(str), remarks=remarks)
+    return Scores(scores, sweep=rows, predicted=model.labels_.astype(str), remarks=remarks)
 
 
-def _scores(space: np.ndarray, labels: np.ndarray, found: np.ndarray, seed: int) -> dict[str, float]:
-    """Agreement is of the rows whose label is known."""
-    told = has_label(labels)
-    agreed = agreement(labels[told], found[told]) if len(np.unique(labels[told])) > 1 else {}
-    return agreed | internal(space, found, seed)
+def _fit(build: Build, space: np.ndarray, value: float) -> ClusterMixin:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # equal rows make fewer clusters
+        return build(space, value).fit(space)
+
+
+def _score_once(space: np.ndarray, labels: np.ndarray, model: ClusterMixin, seed: int) -> dict[str, float]:
+    """Returns the internal scores, and the agreement with labels on the rows that have one."""
+    clusters, kept = model.labels_, has_label(labels)
+    agreed = agreement(labels[kept], clusters[kept]) if len(np.unique(labels[kept])) > 1 else {}
+    return agreed | internal(space, clusters, seed)
 
 
 def _stability(
-    space: np.ndarray, found: np.ndarray, clusters: Clustering, value: float, n: int, seed: int
+    space: np.ndarray, model: ClusterMixin, build: Build, value: float, n: int, seed: int
 ) -> float:
-    """Mean adjusted Rand index between these clusters and those of n subsamples (Hennig 2007's idea)."""
+    """Returns the mean adjusted Rand index between these clusters and those of n subsamples (Hennig 2007)."""
     rng = np.random.default_rng(seed)
     size = max(2, int(SUBSAMPLE * len(space)))
     draws = [np.sort(rng.choice(len(space), size, replace=False)) for _ in range(n)]
-    again = [adjusted_rand_score(found[draw], clusters(space[draw], value)[0]) for draw in draws]
-    return float(np.mean(again))
-
-
-def _preference(space: np.ndarray, quantile: float) -> float:
-    """A quantile of the similarities, which are negative squared distances."""
-    return -float(np.quantile(euclidean_distances(space, squared=True), 1 - quantile))
+    again = [_fit(build, space[draw], value).labels_ for draw in draws]
+    pairs = zip(draws, again, strict=True)
+    return float(np.mean([adjusted_rand_score(model.labels_[draw], labels) for draw, labels in pairs]))

@@ -1,4 +1,4 @@
-"""Features of several methods answer together: fitted once, kept without pickle, asked again."""
+"""A combiner classifies samples by the features of several methods; its file needs no pickle."""
 
 import logging
 import warnings
@@ -16,31 +16,31 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from saec.evaluation.base import has_label
-from saec.evaluation.classifiers import SVM, ClassifierOptions, Costs, Gammas
+from saec.evaluation.classifiers import SVM, Costs, Gammas, fit_classifier
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE
 from saec.files import appearing
 
 LOG = logging.getLogger(__name__)
-KIND = "saec combiner 1"  # what a file of ours says it is
-REFITTED = (KNeighborsClassifier, RandomForestClassifier)  # their trees, if made up, read outside of memory
+KIND = "saec combiner 1"  # what a file says it is
+REFITTED = (KNeighborsClassifier, RandomForestClassifier)  # forged trees could read outside of memory
 BROKEN = (*DAMAGE, KeyError, IndexError, TypeError, AttributeError, ImportError, RecursionError)  # of skops
 Blocks = dict[str, np.ndarray]  # rows (n, features) by method
 
 
 @dataclass(frozen=True, eq=False)
 class Combiner:
-    """A classifier of samples by the features that several methods have found of them.
+    """A classifier of samples by the features that several methods have computed of them.
 
-    `widths` are numbers of features by method, in order; `chosen` is what the search has found best for an
-    SVM, `macro_f1` its mean in the folds of the search: best of many, so better than for new samples.
+    `widths` are numbers of features by method, in order; `chosen` are the options that the grid search chose
+    for an SVM, `macro_f1` their mean in its folds: the best of many, so better than for new samples.
     """
 
     widths: dict[str, int]
     model: Pipeline
     chosen: dict[str, float | str] = field(default_factory=dict)
     macro_f1: float | None = None
-    learnt: tuple[np.ndarray, np.ndarray] | None = None  # scaled rows and labels, where the file needs them
+    training: tuple[np.ndarray, np.ndarray] | None = None  # scaled rows and labels, of `REFITTED`
 
     @classmethod
     def fit(
@@ -55,7 +55,7 @@ class Combiner:
         gamma: Gammas,
         seed: int,
     ) -> "Combiner":
-        """Learns from all rows that have a label ("" is none); an SVM weighs classes evenly.
+        """Fits a combiner on all rows that have a label ("" is none); an SVM weighs classes evenly.
 
         Raises:
             Fault: rows of methods and labels are not equally many, or labels are of less than two classes.
@@ -65,18 +65,19 @@ class Combiner:
         if not len(rows) == len(labels) == len(groups):
             counts = f"{len(labels)} and {len(groups)}"
             raise Fault(f"{len(rows)} rows of features need as many labels and groups, got {counts}")
-        told = has_label(labels)
-        if len(np.unique(labels[told])) < 2:
-            got = ", ".join(map(str, np.unique(labels[told]))) or "none"
+        kept = has_label(labels)
+        rows, labels, groups = rows[kept], labels[kept], groups[kept]
+        if len(np.unique(labels)) < 2:
+            got = ", ".join(map(str, np.unique(labels))) or "none"
             raise Fault(f"a combiner tells classes apart: labels must be of two at least, got {got}")
+        options = {"classifier": classifier, "pca": pca, "blocks": tuple(widths.values()), "seed": seed}
         weight = "balanced" if classifier == SVM else None
-        recipe = ClassifierOptions(classifier, pca, tuple(widths.values()), C, gamma, weight, seed)
-        fitted = recipe.fit(rows[told], labels[told], groups[told])
-        learnt = None
+        fitted = fit_classifier(rows, labels, groups, **options, C=C, gamma=gamma, class_weight=weight)
+        training = None
         if isinstance(fitted.model[-1], REFITTED):
-            learnt = fitted.model[:-1].transform(rows[told]), labels[told]
-            fitted.model[-1].fit(*learnt)  # as it will be when the file is read
-        return cls(widths, fitted.model, fitted.chosen, fitted.macro_f1, learnt)
+            training = fitted.model[:-1].transform(rows), labels
+            fitted.model[-1].fit(*training)  # as it will be when the file is read
+        return cls(widths, fitted.model, fitted.chosen, fitted.macro_f1, training)
 
     @property
     def classes(self) -> list[str]:
@@ -84,11 +85,11 @@ class Combiner:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether scores are probabilities, and no decision values."""
+        """Says whether scores are probabilities, and not decision values."""
         return hasattr(self.model, "predict_proba")
 
     def predict(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (n,), and scores (n, classes) float32, of which the largest is the label's.
+        """Returns classes (n,), and scores (n, classes) float32, of which the largest is the class's.
 
         Scores are probabilities where the classifier has them; an SVM's are decision values.
 
@@ -96,19 +97,16 @@ class Combiner:
             Fault: methods, or numbers of their features, are not those that it was fitted on.
         """
         rows = _side_by_side(blocks, self.widths)
-        if self.has_probabilities:
-            scores = self.model.predict_proba(rows)
-        else:
-            scores = self.model.decision_function(rows)
+        scores = (self.model.predict_proba if self.has_probabilities else self.model.decision_function)(rows)
         scores = np.column_stack([-scores, scores]) if scores.ndim == 1 else scores
         scores = scores.astype(np.float32)
         return self.model.classes_[scores.argmax(axis=1)], scores
 
     def save(self, file: Path) -> None:
-        """A zip of JSON and arrays, which holds no code."""
+        """Writes a zip of JSON and arrays, which holds no code."""
         from skops.io import dump
 
-        model = self.model if self.learnt is None else make_pipeline(self.model[:-1], clone(self.model[-1]))
+        model = self.model if self.training is None else make_pipeline(self.model[:-1], clone(self.model[-1]))
         content = {
             "kind": KIND,
             "scikit-learn": sklearn.__version__,
@@ -117,14 +115,14 @@ class Combiner:
             "chosen": self.chosen,
             "macro_f1": self.macro_f1,
             "model": model,
-            "learnt": self.learnt and list(self.learnt),
+            "learnt": self.training and list(self.training),
         }
         with appearing(Path(file)) as temporary:
             dump(content, temporary, compression=ZIP_DEFLATED)
 
     @classmethod
     def load(cls, file: Path) -> "Combiner":
-        """What `save` has written; types that a combiner has no need of are not even made.
+        """Reads what `save` has written; no object of a type that a combiner does not need is made.
 
         Raises:
             MissingFault: there is no such file.
@@ -143,48 +141,44 @@ class Combiner:
                     f"{listing(untrusted)}\nfit the combiner again"
                 )
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", InconsistentVersionWarning)  # said below, once
+                warnings.simplefilter("ignore", InconsistentVersionWarning)  # logged below, once
                 return _restored(load(file), file)
         except BROKEN as error:
             raise Fault(f"{file} is damaged, or no combiner ({error!r}): fit it again") from error
 
 
 def _restored(content: Any, file: Path) -> Combiner:
-    """From what the file holds; `BROKEN` is raised where that does not hold together."""
+    """Makes a combiner of what the file holds; one of `BROKEN` is raised where that is inconsistent."""
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"it does not say {KIND!r}")
     widths = dict(zip(content["methods"], content["widths"], strict=True))
-    model, learnt = content["model"], content["learnt"]
-    if learnt is not None:
-        learnt = tuple(learnt)
-        model[-1].fit(*learnt)
+    model, training = content["model"], content["learnt"]
+    if training is not None:
+        model[-1].fit(*training)
     if not isinstance(model, Pipeline) or model.n_features_in_ != sum(widths.values()):
         raise ValueError("its methods are not those of its classifier")
-    if content["scikit-learn"] != sklearn.__version__:
+    version = content["scikit-learn"]
+    if version != sklearn.__version__:
         LOG.warning(
-            "%s was fitted with scikit-learn %s, this is %s: fit it again where answers differ",
-            file,
-            content["scikit-learn"],
-            sklearn.__version__,
+            "%s was fitted with scikit-learn %s, this is %s: fit it again where predictions differ",
+            *(file, version, sklearn.__version__),
         )
-    return Combiner(widths, model, content["chosen"], content["macro_f1"], learnt)
+    training = None if training is None else tuple(training)
+    return Combiner(widths, model, content["chosen"], content["macro_f1"], training)
 
 
 def _side_by_side(blocks: Blocks, widths: dict[str, int]) -> np.ndarray:
-    """(n, all features) float32, in the order of `widths`."""
-    fits = {method: rows.ndim == 2 and rows.shape[1] == widths.get(method) for method, rows in blocks.items()}
-    if not blocks or blocks.keys() != widths.keys() or not all(fits.values()):
+    """Returns (n, all features) float32, methods in the order of `widths`."""
+    fits = [rows.ndim == 2 and rows.shape[1] == widths.get(method) for method, rows in blocks.items()]
+    if not blocks or blocks.keys() != widths.keys() or not all(fits):
         expected = listing([f"{method}: {width} features" for method, width in widths.items()])
         got = listing([f"{method}: an array of shape {rows.shape}" for method, rows in blocks.items()])
         raise Fault(f"expected are samples by features of these methods:\n{expected}\ngot\n{got or '  none'}")
-    counts = {method: len(rows) for method, rows in blocks.items()}
-    if len(set(counts.values())) > 1:
-        lines = [f"{method}: {n}" for method, n in counts.items()]
-        raise Fault(
-            f"methods must have features of the same samples, their numbers differ:\n{listing(lines)}"
-        )
+    if len({len(rows) for rows in blocks.values()}) > 1:
+        counts = listing([f"{method}: {len(rows)}" for method, rows in blocks.items()])
+        raise Fault(f"methods must have features of the same samples, their numbers differ:\n{counts}")
     rows = np.hstack([np.asarray(blocks[method], dtype=np.float32) for method in widths])
     if not np.isfinite(rows).all():
-        odd = [method for method, block in blocks.items() if not np.isfinite(block).all()]
-        raise Fault(f"features must be finite numbers, there are others (NaN, infinite) of {', '.join(odd)}")
+        others = ", ".join(method for method, block in blocks.items() if not np.isfinite(block).all())
+        raise Fault(f"features must be finite numbers, there are others (NaN, infinite) of {others}")
     return rows

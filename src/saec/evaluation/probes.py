@@ -1,29 +1,36 @@
-"""How well a simple classifier reads the labels from features, with many labels and with few."""
+"""Probes: how well a simple classifier tells the labels from features, with many labels and with few."""
 
 import warnings
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveInt
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from saec.evaluation.base import EVALUATIONS, Rows, Scores, has_label
-from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, ClassifierOptions, ClassWeight, Costs, Gammas
+from saec.evaluation.classifiers import (
+    CLASSIFIERS,
+    COSTS,
+    SVM,
+    ClassWeight,
+    Costs,
+    Fitted,
+    Gammas,
+    fit_classifier,
+)
 from saec.evaluation.folds import Split, draw_few, given_split, repeated_splits
 
-NO_GRID = {
-    "C": COSTS,
-    "gamma": ("scale",),
-    "class_weight": None,
-}  # classifiers that are no SVM have no such option
+SVM_OPTIONS = {"C": COSTS, "gamma": ("scale",), "class_weight": None}  # others do not have these options
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "macro_f1": lambda true, said: f1_score(
-        true, said, labels=np.unique(true), average="macro", zero_division=0
+    "macro_f1": lambda true, predicted: f1_score(
+        true, predicted, labels=np.unique(true), average="macro", zero_division=0
     ),
-    "weighted_f1": lambda true, said: f1_score(true, said, average="weighted", zero_division=0),
+    "weighted_f1": partial(f1_score, average="weighted", zero_division=0),
     "balanced_accuracy": balanced_accuracy_score,
 }
+ALL = "all"  # stands for a number of labels per class
 
 
 def probe(
@@ -44,129 +51,101 @@ def probe(
     class_weight: ClassWeight = None,
     seed: int = 0,
 ) -> Scores:
-    """A classifier on standardised features (and `pca` components), cross-validated: groups stay whole.
+    """Cross-validates a classifier on standardised features (and `pca` components); groups stay whole.
 
-    Folds are drawn `n_repeats` times; a `split` of the table is used instead of them. In the first folds so
-    many rows a class as `curve` says are learnt from, drawn `n_draws` times: the learning curve. Classes
-    are judged by the answers of the first folds. Rows without a label are neither learnt from nor asked.
-    `blocks` are the widths of methods whose features stand side by side: each has its own `pca` components.
-    An SVM is searched over `C` and `gamma` within the rows that are learnt from.
+    Folds are drawn `n_repeats` times; a `split` of the table is used instead of them. In the first folds
+    training rows are also limited to so many a class as `curve` says, drawn `n_draws` times: the learning
+    curve. Scores of classes are of the first folds. Rows without a label are left out. `blocks` are
+    the widths of methods whose features stand side by side: each has its own `pca` components. An SVM is
+    searched over `C` and `gamma` within the training rows.
     """
-    told = np.flatnonzero(has_label(labels))
-    recipe = ClassifierOptions(classifier, pca, blocks, C, gamma, class_weight)
-    known = Known(rows[told], labels[told], groups[told], recipe)
-    repeats = (
-        repeated_splits(known.labels, known.groups, n_splits, n_repeats, seed)
-        if split is None
-        else [[given_split(split[told])]]
-    )
+    n_rows, labelled = len(labels), np.flatnonzero(has_label(labels))
+    rows, labels, groups = rows[labelled], labels[labelled], groups[labelled]
+    options = {"pca": pca, "C": C, "gamma": gamma, "class_weight": class_weight}
+    fit = partial(fit_classifier, classifier=classifier, blocks=blocks, **options)
+    if split is None:
+        repeats = repeated_splits(labels, groups, n_splits, n_repeats, seed)
+    else:
+        repeats = [[given_split(split[labelled])]]
     folds: Rows = []
-    answers = np.full(len(told), "", dtype=known.labels.astype(str).dtype)
-    for repeat, splits in enumerate(repeats):
-        for place, (learnt, asked) in enumerate(splits):
-            said = known.predict(learnt, asked)
-            folds.append(_fold("all", repeat, place, learnt, known.labels[asked], said))
-            if repeat == 0:
-                answers[asked] = said
-    folds += _curve(known, repeats[0], curve, n_draws, seed)
-    everywhere = np.full(len(labels), "", dtype=answers.dtype)
-    everywhere[told] = answers
-    heard = answers != ""
-    scores, spreads = _summary(folds)
-    classes = per_class(known.labels[heard].astype(str), answers[heard])
+    predicted = np.full(n_rows, "", dtype=labels.astype(str).dtype)
+    for key, (train, test) in _all_splits(labels, repeats, curve, n_draws, seed):
+        answers = predict_fold(fit, rows, labels, groups, (train, test))
+        folds.append(key | {"n_learnt": len(train), "n_asked": len(test)} | _scores(labels[test], answers))
+        if (key["labels_per_class"], key["repeat"]) == (ALL, 0):
+            predicted[labelled[test]] = answers
+    tested = predicted[labelled] != ""
+    classes = per_class(labels[tested].astype(str), predicted[labelled][tested])
     remarks = []
     if split is None and len(repeats[0]) < n_splits:
         remarks.append(f"{len(repeats[0])} folds, not {n_splits}: a class has no more groups (recordings)")
     if split is None and len(repeats) < n_repeats:
-        n_groups = len(np.unique(known.groups))
         remarks.append(
-            f"{n_groups} groups (recordings) can be parted in few ways: {len(repeats)} of {n_repeats} repeats"
+            f"{len(np.unique(groups))} groups (recordings) can be parted in few ways: {len(repeats)} of "
+            f"{n_repeats} repeats"
         )
-    return Scores(scores, spreads, folds, classes, predicted=everywhere, remarks=remarks)
+    return Scores(*_means(folds), folds, classes, predicted=predicted, remarks=remarks)
 
 
 for _name in CLASSIFIERS:
-    EVALUATIONS.register(_name, classifier=_name, **({} if _name == SVM else NO_GRID))(probe)
+    EVALUATIONS.register(_name, classifier=_name, **({} if _name == SVM else SVM_OPTIONS))(probe)
 
 
-class Known:
-    """Rows with their labels, and a classifier that is fitted on some of them and asked for others."""
-
-    def __init__(self, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, recipe: ClassifierOptions):
-        self.rows = rows
-        self.labels = labels
-        self.groups = groups
-        self.recipe = recipe
-
-    def predict(self, learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        if len(np.unique(self.labels[learnt])) == 1:
-            return np.full(len(asked), self.labels[learnt[0]], dtype=self.labels.dtype)
-        fitted = self.recipe.fit(self.rows[learnt], self.labels[learnt], self.groups[learnt])
-        return fitted.model.predict(self.rows[asked])
-
-
-def split_scores(
+def predict_fold(
+    fit: Callable[[np.ndarray, np.ndarray, np.ndarray], Fitted],
     rows: np.ndarray,
     labels: np.ndarray,
+    groups: np.ndarray,
     split: Split,
-    classifier: str,
-    labels_per_class: int | None,
-    n_draws: int,
-    seed: int,
-) -> list[float]:
-    """Macro-F1 of the rows that are asked, one score a draw; one where all labels are learnt from."""
-    learnt, asked = split
-    draws = (
-        [learnt] if labels_per_class is None else draw_few(labels, learnt, labels_per_class, n_draws, seed)
-    )
-    known = Known(rows, labels, np.arange(len(labels)), ClassifierOptions(classifier))
-    return [SCORES["macro_f1"](labels[asked], known.predict(draw, asked)) for draw in draws]
+) -> np.ndarray:
+    """Returns the predicted classes of a split's test rows, by a classifier fitted on its training rows."""
+    train, test = split
+    if len(np.unique(labels[train])) == 1:
+        return np.full(len(test), labels[train[0]], dtype=labels.dtype)
+    return fit(rows[train], labels[train], groups[train]).model.predict(rows[test])
 
 
-def per_class(labels: np.ndarray, answers: np.ndarray) -> Rows:
-    """Precision, recall, F1 and number of rows of each class that is there."""
+def per_class(labels: np.ndarray, predicted: np.ndarray) -> Rows:
+    """Returns precision, recall, F1 and number of rows of each class that labels have."""
     names = np.unique(labels)
-    scored = precision_recall_fscore_support(labels, answers, labels=names, zero_division=0)
+    scores = precision_recall_fscore_support(labels, predicted, labels=names, zero_division=0)
     return [
         {"class": str(name), "precision": float(p), "recall": float(r), "f1": float(f), "n": int(n)}
-        for name, p, r, f, n in zip(names, *scored, strict=True)
+        for name, p, r, f, n in zip(names, *scores, strict=True)
     ]
 
 
-def _curve(known: Known, splits: list[Split], sizes: tuple[int, ...], n_draws: int, seed: int) -> Rows:
-    """Sizes that some class has more rows than; a larger one would be all of them again."""
-    most = max(np.unique(known.labels[learnt], return_counts=True)[1].max() for learnt, _ in splits)
-    return [
-        _fold(size, 0, place, learnt_few, known.labels[asked], known.predict(learnt_few, asked))
-        | {"draw": draw}
-        for size in sizes
-        if size < most
-        for place, (learnt, asked) in enumerate(splits)
-        for draw, learnt_few in enumerate(draw_few(known.labels, learnt, size, n_draws, seed))
-    ]
+def _all_splits(
+    labels: np.ndarray, repeats: list[list[Split]], curve: tuple[int, ...], n_draws: int, seed: int
+) -> Iterator[tuple[dict[str, int | str], Split]]:
+    """Yields all splits with what names them: those of all labels, then those of the learning curve.
+
+    Sizes of the curve that no class has more training rows than would be all of them again.
+    """
+    for repeat, splits in enumerate(repeats):
+        for fold, split in enumerate(splits):
+            yield {"labels_per_class": ALL, "repeat": repeat, "fold": fold}, split
+    most = max(np.unique(labels[train], return_counts=True)[1].max() for train, _ in repeats[0])
+    for size in curve:
+        for fold, (train, test) in enumerate(repeats[0] if size < most else []):
+            for draw, few in enumerate(draw_few(labels, train, size, n_draws, seed)):
+                yield {"labels_per_class": size, "repeat": 0, "fold": fold, "draw": draw}, (few, test)
 
 
-def _fold(
-    size: int | str, repeat: int, fold: int, learnt: np.ndarray, true: np.ndarray, said: np.ndarray
-) -> dict[str, Any]:
+def _scores(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a fold may be answered with classes it does not hold
-        scores = {name: float(score(true, said)) for name, score in SCORES.items()}
-    place = {"labels_per_class": size, "repeat": repeat, "fold": fold}
-    return place | {"n_learnt": len(learnt), "n_asked": len(true)} | scores
+        warnings.simplefilter("ignore", UserWarning)  # classes may be predicted that a fold does not hold
+        return {name: float(score(true, predicted)) for name, score in SCORES.items()}
 
 
-def _summary(folds: Rows) -> tuple[dict[str, float], dict[str, float]]:
-    """Means and standard deviations; those of the learning curve are called `macro_f1_5` and so on."""
-    kinds = {(name, row["labels_per_class"]): [] for row in folds for name in SCORES}
-    for row in folds:
-        for name in SCORES:
-            kinds[name, row["labels_per_class"]].append(row[name])
-    called = {
-        kind: kind[0] if kind[1] == "all" else f"{kind[0]}_{kind[1]}"
-        for kind in kinds
-        if kind[1] == "all" or kind[0] == "macro_f1"
-    }
-    means = {name: float(np.mean(kinds[kind])) for kind, name in called.items()}
-    several = {name: kinds[kind] for kind, name in called.items() if len(kinds[kind]) > 1}
-    return means, {name: float(np.std(scores)) for name, scores in several.items()}
+def _means(folds: Rows) -> tuple[dict[str, float], dict[str, float]]:
+    """Returns means and standard deviations; the learning curve has `macro_f1_5` and so on."""
+    means, stds = {}, {}
+    for size in dict.fromkeys(row["labels_per_class"] for row in folds):
+        for score in SCORES if size == ALL else ("macro_f1",):
+            name = score if size == ALL else f"{score}_{size}"
+            values = [row[score] for row in folds if row["labels_per_class"] == size]
+            means[name] = float(np.mean(values))
+            if len(values) > 1:
+                stds[name] = float(np.std(values))
+    return means, stds

@@ -1,4 +1,4 @@
-"""What is true and what was predicted along a recording, brought to one grid of points in time."""
+"""Labels and predictions along a recording on one grid of points in time, and scores of predictions."""
 
 import math
 import warnings
@@ -10,11 +10,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix
 from saec.evaluation.base import Rows
 from saec.evaluation.probes import SCORES, per_class
 
-NO_LABEL = ""  # at points that no segment holds
+NO_LABEL = ""  # of points in time that are in no segment
 
 
 def grid(end_s: float, grid_s: float) -> np.ndarray:
-    """The points k * grid_s + grid_s / 2 before `end_s`, in seconds."""
+    """Returns the points k * grid_s + grid_s / 2 before `end_s`, in seconds."""
     points = np.arange(math.ceil(end_s / grid_s)) * grid_s + grid_s / 2
     return points[points < end_s]
 
@@ -22,59 +22,57 @@ def grid(end_s: float, grid_s: float) -> np.ndarray:
 def true_track(
     points: np.ndarray, starts: np.ndarray, ends: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The label (n,) of the segment [start, end) that holds each point, and how many points are doubtful.
+    """Returns the label (n,) of each point's segment [start, end), and the number of doubtful points.
 
-    A point is doubtful where segments of different labels hold it; it has no label, as have points that
-    none holds.
+    A point is doubtful where it is in segments of different labels; it has no label then, like points that
+    are in no segment.
     """
-    edges = np.unique([starts, ends])
-    held = np.full(len(edges) + 1, NO_LABEL, dtype=np.array(labels, dtype=str).dtype)
+    edges, firsts, lasts, at = _intervals(points, starts, ends)
+    track = np.full(len(edges) + 1, NO_LABEL, dtype=np.array(labels, dtype=str).dtype)
     doubtful = np.zeros(len(edges) + 1, dtype=bool)
-    for first, last, label in zip(*_between(edges, starts, ends), labels, strict=True):
+    for first, last, label in zip(firsts, lasts, labels, strict=True):
         if label != NO_LABEL:
-            others = held[first:last]
+            others = track[first:last]
             doubtful[first:last] |= (others != NO_LABEL) & (others != label)
-            held[first:last] = label
-    held[doubtful] = NO_LABEL
-    at = _stretch(edges, points)
-    return held[at], int(doubtful[at].sum())
+            track[first:last] = label
+    track[doubtful] = NO_LABEL
+    return track[at], int(doubtful[at].sum())
 
 
 def predicted_track(
     points: np.ndarray, starts: np.ndarray, ends: np.ndarray, probabilities: np.ndarray, classes: np.ndarray
 ) -> np.ndarray:
-    """The class (n,) with the largest mean probability over the segments [start, end) that hold each point.
+    """Returns the class (n,) with the largest mean probability over the segments [start, end) of each point.
 
-    Probabilities are (segments, classes). Points that no segment holds have no class.
+    Probabilities are (segments, classes). Points that are in no segment have no class.
+    """
+    edges, firsts, lasts, at = _intervals(points, starts, ends)
+    sums = np.zeros((len(edges) + 1, probabilities.shape[1]))
+    covered = np.zeros(len(edges) + 1, dtype=bool)
+    for first, last, shares in zip(firsts, lasts, probabilities, strict=True):
+        sums[first:last] += shares
+        covered[first:last] = True
+    return np.where(covered, classes[sums.argmax(1)], NO_LABEL)[at]  # the largest sum is the largest mean
+
+
+def _intervals(
+    points: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the edges of all segments, and indices of the intervals [edge, next edge) between them.
+
+    Of each segment these are the first interval and the one after its last, of each point the one that it is
+    in: -1, the last of len(edges) + 1 entries that no segment fills, before all edges.
     """
     edges = np.unique([starts, ends])
-    sums = np.zeros((len(edges) + 1, probabilities.shape[1]))
-    held = np.zeros(len(edges) + 1, dtype=bool)
-    for first, last, shares in zip(*_between(edges, starts, ends), probabilities, strict=True):
-        sums[first:last] += shares
-        held[first:last] = True
-    said = np.where(held, classes[sums.argmax(1)], NO_LABEL)  # the largest sum is the largest mean
-    return said[_stretch(edges, points)]
-
-
-def _between(edges: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each segment the first of the stretches between edges, and the one after its last."""
-    return np.searchsorted(edges, starts), np.searchsorted(edges, ends)
-
-
-def _stretch(edges: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Of each point the stretch [edge, next edge) that it lies in; -1, which nothing holds, before all."""
-    return np.searchsorted(edges, points, side="right") - 1
-
-
-SHOWN = ("macro_f1", "weighted_f1")
+    at = np.searchsorted(edges, points, side="right") - 1
+    return edges, np.searchsorted(edges, starts), np.searchsorted(edges, ends), at
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """Scores of `n` answers, and of each class that was asked for: `classes`.
+    """Scores of `n` predictions, and of each class that labels have: `classes`.
 
-    `confusion` counts answers, rows are what is true, columns what was said, both in the order of `names`.
+    `confusion` counts predictions: true classes down, predicted ones across, both in the order of `names`.
     """
 
     n: int
@@ -84,24 +82,21 @@ class ClassScores:
     names: np.ndarray
 
 
-def score_classes(labels: np.ndarray, answers: np.ndarray) -> ClassScores:
-    """Labels and answers (n,), n > 0. Macro-F1 is the mean over the classes that labels have."""
-    names = np.unique(np.concatenate([labels, answers]))
+def score_classes(labels: np.ndarray, predicted: np.ndarray) -> ClassScores:
+    """Scores predicted classes (n,), n > 0. Macro-F1 is the mean over the classes that labels have."""
+    names = np.unique(np.concatenate([labels, predicted]))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # many classes for few rows, scores of nothing: they are 0
-        scores = {"accuracy": float(accuracy_score(labels, answers))}
-        scores |= {name: float(SCORES[name](labels, answers)) for name in SHOWN}
-        classes = per_class(labels, answers)
-        counts = confusion_matrix(labels, answers, labels=names)
-    return ClassScores(len(labels), scores, classes, counts, names)
+        warnings.simplefilter("ignore", UserWarning)  # many classes for few rows; a class without rows has 0
+        scores = {"accuracy": float(accuracy_score(labels, predicted))}
+        scores |= {name: float(SCORES[name](labels, predicted)) for name in ("macro_f1", "weighted_f1")}
+        counts = confusion_matrix(labels, predicted, labels=names)
+        return ClassScores(len(labels), scores, per_class(labels, predicted), counts, names)
 
 
 def labels_by_file(files: np.ndarray, labels: np.ndarray) -> dict[str, set[str]]:
-    """The labels that segments of each file have; none where no segment has one."""
-    found: dict[str, set[str]] = {str(file): set() for file in np.unique(files)}
+    """Returns the labels that the segments of each file have, an empty set where no segment has one."""
+    by_file: dict[str, set[str]] = {str(file): set() for file in np.unique(files)}
     for file, label in zip(files.tolist(), labels.tolist(), strict=True):
         if label:
-            found[file].add(label)
-    return found
+            by_file[file].add(label)
+    return by_file

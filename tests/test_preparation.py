@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from saec.faults import Fault, MissingFault
-from saec.preparation import Preparation, check_preparation, prepare_folder
+from saec.preparation import Preparation, plan_pictures
 
 RATE = 8000
 SMALL = {"sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
@@ -45,6 +45,16 @@ def record(path: Path, sound: np.ndarray, rate: int = RATE, subtype: str = "PCM_
 
 def settings(recordings: Path, **changes) -> Preparation:
     return Preparation(**{"recordings": recordings, "out": recordings.parent / "out", **SMALL, **changes})
+
+
+def prepare(chosen: Preparation, n_workers: int = 0, now: str | None = None) -> Path:
+    return plan_pictures(chosen, n_workers).run(now).folder
+
+
+def check(chosen: Preparation) -> str:
+    """What `--check` says."""
+    job = plan_pictures(chosen)
+    return f"{job.describe()}\n{job.estimate()}"
 
 
 def pictures(folder: Path) -> list[str]:
@@ -87,7 +97,7 @@ def slow_picture(sound: np.ndarray, n_fft: int, hop: int, colormap: str, equaliz
 @pytest.mark.parametrize("rate", [RATE, 11025])
 def test_pictures_equal_the_formulas_pixel_by_pixel(recordings, colormap, equalize, rate):
     record(recordings / "a.wav", noise(0.35, rate, channels=2), rate)
-    out = prepare_folder(settings(recordings, colormap=colormap, equalize=equalize))
+    out = prepare(settings(recordings, colormap=colormap, equalize=equalize))
     sound = soundfile.read(recordings / "a.wav")[0].mean(axis=1)
     sound = soxr.resample(sound, rate, RATE, quality="HQ")
     for k, name in enumerate(pictures(out)):
@@ -111,8 +121,8 @@ def test_pictures_equal_the_formulas_pixel_by_pixel(recordings, colormap, equali
 def test_sizes_are_those_of_the_reference(recordings, changes, width, height):
     record(recordings / "a.wav", noise(2, 24000), 24000)
     chosen = Preparation(recordings=recordings, max_segments=1, out=recordings.parent / "out", **changes)
-    assert f"{width} x {height} (W x H)" in check_preparation(chosen)
-    out = prepare_folder(chosen)
+    assert f"{width} x {height} (W x H)" in check(chosen)
+    out = prepare(chosen)
     with Image.open(out / pictures(out)[0]) as picture:
         assert picture.size == (width, height)
     sidecar = json.loads((out / "_feature_extraction_parameters.json").read_text())
@@ -121,7 +131,7 @@ def test_sizes_are_those_of_the_reference(recordings, changes, width, height):
 
 def test_names_starts_and_the_tables_are_those_of_the_contract(recordings):
     record(recordings / "XC1 Mésange-bleue (tü).wav", noise(2.0, 24000), 24000)
-    out = prepare_folder(Preparation(recordings=recordings), now="20250102_030405")
+    out = prepare(Preparation(recordings=recordings), now="20250102_030405")
     assert out == recordings.parent / "images_24000sps_20250102_030405"
     starts = ["0000.000", "0000.315", "0000.630", "0000.946", "0001.261", "0001.576"]
     assert pictures(out) == [f"XC1_Mesange_bleue_tu_segm_{start}.png" for start in starts]
@@ -147,13 +157,13 @@ def test_names_starts_and_the_tables_are_those_of_the_contract(recordings):
 
 def test_at_most_n_means_at_most_n(recordings):
     record(recordings / "a.wav", noise(1))
-    assert len(pictures(prepare_folder(settings(recordings, max_segments=2)))) == 2
+    assert len(pictures(prepare(settings(recordings, max_segments=2)))) == 2
 
 
 def test_recordings_are_found_in_folders_and_share_no_name(recordings):
     for place in ("x/song.wav", "y/song.flac", "y/Song.WAV", "other.ogg", ".trash/no.wav", "._other.wav"):
         record(recordings / place, noise(0.1), subtype="VORBIS" if place.endswith("ogg") else "PCM_16")
-    out = prepare_folder(settings(recordings))
+    out = prepare(settings(recordings))
     found = {row["recording"]: row["file"] for row in table(out / "prepared.csv")}
     assert sorted(found) == ["other.ogg", "x/song.wav", "y/Song.WAV", "y/song.flac"]
     assert found["other.ogg"] == "other_segm_0000.000.png"
@@ -166,7 +176,7 @@ def test_short_recordings_are_padded_in_the_middle_or_skipped(recordings, caplog
     caplog.set_level(logging.INFO)
     for name, seconds in (("mostly", 0.07), ("hardly", 0.03), ("long", 0.1)):
         record(recordings / f"{name}.wav", noise(seconds))
-    out = prepare_folder(settings(recordings))
+    out = prepare(settings(recordings))
     assert len(pictures(out)) == 3
     assert "2 recordings are shorter than a segment of 0.1 s and were padded" in caplog.text
     sound = np.pad(soundfile.read(recordings / "mostly.wav")[0], (120, 120))
@@ -176,7 +186,7 @@ def test_short_recordings_are_padded_in_the_middle_or_skipped(recordings, caplog
     with Image.open(out / "hardly_segm_0000.000.png") as picture:  # more zeros than sound
         shown = np.asarray(picture)
     assert shown[:, 20:26].any() and not shown[:, :13].any() and not shown[:, -13:].any()
-    skipping = prepare_folder(settings(recordings, short="skip", out=recordings.parent / "other"))
+    skipping = prepare(settings(recordings, short="skip", out=recordings.parent / "other"))
     assert pictures(skipping) == ["long_segm_0000.000.png"]
     assert [row["recording"] for row in table(skipping / "skipped.csv")] == ["hardly.wav", "mostly.wav"]
     assert "shorter than a segment of 0.1 s" in (skipping / "skipped.csv").read_text()
@@ -186,7 +196,7 @@ def test_constant_segments_are_skipped_and_listed(recordings):
     sound = noise(0.5)
     sound[: RATE // 4] = 0.25
     record(recordings / "a.wav", sound)
-    out = prepare_folder(settings(recordings))
+    out = prepare(settings(recordings))
     rows = table(out / "skipped.csv")
     assert [float(row["start"]) for row in rows] == [0.0, 0.08, 0.16]  # the third: constant for the most part
     assert all("nothing to see" in row["reason"] for row in rows)
@@ -203,7 +213,7 @@ def test_unreadable_recordings_are_listed_and_the_others_done(recordings):
         whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (recordings / "empty.wav").touch()
     (recordings / "text.mp3").write_text("no sound at all")
-    out = prepare_folder(settings(recordings))
+    out = prepare(settings(recordings))
     reasons = {row["recording"]: row["reason"] for row in table(out / "failed.csv")}
     assert {row["recording"] for row in table(out / "prepared.csv")} == {"good.wav"}
     assert reasons["none.wav"] == "has no samples"
@@ -214,54 +224,69 @@ def test_unreadable_recordings_are_listed_and_the_others_done(recordings):
     assert {"cut.wav", "cut.flac", "cut.mp3", "cut.aiff"} < set(reasons) and len(reasons) == 8
 
 
-def test_labels_beside_the_recordings_come_into_the_table(recordings):
-    record(recordings / "x/a.wav", noise(0.1))
-    record(recordings / "b.wav", noise(0.1))
-    (recordings.parent / "labels.csv").write_text(
-        "file,label,group\r\na.wav,wren,site 1\r\nx/no.wav,owl,\r\n"
-    )
-    out = prepare_folder(settings(recordings))
+def test_labels_come_from_a_table_beside_the_recordings_else_from_class_folders(recordings):
+    for name in ("x/a.wav", "x/c.wav", "b.wav"):
+        record(recordings / name, noise(0.1))
+    rows = "file,label,group\r\na.wav,wren,site 1\r\nx/no.wav,owl,\r\n"
+    (recordings.parent / "labels.csv").write_text(rows)
+    out = prepare(settings(recordings))
     rows = {row["recording"]: (row["label"], row["group"]) for row in table(out / "prepared.csv")}
-    assert rows == {"b.wav": ("", "b.wav"), "x/a.wav": ("wren", "site 1")}
+    assert rows == {"b.wav": ("", "b.wav"), "x/a.wav": ("wren", "site 1"), "x/c.wav": ("x", "x/c.wav")}
 
 
-def test_annotations_give_one_picture_each_in_its_middle(recordings):
+EVENTS = [("0.50", "0.54", "wren"), ("0", "0.02", "owl"), ("0.97", "1.1", "wren"), ("0.51", "0.53", "crow")]
+ANNOTATIONS = {
+    "marks.csv": ["recording,start,end,label", *(f"a.wav,{','.join(row)}" for row in EVENTS)],
+    "marks.txt": [
+        "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\tBegin File",
+        *(f"{n}\t{view}\t" + "\t".join(row) + "\ta.wav" for n, row in enumerate(EVENTS) for view in "WS"),
+    ],
+    "a.txt": ["\t".join(row) for row in EVENTS],  # of Audacity, called like its recording
+}
+
+
+@pytest.mark.parametrize("name", ANNOTATIONS)
+def test_annotations_of_any_program_give_one_picture_each_in_its_middle(recordings, name):
     record(recordings / "a.wav", noise(1))
     record(recordings / "unheard.wav", noise(1))
-    rows = ["a.wav,0.50,0.54,wren", "a.wav,0,0.02,owl", "a.wav,0.97,1.1,wren", "a.wav,0.51,0.53,crow"]
-    marks = recordings / "annotations.csv"
-    marks.write_text("\n".join(["recording,start,end,label", *rows]))
-    out = prepare_folder(settings(recordings, annotations=marks))
+    marks = recordings / name
+    marks.write_text("\n".join(ANNOTATIONS[name]))
+    out = prepare(settings(recordings, annotations=marks))
     made = [(row["file"][-12:-4], row["label"], row["group"]) for row in table(out / "prepared.csv")]
     assert made == [
         ("0000.000", "owl", "a.wav"),
         ("0000.470", "wren", "a.wav"),
         ("0000.900", "wren", "a.wav"),
     ]
-    assert "labelled 'wren'; this one 'crow'" in table(out / "skipped.csv")[0]["reason"]
+    (skipped,) = table(out / "skipped.csv")
+    assert "labelled 'wren'; this one 'crow'" in skipped["reason"]
 
 
 def test_annotations_that_are_not_right_are_all_listed(recordings):
-    record(recordings / "a.wav", noise(1))
+    for name in ("a.wav", "x/c.wav", "y/c.wav"):
+        record(recordings / name, noise(1))
     marks = recordings / "marks.csv"
     chosen = settings(recordings, annotations=marks)
     with pytest.raises(MissingFault, match="no such file: .*marks.csv"):
-        check_preparation(chosen)
-    marks.write_text("recording,start,label\n")
-    with pytest.raises(Fault, match="needs the columns recording,start,end,label, it lacks end"):
-        check_preparation(chosen)
-    marks.write_text("recording,start,end,label\n")
-    with pytest.raises(Fault, match="has no row"):
-        check_preparation(chosen)
-    marks.write_text("recording,start,end,label\nb.wav,0,1,x\na.wav,2,1,x\na.wav,zero,1,x\na.wav,3,4,x\n")
-    with pytest.raises(Fault) as fault:
-        prepare_folder(chosen)
+        check(chosen)
+    for text, words in (
+        ("recording,start,label\n", r"needs the columns start,end,label\[,file,.* it lacks end"),
+        ("recording,start,end,label\n", "has no row"),
+        ("start,end,label\n0,1,x\n", "has no column `file`, and there are 3 recordings"),
+    ):
+        marks.write_text(text)
+        with pytest.raises(Fault, match=words):
+            check(chosen)
+    rows = ["b.wav,0,1,x", "a.wav,2,1,x", "a.wav,zero,1,x", "a.wav,3,4,x", "c.wav,0,1,x"]
+    marks.write_text("\n".join(["recording,start,end,label", *rows]))
+    with pytest.raises(Fault, match="5 rows are not right") as fault:
+        prepare(chosen)
     for words in (
-        "4 rows",
         "line 2: no recording 'b.wav'",
-        "line 3",
-        "'zero'",
-        "starts at 3 s, the recording",
+        "line 3: must end after it starts, got start 2 and end 1 s",
+        "line 4: start must be seconds from 0, got 'zero'",
+        "a.wav: a row starts at 3 s, the recording has 1.000 s",
+        "line 6: 'c.wav' may be x/c.wav or y/c.wav: give its path",
     ):
         assert words in str(fault.value)
     assert not chosen.out.exists()
@@ -288,16 +313,16 @@ def test_settings_that_cannot_be_are_refused(recordings, changes, words):
 
 def test_missing_recordings_are_a_fault_that_says_what_was_expected(recordings):
     with pytest.raises(MissingFault, match="no folder of recordings: .*elsewhere"):
-        check_preparation(settings(recordings / "elsewhere"))
+        check(settings(recordings / "elsewhere"))
     (recordings / "notes.txt").touch()
     with pytest.raises(MissingFault, match=r"no recording in .*expected files such as .wav.*found 1 x .txt"):
-        prepare_folder(settings(recordings))
+        prepare(settings(recordings))
     (recordings / "text.wav").write_text("no sound")
     with pytest.raises(Fault, match="none of 1 recordings can be read:\n  text.wav cannot be read as sound"):
-        prepare_folder(settings(recordings))
+        prepare(settings(recordings))
     record(recordings / "silence.wav", np.zeros((RATE, 1)))
     with pytest.raises(Fault, match="no picture came out of 2 recordings:\n  silence.wav: nothing to see"):
-        prepare_folder(settings(recordings))
+        prepare(settings(recordings))
     assert sorted(path.name for path in recordings.parent.iterdir()) == ["recordings"]
 
 
@@ -306,45 +331,45 @@ def test_a_place_that_is_taken_is_a_fault_with_remedies(recordings):
     out = recordings.parent / "out"
     out.mkdir()
     chosen = settings(recordings)
-    assert prepare_folder(chosen) == out  # empty is as good as none
+    assert prepare(chosen) == out  # empty is as good as none
     for other in (settings(recordings, step=0.5), settings(recordings, out=recordings)):
-        for call in (check_preparation, prepare_folder):
+        for call in (check, prepare):
             with pytest.raises(Fault, match="another `out`, or delete it"):
                 call(other)
     with pytest.raises(Fault, match="cannot write into"):
-        check_preparation(settings(recordings, out=recordings / "a.wav" / "out"))
+        check(settings(recordings, out=recordings / "a.wav" / "out"))
 
 
 def test_the_same_call_again_does_nothing_and_another_takes_the_next_second(recordings):
     record(recordings / "a.wav", noise(0.2))
     chosen = settings(recordings, out=None)
-    out = prepare_folder(chosen, now="20250101_000000")
+    out = prepare(chosen, now="20250101_000000")
     before = {file: file.stat().st_mtime_ns for file in out.iterdir()}
-    assert prepare_folder(chosen, now="20250101_000000") == out
+    assert prepare(chosen, now="20250101_000000") == out
     assert before == {file: file.stat().st_mtime_ns for file in out.iterdir()}
-    assert "there already" in check_preparation(chosen)
-    other = prepare_folder(settings(recordings, out=None, step=0.5), now="20250101_000000")
+    assert "there already" in check(chosen)
+    other = prepare(settings(recordings, out=None, step=0.5), now="20250101_000000")
     assert other.name == "images_8000sps_20250101_000001"
     (out / pictures(out)[0]).unlink()
-    assert prepare_folder(chosen, now="20250101_000000").name == "images_8000sps_20250101_000002"
+    assert prepare(chosen, now="20250101_000000").name == "images_8000sps_20250101_000002"
 
 
 def test_the_check_counts_and_writes_nothing(recordings):
     record(recordings / "a.wav", noise(60))
     (recordings / "text.wav").write_text("no sound")
-    words = check_preparation(settings(recordings))
+    words = check(settings(recordings))
     assert "2 recordings" in words and "1 min 0 s of sound, 1 cannot be opened" in words
     assert "about 749 pictures of 47 x 32 (W x H)" in words
     assert [path.name for path in recordings.parent.iterdir()] == ["recordings"]
-    assert len(pictures(prepare_folder(settings(recordings)))) == 749
+    assert len(pictures(prepare(settings(recordings)))) == 749
 
 
 def test_two_processes_give_the_same_bytes(recordings):
     for k in range(9):
         record(recordings / f"{k}.wav", noise(0.4, seed=k))
     (recordings / "text.wav").write_text("no sound")
-    alone = prepare_folder(settings(recordings))
-    together = prepare_folder(settings(recordings, out=recordings.parent / "together"), n_workers=2)
+    alone = prepare(settings(recordings))
+    together = prepare(settings(recordings, out=recordings.parent / "together"), n_workers=2)
     alone, together = contents(alone), contents(together)
     assert alone == together and len(alone) == 9 * 4 + 5
 
@@ -354,19 +379,19 @@ def test_an_interrupted_preparation_goes_on(recordings, monkeypatch, caplog):
     for k in range(3):
         record(recordings / f"{k}.wav", noise(0.3, seed=k))
     chosen = settings(recordings)
-    whole = contents(prepare_folder(chosen))
+    whole = contents(prepare(chosen))
     shutil.rmtree(chosen.out)
     with (
         monkeypatch.context() as patch,
         pytest.raises(Fault, match="the same session goes on where it stopped"),
     ):
-        patch.setattr("saec.preparation.picture_folder.write_json", _disk_full)
-        prepare_folder(chosen)
+        patch.setattr("saec.preparation.folder.write_json", _disk_full)
+        prepare(chosen)
     (part,) = (path for path in recordings.parent.iterdir() if path.suffix == ".part")
     notes = (part / "done.jsonl").read_bytes().splitlines(keepends=True)
     (part / "done.jsonl").write_bytes(notes[0] + notes[1][:20])  # torn, and the last one lost
     (part / "pictures" / "2_segm_0000.000.png").write_bytes(b"half a pic")
-    assert contents(prepare_folder(chosen)) == whole
+    assert contents(prepare(chosen)) == whole
     assert "1 of 3 recordings are done" in caplog.text
     assert not part.exists()
 
@@ -378,15 +403,15 @@ def _disk_full(path: Path, content: object) -> None:
 @pytest.mark.parametrize("own, warned", [(RATE // 2, True), (RATE, False), (2 * RATE, False)])
 def test_a_rate_above_a_recordings_own_is_warned_of(recordings, caplog, own, warned):
     record(recordings / "a.wav", noise(0.3, own), own)
-    prepare_folder(settings(recordings))
+    prepare(settings(recordings))
     assert ("lower sampling rate (4000 Hz) than sample_rate: 8000" in caplog.text) == warned
 
 
 KILLED = """
 from pathlib import Path
-from saec.preparation import Preparation, prepare_folder
+from saec.preparation import Preparation, plan_pictures
 if __name__ == "__main__":
-    prepare_folder(Preparation.model_validate_json({text!r}), n_workers=2)
+    plan_pictures(Preparation.model_validate_json({text!r}), n_workers=2).run()
 """
 
 
@@ -407,10 +432,10 @@ def test_a_killed_preparation_goes_on_to_the_same_bytes(recordings, tmp_path, ca
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not chosen.out.exists()
-    gone_on = contents(prepare_folder(chosen))
+    gone_on = contents(prepare(chosen))
     assert "going on where it was interrupted" in caplog.text
     shutil.rmtree(chosen.out)
-    assert contents(prepare_folder(chosen)) == gone_on
+    assert contents(prepare(chosen)) == gone_on
 
 
 @pytest.mark.skipif("SAEC_REAL_DATA" not in os.environ, reason="SAEC_REAL_DATA is not set")
@@ -418,7 +443,7 @@ def test_a_real_recording_gives_pictures(tmp_path):
     (tmp_path / "recordings").mkdir()
     source = Path(os.environ["SAEC_REAL_DATA"]) / "soundscape" / "spinetail.wav"
     shutil.copyfile(source, tmp_path / "recordings" / "spinetail.wav")
-    out = prepare_folder(Preparation(recordings=tmp_path / "recordings", colormap="viridis", max_segments=9))
+    out = prepare(Preparation(recordings=tmp_path / "recordings", colormap="viridis", max_segments=9))
     assert len(pictures(out)) == 9
     with Image.open(out / pictures(out)[0]) as picture:
         assert picture.size == (256, 128) and picture.mode == "RGB"

@@ -21,7 +21,7 @@ from saec.config import ROOT, Config
 from saec.data.audio import SoundFront
 from saec.data.colormaps import to_intensity
 from saec.faults import Fault
-from saec.preparation import Preparation, check_preparation, prepare_folder
+from saec.preparation import Preparation, plan_pictures
 from saec.preparing import plan_preparation
 from saec.session import PreparationSession, SessionError, TrainingSession, load_session
 from saec.sound.spectra import SPECTRA
@@ -53,6 +53,16 @@ def record(path: Path, sound: np.ndarray, rate: int = RATE) -> None:
 def settings(recordings: Path, **changes: Any) -> Preparation:
     chosen = {"spectrum": MEL, "equalize": False, "sample_rate": RATE, "segment_s": 0.1}
     return Preparation(**{"recordings": recordings, "out": recordings.parent / "out"} | chosen | changes)
+
+
+def prepare(chosen: Preparation, n_workers: int = 0, now: str | None = None) -> Path:
+    return plan_pictures(chosen, n_workers).run(now).folder
+
+
+def check(chosen: Preparation) -> str:
+    """What `--check` says."""
+    job = plan_pictures(chosen)
+    return f"{job.describe()}\n{job.estimate()}"
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -89,7 +99,7 @@ def off_by(levels: np.ndarray, units: np.ndarray, n_steps: int) -> float:
 @pytest.mark.parametrize("options", [MEL, LINEAR], ids=["mel", "linear"])
 def test_pictures_are_the_spectrum_to_half_a_level(recordings, options, colormap, n_steps):
     record(recordings / "a.wav", noise(0.35))
-    out = prepare_folder(settings(recordings, spectrum=options, colormap=colormap))
+    out = prepare(settings(recordings, spectrum=options, colormap=colormap))
     raw, _ = soundfile.read(recordings / "a.wav", dtype="int16")
     spectrum = SPECTRA.parse(options)(RATE)
     front = SoundFront(spectrum, spectrum.n_frames(N_SAMPLES), fit="pad")
@@ -106,7 +116,7 @@ def test_pictures_are_the_spectrum_to_half_a_level(recordings, options, colormap
 def test_high_tones_are_on_top_and_later_ones_on_the_right(recordings):
     times = np.arange(RATE) / RATE
     record(recordings / "rising.wav", 0.5 * np.sin(2 * np.pi * (500 * times + 1500 * times**2)))
-    out = prepare_folder(settings(recordings, segment_s=1))
+    out = prepare(settings(recordings, segment_s=1))
     loudest = levels_of(pictures(out)[0]).argmax(axis=0)
     ascending_hz = np.array(sidecar(out)["frequency_axis"])
     heard_hz = ascending_hz[::-1][loudest]
@@ -118,9 +128,9 @@ def test_high_tones_are_on_top_and_later_ones_on_the_right(recordings):
 def test_the_check_the_picture_and_the_sidecar_agree_on_the_size(recordings, options):
     record(recordings / "a.wav", noise(0.35))
     chosen = settings(recordings, spectrum=options)
-    out = prepare_folder(chosen)
+    out = prepare(chosen)
     height, width = levels_of(pictures(out)[0]).shape
-    assert f"3 pictures of {width} x {height} (W x H)" in check_preparation(chosen)
+    assert f"3 pictures of {width} x {height} (W x H)" in check(chosen)
     assert width == 1 + N_SAMPLES // options["hop_length"]
     assert len(sidecar(out)["time_axis"]) == width
     n_more = {"mel": 12 if "chroma" in options else 0, "linear": -1}[options["name"]]
@@ -130,7 +140,7 @@ def test_the_check_the_picture_and_the_sidecar_agree_on_the_size(recordings, opt
 def test_the_sidecar_tells_the_spectrum_and_nothing_that_was_not_used(recordings):
     record(recordings / "a.wav", noise(0.2))
     options = MEL | {"fmin": 200.0, "fmax": 3000.0, "scale": "htk"}
-    out = prepare_folder(settings(recordings, spectrum=options))
+    out = prepare(settings(recordings, spectrum=options))
     told = sidecar(out)
     frequencies, times = np.array(told.pop("frequency_axis")), np.array(told.pop("time_axis"))
     assert told == {
@@ -158,7 +168,7 @@ def test_sessions_without_a_spectrum_give_the_same_folders_as_ever(recordings):
     os.utime(recordings / "a.wav", ns=(1_700_000_000_000_000_000,) * 2)
     own = {"recordings": recordings, "sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
     chosen = Preparation(**own, out=recordings.parent / "out")
-    out = prepare_folder(chosen)
+    out = prepare(chosen)
     about = json.loads((out / "prepared.json").read_text())
     assert about["fingerprint"] == "8fcd57c44ea4db9af137d6cb48d3fd91"  # of the same before spectra had names
     assert list(about["settings"])[:7] == [
@@ -171,23 +181,23 @@ def test_sessions_without_a_spectrum_give_the_same_folders_as_ever(recordings):
         "equalize",
     ]
     assert "spectrum" not in sidecar(out)
-    assert "there already" in check_preparation(chosen.model_copy(update={"spectrum": None}))
+    assert "there already" in check(chosen.model_copy(update={"spectrum": None}))
     with pytest.raises(Fault, match="was not prepared from these recordings with these settings"):
-        check_preparation(settings(recordings))
+        check(settings(recordings))
 
 
 def test_another_option_of_a_spectrum_is_another_folder(recordings):
     record(recordings / "a.wav", noise(0.2))
-    prepare_folder(settings(recordings))
-    assert "there already" in check_preparation(settings(recordings, spectrum=MEL | {"fmax": None}))
+    prepare(settings(recordings))
+    assert "there already" in check(settings(recordings, spectrum=MEL | {"fmax": None}))
     with pytest.raises(Fault, match="another `out`, or delete it"):
-        check_preparation(settings(recordings, spectrum=MEL | {"window": "hamming"}))
+        check(settings(recordings, spectrum=MEL | {"window": "hamming"}))
 
 
 def test_segments_without_a_level_are_skipped_and_listed(recordings):
     silent, constant = np.zeros(N_SAMPLES), np.full(N_SAMPLES, 0.25)
     record(recordings / "a.wav", np.concatenate([noise(0.1), silent, constant, noise(0.1)]))
-    out = prepare_folder(settings(recordings, step=1.0))
+    out = prepare(settings(recordings, step=1.0))
     assert [file.name for file in pictures(out)] == ["a_segm_0000.000.png", "a_segm_0000.300.png"]
     with (out / "skipped.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -196,12 +206,12 @@ def test_segments_without_a_level_are_skipped_and_listed(recordings):
     ]
     loud = settings(recordings, spectrum=MEL | {"reference": 1e9}, out=recordings.parent / "loud")
     with pytest.raises(Fault, match="no picture came out of 1 recordings:\n  a.wav: nothing to see"):
-        prepare_folder(loud)
+        prepare(loud)
 
 
 def test_a_padded_recording_lies_in_the_middle_of_the_floor(recordings):
     record(recordings / "a.wav", noise(0.05))
-    levels = levels_of(pictures(prepare_folder(settings(recordings)))[0])
+    levels = levels_of(pictures(prepare(settings(recordings)))[0])
     sounding = np.flatnonzero(levels.any(axis=0))  # columns whose window touches samples 200 to 600
     assert (sounding[0], sounding[-1]) == (2, 11)
 
@@ -210,8 +220,8 @@ def test_a_padded_recording_lies_in_the_middle_of_the_floor(recordings):
 def test_worker_processes_give_the_same_bytes(recordings):
     for k in range(8):
         record(recordings / f"{k}.wav", noise(0.35, seed=k))
-    alone = prepare_folder(settings(recordings))
-    together = prepare_folder(settings(recordings, out=recordings.parent / "together"), n_workers=2)
+    alone = prepare(settings(recordings))
+    together = prepare(settings(recordings, out=recordings.parent / "together"), n_workers=2)
     alone, together = ({f.name: f.read_bytes() for f in folder.iterdir()} for folder in (alone, together))
     assert alone == together and len(alone) == 8 * 3 + 5
 
@@ -219,7 +229,7 @@ def test_worker_processes_give_the_same_bytes(recordings):
 def test_the_number_of_threads_is_given_back(recordings):
     record(recordings / "a.wav", noise(0.1))
     before = torch.get_num_threads()
-    prepare_folder(settings(recordings))
+    prepare(settings(recordings))
     assert torch.get_num_threads() == before == 2
 
 
@@ -273,7 +283,7 @@ def test_the_shipped_session_gives_what_its_comment_says(config):
     record_in = config.data / "songs" / "recordings"
     record_in.mkdir(parents=True)
     record(record_in / "a.wav", np.tile(noise(1.0), 3))
-    assert "about 1 pictures of 256 x 128 (W x H)" in plan_preparation(session, config).describe()
+    assert "about 1 pictures of 256 x 128 (W x H)" in plan_preparation(session, config).estimate()
     assert load_session(session, PreparationSession) == session
     changed = load_session(file, PreparationSession, ["spectrum=null", "equalize=true"])
     assert changed.size[1] == 128 and changed.spectrum is None
@@ -282,7 +292,7 @@ def test_the_shipped_session_gives_what_its_comment_says(config):
 @pytest.mark.parametrize(("fmax", "warned"), [(None, True), (1900.0, False)])
 def test_rows_that_hold_nothing_are_warned_of_where_there_are_some(recordings, caplog, fmax, warned):
     record(recordings / "a.wav", noise(0.3), RATE // 2)
-    prepare_folder(settings(recordings, spectrum=MEL | {"fmax": fmax}))
+    prepare(settings(recordings, spectrum=MEL | {"fmax": fmax}))
     assert ("top rows of their pictures hold nothing" in caplog.text) == warned
 
 
@@ -293,7 +303,7 @@ def test_mel_pictures_of_128_rows_can_be_trained_on(config: Config):
         record(folder / f"rec{k}.wav", noise(1.0, seed=k))
     options = {"name": "mel", "hop_length": 64, "n_mels": 128}
     out = config.data / "songs" / "images"
-    prepare_folder(settings(folder, spectrum=options, segment_s=0.25, colormap="viridis", out=out))
+    prepare(settings(folder, spectrum=options, segment_s=0.25, colormap="viridis", out=out))
     with Image.open(pictures(out)[0]) as picture:
         assert picture.size == (32, 128) and picture.mode == "RGB"
     session = training_session(training={"epochs": 1, "batch_size": 4, "precision": "fp32"})
@@ -306,7 +316,7 @@ def test_real_digits_are_librosas_levels(recordings):
     options = {"name": "mel", "n_fft": 512, "hop_length": 64, "n_mels": 64}
     for digit in (0, 3, 9):
         shutil.copy(Path(REAL) / "fsdd" / f"{digit}_theo_13.wav", recordings)
-    out = prepare_folder(settings(recordings, spectrum=options, segment_s=0.2, max_segments=1))
+    out = prepare(settings(recordings, spectrum=options, segment_s=0.2, max_segments=1))
     assert len(pictures(out)) == 3
     for file in pictures(out):
         sound, _ = soundfile.read(recordings / f"{file.name.split('_segm_')[0]}.wav")

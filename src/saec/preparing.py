@@ -1,42 +1,11 @@
 """From a preparation session to a folder of pictures, on this machine."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from saec.config import Config, load_config
 from saec.faults import collect_faults
-from saec.preparation import check_preparation, prepare_folder
+from saec.preparation import PreparationJob, plan_pictures
 from saec.session import PreparationSession, SessionError, load_session
-
-
-@dataclass(frozen=True)
-class PictureFolder:
-    """A finished folder of spectrogram pictures."""
-
-    folder: Path
-
-    @property
-    def paths(self) -> list[Path]:
-        return [self.folder]
-
-
-@dataclass(frozen=True)
-class PreparationJob:
-    """A checked session with absolute paths, and what would come of it in words."""
-
-    session: PreparationSession
-    n_workers: int
-    words: str
-
-    def describe(self) -> str:
-        return self.words
-
-    def estimate(self) -> str:
-        return ""
-
-    def run(self) -> PictureFolder:
-        """Makes the pictures of all recordings; after a kill the same call goes on."""
-        return PictureFolder(prepare_folder(self.session, self.n_workers))
 
 
 def plan_preparation(session: PreparationSession, config: Config) -> PreparationJob:
@@ -51,8 +20,7 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
     paths = {key: collect_faults(faults, key, config.data_path, getattr(session, key)) for key in keys}
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    session = session.but(**paths)
-    return PreparationJob(session, config.n_workers, check_preparation(session))
+    return plan_pictures(session.but(**paths), config.n_workers)
 
 
 def prepare(session: PreparationSession | dict | Path | str, config: Config | None = None) -> Path:

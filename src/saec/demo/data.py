@@ -14,8 +14,8 @@ import soundfile
 from saec.data.decoding import SIDECAR
 from saec.demo import song
 from saec.files import require_writable
-from saec.preparation import Preparation, prepare_folder
-from saec.preparation.picture_folder import PREPARED
+from saec.preparation import Preparation, plan_pictures
+from saec.preparation.folder import PREPARED
 
 LOG = logging.getLogger(__name__)
 SEED = 20250617
@@ -73,7 +73,7 @@ def _depict(part: Path, n_workers: int) -> list[dict[str, str]]:
         annotations=part / "recordings" / "annotations.csv",
         colormap="viridis",
     )
-    images = prepare_folder(settings, n_workers)
+    images = plan_pictures(settings, n_workers).run().folder
     with (images / PREPARED).open(encoding="utf-8", newline="") as table:
         return list(csv.DictReader(table))
 

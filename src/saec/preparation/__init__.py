@@ -1,5 +1,6 @@
 """From a folder of recordings to a folder of spectrogram pictures."""
 
-from saec.preparation.folder import Preparation, check_preparation, prepare_folder
+from saec.preparation.folder import PictureFolder
+from saec.preparation.job import Preparation, PreparationJob, plan_pictures
 
-__all__ = ["Preparation", "check_preparation", "prepare_folder"]
+__all__ = ["PictureFolder", "Preparation", "PreparationJob", "plan_pictures"]

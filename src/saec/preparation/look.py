@@ -1,21 +1,25 @@
 """What a picture looks like: its settings, its size and axes, and the bytes that a segment becomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from saec.data.colormaps import table
 from saec.faults import Fault
-from saec.preparation import levels, spectrogram
-from saec.registry import Strict
-from saec.sound.spectra import SPECTRA, Spectrum
+from saec.registry import Component, Strict
+from saec.sound.spectra import LEAST, SPECTRA
 
-BY_SPECTRUM = ("n_fft", "hop_length", "equalize")  # what a spectrum replaces
+BY_SPECTRUM = ("n_fft", "hop_length", "equalize")  # keys that a spectrum replaces
+EPS = 1e-10  # keeps the logarithm finite
+Axes = tuple[np.ndarray, np.ndarray]  # ascending frequencies in Hz, the middles of the columns in seconds
 
 
-class Depiction(Strict):
+class Look(Strict):
     """The settings that decide what a picture looks like.
 
     Without a `spectrum` a picture shows the power of windows that lie within the segment, from its least to
@@ -36,108 +40,79 @@ class Depiction(Strict):
 
     @property
     def n_samples(self) -> int:
-        """Of one segment."""
+        """The number of samples in a segment."""
         return int(self.sample_rate * self.segment_s)
 
     @property
-    def named_spectrum(self) -> Spectrum | None:
-        """The spectrum that was chosen, at the pictures' rate."""
-        return None if self.spectrum is None else levels.pictured(self.spectrum, self.sample_rate)
-
-    @property
-    def windows(self) -> "Spectrum | Depiction":
-        """Whose `n_fft` and `hop_length` are used."""
-        return self.named_spectrum or self
-
-    @property
-    def unused(self) -> set[str]:
-        """Fields that say nothing: files leave them out.
-
-        Folders made before there was a choice are known again, as nothing is said of it.
-        """
-        return {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
+    def drawing(self) -> "Power | Levels":
+        """What draws segments at these settings."""
+        if self.spectrum is None:
+            return Power(self.sample_rate, self.n_fft, self.hop_length, self.equalize)
+        return levels_of(self.spectrum, self.sample_rate)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a picture."""
-        if self.named_spectrum:
-            return levels.size(self.named_spectrum, self.n_samples)
-        return spectrogram.size(self.n_samples, self.n_fft, self.hop_length)
+        return self.drawing.n_columns(self.n_samples), self.drawing.n_rows
 
-    def axes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ascending frequencies in Hz, and the middles of the columns in seconds."""
-        if self.spectrum is not None:
-            return levels.axes(self.spectrum, self.sample_rate, self.n_samples)
-        return spectrogram.axes(self.n_samples, self.sample_rate, self.n_fft, self.hop_length)
+    @property
+    def unused(self) -> set[str]:
+        """The fields without a meaning here, which files leave out: so folders made before stay the same."""
+        return {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
 
     def picture(self, segment: np.ndarray, sounding: slice) -> np.ndarray | None:
-        """(height, width[, 3]) bytes of (samples,), or None where there is nothing to see.
+        """Returns (height, width[, 3]) bytes of (samples,), or None where there is nothing to see.
 
-        `sounding` says which samples are not padding.
+        `sounding` says which samples are not padding. High frequencies are on top.
         """
-        if self.named_spectrum:
-            return levels.picture(segment, self.named_spectrum, self.colormap)
-        look = self.model_dump(include={"n_fft", "hop_length", "colormap", "equalize"})
-        return spectrogram.picture(segment, self.sample_rate, **look, sounding=sounding)
+        shade = self.drawing.shade(segment, sounding)  # (height, width) in [0, 1]
+        if shade is None or self.colormap == "gray":
+            return None if shade is None else (255 * shade).astype(np.uint8)
+        return table(self.colormap)[np.minimum((256 * shade).astype(int), 255)]
 
     def __reduce__(self) -> tuple[Callable, tuple[Any, ...]]:
-        """On the way to a worker process: the class of a component cannot be pickled, what it says can."""
+        """Goes to a worker process as plain values, as the class of a component cannot be pickled."""
         return type(self).model_validate, (self.model_dump(),)
 
     @field_validator("spectrum")
     @classmethod
-    def _at_this_rate(cls, spectrum: Any, info: ValidationInfo) -> Any:
+    def _suits_the_rate(cls, spectrum: Any, info: ValidationInfo) -> Any:
         if spectrum is not None and "sample_rate" in info.data:
-            try:
-                levels.pictured(spectrum, info.data["sample_rate"])
-            except Fault as fault:
-                raise ValueError(str(fault)) from None
+            _require(levels_of, spectrum, info.data["sample_rate"])
         return spectrum
 
-    @field_validator("n_fft", "hop_length")
+    @field_validator(*BY_SPECTRUM)
     @classmethod
-    def _said_by_the_spectrum(cls, n: int, info: ValidationInfo) -> int:
+    def _is_not_the_spectrums(cls, value: Any, info: ValidationInfo) -> Any:
         key = info.field_name
-        if _has_spectrum(info) and n != cls.model_fields[key].default:
-            raise ValueError(f"is the spectrum's to say, got {n}: give `spectrum.{key}: {n}` instead")
-        return n
-
-    @field_validator("equalize")
-    @classmethod
-    def _even_without_a_spectrum(cls, equalize: bool, info: ValidationInfo) -> bool:
-        if equalize and _has_spectrum(info):
+        chosen = "spectrum" not in info.data or info.data["spectrum"] is not None  # faulty ones count, too
+        if chosen and key == "equalize" and value:
             raise ValueError(
                 "must be false with a spectrum, whose levels are shown as they are: set `equalize: false` or "
                 "`spectrum: null`"
             )
-        return equalize
-
-    @field_validator("n_fft")
-    @classmethod
-    def _even(cls, n_fft: int) -> int:
-        if n_fft % 2:
-            raise ValueError(f"must be even, got {n_fft}: a picture is n_fft / 2 high")
-        return n_fft
+        if chosen and key != "equalize" and value != cls.model_fields[key].default:
+            raise ValueError(f"is the spectrum's to say, got {value}: give `spectrum.{key}: {value}` instead")
+        if key == "n_fft" and value % 2:
+            raise ValueError(f"must be even, got {value}: a picture is n_fft / 2 high")
+        return value
 
     @field_validator("colormap")
     @classmethod
-    def _known(cls, colormap: str) -> str:
-        try:
-            table(colormap)
-        except Fault as fault:
-            raise ValueError(str(fault)) from None
+    def _exists(cls, colormap: str) -> str:
+        _require(table, colormap)
         return colormap
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Depiction":
-        n_fft, hop_length = self.windows.n_fft, self.windows.hop_length
-        key = "n_fft" if self.spectrum is None else "spectrum.n_fft"
+    def _fit_together(self) -> "Look":
+        n_fft, hop_length = self.drawing.n_fft, self.drawing.hop_length
         if hop_length > n_fft:
             raise ValueError(
                 f"hop_length must be at most n_fft = {n_fft}, got {hop_length}: the sound between "
                 "two windows would be lost"
             )
         if self.n_samples < n_fft:
+            key = "n_fft" if self.spectrum is None else "spectrum.n_fft"
             raise ValueError(
                 f"a segment must hold a window of n_fft = {n_fft} samples, but {self.segment_s:g} s at "
                 f"{self.sample_rate} Hz are {self.n_samples}: raise segment_s or lower {key}"
@@ -150,6 +125,147 @@ class Depiction(Strict):
         return self
 
 
-def _has_spectrum(info: ValidationInfo) -> bool:
-    """A right one or a faulty one, so that the faults of both are said at once."""
-    return "spectrum" not in info.data or info.data["spectrum"] is not None
+def _require(ask: Callable[..., Any], *given: Any) -> None:
+    """Raises a `ValueError`, which pydantic reports with the key, where `ask` raises a `Fault`."""
+    try:
+        ask(*given)
+    except Fault as fault:
+        raise ValueError(str(fault)) from None
+
+
+class Power:
+    """Draws the power of windows within a segment; equalized, each frequency is held against its median."""
+
+    eps = EPS
+    nothing = "nothing to see: constant, or not a number after the equalizer"
+
+    def __init__(self, rate: int, n_fft: int, hop_length: int, equalize: bool):
+        self.rate = rate
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.equalize = equalize
+        self.n_rows = n_fft // 2
+
+    def n_columns(self, n_samples: int) -> int:
+        return (n_samples - self.n_fft + self.hop_length) // self.hop_length
+
+    def axes(self, n_samples: int) -> Axes:
+        """Returns the axes of a picture; frequencies come with the Nyquist row, which no picture shows."""
+        middles = np.arange(self.n_fft / 2, n_samples - self.n_fft / 2 + 1, self.hop_length)
+        return np.fft.rfftfreq(self.n_fft, 1 / self.rate), middles / self.rate
+
+    def shade(self, sound: np.ndarray, sounding: slice) -> np.ndarray | None:
+        """Returns (height, width) in [0, 1]; None where sound is constant or no number when equalized."""
+        from scipy.signal import spectrogram
+
+        *_, power = spectrogram(
+            sound - sound.mean(),
+            self.rate,
+            window="hamming",
+            nperseg=self.n_fft,
+            noverlap=self.n_fft - self.hop_length,
+            detrend="constant",
+            scaling="spectrum",
+        )
+        power = power[-2::-1]  # without the Nyquist row, upside down
+        if self.equalize:
+            first, stop, _ = sounding.indices(len(sound))
+            begin = max(0, (first - self.n_fft) // self.hop_length + 1)
+            power = _equalized(power, slice(begin, (stop - 1) // self.hop_length + 1))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shade = np.log10(power + EPS)
+            shade = shade - shade.min()
+            shade = shade / shade.max()
+        return shade if np.isfinite(shade).all() else None
+
+
+def _equalized(power: np.ndarray, sounding: slice) -> np.ndarray:
+    """Holds each frequency against its median and minimum over time, nothing below 1, as maad does.
+
+    Where padding makes up most of a segment, its zeros are the median too and the quotient is no number: the
+    columns that touch sound then give median and minimum.
+    """
+    for columns in (slice(None), sounding):
+        median = np.median(power[:, columns], axis=1, keepdims=True)
+        least = power[:, columns].min(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            even = (power - median) / (median - least)
+        if np.isfinite(even).all():
+            break
+    return np.where(even < 1, 1, even)
+
+
+class Levels:
+    """Draws the levels of a named spectrum, from its floor to its reference."""
+
+    eps = LEAST
+    nothing = "nothing to see: constant, or nothing above the spectrum's floor"
+
+    def __init__(self, chosen: Component, rate: int):
+        if chosen.name not in FREQUENCIES:
+            raise Fault(
+                f"{chosen.name} gives no levels from 0 to 1, one row a frequency, that a picture could show: "
+                f"choose from {', '.join(FREQUENCIES)}"
+            )
+        self.chosen = chosen
+        self.rate = rate
+        self.spectrum = chosen(rate)
+        self.n_fft = self.spectrum.n_fft
+        self.hop_length = self.spectrum.hop_length
+        self.n_rows = self.spectrum.n_rows
+
+    def n_columns(self, n_samples: int) -> int:
+        return self.spectrum.n_frames(n_samples)
+
+    def axes(self, n_samples: int) -> Axes:
+        """Returns the axes of a picture; linear rows come with the Nyquist row, which no picture shows.
+
+        Mel rows are at the peaks of their filters; pitch classes below them are no frequencies and left out.
+        """
+        columns = np.arange(self.n_columns(n_samples)) * self.hop_length
+        return FREQUENCIES[self.chosen.name](self.chosen, self.rate), columns / self.rate
+
+    def shade(self, sound: np.ndarray, sounding: slice) -> np.ndarray | None:
+        """Returns (height, width) in [0, 1]; None where sound is constant or all below the floor."""
+        if np.ptp(sound) == 0:
+            return None
+        samples = torch.from_numpy(np.array(sound, np.float32))[None]
+        with _one_thread():
+            shade = self.spectrum(samples, torch.tensor([len(sound)]))[0].numpy()
+        return shade if shade.min() < shade.max() else None
+
+
+@lru_cache(maxsize=8)
+def levels_of(chosen: Component, rate: int) -> Levels:
+    """Returns what draws a spectrum at a rate in Hz.
+
+    Raises:
+        Fault: it cannot be a picture, or its options do not suit the rate.
+    """
+    return Levels(chosen, rate)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keeps sums the same on any number of cores, and leaves the cores to other worker processes."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _linear_hz(chosen: Component, rate: int) -> np.ndarray:
+    return np.fft.rfftfreq(chosen.n_fft, 1 / rate)
+
+
+def _mel_hz(chosen: Component, rate: int) -> np.ndarray:
+    import librosa
+
+    fmax = rate / 2 if chosen.fmax is None else chosen.fmax
+    edges = librosa.mel_frequencies(chosen.n_mels + 2, fmin=chosen.fmin, fmax=fmax, htk=chosen.scale == "htk")
+    return edges[1:-1]
+
+
+FREQUENCIES = {"linear": _linear_hz, "mel": _mel_hz}  # of the rows, ascending

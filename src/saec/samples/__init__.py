@@ -1,7 +1,7 @@
 """What is known of samples: one table, from the data kinds to the report."""
 
-from saec.samples.join import LABELS, join, nearest_labels, plain_path
-from saec.samples.reader import read_annotations
+from saec.samples.join import LABELS, join, match_names, nearest_labels, plain_path
+from saec.samples.reader import raise_rows, read_annotations
 from saec.samples.recordings import means_by, means_per_recording, per_recording
 from saec.samples.split import split, split_by_table, warn_of_shared
 from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
@@ -12,11 +12,13 @@ __all__ = [
     "SEGMENT",
     "Samples",
     "join",
+    "match_names",
     "means_by",
     "means_per_recording",
     "nearest_labels",
     "per_recording",
     "plain_path",
+    "raise_rows",
     "read_annotations",
     "recording_of",
     "split",

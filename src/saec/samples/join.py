@@ -89,6 +89,15 @@ def nearest_labels(samples: Samples, folder: Path, *, what: str = "samples") -> 
     return samples, remarks
 
 
+def match_names(
+    names: Sequence[str], files: Sequence[str], source: str, *, what: str = "samples"
+) -> tuple[dict[str, str], list[str]]:
+    """Returns which of the names each file of a table means, and remarks on what is written otherwise."""
+    samples = Samples.of(names)
+    matches, remarks = _match(samples, _indices(samples), list(dict.fromkeys(files)), source, what)
+    return {file: key for file, (level, key) in matches.items() if level == 0}, remarks
+
+
 def plain_path(name: str) -> str:
     """Returns a relative path as samples have it, whatever system it was written on."""
     return name.strip().replace("\\", "/").removeprefix("./")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from saec.faults import Fault, MissingFault, listing
 
@@ -38,6 +38,7 @@ def read_annotations(
     columns: Mapping[str, str] | None = None,
     points: bool = True,
     any_split: bool = True,
+    faults: list[str] | None = None,
 ) -> pd.DataFrame:
     """Reads a table of files, or of stretches of them: CSV, TSV, `;`, JSON, Parquet, Raven or Audacity.
 
@@ -50,6 +51,7 @@ def read_annotations(
         columns: what the table calls its columns.
         points: whether a row may end where it starts.
         any_split: whether `split` may say something else than train, valid, test or nothing.
+        faults: a list that takes what is wrong with rows, which are then left out; without one it is raised.
 
     Raises:
         MissingFault: there is no such file.
@@ -63,21 +65,28 @@ def read_annotations(
     heads, rows, decimal = _read(path, required)
     named = _find_columns(heads, columns)
     _require(path, required, columns, named)
-    rows = _without_repeated_views(rows, named)
-    fixed = [_fixed(cells, named, decimal) for _, cells in rows]
-    faults = []
-    for (line, cells), row in zip(rows, fixed, strict=True):
+    fixed, right, wrong = [], [], [] if faults is None else faults
+    for line, cells in _without_repeated_views(rows, named):
+        row = _fixed(cells, named, decimal)
         problems = _problems(row, cells, named, required, points=points, any_split=any_split)
-        faults += [f"{line}: {problem}" for problem in problems]
-    if faults:
-        raise Fault(f"{path}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
+        wrong += [f"{line}: {problem}" for problem in problems]
+        if not problems:
+            fixed.append(row)
+            right.append((line, cells))
+    if wrong and faults is None:
+        raise_rows(path, wrong)
     others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, "start_s", "end_s"}]
     texts = {key: [row[key] for row in fixed] for key in COLUMNS if key not in SECONDS}
-    texts |= {head: [_text(cells.get(head)) for _, cells in rows] for head in others}
-    table = pd.DataFrame(texts, index=pd.Index([line for line, _ in rows], dtype=object), dtype=object)
+    texts |= {head: [_text(cells.get(head)) for _, cells in right] for head in others}
+    table = pd.DataFrame(texts, index=pd.Index([line for line, _ in right], dtype=object), dtype=object)
     for position, key in enumerate(SECONDS, start=1):
         table.insert(position, f"{key}_s", [row[f"{key}_s"] for row in fixed])
     return table.astype({"start_s": float, "end_s": float}).rename_axis("line")
+
+
+def raise_rows(path: Path, faults: list[str]) -> NoReturn:
+    """Raises a `Fault` with what is wrong with rows of a table."""
+    raise Fault(f"{path}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
 
 
 def _require(

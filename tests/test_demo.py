@@ -31,29 +31,19 @@ def demo(tmp_path_factory) -> Path:
     return folder
 
 
-def test_every_syllable_has_a_picture_and_a_label(demo):
+def test_every_syllable_has_a_picture_and_a_label_and_the_sides_share_no_recording(demo):
     labels = rows_of(demo / "labels.csv")
-    there = sorted(
-        file.name for side in ("train", "valid") for file in (demo / side / "images").glob("*.png")
-    )
-    assert [row["file"] for row in labels] == there
-    assert len(there) == len(set(there)) == 60
+    sides = [sorted((demo / side / "images").glob("*.png")) for side in ("train", "valid")]
+    assert [row["file"] for row in labels] == sorted(file.name for side in sides for file in side)
+    assert len(labels) == len({row["file"] for row in labels}) == 60
     assert {row["label"] for row in labels} == set(KINDS)
-    with Image.open(next((demo / "valid" / "images").glob("*.png"))) as picture:
+    with Image.open(sides[1][0]) as picture:
         assert picture.size == (256, 128) and picture.mode == "RGB"
-
-
-def test_training_and_validation_share_no_recording(demo):
-    group = {row["file"]: row["group"] for row in rows_of(demo / "labels.csv")}
-    sides = [
-        {group[file.name] for file in (demo / side / "images").glob("*.png")} for side in ("train", "valid")
-    ]
-    assert [len(side) for side in sides] == [2, 1]
-    assert not sides[0] & sides[1]
-    assert all(
-        (demo / side / "images" / "_feature_extraction_parameters.json").is_file()
-        for side in ("train", "valid")
-    )
+    group = {row["file"]: row["group"] for row in labels}
+    train, valid = ({group[file.name] for file in side} for side in sides)
+    assert (len(train), len(valid)) == (2, 1) and not train & valid
+    for side in sides:
+        assert side[0].with_name("_feature_extraction_parameters.json").is_file()
 
 
 def test_annotations_lie_within_their_recordings_and_do_not_overlap(demo):
@@ -61,9 +51,8 @@ def test_annotations_lie_within_their_recordings_and_do_not_overlap(demo):
     assert len(rows) == 60
     for name in {row["recording"] for row in rows}:
         about = soundfile.info(demo / "recordings" / name)
-        times = np.array(
-            [[row["start"], row["end"]] for row in rows if row["recording"] == name], float
-        ).ravel()
+        own = [[row["start"], row["end"]] for row in rows if row["recording"] == name]
+        times = np.array(own, float).ravel()
         assert about.samplerate == RATE and about.subtype == "PCM_16"
         assert (np.diff(times) > 0).all() and 0 < times[0] and times[-1] < about.duration
 
@@ -102,13 +91,13 @@ def test_the_kinds_can_be_told_apart_but_not_trivially(tmp_path):
     from sklearn.pipeline import make_pipeline
 
     make_demo(tmp_path / "demo")
-    known = {row["file"]: row["label"] for row in rows_of(tmp_path / "demo" / "labels.csv")}
+    label = {row["file"]: row["label"] for row in rows_of(tmp_path / "demo" / "labels.csv")}
     pixels, labels = {}, {}
     for side, n_pictures in (("train", 480), ("valid", 120)):
         files = sorted((tmp_path / "demo" / side / "images").glob("*.png"))
         assert len(files) == n_pictures
         pixels[side] = np.stack([_small(file) for file in files])
-        labels[side] = [known[file.name] for file in files]
+        labels[side] = [label[file.name] for file in files]
     probe = make_pipeline(PCA(64, random_state=0), LogisticRegression(max_iter=2000))
     right = probe.fit(pixels["train"], labels["train"]).score(pixels["valid"], labels["valid"])
     assert 0.4 < right < 0.95

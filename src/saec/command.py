@@ -11,7 +11,6 @@ import torch
 
 from saec import logs
 from saec.config import ROOT, Config, load_config
-from saec.demo import make_demo
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean
 from saec.job import Job
@@ -107,6 +106,8 @@ def _run(
         LOG.info("the demo data are not there yet, they would be made first, in half a minute")
         to_plan = [one for one in to_plan if one not in waiting]
     elif waiting:
+        from saec.demo import make_demo  # with pandas, which takes a third of a second to import
+
         make_demo(config.data / DEMO, config.n_workers)
     for job in _all(make_job for _, make_job in to_plan):
         if options.check:

@@ -1,6 +1,5 @@
 """Demo data made on the spot: recordings of birds that do not exist, and the pictures of their syllables."""
 
-import csv
 import logging
 import os
 import shutil
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 from saec.data.decoding import SIDECAR
@@ -46,7 +46,7 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}_", suffix=".part", dir=folder.parent))
     try:
         _record(part / "recordings", n_recordings, n_syllables)
-        _share_out(part, _depict(part, n_workers), n_recordings)
+        _share_out(part, _draw(part, n_workers), n_recordings)
         part.chmod(0o755)  # mkdtemp keeps others out
         if not folder.exists():  # another call may have been faster
             part.rename(folder)
@@ -62,38 +62,39 @@ def _record(folder: Path, n_recordings: int, n_syllables: int) -> None:
         sound, sung = _recording(np.random.default_rng([SEED, index]), len(share))
         soundfile.write(folder / name, sound, song.RATE, subtype="PCM_16")
         rows += [(name, f"{s.start_s:.4f}", f"{s.end_s:.4f}", s.label) for s in sung]
-    _write_csv(folder / "annotations.csv", ("recording", "start", "end", "label"), rows)
+    _write_csv(folder / "annotations.csv", pd.DataFrame(rows, columns=["recording", "start", "end", "label"]))
 
 
-def _depict(part: Path, n_workers: int) -> list[dict[str, str]]:
-    """Pictures of all syllables, by the way that anybody's recordings go; returns the rows of their table."""
+def _draw(part: Path, n_workers: int) -> pd.DataFrame:
+    """Makes pictures of all syllables, as of anybody's recordings, and returns the table of them."""
     settings = Preparation(
         recordings=part / "recordings",
         out=part / "images",
         annotations=part / "recordings" / "annotations.csv",
         colormap="viridis",
     )
-    images = plan_pictures(settings, n_workers).run().folder
-    with (images / PREPARED).open(encoding="utf-8", newline="") as table:
-        return list(csv.DictReader(table))
+    return pd.read_csv(plan_pictures(settings, n_workers).run().folder / PREPARED, dtype=str)
 
 
-def _share_out(part: Path, rows: list[dict[str, str]], n_recordings: int) -> None:
+def _share_out(part: Path, table: pd.DataFrame, n_recordings: int) -> None:
     """Moves the pictures of the last recordings to `valid`, the others to `train`."""
-    valid = set(sorted({row["group"] for row in rows})[-max(1, round(VALID_SHARE * n_recordings)) :])
+    valid = sorted(set(table["group"]))[-max(1, round(VALID_SHARE * n_recordings)) :]
     for side in ("train", "valid"):
         (part / side / "images").mkdir(parents=True)
         shutil.copyfile(part / "images" / SIDECAR, part / side / "images" / SIDECAR)
-    for row in rows:
-        side = "valid" if row["group"] in valid else "train"
-        os.replace(part / "images" / row["file"], part / side / "images" / row["file"])
+    for file, group in zip(table["file"], table["group"], strict=True):
+        side = "valid" if group in valid else "train"
+        os.replace(part / "images" / file, part / side / "images" / file)
     shutil.rmtree(part / "images")
-    columns = ("file", "label", "group")
-    _write_csv(part / "labels.csv", columns, [tuple(row[column] for column in columns) for row in rows])
+    _write_csv(part / "labels.csv", table[["file", "label", "group"]])
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")
 
 
 def _recording(rng: np.random.Generator, n_syllables: int) -> tuple[np.ndarray, list[Sung]]:
-    """One bird in its place, and when it sings what."""
+    """Returns the sound of one bird among wind and rain, and when it sings what."""
     near, sung = _sing(rng, n_syllables)
     n_samples = len(near)
     far, _ = _sing(rng, max(1, n_syllables // 2))
@@ -110,7 +111,7 @@ def _recording(rng: np.random.Generator, n_syllables: int) -> tuple[np.ndarray, 
 
 
 def _sing(rng: np.random.Generator, n_syllables: int) -> tuple[np.ndarray, list[Sung]]:
-    """Phrases of one syllable repeated, all kinds about equally often, with gaps and pauses."""
+    """Returns phrases of one syllable repeated, all kinds about equally often, with gaps and pauses."""
     dialect = {kind: rng.normal(0, 0.12) for kind in song.KINDS}  # octaves
     tempo = rng.uniform(0.85, 1.2)
     pieces, sung, at_s = [], [], 0.5
@@ -127,7 +128,7 @@ def _sing(rng: np.random.Generator, n_syllables: int) -> tuple[np.ndarray, list[
 
 
 def _phrases(rng: np.random.Generator, n_syllables: int) -> list[tuple[str, bool]]:
-    """The kinds in the order they are sung, and whether a phrase ends there."""
+    """Returns the kinds in the order they are sung, and whether a phrase ends there."""
     left = {
         kind: len(share)
         for kind, share in zip(song.KINDS, np.array_split(range(n_syllables), len(song.KINDS)), strict=True)
@@ -143,10 +144,3 @@ def _phrases(rng: np.random.Generator, n_syllables: int) -> list[tuple[str, bool
 
 def _gain(decibel: float) -> float:
     return 10 ** (decibel / 20)
-
-
-def _write_csv(path: Path, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""Made birds: kinds of syllables, each with its variation, and the places they are heard in."""
+"""Birds that do not exist: kinds of syllables, each with its variation, and the noise around them."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Rng = np.random.Generator
 
 
 def syllable(kind: str, rng: Rng, dialect_octaves: float, tempo: float) -> np.ndarray:
-    """One syllable, at most about 0.3 s, with a peak of 1; pitch and length vary from one to the next."""
+    """Returns one syllable of at most about 0.3 s with a peak of 1; pitch and length vary each time."""
     make, pitch_hz, length_s = KINDS[kind]
     pitch_hz = pitch_hz * 2 ** (dialect_octaves + rng.normal(0, 0.07))
     n_samples = int(RATE * length_s * tempo * rng.uniform(0.75, 1.25))
@@ -18,7 +18,7 @@ def syllable(kind: str, rng: Rng, dialect_octaves: float, tempo: float) -> np.nd
 
 
 def echoing(song: np.ndarray, rng: Rng, decay_s: float = 0.12) -> np.ndarray:
-    """The same song from far away: high frequencies lost, smeared by the echoes of a forest."""
+    """Returns the song from far away: high frequencies lost, smeared by the echoes of a forest."""
     echoes = rng.normal(size=int(3 * decay_s * RATE))
     echoes *= np.exp(-np.arange(len(echoes)) / (decay_s * RATE))
     n_samples = len(song) + len(echoes)
@@ -28,7 +28,7 @@ def echoing(song: np.ndarray, rng: Rng, decay_s: float = 0.12) -> np.ndarray:
 
 
 def pink(n_samples: int, rng: Rng, exponent: float = 1.0) -> np.ndarray:
-    """Noise whose power falls with frequency, of unit variance."""
+    """Returns noise whose power falls with frequency, of unit variance."""
     spectrum = np.fft.rfft(rng.normal(size=n_samples))
     spectrum *= np.maximum(_frequencies(n_samples), 20.0) ** (-exponent / 2)
     noise = np.fft.irfft(spectrum, n_samples)
@@ -36,7 +36,7 @@ def pink(n_samples: int, rng: Rng, exponent: float = 1.0) -> np.ndarray:
 
 
 def wind(n_samples: int, rng: Rng) -> np.ndarray:
-    """Low rumbling that comes in gusts."""
+    """Returns low rumbling that comes in gusts."""
     gusts = np.interp(
         np.arange(n_samples), *_knots(n_samples, 0.7, rng.uniform(0, 1, n_samples // RATE * 2 + 4))
     )
@@ -44,10 +44,10 @@ def wind(n_samples: int, rng: Rng) -> np.ndarray:
 
 
 def rain(n_samples: int, rng: Rng, drops_per_s: float = 40) -> np.ndarray:
-    """Drops: short bursts of every frequency, of very different strength."""
+    """Returns drops: short bursts of every frequency, of very different strength."""
     drops = np.zeros(n_samples)
-    places = rng.integers(0, n_samples, int(n_samples / RATE * drops_per_s))
-    drops[places] = rng.exponential(1.0, len(places)) * rng.choice([-1, 1], len(places))
+    times = rng.integers(0, n_samples, int(n_samples / RATE * drops_per_s))
+    drops[times] = rng.exponential(1.0, len(times)) * rng.choice([-1, 1], len(times))
     splash = rng.normal(size=RATE // 250) * np.exp(-np.arange(RATE // 250) / (RATE / 1500))
     return np.convolve(drops, splash)[:n_samples]
 
@@ -69,10 +69,10 @@ def _shaped(sound: np.ndarray) -> np.ndarray:
 
 
 def _voice(pitch_hz: np.ndarray, overtones: tuple[float, ...] = (1.0, 0.12)) -> np.ndarray:
-    """A tone that follows a curve of pitch, with overtones as far as the sampling rate carries them."""
+    """Returns a tone that follows a curve of pitch, with the overtones that the sampling rate can carry."""
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE
-    heard = [(n, a) for n, a in enumerate(overtones, start=1) if n * pitch_hz.max() < RATE / 2]
-    return sum(a * np.sin(n * phase) for n, a in heard)
+    possible = [(n, a) for n, a in enumerate(overtones, start=1) if n * pitch_hz.max() < RATE / 2]
+    return sum(a * np.sin(n * phase) for n, a in possible)
 
 
 # Below, t runs from 0 to 1 over the syllable.
@@ -111,7 +111,7 @@ def _stack(t: np.ndarray, pitch_hz: float, rng: Rng) -> np.ndarray:
 
 
 def _buzz(t: np.ndarray, pitch_hz: float, rng: Rng) -> np.ndarray:
-    """A band of noise, beaten by a fast rattle."""
+    """Returns a band of noise, beaten by a fast rattle."""
     noise = np.fft.rfft(rng.normal(size=len(t)))
     noise *= np.exp(-(((_frequencies(len(t)) - pitch_hz) / rng.uniform(700, 1200)) ** 2))
     rattle = 1 + np.sin(2 * np.pi * rng.uniform(60, 110) * t * len(t) / RATE)
@@ -119,16 +119,16 @@ def _buzz(t: np.ndarray, pitch_hz: float, rng: Rng) -> np.ndarray:
 
 
 def _clicks(t: np.ndarray, pitch_hz: float, rng: Rng) -> np.ndarray:
-    """Short knocks, each of many frequencies."""
+    """Returns short knocks, each of many frequencies."""
     sound = np.zeros(len(t))
-    for place in np.linspace(0.08, 0.8, rng.integers(3, 6)) + rng.uniform(-0.02, 0.02):
-        since = np.maximum(t - place, 0) * len(t) / RATE  # seconds
-        sound += (t >= place) * np.exp(-since / 0.0025) * np.sin(2 * np.pi * pitch_hz * since)
+    for knock in np.linspace(0.08, 0.8, rng.integers(3, 6)) + rng.uniform(-0.02, 0.02):
+        since = np.maximum(t - knock, 0) * len(t) / RATE  # seconds
+        sound += (t >= knock) * np.exp(-since / 0.0025) * np.sin(2 * np.pi * pitch_hz * since)
     return sound + 0.15 * rng.normal(size=len(t)) * np.abs(sound)
 
 
 def _two_voices(t: np.ndarray, pitch_hz: float, rng: Rng) -> np.ndarray:
-    """The two sides of a syrinx: one rises while the other, higher, falls."""
+    """Returns what the two sides of a syrinx sing: one rises while the other, higher, falls."""
     bend = rng.uniform(0.15, 0.4)
     return _voice(pitch_hz * 2 ** (bend * t), (1.0,)) + _voice(1.7 * pitch_hz * 2 ** (-bend * t), (0.8,))
 

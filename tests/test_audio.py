@@ -109,9 +109,9 @@ def test_a_table_may_name_files_alone(tmp_path):
 def test_one_recording_is_a_place_and_another_file_is_not(tmp_path):
     file = record(tmp_path / "a.wav", tone(300, 0.1))
     assert list_sound(file) == [Listed(tmp_path, "a.wav")]
-    (tmp_path / "a.txt").write_text("no sound")
-    with pytest.raises(Fault, match="is no recording and no table of them: .* got '.txt'"):
-        list_sound(tmp_path / "a.txt")
+    (tmp_path / "a.doc").write_text("no sound")
+    with pytest.raises(Fault, match="is no recording and no table of them: .* got '.doc'"):
+        list_sound(tmp_path / "a.doc")
     with pytest.raises(MissingFault, match="no folder of recordings"):
         list_sound(tmp_path / "nowhere")
 

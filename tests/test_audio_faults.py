@@ -252,7 +252,7 @@ TABLES: dict[str, tuple[str, bytes, list[str]]] = {
         "table.csv",
         b"file,start,end\nlow/0.wav,soon,\nlow/1.wav,-1,\nlow/2.wav,0.1,0.1\nlow/3.wav,0,inf\n,0,1\n",
         [
-            "cannot be used:\n  line 2: start must be seconds from 0, got 'soon'",
+            "5 rows are not right, correct or delete them:\n  line 2: start must be seconds from 0, got 'so",
             "\n  line 3: start must be seconds from 0, got '-1'",
             "\n  line 4: must end after it starts, got start 0.1 and end 0.1 s",
             "\n  line 5: end must be seconds from 0, got 'inf'",

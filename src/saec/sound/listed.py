@@ -1,7 +1,6 @@
 """What sound there is: recordings of folders, of class folders or of a table, with what is known of each."""
 
 import hashlib
-import json
 import math
 import os
 import re
@@ -9,7 +8,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +16,10 @@ import soundfile
 import soxr
 from pydantic import NonNegativeInt
 
-from saec.documents import parsed, read_rows
 from saec.faults import Fault, MissingFault, listing
+from saec.samples import read_annotations
 
-TABLES = (".csv", ".json")
-SIDES = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
-SIDES |= {"dev": "valid", "test": "test", "": ""}
+TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
 Place = Path | tuple[Path, ...]
 
 
@@ -79,7 +75,7 @@ def _found(folder: Path) -> list[str]:
 def _one(file: Path) -> Listed:
     if file.suffix.lower() not in SUFFIXES:
         raise Fault(
-            f"{file} is no recording and no table of them: expected a folder, a .csv or .json, or sound, got "
+            f"{file} is no recording and no table of them: expected a folder, a table, or sound, got "
             f"{file.suffix or 'no suffix'!r}"
         )
     return Listed(file.parent, file.name)
@@ -98,12 +94,19 @@ def _of_classes(folders: tuple[Path, ...]) -> list[Listed]:
 
 
 def _of_table(table: Path) -> list[Listed]:
-    """All that is wrong with the table is said at once."""
-    found, wrong = parsed(_rows(table), partial(_row, table.parent))
-    if wrong:
-        raise Fault(f"{table} cannot be used:\n{listing(wrong)}")
-    if not found:
+    """Lists the rows of a table; all that is wrong with it is raised at once."""
+    rows = read_annotations(table, ("file",), points=False, any_split=False)
+    if rows.empty:
         raise MissingFault(f"{table} names no recording: a row for each is expected, with its `file`")
+    times = [
+        [None if math.isnan(s) else s for s in pair]
+        for pair in zip(rows["start_s"], rows["end_s"], strict=True)
+    ]
+    texts = zip(rows["file"], rows["label"], rows["group"], rows["split"], strict=True)
+    found = [
+        Listed(table.parent, _name(table.parent, file), *known, *pair)
+        for (file, *known), pair in zip(texts, times, strict=True)
+    ]
     missing = sorted({str(one.path) for one in found if not one.path.is_file()})
     if missing:
         raise MissingFault(f"{table} names {len(missing):,} files that are not there:\n{listing(missing)}")
@@ -111,52 +114,10 @@ def _of_table(table: Path) -> list[Listed]:
     return sorted(found, key=lambda one: (one.name, one.start_s or 0.0))
 
 
-def _rows(table: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Each row with its place in words."""
-    if table.suffix.lower() == ".csv":
-        return list(read_rows(table, ("file",), "[,label,group,split,start,end]"))
-    try:
-        rows = json.loads(table.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise Fault(f"{table} is not JSON: {error}") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and "file" in row for row in rows):
-        raise Fault(f"{table} must be a list of mappings with `file` (label, group, split, start, end)")
-    return [(f"entry {place + 1}", row) for place, row in enumerate(rows)]
-
-
-def _row(folder: Path, row: dict[str, Any]) -> Listed:
-    """Raises `ValueError` where the row is not right."""
-    name = _name(folder, str(row["file"] or "").strip().replace("\\", "/"))
-    said = str(row.get("split") or "").strip().lower()
-    if said not in SIDES:
-        raise ValueError(f"split must be train, valid, test or nothing, got {said!r}")
-    start, end = (_seconds(row.get(key), key) for key in ("start", "end"))
-    if end is not None and end <= (start or 0.0):
-        raise ValueError(f"must end after it starts, got start {start or 0:g} and end {end:g} s")
-    label, group = (
-        str(row.get(key) if row.get(key) is not None else "").strip() for key in ("label", "group")
-    )
-    return Listed(folder, name, label, group, SIDES[said], start, end)
-
-
-def _name(folder: Path, said: str) -> str:
-    """Relative to the folder where it lies below it, without detours: a recording has one name."""
-    if not said:
-        raise ValueError("names no file")
-    path = Path(os.path.normpath(said))
+def _name(folder: Path, file: str) -> str:
+    """Returns a path relative to the folder where it lies below it, without detours: so it has one name."""
+    path = Path(os.path.normpath(file.replace("\\", "/")))
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def _seconds(raw: Any, key: str) -> float | None:
-    if raw is None or str(raw).strip() == "":
-        return None
-    try:
-        seconds = float(raw)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{key} must be seconds from 0, got {raw!r}")
-    return seconds
 
 
 def _refuse_twice(table: Path, found: list[Listed]) -> None:

@@ -16,9 +16,9 @@ from saec.extraction import extract
 from saec.features import POOLINGS
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
+from saec.training.build import Training, build
 from saec.training.loop import one_epoch
 from saec.training.plan import check_training
-from saec.training.workbench import Workbench, equip
 
 CALIBRATED_S = 4.0
 VALID = 0.1  # of the recordings, which is what the shipped session sets aside
@@ -85,5 +85,5 @@ def _epochs(session: TrainingSession, on: LabelledSet, seconds: float) -> int:
     return max(1, round(seconds * rate / len(bench.train.data)))
 
 
-def _bench(session: TrainingSession, on: LabelledSet) -> Workbench:
-    return equip(check_training(session, on.config))
+def _bench(session: TrainingSession, on: LabelledSet) -> Training:
+    return build(check_training(session, on.config))

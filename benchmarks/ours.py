@@ -19,9 +19,9 @@ from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.extraction import extract
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
+from saec.training.build import Training, build
 from saec.training.loop import one_epoch
 from saec.training.plan import check_training
-from saec.training.workbench import Workbench, equip
 
 PROFILED_S = 1.0
 
@@ -115,7 +115,7 @@ def make_run(task: Task, seconds: float) -> Run:
     return kept(bench)
 
 
-def kept(bench: Workbench) -> Run:
+def kept(bench: Training) -> Run:
     """The weights as they are, as a finished run."""
     run = Run.create(bench.plan.config.models, bench.session, bench.record())
     for name in ("best", "last"):
@@ -123,9 +123,9 @@ def kept(bench: Workbench) -> Run:
     return run
 
 
-def workbench(task: Task) -> Workbench:
+def workbench(task: Task) -> Training:
     session = load_session(task.session, TrainingSession)
-    return equip(check_training(session, config_of(task, cache=task.place / "cache")))
+    return build(check_training(session, config_of(task, cache=task.place / "cache")))
 
 
 def config_of(task: Task, cache: Path) -> Config:

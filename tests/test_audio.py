@@ -22,8 +22,8 @@ from saec.sound.listed import Listed, list_sound
 from saec.sound.pieces import cut
 from saec.sound.spectra import SPECTRA
 from saec.training import plan_training
+from saec.training.build import build
 from saec.training.plan import check_training
-from saec.training.workbench import equip
 
 CPU = torch.device("cpu")
 REAL = os.environ.get("SAEC_REAL_DATA")
@@ -464,7 +464,7 @@ def test_what_the_training_set_decides_is_written_down_and_validation_is_heard_a
     record_classes(config.data / "sounds")
     record_classes(config.data / "other", n=2, seconds=0.5)
     session = heard_session(data={"valid": "other", "standardise": "set"})
-    bench = equip(check_training(load_session(session, TrainingSession), config))
+    bench = build(check_training(load_session(session, TrainingSession), config))
     data = bench.session.data
     assert data.length_s == pytest.approx(0.215)
     learnt = torch.cat([batch.seen for batch in bench.train.training(0)])

@@ -36,9 +36,9 @@ from saec.runs import Progress, Run
 from saec.samples import Samples
 from saec.session import TrainingSession, load_session
 from saec.training import go_on, train
+from saec.training.build import Training, build
 from saec.training.loop import one_epoch
 from saec.training.plan import check_training
-from saec.training.workbench import Workbench, equip
 
 CPU = torch.device("cpu")
 T = 21  # frames of the reference's tables
@@ -56,8 +56,8 @@ def objective(channels: int, classes: str, **options: Any) -> Objective:
     return made((channels, 1, 1), tuple(classes))
 
 
-def bench_of(session: dict[str, Any], place: Config) -> Workbench:
-    return equip(check_training(load_session(session, TrainingSession), place))
+def bench_of(session: dict[str, Any], place: Config) -> Training:
+    return build(check_training(load_session(session, TrainingSession), place))
 
 
 def history(run: Run) -> list[dict[str, float]]:
@@ -526,7 +526,7 @@ def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid,
 def plateaued(name: str = "adam", **options: Any) -> Learner:
     weight = nn.Parameter(torch.zeros(1))
     said = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau_patience": 3}
-    return OPTIMIZERS.parse(said | options)([weight], 100)
+    return OPTIMIZERS.parse(said | options)([("weight", weight)], 100)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
@@ -685,7 +685,7 @@ def parents(place) -> dict[str, Run]:
     return found
 
 
-def child(parent: Run, place: Config, freeze: int | str, **changes: Any) -> Workbench:
+def child(parent: Run, place: Config, freeze: int | str, **changes: Any) -> Training:
     """A classifier of the two other classes that starts from a parent's weights."""
     start = {"weights_of": parent.timestamp, "weights": "last", "freeze": freeze}
     data = {"train": "others", "spectrum": LINEAR} | changes.pop("data", {})
@@ -694,7 +694,7 @@ def child(parent: Run, place: Config, freeze: int | str, **changes: Any) -> Work
     return bench_of(session | {"optimizer": {"name": "adamw", "learning_rate": 0.05}}, place)
 
 
-def learn(bench: Workbench, n_epochs: int = 2) -> None:
+def learn(bench: Training, n_epochs: int = 2) -> None:
     """Epochs as a training has them, validation included."""
     for epoch in range(n_epochs):
         one_epoch(bench, bench.train.training(epoch), "learning", bench.learner)

@@ -212,7 +212,7 @@ def test_a_view_gives_pairs_of_the_shape_that_comes_in(name, channels):
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_an_optimizer_lowers_a_quadratic(name):
     weight = nn.Parameter(torch.tensor([1.0, -2.0, 3.0]))
-    learner = parsed(OPTIMIZERS, name)([weight], 100)
+    learner = parsed(OPTIMIZERS, name)([("weight", weight)], 100)
     losses = []
     for _ in range(100):
         loss = (weight**2).sum()

@@ -22,7 +22,7 @@ def weight() -> nn.Parameter:
 
 
 def learner(name: str, weights: nn.Parameter, n_steps: int = 100, **options) -> Learner:
-    return OPTIMIZERS.parse({"name": name, **options})([weights], n_steps)
+    return OPTIMIZERS.parse({"name": name, **options})([("weight", weights)], n_steps)
 
 
 def rates(learner: Learner, weights: nn.Parameter, n_steps: int) -> list[float]:
@@ -70,7 +70,7 @@ def test_the_rate_told_is_that_of_the_next_step():
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_gradients_are_clipped_to_a_norm_over_all_weights(name):
     first, second = weight(), weight()
-    steps = OPTIMIZERS.parse({"name": name, "clip": 0.5})([first, second], 10)
+    steps = OPTIMIZERS.parse({"name": name, "clip": 0.5})([("first", first), ("second", second)], 10)
     steps.step(100 * (first**2).sum() + 100 * (second**2).sum())
     gradient = torch.cat([first.grad, second.grad])
     assert torch.isclose(gradient.norm(), torch.tensor(0.5), rtol=1e-4)

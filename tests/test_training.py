@@ -26,9 +26,9 @@ from saec.runs import Run
 from saec.runs.find import find_run, find_trained
 from saec.session import SessionError, TrainingSession, load_session
 from saec.training import plan_training, train
+from saec.training.build import build
 from saec.training.loop import one_epoch
 from saec.training.plan import check_training
-from saec.training.workbench import equip
 
 OPTIONS = {"epochs": 2, "batch_size": 2, "precision": "fp32"}
 
@@ -67,7 +67,7 @@ def after_an_epoch(
     session: dict[str, Any], place: Config
 ) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """Weights and scores, without a run folder."""
-    bench = equip(check_training(load_session(session, TrainingSession), place))
+    bench = build(check_training(load_session(session, TrainingSession), place))
     scores = one_epoch(bench, bench.train.training(0), "epoch 1", bench.learner)
     return dict(bench.model.state_dict()), scores
 
@@ -186,7 +186,7 @@ def test_nothing_half_written_is_left(run, place):
 
 
 def test_the_best_model_rebuilds_pictures_with_the_validation_loss_that_was_noted(run, place):
-    bench = equip(check_training(run.session, place))
+    bench = build(check_training(run.session, place))
     model = run.model("best")
     errors = []
     with torch.no_grad():
@@ -290,7 +290,7 @@ def hot(run: Run, **start: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("weights", ["best", "last"])
 def test_a_hot_start_begins_with_the_parents_weights(run, place, weights):
-    bench = equip(check_training(load_session(hot(run, weights=weights), TrainingSession), place))
+    bench = build(check_training(load_session(hot(run, weights=weights), TrainingSession), place))
     assert same(dict(bench.model.state_dict()), dict(run.load(weights)["model"]))
     assert bench.progress.epoch == 0 and bench.learner.n_steps == 0
     assert bench.record()["parent"] == str(run.folder)
@@ -321,7 +321,7 @@ def test_frozen_blocks_stay_as_they_are_statistics_included(run, place, precisio
 
 
 def test_all_blocks_can_be_frozen_and_one_more_is_a_fault(run, place):
-    bench = equip(check_training(load_session(hot(run, freeze=5), TrainingSession), place))
+    bench = build(check_training(load_session(hot(run, freeze=5), TrainingSession), place))
     assert not any(weight.requires_grad for weight in bench.model.encoder.parameters())
     with pytest.raises(SessionError, match="start.freeze: compact has 5 blocks, got 6"):
         plan_training(load_session(hot(run, freeze=6), TrainingSession), place)
@@ -332,7 +332,7 @@ def test_a_model_section_that_contradicts_the_parent_is_a_fault(run, place):
     with pytest.raises(SessionError, match="model: .*'latent': 8.*'latent': 16.*leave `model` out"):
         train(session, place)
     train_plan = plan_training(load_session(hot(run) | {"model": TINY}, TrainingSession), place)
-    assert train_plan.plan.parent == run
+    assert train_plan.parent == run
 
 
 def test_other_channels_than_the_parents_are_a_fault(run, place):
@@ -379,14 +379,14 @@ def test_rgb_pictures_train_an_architecture_of_the_reference(place):
 def test_pictures_that_do_not_suit_are_padded(place):
     write_pictures(place.data / "odd", intensities(4, width=30), per_recording=2)
     session = tiny_session(data=data(train="odd", valid=0.5, fit="pad"))
-    bench = equip(check_training(load_session(session, TrainingSession), place))
+    bench = build(check_training(load_session(session, TrainingSession), place))
     assert bench.record()["input_shape"] == [1, 128, 32]
     assert next(bench.train.training(0)).seen.shape == (2, 1, 128, 32)
 
 
 def test_folders_that_share_file_names_are_warned_of(place, heard):
     session = tiny_session(data=data(valid="songs/images"), training=options(epochs=1))
-    equip(check_training(load_session(session, TrainingSession), place))
+    build(check_training(load_session(session, TrainingSession), place))
     assert "train and valid share 6 file names, validation will look too good" in heard.text
 
 

@@ -1,6 +1,6 @@
 """Optimizers and the course of their learning rate, which is a function of the step alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import cos, pi
 from typing import Annotated, Any, Literal
@@ -14,6 +14,7 @@ from saec.registry import Registry
 
 OPTIMIZERS = Registry("optimizer")
 
+NamedWeights = Sequence[tuple[str, nn.Parameter]]
 Rate = Annotated[float, Field(gt=0)]
 Clip = Annotated[float, Field(gt=0)] | None
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -95,7 +96,7 @@ Schedule = Literal["constant", "warmup_cosine", "plateau"]
 
 @OPTIMIZERS.register("adam")
 def adam(
-    weights: Iterable[nn.Parameter],
+    weights: NamedWeights,
     n_steps: int,
     *,
     learning_rate: Rate = 1e-3,
@@ -110,13 +111,13 @@ def adam(
     The schedule `plateau` multiplies the rate by `factor` whenever validation has not improved for
     `plateau_patience` epochs.
     """
-    optimizer = torch.optim.Adam(weights, lr=learning_rate)
+    optimizer = torch.optim.Adam(_unnamed(weights), lr=learning_rate)
     return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau_patience))
 
 
 @OPTIMIZERS.register("adamw")
 def adamw(
-    weights: Iterable[nn.Parameter],
+    weights: NamedWeights,
     n_steps: int,
     *,
     learning_rate: Rate = 1e-3,
@@ -128,8 +129,12 @@ def adamw(
     clip: Clip = None,
 ) -> Learner:
     """Adam with decoupled weight decay; the other options as `adam`."""
-    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(_unnamed(weights), lr=learning_rate, weight_decay=weight_decay)
     return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau_patience))
+
+
+def _unnamed(weights: NamedWeights) -> list[nn.Parameter]:
+    return [weight for _, weight in weights]
 
 
 def _learner(

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -18,22 +18,17 @@ def progress(
     what: str,
     total: int | None = None,
     unit: str = "",
-    remark: Callable[[], str] | None = None,
 ) -> Iterator[T]:
-    """Passes the items on and shows how many have passed, with a remark made anew each time."""
+    """Passes the items on and shows how many have passed."""
     if sys.stderr.isatty():
         with tqdm(items, what, total, leave=False, unit=unit or "it", dynamic_ncols=True) as bar:
-            for item in bar:
-                yield item
-                if remark:
-                    bar.set_postfix_str(remark(), refresh=False)
+            yield from bar
         return
     started = shown = time.monotonic()
     for count, item in enumerate(items):
         if time.monotonic() - shown >= LINE_EVERY_S:
             shown = time.monotonic()
-            remarks = [remark()] if remark else []
-            LOG.info("%s: %s", what, ", ".join([_standing(count, total, shown - started), *remarks]))
+            LOG.info("%s: %s", what, _standing(count, total, shown - started))
         yield item
 
 

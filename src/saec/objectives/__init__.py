@@ -1,8 +1,8 @@
 """What a model can learn, by the names that sessions use."""
 
-from saec.objectives.base import OBJECTIVES, Objective
+from saec.objectives.base import OBJECTIVES, Learning, Objective
 from saec.registry import import_submodules
 
-__all__ = ["OBJECTIVES", "Objective"]
+__all__ = ["OBJECTIVES", "Learning", "Objective"]
 
 import_submodules(__name__, __path__)

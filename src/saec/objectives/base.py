@@ -24,6 +24,7 @@ class Objective(nn.Module):
     needs_decoder = False
     decodes = True  # whether a decoder, where the model has one, is learnt
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
+    phase = 0  # counts the changes of what `best_by` means; epochs of different phases are not compared
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):
         super().__init__()
@@ -31,32 +32,44 @@ class Objective(nn.Module):
         self.head: nn.Module | None = None
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
-        """Named scalars, means over the batch; `loss` is minimised."""
+        """Returns named scalars, means over the batch; `loss` is minimised."""
         raise NotImplementedError
 
     def logits(self, latents: Tensor) -> Tensor:
-        """What the head makes of (batch, channels, frequency, time): (batch, numbers)."""
+        """Returns what the head makes of latents (batch, channels, frequency, time): (batch, numbers)."""
         raise NotImplementedError
 
     def count_classes(self, labels: np.ndarray) -> None:
-        """Called once with the labels of all training samples, before the first epoch."""
+        """Takes the labels of all training samples into account, once, before the first epoch."""
 
     def summary(self) -> dict[str, float]:
-        """Scores of all samples since the last call, that are no means over samples."""
+        """Returns scores of all samples since the last call that are no means over samples."""
         return {}
 
     def end_epoch(self, stalled: bool) -> bool:
-        """Whether to go on; `stalled` when validation has not improved for `training.patience` epochs."""
+        """Returns whether to go on; `stalled`: validation has not improved for `training.patience` epochs."""
         return not stalled
 
     def trivial(self, batches: Batches) -> float | None:
-        """The score `best_by` of an answer that has learnt nothing, if there is one."""
+        """Returns the score `best_by` of an answer that has learnt nothing, if there is one."""
         return None
+
+
+class Learning(nn.Module):
+    """A model and what it learns by, as one module: `forward(batch)` gives the scores."""
+
+    def __init__(self, model: Model, objective: Objective):
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self.objective(self.model, batch)
 
 
 @torch.no_grad()
 def mean_target_error(batches: Batches, error: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """The error of answering with the mean target, whatever is seen."""
+    """Returns the error of answering with the mean target, whatever is seen."""
 
     def targets() -> Iterator[Tensor]:
         return (batch.target.cpu().double() for batch in batches())

@@ -30,12 +30,17 @@ class Progress:
     waited: int = 0  # epochs since the best
     stopped: bool = False
     finished: bool = False
+    phase: int = 0  # of the objective, in which the best epoch was
 
-    def update(self, score: float, loss: float, rising: bool = False) -> bool:
-        """Counts an epoch; whether its score is the best so far, the lowest or the highest, and of equal ones
-        that with the lowest loss, which ends no waiting.
+    def update(self, score: float, loss: float, rising: bool = False, phase: int = 0) -> bool:
+        """Counts an epoch and returns whether it is the best so far.
+
+        The best has the lowest score, or the highest (`rising`); of equal ones that with the lowest loss,
+        which ends no waiting. The first epoch of a new phase is better than all before.
         """
-        better = not self.best_epoch or (score > self.best if rising else score < self.best)
+        first = not self.best_epoch or phase != self.phase
+        better = first or (score > self.best if rising else score < self.best)
+        self.phase = phase
         improved = better or (score == self.best and loss < self.loss)
         self.epoch += 1
         self.waited = 0 if better else self.waited + 1

@@ -37,7 +37,7 @@ def _drawn(samples: Samples, share: float, seed: int, what: str) -> np.ndarray:
             f"data.valid: {share} needs at least two recordings, all {len(samples)} {what} come from "
             f"{str(groups[0])!r}: name a folder instead"
         )
-    if len(groups) == len(samples):
+    if len(groups) == len(samples) and np.isnan(samples.times).all():  # no pieces of recordings
         one = what.removesuffix("s")
         LOG.warning("every %s counts as a recording of its own: name groups in a labels.csv", one)
     drawn = np.random.default_rng([seed]).permutation(len(groups))

@@ -11,27 +11,15 @@ from saec.files import locked
 from saec.runs import SESSION, Run
 from saec.runs.find import warn_of_unfinished
 from saec.session import TrainingSession, load_session
-from saec.training.loop import learn
+from saec.training import loop
+from saec.training.build import build
 from saec.training.plan import TrainingPlan, check_training
-from saec.training.workbench import equip
 
 LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class TrainingJob:
-    """A checked session, or a run to go on with; `plan` is None where nothing is left to do."""
-
-    session: TrainingSession
-    config: Config
-    plan: TrainingPlan | None
-    begun: Run | None = None
-
-    def describe(self) -> str:
-        return self.plan.describe() if self.plan else "nothing is left to do"
-
-    def estimate(self) -> str:
-        return self.plan.estimate() if self.plan else ""
+class TrainingJob(TrainingPlan):
+    """A checked session that begins a new run, or goes on with the one that was begun."""
 
     def run(self) -> Run:
         """Trains and returns the finished run.
@@ -41,43 +29,57 @@ class TrainingJob:
                 or another process is at work on it.
         """
         if self.begun:
-            return self._go_on(self.begun)
+            with locked(self.begun.lock, self.begun.folder):
+                return self._go_on(self.begun)
         warn_of_unfinished(self.session.name, self.config.models)
-        bench = equip(self.plan)
-        run = Run.create(self.config.models, bench.session, bench.record())
+        training = build(self)
+        run = Run.create(self.config.models, training.session, training.record())
         with locked(run.lock, run.folder):
-            return learn(run, bench)
+            return loop.train(training, run)
 
     def _go_on(self, run: Run) -> Run:
-        if self.plan is None:
-            LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
-            return run
-        with locked(run.lock, run.folder):
-            bench = equip(self.plan)
-            run.refuse_other(bench.record())
-            if run.progress.epoch:
-                bench.take_up(run.load("last"))
-            progress, total = bench.progress, self.session.training.epochs
-            if total != run.session.training.epochs:
-                progress.stopped = progress.finished = False
-                if progress.epoch:
-                    run.save("last", bench.parts, progress, bench.history)  # first: a kill may follow
-                run.lengthen(total)
-            progress.finished = progress.stopped or progress.epoch >= total
-            return learn(run, bench)
+        training = build(self)
+        run.refuse_other(training.record())
+        if run.progress.epoch:
+            training.resume(run.load("last"))
+        progress, total = training.progress, self.session.training.epochs
+        if total != run.session.training.epochs:
+            progress.stopped = progress.finished = False
+            if progress.epoch:
+                run.save("last", training.parts, progress, training.history)  # first: a kill may follow
+            run.lengthen(total)
+        progress.finished = progress.stopped or progress.epoch >= total
+        return loop.train(training, run)
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A run that is finished: nothing is left to do."""
+
+    session: TrainingSession
+    begun: Run
+
+    def describe(self) -> str:
+        return "nothing is left to do"
+
+    def estimate(self) -> str:
+        return ""
+
+    def run(self) -> Run:
+        LOG.info("%s is finished: %d epochs", self.begun.folder, self.begun.progress.epoch)
+        return self.begun
 
 
 def plan_training(session: TrainingSession, config: Config) -> TrainingJob:
     """Checks all that can be checked before data are read.
 
     Raises:
-        SessionError: with every fault found, each with its key.
+        SessionError: with every fault, each with its key.
     """
-    plan = check_training(session, config)
-    return TrainingJob(plan.session, config, plan)
+    return TrainingJob(**vars(check_training(session, config)))
 
 
-def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> TrainingJob:
+def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> TrainingJob | FinishedJob:
     """Plans to go on with an interrupted run, in place; `epochs` is another total.
 
     Raises:
@@ -86,15 +88,14 @@ def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> Traini
     done, session = run.progress, run.session
     total = epochs or session.training.epochs
     if done.finished and total == session.training.epochs and run.closed:
-        return TrainingJob(session, config, None, run)
+        return FinishedJob(session, run)
     if total < done.epoch:
         raise Fault(f"{run.folder} has {done.epoch} epochs already, training.epochs cannot be {total}")
     options = session.training.model_copy(update={"epochs": total})
-    plan = check_training(session.but(training=options), config, going_on=run)
-    return TrainingJob(plan.session, config, plan, run)
+    return TrainingJob(**vars(check_training(session.but(training=options), config, run)))
 
 
-def plan_run_folder(folder: Path, changes: Sequence[str], config: Config) -> TrainingJob:
+def plan_run_folder(folder: Path, changes: Sequence[str], config: Config) -> TrainingJob | FinishedJob:
     """Plans to go on with the run in that folder; `changes` are those of the command line.
 
     Raises:

@@ -1,0 +1,211 @@
+"""Everything a training works with, opened and built: data, model, objective, learner, progress."""
+
+import logging
+import platform
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from saec.data import Dataset, Loader, chunks
+from saec.data.decoding import evenly
+from saec.devices import describe, to_device
+from saec.faults import Fault, listing
+from saec.files import fingerprint
+from saec.models import Model
+from saec.objectives import Learning, Objective
+from saec.optimizers import Learner, NamedWeights
+from saec.runs import Progress, Run
+from saec.samples import split, split_by_table, warn_of_shared
+from saec.session import TrainingSession, Weights, WeightsOf
+from saec.training.plan import TrainingPlan, with_data
+
+LOG = logging.getLogger(__name__)
+N_SETTLING, SETTLED_AT_ONCE = 2_048, 32  # training samples that settle options of the front end
+
+
+@dataclass
+class Training:
+    """What the loop needs; `parts` is what a checkpoint holds."""
+
+    plan: TrainingPlan
+    train: Loader
+    valid: Loader
+    learning: Learning
+    learner: Learner
+    progress: Progress = field(default_factory=Progress)
+    history: list[dict[str, float]] = field(default_factory=list)
+    rank: int = 0  # of this process; the first one alone writes
+
+    @property
+    def session(self) -> TrainingSession:
+        return self.plan.session
+
+    @property
+    def model(self) -> Model:
+        return self.learning.model
+
+    @property
+    def objective(self) -> Objective:
+        return self.learning.objective
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        return {"model": self.model, "objective": self.objective, "learner": self.learner}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on from what a checkpoint holds."""
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.progress = Progress(**state["progress"])
+        self.history = state["history"]
+
+    def record(self) -> dict[str, Any]:
+        """Returns what a run remembers beside its session."""
+        parent = self.plan.parent
+        versions = {name: version(name) for name in ("saec", "torch", "numpy")}
+        return {
+            "input_shape": list(self.plan.input_shape),
+            "train": self._facts(self.train.data),
+            "valid": self._facts(self.valid.data) | {"groups": np.unique(self.valid.data.groups).tolist()},
+            "classes": list(self.train.classes),
+            "parent": str(parent.folder) if parent else None,
+            "device": f"{self.plan.device} ({describe(self.plan.device)})",
+            "threads": torch.get_num_threads(),
+            "versions": versions | {"python": platform.python_version()},
+            "system": platform.platform(),
+        }
+
+    def _facts(self, data: Dataset) -> dict[str, Any]:
+        labels = {"labels": fingerprint(data.labels.tolist())} if self.objective.needs_labels else {}
+        return {"n": len(data), "fingerprint": data.fingerprint, **labels, **data.about}
+
+
+def build(plan: TrainingPlan) -> Training:
+    """Opens the data and builds the rest, the weights by the seed or from the parent.
+
+    Raises:
+        Fault: the data cannot be read, or nothing is left to learn.
+    """
+    device, options = plan.device, plan.session.training
+    train, valid = (data.on(device) for data in _open(plan))
+    plan, train, valid = _settle(plan, train, valid)
+    session = plan.session
+    torch.manual_seed(options.seed)
+    model = session.model(plan.input_shape)
+    train, valid = (data.sized_for(*model.takes) for data in (train, valid))
+    classes = tuple(train.samples.classes)
+    learning = Learning(model, session.objective(plan.latent_shape, classes))
+    if plan.parent:
+        _inherit(learning, plan)
+    learning.objective.count_classes(train.labels)
+    if session.start != "scratch":
+        model.freeze(_n_frozen(session.start, model))
+    learning = to_device(learning, device, plan.precision, learning=True)
+    common = (session.views, options.batch_size, device, options.seed, classes)
+    loaders = [Loader(train, *common, evenly=learning.objective.evenly), Loader(valid, *common)]
+    learner = session.optimizer(_weights(learning), loaders[0].n_training_batches * options.epochs)
+    return Training(plan, *loaders, learning, learner)
+
+
+def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
+    """Returns the data for training and validation: folders of their own, or parted by a table or the seed.
+
+    Raises:
+        Fault: samples cannot be read, or cannot be parted.
+    """
+    session, labelled = plan.session, plan.session.objective.target.needs_labels
+    train = plan.kinds["train"].open()
+    train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
+    if not len(train):
+        raise Fault("data.train: none of the labelled samples can be used")
+    aside = None
+    if (train.samples.splits != "").any():
+        train, aside = (train.subset(rows) for rows in split_by_table(train.samples))
+    share, seed = session.data.valid, session.training.seed
+    if "valid" in plan.kinds:
+        valid = plan.kinds["valid"].open()
+        warn_of_shared(train.samples, valid.samples)
+    elif aside is not None and len(aside):
+        valid = aside
+    else:
+        n, what = len(train), train.samples_are
+        rows = split(train.samples, share, seed, labelled, what=what)
+        train, valid = (train.subset(part) for part in rows)
+        names = listing(np.unique(valid.groups).tolist(), 5)
+        LOG.info("set aside for validation: %d %s of %d, recordings:\n%s", len(valid), what, n, names)
+    return train, _of_classes(train.samples.classes, valid) if labelled else valid
+
+
+def _of_classes(classes: np.ndarray, valid: Dataset) -> Dataset:
+    """Returns the validation samples of the classes that training has.
+
+    Raises:
+        Fault: there are none, or training has one class alone.
+    """
+    if len(classes) < 2:
+        left = str(classes[0])
+        raise Fault(f"data.train: one class is left to train on, {left!r}: two are needed at least")
+    usable = np.isin(valid.labels, classes)
+    if not usable.any():
+        raise Fault("data.valid: none of its samples is of a class that training has")
+    if not usable.all():
+        others = [label or "without a label" for label in np.unique(valid.labels[~usable]).tolist()]
+        LOG.warning(
+            "%d validation samples are of no class that training has and are left out:\n%s",
+            int((~usable).sum()),
+            listing(others),
+        )
+    return valid.subset(np.flatnonzero(usable))
+
+
+def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[TrainingPlan, Dataset, Dataset]:
+    """Writes the options that values of the training set settle into the session and both front ends."""
+    chosen = np.array(evenly(range(len(train)), N_SETTLING))
+    settled = train.front.from_training_set(
+        train.gather(rows, plan.device) for rows in chunks(chosen, SETTLED_AT_ONCE)
+    )
+    if not settled:
+        return plan, train, valid
+    train, valid = (replace(data, front=replace(data.front, **settled)) for data in (train, valid))
+    return replace(plan, session=with_data(plan.session, settled)), train, valid
+
+
+def _weights(learning: Learning) -> NamedWeights:
+    """Returns the weights that are learnt, by name."""
+    weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
+    if not weights:
+        raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
+    return weights
+
+
+def _n_frozen(start: WeightsOf, model: Model) -> int:
+    """Returns how many blocks of the encoder stay as they are."""
+    return len(model.blocks) if start.freeze == "all_but_head" else start.freeze
+
+
+def _inherit(learning: Learning, plan: TrainingPlan) -> None:
+    """Loads the parent's encoder and decoder, and its objective's tensors where name and shape agree."""
+    model, start, parent = learning.model, plan.session.start, plan.parent
+    theirs = parent.model(start.weights)
+    model.encoder.load_state_dict(theirs.encoder.state_dict())
+    if theirs.decoder is not None and model.decoder is not None:
+        model.decoder.load_state_dict(theirs.decoder.state_dict())
+    elif model.decoder is not None:
+        LOG.warning("%s has no decoder: the decoder starts from scratch", parent.folder)
+    if isinstance(parent, Run):
+        _inherit_objective(learning.objective, parent, start.weights)
+    LOG.info("weights of %s, %d blocks frozen", parent.folder, _n_frozen(start, model))
+
+
+def _inherit_objective(objective: Objective, parent: Run, weights: Weights) -> None:
+    """Loads the tensors of the parent's objective, unless its head tells other classes apart."""
+    own, saved = objective.state_dict(), parent.load(weights)["objective"]
+    same = {key: saved[key] for key in own if key in saved and saved[key].shape == own[key].shape}
+    if objective.needs_labels and list(objective.classes) != parent.record["classes"]:
+        same = {}
+    objective.load_state_dict(own | same)
+    if own:
+        LOG.info("objective: %d of %d tensors from %s", len(same), len(own), parent.folder.name)

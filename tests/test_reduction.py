@@ -103,9 +103,9 @@ def test_the_neighbourhood_graph_is_that_of_umap_learn(rows):
 
 def test_memberships_of_a_row_sum_up_to_the_logarithm_of_its_neighbours():
     indices, distances = knn(noise(), 8, seed=0)
-    beyond = distances[:, 1:] - distances[:, [1]]
-    widths = _widths(np.pad(beyond, ((0, 0), (1, 0))), distances)
-    np.testing.assert_allclose(np.exp(-beyond / widths[:, None]).sum(axis=1), np.log2(8), atol=1e-4)
+    excess = distances[:, 1:] - distances[:, [1]]
+    widths = _widths(np.pad(excess, ((0, 0), (1, 0))), distances)
+    np.testing.assert_allclose(np.exp(-excess / widths[:, None]).sum(axis=1), np.log2(8), atol=1e-4)
 
 
 @COMPILES

@@ -12,30 +12,30 @@ from scipy.sparse import csr_matrix
 from saec.progress import progress
 
 SPREAD, MIN_DIST = 1.0, 0.1  # of umap-learn, as are the numbers that follow
-SIDE = 10.0  # of the cube that a layout begins in
+SIDE = 10.0  # of the cube that a layout starts in
 NOISE = 1e-4
-STRANGERS = 5  # rows that a row is pushed away from each time it is pulled
-MOST = np.float32(4)  # along one axis, before the rate
-AGAINST_ZERO = np.float32(1e-3)
+N_NEGATIVE = 5  # rows that a row is pushed away from each time it is pulled
+LARGEST_STEP = np.float32(4)  # along one axis, before the rate
+EPSILON = np.float32(1e-3)
 ONE, TWO = np.float32(1), np.float32(2)
 
-Pulls = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # heads (pulls,), tails (pulls,), strangers (pulls, STRANGERS)
+Pulls = tuple[np.ndarray, np.ndarray, np.ndarray]  # heads, tails (pulls,), negatives (pulls, N_NEGATIVE)
 
 
-def laid_out(graph: csr_matrix, rows: np.ndarray, dims: tuple[int, ...], seed: int) -> dict[int, np.ndarray]:
-    """Embeddings (n, d), float32, by dimension d; none depends on which others are asked for.
+def compute_layouts(
+    graph: csr_matrix, rows: np.ndarray, dims: tuple[int, ...], seed: int
+) -> dict[int, np.ndarray]:
+    """Returns embeddings (n, d), float32, by dimension d; none depends on which other dimensions there are.
 
-    The layouts take every epoch together: each is a thread's work, and comes out the same with any number
-    of threads.
+    All layouts take an epoch at the same time, each in a thread of its own; the number of threads changes
+    nothing.
     """
     from umap.umap_ import find_ab_params  # seconds to import
 
     n_epochs = 500 if len(rows) <= 10_000 else 200
     graph.data[graph.data < graph.data.max() / n_epochs] = 0  # too weak to be pulled once
     graph.eliminate_zeros()
-    layouts = {d: _beginning(graph, rows, d, np.random.RandomState(seed)) for d in sorted(dims, reverse=True)}
+    layouts = {d: _initial(graph, rows, d, np.random.RandomState(seed)) for d in sorted(dims, reverse=True)}
     curve = [np.float32(number) for number in find_ab_params(SPREAD, MIN_DIST)]
     with ThreadPoolExecutor(min(len(layouts), os.cpu_count() or 1)) as pool:
         epochs = _epochs(graph, n_epochs, seed)
@@ -47,13 +47,13 @@ def laid_out(graph: csr_matrix, rows: np.ndarray, dims: tuple[int, ...], seed: i
     return layouts
 
 
-def _beginning(graph: csr_matrix, rows: np.ndarray, d: int, random: np.random.RandomState) -> np.ndarray:
-    """The graph's spectral layout, with a little noise, in a cube; at random where rows are too few."""
+def _initial(graph: csr_matrix, rows: np.ndarray, d: int, random: np.random.RandomState) -> np.ndarray:
+    """Returns the graph's spectral layout, with a little noise, in a cube; a random one of too few rows."""
     from umap.spectral import spectral_layout
 
     if len(rows) > d + 2:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Graph is not fully connected")  # its parts are laid out apart
+            warnings.filterwarnings("ignore", "Graph is not fully connected")  # its parts get positions apart
             layout = spectral_layout(rows, graph, d, random)
         layout = SIDE * layout / np.abs(layout).max()
         layout = layout + random.normal(scale=NOISE, size=layout.shape)
@@ -64,15 +64,15 @@ def _beginning(graph: csr_matrix, rows: np.ndarray, d: int, random: np.random.Ra
 
 
 def _epochs(graph: csr_matrix, n_epochs: int, seed: int) -> Iterator[Pulls]:
-    """The edges that pull in each epoch: the strongest in all, others in proportion to their strength."""
+    """Yields the edges that pull in each epoch: the strongest in all, others in proportion to strength."""
     edges = graph.tocoo()
     heads, tails = edges.row.astype(np.int32), edges.col.astype(np.int32)
     share = (edges.data / edges.data.max()).astype(np.float64)
     for epoch in range(n_epochs):
         due = np.flatnonzero(np.floor((epoch + 1) * share) > np.floor(epoch * share))
         random = np.random.default_rng([seed, epoch])
-        strangers = random.integers(0, graph.shape[0], (len(due), STRANGERS), dtype=np.int32)
-        yield heads[due], tails[due], strangers
+        negatives = random.integers(0, graph.shape[0], (len(due), N_NEGATIVE), dtype=np.int32)
+        yield heads[due], tails[due], negatives
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -80,15 +80,15 @@ def _move(
     rows: np.ndarray,
     heads: np.ndarray,
     tails: np.ndarray,
-    strangers: np.ndarray,
+    negatives: np.ndarray,
     a: np.float32,
     b: np.float32,
     rate: np.float32,
 ) -> None:
     """Moves rows (n, d) in place along the gradient of umap-learn's loss, pull by pull and push by push.
 
-    To reckon all pushes of a pull from one place is 1.6 times as fast, but leaves far parts of a small graph
-    less far apart.
+    Computing all pushes of a pull from one position is 1.6 times as fast, but leaves distant parts of a small
+    graph less far apart.
     """
     n_axes = rows.shape[1]
     for pull in range(len(heads)):
@@ -101,10 +101,10 @@ def _move(
                 step = _clipped(strength * (head[axis] - tail[axis])) * rate
                 head[axis] += step
                 tail[axis] -= step
-        for stranger in strangers[pull]:
-            other = rows[stranger]
+        for negative in negatives[pull]:
+            other = rows[negative]
             squared = _squared_distance(head, other)
-            strength = TWO * b / ((AGAINST_ZERO + squared) * (ONE + a * squared**b))
+            strength = TWO * b / ((EPSILON + squared) * (ONE + a * squared**b))
             for axis in range(n_axes):
                 head[axis] += _clipped(strength * (head[axis] - other[axis])) * rate
 
@@ -119,4 +119,4 @@ def _squared_distance(one: np.ndarray, other: np.ndarray) -> np.float32:
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _clipped(step: np.float32) -> np.float32:
-    return min(max(step, -MOST), MOST)
+    return min(max(step, -LARGEST_STEP), LARGEST_STEP)

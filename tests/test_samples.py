@@ -364,6 +364,13 @@ def test_a_faulty_table_is_a_fault_unless_it_is_far_away(tmp_path):
         nearest_labels(PICTURES, folder)
 
 
+def test_names_that_are_no_unicode_are_names(tmp_path):
+    samples = Samples.of(["a\udcff.wav", "a.wav"]).but(label=["x", ""], site=["\udcff", ""])
+    assert samples.names.tolist() == ["a.wav", "a\udcff.wav"]
+    table = read_annotations(written(tmp_path, json.dumps([{"file": "a\udcff.wav", "label": "y"}]), "t.json"))
+    assert join(samples, table, "table")[0].labels.tolist() == ["x", "y"]
+
+
 # Splits and recordings
 
 

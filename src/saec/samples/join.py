@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import basename, splitext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,13 +106,12 @@ def plain_path(name: str) -> str:
 
 def _plain(name: str) -> str:
     """Returns a path without what systems write differently: Unicode form, separators, case of the suffix."""
-    path = PurePosixPath(unicodedata.normalize("NFC", plain_path(name)))
-    return str(path.with_suffix(path.suffix.lower())) if path.suffix else str(path)
+    stem, suffix = splitext(unicodedata.normalize("NFC", plain_path(name)))
+    return stem + suffix.lower()
 
 
 def _stem(name: str) -> str:
-    path = PurePosixPath(_plain(name))
-    return str(path.with_suffix("")) if path.suffix else str(path)
+    return splitext(_plain(name))[0]
 
 
 FORMS: tuple[
@@ -189,10 +189,10 @@ def _match_loosely(
         for key in index:
             if (level, key) not in taken:
                 normal = form(key)
-                buckets[PurePosixPath(normal).name if by_folder else normal].append((normal, key))
+                buckets[basename(normal) if by_folder else normal].append((normal, key))
         for file in (file for file in files if file and file not in found):
             normal = form(_keys(file)[level])
-            bucket = buckets.get(PurePosixPath(normal).name if by_folder else normal, ())
+            bucket = buckets.get(basename(normal) if by_folder else normal, ())
             keys = [key for other, key in bucket if _ends_alike(normal, other)]
             if len(keys) == 1 and _may_be(file, level, names[index[keys[0]][0]]):
                 found[file] = level, keys[0]
@@ -236,7 +236,7 @@ def _begins(samples: Samples) -> np.ndarray:
         _, mark, rest = name.partition(SEGMENT)
         if mark and math.isnan(begins[row]):
             with suppress(ValueError):
-                begins[row] = float(PurePosixPath(rest).stem)
+                begins[row] = float(splitext(rest)[0])
     return begins
 
 

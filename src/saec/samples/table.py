@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,20 +42,15 @@ class Samples:
         """
         import pandas as pd
 
-        names = np.array(list(names), dtype=object)
-        given = {key: _plain(key, values, len(names)) for key, values in columns.items()}
-        given.setdefault("file", names)
-        empty = {key: np.full(len(names), "", dtype=object) for key in TEXTS}
-        empty |= {key: np.full(len(names), np.nan) for key in SECONDS}
-        table = pd.DataFrame({key: given.get(key, empty[key]) for key in COLUMNS} | given, index=names)
-        table.index.name = "name"
-        missing = table["group"] == ""
-        if missing.any():
-            table.loc[missing, "group"] = [file.split(SEGMENT)[0] for file in table.loc[missing, "file"]]
-        twice = table.index[table.index.duplicated()]
+        index = pd.Index(list(names), dtype=object, name="name")  # object: not every file name is UTF-8
+        twice = index[index.duplicated()]
         if len(twice):
             raise Fault(f"{len(twice):,} samples share a name:\n{listing(sorted(set(twice)))}")
-        order = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
+        columns = {"file": index, **{key: None for key in COLUMNS if key != "file"}, **columns}
+        table = pd.DataFrame({key: _column(key, values, index) for key, values in columns.items()})
+        groups = zip(table["group"], table["file"], strict=True)
+        table["group"] = _column("group", [group or file.split(SEGMENT)[0] for group, file in groups], index)
+        order = np.array(sorted(range(len(index)), key=list(index).__getitem__), dtype=np.int64)
         return cls(table.iloc[order] if (order[1:] < order[:-1]).any() else table)
 
     def __len__(self) -> int:
@@ -111,8 +106,10 @@ class Samples:
 
     def but(self, **columns: Any) -> Samples:
         """Returns the same samples with other values in these columns, or with further columns."""
-        plain = {key: _plain(key, values, len(self)) for key, values in columns.items()}
-        return Samples(self.table.assign(**plain))
+        index = self.table.index
+        return Samples(
+            self.table.assign(**{key: _column(key, values, index) for key, values in columns.items()})
+        )
 
     def as_written(self) -> pd.DataFrame:
         """Returns the table with the name as its first column, as it is written to files."""
@@ -121,17 +118,18 @@ class Samples:
 
 def recording_of(name: str) -> str:
     """Returns the recording that a sample is of, without a suffix: what stands before `_segm_`."""
-    path = PurePosixPath(name)
-    return name.split(SEGMENT)[0] if SEGMENT in name else str(path.with_suffix("")) if path.suffix else name
+    return name.split(SEGMENT)[0] if SEGMENT in name else splitext(name)[0]
 
 
-def _plain(key: str, values: Any, n: int) -> np.ndarray:
-    """A column as the table keeps it: text in object arrays, seconds as floats."""
-    if isinstance(values, str | float | int) or values is None:
-        values = [values] * n
+def _column(key: str, values: Any, index: pd.Index) -> pd.Series:
+    """Makes a column as the table keeps it: text as objects, seconds as floats; one value is of all rows."""
+    import pandas as pd
+
+    alone = values is None or isinstance(values, str | float | int)
+    values = [values] * len(index) if alone else list(values)
     if key in SECONDS:
-        return np.array([np.nan if value is None else value for value in values], dtype=float)
-    values = list(values)
+        return pd.Series([np.nan if value is None else value for value in values], index, dtype=float)
     if key in TEXTS:
-        return np.array(["" if value is None else str(value) for value in values], dtype=object)
-    return np.array(values, dtype=object if any(isinstance(value, str) for value in values) else None)
+        return pd.Series(["" if value is None else str(value) for value in values], index, dtype=object)
+    text = any(isinstance(value, str) for value in values)
+    return pd.Series(values, index, dtype=object if text else None)

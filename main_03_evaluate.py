@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from saec.command import serve
-from saec.report import plan_evaluation
-from saec.session import EvaluationSession
+from saec.report import EvaluationSession, plan_evaluation
 
 
 def main(argv: Sequence[str] | None = None) -> int:

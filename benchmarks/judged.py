@@ -18,7 +18,7 @@ from saec.evaluation.probes import SCORES, predict_fold
 from saec.models import Model
 from saec.reduction import MAP, reduce_dims
 from saec.registry import Component
-from saec.report.pictures import small_pictures
+from saec.sections.scores import small_pictures
 
 CLASSIFIERS = ("linear", "knn")
 LABELS_PER_CLASS = (5, 20, None)

@@ -27,9 +27,10 @@ from saec.evaluation.classifiers import CLASSIFIERS, fit_classifier
 from saec.evaluation.combiner import Combiner
 from saec.evaluation.probes import predict_fold
 from saec.faults import Fault, MissingFault
-from saec.report import evaluate, plan_evaluation
-from saec.report.judge import FLOOR, judge
-from saec.session import EvaluationSession, SessionError, load_session
+from saec.report import EvaluationSession, evaluate, plan_evaluation
+from saec.sections.scores import score_set
+from saec.sections.sets import PIXELS
+from saec.session import SessionError, load_session
 
 N = 72
 KINDS = np.array(["crow", "owl", "tit", "wren"])
@@ -360,17 +361,17 @@ def planned(place: Config, **changes):
 
 
 def test_single_files_are_searched_over_the_grid_of_the_combination(place):
-    (svm,) = planned(place).evaluations["session"]
+    (svm,) = planned(place).sets["session"].evaluations
     assert (svm.C, svm.gamma, svm.class_weight) == ((1.0, 10.0), ("scale", 0.01), "balanced")
-    assert planned(place, combine=None).evaluations["session"][0].class_weight is None
-    chosen = planned(place, evaluations=None).evaluations["session"]
+    assert planned(place, combine=None).sets["session"].evaluations[0].class_weight is None
+    chosen = planned(place, evaluations=None).sets["session"].evaluations
     assert [one.C for one in chosen if one.name == "svm"] == [(1.0, 10.0)]
 
 
 def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(place):
     plan = planned(place, evaluations=["kmeans"], combine={"classifier": "linear"})
-    assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "linear"]
-    assert "session: combined: halves, parity together, linear" in str(plan)
+    assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "linear"]
+    assert "session: combined: halves, parity together, linear" in plan.describe()
 
 
 @pytest.mark.parametrize(
@@ -380,7 +381,7 @@ def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(pla
         ({"combine": {"use": ["halves", "partiy"]}}, "no method of set session: 'partiy'.*mean 'parity'"),
         ({"combine": {"use": ["halves", "halves"]}}, "set session has halves alone"),
         ({"combine": {"name": "parity"}}, "'parity' is a method of set session already"),
-        ({"combine": {"name": FLOOR}}, "is a method of set session already"),
+        ({"combine": {"name": PIXELS}}, "is a method of set session already"),
         ({"labels": {"pattern": "(?P<label>rec)"}}, "combine: session: probes need labels of two classes"),
         ({"evaluations": [{"name": "svm", "C": [3]}]}, "`C` of an svm in `evaluations` is that of `combine`"),
         ({"features": None, "sounds": ["birds"]}, "combine: .*name `features`"),
@@ -412,12 +413,11 @@ def test_other_parts_of_the_same_columns_are_another_combination(place):
     found = []
     for methods in (("halves", "parity"), ("one", "rest")):
         files = {method: f"birds/{method}.npz" for method in methods}
-        plan = planned(place, evaluations=[probe], combine=combine, features=files)
-        judged = plan.sets["session"]
-        results = judge(judged, judged.tables, plan.evaluations["session"], place, plan.session.combine)
-        found.append(results[-1].found)
-        given = (judged.known.labels, judged.known.groups, None)
-        widths = tuple(table.rows.shape[1] for table in judged.tables.values())
+        one = planned(place, evaluations=[probe], combine=combine, features=files).sets["session"]
+        results = score_set(one, place.cache)
+        found.append(results[-1].scores)
+        given = (one.samples.labels, one.samples.groups, None)
+        widths = tuple(table.rows.shape[1] for table in one.tables.values())
         again = EVALUATIONS.parse(probe | {"pca": 1})(whole, *given, widths)
         assert results[-1].method == "combined" and found[-1].scores == again.scores
     assert found[0].scores != found[1].scores

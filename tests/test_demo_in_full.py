@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from saec.config import ROOT
-from saec.report.pictures import FLOOR
+from saec.sections.sets import PIXELS
 
 
 def run(script: str, config_file: Path, *more: str) -> tuple[list[Path], str]:
@@ -39,5 +39,5 @@ def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
     (folder,), said = run("main_03_evaluate.py", config_file, "--set", quick)
     assert (folder / "explorer.html").stat().st_size < 8e6
     scores = pd.read_csv(folder / "scores.csv").set_index(["method", "evaluation", "score"])["value"]
-    ours, pixels = (scores[method, "kmeans", "v_measure"] for method in ("demo weighted stats", FLOOR))
+    ours, pixels = (scores[method, "kmeans", "v_measure"] for method in ("demo weighted stats", PIXELS))
     assert ours > pixels and scores["demo weighted stats", "linear", "macro_f1"] > 0.4

@@ -9,8 +9,8 @@ from sounds import record, tone
 
 from saec.config import Config
 from saec.faults import Fault
-from saec.report import plan_evaluation
-from saec.session import EvaluationSession, load_session
+from saec.report import EvaluationSession, plan_evaluation
+from saec.session import load_session
 
 PICTURES = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b_segm_0000.000.png", "c.png"]
 SEGMENTS = ["crow/a_segm_0000.000.wav", "crow/a_segm_0000.200.wav", "tit/b_segm_0000.000.wav"]
@@ -64,9 +64,7 @@ def joined(config: Config, **session) -> tuple[pd.DataFrame, str]:
     """One row a sample: label, group, split and further columns; and all remarks."""
     asked = {"evaluations": [], "explorer": None, "table": None, "inspect": False, "pixels": False} | session
     (one,) = plan_evaluation(load_session(asked, EvaluationSession), config).sets.values()
-    split = np.full(len(one.names), "") if one.known.split is None else one.known.split
-    known = {"label": one.known.labels, "group": one.known.groups, "split": split} | one.known.columns
-    return pd.DataFrame(known, index=one.names), "\n".join(one.remarks)
+    return one.samples.table, "\n".join(one.remarks)
 
 
 def labels(config: Config, **session) -> list[str]:
@@ -101,7 +99,7 @@ def test_a_table_that_the_session_names_wins_over_the_nearest_one(config, pictur
     session = {"images": "songs/images", "features": features(config, PICTURES)}
     known, said = joined(config, labels="mine.csv", **session)
     assert known["label"].tolist() == ["mine"] * 3 + [""] and "site" not in known
-    assert "mine.csv are of pictures without features:\n  d.png" in said
+    assert "mine.csv are of none of the pictures" in said
     assert labels(config, labels={"least": 1}, **session) == ["near", "", "far", ""]
     assert labels(config, labels={"least": 2}, **session) == ["", "", "", ""]
 
@@ -120,15 +118,15 @@ def test_folders_and_patterns_win_over_the_nearest_table(config, pictures):
 
 def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictures):
     session = {"features": features(config, PICTURES)}
-    table(config.data / "twice.csv", "file,label,site", "c.png,a,x", "c.png,a,y")
-    with pytest.raises(Fault, match="says two things of a picture:\n *line 3: c.png: x, a and y, a"):
+    table(config.data / "twice.csv", "file,label,site", "c.png,a,x", "c.png,b,x")
+    with pytest.raises(Fault, match="says two things of one sample:\n *line 3: c.png: 'a' and 'b'"):
         joined(config, labels="twice.csv", **session)
     for label in "ab":
         table(config.data / "sorted" / label / "c.png")
-    with pytest.raises(Fault, match="has pictures in two folders:\n *c.png: a and b"):
+    with pytest.raises(Fault, match="says two things of one sample:\n *.*b/c.png: c.png: 'a' and 'b'"):
         joined(config, labels={"folders": "sorted"}, **session)
-    table(config.data / "else.csv", "file,label", r"folder\c.wav,a")
-    with pytest.raises(Fault, match="labels none of the 4 pictures.*without folders and suffixes they agree"):
+    table(config.data / "else.csv", "file,label", "x.png,a")
+    with pytest.raises(Fault, match="labels none of the 4 pictures: 'x.png' there"):
         joined(config, labels="else.csv", **session)
 
 
@@ -201,8 +199,6 @@ def test_a_table_of_sound_says_labels_of_stretches_and_splits(config, sounds):
 
 
 def test_a_table_of_sound_that_lists_none_of_the_samples_is_refused(config, sounds):
-    session = {"features": features(config, PICTURES), "sounds": "sounds"}
-    with pytest.raises(
-        Fault, match="labels none of the 4 pictures: none of their names fits, such as 'a_segm"
-    ):
+    session = {"features": features(config, ["x.png", "y.png"]), "sounds": "sounds"}
+    with pytest.raises(Fault, match="labels none of the 2 pictures: 'crow/a.wav' there, 'x.png' here"):
         joined(config, **session)

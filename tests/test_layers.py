@@ -12,7 +12,7 @@ ROOMS = """
     faults registry files documents config samples progress logs devices sound data models features tables
     objectives optimizers reduction similarity evaluation preparation upgrade session
     job preparing checkpoints runs figures gallery export training extraction inspection
-    explorer report demo command
+    explorer sections report demo command
 """.split()  # each may import those before it; a package is one room
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines

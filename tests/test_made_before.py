@@ -17,9 +17,9 @@ from saec.config import Config, load_config
 from saec.evaluation.combiner import Combiner
 from saec.features import Features
 from saec.files import fingerprint
+from saec.report import EvaluationSession
 from saec.runs import Run
 from saec.session import (
-    EvaluationSession,
     ExtractionSession,
     PreparationSession,
     TrainingSession,

@@ -16,10 +16,9 @@ from saec.data import Dataset
 from saec.evaluation.tracks import grid, labels_by_file, predicted_track, score_classes, true_track
 from saec.extraction.predictions import pooled_per_file, prediction_table
 from saec.faults import Fault
-from saec.report import evaluate, plan_evaluation
-from saec.samples import Samples
-from saec.session import EvaluationSession, SessionError, load_session
-from saec.tables import means_by
+from saec.report import EvaluationSession, evaluate, plan_evaluation
+from saec.samples import Samples, means_by
+from saec.session import SessionError, load_session
 
 CLASSES = np.array(["crow", "tit", "wren"])
 
@@ -272,7 +271,8 @@ def test_a_truth_in_time_is_compared_point_by_point(place):
     for words in (
         "3.0 s of 4.5 s have a truth and are judged, every 0.5 s",
         "0.5 s that are judged lie in no predicted segment and count as wrong",
-        "truth.csv is also of files without predictions:\n  six.wav",
+        "1 labels of",
+        "truth.csv are of none of the files of the predictions:\n  six.wav",
         "2 files have no truth in time",
         "owl: 1 points of the grid",
     ):
@@ -287,8 +287,9 @@ def test_a_truth_of_one_recording_needs_no_column_of_files_and_with_tabs_no_head
     predictions()[:3].drop(columns="label").to_csv(place.data / "predictions.csv", index=False)
     (place.data / "truth.txt").write_text(text)
     asked = {"predictions": {"file": "predictions.csv", "truth": "truth.txt"}}
-    truth = plan_evaluation(load_session(asked, EvaluationSession), place).predicted.truth
-    assert truth["crow/one.wav"]._asdict() == {"starts": [0], "ends": [1], "labels": ["crow"]}
+    truth = plan_evaluation(load_session(asked, EvaluationSession), place).sections["predictions"].truth
+    columns = truth["crow/one.wav"][["start_s", "end_s", "label"]]
+    assert columns.to_dict("list") == {"start_s": [0], "end_s": [1], "label": ["crow"]}
 
 
 def test_annotations_of_recordings_are_a_truth_as_they_are(place):
@@ -322,13 +323,13 @@ def faulty(name: str, table: pd.DataFrame) -> tuple[dict, str]:
         return changed, f"2 rows are not right.*{first}: 'p crow' must be .* got 'much'.*line 5.*got nothing"
     if name == "infinite":
         changed.loc[0, p] = np.inf
-        return changed, f"{first}: 'p crow' must be a finite number, got inf"
+        return changed, f"{first}: 'p crow' must be a finite number, got 'inf'"
     if name == "end before start":
         changed.loc[1, ["start", "end"]] = [2.5, 1]
-        return changed, "line 3: needs seconds with 0 <= start <= end, or neither of them, got 2.5 and 1"
+        return changed, "line 3: must end after it starts, got start 2.5 and end 1"
     if name == "start alone":
         changed.loc[0, "end"] = None
-        return changed, f"{first}: needs seconds.* got 0 and nothing"
+        return changed, f"{first}: needs start and end, or neither of them"
     if name == "unknown class":
         return table.replace(
             {"predicted": {"crow": "owl"}}
@@ -360,16 +361,16 @@ def test_a_table_that_is_not_right_is_refused_with_its_lines(place, name):
     [
         (
             "file,start,end,label\nseven.wav,0,1,tit\n",
-            "of none of the 4 files .* 'seven.wav' there, 'crow/one.wav'",
+            "none of the 4 files .* 'seven.wav' there, 'crow/one.wav'",
         ),
         (
             "file,start,end,label\ntwo.wav,2,1,tit\n",
-            "line 2: needs seconds with 0 <= start <= end, got '2' and",
+            "line 2: must end after it starts, got start 2 and end 1",
         ),
         ("file,start,end,label\n,0,1,tit\n", "line 2: names no file"),
         ("file,start,end,label\n", "has no row"),
         ("file,start,stop,label\ntwo.wav,0,1,tit\n", "needs the columns start,end,label.*it lacks end"),
-        ("start\tstop\tlabel\n0\t1\ttit\n", "needs the columns start, end, label.* it lacks end"),
+        ("start\tstop\tlabel\n0\t1\ttit\n", "needs the columns start,end,label.* it lacks end"),
         ("start,end,label\n0,1,tit\n", "has no column `file`, and there are predictions of 4 files"),
         (
             "file,start,end,label\ntwo.wav,0,0.01,tit\n",
@@ -412,5 +413,5 @@ def test_all_faults_are_said_at_once(place):
 
 def test_the_plan_says_what_is_judged(place):
     session = load_session({"predictions": "predictions.csv"}, EvaluationSession)
-    said = str(plan_evaluation(session, place))
+    said = plan_evaluation(session, place).describe()
     assert "predictions.csv: 8 predictions of 4 files and 3 classes, 7 with labels" in said

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 
 import numpy as np
 import pandas as pd
@@ -15,10 +14,10 @@ import main_03_evaluate
 from saec.config import Config
 from saec.extraction import extract
 from saec.faults import Fault
-from saec.report import evaluate, plan_evaluation
-from saec.report import judge as remember
-from saec.report.judge import FLOOR
-from saec.session import EvaluationSession, SessionError, load_session
+from saec.report import EvaluationSession, evaluate, job, plan_evaluation
+from saec.sections import scores as remember
+from saec.sections.sets import PIXELS
+from saec.session import SessionError, load_session
 
 N = 36
 KINDS = np.array(["low", "middle", "high"])
@@ -80,7 +79,7 @@ def test_good_features_score_better_than_bad_ones(whole):
 
 
 def test_pixels_stand_beside_as_the_floor(whole):
-    assert scores_of(whole, "macro_f1")[FLOOR] > 0.9  # bars at three heights
+    assert scores_of(whole, "macro_f1")[PIXELS] > 0.9  # bars at three heights
 
 
 def test_tables_are_tidy_and_agree_with_the_json(whole):
@@ -142,7 +141,7 @@ def test_other_labels_are_judged_anew(place):
 
 def test_without_a_word_evaluations_are_those_that_labels_allow(place):
     plan = plan_evaluation(load_session(session(evaluations=None), EvaluationSession), place)
-    assert [one.name for one in plan.evaluations["session"]] == [
+    assert [one.name for one in plan.sets["session"].evaluations] == [
         "kmeans",
         "hdbscan",
         "forest",
@@ -152,13 +151,13 @@ def test_without_a_word_evaluations_are_those_that_labels_allow(place):
     ]
     asked = session(evaluations=None, images=None)
     plan = plan_evaluation(load_session(asked, EvaluationSession), place)
-    assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "hdbscan"]
+    assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "hdbscan"]
 
 
 def test_probes_that_labels_do_not_allow_are_left_out_with_the_reason(place):
     asked = session(evaluations=None, labels={"pattern": "rec(?P<label>00)"})
     plan = plan_evaluation(load_session(asked, EvaluationSession), place)
-    assert [one.name for one in plan.evaluations["session"]] == ["kmeans", "hdbscan"]
+    assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "hdbscan"]
     assert any(
         "no probes: session: probes need labels of two" in said for said in plan.sets["session"].remarks
     )
@@ -336,7 +335,7 @@ def damaged(place: Config) -> dict[str, tuple[dict, str]]:
         "not a number": (session(features="faulty/nan.npz"), "rows hold what is no finite number"),
         "objects": (session(features="faulty/objects.npz"), "pickle"),
         "truncated": (session(features="faulty/cut.npz"), "cannot be read as features"),
-        "labels twice": (session(labels="faulty/twice.csv"), "says two things of a picture"),
+        "labels twice": (session(labels="faulty/twice.csv"), "says two things of one sample"),
         "one class": (
             session(labels="faulty/one.csv"),
             "probes need labels of two classes at least, got one class, a",
@@ -470,7 +469,7 @@ def test_a_report_that_was_ended_leaves_no_half_of_itself(place, monkeypatch):
     def ended(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sys.modules["saec.report.evaluate"], "write_page", ended)
+    monkeypatch.setattr(job, "write_page", ended)
     with pytest.raises(KeyboardInterrupt):
         evaluate(session(evaluations=[KMEANS]), place)
     assert sorted((place.data / "reports").iterdir()) == before

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from saec import figures
 from saec.config import Config
 from saec.faults import Fault
-from saec.report import evaluate, plan_evaluation
-from saec.session import EvaluationSession, load_session
+from saec.report import EvaluationSession, evaluate, plan_evaluation
+from saec.session import load_session
 from saec.sound.durations import look_through
 from saec.sound.listed import list_sound
 
@@ -208,9 +208,8 @@ def test_names_of_folders_are_words_on_the_page(config, sounds):
 def test_sound_and_predictions_are_looked_at_together(config, sounds):
     (config.data / "said.csv").write_text("file,start,end,label,predicted,p crow\na.wav,0,1,crow,crow,1\n")
     session = {"sounds": "sounds", "predictions": "said.csv"}
-    assert "to look through: 6 recordings of" in str(
-        plan_evaluation(load_session(session, EvaluationSession), config)
-    )
+    job = plan_evaluation(load_session(session, EvaluationSession), config)
+    assert "to look through: 6 recordings of" in job.describe()
     names = {file.name for file in evaluate(session, config).folder.iterdir()}
     assert {"sounds_durations.csv", "predicted_scores.csv", "report.html"} <= names
 

@@ -8,7 +8,7 @@ import pytest
 
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
-from saec.tables import beside, read_layout, read_table, write_table
+from saec.tables import read_layout, read_table, write_table
 
 NAMES = np.array(["a.png", "b.png", "c.png"])
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]], dtype=np.float32)
@@ -28,7 +28,7 @@ def test_an_npz_with_x_and_one_with_x_red_are_read(tmp_path):
     for key in ("X", "X_red"):
         table = read_table(saved(tmp_path / f"{key}.npz", **{key: ROWS, "N": NAMES}))
         assert np.array_equal(table.rows, ROWS) and table.names.tolist() == NAMES.tolist()
-        assert table.labels is None and table.layout is None and table.named
+        assert table.samples.classes == [] and table.layout is None and table.named
 
 
 def test_a_map_in_the_file_comes_along(tmp_path):
@@ -48,7 +48,7 @@ def test_a_table_is_read_by_a_pattern_of_columns(tmp_path, suffix):
     write_table(tmp_path / f"a{suffix}", frame.assign(file=NAMES, other=1.5))
     table = read_table(tmp_path / f"a{suffix}")
     assert np.array_equal(table.rows, ROWS) and table.names.tolist() == NAMES.tolist()
-    assert table.labels.tolist() == ["x", "y", ""] and table.columns == ("Feature_1", "Feature_2")
+    assert table.samples.labels.tolist() == ["x", "y", ""] and table.columns == ("Feature_1", "Feature_2")
 
 
 def test_a_table_without_names_has_its_rows_numbered(tmp_path):
@@ -136,18 +136,6 @@ def test_a_damaged_parquet_is_refused(tmp_path):
         read_table(tmp_path / "a.parquet")
 
 
-def test_reductions_of_the_same_extraction_lie_beside(tmp_path):
-    for name in (
-        "dimred_2_neigh_10_saec_1.npz",
-        "dimred_16_neigh_10_saec_1.npz",
-        "dimred_2_neigh_10_saec_1_max.npz",
-    ):
-        saved(tmp_path / name, X_red=ROWS, N=NAMES)
-    pooled = saved(tmp_path / "pooled_mean_std_saec_1.npz", X=ROWS, N=NAMES)
-    assert [file.name.split("_")[1] for file in beside(pooled)] == ["2", "16"]
-    assert beside(tmp_path / "foreign.npz") == [] and beside(tmp_path / "dimred_2_neigh_10_saec_1.npz") == []
-
-
 @pytest.mark.parametrize("layout", [ROWS[:2], ROWS * np.nan, np.array([["a", "b"]] * 3), ROWS[:, :1]])
 def test_a_map_that_cannot_be_drawn_is_none(tmp_path, layout):
     table = read_table(saved(tmp_path / "a.npz", X=ROWS[::-1], N=NAMES[::-1], X_2D=layout))
@@ -165,8 +153,8 @@ def test_a_flipped_byte_in_a_compressed_file_is_a_fault(tmp_path):
 
 def test_words_are_kept_as_they_are_written(tmp_path):
     table = read_table(csv(tmp_path / "a.csv", "file,Label,Feature_1,size\n001,NA,1,3\n002,None,2,4.5\n"))
-    assert table.names.tolist() == ["001", "002"] and table.labels.tolist() == ["NA", "None"]
-    assert table.facts["size"].tolist() == [3, 4.5]
+    assert table.names.tolist() == ["001", "002"] and table.samples.labels.tolist() == ["NA", "None"]
+    assert table.samples.table["size"].tolist() == [3, 4.5]
     with pytest.raises(Fault, match="1 rows have no name in the column file"):
         read_table(csv(tmp_path / "a.csv", "file,Feature_1\n001,1\n,2\n"))
 

@@ -1,7 +1,7 @@
 """Feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from saec.data.labels import recording_of
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE, Features
 from saec.files import appearing, map_npz
+from saec.samples import COLUMNS, Samples, means_per_recording, per_recording
 
 KEYS = ("X", "X_red")
 MAP_KEY = "X_2D"
@@ -24,18 +24,20 @@ Pooling = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows (n, features) by the names of their samples, sorted; labels and a 2-D map where it has them."""
+    """Rows (n, features) of samples, sorted by name; and a 2-D map (n, 2) where the file has one."""
 
     file: Path
     rows: np.ndarray
-    names: np.ndarray
-    labels: np.ndarray | None = None
+    samples: Samples  # with the labels and further columns of the file
     layout: np.ndarray | None = None
     columns: tuple[str, ...] = ()  # what features are called, where they have names
     n_constant: int = 0  # features that are the same for all samples
     named: bool = True  # whether the file says which samples the rows are of
     pooling: Pooling | None = None  # what has made rows of the file's latents
-    facts: dict[str, np.ndarray] = field(default_factory=dict)  # further columns of a table
+
+    @property
+    def names(self) -> np.ndarray:
+        return self.samples.names
 
 
 def read_table(
@@ -61,13 +63,12 @@ def read_table(
         table = _from_columns(file, columns, names, label)
     else:
         raise Fault(f"{file}: features are read from .npz, .csv or .parquet, got {suffix or 'no suffix'!r}")
-    _refuse_twice(table)
-    _refuse_not_finite(table)
-    return replace(_sorted(table), n_constant=n_constant(table))
+    _require_finite(table)
+    return replace(table, n_constant=_count_constant(table))
 
 
-def n_constant(table: Table) -> int:
-    """How many features are the same for all.
+def _count_constant(table: Table) -> int:
+    """Counts the features that are the same for all samples.
 
     Raises:
         Fault: there is one row, or all features are.
@@ -78,15 +79,6 @@ def n_constant(table: Table) -> int:
     if constant.all():
         raise Fault(f"{table.file}: every feature is the same for all pictures, so they tell nothing apart")
     return int(constant.sum())
-
-
-def beside(file: Path) -> list[Path]:
-    """The reductions `dimred_<d>_neigh_<n>_<id>.npz` that lie beside a feature file of the same id."""
-    _, mark, rest = file.name.partition("_saec_")
-    if not mark or file.name.startswith("dimred_") or not file.is_file():
-        return []
-    found = [path for path in file.parent.glob("dimred_*") if path.name.endswith(f"{mark}{rest}")]
-    return sorted(found, key=lambda path: int(path.name.split("_")[1]))
 
 
 def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
@@ -104,8 +96,21 @@ def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
     if found.N.dtype.kind != "U" or found.N.ndim != 1:
         raise Fault(f"{file}: N must hold names (text), got {found.N.dtype} of shape {found.N.shape}")
     rows = _pooled(found.X, file, pooling)
+    order = _order(found.N, file)
+    layout = read_layout(file, found.N)
     by = pooling if found.X.ndim == 3 else None
-    return Table(file, rows, found.N, layout=read_layout(file, found.N), pooling=by)
+    layout = None if layout is None else layout[order]
+    return Table(file, rows[order], Samples.of(found.N[order]), layout, pooling=by)
+
+
+def _order(names: np.ndarray, file: Path) -> np.ndarray | slice:
+    """Returns what sorts rows by the names of their samples, each of which stands there once."""
+    order = np.argsort(names, kind="stable")
+    sorted_ = names[order]
+    twice = np.unique(sorted_[1:][sorted_[1:] == sorted_[:-1]]).tolist()
+    if twice:
+        raise Fault(f"{file} has pictures twice:\n{listing(twice)}")
+    return slice(None) if (order[1:] > order[:-1]).all() else order  # a mapped file stays one
 
 
 def _pooled(rows: np.ndarray, file: Path, pooling: Pooling | None) -> np.ndarray:
@@ -147,24 +152,24 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
     if odd:
         raise Fault(f"{file}: these feature columns are no numbers:\n{listing(odd)}")
     named = names in frame
-    called = frame[names].astype(str) if named else [f"row {row + 1:06d}" for row in range(len(frame))]
-    if "" in set(called):
-        raise Fault(f"{file}: {int((frame[names] == '').sum())} rows have no name in the column {names}")
-    labels = np.array(frame[label].astype(str).tolist(), dtype=str) if label in frame else None
-    rows = frame[chosen].to_numpy(dtype=np.float32)
-    others = [column for column in frame if column not in (*chosen, names, label)]
-    facts = {str(column): column_of(frame[column]) for column in others}
-    known = {"columns": tuple(chosen), "named": named, "facts": facts}
-    return Table(file, rows, np.array(called, dtype=str), labels, **known)
+    called = (
+        frame[names].astype(str).tolist() if named else [f"row {row + 1:06d}" for row in range(len(frame))]
+    )
+    if "" in called:
+        raise Fault(f"{file}: {called.count('')} rows have no name in the column {names}")
+    order = _order(np.array(called, dtype=str), file)
+    given = {"label": frame[label].astype(str)} if label in frame else {}
+    given |= {
+        str(one): column_of(frame[one]) for one in frame if one not in (*chosen, names, label, *COLUMNS)
+    }
+    samples = Samples.of(
+        np.array(called, dtype=str)[order], **{key: np.array(of)[order] for key, of in given.items()}
+    )
+    rows = frame[chosen].to_numpy(dtype=np.float32)[order]
+    return Table(file, rows, samples, columns=tuple(chosen), named=named)
 
 
-def _refuse_twice(table: Table) -> None:
-    names, counts = np.unique(table.names, return_counts=True)
-    if (counts > 1).any():
-        raise Fault(f"{table.file} has pictures twice:\n{listing(names[counts > 1].tolist())}")
-
-
-def _refuse_not_finite(table: Table) -> None:
+def _require_finite(table: Table) -> None:
     pieces = range(0, len(table.rows), AT_ONCE)
     whole = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
     if not whole.all():
@@ -173,18 +178,6 @@ def _refuse_not_finite(table: Table) -> None:
             f"{table.file}: {len(odd)} of {len(whole)} rows hold what is no finite number (NaN or infinite), "
             f"extract or repair them:\n{listing(odd)}"
         )
-
-
-def _sorted(table: Table) -> Table:
-    order = np.argsort(table.names, kind="stable")
-    if (order == np.arange(len(order))).all():
-        return table
-    parts = {
-        part: getattr(table, part)[order]
-        for part in ("rows", "names", "labels", "layout")
-        if getattr(table, part) is not None
-    }
-    return replace(table, **parts, facts={name: values[order] for name, values in table.facts.items()})
 
 
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
@@ -243,36 +236,9 @@ def require_parquet() -> None:
         raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
 
 
-def per_recording(table: Table) -> Table:
-    """Means over the samples of each recording; a label where all of them have the same."""
-    names, rows = means_per_recording(table.names, table.rows)
-    labels = None if table.labels is None else _agreed(table.names, table.labels)
-    known = {"rows": rows, "names": names, "labels": labels, "layout": None, "facts": {}}
-    return replace(table, **known, n_constant=n_constant(replace(table, rows=rows)))
-
-
-def means_per_recording(names: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recordings, sorted, and (recordings, features) float32: means over the rows of each."""
-    recordings, means = means_by(_recordings(names), rows)
-    return recordings, means.astype(np.float32)
-
-
-def means_by(keys: Sequence[str] | np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The keys, sorted and each once, and (keys, columns): means over the rows (n, columns) of each."""
-    names, of = np.unique(keys, return_inverse=True)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, of, rows)
-    return names, sums / np.bincount(of)[:, None]
-
-
-def _agreed(names: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The label that all samples of a recording have, "" where they differ; recordings are sorted."""
-    _, first, of = np.unique(_recordings(names), return_index=True, return_inverse=True)
-    firsts = labels[first]
-    odd = np.unique(of[labels != firsts[of]])
-    firsts[odd] = ""
-    return firsts
-
-
-def _recordings(names: np.ndarray) -> list[str]:
-    return [recording_of(name) for name in names.tolist()]
+def table_per_recording(table: Table) -> Table:
+    """Returns means over the samples of each recording; a label where all of them have the same."""
+    _, rows = means_per_recording(table.names, table.rows)
+    samples = per_recording(Samples.of(table.names, label=table.samples.labels))
+    means = replace(table, rows=rows, samples=samples, layout=None)
+    return replace(means, n_constant=_count_constant(means))

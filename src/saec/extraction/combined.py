@@ -24,8 +24,8 @@ from saec.features import Features
 from saec.files import as_file_name, fingerprint, locked, require_writable
 from saec.progress import progress
 from saec.runs.find import LATEST
+from saec.samples import means_per_recording
 from saec.session import ExtractionSession, SessionError, load_session
-from saec.tables import means_per_recording
 
 REPORTS = "reports"  # where reports lie in the data folder, unless their sessions say otherwise
 

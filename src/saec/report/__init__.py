@@ -1,5 +1,5 @@
-"""Features, runs and folders of pictures are judged: one folder of tables, figures and pages."""
+"""Reports on features, predictions, runs and data: from an evaluation session to a folder."""
 
-from saec.report.evaluate import Report, evaluate, plan_evaluation
+from saec.report.job import EvaluationJob, EvaluationSession, Report, evaluate, plan_evaluation
 
-__all__ = ["Report", "evaluate", "plan_evaluation"]
+__all__ = ["EvaluationJob", "EvaluationSession", "Report", "evaluate", "plan_evaluation"]

@@ -1,7 +1,6 @@
 """The section on recordings: what there is before any training, and what to choose by it."""
 
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,77 +10,77 @@ from saec import figures
 from saec.config import Config
 from saec.faults import Fault, MissingFault, listing
 from saec.progress import duration
-from saec.report.section import Section
+from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sound.durations import Durations, look_through
 from saec.sound.listed import TABLES, Listed, header, list_sound
-from saec.tables import write_table
 
 OVERLAID = 10  # classes up to which the figure tells them apart
 ALL = "all"
+UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
+FEWEST = 2  # recordings that a class needs to be on both sides of a split
 
 
-@dataclass(frozen=True)
+@SECTIONS.register("sounds")
 class Sounds:
-    """The recordings below one folder, of several class folders, or of a table."""
+    """Looks through the recordings below a folder, of several class folders, or of a table."""
 
-    folders: tuple[Path, ...]  # or the one table
-    listed: list[Listed]
+    position = 100
 
-    @property
-    def place(self) -> str:
-        return ", ".join(map(str, self.folders))
+    def __init__(self, inputs: Inputs, *, inspect: bool = True):
+        self.n_workers = inputs.config.n_workers
+        self.paths, self.listed = "", []
+        if inputs.sounds and (inspect or not inputs.has_features):
+            found = inputs.check("sounds", find_sounds, inputs.sounds, inputs.config)
+            self.paths, self.listed = found or ("", [])
 
-    def __str__(self) -> str:
-        return f"to look through: {len(self.listed):,} recordings of {self.place}"
+    def describe(self) -> list[str]:
+        return [f"to look through: {len(self.listed):,} recordings of {self.paths}"] if self.listed else []
+
+    def write(self, folder: Path) -> list[Content]:
+        if not self.listed:
+            return []
+        found = look_through(self.listed, self.n_workers)
+        table = _table(found)
+        content = Content(f"Recordings of {self.paths}", folder, remarks_on(found, table))
+        content.tables["Recordings"] = _summary(found, table)
+        if found.unreadable:
+            bad = pd.DataFrame(found.unreadable.items(), columns=["file", "reason"])
+            content.write("sounds_unreadable.csv", bad, "recordings that cannot be read, and why")
+            content.tables["Recordings that cannot be read"] = bad
+        if len(table):
+            content.write("sounds_durations.csv", table, "one row a recording")
+            content.tables["Durations in seconds"] = _durations(table)
+            _draw(table, content)
+        return [content]
 
 
-def find_sounds(asked: tuple[str, ...], config: Config) -> Sounds:
-    """What the session names: a folder of recordings, several class folders, or one table.
+def find_sounds(paths: tuple[str, ...], config: Config) -> tuple[str, list[Listed]]:
+    """Lists a folder of recordings, several class folders, or one table; returns their paths in words, too.
 
     Raises:
         MissingFault: there is no such folder or table, or no recording in one.
         Fault: two class folders have one name, or no recording can be opened.
     """
-    folders = tuple(config.data_path(place) for place in asked)
+    folders = tuple(config.data_path(path) for path in paths)
     for folder in folders:
         is_table = len(folders) == 1 and folder.is_file() and folder.suffix.lower() in TABLES
         if not folder.is_dir() and not is_table:
-            what = "is a file" if folder.exists() else "is not there"
+            problem = "is a file" if folder.exists() else "is not there"
             raise MissingFault(
-                f"{folder} {what}: a folder of recordings is expected, or a list of class folders, "
+                f"{folder} {problem}: a folder of recordings is expected, or a list of class folders, "
                 f"or one table of recordings ({' or '.join(TABLES)})"
             )
-    listed = list_sound(folders[0] if len(folders) == 1 else folders)
-    sounds = Sounds(folders, listed)
+    listed, words = list_sound(folders[0] if len(folders) == 1 else folders), ", ".join(map(str, folders))
     if not any(header(one.path) for one in listed):
         raise Fault(
-            f"none of the {len(listed):,} recordings of {sounds.place} can be opened as sound, such as "
+            f"none of the {len(listed):,} recordings of {words} can be opened as sound, such as "
             f"{listed[0].name}: look whether they were copied whole"
         )
-    return sounds
-
-
-def sounds_section(sounds: Sounds, n_workers: int, folder: Path) -> Section:
-    """`sounds_durations.csv` and `.png` go into the folder, and a table of those that cannot be read."""
-    found = look_through(sounds.listed, n_workers)
-    table = _table(found)
-    section = Section(f"Recordings of {sounds.place}", remarks_on(found, table))
-    section.tables["Recordings"] = _summary(found, table)
-    if found.unreadable:
-        bad = pd.DataFrame(found.unreadable.items(), columns=["file", "reason"])
-        write_table(folder / "sounds_unreadable.csv", bad)
-        section.files["sounds_unreadable.csv"] = "recordings that cannot be read, and why"
-        section.tables["Recordings that cannot be read"] = bad
-    if len(table):
-        write_table(folder / "sounds_durations.csv", table)
-        section.files["sounds_durations.csv"] = "one row a recording"
-        section.tables["Durations in seconds"] = _durations(table)
-        _draw(table, section, folder)
-    return section
+    return words, listed
 
 
 def _table(found: Durations) -> pd.DataFrame:
-    """file, class, duration_s, rate_hz, channels, format, peak."""
+    """Returns file, class, duration_s, rate_hz, channels, format, peak."""
     rows = [
         {"file": name, "class": found.labels[name], "duration_s": one.duration_s, "rate_hz": one.rate_hz}
         | {"channels": one.n_channels, "format": one.format, "peak": one.peak}
@@ -91,36 +90,23 @@ def _table(found: Durations) -> pd.DataFrame:
 
 
 def _durations(table: pd.DataFrame) -> pd.DataFrame:
-    """One row for all recordings and, where there are any, one for each class."""
+    """Returns one row for all recordings and, where there are any, one for each class."""
     parts = [(ALL, table["duration_s"])]
     if (table["class"] != "").any():
         parts += [(name or "no class", part["duration_s"]) for name, part in table.groupby("class")]
-    return pd.DataFrame(
-        [
-            {
-                "class": name,
-                "recordings": len(of),
-                "total": of.sum(),
-                "mean": of.mean(),
-                "median": of.median(),
-                "min": of.min(),
-                "max": of.max(),
-                "5th percentile": of.quantile(0.05),
-                "95th percentile": of.quantile(0.95),
-            }
-            for name, of in parts
-        ]
-    )
+    rows = [
+        {"class": name, "recordings": len(of), "total": of.sum()}
+        | {key: getattr(of, key)() for key in ("mean", "median", "min", "max")}
+        | {f"{percent}th percentile": of.quantile(percent / 100) for percent in (5, 95)}
+        for name, of in parts
+    ]
+    return pd.DataFrame(rows)
 
 
 def _summary(found: Durations, table: pd.DataFrame) -> pd.DataFrame:
+    columns = {"sampling rates (Hz)": "rate_hz", "channels": "channels", "formats": "format"}
     several = {
-        what: counted(Counter(table[column])) if len(table) else ""
-        for what, column in (
-            ("sampling rates (Hz)", "rate_hz"),
-            ("channels", "channels"),
-            ("formats", "format"),
-        )
+        what: counted(Counter(table[column])) if len(table) else "" for what, column in columns.items()
     }
     rows = {
         "recordings": f"{len(found.heard) + len(found.unreadable):,}",
@@ -134,22 +120,18 @@ def _summary(found: Durations, table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"what": rows.keys(), "found": rows.values()})
 
 
-def _draw(table: pd.DataFrame, section: Section, folder: Path) -> None:
+def _draw(table: pd.DataFrame, content: Content) -> None:
     classes = np.unique(table["class"].to_numpy(dtype=str))
     told_apart = 1 < len(classes) <= OVERLAID
     of = {name or "no class": part for name, part in table.groupby("class")} if told_apart else {ALL: table}
     values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
     name = "sounds_durations.png"
-    figures.histograms(folder / name, values, "Durations of recordings", "duration (s)", "recordings")
-    section.drawn(folder, name, "Durations of recordings" + (", by class" if told_apart else ""))
-
-
-UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
-FEWEST = 2  # recordings that a class needs to be on both sides of a split
+    figures.histograms(content.folder / name, values, "Durations of recordings", "duration (s)", "recordings")
+    content.add_figure(name, "Durations of recordings" + (", by class" if told_apart else ""))
 
 
 def remarks_on(found: Durations, table: pd.DataFrame) -> list[str]:
-    """What to look at, and what to choose, before training."""
+    """Returns what to look at, and what to choose, before training."""
     lists = {
         "cannot be read": [f"{name} {why}" for name, why in found.unreadable.items()],
         "are silent: no sample but 0": [name for name, one in found.heard.items() if one.silent],
@@ -205,7 +187,7 @@ def _on_classes(table: pd.DataFrame) -> list[str]:
 
 
 def counted(found: Counter) -> str:
-    """Each value with how often it is there, the most frequent first."""
+    """Returns each value with how often it is there, the most frequent first."""
     return ", ".join(
         f"{one:,} ({n:,})" if isinstance(one, int) else f"{one} ({n:,})" for one, n in found.most_common()
     )

@@ -1,0 +1,179 @@
+"""From an evaluation session to a folder of tables, figures and pages; no section is known by name here."""
+
+import logging
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import create_model, model_validator
+
+from saec.config import Config, load_config
+from saec.devices import resolve_device
+from saec.files import move_to_timestamp, require_writable, temporary_folder, write_json
+from saec.report.page import write_page
+from saec.sections import SECTIONS
+from saec.sections.base import Content, Inputs, Section
+from saec.sections.labels import GivenLabels, Labels
+from saec.sections.read_sets import EvaluatedSet, Files, SoundPaths, read_set, refuse_alike
+from saec.sections.sets import FeatureSet, Per
+from saec.session import Session, SessionError, load_session
+
+LOG = logging.getLogger(__name__)
+ABOUT, PAGE = "report.json", "report.html"
+COMPONENTS = sorted(
+    (SECTIONS[name] for name in SECTIONS.names()), key=lambda component: component.target.position
+)
+
+
+class SharedKeys(Session):
+    """The keys that all sections are planned from: one set of samples, or several under `sets`."""
+
+    images: str | None = None
+    features: Files | None = None
+    labels: GivenLabels = Labels()
+    sets: dict[str, EvaluatedSet] = {}
+    sounds: SoundPaths = None
+    per: Per = "sample"
+    out: str = "reports"
+
+    @model_validator(mode="after")
+    def _one_set_or_several(self) -> "SharedKeys":
+        own = ("features", "images", "labels", "per")
+        beside = [key for key in own if getattr(self, key) != type(self).model_fields[key].default]
+        if self.sets and beside:
+            raise ValueError(
+                f"several `sets` have {' and '.join(own)} of their own, got {beside[0]} beside them"
+            )
+        return self
+
+    @property
+    def evaluated(self) -> dict[str, EvaluatedSet]:
+        """The sets by name; a single one has the session's."""
+        if self.sets or self.features is None:
+            return self.sets
+        return {self.name: EvaluatedSet(**{key: getattr(self, key) for key in EvaluatedSet.model_fields})}
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders of pictures, as the session names them."""
+        options = [self, *self.sets.values(), *(getattr(self, key) for key in type(self).model_fields)]
+        return [images for one in options if (images := getattr(one, "images", None))]
+
+
+EvaluationSession = create_model(
+    "EvaluationSession",
+    __base__=SharedKeys,
+    **{
+        key: (component.model_fields[key].annotation, component.model_fields[key])
+        for component in COMPONENTS
+        for key in component.options
+    },
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A folder of tables, figures and pages; `scores` is the tidy table of all scores."""
+
+    folder: Path
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.folder]
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """A checked session: its sets of features have been read, its sections are planned."""
+
+    session: SharedKeys
+    out: Path
+    sets: dict[str, FeatureSet]
+    sections: dict[str, Section]
+
+    def describe(self) -> str:
+        lines = [one.describe() for one in self.sets.values()]
+        lines += [line for section in self.sections.values() for line in section.describe()]
+        return "\n".join([*lines, f"report in a new folder of {self.out}"])
+
+    def estimate(self) -> str:
+        return ""
+
+    def run(self) -> Report:
+        """Writes all sections into a folder that appears whole."""
+        LOG.info("%s", self.describe())
+        with temporary_folder(self.out) as part:
+            contents = [content for section in self.sections.values() for content in section.write(part)]
+            scores = pd.concat([pd.DataFrame(), *(one.scores for one in contents if one.scores is not None)])
+            write_json(part / ABOUT, self._about(contents, scores))
+            write_page(part / PAGE, self.session.name, contents)
+            return Report(move_to_timestamp(part, self.out, f"*_{self.session.name}"), scores)
+
+    def _about(self, contents: list[Content], scores: pd.DataFrame) -> dict[str, Any]:
+        """Everything in one file, for programs."""
+        return {
+            "session": self.session.model_dump(mode="json"),
+            "versions": {name: version(name) for name in ("saec", "scikit-learn", "umap-learn", "numpy")},
+            "sets": {name: one.about() for name, one in self.sets.items()},
+            "scores": _records(scores),
+            "sections": [
+                {
+                    "title": content.title,
+                    "remarks": content.remarks,
+                    "tables": {caption: _records(table) for caption, table in content.tables.items()},
+                    "figures": content.figures,
+                    "files": content.files,
+                }
+                for content in contents
+            ],
+        }
+
+
+def plan_evaluation(session: SharedKeys, config: Config) -> EvaluationJob:
+    """Reads feature files and labels, and checks everything that can be checked before work begins.
+
+    Raises:
+        SessionError: with every fault found, each with its key.
+    """
+    has_features = bool(session.evaluated)
+    inputs = Inputs(config, config.data, session.images, session.sounds, has_features)
+    inputs.reports = inputs.check("out", config.data_path, session.out) or config.data
+    inputs.check("out", require_writable, inputs.reports)
+    inputs.check("config.cache", require_writable, config.cache)
+    inputs.check("config.device", resolve_device, config.device)
+    inputs.check("sets", refuse_alike, "sets", list(session.evaluated))
+    sets = {
+        name: inputs.check("sets", read_set, name, one, config) for name, one in session.evaluated.items()
+    }
+    inputs.sets = {name: one for name, one in sets.items() if one is not None}
+    sections = {
+        component.model_fields["name"].default: component.target(
+            inputs, **{key: getattr(session, key) for key in component.options}
+        )
+        for component in COMPONENTS
+    }
+    if not inputs.faults and not any(section.describe() for section in sections.values()):
+        inputs.faults.append(
+            "there is nothing to do: name `features`, `images`, `sounds`, `sets`, or a key of one of the "
+            f"sections {', '.join(sections)}"
+        )
+    if inputs.faults:
+        raise SessionError(f"session {session.name}", inputs.faults)
+    return EvaluationJob(session, inputs.reports, inputs.sets, sections)
+
+
+def evaluate(session: SharedKeys | dict | Path | str, config: Config | None = None) -> Report:
+    """Scores what the session names and writes a report; what was scored before is not scored again.
+
+    Raises:
+        Fault: the session, its files or its labels cannot be used.
+    """
+    return plan_evaluation(load_session(session, EvaluationSession), config or load_config()).run()
+
+
+def _records(table: pd.DataFrame) -> list[dict]:
+    """Returns rows as plain values; what is no number is null."""
+    return table.astype(object).where(table.notna(), None).to_dict("records")

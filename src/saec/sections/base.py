@@ -1,0 +1,73 @@
+"""What a section of a report is: planned from a session's sets of features, described, then written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import pandas as pd
+
+from saec.config import Config
+from saec.faults import collect_faults
+from saec.registry import Registry
+from saec.sections.sets import FeatureSet
+from saec.tables import write_table
+
+SECTIONS = Registry("section")
+T = TypeVar("T")
+
+
+@dataclass
+class Inputs:
+    """What all sections are planned from. Each one adds its faults, with the session's key, to `faults`."""
+
+    config: Config
+    reports: Path  # the folder that the report will lie in
+    images: str | None = None  # as the session names them
+    sounds: tuple[str, ...] | None = None
+    has_features: bool = False  # whether the session names any, read or not
+    sets: dict[str, FeatureSet] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def check(self, key: str, function: Callable[..., T], *arguments: Any) -> T | None:
+        """Calls the function; returns None, with the fault noted under the key, where it raises one."""
+        return collect_faults(self.faults, key, function, *arguments)
+
+
+@dataclass
+class Content:
+    """What stands under one heading: remarks, tables by caption, and the figures and files of the folder."""
+
+    title: str
+    folder: Path  # the report's
+    remarks: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    figures: dict[str, str] = field(default_factory=dict)  # captions by name
+    files: dict[str, str] = field(default_factory=dict)  # what they hold, by name
+    scores: pd.DataFrame | None = None  # rows of the tidy table of all scores
+
+    def write(self, name: str, table: pd.DataFrame, what: str) -> None:
+        """Writes a table into the folder and lists it."""
+        write_table(self.folder / name, table)
+        self.files[name] = what
+
+    def add_figure(self, name: str, caption: str) -> None:
+        """Lists a figure, where it has been drawn."""
+        if (self.folder / name).is_file():
+            self.figures[name] = caption
+
+
+class Section(Protocol):
+    """A registered class. Its keyword-only parameters are keys of the session, with their defaults.
+
+    `__init__(inputs, *, ...)` checks all that can be checked before work begins. A section that the session
+    does not ask for describes nothing and writes nothing.
+    """
+
+    position: ClassVar[int]  # sections are planned, written and shown in this order
+
+    def describe(self) -> list[str]:
+        """Returns lines that say what will be done."""
+
+    def write(self, folder: Path) -> list[Content]:
+        """Does the work: tables, figures and files go into the folder."""

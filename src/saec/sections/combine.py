@@ -1,0 +1,161 @@
+"""Several methods of a set are one more: scored beside them by probes, then fitted and kept."""
+
+import logging
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from saec.evaluation import EVALUATIONS
+from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, Costs, Gammas
+from saec.evaluation.combiner import Combiner
+from saec.extraction.outputs import made_by, recipe_of
+from saec.faults import Fault, did_you_mean
+from saec.files import as_file_name, write_json
+from saec.registry import Component, Strict
+from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.sets import PIXELS, Combination, FeatureSet, require_probes
+from saec.session.base import Count
+from saec.tables import Table
+
+LOG = logging.getLogger(__name__)
+SEED = 0
+
+
+class Combine(Strict):
+    """Features of several methods make one more method, called `name`; the combiner is kept with the report.
+
+    Those of `use` (null: of all files of the set) are standardised, brought to at most `pca` principal
+    components each, and classified together. An SVM, which weighs classes evenly here, is searched over `C`
+    and `gamma`; so is that of each single method then.
+    """
+
+    name: Annotated[str, Field(min_length=1)] = "combined"
+    classifier: Literal[*CLASSIFIERS] = SVM
+    pca: Count = 100
+    C: Costs = COSTS
+    gamma: Gammas = ("scale", 1e-3, 1e-4)
+    use: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+
+
+@SECTIONS.register("combine")
+class Combined:
+    """Adds the combination to the sets before they are scored, and fits the combiner on all labels then."""
+
+    position = 10
+
+    def __init__(self, inputs: Inputs, *, combine: Combine | None = None):
+        self.options = combine
+        self.sets = list(inputs.sets.values()) if combine else []
+        if combine and not inputs.has_features:
+            inputs.faults.append("combine: features of two methods at least are combined: name `features`")
+        for one in self.sets:
+            methods = inputs.check("combine", combined_methods, combine, one)
+            one.combination = methods and Combination(combine.name, methods, combine.pca)
+            one.evaluations = inputs.check("combine", _with_probe, combine, one) or []
+
+    def describe(self) -> list[str]:
+        together = [(one, one.combination) for one in self.sets]
+        classifier = self.options and self.options.classifier
+        return [
+            f"{one.name}: {of.name}: {', '.join(of.methods)} together, {classifier}" for one, of in together
+        ]
+
+    def write(self, folder: Path) -> list[Content]:
+        """Writes `combiner_<set>.skops`, and `combiner_<set>.json`, which says what it was made of."""
+        content = Content("Combined features", folder)
+        for one in self.sets:
+            LOG.info("%s: the combiner of %s is fitted", one.name, ", ".join(one.combination.methods))
+            options = self.options.model_dump(include={"classifier", "pca", "C", "gamma"})
+            samples, blocks = one.samples, one.blocks(one.combination.methods)
+            combiner = Combiner.fit(blocks, samples.labels, samples.groups, **options, seed=SEED)
+            stem = f"combiner_{as_file_name(one.name)}"
+            combiner.save(folder / f"{stem}.skops")
+            write_json(folder / f"{stem}.json", self._about(one, combiner))
+            what = f"{self.options.name}: fitted on all labels, answers by {', '.join(blocks)}"
+            content.files[f"{stem}.skops"] = what
+            content.files[f"{stem}.json"] = "what it was made of: files, classes, what was chosen, macro-F1"
+        return [content] if self.sets else []
+
+    def _about(self, one: FeatureSet, combiner: Combiner) -> dict:
+        """`macro_f1` is the report's, of folds in which nothing was chosen; the search's is of its best."""
+        options = self.options
+        scores = next(
+            result.scores
+            for result in one.results
+            if result.method == options.name and result.evaluation.split()[0] == options.classifier
+        )
+        return {
+            "name": options.name,
+            "set": one.name,
+            "classifier": options.classifier,
+            "pca": options.pca,
+            "methods": [
+                {"method": method, "file": str(one.tables[method].file.absolute()), "n_features": width}
+                | {"recipe": _recipe(one.tables[method])}
+                for method, width in combiner.widths.items()
+            ],
+            "per": one.per,
+            "classes": combiner.classes,
+            "n_labelled": int((one.samples.labels != "").sum()),
+            "chosen": combiner.chosen,
+            "macro_f1": scores.scores["macro_f1"],
+            "macro_f1_spread": scores.stds.get("macro_f1"),
+            "macro_f1_of_search": combiner.macro_f1,
+            "versions": {name: version(name) for name in ("saec", "scikit-learn", "skops", "numpy")},
+        }
+
+
+def combined_methods(options: Combine, one: FeatureSet) -> list[str]:
+    """Returns those of the set that are combined, in order.
+
+    Raises:
+        Fault: they are less than two, or not of the set; or the combination is called as a method is.
+    """
+    there = list(one.tables)
+    if options.name in (*there, PIXELS):
+        raise Fault(f"{options.name!r} is a method of set {one.name} already: choose another `combine.name`")
+    methods = list(dict.fromkeys(there if options.use is None else options.use))
+    unknown = [f"{method!r} ({did_you_mean(method, there)})" for method in methods if method not in there]
+    if unknown:
+        raise Fault(f"`combine.use` names what is no method of set {one.name}: {', '.join(unknown)}")
+    if len(methods) < 2:
+        raise Fault(
+            f"features of two methods at least are combined, set {one.name} has {', '.join(methods)} "
+            "alone: name another file in `features`, or leave `combine` out"
+        )
+    return methods
+
+
+def _with_probe(options: Combine, one: FeatureSet) -> list[Component]:
+    """Returns the set's evaluations, with a probe of the combination's classifier; an SVM has its grid.
+
+    Raises:
+        Fault: the labels allow no probe, or `evaluations` give an SVM another grid.
+    """
+    evaluations = one.evaluations
+    if not any(component.name == options.classifier for component in evaluations):
+        evaluations = [*evaluations, EVALUATIONS.parse(options.classifier)]
+    require_probes(one)
+    if options.classifier != SVM:
+        return evaluations
+    return [_on_grid(component, options) if component.name == SVM else component for component in evaluations]
+
+
+def _on_grid(svm: Component, options: Combine) -> Component:
+    plain = EVALUATIONS.parse(SVM)
+    for key in ("C", "gamma"):
+        if getattr(svm, key) not in (getattr(plain, key), getattr(options, key)):
+            raise Fault(f"`{key}` of an svm in `evaluations` is that of `combine`: say it there alone")
+    return svm.model_copy(update={"C": options.C, "gamma": options.gamma, "class_weight": "balanced"})
+
+
+def _recipe(table: Table) -> dict | None:
+    """Returns how such features of new samples are made, where an extraction of ours has made these."""
+    try:
+        recipe = recipe_of(made_by(table.file))
+    except Fault as fault:
+        LOG.warning("the combiner cannot answer for new samples: %s", fault)
+        return None
+    return recipe | ({"pooling": table.pooling.model_dump(mode="json")} if table.pooling else {})

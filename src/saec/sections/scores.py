@@ -1,0 +1,228 @@
+"""The sections on features: every method of every set, through every evaluation."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator
+from torch.nn import functional as F
+
+from saec import evaluation
+from saec.config import Config
+from saec.data import Cache, chunks
+from saec.data.batch import Dataset
+from saec.data.images import Images
+from saec.evaluation import EVALUATIONS
+from saec.evaluation.base import Scores
+from saec.evaluation.probes import CLASSIFIERS
+from saec.faults import Fault
+from saec.files import fingerprint, write_json
+from saec.progress import progress
+from saec.registry import Component
+from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.read_sets import as_list
+from saec.sections.score_tables import show_all_sets, show_set
+from saec.sections.sets import PIXELS, FeatureSet, Result, layouts_of, require_probes
+from saec.tables import Table
+
+LOG = logging.getLogger(__name__)
+CLUSTERS = ("kmeans", {"name": "hdbscan", "umap": {}})  # evaluations that need no label
+MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on unless it is named: its time grows with their square
+
+
+@SECTIONS.register("scores")
+class ScoredSets:
+    """Scores what the session names; what was scored before is read from the cache."""
+
+    position = 0
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        *,
+        evaluations: Annotated[tuple[EVALUATIONS.field, ...] | None, BeforeValidator(as_list)] = None,
+        pixels: bool = True,
+    ):
+        self.sets, self.config = list(inputs.sets.values()), inputs.config
+        self.named, self.pixels = evaluations is not None, pixels
+        for one in self.sets:
+            one.evaluations = inputs.check("evaluations", choose_evaluations, evaluations, one) or []
+
+    def describe(self) -> list[str]:
+        lines = []
+        for one in self.sets:
+            lines.append(f"{one.name}: {', '.join(component.name for component in one.evaluations)}")
+            if one.split is not None:
+                lines.append(f"{one.name}: probes by the split that the labels give")
+        return lines + (
+            ["small pixels stand beside"] if self.pixels and any(one.images for one in self.sets) else []
+        )
+
+    def write(self, folder: Path) -> list[Content]:
+        contents, results = [], []
+        for one in self.sets:
+            if self.pixels and one.images is not None and PIXELS not in one.tables:
+                _add_pixels(one, self.config)
+            self._remark_on_svm(one)
+            one.results = score_set(one, self.config.cache)
+            if one.results:
+                layouts_of(one)
+            results += one.results
+            contents.append(Content(f"Set {one.name}", folder, one.remarks))
+            show_set(one, contents[-1])
+        if results:
+            contents.insert(0, Content("Scores", folder))
+            contents[0].scores = show_all_sets(results, self.sets, contents[0])
+        return contents
+
+    def _remark_on_svm(self, one: FeatureSet) -> None:
+        names = {component.name for component in one.evaluations}
+        if not self.named and names & {*CLASSIFIERS} and "svm" not in names:
+            n = int((one.samples.labels != "").sum())
+            one.remarks.append(f"no svm: {n:,} labels take it long; name it in `evaluations` to have it")
+
+
+def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> list[Component]:
+    """Returns what the session names; without that all that the labels allow, and a remark why no more.
+
+    Raises:
+        Fault: a probe is named, and the labels allow none.
+    """
+    if named is not None:
+        if any(component.name in CLASSIFIERS for component in named):
+            require_probes(one)
+        return list(named)
+    clusters = [EVALUATIONS.parse(name) for name in CLUSTERS]
+    if not one.samples.classes:
+        return clusters
+    try:
+        require_probes(one)
+    except Fault as fault:
+        LOG.warning("no probes: %s", fault)
+        one.remarks.append(f"no probes: {fault}")
+        return clusters
+    n_labels = int((one.samples.labels != "").sum())
+    probes = [name for name in CLASSIFIERS if name != "svm" or n_labels <= MOST_FOR_SVM]
+    return [*clusters, *map(EVALUATIONS.parse, probes)]
+
+
+def score_set(one: FeatureSet, cache: Path) -> list[Result]:
+    """Scores in the order of methods, then of evaluations; the combination comes last, by probes alone."""
+    together = one.combination
+    methods = [*one.scored, *([together.name] if together else [])]
+    pairs = [
+        (method, number)
+        for method in methods
+        for number, component in enumerate(one.evaluations)
+        if method in one.scored or component.name in CLASSIFIERS
+    ]
+    results = []
+    for method, number in progress(pairs, f"scoring {one.name}", len(pairs), " evaluations"):
+        component = one.evaluations[number]
+        given = (one.samples.labels, one.samples.groups, one.split)
+        if method in one.scored:
+            given = (np.asarray(one.scored[method].rows, dtype=np.float32), *given)
+        else:
+            blocks = list(one.blocks(together.methods).values())
+            component = component if component.pca else component.model_copy(update={"pca": together.pca})
+            given = (np.hstack(blocks), *given, tuple(rows.shape[1] for rows in blocks))
+        options = component.model_dump(mode="json")
+        scores = remembered(cache, (options, *given), partial(component, *given))
+        LOG.info("%s, %s, %s: %s", one.name, method, component.name, _headline(scores.scores))
+        for remark in scores.remarks:
+            who = "probes" if component.name in CLASSIFIERS else f"{method}, {component.name}"
+            if f"{who}: {remark}" not in one.remarks:
+                one.remarks.append(f"{who}: {remark}")
+        results.append(Result(one.name, method, _called(one.evaluations, number), scores, one.samples.labels))
+    return results
+
+
+def _called(evaluations: list[Component], number: int) -> str:
+    """Returns an evaluation's name, with a number where one of that name stands before it."""
+    name = evaluations[number].name
+    before = sum(component.name == name for component in evaluations[:number])
+    return f"{name} {before + 1}" if before else name
+
+
+def _headline(scores: dict[str, float]) -> str:
+    names = ("macro_f1", "v_measure", "n_clusters", "silhouette", "stability")
+    return ", ".join(f"{name} {scores[name]:.3g}" for name in names if name in scores)
+
+
+FOLDER = "evaluations"
+MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")
+
+
+def remembered(folder: Path, given: tuple, score: Callable[[], Scores]) -> Scores:
+    """Returns the scores of an earlier call with the same data, options and packages, else new ones, kept.
+
+    `given` are plain values and arrays that the scores depend on.
+    """
+    plain = [_digest(part) if isinstance(part, np.ndarray) else part for part in given]
+    key = fingerprint(plain, _code(), [version(package) for package in MADE_BY])
+    file = folder / FOLDER / f"{key}.json"
+    if file.is_file():
+        content = json.loads(file.read_text(encoding="utf-8"))
+        predicted = content.pop("predicted")
+        return Scores(**content, predicted=None if predicted is None else np.array(predicted, dtype=str))
+    scores = score()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    predicted = None if scores.predicted is None else scores.predicted.tolist()
+    write_json(file, asdict(scores) | {"predicted": predicted})
+    return scores
+
+
+@cache
+def _code() -> str:
+    """Returns a digest of the evaluations themselves: scores of another version of them do not count."""
+    files = sorted(Path(evaluation.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() + str((array.shape, array.dtype))
+
+
+def _add_pixels(one: FeatureSet, config: Config) -> None:
+    """Adds small pictures as features that nothing was learnt for, where all are at hand and of one size."""
+    try:
+        data = _opened(one.images, config)
+    except Fault as fault:
+        LOG.warning("no pixels to compare with: %s", fault)
+        one.remarks.append(f"no pixels to compare with: {fault}")
+        return
+    rows = small_pictures(data.subset(np.searchsorted(data.names, one.names)))
+    varies = np.ptp(rows, axis=0) > 0
+    one.pixels = {PIXELS: Table(one.images, rows[:, varies] if varies.any() else rows, one.samples)}
+
+
+def _opened(folder: Path, config: Config) -> Dataset:
+    """Opens all pictures of a folder, as intensity where a colour map explains them, else as RGB.
+
+    Raises:
+        Fault: some cannot be read, or sizes differ.
+    """
+    data = Images(folder, Cache.of(config), channels="rgb").open()
+    return data if data.about["colormap"] == "none" else Images(folder, Cache.of(config)).open()
+
+
+AT_ONCE, SIDE = 64, 32  # pictures, pixels
+
+
+def small_pictures(data: Dataset, side: int = SIDE) -> np.ndarray:
+    """Returns means over areas of each picture, (pictures, channels x side x side) float32."""
+    small = [
+        F.interpolate(
+            data.prepare(data.gather(rows, torch.device("cpu"))), (side, side), mode="area"
+        ).flatten(1)
+        for rows in chunks(np.arange(len(data)), AT_ONCE)
+    ]
+    return torch.cat(small).numpy()

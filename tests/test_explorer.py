@@ -56,11 +56,11 @@ def test_what_the_page_knows_is_what_was_given(points, tmp_path):
         unpacked(data["columns"]["loudness (dB)"]["values"], "<f4"), points.columns["loudness (dB)"]
     )
     space = data["spaces"]["ours"]
-    places = unpacked(space["places"], "<f4").reshape(N, 2)
-    assert places.min() >= 0 and places.max() <= 1
+    positions = unpacked(space["positions"], "<f4").reshape(N, 2)
+    assert positions.min() >= 0 and positions.max() <= 1
     layout = points.spaces["ours"].layout
     scale = np.ptp(layout, axis=0).max()
-    assert np.allclose(places - places[0], (layout - layout[0]) / scale, atol=1e-5)
+    assert np.allclose(positions - positions[0], (layout - layout[0]) / scale, atol=1e-5)
     assert np.array_equal(unpacked(space["neighbors"], "<i4").reshape(N, -1), points.spaces["ours"].neighbors)
 
 

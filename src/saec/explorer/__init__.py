@@ -1,4 +1,4 @@
-"""A page to explore pictures by their features: one file, no network, no server."""
+"""The explorer: one HTML file to look through samples by their features, clusters and pictures."""
 
 from saec.explorer.page import Points, Space, write_explorer
 

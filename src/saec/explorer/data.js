@@ -1,5 +1,5 @@
 "use strict";
-// What the page knows: unpacked once, never changed.
+// The data of the page: unpacked once, never changed.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const N = DATA.names.length;
@@ -10,7 +10,7 @@ function unpacked(text, Kind) {
 }
 
 for (const space of Object.values(DATA.spaces)) {
-  space.places = unpacked(space.places, Float32Array); // x, y, x, y ... in a square of 1
+  space.positions = unpacked(space.positions, Float32Array); // x, y, x, y ... in a square of 1
   space.neighbors = unpacked(space.neighbors, Int32Array);
   space.near = unpacked(space.near, Int16Array);
 }
@@ -20,7 +20,7 @@ for (const column of Object.values(DATA.columns)) {
   else column.codes = unpacked(column.codes, Int32Array);
 }
 
-function said(name, row) {
+function textOf(name, row) {
   const column = DATA.columns[name];
   return column.kind === "number" ? String(+column.values[row].toPrecision(4)) : column.words[column.codes[row]];
 }

@@ -24,7 +24,7 @@ function pick(row) {
   map.focus = row;
   map.reveal(row);
   map.draw();
-  showPicture(row, state.given);
+  showPicture(row);
   $("neighbors").replaceChildren(...neighborsOf(space(), row).map((one) => tile(one, pick)));
 }
 
@@ -79,7 +79,7 @@ function step(by) {
   map.focus = row;
   map.reveal(row);
   map.draw();
-  showPicture(row, state.given);
+  showPicture(row);
   showTip(row, ...map.at(row)); // after the map has moved, which hides it
 }
 
@@ -100,7 +100,7 @@ function name(event) {
   keep();
   counted();
   color();
-  if (map.focus >= 0) showPicture(map.focus, state.given);
+  if (map.focus >= 0) showPicture(map.focus);
 }
 
 const KEYS = {

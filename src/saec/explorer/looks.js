@@ -3,9 +3,9 @@
 const OKABE_ITO = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000"];
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
 const NOTHING = { color: "#b8bec6", shape: "circle" };
-const NO_WORD = new Set(["", "-1"]); // not known, and the noise of a clustering
+const NO_WORD = new Set(["", "-1"]); // no label, and the noise of a clustering
 
-/** The looks of a column, and which of them each row has; rows that say nothing have look 0. */
+/** The looks of a column, and which of them each row has; rows without a word have look 0. */
 function looksOf(name) {
   const column = DATA.columns[name];
   const of = new Uint16Array(N);
@@ -24,11 +24,11 @@ function worded(column, of) {
   const lookOf = new Uint16Array(column.words.length);
   for (const code of telling) {
     if (!shown.has(code)) continue;
-    const place = looks.length - 1;
+    const number = looks.length - 1;
     lookOf[code] = looks.length;
     looks.push({
-      color: OKABE_ITO[place % OKABE_ITO.length],
-      shape: SHAPES[place % SHAPES.length], // 8 and 5 have no common factor: 40 pairs
+      color: OKABE_ITO[number % OKABE_ITO.length],
+      shape: SHAPES[number % SHAPES.length], // 8 and 5 have no common factor: 40 pairs
       word: column.words[code],
       count: counts[code],
     });

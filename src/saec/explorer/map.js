@@ -25,7 +25,7 @@ class PointMap {
   show(space, dressed) {
     this.space = space;
     this.dress(dressed);
-    this.tree = d3.quadtree(upTo(N), (row) => space.places[2 * row], (row) => space.places[2 * row + 1]);
+    this.tree = d3.quadtree(upTo(N), (row) => space.positions[2 * row], (row) => space.positions[2 * row + 1]);
     this.resize();
   }
 
@@ -49,12 +49,12 @@ class PointMap {
 
   /** Where a row stands, in pixels of the canvas. */
   at(row) {
-    const x = this.width / 2 + (this.space.places[2 * row] - 0.5) * this.side;
-    const y = this.height / 2 - (this.space.places[2 * row + 1] - 0.5) * this.side;
+    const x = this.width / 2 + (this.space.positions[2 * row] - 0.5) * this.side;
+    const y = this.height / 2 - (this.space.positions[2 * row + 1] - 0.5) * this.side;
     return this.transform.apply([x, y]);
   }
 
-  /** The row nearest to a place of the canvas, or -1. */
+  /** The row nearest to a position on the canvas, or -1. */
   meant([x, y]) {
     const [a, b] = this.transform.invert([x, y]);
     const reach = REACH / this.transform.k / this.side;
@@ -94,7 +94,7 @@ class PointMap {
   }
 
   paint() {
-    const { pen, ratio } = this;
+    const { pen } = this;
     pen.setTransform(1, 0, 0, 1, 0, 0);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
     const dim = this.selected.size > 0;
@@ -115,12 +115,12 @@ class PointMap {
       this.stamps.radius = radius;
     }
     const { k, x: dx, y: dy } = this.transform;
-    const { places } = this.space;
+    const { positions } = this.space;
     const w = this.canvas.width + radius, h = this.canvas.height + radius;
     let look = -1;
     for (const row of this.order) {
-      const x = (k * (this.width / 2 + (places[2 * row] - 0.5) * this.side) + dx) * ratio;
-      const y = (k * (this.height / 2 - (places[2 * row + 1] - 0.5) * this.side) + dy) * ratio;
+      const x = (k * (this.width / 2 + (positions[2 * row] - 0.5) * this.side) + dx) * ratio;
+      const y = (k * (this.height / 2 - (positions[2 * row + 1] - 0.5) * this.side) + dy) * ratio;
       if (x < -radius || y < -radius || x > w || y > h || !wanted(row)) continue;
       if (this.inMotion) {
         if (dressed.of[row] !== look) pen.fillStyle = dressed.looks[(look = dressed.of[row])].color;
@@ -153,17 +153,17 @@ class PointMap {
 
   listen() {
     const { canvas } = this;
-    const place = (event) => d3.pointer(event, canvas);
+    const position = (event) => d3.pointer(event, canvas);
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button || !event.isPrimary || !(this.lassoing || event.shiftKey)) return;
       canvas.setPointerCapture(event.pointerId);
-      this.path = [place(event)];
+      this.path = [position(event)];
     });
     canvas.addEventListener("pointermove", (event) => {
       if (this.path) {
-        this.path.push(place(event));
+        this.path.push(position(event));
         this.moving();
-      } else if (event.pointerType !== "touch") this.on.hover(this.meant(place(event)), ...place(event));
+      } else if (event.pointerType !== "touch") this.on.hover(this.meant(position(event)), ...position(event));
     });
     canvas.addEventListener("pointerup", (event) => {
       if (this.path && event.isPrimary) this.close(event.shiftKey && this.lassoing);
@@ -171,7 +171,7 @@ class PointMap {
     canvas.addEventListener("pointercancel", () => { this.path = null; this.draw(); });
     canvas.addEventListener("pointerleave", () => this.on.hover(-1));
     canvas.addEventListener("click", (event) => {
-      const row = this.meant(place(event));
+      const row = this.meant(position(event));
       if (row >= 0 && !this.lassoing && !event.shiftKey) this.on.pick(row);
     });
   }

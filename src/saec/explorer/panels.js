@@ -27,11 +27,11 @@ function tile(row, pick, named = true) {
 
 function facts(row) {
   const list = made("dl");
-  for (const name of Object.keys(DATA.columns)) list.append(made("dt", name), made("dd", said(name, row) || "none"));
+  for (const name of Object.keys(DATA.columns)) list.append(made("dt", name), made("dd", textOf(name, row) || "none"));
   return list;
 }
 
-function showPicture(row, given) {
+function showPicture(row) {
   const parts = [image(row), made("strong", DATA.names[row]), facts(row)];
   if (DATA.links) parts.push(made("a", "the whole picture", { href: DATA.links[row], target: "_blank", rel: "noopener" }));
   document.querySelector("#picture .hint").hidden = true;
@@ -44,7 +44,7 @@ function showTip(row, x, y) {
   if (row < 0) return;
   const color = $("color").value;
   tip.replaceChildren(image(row), made("div", DATA.names[row]));
-  if (color) tip.append(made("div", `${color}: ${said(color, row) || "none"}`));
+  if (color) tip.append(made("div", `${color}: ${textOf(color, row) || "none"}`));
   const canvas = $("map");
   const left = x > canvas.clientWidth / 2;
   tip.style.left = left ? "" : `${canvas.offsetLeft + x + 16}px`;
@@ -64,11 +64,11 @@ function showGallery(rows, pick, n = AT_ONCE) {
 function showLegend(dressed, column, select) {
   const legend = $("legend");
   legend.replaceChildren();
-  dressed.looks.forEach((look, place) => {
+  dressed.looks.forEach((look, number) => {
     if (!look.count) return;
     const button = made("button", undefined, { type: "button", title: `select ${look.count} pictures` });
     button.append(stamped(look, 16), made("span", `${look.word} (${look.count})`));
-    button.addEventListener("click", () => select(upTo(N).filter((row) => dressed.of[row] === place)));
+    button.addEventListener("click", () => select(upTo(N).filter((row) => dressed.of[row] === number)));
     legend.append(button);
   });
   if (column) legend.prepend(made("strong", column));

@@ -16,11 +16,11 @@ from PIL import Image
 from saec import evaluate, extract, figures
 from saec.config import ROOT, load_config
 from saec.data import DATA, Cache, Loader
-from saec.data.labels import known_of
 from saec.features import Features
 from saec.gallery import show_rebuilt
 from saec.runs import Run
 from saec.runs.find import find_run
+from saec.samples import Samples, nearest_labels
 
 HERE = Path(__file__).parent
 LABEL, SHOWN = "trill", "warble"
@@ -46,9 +46,10 @@ def make_way(run: Run) -> None:
     }
     latents = extract(session)
     pooled, reduced = (next(f for f in latents.files if key in f.name) for key in ("pooled", "dimred_2"))
-    labels, recordings = known_of(latents.N, config.data / "demo" / "train" / "images")
+    samples, _ = nearest_labels(Samples.of(latents.N), config.data / "demo" / "train" / "images")
+    labels = samples.labels
     row = int(np.flatnonzero(labels == LABEL)[0])
-    sound, rate = soundfile.read(config.data / "demo" / "recordings" / recordings[row])
+    sound, rate = soundfile.read(config.data / "demo" / "recordings" / samples.groups[row])
     pictures = DATA.parse({"kind": "images", "train": ""})(
         config.data / "demo/train/images", Cache.of(config)
     ).open()

@@ -10,8 +10,8 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from saec.data.decoding import evenly, list_pictures
-from saec.data.labels import recording
 from saec.progress import progress
+from saec.samples import SEGMENT
 
 SIDE = 16  # pixels of the small pictures that are compared
 ALIKE = 0.995  # correlation of small pictures from which two are alike
@@ -99,7 +99,7 @@ def _count(inspection: Inspection, name: str, size: str, mode: str, levels: np.n
     inspection.names.append(name)
     inspection.sizes[size] += 1
     inspection.modes[mode] += 1
-    inspection.recordings[recording(name)] += 1
+    inspection.recordings[name.split(SEGMENT)[0]] += 1
     inspection.levels += levels
     if np.count_nonzero(levels) == 1:
         inspection.blank.append(name)

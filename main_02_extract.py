@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from saec.command import serve
-from saec.extraction import plan_extraction
-from saec.session import ExtractionSession
+from saec.extraction import ExtractionSession, plan_extraction
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -89,7 +89,7 @@ def combine(seed: int, config: Config) -> Iterator[Row]:
         "reduction": None,
     }
     made = extract(crafted | {"data": {"sounds": str(table)}, "out": str(config.data / "crafted")}, config)
-    files["hand-crafted"] = str(made.files[0])
+    files["hand-crafted"] = str(made.roles["pooled"])
     scores: dict[str, float] = {}
     for name, methods in COMBINATIONS.items():
         together = {"name": name, "use": methods, "C": [1.0, 10.0], "gamma": ["scale", 0.001]}
@@ -130,7 +130,7 @@ def tracks(seed: int, config: Config) -> Iterator[Row]:
     cut["data"] = {"sounds": str(sound), "segment_s": 0.4, "step_s": 0.1}
     cut |= {"overwrite": True, "reduction": None}
     made = extract(cut | {"out": str(sound.parent)}, config)
-    table = next(file for file in made.files if file.name.startswith("predictions_2"))
+    table = made.roles["predictions"]
     report = evaluate({"predictions": {"file": str(table), "truth": str(truth)}}, config)
     scores = pd.read_csv(report.folder / "predicted_scores.csv")
     yield {"scores": scores.to_dict("records"), "report": str(report.folder)}
@@ -154,9 +154,7 @@ def predictions(run: Run, table: Path, config: Config, weights: str) -> pd.DataF
     out = config.data / "heard" / f"{run.folder.name}_{table.stem}"
     asked = {"run": str(run.folder), "data": {"sounds": str(table)}, "weights": weights, "out": str(out)}
     made = extract(asked | {"reduction": None, "reconstructions": 0, "overwrite": True}, config)
-    return pd.read_csv(
-        next(file for file in made.files if file.name.startswith("predictions_files")), dtype=str
-    )
+    return pd.read_csv(made.roles["predictions_files"], dtype=str)
 
 
 def macro_f1(heard: pd.DataFrame) -> float:
@@ -170,7 +168,7 @@ def _pooled(run: Run, table: Path, config: Config) -> str:
     made = extract(
         asked | {"reduction": None, "reconstructions": 0, "overwrite": True, "out": str(out)}, config
     )
-    return str(next(file for file in made.files if file.name.startswith("pooled_")))
+    return str(made.roles["pooled"])
 
 
 def _from(parent: Run, freeze: int | str) -> Row:

@@ -22,9 +22,9 @@ import torch
 from benchmarks.pictures import write_pictures
 from benchmarks.workers import Watch
 from saec.config import Config
-from saec.extraction import extract, plan_extraction
+from saec.extraction import ExtractionSession, extract, plan_extraction
 from saec.runs import Progress, Run
-from saec.session import ExtractionSession, TrainingSession, load_session
+from saec.session import TrainingSession, load_session
 from saec.training import plan_training
 
 N_MADE, HEIGHT, WIDTH = 50, 128, 32

@@ -85,7 +85,7 @@ def extraction(task: Task) -> Measure:
             "precision": task.precision,
         }
         features = extract(session, config_of(task, cache=folder / "cache"))
-        found.update(latents=features.files[0], pooled=features.files[1])
+        found.update(latents=features.roles["X"], pooled=features.roles["pooled"])
         return len(features.X)
 
     return lambda seconds: {"pictures_per_s": stretched(one, seconds)} | found

@@ -45,7 +45,7 @@ def make_way(run: Run) -> None:
         "out": str(config.cache / "pics"),
     }
     latents = extract(session)
-    pooled, reduced = (next(f for f in latents.files if key in f.name) for key in ("pooled", "dimred_2"))
+    pooled, reduced = (latents.roles[key] for key in ("pooled", "reduced_2"))
     samples, _ = nearest_labels(Samples.of(latents.N), config.data / "demo" / "train" / "images")
     labels = samples.labels
     row = int(np.flatnonzero(labels == LABEL)[0])

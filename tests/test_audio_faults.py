@@ -409,9 +409,9 @@ ASKED: dict[str, tuple[dict[str, Any], str]] = {
     "no such place": ({"data": {"sounds": "nowhere"}}, "data.sounds: no folder of recordings"),
     "an extractor's tap": (
         {"run": None, "extractor": "handcrafted", "tap": "conv1"},
-        "are of a `run`'s model",
+        "`tap` is an option of a `run`",
     ),
-    "an extractor and a run": ({"extractor": "handcrafted"}, "got run and extractor"),
+    "an extractor and a run": ({"extractor": "handcrafted"}, "got extractor and run"),
     "an extractor's pictures": (
         {"run": None, "extractor": "handcrafted", "data": {"images": "songs/images"}},
         "handcrafted takes sounds: say `data: {sounds: ...}`, not `images`",
@@ -516,8 +516,8 @@ def counted(monkeypatch) -> list[int]:
         return listen(self, sound)
 
     monkeypatch.setattr(Handcrafted, "__call__", listen_and_count)
-    monkeypatch.setattr("saec.extraction.crafted.AT_ONCE", 1)
-    monkeypatch.setattr("saec.extraction.encoding.BATCHES_PER_SHARD", 2)
+    monkeypatch.setattr("saec.extraction.sources.handcrafted.BATCH_SIZE", 1)
+    monkeypatch.setattr("saec.extraction.shards.BATCHES_PER_SHARD", 2)
     return lengths
 
 

@@ -28,7 +28,7 @@ from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import POOLINGS, Features
 from saec.models import MODELS, Model
-from saec.models.base import Tapped, blocks_kept
+from saec.models.base import Tap, find_tap, run_to_tap
 from saec.objectives import OBJECTIVES, Objective
 from saec.objectives.classification import macro_f1_of
 from saec.optimizers import OPTIMIZERS, Learner
@@ -216,7 +216,7 @@ def test_a_tap_gives_what_the_first_blocks_make_and_the_latents():
     x = torch.rand(2, 1, 16, 12)
     blocks = list(model.encoder)
     for n in range(len(blocks) + 1):
-        tapped, latents = Tapped(model.encoder, n)(x)
+        tapped, latents = run_to_tap(model.encoder, x, Tap("block", n))
         expected = nn.Sequential(*blocks[:n])(x)
         assert tapped.ndim == 4 and torch.equal(tapped.flatten(1), expected.flatten(1))
         assert torch.equal(latents, model.encoder(x))
@@ -224,19 +224,21 @@ def test_a_tap_gives_what_the_first_blocks_make_and_the_latents():
 
 def test_blocks_are_counted_over_the_encoder_and_the_head():
     model = MODELS.parse(CNN)((1, 16, 12))  # conv1, conv2, lin1, lin2
-    assert [blocks_kept(model, None, n, True) for n in range(6)] == [-1, 4, 3, 2, 1, 0]
-    assert [blocks_kept(model, None, n, False) for n in range(5)] == [4, 3, 2, 1, 0]
-    assert blocks_kept(model, "conv2", None, True) == 2 and blocks_kept(model, None, None, True) is None
+    blocks = [Tap("block", n) for n in (4, 3, 2, 1, 0)]
+    assert [find_tap(model, None, n, True) for n in range(6)] == [Tap("head"), *blocks]
+    assert [find_tap(model, None, n, False) for n in range(5)] == blocks
+    assert find_tap(model, "conv2", None, True) == Tap("block", 2)
+    assert find_tap(model, None, None, True) == Tap("latents")
     with pytest.raises(Fault, match="has 5 blocks, 6 cannot be dropped"):
-        blocks_kept(model, None, 6, True)
+        find_tap(model, None, 6, True)
     with pytest.raises(Fault, match="no block 'conv3': did you mean 'conv"):
-        blocks_kept(model, "conv3", None, True)
+        find_tap(model, "conv3", None, True)
 
 
 @pytest.fixture
 def small_batches(monkeypatch) -> None:
     """A batch of an extraction is always full: of this many pixels."""
-    monkeypatch.setattr("saec.extraction.encoding.BATCH_PIXELS", 8 * 128 * T)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 8 * 128 * T)
 
 
 @pytest.fixture(scope="module")
@@ -279,11 +281,9 @@ def loaders(run: Run, place: Config) -> tuple[Loader, Loader]:
 def test_probabilities_are_the_heads_and_stand_beside_features_of_any_tap(full_sized, place, small_batches):
     logits = dropped(full_sized, place, 0)
     beside = dropped(full_sized, place, 3)
-    (file,) = [file for file in beside.files if file.name.startswith("probabilities_")]
-    found = Features.load(file)
+    found = Features.load(beside.roles["probabilities"])
     assert_allclose(found.X, torch.from_numpy(np.array(logits.X[:, :, 0])).softmax(1), atol=1e-6)
-    (table,) = [file for file in beside.files if file.name.startswith("predictions_2")]
-    with table.open(encoding="utf-8", newline="") as rows:
+    with beside.roles["predictions"].open(encoding="utf-8", newline="") as rows:
         said = list(csv.DictReader(rows))
     assert [row["file"] for row in said] == found.N.tolist()
     assert [row["predicted"] for row in said] == ["abc"[place] for place in found.X.argmax(1)]

@@ -12,7 +12,6 @@ from small_runs import untrained_run, workplace
 
 from saec import extract
 from saec.config import Config
-from saec.extraction import encoding
 from saec.features import Features
 from saec.runs import Run
 
@@ -45,7 +44,7 @@ def place(tmp_path_factory) -> Place:
 @pytest.fixture(scope="module")
 def small_batches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "BATCH_PIXELS", BATCH * 128 * 32)
+        patch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * 32)
         yield
 
 
@@ -57,7 +56,7 @@ def features(place, small_batches) -> Features:
 @pytest.fixture(scope="module")
 def root(features) -> Path:
     """The folder that the dashboard is given: the one the image folder lies in."""
-    return features.files[0].parent
+    return features.paths[0].parent
 
 
 def as_the_dashboard_lists(root: Path) -> list[tuple[str, str, str]]:
@@ -145,17 +144,17 @@ def test_names_are_bare_and_keep_their_suffix(place, features):
 
 
 def test_what_comes_back_is_what_was_written(features):
-    with np.load(features.files[0], allow_pickle=False) as arrays:
+    with np.load(features.paths[0], allow_pickle=False) as arrays:
         np.testing.assert_array_equal(features.X, arrays["X"])
         np.testing.assert_array_equal(features.N, arrays["N"])
-    assert [file.suffix for file in features.files] == [".npz"] * 6 + [".json"]
-    assert all(file.is_file() for file in features.files)
+    assert [file.suffix for file in features.paths] == [".npz"] * 6 + [".json"]
+    assert all(file.is_file() for file in features.paths)
 
 
 def test_the_json_says_what_the_files_are(place, features):
-    about = json.loads(features.files[-1].read_text(encoding="utf-8"))
+    about = json.loads(features.paths[-1].read_text(encoding="utf-8"))
     assert about["id"] == f"saec_{place.run.timestamp}"
-    assert about["files"] == [file.name for file in features.files[:-1]]
+    assert about["files"] == [file.name for file in features.paths[:-1]]
     assert about["n_pictures"] == N and about["n_neighbors_used"] == 10
     assert about["model"] == str(place.run.folder)
     assert about["session"]["data"]["images"] == str(place.config.data / "songs" / "images")
@@ -165,7 +164,7 @@ def test_the_json_says_what_the_files_are(place, features):
 
 
 def test_nothing_else_is_left_in_the_folder(place, features, root):
-    expected = {file.name for file in features.files}
+    expected = {file.name for file in features.paths}
     expected |= {"images", f"reconstructions_saec_{place.run.timestamp}.png"}
     assert set(os.listdir(root)) == expected
 
@@ -173,14 +172,14 @@ def test_nothing_else_is_left_in_the_folder(place, features, root):
 @pytest.mark.parametrize("changes", [{"out": "elsewhere"}, {"out": "elsewhere", "overwrite": True}])
 def test_the_same_pictures_again_give_the_same_bits(place, features, changes):
     again = place.extract(**changes)
-    assert len(again.files) == len(features.files)
-    for first, second in zip(features.files[:-1], again.files[:-1], strict=True):
+    assert len(again.paths) == len(features.paths)
+    for first, second in zip(features.paths[:-1], again.paths[:-1], strict=True):
         assert second.parent == place.config.data / "elsewhere"
         assert second.read_bytes() == first.read_bytes()
 
 
 def test_overwriting_in_place_gives_the_same_bits(place, features):
-    before = {file: file.read_bytes() for file in features.files[:-1]}
+    before = {file: file.read_bytes() for file in features.paths[:-1]}
     times = {file: file.stat().st_mtime_ns for file in before}
     place.extract(overwrite=True)
     assert {file: file.read_bytes() for file in before} == before

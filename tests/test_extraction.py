@@ -12,7 +12,7 @@ from small_runs import untrained_run, workplace
 
 from saec import extract
 from saec.config import ROOT, Config
-from saec.extraction import encoding
+from saec.extraction.sources.run import BATCH_PIXELS
 from saec.faults import Fault, MissingFault
 from saec.features import Features, n_trimmed
 from saec.runs import Run
@@ -20,7 +20,6 @@ from saec.session import SessionError
 
 N = 12
 LEVELS = intensities(N)
-LARGE_BATCHES = encoding.BATCH_PIXELS
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def shared(tmp_path_factory) -> tuple[Config, Run]:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Sixteen pictures: the last batch is padded to that."""
-    monkeypatch.setattr(encoding, "BATCH_PIXELS", 16 * 128 * 32)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 16 * 128 * 32)
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def own_encoding(run: Run, levels: np.ndarray) -> np.ndarray:
 
 
 def pooled_of(features: Features) -> tuple[str, np.ndarray]:
-    file = features.files[1]
+    file = features.roles["pooled"]
     return file.name, Features.load(file).X
 
 
@@ -143,7 +142,7 @@ def test_bf16_is_near_fp32_and_says_so(extracted, tmp_path):
     assert rough.X.dtype == np.float32
     error = np.abs(rough.X - full.X).max() / np.abs(full.X).max()
     assert 0 < error < 0.05
-    assert json.loads(rough.files[-1].read_text())["settings"]["precision"] == "bf16"
+    assert json.loads(rough.paths[-1].read_text())["settings"]["precision"] == "bf16"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -161,11 +160,11 @@ def test_a_row_does_not_depend_on_the_other_pictures(extracted, tmp_path, precis
     np.testing.assert_allclose(of_some.X, of_all.X[chosen], rtol=0, atol=1e-6 * scale)
 
 
-@pytest.mark.parametrize("n_pixels", [LARGE_BATCHES, 5 * 128 * 32, 1])
+@pytest.mark.parametrize("n_pixels", [BATCH_PIXELS, 5 * 128 * 32, 1])
 def test_the_size_of_a_batch_does_not_matter(extracted, monkeypatch, tmp_path, n_pixels):
     """Five make batches of 5, 5 and 2; a picture may also be larger than a batch should be."""
     expected = extracted().X
-    monkeypatch.setattr(encoding, "BATCH_PIXELS", n_pixels)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", n_pixels)
     found = extracted(out=str(tmp_path / "other")).X
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
@@ -193,7 +192,7 @@ def test_reconstructions_are_drawn_when_asked_for(extracted, tmp_path):
     extracted()
     assert not list((tmp_path / "out").glob("*.png"))
     with_figure = extracted(reconstructions=3, variant="drawn")
-    about = with_figure.files[-1]
+    about = with_figure.paths[-1]
     with Image.open(about.parent / f"reconstructions_{about.stem}.png") as figure:
         assert min(figure.size) > 50
 
@@ -215,7 +214,7 @@ def test_pictures_that_cannot_be_read_are_left_out_when_the_run_left_such_out(tm
     session = extraction_session(run.timestamp, precision="fp32", reconstructions=0)
     features = extract(session, config)
     assert features.N.tolist() == [name for name in names if name != names[4]]
-    assert json.loads(features.files[-1].read_text())["left_out"] == [names[4]]
+    assert json.loads(features.paths[-1].read_text())["left_out"] == [names[4]]
     assert f"left out, unusable:\n  {names[4]}" in heard.text
     expected = own_encoding(run, np.delete(LEVELS, 4, axis=0))
     np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
@@ -279,9 +278,9 @@ def test_one_picture_has_features_but_no_map(extracted, tmp_path, heard):
     images = other_folder(tmp_path, LEVELS[:1])
     features = extracted(data={"images": images}, reduction={})
     assert features.X.shape == (1, 8, 8)
-    assert [file.name.split("_")[0] for file in features.files] == ["full", "pooled", "saec"]
+    assert [file.name.split("_")[0] for file in features.paths] == ["full", "pooled", "saec"]
     assert "1 pictures are too few for 2, 4, 8, 16 dimensions" in heard.text
-    assert json.loads(features.files[-1].read_text())["n_neighbors_used"] is None
+    assert json.loads(features.paths[-1].read_text())["n_neighbors_used"] is None
 
 
 def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path, heard, monkeypatch, capsys):
@@ -308,7 +307,7 @@ def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path
 
 
 def test_the_map_comes_with_other_dimensions_when_it_is_not_asked_for_itself(extracted):
-    files = extracted(reduction={"dims": [3, 3]}).files
+    files = extracted(reduction={"dims": [3, 3]}).paths
     assert [file.name.split("_saec")[0] for file in files] == [
         "full_features",
         "pooled_mean_std",
@@ -321,9 +320,9 @@ def test_the_map_comes_with_other_dimensions_when_it_is_not_asked_for_itself(ext
 
 def test_without_a_reduction_there_are_latents_and_pooled_features(extracted):
     features = extracted(reduction=None)
-    assert [file.suffix for file in features.files] == [".npz", ".npz", ".json"]
-    assert not list(features.files[0].parent.glob("dimred_*"))
-    assert json.loads(features.files[-1].read_text())["n_neighbors_used"] is None
+    assert [file.suffix for file in features.paths] == [".npz", ".npz", ".json"]
+    assert not list(features.paths[0].parent.glob("dimred_*"))
+    assert json.loads(features.paths[-1].read_text())["n_neighbors_used"] is None
 
 
 def feature_file(tmp_path: Path, **arrays) -> Path:
@@ -335,7 +334,7 @@ def feature_file(tmp_path: Path, **arrays) -> Path:
 def test_features_are_mapped_from_the_file_and_equal_to_loading_it(tmp_path):
     file = feature_file(tmp_path)
     features = Features.load(file)
-    assert isinstance(features.X, np.memmap) and features.files == (file,)
+    assert isinstance(features.X, np.memmap) and features.paths == [file]
     with np.load(file, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(features.X, arrays["X"])
         np.testing.assert_array_equal(features.N, arrays["N"])

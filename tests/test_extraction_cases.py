@@ -13,7 +13,6 @@ from small_runs import give_weights, untrained_run
 
 from saec import extract
 from saec.config import Config
-from saec.extraction import encoding
 from saec.faults import Fault
 from saec.features import Features
 from saec.files import locked
@@ -37,7 +36,7 @@ class Place:
 
     def extract(self, **changes) -> Features:
         features = extract(self.session(**changes), self.config)
-        return Features(np.array(features.X), features.N, features.files)
+        return Features(np.array(features.X), features.N, features.paths)
 
     def state(self) -> dict[str, tuple[int, bytes]]:
         """Time and contents of every file beside the image folder."""
@@ -62,7 +61,7 @@ class Place:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Sixteen pictures: the last batch is padded to that."""
-    monkeypatch.setattr(encoding, "BATCH_PIXELS", 16 * 128 * 32)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 16 * 128 * 32)
 
 
 @pytest.fixture
@@ -78,8 +77,8 @@ def arrays(file: Path) -> dict[str, np.ndarray]:
 def assert_like_a_fresh_extraction(place: Place, found: Features, **changes) -> None:
     """All files, against an extraction into an empty folder."""
     fresh = place.extract(out="fresh", **changes)
-    assert [file.name for file in found.files] == [file.name for file in fresh.files]
-    for mine, theirs in zip(found.files[:-1], fresh.files[:-1], strict=True):
+    assert [file.name for file in found.paths] == [file.name for file in fresh.paths]
+    for mine, theirs in zip(found.paths[:-1], fresh.paths[:-1], strict=True):
         expected = arrays(theirs)
         for key, array in arrays(mine).items():
             np.testing.assert_array_equal(array, expected[key], err_msg=f"{mine.name} {key}")
@@ -91,7 +90,7 @@ def test_the_same_again_writes_nothing_and_answers_the_same(place, heard):
     heard.clear()
     second = place.extract()
     assert place.state() == before
-    assert second.files == first.files
+    assert second.paths == first.paths
     np.testing.assert_array_equal(second.X, first.X)
     assert f"saec_{place.run.timestamp}: nothing to do, the files are there" in heard.text
 
@@ -165,8 +164,8 @@ def test_a_variant_is_made_beside_the_first(place):
     before = place.state()
     other = place.extract(pooling="max", variant="loud-1")
     assert {name: place.state()[name] for name in before} == before
-    assert not set(other.files) & set(first.files)
-    assert other.files[-1].name == f"saec_{place.run.timestamp}_loud-1.json"
+    assert not set(other.paths) & set(first.paths)
+    assert other.paths[-1].name == f"saec_{place.run.timestamp}_loud-1.json"
     np.testing.assert_array_equal(other.X, first.X)
 
 
@@ -175,16 +174,16 @@ def test_another_out_is_another_place(place):
     before = place.state()
     other = place.extract(latents="float16", out="not/yet/there")
     assert place.state() == before
-    assert {file.parent for file in other.files} == {place.config.data / "not" / "yet" / "there"}
-    assert [file.name for file in other.files] == [file.name for file in first.files]
+    assert {file.parent for file in other.paths} == {place.config.data / "not" / "yet" / "there"}
+    assert [file.name for file in other.paths] == [file.name for file in first.paths]
 
 
 def test_overwriting_replaces_the_files_and_removes_those_that_are_no_longer_made(place):
     first = place.extract(reduction={"dims": [2, 3], "n_neighbors": 5})
-    assert len(first.files) == 5
+    assert len(first.paths) == 5
     other = place.extract(pooling="max", reduction={"dims": [2], "n_neighbors": 4}, overwrite=True)
     there = {place.images.parent / name for name in place.state()}
-    assert there == set(other.files)
+    assert there == set(other.paths)
     assert_like_a_fresh_extraction(place, other, pooling="max", reduction={"dims": [2], "n_neighbors": 4})
 
 
@@ -199,7 +198,7 @@ def test_overwriting_leaves_the_files_of_others_alone(place):
 
 def test_overwriting_needs_nothing_of_what_is_there(place):
     first = place.extract()
-    for file in first.files:
+    for file in first.paths:
         file.write_bytes(file.read_bytes()[:40])
     again = place.extract(overwrite=True)
     np.testing.assert_array_equal(again.X, first.X)
@@ -244,7 +243,7 @@ def test_pictures_that_are_gone_leave_the_files(place, heard):
 def test_rows_that_were_there_are_taken_and_not_computed_again(place):
     """Marked rows come back marked."""
     first = place.extract()
-    for file in first.files[:2]:
+    for file in first.paths[:2]:
         marked = arrays(file)
         marked["X"] += 1000
         np.savez(file, **marked)
@@ -270,7 +269,7 @@ def test_dimensions_that_so_many_pictures_allow_no_longer_are_removed(place):
     for file in sorted(place.images.iterdir())[:4]:
         file.unlink()
     after = place.extract(reduction=reduction)
-    assert {file.name for file in after.files} == set(place.state())
+    assert {file.name for file in after.paths} == set(place.state())
     assert not any(name.startswith("dimred_8") for name in place.state())
 
 
@@ -292,7 +291,7 @@ def test_a_picture_that_was_only_touched_is_encoded_again(place, heard):
 
 
 def test_files_that_nobody_speaks_of_are_not_replaced(place):
-    files = place.extract().files
+    files = place.extract().paths
     files[-1].unlink()
     kept = [file.read_bytes() for file in files[:-1]]
     with pytest.raises(Fault, match="of which no saec_.*json speaks") as caught:
@@ -304,23 +303,23 @@ def test_files_that_nobody_speaks_of_are_not_replaced(place):
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_file_that_is_lost_is_made_again(place, lost):
     first = place.extract()
-    content = first.files[lost].read_bytes()
-    first.files[lost].unlink()
+    content = first.paths[lost].read_bytes()
+    first.paths[lost].unlink()
     again = place.extract()
-    assert again.files == first.files
-    assert first.files[lost].read_bytes() == content
+    assert again.paths == first.paths
+    assert first.paths[lost].read_bytes() == content
 
 
 @pytest.mark.parametrize("damaged", [0, 1, -1])
 def test_a_damaged_file_is_a_fault_that_names_the_remedy(place, damaged):
-    files = place.extract().files
+    files = place.extract().paths
     files[damaged].write_bytes(files[damaged].read_bytes()[:40])
     with pytest.raises(Fault, match=r"saec_\d+_\d+\.json or a file it lists is damaged .*extract anew"):
         place.extract()
 
 
 def test_the_json_of_something_else_is_a_fault(place):
-    about = place.extract().files[-1]
+    about = place.extract().paths[-1]
     about.write_text(json.dumps(["not", "ours"]))
     with pytest.raises(Fault, match="is damaged"):
         place.extract()
@@ -342,7 +341,7 @@ def test_overwriting_removes_what_others_made_under_this_id(place):
         place.extract()
     assert foreign.exists()
     features = place.extract(overwrite=True)
-    assert {folder / name for name in place.state()} == {*features.files, kept}
+    assert {folder / name for name in place.state()} == {*features.paths, kept}
 
 
 def test_an_id_that_another_process_is_at_work_on_is_refused(place):
@@ -354,7 +353,7 @@ def test_an_id_that_another_process_is_at_work_on_is_refused(place):
         assert set(place.state()) == {lock.name}
         other = place.extract(variant="other")  # an id of its own
     first = place.extract()
-    assert set(place.state()) == {file.name for file in (*first.files, *other.files)}
+    assert set(place.state()) == {file.name for file in (*first.paths, *other.paths)}
 
 
 def test_onnx_encodes_as_torch_does(config, pictures):

@@ -18,21 +18,18 @@ from small_runs import untrained_run, workplace
 
 from saec import extract
 from saec.config import ROOT, Config
-from saec.devices import to_device
-from saec.extraction import encoding, plan_extraction
-from saec.extraction.encoding import Encoder, encoded
+from saec.extraction import ExtractionSession, plan_extraction
 from saec.features import Features
 from saec.files import TEMPORARY
-from saec.models.base import fold_batch_norms
 from saec.runs import Run
-from saec.session import ExtractionSession, load_session
+from saec.session import load_session
 
 BATCH, N = 2, 40  # a shard is eight batches: 16, 16 and 8 pictures
 
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(encoding, "BATCH_PIXELS", BATCH * 128 * 32)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * 32)
 
 
 class Place:
@@ -53,17 +50,11 @@ class Place:
 
     def interrupted_after(self, n_batches: int, **changes) -> np.ndarray:
         """Encodes as `extract` would, until Ctrl-C comes in the midst of a batch; which shards are done."""
-        session = load_session(self.session(**changes), ExtractionSession)
-        plan = plan_extraction(session, self.config)
-        plan.outputs.folder.mkdir(parents=True, exist_ok=True)
-        fold_batch_norms(plan.model.encoder)
-        model = to_device(plan.model, plan.device, plan.precision)
-        data = plan.kind.open().fitted(model.height, model.time_pool)
-        pooling = Interrupted(session.pooling, n_batches)
-        encoder = Encoder(model, data, pooling, plan.device, plan.precision)
+        job = plan_extraction(load_session(self.session(**changes), ExtractionSession), self.config)
+        job.source.pooling = Interrupted(job.source.pooling, n_batches)
         with pytest.raises(KeyboardInterrupt):
-            encoded(encoder, plan.outputs.part, plan.key(data), np.float32, {})
-        return np.load(plan.outputs.part / "done.npy")
+            job.run()
+        return np.load(self.part / "done.npy")
 
 
 class Interrupted:
@@ -71,6 +62,7 @@ class Interrupted:
 
     def __init__(self, pooling: Callable, n_batches: int):
         self.pooling = pooling
+        self.trim = pooling.trim
         self.left = n_batches + 1
 
     def __call__(self, latents: torch.Tensor) -> torch.Tensor:
@@ -86,8 +78,8 @@ def place(config) -> Place:
 
 
 def assert_same_bits(found: Features, expected: Features) -> None:
-    assert [file.name for file in found.files] == [file.name for file in expected.files]
-    for mine, theirs in zip(found.files[:-1], expected.files[:-1], strict=True):
+    assert [file.name for file in found.paths] == [file.name for file in expected.paths]
+    for mine, theirs in zip(found.paths[:-1], expected.paths[:-1], strict=True):
         assert mine.read_bytes() == theirs.read_bytes()
 
 
@@ -116,7 +108,7 @@ def test_rows_of_a_shard_that_is_done_are_not_computed_again(place):
     np.load(place.part / "pooled.npy", mmap_mode="r+")[:16] += 1000
     found = place.extract()
     assert (found.X[:32] > 500).all() and (found.X[32:] < 500).all()
-    pooled = Features.load(found.files[1]).X
+    pooled = Features.load(found.paths[1]).X
     assert (pooled[:16] > 500).all() and (pooled[16:] < 500).all()
 
 
@@ -172,9 +164,9 @@ def test_a_kill_while_overwriting_leaves_no_file_of_the_other_settings(place):
         place.extract(overwrite=True, **other)
     shutil.rmtree(blocked)
     found = place.extract(**other)
-    assert not first.files[2].exists()
+    assert not first.paths[2].exists()
     assert {file.name for file in place.images.parent.iterdir() if file.is_file()} == {
-        file.name for file in found.files
+        file.name for file in found.paths
     }
 
 

@@ -18,8 +18,7 @@ from test_extraction_kill import called, killed_when
 from saec import extract
 from saec.config import Config
 from saec.data.store import PART, Arriving
-from saec.extraction import encoding
-from saec.extraction.encoding import Encoder
+from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.features import Features
 from saec.runs import Run
@@ -30,7 +29,7 @@ N = 40
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
     """Two pictures; a shard has sixteen."""
-    monkeypatch.setattr(encoding, "BATCH_PIXELS", 2 * 128 * 32)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 2 * 128 * 32)
 
 
 @pytest.fixture
@@ -52,22 +51,22 @@ def features(run: Run, config: Config, **changes) -> Features:
 
 
 def assert_same_bits(found: Features, expected: Features) -> None:
-    for mine, theirs in zip(found.files[:-1], expected.files[:-1], strict=True):
+    for mine, theirs in zip(found.paths[:-1], expected.paths[:-1], strict=True):
         assert mine.read_bytes() == theirs.read_bytes()
 
 
 def after_the_first_batch(monkeypatch, happens: Callable[[], None]) -> None:
     """Lets something happen in the real work, once two pictures are encoded."""
-    encode, begun = Encoder.__call__, []
+    encode, begun = RunSource.rows, []
 
-    def watched(encoder: Encoder, *given: object) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = encode(encoder, *given)
+    def watched(source: RunSource, *given: object) -> dict[str, torch.Tensor]:
+        rows = encode(source, *given)
         if not begun:
             begun.append(True)
             happens()
         return rows
 
-    monkeypatch.setattr(Encoder, "__call__", watched)
+    monkeypatch.setattr(RunSource, "rows", watched)
 
 
 def many(images: Path, n: int) -> list[Path]:
@@ -185,7 +184,7 @@ def test_intensity_of_a_picture_in_no_colour_map_is_refused(config, overlapping,
 
 def test_a_bad_picture_that_was_added_leaves_what_is_there(config, overlapping, images):
     run = untrained_run(config)
-    before = {file: file.read_bytes() for file in features(run, overlapping).files}
+    before = {file: file.read_bytes() for file in features(run, overlapping).paths}
     (images / "zz.png").write_bytes(b"no PNG")
     with pytest.raises(Fault, match="1 of 41 pictures"):
         features(run, overlapping)

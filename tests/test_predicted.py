@@ -12,7 +12,6 @@ from sklearn.metrics import f1_score
 
 from saec import figures
 from saec.config import Config
-from saec.data import Dataset
 from saec.evaluation.tracks import grid, labels_by_file, predicted_track, score_classes, true_track
 from saec.extraction.predictions import pooled_per_file, prediction_table
 from saec.faults import Fault
@@ -221,8 +220,7 @@ def test_what_was_learnt_from_is_said_and_judged_apart(place):
 def test_what_an_extraction_writes_is_read(place):
     """Pictures of several files, and the pooled table beside it."""
     samples = Samples.of(["one.png", "three.png", "two.png"], label=["crow", "", "tit"])
-    data = Dataset(samples, None, np.arange(3), None, "", {})
-    table = prediction_table(data, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
+    table = prediction_table(samples, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
     for written in (table, pooled_per_file(table)):
         written.to_csv(place.data / "predictions.csv", index=False)
         folder, _ = judged(place)

@@ -231,7 +231,7 @@ def test_the_components_that_the_pages_add_work_in_sessions(name, registered, at
     if axis == "pooling":
         samples = {"images": "demo/valid/images"}
         done = extract({"run": str(run.folder), "data": samples, "pooling": name, "reduction": None})
-        assert any(f"pooled_{name}_" in file.name for file in done.files)
+        assert any(f"pooled_{name}_" in file.name for file in done.paths)
 
 
 def test_the_lines_that_load_features_are_right(tmp_path, monkeypatch):

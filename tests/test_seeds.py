@@ -15,7 +15,6 @@ from torch import nn
 
 from saec import extract, train
 from saec.config import Config
-from saec.extraction import encoding
 from saec.faults import Fault
 from saec.runs.find import find_trained
 from saec.session import SessionError
@@ -189,7 +188,7 @@ PAIRS = {"GenB3blocks": (Encoder3, Decoder3), "GenBTP32_CH0256": (Encoder32, Dec
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(encoding, "BATCH_PIXELS", BATCH * 128 * WIDTH)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * WIDTH)
 
 
 @pytest.fixture
@@ -268,7 +267,7 @@ def test_features_by_a_timestamp_are_those_of_the_script(config, images, name):
     assert features.X.shape == expected.shape
     np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     folder = images.parent
-    assert [file.name for file in features.files] == [
+    assert [file.name for file in features.paths] == [
         f"full_features_saec_{TS}.npz",
         f"pooled_mean_std_saec_{TS}.npz",
         f"saec_{TS}.json",

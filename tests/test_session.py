@@ -8,10 +8,11 @@ import yaml
 from conftest import TINY, extraction_session, training_session
 
 from saec.documents import read_mapping, to_yaml
+from saec.extraction import ExtractionSession
 from saec.faults import Fault
 from saec.models import MODELS
 from saec.report import EvaluationSession
-from saec.session import ExtractionSession, SessionError, TrainingSession, load_session
+from saec.session import SessionError, TrainingSession, load_session
 
 ROOT = Path(__file__).parents[1]
 

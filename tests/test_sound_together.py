@@ -18,7 +18,7 @@ from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import Features
 from saec.models import MODELS
-from saec.models.base import Tapped
+from saec.models.base import Tap, run_to_tap
 from saec.runs import Run
 from saec.session import SessionError
 from saec.sound.spectra import SPECTRA
@@ -44,15 +44,11 @@ def made(shared) -> dict[str, Path]:
     """Feature files of the other recordings: segments of the run, whole recordings by hand."""
     config, run = shared
     crafted = {"extractor": {"name": "handcrafted", "sample_rate": RATE}, "reduction": None}
-    files = [
-        *extract(features_session(str(run.folder), data={"sounds": "others"}), config).files,
-        *extract(crafted | {"data": {"sounds": "others"}}, config).files,
-    ]
-    return {"by_run": _pooled(files, run.timestamp), "by_hand": _pooled(files, "handcrafted")}
-
-
-def _pooled(files: list[Path], word: str) -> Path:
-    return next(file for file in files if file.name.startswith("pooled_") and word in file.name)
+    sessions = {"by_run": features_session(str(run.folder)), "by_hand": crafted}
+    return {
+        method: extract(session | {"data": {"sounds": "others"}}, config).roles["pooled"]
+        for method, session in sessions.items()
+    }
 
 
 def report_of(config: Config, made: dict[str, Path], **changes) -> Path:
@@ -88,8 +84,8 @@ def test_every_model_takes_sound(name):
 
 def test_what_is_predicted_of_a_recording_is_what_the_extraction_writes(shared):
     config, run = shared
-    files = extract(features_session(str(run.folder), data={"sounds": "others"}), config).files
-    table = pd.read_csv(next(file for file in files if file.name.startswith("predictions_2")))
+    features = extract(features_session(str(run.folder), data={"sounds": "others"}), config)
+    table = pd.read_csv(features.roles["predictions"])
     rows = table[table["file"] == "low/1.wav"]
     heard = predict(run, config.data / "others" / "low" / "1.wav", config=config)
     assert heard.segments == rows["predicted"].astype(str).tolist() and len(rows) == len(heard.times) > 1
@@ -108,8 +104,8 @@ def test_a_tap_gives_what_the_block_gives(shared):
     assert np.array_equal(heard.features, dropped.features)
     model = run.model()
     channels, height, width = run.record["input_shape"]
-    tapped = Tapped(model.encoder, 1).eval()
-    (_, n, rows, steps) = tapped(torch.zeros(1, channels, height, width))[0].shape
+    zeros = torch.zeros(1, channels, height, width)
+    (_, n, rows, steps) = run_to_tap(model.encoder.eval(), zeros, Tap("block", 1))[0].shape
     assert heard.features.shape[1:] == (n * rows, steps)
 
 
@@ -165,7 +161,7 @@ def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):
         config,
     )
     folder = report_of(
-        config, {"one": features.files[0]}, sounds="others.csv", per="sample", evaluations=["kmeans"]
+        config, {"one": features.paths[0]}, sounds="others.csv", per="sample", evaluations=["kmeans"]
     )
     answers = pd.read_csv(folder / "answers_session.csv")
     assert answers["label"].nunique() == 3 and set(answers["group"]) == {"g0", "g1", "g2"}
@@ -176,10 +172,10 @@ def test_segments_of_a_stretch_have_the_label_of_the_stretch(shared, tmp_path):
     record(config.data / "long.wav", tone(300, 1.0))
     table = config.data / "long.csv"
     table.write_text("file,label,group,start,end\nlong.wav,first,a,0,0.4\nlong.wav,second,b,0.5,1.0\n")
-    files = extract(features_session(str(run.folder), data={"sounds": "long.csv"}, out="long"), config).files
+    session = features_session(str(run.folder), data={"sounds": "long.csv"}, out="long")
     folder = report_of(
         config,
-        {"one": _pooled(files, run.timestamp)},
+        {"one": extract(session, config).roles["pooled"]},
         sounds="long.csv",
         per="sample",
         evaluations=["kmeans"],
@@ -224,13 +220,13 @@ def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(sh
     found = extract(
         {"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}, config
     )
-    table = pd.read_csv(next(file for file in found.files if "files" not in file.name))
+    table = pd.read_csv(found.roles["predictions"])
     assert table["predicted"].tolist() == table["label"].tolist()  # which it has learnt
     assert found.X.shape == (9, 3) and table.filter(like="p ").sum(axis=1).to_numpy() == pytest.approx(1)
     asked = {"combiner": "latest:session", "data": {"sounds": "others"}, "out": "new/folder"}
     latest = extract(asked, config)
     assert sorted(path.name for path in (config.data / "new" / "folder").iterdir()) == sorted(
-        file.name for file in latest.files
+        file.name for file in latest.paths
     )
     np.testing.assert_array_equal(latest.X, found.X)
 

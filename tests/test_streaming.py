@@ -17,9 +17,9 @@ from saec.config import Config
 from saec.data import VIEWS, Cache, Dataset, Loader
 from saec.data.decoding import Streamed
 from saec.data.images import Images
-from saec.extraction import plan_extraction
+from saec.extraction import ExtractionSession, plan_extraction
 from saec.faults import Fault
-from saec.session import ExtractionSession, TrainingSession, load_session
+from saec.session import TrainingSession, load_session
 from saec.training import plan_training
 
 CPU = torch.device("cpu")
@@ -197,7 +197,7 @@ def test_features_of_streamed_pictures_are_the_same_bit_for_bit(config, pictures
     session = extraction_session(untrained_run(config).timestamp, precision="fp32")
     one = extract(session, config)
     other = extract(session | {"out": "other"}, too_small(config))
-    for mine, theirs in zip(one.files[:-1], other.files[:-1], strict=True):
+    for mine, theirs in zip(one.paths[:-1], other.paths[:-1], strict=True):
         assert mine.read_bytes() == theirs.read_bytes()
 
 

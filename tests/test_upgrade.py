@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import extraction_session, training_session
 
-from saec.session import ExtractionSession, SessionError, TrainingSession, load_session
+from saec.extraction import ExtractionSession
+from saec.session import SessionError, TrainingSession, load_session
 from saec.upgrade import upgrade_extraction, upgrade_training
 
 REFERENCE = {

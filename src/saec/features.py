@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from tokenize import TokenError
@@ -40,11 +40,8 @@ class Features:
 
     X: np.ndarray
     N: np.ndarray
-    files: tuple[Path, ...] = ()  # all that came of the same extraction
-
-    @property
-    def paths(self) -> list[Path]:
-        return list(self.files)
+    paths: list[Path] = field(default_factory=list)  # all files of the same extraction, its JSON last
+    roles: dict[str, Path] = field(default_factory=dict)  # by what they hold: X, pooled, ...
 
     @classmethod
     def load(cls, file: Path, key: str = "X") -> "Features":
@@ -57,7 +54,7 @@ class Features:
         if not file.is_file():
             raise MissingFault(f"no such feature file: {file}")
         try:
-            found = cls(map_npz(file, key), np.array(map_npz(file, "N")), (file,))
+            found = cls(map_npz(file, key), np.array(map_npz(file, "N")), [file])
         except (KeyError, *DAMAGE) as error:
             raise Fault(f"{file} cannot be read as features with {key} and N: {error}") from error
         if not found.X.ndim or not found.N.ndim:

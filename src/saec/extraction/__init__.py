@@ -1,7 +1,7 @@
-"""From a run, or what needs none, and samples to feature files and predictions."""
+"""From a source, such as a run, and samples to feature files and predictions."""
 
-from saec.extraction.combined import extract, plan_extraction
-from saec.extraction.plan import ExtractionPlan
+from saec.extraction.job import ExtractionJob, extract, plan_extraction
 from saec.extraction.predict import Prediction, predict
+from saec.extraction.session import ExtractionSession
 
-__all__ = ["ExtractionPlan", "Prediction", "extract", "plan_extraction", "predict"]
+__all__ = ["ExtractionJob", "ExtractionSession", "Prediction", "extract", "plan_extraction", "predict"]

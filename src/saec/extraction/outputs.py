@@ -8,9 +8,11 @@ from typing import Any, Literal
 from zipfile import BadZipFile
 
 from saec.faults import Fault, listing
+from saec.features import Features
 from saec.files import map_npz
 
-State = Literal["new", "same", "pictures changed"]
+State = Literal["new", "same", "files changed"]
+PREFIX = "saec_"  # of every id
 
 
 @dataclass(frozen=True)
@@ -21,27 +23,15 @@ class Outputs:
     id: str
 
     @classmethod
-    def of(cls, folder: Path, timestamp: str, variant: str | None) -> "Outputs":
-        return cls(folder, "_".join(["saec", timestamp, *([variant] if variant else [])]))
+    def of(cls, folder: Path, name: str, variant: str | None) -> "Outputs":
+        return cls(folder, PREFIX + "_".join([name, *([variant] if variant else [])]))
 
-    @property
-    def latents(self) -> Path:
-        return self.folder / f"full_features_{self.id}.npz"
+    def npz(self, words: str) -> Path:
+        return self.folder / f"{words}_{self.id}.npz"
 
-    def pooled(self, pooling: str) -> Path:
-        return self.folder / f"pooled_{pooling}_{self.id}.npz"
-
-    def reduced(self, n_dims: int, n_neighbors: int) -> Path:
-        return self.folder / f"dimred_{n_dims}_neigh_{n_neighbors}_{self.id}.npz"
-
-    @property
-    def probabilities(self) -> Path:
-        return self.folder / f"probabilities_{self.id}.npz"
-
-    def predictions(self, of: str = "") -> Path:
-        """Tables of what a classifier said: of segments, or of `files`."""
-        words = ["predictions", *([of] if of else []), self.id.removeprefix("saec_")]
-        return self.folder / f"{'_'.join(words)}.csv"
+    def predictions(self, words: str = "predictions") -> Path:
+        """Returns the table of a classifier's predictions: of segments, or of files."""
+        return self.folder / f"{words}_{self.id.removeprefix(PREFIX)}.csv"
 
     @property
     def figure(self) -> Path:
@@ -49,11 +39,12 @@ class Outputs:
 
     @property
     def about(self) -> Path:
+        """The JSON file that says what the others are."""
         return self.folder / f"{self.id}.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that extracts."""
+        """The file that is held by the process that extracts."""
         return self.folder / f".{self.id}.lock"
 
     @property
@@ -61,7 +52,7 @@ class Outputs:
         return self.folder / f".{self.id}.part"
 
     def read_about(self) -> dict[str, Any] | None:
-        """What an earlier extraction wrote of itself, if it was completed.
+        """Returns what an earlier extraction wrote of itself, if it was completed.
 
         Raises:
             Fault: it cannot be read.
@@ -70,47 +61,59 @@ class Outputs:
             return None
         try:
             about = json.loads(self.about.read_text(encoding="utf-8"))
-            about["files"], about["settings"], about["n_pictures"]  # all it must say, and
+            about["settings"], about["n_pictures"]  # which it must have, as well as
             about["pictures"] = list(map(tuple, about["pictures"]))
-        except (ValueError, KeyError, TypeError) as error:
+            about["roles"] = about.get("roles") or {role_by_name(name): name for name in about["files"]}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._damaged(error) from error
         return about
 
+    def features(self) -> Features:
+        """Opens the first of the files that were made, with the paths of all."""
+        roles = {role: self.folder / name for role, name in self.read_about()["roles"].items()}
+        first = Features.load(next(iter(roles.values())))
+        return Features(first.X, first.N, [*roles.values(), self.about], roles)
+
     def present(self) -> set[str]:
-        """The feature files of this id that lie in the folder, whoever made them."""
-        tables = [table.name for table in (self.predictions(), self.predictions("files")) if table.is_file()]
-        arrays = [path.name for path in self.folder.glob(f"[!.]*_{self.id}.npz") if path.is_file()]
-        return {*arrays, *tables}
+        """Returns the names of this id's feature files in the folder, whoever made them."""
+        tables = [self.predictions(words) for words in ("predictions", "predictions_files")]
+        arrays = self.folder.glob(f"[!.]*_{self.id}.npz")
+        return {path.name for path in [*tables, *arrays] if path.is_file()}
 
     def remove(self, names: set[str]) -> None:
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
 
-    def state(self, settings: dict[str, Any], pictures: Sequence[tuple], overwrite: bool) -> State:
-        """How what is there compares with what is asked.
+    def state(self, settings: dict[str, Any], files: Sequence[tuple], overwrite: bool) -> State:
+        """Compares what is there with what a session wants.
 
         Raises:
-            Fault: the id's files were made otherwise: other settings, another folder, another hand.
+            Fault: the id's files were made otherwise: other settings, another folder, another program.
         """
         if overwrite:
             return "new"
         about = self.read_about()
         if about is None:
-            self._refuse_foreign()
+            found = sorted(self.present())
+            if found and not self.part.exists():
+                raise self._made_otherwise(
+                    [f"{name}, of which no {self.about.name} speaks" for name in found]
+                )
             return "new"
+        before = about["settings"]
         different = [
-            f"{key}: there {about['settings'].get(key)!r}, here {value!r}"
+            f"{key}: there {before.get(key)!r}, here {value!r}"
             for key, value in settings.items()
-            if about["settings"].get(key) != value
+            if before.get(key) != value
         ]
         if different:
             raise self._made_otherwise(different)
         if not self._complete(about):
             return "new"
-        return "same" if about["pictures"] == list(pictures) else "pictures changed"
+        return "same" if about["pictures"] == list(files) else "files changed"
 
     def _complete(self, about: dict[str, Any]) -> bool:
-        """Whether all files are there, with a row for each picture."""
+        """Whether all files are there, with a row for each sample."""
         files = [self.folder / name for name in about["files"]]
         try:
             return all(
@@ -119,12 +122,6 @@ class Outputs:
             )
         except (ValueError, KeyError, OSError, BadZipFile) as error:
             raise self._damaged(error) from error
-
-    def _refuse_foreign(self) -> None:
-        """Files of this id that nothing here speaks of, such as the reference's own."""
-        found = sorted(self.present())
-        if found and not self.part.exists():
-            raise self._made_otherwise([f"{name}, of which no {self.about.name} speaks" for name in found])
 
     def _made_otherwise(self, lines: list[str]) -> Fault:
         return Fault(
@@ -136,42 +133,48 @@ class Outputs:
         return Fault(f"{self.about} or a file it lists is damaged ({error}): remove it, extract anew")
 
 
-KEPT = ("weights", "pooling", "latents", "tap", "layers_dropped", "extractor", "backend")
+def role_by_name(name: str) -> str:
+    """Returns what a file is for, of features whose JSON does not say it yet (version 0.1.0)."""
+    if name.startswith("dimred_"):
+        return f"reduced_{name.split('_')[1]}"
+    words = ("predictions_files", "predictions", "probabilities", "pooled")
+    return next((word for word in words if name.startswith(f"{word}_")), "X")
 
 
-def made_by(file: Path) -> dict[str, Any]:
-    """What the extraction that made this file says of itself.
+def read_about_file(file: Path) -> dict[str, Any]:
+    """Returns what the extraction that made this feature file says of itself.
 
     Raises:
-        Fault: nothing of ours made it, or it holds reductions, in which other samples have no place.
+        Fault: no extraction made it, or it holds reductions, to which other samples cannot be added.
     """
-    if file.name.startswith("dimred_"):
-        raise Fault(f"{file} holds reductions, other samples have no place in them: name pooled features")
-    for place in sorted(file.parent.glob("saec_*.json")):
-        about = json.loads(place.read_text(encoding="utf-8"))
-        if file.name in about.get("files", ()):
-            return about
-    raise Fault(
-        f"{file} was not made by main_02_extract.py, so other samples cannot be compared with it: "
-        "extract features of both by one run"
-    )
+    _, prefix, name = file.stem.rpartition(PREFIX)
+    about = Outputs(file.parent, prefix + name).read_about() if prefix else None
+    role = next((role for role, name in about["roles"].items() if name == file.name), "") if about else ""
+    if role.startswith("reduced"):
+        raise Fault(f"{file} holds reductions, to which no samples can be added: name pooled features")
+    if not role:
+        raise Fault(
+            f"{file} was not made by main_02_extract.py, so other samples cannot be compared with it: "
+            "extract features of both by one run"
+        )
+    return about
 
 
 def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
-    """A session that makes such features of other samples, without a reduction; it lacks only where these
-    are (`samples`) and where to write.
+    """Returns a session that makes such features of other samples, without a reduction; it lacks only where
+    these are (`for_samples`) and where to write.
     """
-    said = about["session"]
-    recipe = {key: said[key] for key in KEPT if said.get(key) is not None}
-    if "extractor" not in recipe:
-        recipe["run"] = about["model"]
-    recipe |= {"precision": about["settings"]["precision"], "reduction": None, "reconstructions": 0}
-    return recipe | {"data": said["data"]}
+    recipe = {key: value for key, value in about["session"].items() if value is not None}
+    for key in ("variant", "out", "overwrite"):
+        recipe.pop(key, None)
+    if "run" in recipe:
+        recipe["run"] = about["model"]  # the session may say `latest:`
+    return recipe | {"reduction": None, "reconstructions": 0}
 
 
-def for_samples(recipe: dict[str, Any], place: Any, out: Path) -> dict[str, Any]:
-    """The recipe for a place of the same kind of data."""
+def for_samples(recipe: dict[str, Any], location: Any, out: Path | None = None) -> dict[str, Any]:
+    """Returns the recipe as a session for other samples of the same kind of data."""
     key = "images" if recipe["data"].get("images") is not None else "sounds"
     if "run" in recipe and not Path(recipe["run"]).exists():  # of another machine, or moved since
         recipe = recipe | {"run": Path(recipe["run"]).name}
-    return recipe | {"data": recipe["data"] | {key: place}, "out": str(out)}
+    return recipe | {"data": recipe["data"] | {key: location}} | ({"out": str(out)} if out else {})

@@ -1,5 +1,8 @@
 """What every architecture is: an encoder and, where it can reconstruct, a decoder."""
 
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -74,30 +77,31 @@ def feature_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]
     return tuple(shape)
 
 
-class Tapped(nn.Module):
-    """From pictures to what the first `n` blocks give (None: the latents) and to the latents.
+@dataclass(frozen=True)
+class Tap:
+    """Where features are taken: the latents, the output of an earlier block (or the input), or the head's."""
 
-    What comes out is (batch, features, frequency, time), vectors as (batch, features, 1, 1).
+    at: Literal["latents", "block", "head"] = "latents"
+    n_blocks: int = 0  # of the encoder, that are gone through before a tap at a block
+
+
+def run_to_tap(encoder: nn.Module, x: Tensor, tap: Tap) -> tuple[Tensor, Tensor]:
+    """Returns what comes out at the tap of the encoder (for a head: the latents), and the latents.
+
+    Both are (batch, features, frequency, time), vectors are (batch, features, 1, 1).
     """
-
-    def __init__(self, encoder: nn.Module, n: int | None = None):
-        super().__init__()
-        self.encoder = encoder
-        self.n = n
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.n is None:
-            latents = self.encoder(x)
-            return latents, latents
-        tapped = x
-        for place, block in enumerate(self.encoder.children(), start=1):
-            x = block(x)
-            tapped = x if place == self.n else tapped
-        return tapped.reshape(*tapped.shape, *(1,) * (4 - tapped.ndim)), x
+    if tap.at != "block":
+        latents = encoder(x)
+        return latents, latents
+    tapped = x
+    for n, block in enumerate(encoder.children(), start=1):
+        x = block(x)
+        tapped = x if n == tap.n_blocks else tapped
+    return tapped.reshape(*tapped.shape, *(1,) * (4 - tapped.ndim)), x
 
 
-def blocks_kept(model: Model, tap: str | None, layers_dropped: int | None, has_head: bool) -> int | None:
-    """So many of the encoder's blocks; None: all, and -1 where the head's output is asked for.
+def find_tap(model: Model, tap: str | None, layers_dropped: int | None, has_head: bool) -> Tap:
+    """Returns the tap after the block of that name, or before so many of the last blocks.
 
     Blocks are counted over the encoder, then the head: `layers_dropped: 0` is what the head gives.
 
@@ -108,15 +112,13 @@ def blocks_kept(model: Model, tap: str | None, layers_dropped: int | None, has_h
     if tap is not None:
         if tap not in names:
             raise Fault(f"the encoder has no block {tap!r}: {did_you_mean(tap, names)}")
-        return names.index(tap) + 1
+        return Tap("block", names.index(tap) + 1)
     if layers_dropped is None:
-        return None
+        return Tap("latents")
     n_all = len(names) + has_head
     if layers_dropped > n_all:
         raise Fault(f"the model has {n_all} blocks, {layers_dropped} cannot be dropped")
-    if has_head and layers_dropped == 0:
-        return -1
-    return n_all - layers_dropped
+    return Tap("head") if has_head and layers_dropped == 0 else Tap("block", n_all - layers_dropped)
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:

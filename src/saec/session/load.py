@@ -1,6 +1,6 @@
 """Session files become sessions: every fault is said at once, no path is touched."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,15 +10,6 @@ from pydantic import ValidationError
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault
 from saec.session.base import Session, SessionError
-from saec.session.extraction import ExtractionSession
-from saec.session.training import TrainingSession
-from saec.upgrade import upgrade_extraction, upgrade_training
-
-UPGRADES: dict[type[Session], Callable[[dict[str, Any]], dict[str, Any]]] = {
-    TrainingSession: upgrade_training,
-    ExtractionSession: upgrade_extraction,
-}
-
 
 S = TypeVar("S", bound=Session)
 
@@ -41,7 +32,7 @@ def load_session(
     else:
         raw, name, place = read_mapping(Path(source)), Path(source).stem, str(source)
     try:
-        raw = UPGRADES[kind](raw) if kind in UPGRADES else raw
+        raw = kind.upgrade(raw)
         defaults = {key: field.default for key, field in kind.model_fields.items()}
         return kind.model_validate(changed(raw, changes, defaults)).named(name)
     except ValidationError as error:

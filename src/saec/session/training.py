@@ -1,6 +1,6 @@
 """What a training session may say."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -19,6 +19,7 @@ from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.registry import Strict
 from saec.session.base import Count, Session
+from saec.upgrade import upgrade_training
 
 Weights = Literal["best", "last"]
 Export = Annotated[Literal[False, "pt2", "onnx"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)]
@@ -51,6 +52,8 @@ def _start(raw: Any) -> str | WeightsOf:
 
 
 class TrainingSession(Session):
+    upgrade: ClassVar = staticmethod(upgrade_training)
+
     data: DATA.field
     views: VIEWS.field = "plain"
     model: MODELS.field | None = None

@@ -1,0 +1,236 @@
+"""An extraction as a job: planned once, then described, or done, as NPZ beside the samples."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saec.config import Config, load_config
+from saec.evaluation import EVALUATIONS
+from saec.extraction.outputs import Outputs, State
+from saec.extraction.predictions import write_predictions
+from saec.extraction.session import ExtractionSession, Reduction
+from saec.extraction.shards import Earlier
+from saec.extraction.sources import Computed, Source, build_source
+from saec.faults import Fault, collect_faults
+from saec.features import Features
+from saec.files import locked, remove_leftovers, require_room, require_writable, write_json, write_npz
+from saec.progress import progress
+from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
+from saec.samples import Samples
+from saec.session import SessionError, load_session
+
+LOG = logging.getLogger(__name__)
+PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
+
+
+@dataclass(frozen=True)
+class ExtractionJob:
+    """A checked session: what computes, where files go, and what is there already."""
+
+    session: ExtractionSession
+    source: Source
+    outputs: Outputs
+    settings: dict[str, Any]  # what must be equal for files to be the same
+    state: State
+
+    def describe(self) -> str:
+        """Returns samples, source and files in words."""
+        kind, sizes = self.source.kind, self.source.sizes
+        shape = "x".join(map(str, sizes.front.shape))
+        return (
+            f"{sizes.n_samples:,} {kind.samples_are} {shape} (channels x height x width): {kind.folder}\n"
+            f"{sizes.room}\n{self.source.describe()}\n"
+            f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
+        )
+
+    def estimate(self) -> str:
+        """Returns the room and the time that new features take; the time is measured."""
+        return self.source.estimate() if self.state == "new" else ""
+
+    def run(self) -> Features:
+        """Computes what is not there yet and returns the first array, with all files that are there now.
+
+        Raises:
+            Fault: the samples cannot be read, or another process is at work on the same features.
+        """
+        outputs, kind = self.outputs, self.source.kind
+        if self.state == "same":
+            LOG.info("%s: nothing to do, the files are there", outputs.id)
+            return outputs.features()
+        LOG.info("%s", self.describe())
+        outputs.folder.mkdir(parents=True, exist_ok=True)
+        with locked(outputs.lock, outputs.id):
+            if outputs.state(self.settings, kind.state, self._overwrites) != self.state:
+                raise Fault(f"another process has just made features {outputs.id}: call again")
+            remove_leftovers(outputs.folder, f"_{outputs.id}.*")
+            self._replace_files(self.source.compute(outputs.part, self._earlier()))
+            shutil.rmtree(outputs.part, ignore_errors=True)
+        return outputs.features()
+
+    @property
+    def _overwrites(self) -> bool:
+        return self.session.overwrite or self.source.always_anew
+
+    def _earlier(self) -> Earlier | None:
+        """Returns the files of which rows are taken; None where all are made anew."""
+        if self.state == "new":
+            return None
+        now, before = set(self.source.kind.state), self.outputs.read_about()["pictures"]
+        changed = {file[0] for file in now.symmetric_difference(before)}
+        npz = {array: self.outputs.npz(words) for array, words in self.source.npz.items()}
+        return Earlier(npz, changed)
+
+    def _replace_files(self, computed: Computed) -> None:
+        """Puts the files in place, `<id>.json` last."""
+        outputs, pooled = self.outputs, computed.arrays.get("pooled")
+        n_used, reductions = _reductions(pooled, self.session.reduction)
+        before = outputs.present()
+        if self.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
+            outputs.about.unlink(missing_ok=True)
+            outputs.remove(before)
+        files = self._write(computed, reductions)
+        outputs.figure.unlink(missing_ok=True)
+        self.source.draw(computed, outputs.figure)
+        write_json(outputs.about, self._about(computed, n_used, files))
+        outputs.remove(before - {file.name for file in files.values()})
+        if pooled is not None:
+            LOG.info(
+                "%s: %d %s, pooled features %d, reductions to %s",
+                f"{outputs.id}, {self.source.describe()}",
+                len(computed.samples),
+                self.source.kind.samples_are,
+                pooled.shape[1],
+                ", ".join(map(str, reductions)) or "none",
+            )
+            _log_clusters(computed.samples, pooled, reductions.get(MAP))
+        computed.arrays.clear()  # Windows removes no file that is mapped
+
+    def _write(self, computed: Computed, reductions: dict[int, np.ndarray]) -> dict[str, Path]:
+        """Writes the files, each whole or not at all, and returns them by what they are for."""
+        outputs, asked = self.outputs, self.session.reduction
+        files = {array: outputs.npz(words) for array, words in self.source.npz.items()}
+        content = {array: {"X": computed.arrays[array]} for array in files}
+        for d in asked.dims if asked else ():
+            if d in reductions:
+                files[f"reduced_{d}"] = outputs.npz(f"dimred_{d}_neigh_{asked.n_neighbors}")
+                content[f"reduced_{d}"] = {"X_red": reductions[d], "X_2D": reductions[MAP]}
+        for role, arrays in progress(content.items(), "writing", len(content), " files"):
+            write_npz(files[role], **arrays, N=computed.samples.names)
+        if "probabilities" in computed.arrays:
+            probabilities = computed.arrays["probabilities"]
+            files |= write_predictions(outputs, computed.samples, probabilities, self.source.classes)
+        return files
+
+    def _about(self, computed: Computed, n_neighbors: int | None, files: dict[str, Path]) -> dict[str, Any]:
+        return {
+            "id": self.outputs.id,
+            "settings": self.settings,
+            "session": self.session.model_dump(mode="json"),
+            "model": str(self.source.path),
+            "n_neighbors_used": n_neighbors,
+            "n_pictures": len(computed.samples),
+            "left_out": computed.left_out,
+            "classes": list(self.source.classes),
+            "fingerprint": computed.fingerprint,
+            "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
+            "roles": {role: file.name for role, file in files.items()},
+            "files": [file.name for file in files.values()],
+            "pictures": self.source.kind.state,
+        }
+
+
+def _reductions(
+    pooled: np.ndarray | None, asked: Reduction | None
+) -> tuple[int | None, dict[int, np.ndarray]]:
+    """Returns the number of neighbours used, and reductions by dimension: those that so many rows allow."""
+    if asked is None or pooled is None:
+        return None, {}
+    dims = possible_dims(tuple(dict.fromkeys([MAP, *asked.dims])), len(pooled))
+    left_out = sorted(set(asked.dims) - set(dims))
+    if left_out:
+        LOG.warning(
+            "%d pictures are too few for %s dimensions: d dimensions need max(4, d + 2) pictures",
+            len(pooled),
+            ", ".join(map(str, left_out)),
+        )
+    if not dims:
+        return None, {}
+    used = n_neighbors_used(asked.n_neighbors, len(pooled))
+    if used < asked.n_neighbors:
+        LOG.warning("%d pictures have %d neighbours, not %d", len(pooled), used, asked.n_neighbors)
+    return used, reduce_dims(pooled, dims, used, asked.seed)
+
+
+def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:
+    """Says how well clusters agree with labels, where some are there."""
+    rows = np.flatnonzero(samples.labels != "")
+    labels, groups = samples.labels[rows], samples.groups[rows]
+    if len(samples.classes) < 2:
+        return
+    kmeans, hdbscan = (EVALUATIONS.parse({"name": name} | PLAIN) for name in ("kmeans", "hdbscan"))
+    clusters = {"pooled features, k-means": kmeans(pooled[rows], labels, groups)}
+    if map_2d is not None:
+        clusters["2-D map, HDBSCAN"] = hdbscan(map_2d[rows], labels, groups)
+    for what, found in clusters.items():
+        LOG.info(
+            "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
+            len(samples.classes),
+            what,
+            found.scores["v_measure"],
+            found.scores["adjusted_rand"],
+        )
+
+
+def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob:
+    """Checks everything that can be checked before samples are read.
+
+    Raises:
+        SessionError: with every fault found, each with its key.
+        Fault: the files of this id were made with other settings.
+    """
+    faults: list[str] = []
+    key = f"data.{session.data.key}"
+    out = collect_faults(faults, "out", config.data_path, session.out) if session.out else None
+    collect_faults(faults, "config.cache", require_writable, config.cache)
+    data = collect_faults(faults, key, session.data.absolute, config)
+    source = data and build_source(dict(session), data, config, faults)
+    if source and not session.out:
+        folder = source.kind.folder  # beside a folder; with a table, a recording or class folders
+        out = folder.parent if data.location == str(folder) else folder
+    if out:
+        pictures = source.kind.folder if source and session.data.images else None
+        collect_faults(faults, "out", _require_folder, out, pictures)
+    if faults:
+        raise SessionError(f"session {session.name}", faults)
+    wanted = session.but(data=data).model_dump(mode="json")
+    settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
+    outputs = Outputs.of(out, source.name, session.variant)
+    state = outputs.state(settings, source.kind.state, session.overwrite or source.always_anew)
+    if state != "same":
+        require_room(out, 2 * source.n_bytes, "features and what they are assembled from")
+    resolved = {key: settings[key] for key in ("precision",) if key in settings}
+    return ExtractionJob(session.but(data=data, out=str(out), **resolved), source, outputs, settings, state)
+
+
+def _require_folder(out: Path, pictures: Path | None) -> None:
+    """Raises a `Fault` where features cannot be written, or would lie among the pictures."""
+    if out == pictures:
+        raise Fault(
+            f"{out} holds the pictures themselves: choose another folder, or null for the one above it"
+        )
+    require_writable(out)
+
+
+def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:
+    """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
+    all files that are there now.
+
+    Raises:
+        Fault: the session, the run, the samples or this machine cannot do it.
+    """
+    return plan_extraction(load_session(session, ExtractionSession), config or load_config()).run()

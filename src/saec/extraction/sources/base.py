@@ -1,0 +1,211 @@
+"""What a source of features is: samples in, named arrays out, a row a sample."""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import PositiveFloat, TypeAdapter, ValidationError, model_validator
+from torch import Tensor
+
+from saec.config import Config
+from saec.data import DATA, Cache, Dataset
+from saec.data.decoding import NotInMap
+from saec.data.kind import DataOptions, Kind, Sizes, absolute, paths_of
+from saec.extraction.shards import Arrays, Earlier, Shapes, compute_rows
+from saec.faults import Fault
+from saec.files import GB, fingerprint
+from saec.progress import duration
+from saec.registry import Registry, Strict
+from saec.samples import Samples
+
+LOG = logging.getLogger(__name__)
+SOURCES = Registry("source")
+"""Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in `faults`.
+
+The name is a key of an extraction session, the first parameter's type that of its value; the options are keys
+of the session, too, with the same default in all sources that have them.
+"""
+
+
+class ExtractionData(Strict):
+    """What to extract from: a folder of pictures, or sound (a folder, class folders, a table, a recording).
+
+    `fit`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that was trained
+    on short sounds takes long recordings in segments.
+    """
+
+    images: str | None = None
+    sounds: str | tuple[str, ...] | None = None
+    fit: str | None = None
+    skip_bad: bool | None = None
+    segment_s: PositiveFloat | None = None
+    step_s: PositiveFloat | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Options that are not to be as in the run."""
+        return self.model_dump(exclude={"images", "sounds"}, exclude_none=True)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "ExtractionData":
+        if (self.images is None) == (self.sounds is None):
+            raise ValueError("name `images`, a folder of pictures, or `sounds`, and not both")
+        return self
+
+    @property
+    def key(self) -> str:
+        return "images" if self.images is not None else "sounds"
+
+    @property
+    def location(self) -> str | tuple[str, ...]:
+        return getattr(self, self.key)
+
+    def absolute(self, config: Config) -> "ExtractionData":
+        """Returns the same with absolute paths; raises a `Fault` where a path is of another system."""
+        return self.model_copy(update={self.key: absolute(self.location, config)})
+
+    def open(self, source: str, options: DataOptions, config: Config) -> Kind:
+        """Returns the samples, read with these options, but all of them: features of a folder are complete.
+
+        Raises:
+            Fault: there are none, the options cannot be, or the source takes another kind of data.
+        """
+        takes = options.target.session_key
+        if self.key != takes:
+            raise Fault(f"{source} takes {takes}: say `data: {{{takes}: ...}}`, not `{self.key}`")
+        try:
+            data = DATA.parse(options.model_dump() | {"limit": None} | self.changes)
+        except ValidationError as error:
+            raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
+        return data(paths_of(self.location), Cache.of(config))
+
+    def require_files(self, config: Config) -> None:
+        """Raises a `Fault` where nothing is listed there, whatever the options."""
+        kind = next(name for name in DATA.names() if DATA[name].target.session_key == self.key)
+        _ = DATA.parse({"kind": kind, "train": ""})(paths_of(self.location), Cache.of(config)).state
+
+
+@dataclass
+class Computed:
+    """The arrays that a source has computed, (samples, ...) each; the spine writes them as they are."""
+
+    samples: Samples
+    arrays: Arrays
+    fingerprint: str
+    left_out: list[str]
+    data: Dataset | None = None  # of which pictures can be drawn
+
+
+@dataclass
+class Source:
+    """Computes named arrays of samples. `X` are latents, `pooled` is (samples, features), `probabilities`
+    (samples, classes).
+    """
+
+    name: str  # stands in the names of files
+    path: Path  # of the model
+    data: ExtractionData
+    kind: Kind  # the samples
+    sizes: Sizes  # of the samples, and of what comes out of their front end
+    settings: dict[str, Any]  # what must be equal for features to be the same
+    npz: dict[str, str]  # what the name of each array's file begins with
+    classes: tuple[str, ...] = field(default=(), kw_only=True)
+    device: torch.device = field(default=torch.device("cpu"), kw_only=True)
+    always_anew = False  # whether files that are there are replaced, whatever their settings
+
+    @property
+    def n_bytes(self) -> int:
+        """The bytes of the largest array."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Returns what computes, in words."""
+        raise NotImplementedError
+
+    def seconds(self) -> float | None:
+        """Measures how long all samples take; None where that is not known."""
+        return None
+
+    def estimate(self) -> str:
+        seconds = self.seconds()
+        return f"{self.n_bytes / GB:.2f} GB" + (f", about {duration(seconds)} to encode" if seconds else "")
+
+    def sized(self, data: Dataset) -> Dataset:
+        """Returns the samples in a size that the source can take."""
+        return data
+
+    def batch_size(self, data: Dataset) -> int:
+        raise NotImplementedError
+
+    def shapes(self, data: Dataset) -> Shapes:
+        """Returns shape and type of one row of each array."""
+        raise NotImplementedError
+
+    def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
+        """Returns the rows of the first n samples of a batch, as the store holds them."""
+        raise NotImplementedError
+
+    def compute(self, part: Path, earlier: Earlier | None) -> Computed:
+        """Computes all rows, in the part folder, on from where an interrupted call was.
+
+        Raises:
+            Fault: samples cannot be read, or what comes out is not finite.
+        """
+        try:
+            with closing(self.kind.open(early=True)) as data:
+                return self._rows(data, part, earlier)
+        except NotInMap as picture:
+            LOG.info("%s is in no colour map with the others: all are decoded and encoded as RGB", picture)
+            return self._rows(self.kind.open(), part, earlier)
+
+    def _rows(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
+        """Rows of samples that are all found good; where some are not, the others are of no use later."""
+        data = self.sized(data)
+        plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
+        try:
+            arrays = compute_rows(self, data, part, plan, earlier)
+            data.settle()
+        except (Fault, NotInMap):
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        return Computed(data.samples, arrays, data.fingerprint, data.about["left_out"], data)
+
+    def draw(self, computed: Computed, file: Path) -> None:
+        """Draws what the source makes of some samples, where it has something to show."""
+
+
+def build_source(
+    given: Mapping[str, Any], data: ExtractionData, config: Config, faults: list[str]
+) -> Source | None:
+    """Returns the source that a session, or a recipe of one, names; None with its faults in the list."""
+    key = next(key for key in SOURCES.names() if given.get(key) is not None)
+    component = SOURCES[key]
+    options = {option: given[option] for option in component.options if option in given}
+    try:
+        value = TypeAdapter(_value(key)).validate_python(given[key])
+        chosen = component.model_validate(options)
+    except ValidationError as error:
+        faults.append(f"{key}: {error}")
+        return None
+    return chosen(value, data, config, faults)
+
+
+def session_fields() -> dict[str, tuple[Any, Any]]:
+    """Returns the keys of an extraction session that sources bring, with types and defaults, for pydantic."""
+    keys, options = {}, {}
+    for name in SOURCES.names():
+        keys[name] = (_value(name) | None, None)
+        parameters = signature(SOURCES[name].target, eval_str=True).parameters
+        options |= {o: (parameters[o].annotation, parameters[o].default) for o in SOURCES[name].options}
+    return keys | options
+
+
+def _value(source: str) -> Any:
+    """Returns the type of what a session says of a source."""
+    return next(iter(signature(SOURCES[source].target, eval_str=True).parameters.values())).annotation

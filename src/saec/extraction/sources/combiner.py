@@ -1,0 +1,141 @@
+"""The source `combiner`: a fitted classifier of features, which are computed by each method's own source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from saec.config import Config
+from saec.documents import read_mapping
+from saec.evaluation.combiner import Combiner
+from saec.extraction.outputs import for_samples
+from saec.extraction.shards import Earlier
+from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source, build_source
+from saec.faults import Fault, MissingFault, collect_faults, listing
+from saec.files import as_file_name, fingerprint
+from saec.progress import progress
+from saec.runs.find import LATEST
+from saec.samples import Samples, means_per_recording, per_recording, recording_of
+
+REPORTS = "reports"  # where reports lie in the data folder, unless their sessions say otherwise
+
+
+@dataclass
+class CombinerSource(Source):
+    """Computes the features of each method, then the scores of the classes: `X`, (samples, classes), which
+    may be decision values, and `probabilities`. A row is a recording where the combiner was fitted on those.
+    """
+
+    combiner: Combiner
+    methods: dict[str, Source]
+    per: str  # sample or recording
+
+    always_anew = True
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(source.n_bytes for source in self.methods.values())
+
+    def describe(self) -> str:
+        return f"classes {', '.join(self.classes)}, by {', '.join(self.methods)} together"
+
+    def seconds(self) -> float | None:
+        return sum(filter(None, (source.seconds() for source in self.methods.values()))) or None
+
+    def compute(self, part: Path, earlier: Earlier | None) -> Computed:
+        """Computes method after method, each in a folder of its own within the part folder."""
+        computed = {}
+        for method, source in progress(self.methods.items(), "methods", len(self.methods)):
+            folder = part / fingerprint(source.settings, source.data.model_dump())
+            computed[method] = source.compute(folder, None)
+        first = next(iter(computed.values()))
+        tables = {method: _rows(one, self.per) for method, one in computed.items()}
+        samples = _same_samples({method: samples for method, (samples, _) in tables.items()})
+        _, scores = self.combiner.predict({method: rows for method, (_, rows) in tables.items()})
+        shares = scores if self.combiner.has_probabilities else softmax(scores, axis=1)  # of the same order
+        return Computed(samples, {"X": scores, "probabilities": shares}, first.fingerprint, first.left_out)
+
+
+def _rows(computed: Computed, per: str) -> tuple[Samples, np.ndarray]:
+    """Returns samples, or recordings, and their pooled features, (n, features)."""
+    samples, pooled = computed.samples, np.array(computed.arrays["pooled"])
+    if per == "sample":
+        return samples, pooled
+    recordings = samples.table.groupby([recording_of(name) for name in samples.names.tolist()])
+    spans = recordings.agg({"file": "first", "start_s": "min", "end_s": "max"})
+    columns = {column: spans[column].to_numpy() for column in spans}
+    return per_recording(samples).but(**columns), means_per_recording(samples.names, pooled)[1]
+
+
+def _same_samples(samples: dict[str, Samples]) -> Samples:
+    """Returns the samples that all methods have; raises a `Fault` where they differ."""
+    (first, one), *others = samples.items()
+    for method, other in others:
+        if one.names.tolist() != other.names.tolist():
+            raise Fault(
+                f"{first} gives {len(one)} samples, {method} {len(other)}: they cut recordings into "
+                "other segments, or one leaves some out; combine features of the same samples"
+            )
+    return one
+
+
+@SOURCES.register("combiner")
+def combiner(
+    reference: str, data: ExtractionData, config: Config, faults: list[str]
+) -> CombinerSource | None:
+    """A combiner's file, or `latest:<session name>`, that of the newest report of the session."""
+    file = collect_faults(faults, "combiner", _find, reference, config)
+    fitted = file and collect_faults(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
+    recipes, per = (file and collect_faults(faults, "combiner", _recipes, file.with_suffix(".json"))) or (
+        {},
+        "",
+    )
+    methods = {}
+    for method, recipe in recipes.items():
+        options = {key: value for key, value in recipe["data"].items() if key not in ("images", "sounds")}
+        own = ExtractionData.model_validate(options | data.model_dump(exclude_none=True))
+        of_method: list[str] = []
+        methods[method] = build_source(for_samples(recipe, data.location), own, config, of_method)
+        faults += [f"{method}: {fault}" for fault in of_method]
+    if not (fitted and methods and all(methods.values())):
+        return None
+    first = next(iter(methods.values()))
+    settings = {"combiner": str(file)}
+    files = {"X": "scores", "probabilities": "probabilities"}
+    described = (as_file_name(file.stem), file, data, first.kind, first.sizes, settings, files)
+    return CombinerSource(*described, fitted, methods, per, classes=tuple(fitted.classes))
+
+
+def _find(reference: str, config: Config) -> Path:
+    """Returns the combiner's file; raises a `MissingFault` where no report of the session has kept one."""
+    if not reference.startswith(LATEST):
+        return config.data_path(reference)
+    name = as_file_name(reference.removeprefix(LATEST))
+    files = sorted((config.data / REPORTS).glob(f"*_{name}/combiner_{name}.skops"))
+    if not files:
+        raise MissingFault(f"no report of session {name!r} in {config.data / REPORTS} has kept a combiner")
+    return files[-1]
+
+
+def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:
+    """Returns how each method's features are made, in the combiner's order, and what a row is.
+
+    Raises:
+        Fault: the file does not say it, or some features were not made by an extraction.
+    """
+    if not about.is_file():
+        raise MissingFault(f"no such file: {about} (it lies beside the combiner in the report's folder)")
+    try:
+        content = read_mapping(about)
+        methods, per = {one["method"]: one["recipe"] for one in content["methods"]}, content["per"]
+    except (KeyError, TypeError) as error:
+        raise Fault(f"{about} does not say how its features were made ({error!r}): fit it again") from error
+    foreign = [method for method, recipe in methods.items() if recipe is None]
+    if foreign:
+        raise Fault(
+            "features of new samples cannot be made as those of other makers were; combine features that "
+            f"main_02_extract.py has made in place of\n{listing(foreign)}"
+        )
+    return methods, per

@@ -1,0 +1,224 @@
+"""The source `run`: a trained model, or one of the reference; latents, pooled features, and its classes."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import Tensor
+
+from saec.config import Config
+from saec.data import Dataset
+from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
+from saec.export import OnnxEncoder, require_packages
+from saec.extraction.shards import Shapes
+from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source
+from saec.faults import Fault, collect_faults
+from saec.features import POOLINGS, n_trimmed
+from saec.gallery import show_folder
+from saec.models import Model
+from saec.models.base import Tap, find_tap, fold_batch_norms, run_to_tap
+from saec.objectives import Objective
+from saec.runs import Run
+from saec.runs.find import find_trained
+from saec.runs.seeds import Seed
+from saec.session.training import Weights
+
+LOG = logging.getLogger(__name__)
+BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256
+BATCH_STORED = 2**25  # stored numbers of a batch, where a sample has more of them than its picture
+
+
+@dataclass
+class RunSource(Source):
+    """Encodes samples as the model's training saw them, in batches of one size: a row does not depend on the
+    other samples.
+    """
+
+    trained: Run | Seed
+    model: Model
+    objective: Objective | None  # where its head has something to say
+    tap: Tap
+    pooling: Callable[[Tensor], Tensor]
+    n_drawn: int
+
+    @property
+    @torch.no_grad()
+    def n_bytes(self) -> int:
+        """The bytes of the latents."""
+        device = next(self.model.parameters()).device
+        zeros = torch.zeros(1, *self.sizes.front.shape, device=device)
+        n_numbers = run_to_tap(self.model.encoder.eval(), zeros, self.tap)[0].numel()
+        return self.sizes.n_samples * np.dtype(self.settings["latents"]).itemsize * n_numbers
+
+    def describe(self) -> str:
+        where = f"{describe(self.device)} ({self.device})"
+        return f"model of {self.path}, {where}, {self.settings['precision']}"
+
+    @torch.no_grad()
+    def seconds(self) -> float:
+        """Measures how long the model takes: the second of two batches of random numbers, times all."""
+        precision = self.settings["precision"]
+        pictures = torch.rand(min(8, self.sizes.n_samples), *self.sizes.front.shape, device=self.device)
+        model = to_device(self.model, self.device, precision)
+        for _ in range(2):
+            started = time.perf_counter()
+            with computing(self.device, precision):
+                model(pictures).sum().item()
+            seconds = time.perf_counter() - started
+        return seconds * self.sizes.n_samples / len(pictures)
+
+    @cached_property
+    def fast_model(self) -> Model:
+        """The model as it encodes fastest: batch norms folded, on the device, by the session's backend."""
+        fold_batch_norms(self.model.encoder)
+        model = to_device(self.model, self.device, self.settings["precision"])
+        self.objective = self.objective and self.objective.to(self.device)
+        if self.settings["backend"] == "onnx":
+            model.encoder = OnnxEncoder(model, self.sizes.front.shape)
+        return model
+
+    def sized(self, data: Dataset) -> Dataset:
+        colormap, trained_on = data.about.get("colormap"), self.trained.colormap
+        if self.trained.channels == 3 and trained_on not in (None, colormap):
+            # colours mean nothing to a model of others; intensity is the same in every map
+            words = "the model was trained on colour map %s, these pictures have %s"
+            LOG.warning(words, trained_on, colormap)
+        return data.sized_for(*self.model.takes)
+
+    def batch_size(self, data: Dataset) -> int:
+        pixels, n_stored = data.shape[1] * data.shape[2], int(np.prod(data.stored.shape[1:]))
+        return max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
+
+    def shapes(self, data: Dataset) -> Shapes:
+        rows = self._arrays(torch.zeros(1, *data.shape, device=self.device))
+        n_steps, trim = rows["X"].shape[2], self.pooling.trim
+        is_vector = n_steps == 1 and self.model.width is not None
+        if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
+            words = "latents have %d time steps, too few to trim %g of each side: all are kept"
+            LOG.warning(words, n_steps, trim)
+        kinds = {"X": np.dtype(self.settings["latents"]).type}
+        return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
+
+    def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
+        return {name: array[:n] for name, array in self._arrays(data.front(stored)).items()}
+
+    @torch.no_grad()
+    def _arrays(self, pictures: Tensor) -> dict[str, Tensor]:
+        """Returns `X`, what comes out at the tap, (n, channels, time), `pooled`, (n, features), and of a
+        classifier `probabilities`, (n, classes).
+        """
+        with computing(self.device, self.settings["precision"]):
+            tapped, latents = run_to_tap(self.fast_model.encoder, pictures, self.tap)
+        logits = self.objective.logits(latents) if self.objective else None
+        codes = logits[:, :, None] if self.tap.at == "head" else tapped.float().flatten(1, 2)
+        arrays = {"X": codes, "pooled": self.pooling(codes)}
+        return arrays | ({"probabilities": logits.softmax(dim=1)} if self.classes else {})
+
+    def draw(self, computed: Computed, file: Path) -> None:
+        """Draws some samples beside what the decoder makes of their latents."""
+        if self.n_drawn and self.model.decoder is not None:
+            precision = self.settings["precision"]
+            show_folder(self.fast_model, computed.data, self.n_drawn, self.device, precision, file)
+
+
+@SOURCES.register("run")
+def run(
+    reference: str,
+    data: ExtractionData,
+    config: Config,
+    faults: list[str],
+    *,
+    weights: Weights = "best",
+    tap: str | None = None,
+    layers_dropped: NonNegativeInt | None = None,
+    pooling: POOLINGS.field = "mean_std",
+    latents: Literal["float32", "float16"] = "float32",
+    precision: Precision = "auto",
+    backend: Literal["torch", "onnx"] = "torch",
+    reconstructions: Annotated[int, Field(ge=0)] = 64,
+) -> RunSource | None:
+    """A run, or a model of the reference by its timestamp.
+
+    `tap` names a block of the encoder whose output is taken in place of the latents; `layers_dropped` counts
+    blocks from the end, over the encoder, then the head (0: what the head gives).
+    """
+    device = collect_faults(faults, "config.device", resolve_device, config.device)
+    trained = collect_faults(faults, "run", find_trained, reference, config)
+    model = trained and collect_faults(faults, "run", trained.model, weights)
+    if backend == "onnx":
+        collect_faults(faults, "backend", _require_onnx, precision, device, model)
+    if trained is None:
+        collect_faults(faults, f"data.{data.key}", data.require_files, config)
+        return None
+    key = f"data.{data.key}"
+    kind = collect_faults(faults, key, data.open, trained.folder.name, trained.data, config)
+    sizes = kind and collect_faults(faults, key, kind.sizes)
+    front = model and sizes and collect_faults(faults, key, sizes.front.sized_for, *model.takes)
+    taps = (tap, layers_dropped, weights, backend)
+    answering = model and collect_faults(faults, "run", _objective_and_tap, trained, model, *taps)
+    if not (front and answering and device):
+        return None
+    objective, at = answering
+    fixed = isinstance(trained, Seed) or backend == "onnx"
+    settings = {
+        "run": trained.folder.name,
+        "weights": trained.which(weights),
+        "tap": tap if layers_dropped is None else layers_dropped,
+        "pooling": pooling.model_dump(mode="json"),
+        "latents": latents,
+        "precision": resolve_precision("fp32" if precision == "auto" and fixed else precision, device),
+        "backend": None if backend == "torch" else backend,
+    }
+    names_classes = objective is not None and objective.needs_labels
+    files = {"X": "full_features", "pooled": f"pooled_{pooling.name}"}
+    files |= {"probabilities": "probabilities"} if names_classes else {}
+    sizes = replace(sizes, front=front)
+    described = (trained.timestamp, trained.folder, data, kind, sizes, settings, files)
+    encoded = (trained, model, objective, at, pooling, reconstructions)
+    classes = tuple(objective.classes) if names_classes else ()
+    return RunSource(*described, *encoded, classes=classes, device=device)
+
+
+def _objective_and_tap(
+    trained: Run | Seed,
+    model: Model,
+    tap: str | None,
+    layers_dropped: int | None,
+    weights: Weights,
+    backend: str,
+) -> tuple[Objective | None, Tap]:
+    """Returns the objective whose head names classes, or is tapped, and where features are taken.
+
+    Raises:
+        Fault: the model has no such block.
+    """
+    tapped = tap is not None or layers_dropped is not None
+    if tap is not None and layers_dropped is not None:
+        raise Fault("`tap` and `layers_dropped` both say where features are taken: keep one")
+    learnt_by = trained.session.objective.target if isinstance(trained, Run) else None
+    if not (tapped or (learnt_by and learnt_by.needs_labels)):
+        return None, Tap("latents")
+    if tapped and (backend == "onnx" or isinstance(model.encoder, torch.jit.ScriptModule)):
+        raise Fault("`tap` and `layers_dropped` need the encoder's blocks: choose `backend: torch` and a run")
+    objective = trained.objective(weights) if learnt_by else None
+    has_head = objective is not None and objective.head is not None
+    at = find_tap(model, tap, layers_dropped, has_head)
+    return (objective if at.at == "head" or (has_head and objective.needs_labels) else None), at
+
+
+def _require_onnx(precision: Precision, device: torch.device | None, model: Model | None) -> None:
+    """Raises a `Fault` where ONNX Runtime cannot encode: no packages, another device, bf16, a script."""
+    require_packages("onnx")
+    if device and device.type != "cpu":
+        raise Fault(f"onnx encodes on the CPU, the config says {device}: `device: cpu`, or `backend: torch`")
+    if precision == "bf16":
+        raise Fault("onnx encodes in fp32: choose `precision: fp32`, or `backend: torch`")
+    if model and isinstance(model.encoder, torch.jit.ScriptModule):
+        raise Fault("the encoder is a program of unknown architecture: choose `backend: torch`")

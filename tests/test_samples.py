@@ -270,6 +270,16 @@ def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
     assert overlapping.labels.tolist() == ["", "crow", "crow"]
 
 
+def test_a_mean_over_a_recording_has_what_is_said_of_its_segments_alike(tmp_path):
+    means = Samples.of(["a", "b", "x/c"])
+    text = (
+        "file,label,group\na_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
+    )
+    found, remarks = joined(means, text, tmp_path)
+    assert found.labels.tolist() == ["", "owl", "tit"] and found.groups.tolist() == ["g", "b", "x/c"]
+    assert remarks == ""
+
+
 NEAR = {
     "suffix case": ("lonely.PNG", "case of the suffix"),
     "separators": (".\\lonely.png", "separators"),

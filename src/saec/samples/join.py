@@ -54,7 +54,7 @@ def join(
         if named:
             raise Fault(message)
         return samples, [message]
-    _refuse_contradictions(table, rows_of, source)
+    _refuse_contradictions(table, matches, rows_of, source)
     columns = {
         column: _filled(samples, table[column].tolist(), column, rows_of)
         for column in table.columns
@@ -240,28 +240,32 @@ def _begins(samples: Samples) -> np.ndarray:
     return begins
 
 
-def _refuse_contradictions(table: pd.DataFrame, rows_of: dict[int, list[int]], source: str) -> None:
-    """Rows of whole files must say the same of a sample; stretches may overlap."""
-    said = list(zip(*(table[column].tolist() for column in FILLED), strict=True))
-    whole = table[["start_s", "end_s"]].isna().all(axis=1).tolist()
+def _refuse_contradictions(
+    table: pd.DataFrame, matches: Matches, rows_of: dict[int, list[int]], source: str
+) -> None:
+    """Raises a `Fault` where rows say different things of one sample.
+
+    Stretches may, and segments of which a sample is the mean: they overlap, or differ.
+    """
+    files, texts = table["file"].tolist(), list(zip(*(table[key].tolist() for key in FILLED), strict=True))
+    parts = [SEGMENT in file and matches.get(file, (0, ""))[0] > 0 for file in files]
+    whole = (table[["start_s", "end_s"]].isna().all(axis=1) & ~np.array(parts, dtype=bool)).tolist()
     pairs = {
         (first, other)
         for rows in rows_of.values()
         for first in [row for row in rows if whole[row]][:1]
         for other in rows
-        if whole[other] and said[first] != said[other]
+        if whole[other] and texts[first] != texts[other]
     }
     if pairs:
-        files = table["file"].tolist()
         lines = [
-            f"{table.index[other]}: {files[other]}: {_words(said[first])} and {_words(said[other])}"
+            f"{table.index[other]}: {files[other]}: {_words(*texts[first])} and {_words(*texts[other])}"
             for first, other in sorted(pairs, key=lambda pair: pair[1])
         ]
         raise Fault(f"{source} says two things of one sample:\n{listing(lines)}")
 
 
-def _words(said: tuple[str, str, str]) -> str:
-    label, group, split = said
+def _words(label: str, group: str, split: str) -> str:
     return repr(label) + (f" of {group!r}" if group else "") + (f" in {split}" if split else "")
 
 

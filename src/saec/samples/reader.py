@@ -129,9 +129,9 @@ def _of_parquet(path: Path) -> tuple[list[str], list[Row]]:
         raise Fault(f'{path}: Parquet needs pyarrow: pip install -e ".[parquet]"') from error
     try:
         table = parquet.read_table(path)
+        return table.column_names, [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)]
     except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise Fault(f"{path} cannot be read as a table: {error}") from error
-    return table.column_names, [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)]
 
 
 def _of_json(path: Path, text: str, required: tuple[str, ...]) -> tuple[list[str], list[Row]]:

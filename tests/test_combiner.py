@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -83,18 +82,6 @@ def test_a_fold_is_as_a_pipeline_of_scikit_learn_that_sees_what_is_learnt_from_a
     assert np.allclose(found, by_hand(learnt, asked), atol=1e-3)  # float32
 
 
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_rows_that_are_asked_move_no_scaling_and_no_component(classifier):
-    blocks, labels, groups = two_files()
-    rows = np.hstack(list(blocks.values())).astype(np.float32)
-    learnt, asked = np.arange(48), np.arange(48, N)
-    loud = rows.copy()
-    loud[asked[1:]] *= 1e6
-    fit = partial(fit_classifier, classifier=classifier, pca=2, blocks=(5, 6), **GRID)
-    plain, other = (predict_fold(fit, some, labels, groups, (learnt, asked[:1])) for some in (rows, loud))
-    assert plain == other
-
-
 def test_a_block_is_scaled_and_reduced_by_itself_and_no_further_than_it_can_be():
     blocks, labels, groups = two_files()
     rows = np.hstack(list(blocks.values())).astype(np.float32)
@@ -143,24 +130,6 @@ def test_a_combiner_answers_for_new_samples_and_its_largest_score_is_the_answer(
     assert (classifier == "svm") or np.allclose(scores.sum(axis=1), 1, atol=1e-5)
 
 
-def test_two_classes_have_a_score_each():
-    blocks, labels, groups = two_files()
-    labels = np.where(labels == "crow", "crow", "other")
-    combiner = Combiner.fit(blocks, labels, groups, classifier="svm", pca=3, **GRID, seed=0)
-    said, scores = combiner.predict(blocks)
-    assert np.allclose(scores[:, 0], -scores[:, 1]) and ((scores[:, 1] > 0) == (said == "other")).all()
-
-
-def test_rows_without_a_label_are_not_learnt_from():
-    blocks, labels, groups = two_files()
-    unknown = np.arange(N) % 3 == 0
-    whole = {method: rows[~unknown] for method, rows in blocks.items()}
-    options = {"classifier": "linear", "pca": 3, **GRID, "seed": 0}
-    one = Combiner.fit(blocks, np.where(unknown, "", labels), groups, **options)
-    other = Combiner.fit(whole, labels[~unknown], groups[~unknown], **options)
-    assert np.array_equal(one.predict(blocks)[1], other.predict(blocks)[1])
-
-
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_what_is_read_answers_as_what_was_saved_and_needs_no_trust(classifier, tmp_path):
     combiner, file = fitted(classifier), tmp_path / "birds.skops"
@@ -197,6 +166,20 @@ def test_another_process_gives_identical_answers(tmp_path):
     )
     for name, combiner in combiners.items():
         assert np.array_equal(np.load(tmp_path / f"{name}.npy"), combiner.predict(blocks)[1])
+
+
+def test_two_classes_have_a_score_each_and_rows_without_a_label_are_not_learnt_from():
+    blocks, labels, groups = two_files()
+    labels = np.where(labels == "crow", "crow", "other")
+    options = {"classifier": "svm", "pca": 3, **GRID, "seed": 0}
+    predicted, scores = Combiner.fit(blocks, labels, groups, **options).predict(blocks)
+    assert np.allclose(scores[:, 0], -scores[:, 1])
+    assert ((scores[:, 1] > 0) == (predicted == "other")).all()
+    unknown = np.arange(N) % 3 == 0
+    known = {method: rows[~unknown] for method, rows in blocks.items()}
+    one = Combiner.fit(blocks, np.where(unknown, "", labels), groups, **options)
+    other = Combiner.fit(known, labels[~unknown], groups[~unknown], **options)
+    assert np.array_equal(one.predict(blocks)[1], other.predict(blocks)[1])
 
 
 def changed(file: Path, change) -> Path:

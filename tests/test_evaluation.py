@@ -1,10 +1,12 @@
-"""Scores of clusters against labels: 1 where they agree, about 0 where labels know nothing."""
+"""Scores of clusters, of differences between methods, and of reconstructions."""
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.agreement import agreement
+from saec.evaluation.agreement import agreement, compare_methods, corrected_t_test, holm
+from saec.evaluation.reconstruction import rebuilt_scores, sparsity
 
 N_KINDS, N_EACH = 4, 40
 PLAIN = {"sweep": [], "resamples": 0}
@@ -27,34 +29,17 @@ def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_heaps_far_apart_score_1(name, blobs):
+def test_heaps_far_apart_score_1_shuffled_labels_about_0_and_names_of_labels_do_not_matter(name, blobs):
+    rows, labels, groups = blobs
     scores = clustering(name)(*blobs).scores
     for score in ("v_measure", "adjusted_rand", "adjusted_mutual_info", "cramers_v", "homogeneity"):
         assert scores[score] == pytest.approx(1), score
     assert scores["n_clusters"] == N_KINDS and scores["silhouette"] > 0.8
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_shuffled_labels_score_about_0(name, blobs):
-    rows, labels, groups = blobs
+    renamed = np.unique(labels, return_inverse=True)[1].astype(str)
+    assert clustering(name)(rows, renamed, groups).scores == scores
     shuffled = np.random.default_rng(1).permutation(labels)
     scores = clustering(name)(rows, shuffled, groups).scores
-    assert abs(scores["adjusted_rand"]) < 0.05
-    assert 0 <= scores["v_measure"] < 0.1
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_scores_are_plain_numbers_and_the_same_again(name, blobs):
-    scores = clustering(name)(*blobs).scores
-    assert all(type(score) is float for score in scores.values())
-    assert clustering(name)(*blobs).scores == scores
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_names_of_labels_do_not_matter(name, blobs):
-    rows, labels, groups = blobs
-    renamed = np.unique(labels, return_inverse=True)[1].astype(str)
-    assert clustering(name)(rows, renamed, groups).scores == clustering(name)(rows, labels, groups).scores
+    assert abs(scores["adjusted_rand"]) < 0.05 and 0 <= scores["v_measure"] < 0.1
 
 
 def test_kmeans_standardises_so_that_no_column_drowns_the_others(blobs):
@@ -72,54 +57,43 @@ def test_hdbscan_counts_clusters_and_noise(blobs):
     rows, labels, groups = blobs
     rng = np.random.default_rng(3)
     strays = rng.uniform(40, 400, (8, 6)) * rng.choice([-1, 1], (8, 6))
-    found = clustering("hdbscan")(np.vstack([rows, strays]), np.append(labels, ["stray"] * 8), groups)
-    scores = found.scores
-    assert scores["n_clusters"] == N_KINDS
-    assert scores["noise"] == pytest.approx(8 / (len(rows) + 8))
-    assert scores["v_measure"] == pytest.approx(1)  # the noise counts as a cluster of its own
+    with_strays = clustering("hdbscan")(np.vstack([rows, strays]), np.append(labels, ["stray"] * 8), groups)
+    assert with_strays.scores["n_clusters"] == N_KINDS
+    assert with_strays.scores["noise"] == pytest.approx(8 / (len(rows) + 8))
+    assert with_strays.scores["v_measure"] == pytest.approx(1)  # the noise counts as a cluster of its own
 
 
-def test_hdbscan_of_nothing_but_noise_finds_no_cluster():
+def test_nothing_but_noise_has_no_cluster_and_is_not_stable():
     rows = np.random.default_rng(4).uniform(size=(12, 2))
     labels = np.array(["a"] * 6 + ["b"] * 6)
-    scores = clustering("hdbscan", min_cluster_size=12)(rows, labels, np.arange(12)).scores
-    assert scores["n_clusters"] == 0 and scores["noise"] == 1
+    scores = clustering("hdbscan", min_cluster_size=12, resamples=3)(rows, labels, np.arange(12)).scores
+    assert scores["n_clusters"] == 0 and scores["noise"] == 1 and "stability" not in scores
     assert scores["adjusted_rand"] == pytest.approx(0)
 
 
-def test_without_labels_only_what_needs_none_is_said(blobs):
+def test_rows_without_a_label_have_internal_scores_alone(blobs):
     rows, labels, groups = blobs
     scores = clustering("kmeans", n_clusters=4, resamples=3)(rows, np.full(len(rows), ""), groups).scores
     assert set(scores) == {"n_clusters", "noise", "largest", "silhouette", "stability"}
     assert scores["stability"] == pytest.approx(1) and scores["largest"] == 0.25
-
-
-def test_agreement_is_of_the_rows_whose_label_is_known(blobs):
-    rows, labels, groups = blobs
     some = np.where(np.arange(len(rows)) % 3, labels, "")
     assert clustering("kmeans", n_clusters=4)(rows, some, groups).scores["v_measure"] == pytest.approx(1)
-
-
-def test_nothing_but_noise_is_not_stable(blobs):
-    rows, labels, groups = blobs
-    scores = clustering("hdbscan", min_cluster_size=160, resamples=3)(rows, labels, groups).scores
-    assert scores["n_clusters"] == 0 and "stability" not in scores
 
 
 def test_clusters_that_chance_makes_are_less_stable(blobs):
     rows, labels, groups = blobs
     cloud = np.random.default_rng(0).normal(size=rows.shape)
-    firm, loose = (
+    stable, loose = (
         clustering("kmeans", n_clusters=4, resamples=5)(some, labels, groups).scores["stability"]
         for some in (rows, cloud)
     )
-    assert firm > 0.95 > 0.7 > loose
+    assert stable > 0.95 > 0.7 > loose
 
 
 def test_a_sweep_has_a_row_a_value_and_peaks_where_the_truth_is(blobs):
-    found = clustering("kmeans", sweep=[2, 4, 8, 1000])(*blobs)
-    assert [(row["parameter"], row["value"]) for row in found.sweep] == [("n_clusters", n) for n in (2, 4, 8)]
-    assert max(found.sweep, key=lambda row: row["v_measure"])["value"] == 4
+    rows = clustering("kmeans", sweep=[2, 4, 8, 1000])(*blobs).sweep
+    assert [(row["parameter"], row["value"]) for row in rows] == [("n_clusters", n) for n in (2, 4, 8)]
+    assert max(rows, key=lambda row: row["v_measure"])["value"] == 4
 
 
 def test_cramers_v_does_not_grow_with_the_number_of_rows_as_chi_square_does():
@@ -130,12 +104,73 @@ def test_cramers_v_does_not_grow_with_the_number_of_rows_as_chi_square_does():
     assert ten_times["cramers_v"] == pytest.approx(once["cramers_v"])
 
 
-def test_affinity_propagation_says_when_it_has_not_converged(blobs):
-    found = clustering("affinity", max_iter=3)(*blobs)
-    assert found.scores["converged"] == 0 and "did not converge in 3 iterations" in found.remarks[0]
+def test_affinity_propagation_says_when_it_has_not_converged_and_when_rows_are_left_out(blobs):
+    stopped = clustering("affinity", max_iter=3)(*blobs)
+    assert stopped.scores["converged"] == 0 and "did not converge in 3 iterations" in stopped.remarks[0]
     assert clustering("affinity")(*blobs).scores["converged"] == 1
+    limited = clustering("affinity", limit=80)(*blobs)
+    assert (limited.predicted != "").sum() == 80 and "80 of 160 rows" in limited.remarks[0]
 
 
-def test_affinity_propagation_takes_so_many_rows_and_says_so(blobs):
-    found = clustering("affinity", limit=80)(*blobs)
-    assert (found.predicted != "").sum() == 80 and "80 of 160 rows" in found.remarks[0]
+# Differences between methods
+
+
+def test_the_correction_is_that_of_nadeau_and_bengio():
+    first, second = np.array([0.9, 0.8, 0.85, 0.95]), np.array([0.7, 0.75, 0.8, 0.7])
+    difference = first - second
+    t = difference.mean() / np.sqrt(difference.var(ddof=1) * (1 / 4 + 0.25))
+    assert corrected_t_test(first, second, 0.25) == pytest.approx(2 * stats.t.sf(t, 3))
+
+
+def test_without_the_share_it_is_the_paired_t_test():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 12))
+    assert corrected_t_test(first, second, 0) == pytest.approx(stats.ttest_rel(first, second).pvalue)
+    assert corrected_t_test(first, second, 0.5) > corrected_t_test(first, second, 0)
+
+
+def test_equal_scores_and_scores_of_one_fold():
+    assert corrected_t_test(np.ones(5), np.ones(5), 0.25) == 1
+    assert corrected_t_test(np.ones(5), np.zeros(5), 0.25) == 0
+    assert np.isnan(corrected_t_test(np.ones(1), np.zeros(1), 0.25))
+
+
+def test_every_pair_of_methods_is_compared_once():
+    rng = np.random.default_rng(0)
+    scores = {"a": rng.uniform(0.9, 1, 10), "b": rng.uniform(0, 0.1, 10), "c": rng.uniform(0, 0.1, 10)}
+    rows = compare_methods(scores, 0.25)
+    assert [(row["method"], row["other"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert rows[0]["p"] < 0.01 < rows[2]["p"] and rows[0]["difference"] > 0.7
+
+
+def test_holm_multiplies_the_smallest_by_the_number_of_comparisons_and_never_falls():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0]) and holm([]) == []
+
+
+# Reconstructions
+
+
+def test_errors_are_of_each_picture_by_hand():
+    pictures = np.random.default_rng(0).uniform(size=(3, 1, 32, 40)).astype(np.float32)
+    rebuilt = pictures.copy()
+    rebuilt[1] += 0.1
+    scores = rebuilt_scores(pictures, rebuilt)
+    assert scores["mse"] == pytest.approx([0, 0.01, 0], abs=1e-6)
+    assert scores["mae"] == pytest.approx([0, 0.1, 0], abs=1e-6)
+    a, b = pictures[1].ravel().astype(float), rebuilt[1].ravel().astype(float)
+    cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    assert scores["cosine"] == pytest.approx([1, cosine, 1]) and np.allclose(scores["ssim"][[0, 2]], 1)
+
+
+def test_noise_costs_structure_and_colour_pictures_are_scored_too():
+    rng = np.random.default_rng(1)
+    pictures = np.repeat(np.linspace(0, 1, 32)[None, None, None, :], 32, axis=2) * np.ones((2, 3, 1, 1))
+    noisy = np.clip(pictures + rng.normal(scale=[[[[0.05]]], [[[0.3]]]], size=pictures.shape), 0, 1)
+    ssim = rebuilt_scores(pictures, noisy)["ssim"]
+    assert 1 > ssim[0] > ssim[1] > 0
+
+
+def test_sparsity_is_the_share_of_latents_that_are_zero():
+    latents = np.array([[[0.0, 2.0], [0.0, -1.0]], [[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    assert sparsity(latents).tolist() == [0.5, 0.0, 1.0]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pytest
 import torch
@@ -40,18 +40,13 @@ def names(n: int) -> list[str]:
     return [f"rec_segm_{place:04d}.png" for place in range(n)]
 
 
-@pytest.mark.parametrize("n", [1, 12, 33])
-def test_any_number_of_pictures_is_shown(tmp_path, n):
-    columns = {"original": pictures(n), "error": pictures(n)}
+@pytest.mark.parametrize(("n", "width"), [(1, 24), (12, 24), (33, 24), (3, 8), (3, 256), (3, 4000)])
+def test_any_number_of_pictures_of_any_width_is_shown_and_no_figure_stays_open(tmp_path, n, width):
+    columns = {"original": pictures(n, width=width), "error": pictures(n, width=width)}
     figures.panels(tmp_path / "panels.png", columns, names(n), "title")
     assert len(np.unique(seen(tmp_path / "panels.png"))) > 100
     assert [file.name for file in tmp_path.iterdir()] == ["panels.png"]
-
-
-@pytest.mark.parametrize("width", [8, 256, 4000])
-def test_narrow_and_very_wide_pictures_are_shown(tmp_path, width):
-    figures.panels(tmp_path / "panels.png", {"seen": pictures(3, width=width)}, names(3), "title")
-    assert seen(tmp_path / "panels.png").shape[1] > 30
+    assert matplotlib.pyplot.get_fignums() == []
 
 
 def test_more_than_sixteen_pictures_go_into_a_second_block_beside_the_first(tmp_path):
@@ -62,16 +57,13 @@ def test_more_than_sixteen_pictures_go_into_a_second_block_beside_the_first(tmp_
     assert sizes[1][0] < sizes[0][0] and sizes[1][1] > 1.5 * sizes[0][1]
 
 
-def test_intensity_is_drawn_from_dark_at_0_to_bright_at_1(tmp_path):
+def test_intensity_is_drawn_from_dark_at_0_to_bright_at_1_and_rgb_in_its_own_colours(tmp_path):
     dark_and_bright = np.zeros((2, 1, 16, 24), np.float32)
     dark_and_bright[1] = 1
     figures.panels(tmp_path / "panels.png", {"seen": dark_and_bright}, names(2), "title")
     viridis = matplotlib.colormaps[figures.PICTURE_MAP]
     figure = seen(tmp_path / "panels.png")
     assert holds(figure, viridis(0.0)) and holds(figure, viridis(1.0))
-
-
-def test_rgb_is_drawn_in_its_own_colours(tmp_path):
     red = np.zeros((1, 3, 16, 24), np.float32)
     red[:, 0] = 1
     figures.panels(tmp_path / "panels.png", {"seen": red}, names(1), "title")
@@ -86,11 +78,8 @@ def test_an_error_is_drawn_in_colours_of_its_own_up_to_its_largest(tmp_path, cha
     magma = matplotlib.colormaps[figures.ERROR_MAP]
     figure = seen(tmp_path / "panels.png")
     assert holds(figure, magma(0.0)) and holds(figure, magma(1.0))
-
-
-def test_an_error_of_zero_can_be_drawn(tmp_path):
-    figures.panels(tmp_path / "panels.png", {"error": np.zeros((1, 1, 8, 8))}, names(1), "title")
-    assert holds(seen(tmp_path / "panels.png"), matplotlib.colormaps[figures.ERROR_MAP](0.0))
+    figures.panels(tmp_path / "panels.png", {"error": 0 * error}, names(2), "title")
+    assert holds(seen(tmp_path / "panels.png"), magma(0.0))
 
 
 def rows(losses: list[float]) -> list[dict[str, float]]:
@@ -129,10 +118,3 @@ def test_galleries_show_few_pictures_or_some_of_many(tmp_path, n, channels):
     show_folder(model, data, 3, CPU, "fp32", tmp_path / "folder.png")
     for name in ("views.png", "rebuilt.png", "folder.png"):
         assert len(np.unique(seen(tmp_path / name))) > 100
-
-
-def test_no_figure_stays_open(tmp_path):
-    import matplotlib.pyplot
-
-    figures.panels(tmp_path / "panels.png", {"seen": pictures(1)}, names(1), "title")
-    assert matplotlib.pyplot.get_fignums() == []

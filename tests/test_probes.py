@@ -1,4 +1,4 @@
-"""Probes: what they know by hand, groups kept whole, few labels drawn fairly."""
+"""Probes: scores checked by hand, groups kept whole, few labels drawn fairly."""
 
 from functools import partial
 
@@ -27,7 +27,7 @@ QUICK = {"n_repeats": 1, "curve": []}
 
 
 @pytest.fixture
-def known() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def labelled() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows that tell the class in their first column, beside a loud one that tells the group."""
     labels = np.array(["crow", "tit", "wren"])[np.arange(N) % 3]
     groups = np.arange(N) // 12
@@ -36,21 +36,21 @@ def known() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_what_the_features_tell_is_read(name, known):
-    found = EVALUATIONS.parse({"name": name} | QUICK)(*known)
-    assert found.scores["macro_f1"] > 0.95 and found.scores["balanced_accuracy"] > 0.95
-    assert [row["class"] for row in found.classes] == ["crow", "tit", "wren"]
-    assert all(row["f1"] > 0.9 and row["n"] == N // 3 for row in found.classes)
-    assert (found.predicted == known[1]).mean() > 0.95  # each row is asked once
+def test_what_the_features_tell_is_read(name, labelled):
+    scores = EVALUATIONS.parse({"name": name} | QUICK)(*labelled)
+    assert scores.scores["macro_f1"] > 0.95 and scores.scores["balanced_accuracy"] > 0.95
+    assert [row["class"] for row in scores.classes] == ["crow", "tit", "wren"]
+    assert all(row["f1"] > 0.9 and row["n"] == N // 3 for row in scores.classes)
+    assert (scores.predicted == labelled[1]).mean() > 0.95  # each row is asked once
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_features_that_tell_the_recording_alone_are_of_no_use(name, known):
-    rows, _, groups = known
+def test_features_that_tell_the_recording_alone_are_of_no_use(name, labelled):
+    rows, _, groups = labelled
     labels = np.array(["crow", "tit", "wren"])[groups % 3]  # each recording has one species
     rows = np.random.default_rng(1).normal(size=(10, 5))[groups]
-    found = EVALUATIONS.parse({"name": name, "n_splits": 3} | QUICK)(rows, labels, groups)
-    assert found.scores["macro_f1"] < 0.7
+    scores = EVALUATIONS.parse({"name": name, "n_splits": 3} | QUICK)(rows, labels, groups)
+    assert scores.scores["macro_f1"] < 0.7
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -58,19 +58,19 @@ def test_more_labels_are_no_worse_and_few_are_spread_over_draws(name):
     rng = np.random.default_rng(0)
     kinds = np.arange(300) % 3
     rows = kinds[:, None] + rng.normal(scale=0.9, size=(300, 2))
-    found = EVALUATIONS.parse({"name": name, "curve": [2], "n_repeats": 1})(
+    scores = EVALUATIONS.parse({"name": name, "curve": [2], "n_repeats": 1})(
         rows, kinds.astype(str), np.arange(300)
     )
-    assert found.scores["macro_f1_2"] < found.scores["macro_f1"] and found.stds["macro_f1_2"] > 0
-    sizes = [row["n_learnt"] for row in found.folds if row["labels_per_class"] == 2]
+    assert scores.scores["macro_f1_2"] < scores.scores["macro_f1"] and scores.stds["macro_f1_2"] > 0
+    sizes = [row["n_learnt"] for row in scores.folds if row["labels_per_class"] == 2]
     assert set(sizes) == {6} and len(sizes) == 15  # five folds, three draws
 
 
-def test_no_group_is_on_both_sides_and_every_row_is_asked_once(known):
-    _, labels, groups = known
+def test_no_group_is_on_both_sides_and_every_row_is_asked_once(labelled):
+    _, labels, groups = labelled
     splits = grouped_splits(labels, groups, 5, seed=0)
-    assert len(splits) == 5 and sorted(np.concatenate([asked for _, asked in splits])) == list(range(N))
-    assert all(not set(groups[known]) & set(groups[asked]) for known, asked in splits)
+    assert len(splits) == 5 and sorted(np.concatenate([test for _, test in splits])) == list(range(N))
+    assert all(not set(groups[train]) & set(groups[test]) for train, test in splits)
 
 
 def test_folds_ask_for_what_they_have_learnt_and_none_is_empty():
@@ -80,22 +80,20 @@ def test_folds_ask_for_what_they_have_learnt_and_none_is_empty():
         labels = rng.integers(0, 3, 30).astype(str)
         if classes_of_few_groups(labels, groups):
             continue
-        for learnt, asked in grouped_splits(labels, groups, 5, seed):
-            assert len(asked) and not set(groups[learnt]) & set(groups[asked])
+        for train, test in grouped_splits(labels, groups, 5, seed):
+            assert len(test) and not set(groups[train]) & set(groups[test])
 
 
-def test_fewer_folds_than_asked_are_said(known):
-    rows, labels, groups = known
-    found = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups % 3)
-    assert "3 folds, not 5" in found.remarks[0]
+def test_fewer_folds_and_fewer_repeats_than_wanted_are_in_the_remarks(labelled):
+    rows, labels, groups = labelled
+    three = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups % 3)
+    assert "3 folds, not 5" in three.remarks[0]
+    two = EVALUATIONS.parse({"name": "knn", "curve": []})(rows, labels, groups % 2)
+    assert len(two.folds) == 2 and "2 groups (recordings) can be parted in few ways" in two.remarks[-1]
 
 
-def test_two_groups_make_two_folds(known):
-    assert len(grouped_splits(known[1], np.arange(N) % 2, 5, seed=0)) == 2
-
-
-def test_so_many_labels_of_each_class_are_learnt_from(known, monkeypatch):
-    rows, labels, _ = known
+def test_so_many_labels_of_each_class_are_learnt_from(labelled, monkeypatch):
+    rows, labels, _ = labelled
     sizes = []
     monkeypatch.setitem(CLASSIFIERS, "linear", lambda: Counting(sizes))
     split = np.where(np.arange(N) < 60, "train", "test")
@@ -112,77 +110,72 @@ def test_one_group_or_one_class_is_refused_with_the_remedy(labels, groups):
         EVALUATIONS.parse("linear")(np.zeros((2, 1)), np.array(list(labels)), np.array(list(groups)))
 
 
-def test_folds_are_drawn_anew_for_each_repeat_and_the_same_again(known):
-    _, labels, groups = known
+def test_folds_are_drawn_anew_for_each_repeat_and_the_same_again(labelled):
+    _, labels, groups = labelled
     first, second = repeated_splits(labels, groups, 5, 2, seed=0)
     again = repeated_splits(labels, groups, 5, 2, seed=0)[0]
     assert any(not np.array_equal(one[1], other[1]) for one, other in zip(first, second, strict=True))
     assert all(np.array_equal(one[1], other[1]) for one, other in zip(first, again, strict=True))
 
 
-def test_groups_that_can_be_parted_in_one_way_make_one_repeat(known):
-    rows, labels, groups = known
-    found = EVALUATIONS.parse({"name": "knn", "curve": []})(rows, labels, groups % 2)
-    assert len(found.folds) == 2 and "2 groups (recordings) can be parted in few ways" in found.remarks[-1]
-
-
-def test_a_given_split_is_kept_to(known):
-    rows, labels, groups = known
+def test_a_given_split_is_kept_to(labelled):
+    rows, labels, groups = labelled
     split = np.where(groups < 6, "train", np.where(groups < 9, "test", ""))
-    found = EVALUATIONS.parse({"name": "linear"} | QUICK)(rows, labels, groups, split)
-    (fold,) = found.folds
+    scores = EVALUATIONS.parse({"name": "linear"} | QUICK)(rows, labels, groups, split)
+    (fold,) = scores.folds
     assert (fold["n_learnt"], fold["n_asked"]) == (72, 36)
-    assert (found.predicted != "").sum() == 36 and (found.predicted[split == "test"] != "").all()
+    assert (scores.predicted != "").sum() == 36 and (scores.predicted[split == "test"] != "").all()
     with pytest.raises(Fault, match="'train' and rows 'test', got 'a'"):
         given_split(np.array(["a", "a"]))
 
 
-def test_rows_without_a_label_are_neither_learnt_from_nor_asked(known):
-    rows, labels, groups = known
+def test_rows_without_a_label_are_neither_learnt_from_nor_asked(labelled):
+    rows, labels, groups = labelled
     labels = np.where(np.arange(N) % 2, labels, "")
-    found = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups)
-    assert ((found.predicted != "") == (labels != "")).all()
-    assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in found.folds)
+    scores = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups)
+    assert ((scores.predicted != "") == (labels != "")).all()
+    assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in scores.folds)
 
 
-def test_a_class_of_one_group_is_refused_with_the_remedy(known):
-    _, labels, groups = known
+def test_a_class_of_one_group_is_refused_with_the_remedy(labelled):
+    _, labels, groups = labelled
     labels = np.where(groups == 3, "owl", labels)
     assert classes_of_few_groups(labels, groups) == {"owl": 1}
     with pytest.raises(Fault, match=r"owl: 12 rows of one group\n.*least: 2"):
         require_two_groups(labels, groups)
 
 
-def test_components_are_fitted_on_what_is_learnt_from_alone(known):
-    """A column that only rows that are asked have must not move the scaling."""
-    rows, labels, groups = known
-    learnt, asked = np.arange(60), np.arange(60, N)
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+@pytest.mark.parametrize("blocks", [None, (1, 1)])
+def test_test_rows_move_no_scaling_and_no_component(classifier, blocks, labelled):
+    rows, labels, groups = labelled
+    train, test = np.arange(60), np.arange(60, N)
     loud = rows.copy()
-    loud[asked[1:]] *= 1e6
-    fit = partial(fit_classifier, classifier="linear", pca=2)
-    plain, other = (predict_fold(fit, some, labels, groups, (learnt, asked[:1])) for some in (rows, loud))
+    loud[test[1:]] *= 1e6
+    fit = partial(fit_classifier, classifier=classifier, pca=2, blocks=blocks, C=(1.0, 10.0))
+    plain, other = (predict_fold(fit, some, labels, groups, (train, test[:1])) for some in (rows, loud))
     assert plain == other
 
 
-def test_an_svm_searches_its_grid_inside_what_is_learnt_from(known):
-    rows, labels, groups = known
+def test_an_svm_searches_its_grid_inside_what_is_learnt_from(labelled):
+    rows, labels, groups = labelled
     folds = inner_folds(labels[:60], groups[:60], seed=0)
     assert len(folds) == 3 and not any(set(groups[one]) & set(groups[other]) for one, other in folds)
-    found = fit_classifier(rows[:60], labels[:60], groups[:60], classifier="svm")
+    scores = fit_classifier(rows[:60], labels[:60], groups[:60], classifier="svm")
     by_library = GridSearchCV(
         make_pipeline(StandardScaler(), SVC()), {"svc__C": COSTS}, scoring="f1_macro", cv=folds
     ).fit(rows[:60], labels[:60])
-    assert found.chosen == {"C": by_library.best_params_["svc__C"], "gamma": "scale"}
-    assert found.macro_f1 == pytest.approx(by_library.best_score_)
+    assert scores.chosen == {"C": by_library.best_params_["svc__C"], "gamma": "scale"}
+    assert scores.macro_f1 == pytest.approx(by_library.best_score_)
 
 
-def test_without_groups_for_inner_folds_an_svm_has_the_middle_of_its_grid(known):
-    rows, labels, groups = known
-    found = fit_classifier(
+def test_without_groups_for_inner_folds_an_svm_has_the_middle_of_its_grid(labelled):
+    rows, labels, groups = labelled
+    scores = fit_classifier(
         rows[:24], labels[:24], groups[:24], classifier="svm"
     )  # two groups: no folds of three
-    assert (found.chosen, found.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
-    assert (found.model[-1].C, found.model[-1].gamma) == (10.0, "scale")
+    assert (scores.chosen, scores.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
+    assert (scores.model[-1].C, scores.model[-1].gamma) == (10.0, "scale")
 
 
 def test_the_grid_is_an_svms_alone():

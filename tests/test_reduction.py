@@ -74,31 +74,21 @@ def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
     assert found.dtype == exact.dtype and distances.dtype == exact_distances.dtype
     hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
     assert sum(hits) > 0.95 * exact.size
-
-
-@COMPILES
-def test_approximate_neighbours_are_the_same_again(monkeypatch):
-    monkeypatch.setattr(neighbors, "EXACT_UP_TO", 100)
-    first, second = knn(noise(400), 10, seed=3), knn(noise(400), 10, seed=3)
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_array_equal(first[1], second[1])
-
-
-def assert_same_graph(rows: np.ndarray, n: int) -> None:
-    from umap.umap_ import fuzzy_simplicial_set
-
-    indices, distances = knn(rows, n, seed=0)
-    theirs, _, _ = fuzzy_simplicial_set(
-        rows, n, np.random.RandomState(0), "euclidean", knn_indices=indices, knn_dists=distances
-    )
-    ours = neighborhood_graph(indices, distances)
-    np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-5)
+    again = knn(rows, 10, seed=0)
+    assert np.array_equal(again[0], found) and np.array_equal(again[1], distances)
 
 
 @COMPILES
 @pytest.mark.parametrize("rows", [noise(), np.concatenate([noise()] * 3), np.ones((12, 5), np.float32)])
 def test_the_neighbourhood_graph_is_that_of_umap_learn(rows):
-    assert_same_graph(rows, 7)
+    from umap.umap_ import fuzzy_simplicial_set
+
+    indices, distances = knn(rows, 7, seed=0)
+    theirs, _, _ = fuzzy_simplicial_set(
+        rows, 7, np.random.RandomState(0), "euclidean", knn_indices=indices, knn_dists=distances
+    )
+    ours = neighborhood_graph(indices, distances)
+    np.testing.assert_allclose(ours.toarray(), theirs.toarray(), atol=1e-5)
 
 
 def test_memberships_of_a_row_sum_up_to_the_logarithm_of_its_neighbours():
@@ -131,12 +121,6 @@ def test_neighbourhoods_are_kept_as_well_as_by_umap_learn():
     assert kept[1] > kept[0] - 0.01
 
 
-def test_the_number_of_threads_changes_nothing(once, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    alone = reduce_dims(heaps()[0], DIMS, n_neighbors=8, seed=0)
-    assert all(alone[d].tobytes() == once[d].tobytes() for d in DIMS)
-
-
 def test_reductions_can_be_made_by_a_script_that_guards_nothing(tmp_path):
     """No process is started, so nothing is imported again."""
     script = tmp_path / "script.py"
@@ -149,38 +133,28 @@ def test_reductions_can_be_made_by_a_script_that_guards_nothing(tmp_path):
     assert done.stdout == "(30, 4)\n", done.stderr
 
 
-def test_columns_come_out_standardised_and_finite(once):
+def test_reductions_are_standardised_and_heaps_stay_heaps(once):
     assert set(once) == set(DIMS)
     for d, rows in once.items():
         assert rows.shape == (N_KINDS * N_EACH, d) and rows.dtype == np.float32
         np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
         np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
-
-
-def test_heaps_stay_heaps(once):
-    for rows in once.values():
         assert KMEANS(rows, heaps()[1], heaps()[1]).scores["v_measure"] > 0.95
 
 
-def test_the_same_seed_gives_the_same_bits(once):
-    again = reduce_dims(heaps()[0], DIMS, n_neighbors=8, seed=0)
-    for d in DIMS:
-        assert again[d].tobytes() == once[d].tobytes()
+@pytest.mark.parametrize(("dims", "n_threads"), [((4, 2), 1), ((2,), 2), ((3, 2), 2)])
+def test_a_seed_gives_the_same_bits_with_any_threads_and_any_other_dimensions(
+    once, dims, n_threads, monkeypatch
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: n_threads)
+    again = reduce_dims(heaps()[0], dims, n_neighbors=8, seed=0)
+    assert all(again[d].tobytes() == once[d].tobytes() for d in dims if d in once)
 
 
-def test_another_seed_gives_another_map(once):
-    other = reduce_dims(heaps()[0], (2,), n_neighbors=8, seed=1)
-    assert other[2].tobytes() != once[2].tobytes()
-
-
-@pytest.mark.parametrize("dims", [(4, 2), (2,), (3, 2)])
-def test_the_map_does_not_depend_on_the_other_dimensions(once, dims):
-    assert reduce_dims(heaps()[0], dims, n_neighbors=8, seed=0)[2].tobytes() == once[2].tobytes()
-
-
-def test_no_column_drowns_the_others_by_its_scale(once):
-    scaled = reduce_dims(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=0)
-    assert KMEANS(scaled[2], heaps()[1], heaps()[1]).scores["v_measure"] > 0.95
+def test_another_seed_gives_another_map_and_no_column_drowns_the_others_by_its_scale(once):
+    other = reduce_dims(heaps()[0] * np.float32(1024), (2,), n_neighbors=8, seed=1)[2]
+    assert other.tobytes() != once[2].tobytes()
+    assert KMEANS(other, heaps()[1], heaps()[1]).scores["v_measure"] > 0.95
 
 
 def test_equal_rows_and_columns_without_variance_are_no_obstacle():
@@ -190,11 +164,10 @@ def test_equal_rows_and_columns_without_variance_are_no_obstacle():
         assert np.isfinite(values).all()
 
 
-@pytest.mark.parametrize(
-    ("n_rows", "expected"), [(3, ()), (4, (2,)), (5, (2,)), (6, (2, 4)), (17, (2, 4, 8)), (18, (2, 4, 8, 16))]
-)
-def test_d_dimensions_need_max_4_and_d_plus_2_rows(n_rows, expected):
-    assert possible_dims((2, 4, 8, 16), n_rows) == expected
+def test_d_dimensions_need_max_4_and_d_plus_2_rows_and_neighbours_are_other_rows():
+    expected = {3: (), 4: (2,), 5: (2,), 6: (2, 4), 17: (2, 4, 8), 18: (2, 4, 8, 16)}
+    assert {n: possible_dims((2, 4, 8, 16), n) for n in expected} == expected
+    assert [n_neighbors_used(10, n) for n in (5, 11, 5000)] == [4, 10, 10]
 
 
 @pytest.mark.parametrize("n_rows", [4, 5, 6, 10])
@@ -202,9 +175,3 @@ def test_the_fewest_rows_that_are_possible_do_reduce(n_rows):
     dims = possible_dims((2, 4, 8), n_rows)
     rows = reduce_dims(noise(n_rows), dims, n_neighbors_used(10, n_rows), seed=0)
     assert all(np.isfinite(rows[d]).all() and rows[d].shape == (n_rows, d) for d in dims)
-
-
-def test_neighbours_are_at_most_all_other_rows():
-    assert n_neighbors_used(10, 5) == 4
-    assert n_neighbors_used(10, 11) == 10
-    assert n_neighbors_used(10, 5000) == 10

@@ -52,13 +52,10 @@ def test_each_file_weighs_the_same_whatever_its_number_of_features():
     assert distances[0, 0] == pytest.approx(distances[0, 1])
 
 
-def test_as_many_as_there_are_is_all_one_can_get():
+def test_few_rows_and_constant_features_are_no_obstacle():
     rows = np.arange(4.0)[:, None]
     assert search([rows[:1]], [rows], 9)[0].shape == (1, 4)
     assert search([rows[:1]], [rows], 9, np.array([0]))[0].tolist() == [[1, 2, 3]]
-
-
-def test_a_constant_feature_is_no_reason_to_divide_by_zero():
     rows = np.array([[1.0, 5.0], [2.0, 5.0], [9.0, 5.0]])
     assert search([rows[:1]], [rows], 2, np.array([0]))[0].tolist() == [[1, 2]]
 

@@ -75,7 +75,7 @@ def parsed(
 
 
 def read_value(text: str, source: str) -> Any:
-    """One YAML value, as written on a command line."""
+    """Reads one YAML value, as written on a command line."""
     return _parse_yaml(text, source)
 
 
@@ -114,7 +114,7 @@ def _parse_yaml(text: str, source: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Underscored digits stay text (a run's timestamp is no number), 1e-3 is a number, keys are unique."""
+    """Reads underscored digits as text (a run's timestamp is no number), 1e-3 as a number, keys only once."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

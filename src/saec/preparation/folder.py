@@ -42,7 +42,7 @@ class Target:
 
     @property
     def part(self) -> Path:
-        """The hidden folder beside the result in which the same work always goes on."""
+        """Returns the hidden folder beside the result in which the same work always goes on."""
         parent, stem = (self.out.parent, self.out.name) if self.out else (self.parent, self.stem)
         return parent / f".{stem}_{self.fingerprint[:12]}.part"
 

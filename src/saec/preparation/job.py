@@ -31,7 +31,7 @@ WORTH_PROCESSES = 8  # recordings: fewer are done before the processes have star
 
 
 class Preparation(Look):
-    """What a preparation session may say; paths are absolute by the time they are used."""
+    """Holds what a preparation session may say; paths are absolute by the time they are used."""
 
     recordings: Path
     out: Path | None = None
@@ -40,7 +40,7 @@ class Preparation(Look):
 
 @dataclass(frozen=True)
 class PreparationJob:
-    """What is to be done, known before anything is decoded or written."""
+    """A checked preparation: which pictures of which recordings, listed before anything is decoded."""
 
     session: Preparation
     wanted: list[Wanted]
@@ -98,10 +98,8 @@ class PreparationJob:
         notes = {note["recording"]: note for note in read_notes(part / DONE)}
         left = [one for one in self.wanted if one.recording not in notes]
         if notes:
-            n_done = len(notes)
-            LOG.info(
-                "going on where it was interrupted: %d of %d recordings are done", n_done, len(self.wanted)
-            )
+            words = "going on where it was interrupted: %d of %d recordings are done"
+            LOG.info(words, len(notes), len(self.wanted))
         work = partial(draw_recording, self.session, self.session.recordings, part / PICTURES)
         for note in progress(completed(work, left, self.n_workers), "recordings", len(left)):
             add_note(part / DONE, note)
@@ -214,18 +212,18 @@ def _require_pictures(notes: list[Note], part: Path) -> None:
 
 def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
     failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
+    n_pictures, n_skipped = (sum(len(note[key]) for note in notes) for key in ("pictures", "skipped"))
+    n_padded = sum(note["padded"] for note in notes)
+    highest_hz = settings.drawing.axes(settings.n_samples)[0][-1]
+    rates = [rate_hz(settings.recordings / note["recording"]) or settings.sample_rate for note in notes]
+    low = [rate for rate in rates if rate < settings.sample_rate and rate / 2 < highest_hz]
     if failed:
         LOG.warning("%d recordings left out, see %s:\n%s", len(failed), folder / FAILED, listing(failed))
-    n_skipped, n_padded = sum(len(note["skipped"]) for note in notes), sum(note["padded"] for note in notes)
     if n_skipped:
         LOG.warning("%d segments left out, see %s", n_skipped, folder / SKIPPED)
     if n_padded:
-        LOG.warning(
-            "%d recordings are shorter than a segment of %g s and were padded", n_padded, settings.segment_s
-        )
-    highest_hz = settings.drawing.axes(settings.n_samples)[0][-1]
-    rates = [rate_hz(settings.recordings / note["recording"]) for note in notes]
-    low = [rate for rate in rates if rate and rate < settings.sample_rate and rate / 2 < highest_hz]
+        words = "%d recordings are shorter than a segment of %g s and were padded"
+        LOG.warning(words, n_padded, settings.segment_s)
     if low:  # above half of its own rate a recording holds nothing, and the equalizer makes stripes of it
         LOG.warning(
             "%d recordings have a lower sampling rate (%d Hz) than sample_rate: %d, the top rows of their "
@@ -235,8 +233,7 @@ def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
             settings.sample_rate,
             min(low),
         )
-    n_pictures, n_read = sum(len(note["pictures"]) for note in notes), len(notes) - len(failed)
-    size = "{} x {} (W x H)".format(*settings.size)
+    size, n_read = "{} x {} (W x H)".format(*settings.size), len(notes) - len(failed)
     LOG.info("%s: %d pictures of %s from %d recordings", folder, n_pictures, size, n_read)
 
 

@@ -40,24 +40,24 @@ class Look(Strict):
 
     @property
     def n_samples(self) -> int:
-        """The number of samples in a segment."""
+        """Returns the number of samples in a segment."""
         return int(self.sample_rate * self.segment_s)
 
     @property
     def drawing(self) -> "Power | Levels":
-        """What draws segments at these settings."""
+        """Returns what draws segments at these settings."""
         if self.spectrum is None:
             return Power(self.sample_rate, self.n_fft, self.hop_length, self.equalize)
         return levels_of(self.spectrum, self.sample_rate)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of a picture."""
+        """Returns (width, height) of a picture."""
         return self.drawing.n_columns(self.n_samples), self.drawing.n_rows
 
     @property
     def unused(self) -> set[str]:
-        """The fields without a meaning here, which files leave out: so folders made before stay the same."""
+        """Returns fields without a meaning here; files leave them out, so that older folders stay valid."""
         return {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
 
     def picture(self, segment: np.ndarray, sounding: slice) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""What is known of samples: one table, from the data kinds to the report."""
+"""Samples are one table, from the data kinds to the report: read, joined, split and averaged here."""
 
 from saec.samples.join import LABELS, join, match_names, nearest_labels, plain_path
 from saec.samples.reader import raise_rows, read_annotations

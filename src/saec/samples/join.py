@@ -183,21 +183,21 @@ def _match_loosely(
 ) -> Matches:
     """Returns the one thing that each of these files can mean, if no other file means it, too."""
     taken = set(matches.values())
-    found: Matches = {}
+    loose: Matches = {}
     for level, index in enumerate(indices):
         buckets: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for key in index:
             if (level, key) not in taken:
                 normal = form(key)
                 buckets[basename(normal) if by_folder else normal].append((normal, key))
-        for file in (file for file in files if file and file not in found):
+        for file in (file for file in files if file and file not in loose):
             normal = form(_keys(file)[level])
             bucket = buckets.get(basename(normal) if by_folder else normal, ())
             keys = [key for other, key in bucket if _ends_alike(normal, other)]
             if len(keys) == 1 and _may_be(file, level, names[index[keys[0]][0]]):
-                found[file] = level, keys[0]
-    counts = Counter(found.values())
-    return {file: thing for file, thing in found.items() if counts[thing] == 1}
+                loose[file] = level, keys[0]
+    counts = Counter(loose.values())
+    return {file: thing for file, thing in loose.items() if counts[thing] == 1}
 
 
 def _ends_alike(one: str, other: str) -> bool:

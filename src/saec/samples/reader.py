@@ -165,7 +165,7 @@ def _of_text(text: str) -> tuple[list[str], list[Row], str]:
 
 
 def _separator(head: str) -> str:
-    """Returns the separator that makes the most columns of known names, then the most columns."""
+    """Returns the separator that makes the most columns of usual names, then the most columns."""
 
     def columns(separator: str) -> tuple[int, int, bool]:
         heads = [name.strip().strip('"') for name in head.split(separator)]

@@ -58,7 +58,7 @@ class Samples:
 
     @property
     def names(self) -> np.ndarray:
-        """Names of the samples, (n,) str, sorted by code point."""
+        """Returns the names of the samples, (n,) str, sorted by code point."""
         return np.array(self.table.index.to_list(), dtype=str)
 
     @property
@@ -67,12 +67,12 @@ class Samples:
 
     @property
     def labels(self) -> np.ndarray:
-        """Labels, (n,) str; "" where none is known."""
+        """Returns the labels, (n,) str; "" where there is none."""
         return self.texts("label")
 
     @property
     def groups(self) -> np.ndarray:
-        """Groups, (n,) str; the recording where a table names none."""
+        """Returns the groups, (n,) str; the recording where a table names none."""
         return self.texts("group")
 
     @property
@@ -81,21 +81,21 @@ class Samples:
 
     @property
     def times(self) -> np.ndarray:
-        """Start and end within the file in seconds, (n, 2) float; NaN where unknown."""
+        """Returns start and end within the file in seconds, (n, 2) float; NaN where there are none."""
         return self.table[list(SECONDS)].to_numpy(dtype=float)
 
     @property
     def classes(self) -> list[str]:
-        """The labels that occur, each once, sorted."""
+        """Returns the labels that occur, each once, sorted."""
         return sorted(set(self.labels.tolist()) - {""})
 
     @property
     def others(self) -> list[str]:
-        """The names of the columns that a user's table has beside the fixed ones."""
+        """Returns the names of the columns that a user's table has beside the fixed ones."""
         return [column for column in self.table.columns if column not in COLUMNS]
 
     def texts(self, column: str) -> np.ndarray:
-        """A column of text, (n,) str."""
+        """Returns a column of text, (n,) str."""
         return np.array(self.table[column].to_list(), dtype=str)
 
     def subset(self, rows: np.ndarray | Sequence[int]) -> Samples:

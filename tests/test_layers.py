@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from saec.data import DATA
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
@@ -14,8 +16,9 @@ ROOMS = """
     job preparing checkpoints runs figures gallery export training extraction inspection
     explorer sections report demo command
 """.split()  # each may import those before it; a package is one room
+COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
-LONGEST = 350  # lines
+LONGEST = 350  # lines of a file
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -25,78 +28,96 @@ def module_of(file: Path) -> str:
 
 
 MODULES = {module_of(file): file for file in FILES}
+TREES = {module: ast.parse(file.read_text(encoding="utf-8")) for module, file in MODULES.items()}
 
 
-def imported(file: Path) -> set[str]:
-    """Our modules that a file imports, functions' own imports included."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imported(tree: ast.Module) -> set[str]:
+    """Returns the modules of ours that a file imports, those inside functions included."""
+    names = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: imports are written in full"
+            assert node.level == 0, f"imports are written in full: {ast.unparse(node)}"
             submodules = {f"{node.module}.{alias.name}" for alias in node.names} & MODULES.keys()
-            found |= submodules or {node.module}
-    return {name for name in found if name == "saec" or name.startswith("saec.")}
+            names |= submodules or {node.module}
+    return {name for name in names if name == "saec" or name.startswith("saec.")}
+
+
+IMPORTS = {module: imported(tree) for module, tree in TREES.items()}
 
 
 def room(module: str) -> str:
-    return module.split(".")[1]
+    return module.partition(".")[2].partition(".")[0]
 
 
 def test_every_room_is_in_the_order_and_every_name_in_the_order_is_a_room():
     assert sorted({room(module) for module in MODULES}) == sorted(ROOMS)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_file_imports_only_its_own_room_and_rooms_below(module):
-    allowed = ROOMS[: ROOMS.index(room(module)) + 1]
-    for other in imported(MODULES[module]):
-        assert other != "saec", f"{module} imports the whole house: name the room"
-        assert room(other) in allowed, f"{module} imports {other}, which lies above it"
+def test_files_import_only_their_own_room_and_rooms_below():
+    """Nor does a file import the whole package."""
+    height = {name: i for i, name in enumerate(ROOMS)}
+    wrong = {
+        module: other
+        for module, others in IMPORTS.items()
+        for other in others
+        if other == "saec" or height[room(other)] > height[room(module)]
+    }
+    assert not wrong
 
 
 def test_no_files_import_each_other_in_a_circle():
-    """Of a package's own files, too; its `__init__` counts as what it collects."""
-    graph = {module: imported(file) & MODULES.keys() for module, file in MODULES.items()}
+    """Those of one package neither; its `__init__` counts as what it collects."""
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter({module: others & MODULES.keys() for module, others in IMPORTS.items()}).prepare()
     except CycleError as error:
-        pytest.fail(f"imports in a circle: {' <- '.join(error.args[1])}")
+        raise AssertionError(f"imports in a circle: {' <- '.join(error.args[1])}") from error
 
 
-@pytest.mark.parametrize(
-    "package", [file.parent for file in FILES if file.name == "__init__.py"], ids=lambda p: p.name
-)
-def test_no_file_imports_the_package_it_lies_in(package):
-    for file in package.glob("*.py"):
-        assert module_of(package / "__init__.py") not in imported(file), (
-            f"{file.name} imports its own package"
+def test_no_file_imports_the_package_it_lies_in():
+    assert not [module for module, others in IMPORTS.items() if module.rpartition(".")[0] in others]
+
+
+def test_components_know_no_session_and_no_run():
+    """They can be used alone, in a notebook."""
+    wrong = {module: others for module, others in IMPORTS.items() if room(module) in COMPONENTS}
+    assert not [m for m, others in wrong.items() if {"session", "runs"} & {room(other) for other in others}]
+
+
+def test_heavy_packages_are_imported_inside_the_functions_that_need_them():
+    wrong = []
+    for module, tree in TREES.items():
+        for node in tree.body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            wrong += [f"{module}: {name}" for name in names if name.split(".")[0] in HEAVY]
+    assert not wrong
+
+
+def names_a_kind(node: ast.AST, kinds: set[str]) -> bool:
+    """Returns whether code compares something with a data kind's name, or chooses by such names."""
+    if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+        return any(
+            isinstance(one, ast.Constant) and one.value in kinds for one in (node.left, *node.comparators)
         )
+    if isinstance(node, ast.Dict):
+        return len(kinds & {key.value for key in node.keys if isinstance(key, ast.Constant)}) > 1
+    return False
 
 
-def test_what_is_chosen_by_name_knows_no_session():
-    """Components can be used alone, in a notebook."""
-    for module, file in MODULES.items():
-        if room(module) in ("data", "models", "objectives", "optimizers", "features", "evaluation"):
-            assert not {"session", "runs"} & {room(other) for other in imported(file)}, module
+@pytest.mark.xfail(reason="extraction and report still ask")
+def test_no_file_outside_data_asks_which_kind_of_data_it_has():
+    kinds = set(DATA.names())
+    outside = {module: tree for module, tree in TREES.items() if room(module) != "data"}
+    assert not [m for m, tree in outside.items() if any(names_a_kind(node, kinds) for node in ast.walk(tree))]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_heavy_packages_are_imported_where_they_are_needed(module):
-    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names += [node.module] if isinstance(node, ast.ImportFrom) else []
-        for name in names:
-            assert name.split(".")[0] not in HEAVY, f"{module} imports {name} at once"
+def test_files_are_short():
+    n_lines = {m: len(file.read_text(encoding="utf-8").splitlines()) for m, file in MODULES.items()}
+    assert not {module: n for module, n in n_lines.items() if n > LONGEST}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_file_is_a_room_and_no_hall(module):
-    n_lines = len(MODULES[module].read_text(encoding="utf-8").splitlines())
-    assert n_lines <= LONGEST, f"{module} has {n_lines} lines: part it"
-
-
-@pytest.mark.parametrize("script", sorted(ROOT.glob("main_*.py")), ids=lambda file: file.name)
-def test_scripts_import_only_the_house(script):
-    assert all(module in MODULES for module in imported(script))
+def test_scripts_import_nothing_but_the_package():
+    for script in ROOT.glob("main_*.py"):
+        assert imported(ast.parse(script.read_text(encoding="utf-8"))) <= MODULES.keys()

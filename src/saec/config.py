@@ -92,10 +92,10 @@ def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def _anchored(config: Config, folder: Path) -> Config:
     faults: list[str] = []
-    places = {
+    paths = {
         key: collect_faults(faults, key, _here, getattr(config, key)) for key in ("data", "models", "cache")
     }
     if faults:
         raise Fault("the config cannot be used:\n" + listing(faults))
-    places = {key: folder / path for key, path in places.items()}
-    return config.model_copy(update={key: Path(os.path.abspath(path)) for key, path in places.items()})
+    absolute = {key: Path(os.path.abspath(folder / path)) for key, path in paths.items()}
+    return config.model_copy(update=absolute)

@@ -1,4 +1,4 @@
-"""Where it is computed, and in which precision: rules, not measurements."""
+"""The device that computes and its precision, by rules and not by measurements."""
 
 import ctypes
 import sys
@@ -16,10 +16,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from the C library's malloc.h
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` takes the first of CUDA, Apple's GPU, CPU.
+    """Returns the device by its name; `auto` takes the first of CUDA, Apple's GPU, CPU.
 
     Raises:
-        Fault: the device asked for is not there.
+        Fault: there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -37,10 +37,10 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def resolve_precision(asked: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """`auto` is bf16 where the device computes in it: CUDA from sm_80, a CPU with AVX512-BF16 or AMX."""
-    if asked != "auto":
-        return asked
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """Returns the precision; `auto` is bf16 on CUDA from sm_80 and on CPUs with AVX512-BF16 or AMX."""
+    if precision != "auto":
+        return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     if device.type == "cpu":
@@ -50,12 +50,12 @@ def resolve_precision(asked: Precision, device: torch.device) -> Literal["fp32",
 
 
 def computing(device: torch.device, precision: str) -> AbstractContextManager:
-    """The context in which a model is run."""
+    """Returns the context in which a model is run."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def to_device(module: nn.Module, device: torch.device, precision: str, learning: bool = False) -> nn.Module:
-    """The module on the device, in the memory layout that its convolutions are fastest in.
+    """Moves a module to the device, in the memory layout that its convolutions are fastest in.
 
     On a CPU in fp32 channels last is faster, but the gradients of convolutions at full resolution take up
     to three times as long in it. fp32 means fp32: by default CUDA convolutions would round to 10 bits (TF32).
@@ -70,7 +70,7 @@ def to_device(module: nn.Module, device: torch.device, precision: str, learning:
 
 
 def _is_fine(module: nn.Module) -> bool:
-    """Whether its first convolution works at full resolution."""
+    """Returns whether its first convolution works at full resolution."""
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     return first is not None and first.stride == (1, 1)
 
@@ -84,15 +84,15 @@ def describe(device: torch.device) -> str:
 
 
 def _cpu() -> dict[str, object]:
-    """What the processor can do; nothing where torch is too old to tell."""
+    """Returns what the processor can do; nothing where torch is too old to tell."""
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 @cache
 def _keep_freed_memory() -> None:
-    """Freed tensors leave their memory to the next ones, where glibc would hand it back to the system.
+    """Keeps the memory of freed tensors for the next ones, where glibc would return it to the system.
 
-    Taking it anew, page by page, costs a sixth of the time of a training step.
+    Getting it again, page by page, costs a sixth of the time of a training step.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(M_MMAP_MAX, 0)

@@ -96,7 +96,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Indented; an item of a mapping's list takes one line, whatever is in it."""
+    """Writes indented JSON in which each item of a mapping's list takes one line."""
     if isinstance(content, dict):
         parts = [f"  {_to_json(key)}: {_part(value)}" for key, value in content.items()]
         write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
@@ -116,7 +116,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Stored, not compressed; memory-mapped arrays are copied in pieces. Object arrays are refused."""
+    """Writes arrays uncompressed; memory-mapped ones are copied in pieces. Object arrays are refused."""
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise TypeError(f"{path.name}: array {name!r} holds objects, which only pickle could store")
@@ -125,7 +125,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def map_npz(path: Path, key: str) -> np.ndarray:
-    """One array of an NPZ, memory-mapped where it is stored as it is; nothing is unpickled.
+    """Returns one array of an NPZ, memory-mapped where it is not compressed; nothing is unpickled.
 
     Raises:
         KeyError: the file has no such array.
@@ -153,17 +153,17 @@ def map_npz(path: Path, key: str) -> np.ndarray:
 
 
 def as_file_name(words: str) -> str:
-    """The words as they may stand in the name of a file or folder."""
+    """Returns the words with `_` for what may not stand in the name of a file or folder."""
     return re.sub(r"[^\w.-]", "_", words)
 
 
 def require_writable(folder: Path) -> None:
-    """Tries a file in the folder, or in the nearest one above it that is there.
+    """Tries to write into the folder, or into the nearest existing one above it.
 
     Raises:
         Fault: nothing can be written there.
     """
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         probe = existing / f"{TEMPORARY}{secrets.token_hex(4)}"
         probe.touch()
@@ -189,8 +189,8 @@ def require_room(folder: Path, n_bytes: int, what: str) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Of the disk that the folder is on, or will be."""
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    """Returns the free room on the disk that the folder is on, or will be."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
     return shutil.disk_usage(existing).free
 
 
@@ -214,7 +214,7 @@ def locked(lock: Path, what: object) -> Iterator[None]:
 
 
 def flush(array: np.memmap) -> None:
-    """Puts a mapped array on the disk; on Linux other threads go on meanwhile."""
+    """Writes a mapped array to the disk; on Linux other threads go on meanwhile."""
     if sys.platform == "linux":
         _synchronise(Path(array.filename))  # takes mapped pages, too; `flush` would hold up all threads
     else:
@@ -222,12 +222,12 @@ def flush(array: np.memmap) -> None:
 
 
 def fingerprint(*parts: Any) -> str:
-    """32 hexadecimal digits for plain values, nested as one likes."""
+    """Returns 32 hexadecimal digits for plain values, however nested."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
 def _synchronise(path: Path) -> None:
-    """Asks the system to put the file, or the folder's entries, on the disk."""
+    """Asks the system to write the file, or the folder's entries, to the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a folder
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -238,7 +238,7 @@ def _synchronise(path: Path) -> None:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Windows refuses while another program, such as a virus scanner, looks at the file: so try again."""
+    """Renames, again and again where Windows refuses because another program reads the file."""
     for wait_s in (0.05, 0.2, 1.0, 3.0):
         try:
             return os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""What the program says while it works: to the terminal's error stream, and into a run's own log file."""
+"""Log lines go to the terminal's error stream, and into a run's own log file."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ OURS = logging.getLogger("saec")
 
 
 def to_terminal() -> None:
-    """All lines go to stderr; stdout carries nothing but paths."""
+    """Sends all lines to stderr; stdout carries nothing but paths."""
     OURS.handlers = [handler for handler in OURS.handlers if not isinstance(handler, _Terminal)]
     handler = _Terminal()
     handler.setFormatter(LINE)
@@ -22,7 +22,7 @@ def to_terminal() -> None:
 
 @contextmanager
 def also_into(file: Path) -> Iterator[None]:
-    """Lines said meanwhile are added to the file too."""
+    """Adds the lines that are logged inside the block to the file, too."""
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(DATED_LINE)
     level = OURS.level

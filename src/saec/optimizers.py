@@ -1,7 +1,6 @@
 """Optimizers and the course of their learning rate, which is a function of the step alone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import cos, pi
 from typing import Annotated, Any, Literal
 
@@ -22,19 +21,25 @@ Factor = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Learner:
-    """Takes the steps: rate by schedule, gradients clipped to a norm where asked."""
+    """Takes the steps of an optimizer, with the learning rate of a schedule and clipped gradients.
+
+    `schedule` gives the factor of the rate by the step. The rate is multiplied by `factor`, too, whenever
+    validation has not improved for `plateau_patience` epochs (None: never).
+    """
 
     def __init__(
         self,
         optimizer: Optimizer,
         schedule: Callable[[int], float],
         clip: float | None,
-        plateau: "Plateau | None" = None,
+        factor: float = 1.0,
+        plateau_patience: int | None = None,
     ):
         self.optimizer = optimizer
         self.schedule = schedule
         self.clip = clip
-        self.plateau = plateau
+        self.factor = factor
+        self.plateau_patience = plateau_patience
         self.lowered = 1.0  # by plateaus so far
         self.n_steps = 0
         self.rates = [group["lr"] for group in optimizer.param_groups]
@@ -56,26 +61,18 @@ class Learner:
         return self.rates[0] * self.lowered * self.schedule(self.n_steps)
 
     def end_epoch(self, n_waited: int) -> None:
-        """After so many epochs in a row without a better validation."""
-        if self.plateau and n_waited and n_waited % self.plateau.patience == 0:
-            self.lowered *= self.plateau.factor
+        """Lowers the rate on a plateau, after so many epochs in a row without a better validation."""
+        if self.plateau_patience and n_waited and n_waited % self.plateau_patience == 0:
+            self.lowered *= self.factor
 
     def state_dict(self) -> dict[str, Any]:
         state = {"optimizer": self.optimizer.state_dict(), "n_steps": self.n_steps}
-        return state | ({"lowered": self.lowered} if self.plateau else {})
+        return state | ({"lowered": self.lowered} if self.plateau_patience else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state["optimizer"])
         self.n_steps = state["n_steps"]
         self.lowered = state.get("lowered", 1.0)
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """The rate is multiplied by `factor` whenever validation has not improved for `patience` epochs."""
-
-    factor: float
-    patience: int
 
 
 def constant(step: int, n_steps: int, warmup: float) -> float:
@@ -111,8 +108,8 @@ def adam(
     The schedule `plateau` multiplies the rate by `factor` whenever validation has not improved for
     `plateau_patience` epochs.
     """
-    optimizer = torch.optim.Adam(_unnamed(weights), lr=learning_rate)
-    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau_patience))
+    optimizer = torch.optim.Adam([weight for _, weight in weights], lr=learning_rate)
+    return _learner(optimizer, n_steps, schedule, warmup, clip, factor, plateau_patience)
 
 
 @OPTIMIZERS.register("adamw")
@@ -129,12 +126,9 @@ def adamw(
     clip: Clip = None,
 ) -> Learner:
     """Adam with decoupled weight decay; the other options as `adam`."""
-    optimizer = torch.optim.AdamW(_unnamed(weights), lr=learning_rate, weight_decay=weight_decay)
-    return _learner(optimizer, n_steps, schedule, warmup, clip, Plateau(factor, plateau_patience))
-
-
-def _unnamed(weights: NamedWeights) -> list[nn.Parameter]:
-    return [weight for _, weight in weights]
+    unnamed = [weight for _, weight in weights]
+    optimizer = torch.optim.AdamW(unnamed, lr=learning_rate, weight_decay=weight_decay)
+    return _learner(optimizer, n_steps, schedule, warmup, clip, factor, plateau_patience)
 
 
 def _learner(
@@ -143,8 +137,9 @@ def _learner(
     schedule: Schedule,
     warmup: float,
     clip: float | None,
-    plateau: Plateau,
+    factor: float,
+    plateau_patience: int,
 ) -> Learner:
     course = SCHEDULES[schedule]
-    lowering = plateau if schedule == "plateau" else None
-    return Learner(optimizer, lambda step: course(step, n_steps, warmup), clip, lowering)
+    plateau = (factor, plateau_patience) if schedule == "plateau" else ()
+    return Learner(optimizer, lambda step: course(step, n_steps, warmup), clip, *plateau)

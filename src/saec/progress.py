@@ -1,4 +1,4 @@
-"""Long work shows where it stands: a bar on a terminal, else a line a minute in the log."""
+"""Long work shows its progress: a bar on a terminal, else a line a minute in the log."""
 
 import logging
 import sys
@@ -33,7 +33,7 @@ def progress(
 
 
 def duration(seconds: float) -> str:
-    """A length of time as one says it: 42 s, 3 min 20 s, 2 h 5 min."""
+    """Returns a length of time for people: 42 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

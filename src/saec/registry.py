@@ -118,10 +118,10 @@ def _with(target: Callable, fixed: dict[str, Any]) -> Callable:
 
 
 def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
-    """The same fault in words that help: an unknown key comes with the did_you_mean right one."""
-    message, place = fault["msg"].removeprefix("Value error, "), fault["loc"]
-    if fault["type"] == "extra_forbidden" and len(place) == 1:
-        message = f"unknown key, {did_you_mean(place[0], list(section.model_fields))}"
+    """Returns the fault in words that help: an unknown key comes with the nearest right one."""
+    message, path = fault["msg"].removeprefix("Value error, "), fault["loc"]
+    if fault["type"] == "extra_forbidden" and len(path) == 1:
+        message = f"unknown key, {did_you_mean(path[0], list(section.model_fields))}"
     elif fault["type"] == "missing":
         message = "is missing"
     elif fault["type"] == "model_type":
@@ -129,4 +129,4 @@ def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
     elif fault["type"] not in ("fault", "value_error"):
         message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
     error = PydanticCustomError("fault", "{message}", {"message": message})
-    return InitErrorDetails(type=error, loc=place, input=fault["input"])
+    return InitErrorDetails(type=error, loc=path, input=fault["input"])

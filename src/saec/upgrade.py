@@ -1,4 +1,4 @@
-"""Sessions in the reference's spelling become ours; no other place knows that spelling."""
+"""Sessions in the reference's spelling become ours; no other file has that spelling."""
 
 import logging
 from typing import Any, Self
@@ -44,7 +44,7 @@ class ReferenceTraining(Strict):
 
     @model_validator(mode="after")
     def _starts_cold_or_hot(self) -> Self:
-        """A cold start names an architecture, a hot start a run; anything else names both remedies."""
+        """Requires that a cold start names an architecture and a hot start a run."""
         named = self.model_tag in MODELS.names()
         if self.hot_start == named:
             what = "an architecture" if named else "no architecture"
@@ -65,7 +65,7 @@ class ReferenceExtraction(Strict):
 
 
 def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
-    """Ours unchanged; the reference's in our words.
+    """Returns a session of ours as it is, and one of the reference in our keys.
 
     Raises:
         ValueError: keys or values that the reference does not know, or a `hot_start` that does not go with
@@ -93,7 +93,7 @@ def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_extraction(raw: dict[str, Any]) -> dict[str, Any]:
-    """Ours unchanged; the reference's in our words."""
+    """Returns a session of ours as it is, and one of the reference in our keys."""
     if not raw.keys() & ReferenceExtraction.model_fields.keys():
         return raw
     old = ReferenceExtraction.model_validate(raw)

@@ -18,8 +18,8 @@ class Model(nn.Module):
 
     Encoder and decoder are ordered containers of named blocks. `height` is the picture height that the
     encoder needs (None: any), `time_pool` the number of picture columns that make one time step of the
-    latent: widths must be a multiple of it, or `width` where the model takes that one alone. With
-    `whole_batches` the decoder takes the latents of the batch that was encoded last, all of them.
+    latents: widths must be a multiple of it, or equal to `width` if that is given. With `whole_batches` the
+    decoder takes only the latents of the batch that was encoded last, all of them.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Model(nn.Module):
 
     @property
     def takes(self) -> tuple[int | None, int, int | None]:
-        """What a front end must know of it: height, time pool, width."""
+        """Height, time pool and width, by which a front end brings samples to a size that fits."""
         return self.height, self.time_pool, self.width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,11 +50,11 @@ class Model(nn.Module):
 
     @property
     def blocks(self) -> dict[str, nn.Module]:
-        """Of the encoder, by their names, in their order."""
+        """The blocks of the encoder by name, in their order."""
         return dict(self.encoder.named_children())
 
     def freeze(self, n: int) -> None:
-        """The first n blocks of the encoder stay as they are, running statistics included."""
+        """Freezes the first n blocks of the encoder, running statistics included."""
         self.frozen = list(self.blocks.values())[:n]
         for block in self.frozen:
             block.requires_grad_(False)
@@ -69,7 +69,7 @@ class Model(nn.Module):
 
 @torch.no_grad()
 def feature_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of one encoded sample, found by running zeros through the encoder."""
+    """Returns the shape of one encoded sample, by running zeros through the encoder."""
     training = model.training
     device = next(model.parameters()).device
     shape = model.eval()(torch.zeros(1, *input_shape, device=device)).shape[1:]
@@ -122,7 +122,7 @@ def find_tap(model: Model, tap: str | None, layers_dropped: int | None, has_head
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:
-    """Changes a module that will not be trained any more, and returns it."""
+    """Folds batch norms into the convolutions before them, in place; such a module is not for training."""
     for block in module.modules():
         layers = list(block.named_children()) if isinstance(block, nn.Sequential) else []
         for (name, layer), (after, norm) in zip(layers, layers[1:], strict=False):

@@ -1,4 +1,4 @@
-"""A convolutional encoder for classifiers: blocks that halve both axes, two that see all of what is left."""
+"""A convolutional encoder for classifiers: blocks that halve both axes, then two linear ones."""
 
 from collections import OrderedDict
 from itertools import pairwise
@@ -24,16 +24,16 @@ def cnn(
 ) -> Model:
     """Convolutions of 5 x 5 with batch norm, leaky ReLU and max pooling; then two linear blocks.
 
-    Latents are (latent, 1, 1); there is no decoder. What comes after the latents, the classifier, is the
-    objective's head. It takes spectra of the size that it was made for alone.
+    Latents are (latent, 1, 1); there is no decoder. The classifier on the latents is the objective's head. It
+    takes only spectra of the size that it was made for.
     """
     channels, height, width = input_shape
     n_halvings = len(widths)
     require_size(input_shape, n_halvings)
     n_flat = widths[-1] * (height >> n_halvings) * (width >> n_halvings)
     blocks = [
-        (f"conv{place}", _halved(n_in, n_out))
-        for place, (n_in, n_out) in enumerate(pairwise((channels, *widths)), start=1)
+        (f"conv{i}", _halving(n_in, n_out))
+        for i, (n_in, n_out) in enumerate(pairwise((channels, *widths)), start=1)
     ]
     lin1 = nn.Sequential(nn.Flatten(), *_linear(n_flat, hidden, dropout[0]))
     lin2 = nn.Sequential(*_linear(hidden, latent, dropout[1]), nn.Unflatten(1, (latent, 1, 1)))
@@ -42,7 +42,7 @@ def cnn(
 
 
 def require_size(input_shape: tuple[int, ...], n_halvings: int) -> None:
-    """Raises `ValueError` where nothing is left of an axis that is halved so many times."""
+    """Raises a `ValueError` if an axis is too short to be halved so many times."""
     _, height, width = input_shape
     least = 2**n_halvings
     if min(height, width) < least:
@@ -52,7 +52,7 @@ def require_size(input_shape: tuple[int, ...], n_halvings: int) -> None:
         )
 
 
-def _halved(n_in: int, n_out: int) -> nn.Sequential:
+def _halving(n_in: int, n_out: int) -> nn.Sequential:
     convolution = nn.Conv2d(n_in, n_out, 5, padding=2)
     return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.LeakyReLU(), nn.MaxPool2d(2))
 

@@ -1,4 +1,4 @@
-"""A compact auto-encoder: a coarse stem, few channels, one row of latents that see past their columns."""
+"""A compact auto-encoder: a coarse stem, few channels, one row of latents with context along time."""
 
 from typing import Annotated
 
@@ -39,20 +39,20 @@ def compact(
             _down(*stem, kernel=7),
             *down,
             nn.Conv2d(widths[-1], latent, (rows, 1)),
-            *(Beyond(latent, dilation=2**place) for place in range(context)),
+            *(Residual(latent, dilation=2**i) for i in range(context)),
         ),
         decoder=nn.Sequential(
-            _spread(latent, widths[-1], rows),
+            _expand_rows(latent, widths[-1], rows),
             *up,
-            nn.Sequential(_painted(widths[0], input_shape[0], strides[0]), nn.Sigmoid()),
+            nn.Sequential(_upsample(widths[0], input_shape[0], strides[0]), nn.Sigmoid()),
         ),
         height=HEIGHT,
         time_pool=2**time_halvings,
     )
 
 
-class Beyond(nn.Module):
-    """Adds to each latent what its neighbours in time say of it."""
+class Residual(nn.Module):
+    """Adds to the latents a dilated convolution along time of themselves."""
 
     def __init__(self, n: int, dilation: int):
         super().__init__()
@@ -64,12 +64,12 @@ class Beyond(nn.Module):
 
 
 def _strides(n_widths: int, time_halvings: int) -> list[Stride]:
-    """Of the stem and of each later block."""
+    """Returns the strides of the stem and of each later block."""
     if time_halvings > n_widths + 1:
         most = f"at most {n_widths + 1}, one more than there are widths"
         raise ValueError(f"time_halvings must be {most}, got {time_halvings}")
     stem = (STEM, min(STEM, 2**time_halvings))
-    return [stem] + [(2, 2 if place < time_halvings - 2 else 1) for place in range(n_widths - 1)]
+    return [stem] + [(2, 2 if i < time_halvings - 2 else 1) for i in range(n_widths - 1)]
 
 
 def _down(n_in: int, n_out: int, stride: Stride, kernel: int = 3) -> nn.Sequential:
@@ -82,12 +82,12 @@ def _up(n_in: int, n_out: int, stride: Stride) -> nn.Sequential:
     return nn.Sequential(convolution, *_normed(n_out), nn.Upsample(scale_factor=stride, mode="nearest"))
 
 
-def _spread(n_in: int, n_out: int, rows: int) -> nn.Sequential:
+def _expand_rows(n_in: int, n_out: int, rows: int) -> nn.Sequential:
     return nn.Sequential(nn.ConvTranspose2d(n_in, n_out, (rows, 1), bias=False), *_normed(n_out))
 
 
-def _painted(n_in: int, n_out: int, stride: Stride) -> nn.Module:
-    """Strokes twice as long as the stride, so that no seams are left between them."""
+def _upsample(n_in: int, n_out: int, stride: Stride) -> nn.Module:
+    """Returns a transposed convolution whose kernel is twice the stride, so that no seams are visible."""
     frequency, time = stride
     return nn.ConvTranspose2d(n_in, n_out, (2 * frequency, 2 * time), stride, (frequency // 2, time // 2))
 

@@ -17,7 +17,7 @@ Pair = tuple[int, int]  # (frequency, time)
 
 @dataclass(frozen=True)
 class Shape:
-    """One architecture. An end names the layers that follow a block's convolutions."""
+    """One architecture. `..._end` names the layers after a block's convolutions."""
 
     down: tuple[int, ...]  # channels out of each encoder block
     pools: tuple[Pair, ...]  # of each encoder block
@@ -30,7 +30,7 @@ class Shape:
     single: bool = False  # one convolution a block and max pooling, instead of two and average pooling
     bilinear: bool = False  # upsampling and two convolutions in the decoder, instead of one transposed
     kernel: int = 5  # of the transposed convolutions
-    odd: tuple[tuple[int, Pair], ...] = ()  # (decoder block, its own paddings of the frequency axis)
+    frequency_paddings: tuple[tuple[int, Pair], ...] = ()  # (decoder block, paddings)
 
     @property
     def rows(self) -> int:
@@ -49,18 +49,18 @@ GENB = Shape(
     scales=((2, 2), (2, 2), (4, 2), (4, 2), (2, 2)),
 )
 # Trained weights of TP16 and TP08 were made with paddings that take the frequency axis through 16, 63 and 128
-# rows, not 16, 64 and 128. They are kept (`odd`), or those weights would not give their pictures back.
+# rows, not 16, 64 and 128. They are kept, or those weights would not rebuild their pictures.
 GENB_TP16 = replace(
     GENB,
     pools=((2, 2), (4, 2), (4, 2), (2, 2), (2, 1)),
     scales=((2, 2), (2, 2), (4, 2), (4, 2), (2, 1)),
-    odd=((3, (2, 2)), (4, (1, 1))),
+    frequency_paddings=((3, (2, 2)), (4, (1, 1))),
 )
 GENB_TP08 = replace(
     GENB,
     pools=((2, 2), (4, 2), (4, 2), (2, 1), (2, 1)),
     scales=((2, 2), (2, 2), (4, 2), (4, 1), (2, 1)),
-    odd=((3, (1, 0)), (4, (1, 1))),
+    frequency_paddings=((3, (1, 0)), (4, (1, 1))),
 )
 BLOCKS_3 = Shape(
     down=(64, 128, 128),
@@ -119,16 +119,16 @@ def spectrogram_autoencoder(input_shape: tuple[int, ...], *, shape: Shape) -> Mo
     """Encodes pictures (channels, 128, width) as (code, 1, width / time_pool), and decodes them again."""
     down = list(pairwise((input_shape[0], *shape.down)))
     up = list(pairwise((*shape.up, input_shape[0])))
-    encoder = [_down(shape, i, *widths) for i, widths in enumerate(down)] + _collapsed(shape)
-    decoder = _expanded(shape) + [_up(shape, i, *widths) for i, widths in enumerate(up)]
-    return Model(_numbered(encoder), _numbered(decoder), height=HEIGHT, time_pool=shape.time_pool)
+    encoder = [_down(shape, i, *widths) for i, widths in enumerate(down)] + _collapse(shape)
+    decoder = _expand(shape) + [_up(shape, i, *widths) for i, widths in enumerate(up)]
+    return Model(_named(encoder), _named(decoder), height=HEIGHT, time_pool=shape.time_pool)
 
 
 for _name, _shape in ARCHITECTURES.items():
     MODELS.register(_name, shape=_shape)(spectrogram_autoencoder)
 
 
-def _numbered(blocks: list[nn.Module]) -> nn.Sequential:
+def _named(blocks: list[nn.Module]) -> nn.Sequential:
     return nn.Sequential(OrderedDict((f"block{i}", block) for i, block in enumerate(blocks, start=1)))
 
 
@@ -143,17 +143,17 @@ def _down(shape: Shape, i: int, n_in: int, n_out: int) -> nn.Sequential:
 
 def _up(shape: Shape, i: int, n_in: int, n_out: int) -> nn.Sequential:
     end = shape.picture_end if i == len(shape.up) - 1 else "norm relu"
-    return nn.Sequential(*_widened(shape, i, n_in, n_out), *_end(end, n_out))
+    return nn.Sequential(*_upsampling(shape, i, n_in, n_out), *_end(end, n_out))
 
 
-def _widened(shape: Shape, i: int, n_in: int, n_out: int) -> list[nn.Module]:
+def _upsampling(shape: Shape, i: int, n_in: int, n_out: int) -> list[nn.Module]:
     if i == len(shape.scales):
         return [nn.Conv2d(n_in, n_out, 1)]
     if shape.bilinear:
         convolutions = [nn.Conv2d(n_in, n, 3, padding=1) for n in (n_in, n_out)]
         return [nn.Upsample(scale_factor=shape.scales[i], mode="bilinear"), *convolutions]
     frequency, time = (_paddings(shape.kernel, stride) for stride in shape.scales[i])
-    frequency = dict(shape.odd).get(i, frequency)
+    frequency = dict(shape.frequency_paddings).get(i, frequency)
     padding, output_padding = zip(frequency, time, strict=True)
     return [nn.ConvTranspose2d(n_in, n_out, shape.kernel, shape.scales[i], padding, output_padding)]
 
@@ -168,18 +168,18 @@ def _end(words: str, n: int) -> list[nn.Module]:
     return [layers[word]() for word in words.split()]
 
 
-def _collapsed(shape: Shape) -> list[nn.Module]:
+def _collapse(shape: Shape) -> list[nn.Module]:
     if shape.collapse == "conv":
         return [nn.Conv2d(shape.down[-1], shape.code, (shape.rows, 1))]
-    return [_regrouped(shape.code, 1)] if shape.collapse == "reshape" else []
+    return [_regroup(shape.code, 1)] if shape.collapse == "reshape" else []
 
 
-def _expanded(shape: Shape) -> list[nn.Module]:
+def _expand(shape: Shape) -> list[nn.Module]:
     n = shape.up[0]
     if shape.collapse == "conv":
         return [nn.Sequential(nn.ConvTranspose2d(shape.code, n, (shape.rows, 1)), *_end("norm relu", n))]
-    return [_regrouped(n, shape.rows)] if shape.collapse == "reshape" else []
+    return [_regroup(n, shape.rows)] if shape.collapse == "reshape" else []
 
 
-def _regrouped(channels: int, rows: int) -> nn.Sequential:
+def _regroup(channels: int, rows: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(1, 2), nn.Unflatten(1, (channels, rows)))

@@ -56,7 +56,7 @@ class Classification(Objective):
         self.register_buffer("confusion", torch.zeros(n, n, dtype=torch.long), persistent=False)
 
     def logits(self, latents: Tensor) -> Tensor:
-        """Logits (batch, classes)."""
+        """Returns logits (batch, classes)."""
         return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def count_classes(self, labels: np.ndarray) -> None:
@@ -68,7 +68,7 @@ class Classification(Objective):
         if self.training and self.mixup:
             return self._mixed(model, batch)
         logits = self.logits(model.encoder(batch.seen))
-        return {"loss": self._loss(logits, batch.label)} | self._noted(logits, batch.label)
+        return {"loss": self._loss(logits, batch.label)} | self._count(logits, batch.label)
 
     def summary(self) -> dict[str, float]:
         macro_f1 = macro_f1_of(self.confusion)
@@ -76,7 +76,7 @@ class Classification(Objective):
         return {"macro_f1": macro_f1}
 
     def trivial(self, batches: Batches) -> float:
-        """Of naming the most frequent class whatever is heard."""
+        """Returns the score of naming the most frequent class whatever the sample is."""
         labels = torch.cat([batch.label.cpu() for batch in batches()])
         counts = torch.bincount(labels, minlength=len(self.classes))
         confusion = torch.zeros(len(counts), len(counts), dtype=torch.long)
@@ -88,16 +88,16 @@ class Classification(Objective):
         other = torch.randperm(len(batch), device=batch.seen.device)
         logits = self.logits(model.encoder(share * batch.seen + (1 - share) * batch.seen[other]))
         losses = [self._loss(logits, label) for label in (batch.label, batch.label[other])]
-        return {"loss": share * losses[0] + (1 - share) * losses[1]} | self._noted(logits, batch.label)
+        return {"loss": share * losses[0] + (1 - share) * losses[1]} | self._count(logits, batch.label)
 
     def _loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """A mean over samples: weights make rare classes count more without changing what a batch weighs."""
+        """Returns the mean over samples; weights of rare classes do not change the weight of a batch."""
         each = F.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
         return (each * self.weights[label]).mean()
 
     @torch.no_grad()
-    def _noted(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
-        """Accuracy; and answers are counted for the summary."""
+    def _count(self, logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+        """Returns the accuracy, and adds the answers to the confusion matrix for the summary."""
         answers = logits.argmax(dim=1)
         n = len(self.classes)
         self.confusion += torch.bincount(label * n + answers, minlength=n * n).reshape(n, n)
@@ -105,7 +105,7 @@ class Classification(Objective):
 
 
 def macro_f1_of(confusion: Tensor) -> float:
-    """Of (true classes, answered classes); classes that neither occur nor are answered do not count."""
+    """Returns the macro-F1 of counts (true, answered); classes that never occur do not count."""
     counts = confusion.cpu().double()  # Apple GPUs have no float64
     right, sums = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
     return float((2 * right[sums > 0] / sums[sums > 0]).mean()) if counts.sum() else 0.0

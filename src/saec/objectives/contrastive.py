@@ -23,7 +23,7 @@ class Contrastive(Objective):
     Chen, Kornblith, Norouzi, Hinton 2020, "A simple framework for contrastive learning of visual
     representations", equation 1, on a projection of the latents as `pooling` pools them: best the way that
     features will be pooled. `seen` and `target` are the views: choose a view that distorts both, such as
-    `pair`. All other pictures of a batch are what one is told from, so scores depend on the batch size.
+    `pair`. Each is told from all other pictures of its batch, so scores depend on the batch size.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Contrastive(Objective):
         return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def trivial(self, batches: Batches) -> float:
-        """Of projections that are all alike, and of the mean target."""
+        """Returns the score of projections that are all alike, and of the mean target."""
         sizes = [len(batch) for batch in batches()]
         alike = sum(n * log(2 * n - 1) for n in sizes) / sum(sizes)
         rebuilt = mean_target_error(batches, F.mse_loss) if self.reconstruction else 0.0
@@ -73,8 +73,8 @@ class Contrastive(Objective):
 
 
 def nt_xent(projections: Tensor, temperature: float) -> dict[str, Tensor]:
-    """The loss of (2 n, features), in which row i and row i + n are views of one picture, and how often the
-    other view is the nearest of all.
+    """Returns the loss of (2 n, features), in which row i and row i + n are views of one picture, and how
+    often the other view is the nearest of all.
     """
     unit = F.normalize(projections, dim=1)
     with torch.autocast(unit.device.type, enabled=False):  # bf16 would round likeness to three digits

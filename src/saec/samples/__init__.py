@@ -1,6 +1,6 @@
 """Samples are one table, from the data kinds to the report: read, joined, split and averaged here."""
 
-from saec.samples.join import LABELS, join, match_names, nearest_labels, plain_path
+from saec.samples.join import LABELS, join, match_names, nearest_labels
 from saec.samples.reader import raise_rows, read_annotations
 from saec.samples.recordings import means_by, means_per_recording, per_recording
 from saec.samples.split import split, split_by_table, warn_of_shared
@@ -17,7 +17,6 @@ __all__ = [
     "means_per_recording",
     "nearest_labels",
     "per_recording",
-    "plain_path",
     "raise_rows",
     "read_annotations",
     "recording_of",

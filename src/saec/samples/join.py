@@ -47,10 +47,13 @@ def join(
         Fault: two rows say different things of one sample, or a named table matches none.
     """
     indices = _indices(samples)
-    matches, remarks = _match(samples, indices, list(dict.fromkeys(table["file"])), source, what)
+    matches, remarks = _match(indices, table["file"].tolist(), source, what)
     rows_of = _rows_by_sample(samples, indices, table, matches)
     if not rows_of:
-        message = f"{source} labels none of the {len(samples):,} {what}: {_no_match(samples, table)}"
+        file, name = next(iter(table["file"]), None), next(iter(samples.table.index), None)
+        names = "it has no row" if file is None else f"{file!r} there, {name!r} here"
+        near = _near(table["file"].tolist(), samples.table.index.tolist())
+        message = f"{source} labels none of the {len(samples):,} {what}: {names}{near}"
         if named:
             raise Fault(message)
         return samples, [message]
@@ -61,7 +64,13 @@ def join(
         if column in FILLED or column not in COLUMNS
     }
     columns["group"] = _whole_groups(samples, table["group"].tolist(), columns["group"], rows_of)
-    remarks += _unmatched(samples, table, matches, rows_of, source, named, what)
+    rows = [file for file in table["file"] if file not in matches]
+    without = [name for row, name in enumerate(samples.table.index) if row not in rows_of]
+    if rows:
+        remark = f"{len(rows):,} labels of {source} are of none of the {what}{_near(rows, without)}"
+        remarks.append(f"{remark}:\n{listing(sorted(rows))}" if named else remark)
+    if without:
+        remarks.append(f"{len(without):,} of {len(samples):,} {what} are in no row of {source}")
     return samples.but(**columns), remarks
 
 
@@ -94,19 +103,14 @@ def match_names(
     names: Sequence[str], files: Sequence[str], source: str, *, what: str = "samples"
 ) -> tuple[dict[str, str], list[str]]:
     """Returns which of the names each file of a table means, and remarks on what is written otherwise."""
-    samples = Samples.of(names)
-    matches, remarks = _match(samples, _indices(samples), list(dict.fromkeys(files)), source, what)
-    return {file: key for file, (level, key) in matches.items() if level == 0}, remarks
-
-
-def plain_path(name: str) -> str:
-    """Returns a relative path as samples have it, whatever system it was written on."""
-    return name.strip().replace("\\", "/").removeprefix("./")
+    matches, remarks = _match(_indices(Samples.of(names))[:1], files, source, what)
+    return {file: name for file, (_, name) in matches.items()}, remarks
 
 
 def _plain(name: str) -> str:
     """Returns a path without what systems write differently: Unicode form, separators, case of the suffix."""
-    stem, suffix = splitext(unicodedata.normalize("NFC", plain_path(name)))
+    path = unicodedata.normalize("NFC", name.strip().replace("\\", "/").removeprefix("./"))
+    stem, suffix = splitext(path)
     return stem + suffix.lower()
 
 
@@ -114,9 +118,11 @@ def _stem(name: str) -> str:
     return splitext(_plain(name))[0]
 
 
-FORMS: tuple[
-    tuple[str, Callable[[str], str], bool], ...
-] = (  # words, what is compared, whether folders differ
+Form = tuple[
+    str, Callable[[str], str], bool
+]  # what differs, what is compared, whether folders may be missing
+FORMS: tuple[Form, ...] = (
+    ("", str, False),
     ("case of the suffix, Unicode form or separators", _plain, False),
     ("suffix", _stem, False),
     ("folders", _plain, True),
@@ -125,79 +131,70 @@ FORMS: tuple[
 
 
 def _match(
-    samples: Samples, indices: Sequence[Index], files: list[str], source: str, what: str
+    indices: Sequence[Index], files: Sequence[str], source: str, what: str
 ) -> tuple[Matches, list[str]]:
-    """Finds the samples of each file of a table: exactly, else where only the way of writing differs."""
-    names = samples.table.index.tolist()
+    """Finds the samples of each file of a table: exactly, else where only the way of writing differs.
+
+    What is written otherwise must be one thing, and no other file may mean it, too.
+    """
     matches: Matches = {}
-    for file in files:
-        for level, (index, key) in enumerate(zip(indices, _keys(file), strict=True)):
-            if key in index and _may_be(file, level, names[index[key][0]]):
-                matches[file] = level, key
-                break
-    remarks = []
-    for words, form, by_folder in FORMS:
-        left = [file for file in files if file not in matches]
-        if not left:
-            break
-        near = _match_loosely(names, indices, left, matches, form, by_folder)
-        matches |= near
-        if near:
-            file, (_, key) = next(iter(near.items()))
+    remarks: list[str] = []
+    for words, compared, by_folder in FORMS:
+        left = [file for file in dict.fromkeys(files) if file and file not in matches]
+        more = _match_by(compared, by_folder, indices, left, set(matches.values())) if left else {}
+        counts = Counter(more.values())
+        more = {file: thing for file, thing in more.items() if not words or counts[thing] == 1}
+        matches |= more
+        if more and words:
+            file, (_, key) = next(iter(more.items()))
             remarks.append(
-                f"{source}: {len(near):,} files differ from the {what} in {words} and are matched all the "
+                f"{source}: {len(more):,} files differ from the {what} in {words} and are matched all the "
                 f"same, such as {file!r} with {key!r}"
             )
     return matches, remarks
 
 
-def _indices(samples: Samples) -> tuple[Index, Index, Index]:
-    """Returns the row numbers of samples by name, by file, and of segments and means by recording."""
-    by_name, by_file, by_recording = {}, defaultdict(list), defaultdict(list)
+def _indices(samples: Samples) -> list[Index]:
+    """Returns row numbers of samples by name, by file, of segments by recording, of means by recording."""
+    by_name, by_file, of_segments, of_means = (defaultdict(list) for _ in range(4))
     for row, (name, file) in enumerate(samples.table["file"].items()):
-        by_name[name] = [row]
+        by_name[name].append(row)
         if file != name:
             by_file[file].append(row)
-        if SEGMENT in name or recording_of(name) == name:
-            by_recording[recording_of(name)].append(row)
-    return tuple({key: np.array(rows) for key, rows in by.items()} for by in (by_name, by_file, by_recording))
+        if SEGMENT in name:
+            of_segments[recording_of(name)].append(row)
+        elif recording_of(name) == name:
+            of_means[name].append(row)
+    return [
+        {key: np.array(rows) for key, rows in index.items()}
+        for index in (by_name, by_file, of_segments, of_means)
+    ]
 
 
-def _keys(file: str) -> tuple[str, str, str]:
-    """Returns what a row's file is looked up by in each index."""
-    return file, file, recording_of(file)
-
-
-def _may_be(file: str, level: int, name: str) -> bool:
-    """Whether a row of this file can be of the recording of this sample: a row of a segment only of means."""
-    return level < 2 or SEGMENT not in file or SEGMENT not in name
-
-
-def _match_loosely(
-    names: list[str],
+def _match_by(
+    compared: Callable[[str], str],
+    by_folder: bool,
     indices: Sequence[Index],
     files: list[str],
-    matches: Matches,
-    form: Callable[[str], str],
-    by_folder: bool,
+    taken: set[tuple[int, str]],
 ) -> Matches:
-    """Returns the one thing that each of these files can mean, if no other file means it, too."""
-    taken = set(matches.values())
-    loose: Matches = {}
+    """Returns index and key of the one thing that each file means if paths are compared so."""
+    matches: Matches = {}
     for level, index in enumerate(indices):
         buckets: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for key in index:
             if (level, key) not in taken:
-                normal = form(key)
-                buckets[basename(normal) if by_folder else normal].append((normal, key))
-        for file in (file for file in files if file and file not in loose):
-            normal = form(_keys(file)[level])
-            bucket = buckets.get(basename(normal) if by_folder else normal, ())
-            keys = [key for other, key in bucket if _ends_alike(normal, other)]
-            if len(keys) == 1 and _may_be(file, level, names[index[keys[0]][0]]):
-                loose[file] = level, keys[0]
-    counts = Counter(loose.values())
-    return {file: thing for file, thing in loose.items() if counts[thing] == 1}
+                path = compared(key)
+                buckets[basename(path) if by_folder else path].append((path, key))
+        for file in files:
+            if file in matches or (level == 2 and SEGMENT in file):  # a segment says nothing of the others
+                continue
+            path = compared(recording_of(file) if level > 1 else file)
+            bucket = buckets.get(basename(path) if by_folder else path, ())
+            keys = [key for other, key in bucket if _ends_alike(path, other)]
+            if len(keys) == 1:
+                matches[file] = level, keys[0]
+    return matches
 
 
 def _ends_alike(one: str, other: str) -> bool:
@@ -289,41 +286,9 @@ def _whole_groups(
     return [group if row in own else of.get(recordings[row], group) for row, group in enumerate(groups)]
 
 
-def _unmatched(
-    samples: Samples,
-    table: pd.DataFrame,
-    matches: Matches,
-    rows_of: dict[int, list[int]],
-    source: str,
-    named: bool,
-    what: str,
-) -> list[str]:
-    """Counts the rows and the samples that do not match, with names that are near each other."""
-    rows = [file for file in table["file"] if file not in matches]
-    without = [name for row, name in enumerate(samples.table.index) if row not in rows_of]
-    remarks = []
-    if rows:
-        remark = f"{len(rows):,} labels of {source} are of none of the {what}"
-        near = _near(rows, without)
-        remark += f" ({near})" if near else ""
-        remarks.append(f"{remark}:\n{listing(sorted(rows))}" if named else remark)
-    if without:
-        remarks.append(f"{len(without):,} of {len(samples):,} {what} are in no row of {source}")
-    return remarks
-
-
-def _no_match(samples: Samples, table: pd.DataFrame) -> str:
-    """Returns one name of each side, and two that are near each other."""
-    if table.empty:
-        return "it has no row"
-    files, names = table["file"].tolist(), samples.table.index.tolist()
-    near = _near(files, names)
-    return f"{files[0]!r} there, {names[0]!r} here" + (f"; {near}" if near else "")
-
-
 def _near(files: list[str], names: list[str]) -> str:
+    """Returns words on a file and a name that are nearly the same; "" where there are none."""
     for file in files[:3]:
-        close = get_close_matches(file, names[:N_COMPARED], n=1, cutoff=0.8)
-        if close:
-            return f"{file!r} is nearly {close[0]!r}"
+        for name in get_close_matches(file, names[:N_COMPARED], n=1, cutoff=0.8):
+            return f" ({file!r} is nearly {name!r})"
     return ""

@@ -257,13 +257,13 @@ FOLDERS = {
     ),
     "two labels": (
         labelled(f"file,label\n{FIRST},wren\n{FIRST},crow\n".encode()),
-        ["{folder.parent}/labels.csv labels pictures twice:", f"\n  line 3: {FIRST}: 'wren' and 'crow'"],
+        ["{folder.parent}/labels.csv says two things of one", f"\n  line 3: {FIRST}: 'wren' and 'crow'"],
     ),
     "columns": (
-        labelled(b"file;label\na;b\n"),
-        ["{folder.parent}/labels.csv needs the columns file,label[,group], it lacks file, label"],
+        labelled(b"name;labels\na;b\n"),
+        ["{folder.parent}/labels.csv needs the columns file,label[,group", "it lacks file, label"],
     ),
-    "no table": (labelled(b""), ["{folder.parent}/labels.csv needs the columns file,label[,group]"]),
+    "no table": (labelled(b""), ["{folder.parent}/labels.csv needs the columns file,label[,group"]),
     "latin labels": (
         labelled(f"file,label\n{FIRST},p\xe1ssaro\n".encode("latin-1")),
         ["{folder.parent}/labels.csv is not UTF-8 text (byte ", "): save it as UTF-8"],

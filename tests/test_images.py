@@ -345,7 +345,7 @@ def test_a_picture_that_is_not_listed_shares_the_group_of_its_recording(folder):
 def test_a_foreign_table_two_folders_up_is_not_used_which_is_said(folder, heard):
     write_pictures(folder, intensities(1, 8, 8))
     table = folder.parents[1] / "labels.csv"
-    table.write_text("file;label\nrec00_segm_0000.000.png;finch\n")
+    table.write_text("name;label\nrec00_segm_0000.000.png;finch\n")
     assert opened(folder).labels.tolist() == [""]
     assert f"not used: {table} needs the columns file,label" in heard.text
     (folder.parent / "labels.csv").write_text(table.read_text())
@@ -364,5 +364,5 @@ def test_a_picture_labelled_twice_is_refused_with_both_labels(folder):
 def test_labels_without_their_columns_are_refused_with_what_they_lack(folder):
     write_pictures(folder, intensities(1, 8, 8))
     (folder / "labels.csv").write_text("name,label\n")
-    with pytest.raises(Fault, match=r"needs the columns file,label\[,group\], it lacks file"):
+    with pytest.raises(Fault, match=r"needs the columns file,label\[,group,split,start,end\], it lacks file"):
         opened(folder)

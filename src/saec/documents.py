@@ -1,17 +1,13 @@
-"""Session and config files and tables are read strictly: JSON, safe YAML, CSV; every fault has its place."""
+"""Session and config files are read strictly: JSON and safe YAML; every fault names line and column."""
 
-import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from saec.faults import Fault, MissingFault
-
-T = TypeVar("T")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -33,45 +29,6 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Fault(f"{path} must hold a mapping of keys to values, got {_kind(content)}")
     return content
-
-
-def read_rows(file: Path, columns: tuple[str, ...], maybe: str = "") -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row of a CSV table with a header, with the words that say where it stands.
-
-    `maybe` names the columns that may be left out, for the message.
-
-    Raises:
-        MissingFault: there is no such file.
-        Fault: it is not UTF-8, no CSV, or lacks one of the columns.
-    """
-    if not file.is_file():
-        raise MissingFault(f"no such file: {file}")
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            missing = [column for column in columns if column not in (reader.fieldnames or ())]
-            if missing:
-                wanted = ",".join(columns) + maybe
-                raise Fault(f"{file} needs the columns {wanted}, it lacks {', '.join(missing)}")
-            for row in reader:
-                yield f"line {reader.line_num}", row
-    except UnicodeDecodeError as error:
-        raise Fault(f"{file} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
-    except csv.Error as error:
-        raise Fault(f"{file} is no CSV table ({error}): look for a stray quotation mark") from error
-
-
-def parsed(
-    rows: Iterable[tuple[str, dict[str, Any]]], parse: Callable[[dict[str, Any]], T]
-) -> tuple[list[T], list[str]]:
-    """What `parse` makes of each row; and of rows for which it raises `ValueError`, place and reason."""
-    found, wrong = [], []
-    for place, row in rows:
-        try:
-            found.append(parse(row))
-        except ValueError as error:
-            wrong.append(f"{place}: {error}")
-    return found, wrong
 
 
 def read_value(text: str, source: str) -> Any:

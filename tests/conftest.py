@@ -13,8 +13,12 @@ import torch
 import yaml
 from PIL import Image
 
+from saec import gallery
 from saec.config import Config, load_config
 from saec.data.colormaps import table
+
+# Drawing is half of a tiny training: the figures of a run show two pictures here.
+gallery.N_VIEWS = gallery.N_REBUILT = 2
 
 TINY = {"name": "compact", "widths": [4, 4, 4], "latent": 8, "time_halvings": 2, "context": 1}
 

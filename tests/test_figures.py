@@ -9,7 +9,7 @@ import torch
 from conftest import TINY
 from PIL import Image
 
-from saec import figures
+from saec import figures, gallery
 from saec.data import VIEWS, Dataset, Loader
 from saec.data.images import PictureFront
 from saec.gallery import show_folder, show_rebuilt, show_views
@@ -109,7 +109,9 @@ def dataset(n: int, channels: str) -> Dataset:
 
 
 @pytest.mark.parametrize(("n", "channels"), [(1, "intensity"), (18, "intensity"), (2, "rgb")])
-def test_galleries_show_few_pictures_or_some_of_many(tmp_path, n, channels):
+def test_galleries_show_few_pictures_or_some_of_many(tmp_path, monkeypatch, n, channels):
+    monkeypatch.setattr(gallery, "N_VIEWS", 12)
+    monkeypatch.setattr(gallery, "N_REBUILT", 16)
     data = dataset(n, channels)
     loader = Loader(data, VIEWS.parse("denoise"), 4, CPU, 0)
     model = MODELS.parse(TINY)(data.shape).eval()

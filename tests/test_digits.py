@@ -21,11 +21,10 @@ def tones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "real" / "fsdd"
     folder.mkdir(parents=True)
     for digit in range(10):
-        for place, speaker in enumerate(SPEAKERS):
+        for number, speaker in enumerate(SPEAKERS):
             for n in range(N_EACH):
-                sound = tone(
-                    300 * (1 + digit) + 10 * place, 0.1 + 0.01 * n, seed=100 * digit + 10 * place + n
-                )
+                hertz, seed = 300 * (1 + digit) + 10 * number, 100 * digit + 10 * number + n
+                sound = tone(hertz, 0.1 + 0.01 * n, seed=seed)
                 soundfile.write(folder / f"{digit}_{speaker}_{n}.wav", sound, RATE)
     monkeypatch.setenv("SAEC_REAL_DATA", str(tmp_path / "real"))
     return tmp_path
@@ -73,18 +72,8 @@ def test_every_job_is_done_once_and_its_table_shown(tones, monkeypatch, capsys):
     monkeypatch.setattr(digits, "TRANSFERRED", quick)
     monkeypatch.setattr(digits, "N_LABELS", (5, 20))
     monkeypatch.setattr(digits, "WITHOUT_LABELS", digits.WITHOUT_LABELS | {"training": quick})
-    place = tones / "place"
-    words = [
-        "--place",
-        str(place),
-        "--results",
-        str(tones / "results.jsonl"),
-        "--seeds",
-        "0",
-        "--threads",
-        "2",
-    ]
-    monkeypatch.setattr(sys, "argv", ["digits", *words, "--device", "cpu"])
+    words = f"digits --place {tones / 'place'} --results {tones / 'results.jsonl'} --seeds 0 --threads 2"
+    monkeypatch.setattr(sys, "argv", [*words.split(), "--device", "cpu"])
     digits.main()
     rows = digits.written(tones / "results.jsonl")
     assert [row["recipe"] for row in rows if row["job"] == "classify"] == ["reference", "ours"]

@@ -1,4 +1,4 @@
-"""The page's content: places, neighbours, clusters, small pictures, and that nothing in it can run."""
+"""The page's content: positions, neighbours, clusters, small pictures, and that no text in it can run."""
 
 import base64
 import json
@@ -45,9 +45,11 @@ def unpacked(text: str, kind: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype=kind)
 
 
-def test_what_the_page_knows_is_what_was_given(points, tmp_path):
-    write_explorer(tmp_path / "page.html", points, "thirty pictures", color="label")
+def test_the_page_holds_what_it_was_given_but_no_column_with_holes(points, tmp_path):
+    points.columns["holes"] = np.where(np.arange(N) == 3, np.nan, 1.0)
+    left_out = write_explorer(tmp_path / "page.html", points, "thirty pictures", color="label")
     data = content(tmp_path / "page.html")
+    assert left_out == ["holes"] and "holes" not in data["columns"]
     assert data["names"] == points.names.tolist() and data["color"] == "label"
     label = data["columns"]["label"]
     words = np.array(label["words"])[unpacked(label["codes"], "<i4")]
@@ -79,12 +81,8 @@ def test_clusters_are_listed_by_size_with_purity_and_medoids(points):
     near = points.spaces["ours"].near[7:23]
     sums = np.square(near[:, None] - near[None]).sum(axis=(1, 2))
     assert first["medoids"][0] == 7 + sums.argmin()
-
-
-def test_a_mixed_cluster_is_as_pure_as_its_commonest_label(points):
-    points.columns["label"][7:11] = ["crow", "crow", "", ""]
-    first = points.cluster_list("kmeans of ours")[0]
-    assert first["purity"] == pytest.approx(12 / 14)
+    points.columns["label"][7:11] = ["crow", "crow", "", ""]  # as pure as the commonest label is common
+    assert points.cluster_list("kmeans of ours")[0]["purity"] == pytest.approx(12 / 14)
     points.columns["label"][:] = ""
     assert points.cluster_list("kmeans of ours")[0]["purity"] is None
 
@@ -103,27 +101,22 @@ class Scripts(HTMLParser):
         assert not [key for key, _ in attributes if key.startswith("on")]
 
 
-def test_names_and_labels_are_text_and_never_markup(points, tmp_path):
+def test_names_and_labels_are_text_and_never_markup_and_nothing_else_is_fetched(points, tmp_path):
     evil = '</script><script>alert("x")</script><img src=x onerror=alert(1)>'
     points.columns["label"] = points.columns["label"].astype("U100")
     points.columns["label"][0] = evil
-    points.names.astype("U100")
     names = points.names.astype("U100")
     names[0] = evil + "\u2028.png"
     other = Points(names, points.spaces, points.columns | {evil: points.columns["label"]}, points.clusters)
     write_explorer(tmp_path / "page.html", other, evil)
     reader = Scripts()
-    reader.feed((tmp_path / "page.html").read_text("utf-8"))
+    page = (tmp_path / "page.html").read_text("utf-8")
+    reader.feed(page)
+    assert "default-src 'none'" in page and "connect-src" not in page
     assert reader.tags.count("script") == 3 and "img" not in reader.tags
     assert reader.addresses == ["data:,"]
     data = content(tmp_path / "page.html")
     assert data["columns"]["label"]["words"][0] == evil and data["title"] == evil
-
-
-def test_the_page_asks_the_browser_to_fetch_nothing_else(points, tmp_path):
-    write_explorer(tmp_path / "page.html", points, "pictures")
-    page = (tmp_path / "page.html").read_text("utf-8")
-    assert "default-src 'none'" in page and "connect-src" not in page
 
 
 def test_small_pictures_are_in_the_page_while_they_fit(points, tmp_path):
@@ -143,12 +136,6 @@ def test_pictures_that_do_not_fit_are_found_by_a_relative_path_that_is_quoted(po
     found = links(images, np.array(["a b?.png", 'q"uote.png']), page)
     assert unquote(found[0]) == "../../song #1 & more/images/a b?.png"
     assert not set(' "#?&<') & set("".join(found)) - {"&"}
-
-
-def test_a_column_of_too_many_words_or_of_no_numbers_is_left_out(points, tmp_path):
-    points.columns["holes"] = np.where(np.arange(N) == 3, np.nan, 1.0)
-    write_explorer(tmp_path / "page.html", points, "pictures")
-    assert "holes" not in content(tmp_path / "page.html")["columns"]
 
 
 def test_one_picture_makes_a_page_too(tmp_path):

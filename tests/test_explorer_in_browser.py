@@ -31,22 +31,22 @@ def browser() -> Iterator:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> tuple[Path, Points]:
     """Pictures in three heaps, the first one to the left below."""
-    place = tmp_path_factory.mktemp("page")
-    names = np.array(write_pictures(place / "images", intensities(N)))
+    folder = tmp_path_factory.mktemp("page")
+    names = np.array(write_pictures(folder / "images", intensities(N)))
     kinds = np.repeat(np.arange(3), 20)
     rng = np.random.default_rng(0)
     layout = np.array([[0, 0], [10, 0], [5, 9]])[kinds] + rng.normal(scale=0.6, size=(N, 2))
     rows = np.hstack([layout, rng.normal(scale=0.2, size=(N, 4))])
     columns = {
         "label": np.array(["crow", EVIL, "wren"])[kinds],
-        "place": np.arange(N).astype(float),
+        "row": np.arange(N).astype(float),
         "kmeans": kinds.astype(str),
     }
     other = Space.of(rows[::-1].copy(), layout[::-1])
     points = Points(names, {"ours": Space.of(rows, layout), "other": other}, columns, {"kmeans": "ours"})
-    (place / "report").mkdir()
-    write_explorer(place / "report" / "page.html", points, "Sixty <pictures>", place / "images")
-    return place / "report" / "page.html", points
+    (folder / "report").mkdir()
+    write_explorer(folder / "report" / "page.html", points, "Sixty <pictures>", folder / "images")
+    return folder / "report" / "page.html", points
 
 
 @pytest.fixture
@@ -54,19 +54,16 @@ def page(browser, written) -> Iterator:
     """The page, opened from the disk; it fails a test when it complains, or asks for anything but itself."""
     context = browser.new_context(viewport={"width": 1200, "height": 800}, accept_downloads=True)
     tab = context.new_page()
-    heard: list[str] = []
-    tab.on(
-        "console",
-        lambda said: heard.append(said.text) if said.type in LOUD and OURS not in said.text else None,
-    )
-    tab.on("pageerror", lambda error: heard.append(str(error)))
-    asked: list[str] = []
-    tab.on("request", lambda request: asked.append(request.url))
+    messages, errors, urls = [], [], []
+    tab.on("console", lambda message: messages.append(message))
+    tab.on("pageerror", lambda error: errors.append(error))
+    tab.on("request", lambda request: urls.append(request.url))
     tab.goto(written[0].as_uri())
     until(tab, "map.painted > 0")
     yield tab
-    assert heard == []
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [written[0].as_uri()]
+    assert errors == []
+    assert not [one.text for one in messages if one.type in LOUD and OURS not in one.text]
+    assert [url for url in urls if not url.startswith(("data:", "blob:"))] == [written[0].as_uri()]
     context.close()
 
 
@@ -80,7 +77,7 @@ def until(page, condition: str) -> None:
 
 
 def at(page, row: int) -> tuple[float, float]:
-    """Where a picture's point stands in the window."""
+    """Returns the position of a picture's point in the window."""
     box = page.locator("#map").bounding_box()
     x, y = page.evaluate("(row) => map.at(row)", row)
     return box["x"] + x, box["y"] + y
@@ -88,8 +85,8 @@ def at(page, row: int) -> tuple[float, float]:
 
 def around(page, rows: list[int], margin: float = 12) -> list[tuple[float, float]]:
     """A closed path around points."""
-    places = np.array([at(page, row) for row in rows])
-    (left, top), (right, bottom) = places.min(0) - margin, places.max(0) + margin
+    points = np.array([at(page, row) for row in rows])
+    (left, top), (right, bottom) = points.min(0) - margin, points.max(0) + margin
     return [(left, top), (right, top), (right, bottom), (left, bottom), (left, top + 1)]
 
 
@@ -97,8 +94,8 @@ def lasso(page, path: list[tuple[float, float]]) -> None:
     page.click("#lasso")
     page.mouse.move(*path[0])
     page.mouse.down()
-    for place in path[1:]:
-        page.mouse.move(*place, steps=4)
+    for point in path[1:]:
+        page.mouse.move(*point, steps=4)
     page.mouse.up()
 
 
@@ -107,12 +104,11 @@ def selected(page) -> set[int]:
 
 
 def coloured(page, x: float, y: float) -> bool:
-    """Whether anything is drawn around a place of the window."""
+    """Returns whether anything is drawn around a position in the window."""
     box = page.locator("#map").bounding_box()
-    asked = (
-        "([x, y]) => map.pen.getImageData((x - 2) * map.ratio, (y - 2) * map.ratio, 4, 4).data.some((v) => v)"
-    )
-    return page.evaluate(asked, [x - box["x"], y - box["y"]])
+    corner = "(x - 2) * map.ratio, (y - 2) * map.ratio"
+    any_pixel = f"([x, y]) => map.pen.getImageData({corner}, 4, 4).data.some((v) => v)"
+    return page.evaluate(any_pixel, [x - box["x"], y - box["y"]])
 
 
 def test_every_point_is_drawn_and_nothing_where_none_is(page):
@@ -120,7 +116,7 @@ def test_every_point_is_drawn_and_nothing_where_none_is(page):
     assert not coloured(page, page.locator("#map").bounding_box()["x"] + 4, at(page, 59)[1])
 
 
-def test_pointing_at_a_picture_shows_it_and_what_is_known_of_it(page, written):
+def test_pointing_at_a_picture_shows_it_and_its_columns(page, written):
     page.mouse.move(*at(page, 7))
     tip = page.locator("#tip")
     assert written[1].names[7] in tip.inner_text() and "label: crow" in tip.inner_text()
@@ -195,12 +191,9 @@ def test_names_survive_a_reload(browser, written):
     context.close()
 
 
-def test_words_of_the_data_are_shown_as_they_are(page):
+def test_clusters_are_listed_and_chosen_and_words_are_shown_as_they_are(page):
     assert EVIL in page.locator("#legend").inner_text() and page.locator("#legend b").count() == 0
     assert page.title() == "Sixty <pictures>"
-
-
-def test_clusters_are_listed_and_chosen(page):
     lines = page.locator("#list tr")
     assert lines.count() == 3 and "1.00" in lines.first.inner_text()
     lines.nth(1).locator("button").first.click()
@@ -209,7 +202,7 @@ def test_clusters_are_listed_and_chosen(page):
 
 def test_colours_change_with_the_column_and_the_map_with_the_space(page):
     before = page.evaluate("map.dressed.looks.length")
-    page.select_option("#color", "place")
+    page.select_option("#color", "row")
     assert page.evaluate("map.dressed.looks.length") == 16 != before
     here = at(page, 0)
     page.select_option("#space", "other")
@@ -231,29 +224,24 @@ def test_the_wheel_zooms_where_it_is_and_dragging_moves(page):
 
 
 def test_keys_do_all_that_a_mouse_does(page, written):
+    def press(*keys: str) -> None:
+        for key in keys:
+            page.keyboard.press(key)
+
     page.focus("#map")
-    page.keyboard.press("+")
+    press("+")
     assert page.evaluate("map.transform.k") == pytest.approx(1.4)
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("0")
+    press("ArrowLeft", "0")
     assert page.evaluate("map.transform.k") == 1
-    page.keyboard.press("n")
-    page.keyboard.press("n")
-    page.keyboard.press("Enter")
+    press("n", "n", "Enter")
     assert written[1].names[1] in page.locator("#shown").inner_text()
     assert page.locator("#neighbors button").count() == 12
-    page.keyboard.press(" ")
-    assert selected(page) == {1}
-    page.keyboard.press("n")
-    page.keyboard.press(" ")
-    assert selected(page) == {1, 2}
-    page.keyboard.press(" ")
-    assert selected(page) == {1}
-    page.keyboard.press("a")
-    assert selected(page) == set(range(N))
-    page.keyboard.press("Escape")
+    for keys, rows in ((" ",), {1}), (("n", " "), {1, 2}), ((" ",), {1}), (("a",), set(range(N))):
+        press(*keys)
+        assert selected(page) == rows
+    press("Escape")
     assert selected(page) == set()
-    page.keyboard.press("l")
+    press("l")
     assert page.get_attribute("#lasso", "aria-pressed") == "true"
 
 

@@ -286,11 +286,15 @@ TABLES: dict[str, tuple[str, bytes, list[str]]] = {
     ),
     "latin json": ("table.json", '[{"file": "p\xe1ssaro"}]'.encode("latin-1"), ["table.json is not "]),
     "no json": ("table.json", b"[{", ["table.json is not JSON"]),
-    "json of a mapping": ("table.json", b'{"file": "low/0.wav"}', ["must be a list of mappings with `file`"]),
+    "json of a mapping": (
+        "table.json",
+        b'{"file": "low/0.wav"}',
+        ["must be a list of mappings, each with its `file`"],
+    ),
     "json without files": (
         "table.json",
         b'[{"name": "low/0.wav"}]',
-        ["must be a list of mappings with `file`"],
+        ["needs the columns file[,label,", "it lacks file"],
     ),
     "json of times": (
         "table.json",

@@ -168,9 +168,18 @@ def test_what_is_no_such_table_is_a_fault(case, tmp_path):
         read_annotations(written(tmp_path, content), required)
 
 
-@pytest.mark.parametrize("content", ["[{", '{"file": "a"}', '[{"name": "a"}]', "[" * 100_000])
-def test_what_is_no_such_json_is_a_fault(content, tmp_path):
-    with pytest.raises(Fault, match="is not JSON|must be a list of mappings with `file`, `label` "):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"file": "a"}', "must be a list of mappings, each with its `file`"),
+        ('[{"name": "a"}]', r"needs the columns file,label\[,group,.* it lacks file, label"),
+        ('["a"]', "must be a list of mappings"),
+    ],
+)
+def test_what_is_no_such_json_is_a_fault(content, words, tmp_path):
+    with pytest.raises(Fault, match=words):
         read_annotations(written(tmp_path, content, "table.json"))
 
 

@@ -62,9 +62,13 @@ def read_annotations(
     required, columns = tuple(required), columns or {}
     if not path.is_file():
         raise MissingFault(f"no such file: {path}")
-    heads, rows, decimal = _read(path, required)
+    heads, rows, decimal = _read(path)
     named = _find_columns(heads, columns)
-    _require(path, required, columns, named)
+    missing = [columns.get(key, key) for key in required if key not in named]
+    if missing:
+        optional = [key for key in COLUMNS if key not in required]
+        names, others = (",".join(columns.get(key, key) for key in keys) for keys in (required, optional))
+        raise Fault(f"{path} needs the columns {names}[,{others}], it lacks {', '.join(missing)}")
     fixed, right, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
         row = _fixed(cells, named, decimal)
@@ -89,22 +93,7 @@ def raise_rows(path: Path, faults: list[str]) -> NoReturn:
     raise Fault(f"{path}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
 
 
-def _require(
-    path: Path, required: tuple[str, ...], columns: Mapping[str, str], named: dict[str, str]
-) -> None:
-    missing = [columns.get(key, key) for key in required if key not in named]
-    if missing:
-        names, others = (
-            ",".join(columns.get(key, key) for key in keys) for keys in (required, _optional(required))
-        )
-        raise Fault(f"{path} needs the columns {names}[,{others}], it lacks {', '.join(missing)}")
-
-
-def _optional(required: tuple[str, ...]) -> list[str]:
-    return [key for key in COLUMNS if key not in required]
-
-
-def _read(path: Path, required: tuple[str, ...]) -> tuple[list[str], list[Row], str]:
+def _read(path: Path) -> tuple[list[str], list[Row], str]:
     """Returns the heads of the columns, the rows that are not empty, and the decimal sign."""
     suffix = path.suffix.lower()
     if suffix == ".parquet":
@@ -114,7 +103,7 @@ def _read(path: Path, required: tuple[str, ...]) -> tuple[list[str], list[Row], 
     except UnicodeDecodeError as error:
         raise Fault(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     if suffix == ".json":
-        return *_of_json(path, text, required), "."
+        return *_of_json(path, text), "."
     try:
         return _of_text(text)
     except csv.Error as error:
@@ -134,17 +123,15 @@ def _of_parquet(path: Path) -> tuple[list[str], list[Row]]:
         raise Fault(f"{path} cannot be read as a table: {error}") from error
 
 
-def _of_json(path: Path, text: str, required: tuple[str, ...]) -> tuple[list[str], list[Row]]:
+def _of_json(path: Path, text: str) -> tuple[list[str], list[Row]]:
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Fault(f"{path} is not JSON: {error}") from error
-    right = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-    heads = list(dict.fromkeys(head for row in rows for head in row)) if right else []
-    if not right or (rows and set(required) - _find_columns(heads, {}).keys()):
-        keys = ", ".join(f"`{key}`" for key in required)
-        raise Fault(f"{path} must be a list of mappings with {keys} ({', '.join(_optional(required))})")
-    return heads or list(required), [(f"entry {n}", row) for n, row in enumerate(rows, start=1)]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Fault(f"{path} must be a list of mappings, each with its `file`")
+    heads = list(dict.fromkeys(head for row in rows for head in row)) or list(COLUMNS)
+    return heads, [(f"entry {n}", row) for n, row in enumerate(rows, start=1)]
 
 
 def _of_text(text: str) -> tuple[list[str], list[Row], str]:

@@ -521,7 +521,7 @@ def counted(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(Handcrafted, "__call__", listen_and_count)
     monkeypatch.setattr("saec.extraction.sources.handcrafted.BATCH_SIZE", 1)
-    monkeypatch.setattr("saec.extraction.shards.BATCHES_PER_SHARD", 2)
+    monkeypatch.setattr("saec.extraction.sources.base.BATCHES_PER_SHARD", 2)
     return lengths
 
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -23,167 +24,73 @@ TS = "20250617_131810"
 WIDTH, N, BATCH = 64, 3, 2
 
 
-class Encoder3(nn.Module):
+def double(n_in: int, n_out: int, pool: tuple[int, int]) -> list[nn.Module]:
+    """An encoder's block: two convolutions, a norm, and pooling."""
+    convolutions = [nn.Conv2d(n, n_out, (3, 3), padding="same") for n in (n_in, n_out)]
+    return [*convolutions, nn.BatchNorm2d(n_out), nn.ReLU(), nn.AvgPool2d(pool)]
+
+
+def widened(n_in: int, n_out: int, stride: int = 2, end: nn.Module | None = None) -> list[nn.Module]:
+    """A decoder's block: a transposed convolution that doubles time, a norm, and what ends it."""
+    padding = (1, 2) if stride == 4 else (2, 2)
+    up = nn.ConvTranspose2d(n_in, n_out, (5, 5), stride=(stride, 2), padding=padding, output_padding=(1, 1))
+    return [up, nn.BatchNorm2d(n_out), end or nn.ReLU()]
+
+
+def encoder3() -> list[nn.Module]:
     """GenB3blocks: three blocks, then a valid convolution over the 16 rows that are left."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv0 = nn.Conv2d(3, 64, (3, 3), padding="same")
-        self.conv1 = nn.Conv2d(64, 64, (3, 3), padding="same")
-        self.bn1 = nn.BatchNorm2d(64)
-        self.conv2 = nn.Conv2d(64, 128, (3, 3), padding="same")
-        self.conv3 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.bn3 = nn.BatchNorm2d(128)
-        self.conv4 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.conv5 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.bn5 = nn.BatchNorm2d(128)
-        self.conv6 = nn.Conv2d(128, 256, (16, 1), padding="valid")
-        self.pool = nn.AvgPool2d((2, 2))
-        self.relu = nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.pool(self.relu(self.bn1(self.conv1(self.conv0(x)))))
-        x = self.pool(self.relu(self.bn3(self.conv3(self.conv2(x)))))
-        x = self.pool(self.relu(self.bn5(self.conv5(self.conv4(x)))))
-        return self.conv6(x)
+    blocks = [double(3, 64, (2, 2)), double(64, 128, (2, 2)), double(128, 128, (2, 2))]
+    return [*sum(blocks, []), nn.Conv2d(128, 256, (16, 1), padding="valid")]
 
 
-class Decoder3(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.tconv0 = nn.ConvTranspose2d(256, 128, (16, 1))
-        self.bn0 = nn.BatchNorm2d(128)
-        self.tconv1 = nn.ConvTranspose2d(
-            128, 128, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
-        )
-        self.bn1 = nn.BatchNorm2d(128)
-        self.tconv2 = nn.ConvTranspose2d(
-            128, 64, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
-        )
-        self.bn2 = nn.BatchNorm2d(64)
-        self.tconv3 = nn.ConvTranspose2d(64, 3, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1))
-        self.bn3 = nn.BatchNorm2d(3)
-        self.relu = nn.ReLU()
-        self.sigmoid = nn.Sigmoid()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu(self.bn0(self.tconv0(x)))
-        x = self.relu(self.bn1(self.tconv1(x)))
-        x = self.relu(self.bn2(self.tconv2(x)))
-        return self.sigmoid(self.bn3(self.tconv3(x)))
+def decoder3() -> list[nn.Module]:
+    first = [nn.ConvTranspose2d(256, 128, (16, 1)), nn.BatchNorm2d(128), nn.ReLU()]
+    return [*first, *widened(128, 128), *widened(128, 64), *widened(64, 3, end=nn.Sigmoid())]
 
 
-class Encoder32(nn.Module):
+def encoder32() -> list[nn.Module]:
     """GenBTP32_CH0256: five blocks, the last neither normed nor cut."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv0 = nn.Conv2d(3, 64, (3, 3), padding="same")
-        self.conv1 = nn.Conv2d(64, 64, (3, 3), padding="same")
-        self.bn1 = nn.BatchNorm2d(64)
-        self.conv2 = nn.Conv2d(64, 128, (3, 3), padding="same")
-        self.conv3 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.bn3 = nn.BatchNorm2d(128)
-        self.conv4 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.conv5 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.bn5 = nn.BatchNorm2d(128)
-        self.conv6 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.conv7 = nn.Conv2d(128, 128, (3, 3), padding="same")
-        self.bn7 = nn.BatchNorm2d(128)
-        self.conv8 = nn.Conv2d(128, 256, (3, 3), padding="same")
-        self.conv9 = nn.Conv2d(256, 256, (3, 3), padding="same")
-        self.pool2 = nn.AvgPool2d((2, 2))
-        self.pool4 = nn.AvgPool2d((4, 2))
-        self.relu = nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.pool2(self.relu(self.bn1(self.conv1(self.conv0(x)))))
-        x = self.pool4(self.relu(self.bn3(self.conv3(self.conv2(x)))))
-        x = self.pool4(self.relu(self.bn5(self.conv5(self.conv4(x)))))
-        x = self.pool2(self.relu(self.bn7(self.conv7(self.conv6(x)))))
-        return self.pool2(self.conv9(self.conv8(x)))
+    pools = [(2, 2), (4, 2), (4, 2), (2, 2)]
+    blocks = [
+        double(n, m, pool) for n, m, pool in zip((3, 64, 128, 128), (64, 128, 128, 128), pools, strict=True)
+    ]
+    last = double(128, 256, (2, 2))
+    return [*sum(blocks, []), *last[:2], last[4]]
 
 
-class Decoder32(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.tconv0 = nn.ConvTranspose2d(
-            256, 256, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
-        )
-        self.bn0 = nn.BatchNorm2d(256)
-        self.tconv1 = nn.ConvTranspose2d(
-            256, 128, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
-        )
-        self.bn1 = nn.BatchNorm2d(128)
-        self.tconv2 = nn.ConvTranspose2d(
-            128, 128, (5, 5), stride=(4, 2), padding=(1, 2), output_padding=(1, 1)
-        )
-        self.bn2 = nn.BatchNorm2d(128)
-        self.tconv3 = nn.ConvTranspose2d(
-            128, 128, (5, 5), stride=(4, 2), padding=(1, 2), output_padding=(1, 1)
-        )
-        self.bn3 = nn.BatchNorm2d(128)
-        self.tconv4 = nn.ConvTranspose2d(
-            128, 64, (5, 5), stride=(2, 2), padding=(2, 2), output_padding=(1, 1)
-        )
-        self.bn4 = nn.BatchNorm2d(64)
-        self.conv5 = nn.Conv2d(64, 3, (1, 1))
-        self.relu = nn.ReLU()
-        self.sigmoid = nn.Sigmoid()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.relu(self.bn0(self.tconv0(x)))
-        x = self.relu(self.bn1(self.tconv1(x)))
-        x = self.relu(self.bn2(self.tconv2(x)))
-        x = self.relu(self.bn3(self.tconv3(x)))
-        x = self.relu(self.bn4(self.tconv4(x)))
-        return self.sigmoid(self.conv5(x))
+def decoder32() -> list[nn.Module]:
+    blocks = [
+        widened(256, 256),
+        widened(256, 128),
+        widened(128, 128, 4),
+        widened(128, 128, 4),
+        widened(128, 64),
+    ]
+    return [*sum(blocks, []), nn.Conv2d(64, 3, (1, 1)), nn.Sigmoid()]
 
 
-class Unheard(nn.Module):
+def unheard() -> list[nn.Module]:
     """An encoder that is no architecture of ours: ten channels, a step every sixteen columns."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 10, (128, 16), stride=(128, 16))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(x)
+    return [nn.Conv2d(3, 10, (128, 16), stride=(128, 16))]
 
 
-class Uncut(Encoder3):
+def uncut() -> list[nn.Module]:
     """The tensors of GenB3blocks, but another answer: a ReLU is missing."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.pool(self.bn1(self.conv1(self.conv0(x))))
-        x = self.pool(self.relu(self.bn3(self.conv3(self.conv2(x)))))
-        x = self.pool(self.relu(self.bn5(self.conv5(self.conv4(x)))))
-        return self.conv6(x)
+    layers = encoder3()
+    return layers[:3] + layers[4:]
 
 
-class Tall(nn.Module):
+def tall() -> list[nn.Module]:
     """An encoder for pictures that are higher than 128."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, (200, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.conv(x)
+    return [nn.Conv2d(3, 4, (200, 1))]
 
 
-class Flat(nn.Module):
+def flat() -> list[nn.Module]:
     """Gives one vector a picture, without axes of frequency and time."""
-
-    def __init__(self):
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d((2, 2))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.pool(x).flatten(1)
+    return [nn.AdaptiveAvgPool2d((2, 2)), nn.Flatten()]
 
 
-PAIRS = {"GenB3blocks": (Encoder3, Decoder3), "GenBTP32_CH0256": (Encoder32, Decoder32)}
+PAIRS = {"GenB3blocks": (encoder3, decoder3), "GenBTP32_CH0256": (encoder32, decoder32)}
 
 
 @pytest.fixture(autouse=True)
@@ -221,12 +128,12 @@ def save(script: torch.jit.ScriptModule, config: Config, part: str, name: str, e
 
 
 @cache
-def scripts_of(*parts: type[nn.Module]) -> list[torch.jit.ScriptModule]:
+def scripts_of(*parts: Callable[[], list[nn.Module]]) -> list[torch.jit.ScriptModule]:
     """An encoder, and a decoder of its codes."""
     torch.manual_seed(0)
     example, scripts = torch.rand(2, 3, 128, WIDTH), []
     for build in parts:
-        script, example = script_of(build(), example)
+        script, example = script_of(nn.Sequential(*build()), example)
         scripts.append(script)
     return scripts
 
@@ -255,7 +162,7 @@ def n_weights(module: nn.Module) -> int:
 
 
 def test_the_modules_written_here_have_the_weights_that_the_spec_counts():
-    counts = {name: tuple(n_weights(part()) for part in pair) for name, pair in PAIRS.items()}
+    counts = {name: tuple(n_weights(nn.Sequential(*part())) for part in pair) for name, pair in PAIRS.items()}
     assert counts == {"GenB3blocks": (1_080_512, 1_144_457), "GenBTP32_CH0256": (1_736_640, 3_483_907)}
 
 
@@ -290,7 +197,7 @@ def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
 
 
 def test_the_same_extraction_again_has_nothing_to_do(config, images, heard):
-    seed_of(config, "UnheardOf_v2", (Unheard,))
+    seed_of(config, "UnheardOf_v2", (unheard,))
     extract(extraction_session(TS), config)
     heard.clear()
     extract(extraction_session(TS), config)
@@ -298,7 +205,7 @@ def test_the_same_extraction_again_has_nothing_to_do(config, images, heard):
 
 
 def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, heard):
-    (encoder,) = seed_of(config, "UnheardOf_v2", (Unheard,))
+    (encoder,) = seed_of(config, "UnheardOf_v2", (unheard,))
     features = extract(extraction_session(TS), config)
     np.testing.assert_allclose(features.X, answer(encoder, pixels(images)), rtol=0, atol=1e-5)
     assert features.X.shape == (N, 10, WIDTH // 16)
@@ -307,7 +214,7 @@ def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(conf
 
 
 def test_an_unknown_architecture_still_says_which_widths_it_takes(config, images):
-    seed_of(config, "UnheardOf_v2", (Unheard,))
+    seed_of(config, "UnheardOf_v2", (unheard,))
     narrow = np.zeros((2, 128, 40), np.uint8)
     write_pictures(config.data / "narrow", narrow)
     with pytest.raises(SessionError, match="pictures are 40 wide .* multiple of 16"):
@@ -346,7 +253,7 @@ def test_training_goes_out_from_its_weights(config):
     assert run.session.model.name == "GenB3blocks"
     assert run.record["parent"] == str(config.models / f"{TS}_encoder_script_GenB3blocks_epo003.pth")
     assert run.progress.finished and run.progress.epoch == 1
-    before, after = encoder.state_dict()["conv6.weight"], run.model().encoder.block4.weight
+    before, after = encoder.state_dict()["15.weight"], run.model().encoder.block4.weight
     assert 0 < (after - before).abs().max() < 1e-4
 
 
@@ -360,7 +267,7 @@ def test_training_on_intensity_is_refused_with_the_remedy(config, images):
 
 
 def test_training_from_an_unknown_architecture_is_refused(config, images):
-    seed_of(config, "UnheardOf_v2", (Unheard,))
+    seed_of(config, "UnheardOf_v2", (unheard,))
     with pytest.raises(
         SessionError, match="start.weights_of: .*'UnheardOf_v2' .*nothing can be trained from"
     ):
@@ -388,7 +295,7 @@ def test_two_epochs_under_one_timestamp_are_listed(config, images):
 
 def test_two_architectures_under_one_timestamp_are_listed(config, images):
     seed_of(config, "GenB3blocks")
-    seed_of(config, "UnheardOf_v2", (Unheard,))
+    seed_of(config, "UnheardOf_v2", (unheard,))
     refused(config, "2 models answer to", "GenB3blocks_epo003.pth", "UnheardOf_v2_epo003.pth")
 
 
@@ -400,12 +307,12 @@ def test_a_run_of_the_same_timestamp_is_not_preferred_in_silence(config, images)
 
 
 def test_other_tensors_under_a_known_name_are_a_fault(config, images):
-    seed_of(config, "GenB3blocks", (Unheard,))
+    seed_of(config, "GenB3blocks", (unheard,))
     refused(config, "run: ", "does not hold the tensors of GenB3blocks", "give it another name")
 
 
 def test_the_right_tensors_but_another_answer_are_a_fault(config, images):
-    seed_of(config, "GenB3blocks", (Uncut, Decoder3))
+    seed_of(config, "GenB3blocks", (uncut, decoder3))
     refused(config, "is not our GenB3blocks, it differs by", "give it another name")
 
 
@@ -432,9 +339,9 @@ def test_a_file_that_is_something_else_is_a_fault(config, images):
     refused(config, str(file), "is damaged or no TorchScript file")
 
 
-@pytest.mark.parametrize("build", [Tall, Flat])
+@pytest.mark.parametrize("build", [tall, flat])
 def test_a_script_that_does_not_encode_pictures_is_a_fault(config, images, build):
-    script = script_of(build(), torch.rand(2, 3, 300, 300))[0]
+    script = script_of(nn.Sequential(*build()), torch.rand(2, 3, 300, 300))[0]
     save(script, config, "encoder", "UnheardOf_v2")
     refused(config, "run: ", "UnheardOf_v2_epo003.pth", "does not encode RGB pictures 128 high")
 

@@ -64,7 +64,7 @@ class ExtractionJob:
             return outputs.features()
         LOG.info("%s", self.describe())
         outputs.folder.mkdir(parents=True, exist_ok=True)
-        with locked(outputs.lock, outputs.id):
+        with locked(outputs.folder / f".{outputs.id}.lock", outputs.id):
             if outputs.state(self.settings, kind.state, self._overwrites) != self.state:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             remove_leftovers(outputs.folder, f"_{outputs.id}.*")
@@ -94,19 +94,15 @@ class ExtractionJob:
             outputs.about.unlink(missing_ok=True)
             outputs.remove(before)
         files = self._write(computed, reductions)
-        outputs.figure.unlink(missing_ok=True)
-        self.source.draw(computed, outputs.figure)
+        figure = outputs.npz("reconstructions").with_suffix(".png")
+        figure.unlink(missing_ok=True)
+        self.source.draw(computed, figure)
         write_json(outputs.about, self._about(computed, n_used, files))
         outputs.remove(before - {file.name for file in files.values()})
         if pooled is not None:
-            LOG.info(
-                "%s: %d %s, pooled features %d, reductions to %s",
-                f"{outputs.id}, {self.source.describe()}",
-                len(computed.samples),
-                self.source.kind.samples_are,
-                pooled.shape[1],
-                ", ".join(map(str, reductions)) or "none",
-            )
+            what = (len(pooled), self.source.kind.samples_are, pooled.shape[1])
+            dims = ", ".join(map(str, reductions)) or "none"
+            LOG.info("%s: %d %s, %d pooled features, reductions to %s", outputs.id, *what, dims)
             _log_clusters(computed.samples, pooled, reductions.get(MAP))
         computed.arrays.clear()  # Windows removes no file that is mapped
 
@@ -153,11 +149,8 @@ def _reductions(
     dims = possible_dims(tuple(dict.fromkeys([MAP, *asked.dims])), len(pooled))
     left_out = sorted(set(asked.dims) - set(dims))
     if left_out:
-        LOG.warning(
-            "%d pictures are too few for %s dimensions: d dimensions need max(4, d + 2) pictures",
-            len(pooled),
-            ", ".join(map(str, left_out)),
-        )
+        words = "%d pictures are too few for %s dimensions: d dimensions need max(4, d + 2) pictures"
+        LOG.warning(words, len(pooled), ", ".join(map(str, left_out)))
     if not dims:
         return None, {}
     used = n_neighbors_used(asked.n_neighbors, len(pooled))
@@ -176,14 +169,10 @@ def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | Non
     clusters = {"pooled features, k-means": kmeans(pooled[rows], labels, groups)}
     if map_2d is not None:
         clusters["2-D map, HDBSCAN"] = hdbscan(map_2d[rows], labels, groups)
-    for what, found in clusters.items():
-        LOG.info(
-            "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f",
-            len(samples.classes),
-            what,
-            found.scores["v_measure"],
-            found.scores["adjusted_rand"],
-        )
+    for what, scored in clusters.items():
+        words = "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f"
+        scores = (scored.scores[score] for score in ("v_measure", "adjusted_rand"))
+        LOG.info(words, len(samples.classes), what, *scores)
 
 
 def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob:

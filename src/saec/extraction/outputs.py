@@ -34,21 +34,13 @@ class Outputs:
         return self.folder / f"{words}_{self.id.removeprefix(PREFIX)}.csv"
 
     @property
-    def figure(self) -> Path:
-        return self.folder / f"reconstructions_{self.id}.png"
-
-    @property
     def about(self) -> Path:
         """The JSON file that says what the others are."""
         return self.folder / f"{self.id}.json"
 
     @property
-    def lock(self) -> Path:
-        """The file that is held by the process that extracts."""
-        return self.folder / f".{self.id}.lock"
-
-    @property
     def part(self) -> Path:
+        """The folder of what is computed so far."""
         return self.folder / f".{self.id}.part"
 
     def read_about(self) -> dict[str, Any] | None:

@@ -1,43 +1,19 @@
 """Rows of arrays, computed shard by shard in bounded memory; a killed process goes on where it was."""
 
-import logging
 import shutil
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from saec.data import Dataset, chunks
-from saec.data.ahead import Behind, ahead
 from saec.faults import Fault
 from saec.files import fingerprint, flush, map_npz, write_text
-from saec.progress import progress
 from saec.samples import Samples
 
-LOG = logging.getLogger(__name__)
 PLAN = "plan.txt"
-BATCHES_PER_SHARD = 8
-N_AHEAD = 2  # batches on the device before they are encoded
-N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
 Arrays = dict[str, np.ndarray]
 Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
-
-
-class ComputesRows(Protocol):
-    """Computes rows of named arrays, such as `X`, of batches of samples, which all have one size."""
-
-    device: torch.device
-
-    def batch_size(self, data: Dataset) -> int: ...
-
-    def shapes(self, data: Dataset) -> Shapes: ...
-
-    def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
-        """Returns the rows of the first n samples of a batch; it is filled up with the last one."""
 
 
 @dataclass(frozen=True)
@@ -123,37 +99,3 @@ def _mapped(file: Path, shape: tuple[int, ...], kind: type, resumed: bool) -> np
     if resumed:
         return np.load(file, mmap_mode="r+")
     return np.lib.format.open_memmap(file, "w+", kind, shape)
-
-
-def compute_rows(
-    source: ComputesRows, data: Dataset, part: Path, plan: str, earlier: Earlier | None
-) -> Arrays:
-    """Computes all rows of the source's arrays, in a part folder that a kill leaves usable.
-
-    `plan` is what an interrupted call must share with this one for it to go on.
-    """
-    n, size = len(data), source.batch_size(data)
-    reused, before = earlier.rows(data.samples) if earlier else (np.zeros((0, 2), dtype=np.int64), {})
-    if earlier:
-        what = (len(reused), n, data.samples_are)
-        LOG.info("%d of %d %s are as they were, only the rest is encoded", *what)
-    todo = np.setdiff1d(np.arange(n), reused[:, 0])
-    shapes = {name: ((n, *shape), kind) for name, (shape, kind) in source.shapes(data).items()}
-    shards = Shards.open(part, plan, shapes, todo, size * BATCHES_PER_SHARD)
-    if shards.resumed:
-        LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
-    for pairs in chunks(reused, shards.size):
-        for name, array in before.items():
-            shards.arrays[name][pairs[:, 0]] = array[pairs[:, 1]]
-
-    def gather(rows: np.ndarray) -> Tensor:
-        return data.gather(np.pad(rows, (0, size - len(rows)), mode="edge"), source.device)
-
-    missing = shards.missing(todo)
-    batches = (rows for _, shard_rows in missing for rows in chunks(shard_rows, size))
-    with closing(ahead(gather, batches, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
-        for shard, shard_rows in progress(missing, "extracting", len(missing), " shards"):
-            for rows in chunks(shard_rows, size):
-                behind.do(shards.write, rows, source.rows(data, next(gathered), len(rows)))
-            behind.do(shards.mark, shard)
-    return shards.arrays

@@ -9,22 +9,27 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import PositiveFloat, TypeAdapter, ValidationError, model_validator
 from torch import Tensor
 
 from saec.config import Config
-from saec.data import DATA, Cache, Dataset
+from saec.data import DATA, Cache, Dataset, chunks
+from saec.data.ahead import Behind, ahead
 from saec.data.decoding import NotInMap
 from saec.data.kind import DataOptions, Kind, Sizes, absolute, paths_of
-from saec.extraction.shards import Arrays, Earlier, Shapes, compute_rows
+from saec.extraction.shards import Arrays, Earlier, Shapes, Shards
 from saec.faults import Fault
 from saec.files import GB, fingerprint
-from saec.progress import duration
+from saec.progress import duration, progress
 from saec.registry import Registry, Strict
 from saec.samples import Samples
 
 LOG = logging.getLogger(__name__)
+BATCHES_PER_SHARD = 8
+N_AHEAD = 2  # batches on the device before they are encoded
+N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
 SOURCES = Registry("source")
 """Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in `faults`.
 
@@ -159,22 +164,52 @@ class Source:
         """
         try:
             with closing(self.kind.open(early=True)) as data:
-                return self._rows(data, part, earlier)
+                return self._compute(data, part, earlier)
         except NotInMap as picture:
             LOG.info("%s is in no colour map with the others: all are decoded and encoded as RGB", picture)
-            return self._rows(self.kind.open(), part, earlier)
+            return self._compute(self.kind.open(), part, earlier)
 
-    def _rows(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
-        """Rows of samples that are all found good; where some are not, the others are of no use later."""
+    def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
+        """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
         data = self.sized(data)
-        plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
         try:
-            arrays = compute_rows(self, data, part, plan, earlier)
+            arrays = self._arrays_of(data, part, earlier)
             data.settle()
         except (Fault, NotInMap):
             shutil.rmtree(part, ignore_errors=True)
             raise
         return Computed(data.samples, arrays, data.fingerprint, data.about["left_out"], data)
+
+    def _arrays_of(self, data: Dataset, part: Path, earlier: Earlier | None) -> Arrays:
+        n, size = len(data), self.batch_size(data)
+        reused, before = earlier.rows(data.samples) if earlier else (np.zeros((0, 2), dtype=np.int64), {})
+        if earlier:
+            what = (len(reused), n, data.samples_are)
+            LOG.info("%d of %d %s are as they were, only the rest is encoded", *what)
+        todo = np.setdiff1d(np.arange(n), reused[:, 0])
+        shapes = {name: ((n, *shape), kind) for name, (shape, kind) in self.shapes(data).items()}
+        plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
+        shards = Shards.open(part, plan, shapes, todo, size * BATCHES_PER_SHARD)
+        if shards.resumed:
+            LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
+        for pairs in chunks(reused, shards.size):
+            for name, array in before.items():
+                shards.arrays[name][pairs[:, 0]] = array[pairs[:, 1]]
+        self._fill(shards, data, shards.missing(todo), size)
+        return shards.arrays
+
+    def _fill(self, shards: Shards, data: Dataset, missing: list[tuple[int, np.ndarray]], size: int) -> None:
+        """Batches are gathered ahead of the encoder, the last one filled up, and written behind it."""
+
+        def gather(rows: np.ndarray) -> Tensor:
+            return data.gather(np.pad(rows, (0, size - len(rows)), mode="edge"), self.device)
+
+        batches = (rows for _, shard_rows in missing for rows in chunks(shard_rows, size))
+        with closing(ahead(gather, batches, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
+            for shard, shard_rows in progress(missing, "extracting", len(missing), " shards"):
+                for rows in chunks(shard_rows, size):
+                    behind.do(shards.write, rows, self.rows(data, next(gathered), len(rows)))
+                behind.do(shards.mark, shard)
 
     def draw(self, computed: Computed, file: Path) -> None:
         """Draws what the source makes of some samples, where it has something to show."""

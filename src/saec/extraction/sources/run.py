@@ -97,7 +97,7 @@ class RunSource(Source):
         return max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
 
     def shapes(self, data: Dataset) -> Shapes:
-        rows = self._arrays(torch.zeros(1, *data.shape, device=self.device))
+        rows = self._encode(torch.zeros(1, *data.shape, device=self.device))
         n_steps, trim = rows["X"].shape[2], self.pooling.trim
         is_vector = n_steps == 1 and self.model.width is not None
         if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
@@ -107,10 +107,10 @@ class RunSource(Source):
         return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
 
     def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
-        return {name: array[:n] for name, array in self._arrays(data.front(stored)).items()}
+        return {name: array[:n] for name, array in self._encode(data.front(stored)).items()}
 
     @torch.no_grad()
-    def _arrays(self, pictures: Tensor) -> dict[str, Tensor]:
+    def _encode(self, pictures: Tensor) -> dict[str, Tensor]:
         """Returns `X`, what comes out at the tap, (n, channels, time), `pooled`, (n, features), and of a
         classifier `probabilities`, (n, classes).
         """

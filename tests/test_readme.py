@@ -22,11 +22,16 @@ from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
 from saec.demo import make_demo
 from saec.evaluation import EVALUATIONS
+from saec.extraction.sources import SOURCES, ExtractionData, build_source
 from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.runs.find import find_run
+from saec.samples import Samples
+from saec.sections import SECTIONS
+from saec.sections.base import Inputs
+from saec.sections.sets import FeatureSet
 from saec.session import load_session
 from saec.sound.handcrafted import EXTRACTORS
 from saec.sound.spectra import SPECTRA
@@ -52,6 +57,8 @@ AXES = {
     "spectrum": SPECTRA,
     "extractor": EXTRACTORS,
     "evaluation": EVALUATIONS,
+    "section": SECTIONS,
+    "source": SOURCES,
 }
 SESSIONS = re.findall(r"```(?:yaml|json)\n(.*?)```", TEXT, flags=re.S)
 EXAMPLES = {re.search(r'\.register\("(\w+)"\)', code)[1]: code for code in CODE if ".register(" in code}
@@ -170,6 +177,15 @@ def test_links_lead_to_files(page):
     assert not missing
 
 
+def test_the_house_has_the_rooms_that_its_page_names():
+    page = PAGES[ROOT / "docs" / "house.md"]
+    table = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    files = [path for path in (ROOT / "src" / "saec").iterdir() if not path.name.startswith("__")]
+    assert sorted(re.findall(r"`(\w+)`", "".join(table))) == sorted(path.stem for path in files)
+    named = re.findall(r"`(\w+/[\w/]+\.py)`", page)
+    assert all((ROOT / "src" / "saec" / name).exists() or (ROOT / name).exists() for name in named)
+
+
 def test_the_readme_is_short_and_names_the_tests_that_run():
     readme = PAGES[ROOT / "README.md"]
     assert len(readme.splitlines()) <= 250
@@ -209,29 +225,44 @@ def registered() -> Iterator[Callable[[str], str]]:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_components_that_the_pages_add_work_in_sessions(name, registered, at_work):
     axis = registered(name)
-    if axis == "evaluation":
-        X, names = (
-            np.random.default_rng(0).normal(size=(12, 3)),
-            [f"{'ab'[i % 2]}_{i:02d}.png" for i in range(12)],
+    if axis == "section":
+        sets = {"birds": FeatureSet("birds", {}, Samples.of(["a.png"], label="finch"))}
+        section = SECTIONS.parse({"name": name, name: True})(Inputs(load_config(), at_work, sets=sets))
+        assert section.describe() and section.write(at_work)[0].files
+    elif axis == "source":
+        data, faults = ExtractionData(images=str(at_work / "data" / "demo" / "valid" / "images")), []
+        computed = build_source({name: "intensity"}, data, load_config(), faults).compute(
+            at_work / "part", None
         )
-        np.savez(at_work / "data" / "features.npz", X=X, N=np.array(names))
-        session = {
-            "features": "features.npz",
-            "labels": {"pattern": "(?P<label>[ab])_"},
-            "evaluations": [name],
-        }
+        assert not faults and len(computed.arrays["pooled"]) == len(computed.samples)
+    elif axis == "evaluation":
+        X = np.random.default_rng(0).normal(size=(12, 3))
+        np.savez(at_work / "data" / "features.npz", X=X, N=[f"{'ab'[i % 2]}_{i:02d}.png" for i in range(12)])
+        session = {"features": "features.npz", "labels": {"pattern": "(?P<label>[ab])_"}, "evaluations": name}
         assert name in set(evaluate(session).scores["score"])
-        return
-    data = {"kind": "images", "train": "demo/train/images", "valid": "demo/valid/images", "fit": "resize"}
-    session = {"data": data, "model": "tiny", "training": {"epochs": 1}}
-    key = {"view": "views"}.get(axis, axis)
-    registered("tiny") if name != "tiny" else None
-    run = train(session | ({key: name} if axis != "pooling" else {}))
-    assert run.folder.is_dir()
-    if axis == "pooling":
-        samples = {"images": "demo/valid/images"}
-        done = extract({"run": str(run.folder), "data": samples, "pooling": name, "reduction": None})
-        assert any(f"pooled_{name}_" in file.name for file in done.paths)
+    else:
+        train_and_extract(name, axis, registered, at_work)
+
+
+def train_and_extract(name: str, axis: str, registered: Callable[[str], str], at_work: Path) -> None:
+    """Trains with the component for an epoch, then extracts with the run."""
+    folder = "demo/valid/images"
+    session: dict = {"model": "tiny", "training": {"epochs": 1}}
+    session["data"] = {"kind": "images", "train": "demo/train/images", "valid": folder, "fit": "resize"}
+    if name != "tiny":
+        registered("tiny")
+    if axis == "data kind":
+        folder = "matrices"
+        (at_work / "data" / folder).mkdir()
+        for i, matrix in enumerate(np.random.default_rng(0).uniform(size=(8, 32, 16))):
+            np.save(at_work / "data" / folder / f"rec{i // 2}_segm_{i:04d}.npy", matrix)
+        session["data"] = {"kind": name, "train": folder, "valid": 0.3}
+    elif axis != "pooling":
+        session[{"view": "views"}.get(axis, axis)] = name
+    run = train(session)
+    pooling = name if axis == "pooling" else "mean"
+    session = {"run": str(run.folder), "data": {"images": folder}, "pooling": pooling, "reduction": None}
+    assert any(f"pooled_{pooling}_" in file.name for file in extract(session).paths)
 
 
 def test_the_lines_that_load_features_are_right(tmp_path, monkeypatch):

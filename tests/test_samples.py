@@ -280,10 +280,11 @@ def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
 
 
 def test_a_mean_over_a_recording_has_what_is_said_of_its_segments_alike(tmp_path):
-    means = Samples.of(["a", "b", "x/c"])
+    means = Samples.of(np.array(["a", "b", "x/c"]))
     text = (
         "file,label,group\na_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
     )
+    assert all(type(name) is str for name in means.table.index)
     found, remarks = joined(means, text, tmp_path)
     assert found.labels.tolist() == ["", "owl", "tit"] and found.groups.tolist() == ["g", "b", "x/c"]
     assert remarks == ""

@@ -1,7 +1,7 @@
 """Samples are one table, from the data kinds to the report: read, joined, split and averaged here."""
 
 from saec.samples.join import LABELS, join, match_names, nearest_labels
-from saec.samples.reader import raise_rows, read_annotations
+from saec.samples.reader import annotations, raise_rows, read_annotations
 from saec.samples.recordings import means_by, means_per_recording, per_recording
 from saec.samples.split import split, split_by_table, warn_of_shared
 from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
@@ -11,6 +11,7 @@ __all__ = [
     "LABELS",
     "SEGMENT",
     "Samples",
+    "annotations",
     "join",
     "match_names",
     "means_by",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # pandas takes a third of a second to import, which a trainin
 
 COLUMNS = ("file", "label", "group", "split", "start", "end")  # as tables call them
 SECONDS = ("start", "end")  # start_s and end_s in the result
+FIXED = ("file", "start_s", "end_s", "label", "group", "split")
 NAMES = {  # other names of columns, in small letters; the first that a table has is taken
     "file": ("file", "recording", "begin file"),
     "start": ("start", "start_s", "begin time (s)"),
@@ -57,8 +58,6 @@ def read_annotations(
         MissingFault: there is no such file.
         Fault: it is no such table, lacks a column, or some rows are not right: all of them are listed.
     """
-    import pandas as pd
-
     required, columns = tuple(required), columns or {}
     if not path.is_file():
         raise MissingFault(f"no such file: {path}")
@@ -69,22 +68,28 @@ def read_annotations(
         optional = [key for key in COLUMNS if key not in required]
         names, others = (",".join(columns.get(key, key) for key in keys) for keys in (required, optional))
         raise Fault(f"{path} needs the columns {names}[,{others}], it lacks {', '.join(missing)}")
-    fixed, right, wrong = [], [], [] if faults is None else faults
+    others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, "start_s", "end_s"}]
+    right, lines, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
         row = _fixed(cells, named, decimal)
         problems = _problems(row, cells, named, required, points=points, any_split=any_split)
         wrong += [f"{line}: {problem}" for problem in problems]
         if not problems:
-            fixed.append(row)
-            right.append((line, cells))
+            right.append({key: row[key] for key in FIXED} | {head: _text(cells.get(head)) for head in others})
+            lines.append(line)
     if wrong and faults is None:
         raise_rows(path, wrong)
-    others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, "start_s", "end_s"}]
-    texts = {key: [row[key] for row in fixed] for key in COLUMNS if key not in SECONDS}
-    texts |= {head: [_text(cells.get(head)) for _, cells in right] for head in others}
-    table = pd.DataFrame(texts, index=pd.Index([line for line, _ in right], dtype=object), dtype=object)
-    for position, key in enumerate(SECONDS, start=1):
-        table.insert(position, f"{key}_s", [row[f"{key}_s"] for row in fixed])
+    return annotations(right, lines)
+
+
+def annotations(rows: Iterable[Mapping[str, Any]], lines: Sequence[str] | None = None) -> pd.DataFrame:
+    """Makes rows (file, label, ...) a table as `read_annotations` returns it."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows), index=lines, dtype=object)
+    table = table.reindex(columns=list(dict.fromkeys([*FIXED, *table.columns])))
+    texts = [key for key in table.columns if key not in ("start_s", "end_s")]
+    table = table.assign(**{key: table[key].where(table[key].notna(), "") for key in texts})
     return table.astype({"start_s": float, "end_s": float}).rename_axis("line")
 
 

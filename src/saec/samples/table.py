@@ -42,7 +42,8 @@ class Samples:
         """
         import pandas as pd
 
-        index = pd.Index(list(names), dtype=object, name="name")  # object: not every file name is UTF-8
+        names = [str(name) for name in names]
+        index = pd.Index(names, dtype=object, name="name")  # object: not every file name is UTF-8
         twice = index[index.duplicated()]
         if len(twice):
             raise Fault(f"{len(twice):,} samples share a name:\n{listing(sorted(set(twice)))}")
@@ -50,7 +51,7 @@ class Samples:
         table = pd.DataFrame({key: _column(key, values, index) for key, values in columns.items()})
         groups = zip(table["group"], table["file"], strict=True)
         table["group"] = _column("group", [group or file.split(SEGMENT)[0] for group, file in groups], index)
-        order = np.array(sorted(range(len(index)), key=list(index).__getitem__), dtype=np.int64)
+        order = np.array(sorted(range(len(index)), key=names.__getitem__), dtype=np.int64)
         return cls(table.iloc[order] if (order[1:] < order[:-1]).any() else table)
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from saec.data.sounding import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, listing
 from saec.registry import Strict
-from saec.samples import COLUMNS, Samples, join, nearest_labels, read_annotations
+from saec.samples import Samples, annotations, join, nearest_labels, read_annotations
 from saec.session.base import Count
 from saec.sound.listed import Place
 from saec.tables import Table, column_of
@@ -113,15 +113,6 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)
     rows = [{"file": name, **match.groupdict(default="")} for name, match in matches if match]
     return annotations(rows), f"pattern {given.pattern}"
-
-
-def annotations(rows: Iterable[dict[str, Any]], lines: Iterable[str] | None = None) -> pd.DataFrame:
-    """Makes rows (file, label, ...) a table as `read_annotations` gives it."""
-    table = pd.DataFrame(list(rows), index=lines)
-    table = table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns])))
-    texts = [column for column in COLUMNS if not column.endswith("_s")]
-    table = table.assign(**{column: table[column].astype(object).fillna("") for column in texts})
-    return table.astype({"start_s": float, "end_s": float})
 
 
 def _of_folders(parent: Path) -> pd.DataFrame:

@@ -58,75 +58,63 @@ def fitted(classifier: str = "svm", **changes) -> Combiner:
     )
 
 
-def by_hand(learnt: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """One fold, written out with scikit-learn alone: all is fitted inside the pipeline."""
+def side_by_side() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     blocks, labels, groups = two_files()
-    rows = np.hstack(list(blocks.values())).astype(np.float32)
-    reduced = lambda: Pipeline([("scale", StandardScaler()), ("pca", PCA(3, random_state=0))])  # noqa: E731
-    parts = [("first", reduced(), list(range(5))), ("second", reduced(), list(range(5, 11)))]
+    return np.hstack(list(blocks.values())).astype(np.float32), labels, groups
+
+
+def scaled(n_components: int | None) -> Pipeline:
+    return make_pipeline(StandardScaler(), PCA(n_components, random_state=0))
+
+
+def test_a_fold_is_as_a_pipeline_of_scikit_learn_that_is_fitted_on_training_rows_alone():
+    rows, labels, groups = side_by_side()
+    train, test = np.arange(48), np.arange(48, N)
+    options = {"classifier": "svm", "pca": 3, "blocks": (5, 6), "class_weight": "balanced"} | GRID
+    model = fit_classifier(rows[train], labels[train], groups[train], **options).model
+    parts = [("first", scaled(3), list(range(5))), ("second", scaled(3), list(range(5, 11)))]
     pipeline = Pipeline([("parts", ColumnTransformer(parts)), ("svc", SVC(class_weight="balanced"))])
     inner = StratifiedGroupKFold(3, shuffle=True, random_state=0)
     grid = {f"svc__{key}": list(values) for key, values in GRID.items()}
     search = GridSearchCV(pipeline, grid, scoring="f1_macro", cv=inner)
-    search.fit(rows[learnt], labels[learnt], groups=groups[learnt])
-    return search.decision_function(rows[asked])
-
-
-def test_a_fold_is_as_a_pipeline_of_scikit_learn_that_sees_what_is_learnt_from_alone():
-    blocks, labels, groups = two_files()
-    rows = np.hstack(list(blocks.values())).astype(np.float32)
-    learnt, asked = np.arange(48), np.arange(48, N)
-    options = {"classifier": "svm", "pca": 3, "blocks": (5, 6), "class_weight": "balanced"} | GRID
-    fitted = fit_classifier(rows[learnt], labels[learnt], groups[learnt], **options)
-    found = fitted.model.decision_function(rows[asked])
-    assert np.allclose(found, by_hand(learnt, asked), atol=1e-3)  # float32
+    by_hand = search.fit(rows[train], labels[train], groups=groups[train]).decision_function(rows[test])
+    assert np.allclose(model.decision_function(rows[test]), by_hand, atol=1e-3)  # float32
 
 
 def test_a_block_is_scaled_and_reduced_by_itself_and_no_further_than_it_can_be():
-    blocks, labels, groups = two_files()
-    rows = np.hstack(list(blocks.values())).astype(np.float32)
-    options = {"classifier": "linear", "pca": 100, "blocks": (5, 6)}
-    model = fit_classifier(rows, labels, groups, **options).model
-    alone = [make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, :5])]
-    alone.append(make_pipeline(StandardScaler(), PCA(random_state=0)).fit_transform(rows[:, 5:]))
+    rows, labels, groups = side_by_side()
+    options = {"pca": 100, "blocks": (5, 6)}
+    model = fit_classifier(rows, labels, groups, classifier="linear", **options).model
+    alone = [scaled(None).fit_transform(block) for block in (rows[:, :5], rows[:, 5:])]
     assert np.allclose(model[:-1].transform(rows), np.hstack(alone), atol=1e-4)
-    few = fit_classifier(rows[:8], labels[:8], groups[:8], **options).model
+    few = fit_classifier(rows[:8], labels[:8], groups[:8], classifier="linear", **options).model
     assert few[:-1].transform(rows).shape == (N, 8)  # half of eight rows: four components of each
-
-
-def test_a_large_group_leaves_rows_enough_for_components_in_the_inner_folds():
-    blocks, labels, _ = two_files()
-    rows = np.hstack(list(blocks.values())).astype(np.float32)
     groups = np.where(np.arange(N) < 64, "large", np.where(np.arange(N) < 68, "small", "other"))
-    found = fit_classifier(rows, labels, groups, classifier="svm", pca=100, blocks=(5, 6), **GRID)
-    assert found.macro_f1 is not None and np.isfinite(found.macro_f1)
+    searched = fit_classifier(rows, labels, groups, classifier="svm", **options, **GRID)
+    assert np.isfinite(searched.macro_f1)  # inner folds without the large group have few rows
 
 
-def test_the_combination_is_asked_in_the_same_folds_as_each_file_alone(monkeypatch):
+def test_the_combination_is_tested_in_the_same_folds_as_each_file_alone(monkeypatch):
     blocks, labels, groups = two_files()
-    together = np.hstack(list(blocks.values()))
     splits = []
-    monkeypatch.setattr(
-        probes, "predict_fold", lambda *given: splits.append(given[-1]) or predict_fold(*given)
-    )
+    monkeypatch.setattr(probes, "predict_fold", lambda *all: splits.append(all[-1]) or predict_fold(*all))
     probe = EVALUATIONS.parse({"name": "knn", "n_repeats": 2, "curve": [2]})
-    scores = {method: probe(rows, labels, groups) for method, rows in blocks.items()}
-    scores["both"] = probe(together, labels, groups, None, (5, 6))
+    scores = [probe(rows, labels, groups).scores["macro_f1"] for rows in blocks.values()]
+    both = probe(np.hstack(list(blocks.values())), labels, groups, None, (5, 6))
     n = len(splits) // 3
-    for one, other, both in zip(splits[:n], splits[n : 2 * n], splits[2 * n :], strict=True):
-        assert all(np.array_equal(one[side], rows[side]) for side in (0, 1) for rows in (other, both))
-    assert scores["both"].scores["macro_f1"] > 0.95
-    assert max(scores[method].scores["macro_f1"] for method in blocks) < 0.7
+    for one, *others in zip(splits[:n], splits[n : 2 * n], splits[2 * n :], strict=True):
+        assert all(np.array_equal(one[side], other[side]) for side in (0, 1) for other in others)
+    assert both.scores["macro_f1"] > 0.95 and max(scores) < 0.7
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_a_combiner_answers_for_new_samples_and_its_largest_score_is_the_answer(classifier):
     blocks, labels, _ = two_files(40, seed=1)
     combiner = fitted(classifier)
-    said, scores = combiner.predict({method: blocks[method] for method in reversed(blocks)})
-    assert (said == labels).mean() > 0.95 and combiner.classes == KINDS.tolist()
+    predicted, scores = combiner.predict({method: blocks[method] for method in reversed(blocks)})
+    assert (predicted == labels).mean() > 0.95 and combiner.classes == KINDS.tolist()
     assert scores.shape == (40, 4) and scores.dtype == np.float32
-    assert (KINDS[scores.argmax(axis=1)] == said).all()
+    assert (KINDS[scores.argmax(axis=1)] == predicted).all()
     assert (classifier == "svm") or np.allclose(scores.sum(axis=1), 1, atol=1e-5)
 
 
@@ -176,9 +164,9 @@ def test_two_classes_have_a_score_each_and_rows_without_a_label_are_not_learnt_f
     assert np.allclose(scores[:, 0], -scores[:, 1])
     assert ((scores[:, 1] > 0) == (predicted == "other")).all()
     unknown = np.arange(N) % 3 == 0
-    known = {method: rows[~unknown] for method, rows in blocks.items()}
+    labelled = {method: rows[~unknown] for method, rows in blocks.items()}
     one = Combiner.fit(blocks, np.where(unknown, "", labels), groups, **options)
-    other = Combiner.fit(known, labels[~unknown], groups[~unknown], **options)
+    other = Combiner.fit(labelled, labels[~unknown], groups[~unknown], **options)
     assert np.array_equal(one.predict(blocks)[1], other.predict(blocks)[1])
 
 
@@ -211,7 +199,7 @@ def test_trees_that_could_be_made_up_are_refused(tmp_path):
         Combiner.load(file)
 
 
-def test_a_damaged_or_foreign_file_is_said_to_be_one(tmp_path):
+def test_a_damaged_or_foreign_file_is_refused_as_such(tmp_path):
     file = tmp_path / "birds.skops"
     fitted().save(file)
     whole = file.read_bytes()
@@ -240,7 +228,7 @@ def test_methods_that_do_not_fit_the_classifier_are_a_damage(tmp_path):
         Combiner.load(file)
 
 
-def test_another_version_of_scikit_learn_is_said(tmp_path, heard):
+def test_another_version_of_scikit_learn_is_a_warning(tmp_path, heard):
     file = tmp_path / "birds.skops"
     fitted().save(file)
     import sklearn
@@ -250,7 +238,7 @@ def test_another_version_of_scikit_learn_is_said(tmp_path, heard):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda blocks: {"halves": blocks["halves"]}, "parity: 6 features"),
         (lambda blocks: blocks | {"third": blocks["parity"]}, "third: an array of shape"),
@@ -260,8 +248,8 @@ def test_another_version_of_scikit_learn_is_said(tmp_path, heard):
         (lambda blocks: {}, "none"),
     ],
 )
-def test_features_that_it_was_not_fitted_on_are_refused_with_what_is_expected(change, said):
-    with pytest.raises(Fault, match=said):
+def test_features_that_it_was_not_fitted_on_are_refused_with_what_is_expected(change, message):
+    with pytest.raises(Fault, match=message):
         fitted("knn").predict(change(two_files()[0]))
 
 

@@ -410,11 +410,58 @@ def test_the_same_recordings_are_set_aside_as_ever():
     assert sorted(set(grouped(24, 2).groups[valid])) == ["rec00", "rec07", "rec08"]
 
 
-def test_samples_without_a_second_recording_cannot_be_split(caplog):
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.99])
+def test_a_split_keeps_recordings_whole_and_no_side_empty(share, seed):
+    samples = grouped(200, 4)
+    sides = [samples.subset(rows) for rows in split(samples, share, seed)]
+    assert all(map(len, sides)) and not set(sides[0].groups) & set(sides[1].groups)
+    assert sorted([*sides[0].names, *sides[1].names]) == samples.names.tolist()
+    assert min(share * 200, 196) <= len(sides[1]) < share * 200 + 4
+    assert np.array_equal(split(samples, share, seed)[1], split(samples, share, seed)[1])
+
+
+def labelled(labels: str, groups: str) -> Samples:
+    return Samples.of([f"{n:03d}" for n in range(len(labels))], label=list(labels), group=list(groups))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.75, 0.9])
+def test_a_split_by_label_gives_both_sides_every_class(share):
+    labels = "a" * 80 + "b" * 40 + "c" * 20
+    samples = labelled(labels, [f"{name}{row // 4}" for row, name in enumerate(labels)])
+    sides = [samples.subset(rows) for rows in split(samples, share, 1, by_label=True)]
+    assert sorted([*sides[0].names, *sides[1].names]) == samples.names.tolist()
+    assert not set(sides[0].groups) & set(sides[1].groups)
+    for name, n in zip("abc", (80, 40, 20), strict=True):
+        assert (sides[1].labels == name).sum() / n == pytest.approx(share, abs=4 / n)  # a group more or less
+    assert split(samples, share, 2, by_label=True)[1].tolist() != split(samples, share, 1, True)[1].tolist()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_class_of_one_recording_is_trained_on(seed, caplog):
+    samples = labelled("aaaabbbbcdddd", "1234567899wxy")
+    train, valid = (samples.subset(rows) for rows in split(samples, 0.25, seed, by_label=True))
+    assert {"a", "b", "c", "d"} == set(train.labels)
+    assert "c" not in valid.labels and not set(train.groups) & set(valid.groups)
+    assert "1 classes have too few recordings for both sides and are not in validation:\n  c" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "groups", "words"),
+    [
+        ("aaaabb", "rrrrrr", "data.valid: 0.25 needs two recordings and two samples .* got 1 and 4"),
+        ("ab", "rs", "got 2 and 1: name a folder instead"),
+        ("aabb", "rrss", "data.valid: 0.25 needs two recordings of a class at least"),
+    ],
+)
+def test_what_cannot_be_split_by_label_is_refused(labels, groups, words):
+    with pytest.raises(Fault, match=words):
+        split(labelled(labels, groups), 0.25, 0, by_label=True)
+
+
+def test_what_cannot_be_split_is_refused_and_single_samples_are_warned_of(caplog):
     with pytest.raises(Fault, match="at least two recordings, all 4 pictures come from 'rec00'"):
         split(grouped(4, 4), 0.5, 0, what="pictures")
-    with pytest.raises(Fault, match="needs two recordings and two samples of a class at least, got 1 and 4"):
-        split(grouped(4, 4), 0.5, 0, by_label=True)
     split(grouped(6, 1), 0.5, 0, what="pictures")
     assert "every picture counts as a recording of its own" in caplog.text
 

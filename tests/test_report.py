@@ -15,7 +15,9 @@ from saec.config import Config
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, job, plan_evaluation
+from saec.sections import SECTIONS
 from saec.sections import scores as remember
+from saec.sections.base import Inputs
 from saec.sections.sets import PIXELS
 from saec.session import SessionError, load_session
 
@@ -56,6 +58,22 @@ def session(**changes) -> dict:
         "table": None,
     }
     return plain | changes
+
+
+@pytest.mark.parametrize("name", SECTIONS.names())
+def test_a_section_that_no_session_asks_for_plans_and_writes_nothing(name, place, tmp_path):
+    inputs = Inputs(place, tmp_path)
+    section = SECTIONS.parse(name)(inputs)
+    assert section.describe() == [] and section.write(tmp_path) == [] and inputs.faults == []
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_sections_agree_on_defaults_and_have_positions_of_their_own():
+    components = [SECTIONS[name] for name in SECTIONS.names()]
+    assert len({component.target.position for component in components}) == len(components)
+    defaults = {key: field.default for key, field in EvaluationSession.model_fields.items()}
+    for component in components:
+        assert all(component.model_fields[key].default == defaults[key] for key in component.options)
 
 
 def scores_of(report, score: str) -> pd.Series:

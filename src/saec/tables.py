@@ -1,9 +1,11 @@
 """Feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,6 @@ from saec.features import DAMAGE, Features
 from saec.files import appearing, map_npz
 from saec.samples import COLUMNS, Samples, means_per_recording, per_recording
 
-KEYS = ("X", "X_red")
 MAP_KEY = "X_2D"
 TABLES = (".csv", ".parquet")
 AT_ONCE = 512  # latents that are pooled together
@@ -48,7 +49,7 @@ def read_table(
     label: str = "Label",
     pooling: Pooling | None = None,
 ) -> Table:
-    """Reads features as numbers that can be judged.
+    """Reads features as numbers that can be scored.
 
     Of an NPZ the arrays `key` (else X, else X_red) and N; of a table the `columns` of that pattern, and the
     columns `names` and `label` where it has them.
@@ -63,44 +64,51 @@ def read_table(
         table = _from_columns(file, columns, names, label)
     else:
         raise Fault(f"{file}: features are read from .npz, .csv or .parquet, got {suffix or 'no suffix'!r}")
-    _require_finite(table)
-    return replace(table, n_constant=_count_constant(table))
+    pieces = range(0, len(table.rows), AT_ONCE)
+    finite = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
+    if not finite.all():
+        bad = table.names[~finite].tolist()
+        raise Fault(
+            f"{file}: {len(bad)} of {len(finite)} rows hold what is no finite number (NaN or infinite), "
+            f"extract or repair them:\n{listing(bad)}"
+        )
+    return _with_constant_counted(table)
 
 
-def _count_constant(table: Table) -> int:
-    """Counts the features that are the same for all samples.
+def table_per_recording(table: Table) -> Table:
+    """Returns means over the samples of each recording; a label where all of them have the same."""
+    _, rows = means_per_recording(table.names, table.rows)
+    samples = per_recording(Samples.of(table.names, label=table.samples.labels))
+    return _with_constant_counted(replace(table, rows=rows, samples=samples, layout=None))
 
-    Raises:
-        Fault: there is one row, or all features are.
-    """
+
+def _with_constant_counted(table: Table) -> Table:
+    """Raises a `Fault` where there is one row, or all features are the same for all samples."""
     if len(table.rows) == 1:
         raise Fault(f"{table.file} has one picture, there is nothing to compare it with")
     constant = np.ptp(table.rows, axis=0) == 0
     if constant.all():
         raise Fault(f"{table.file}: every feature is the same for all pictures, so they tell nothing apart")
-    return int(constant.sum())
+    return replace(table, n_constant=int(constant.sum()))
 
 
 def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
-    faults = []
-    for one in (key,) if key else KEYS:
-        try:
-            found = Features.load(file, one)
-            break
-        except MissingFault:
-            raise
-        except Fault as fault:
-            faults.append(str(fault))
-    else:
-        raise Fault(faults[0])
-    if found.N.dtype.kind != "U" or found.N.ndim != 1:
-        raise Fault(f"{file}: N must hold names (text), got {found.N.dtype} of shape {found.N.shape}")
-    rows = _pooled(found.X, file, pooling)
-    order = _order(found.N, file)
-    layout = read_layout(file, found.N)
-    by = pooling if found.X.ndim == 3 else None
+    features = Features.load(file, key or _key_of(file))
+    names = features.N
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise Fault(f"{file}: N must hold names (text), got {names.dtype} of shape {names.shape}")
+    rows, order, layout = _pooled(features.X, file, pooling), _order(names, file), read_layout(file, names)
     layout = None if layout is None else layout[order]
-    return Table(file, rows[order], Samples.of(found.N[order]), layout, pooling=by)
+    by = pooling if features.X.ndim == 3 else None
+    return Table(file, rows[order], Samples.of(names[order]), layout, pooling=by)
+
+
+def _key_of(file: Path) -> str:
+    """Returns X_red for a file of reductions, else X, which a file of features must have."""
+    with suppress(*DAMAGE), ZipFile(file) as archive:
+        if {"X.npy", "X_red.npy"} & set(archive.namelist()) == {"X_red.npy"}:
+            return "X_red"
+    return "X"
 
 
 def _order(names: np.ndarray, file: Path) -> np.ndarray | slice:
@@ -130,7 +138,7 @@ def _pooled(rows: np.ndarray, file: Path, pooling: Pooling | None) -> np.ndarray
 
 
 def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
-    """The 2-D map (n, 2) that an NPZ has of the samples by these names, if it has one."""
+    """Returns the 2-D map (n, 2) that an NPZ has of the samples by these names, if it has one."""
     try:
         layout, theirs = np.array(map_npz(file, MAP_KEY)), np.array(map_npz(file, "N"))
     except (KeyError, *DAMAGE):
@@ -148,43 +156,30 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
         if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
             raise Fault(f"{file} has its columns separated by semicolons: save it with commas")
         raise Fault(f"{file} has no column {columns!r} (say `columns: PATTERN`), it has\n{there}")
-    odd = [column for column in chosen if not pd.api.types.is_numeric_dtype(frame[column])]
-    if odd:
-        raise Fault(f"{file}: these feature columns are no numbers:\n{listing(odd)}")
+    texts = [column for column in chosen if not pd.api.types.is_numeric_dtype(frame[column])]
+    if texts:
+        raise Fault(f"{file}: these feature columns are no numbers:\n{listing(texts)}")
     named = names in frame
-    called = (
-        frame[names].astype(str).tolist() if named else [f"row {row + 1:06d}" for row in range(len(frame))]
-    )
-    if "" in called:
-        raise Fault(f"{file}: {called.count('')} rows have no name in the column {names}")
-    order = _order(np.array(called, dtype=str), file)
-    given = {"label": frame[label].astype(str)} if label in frame else {}
-    given |= {
-        str(one): column_of(frame[one]) for one in frame if one not in (*chosen, names, label, *COLUMNS)
-    }
-    samples = Samples.of(
-        np.array(called, dtype=str)[order], **{key: np.array(of)[order] for key, of in given.items()}
-    )
+    called = frame[names].astype(str).to_numpy(dtype=str) if named else _numbered(len(frame))
+    if (called == "").any():
+        raise Fault(f"{file}: {(called == '').sum()} rows have no name in the column {names}")
+    order = _order(called, file)
+    others = [one for one in frame if one not in (*chosen, names, label, *COLUMNS)]
+    given = {str(one): column_of(frame[one])[order] for one in others}
+    given |= {"label": frame[label].to_numpy(dtype=str)[order]} if label in frame else {}
     rows = frame[chosen].to_numpy(dtype=np.float32)[order]
-    return Table(file, rows, samples, columns=tuple(chosen), named=named)
+    return Table(file, rows, Samples.of(called[order]).but(**given), columns=tuple(chosen), named=named)
 
 
-def _require_finite(table: Table) -> None:
-    pieces = range(0, len(table.rows), AT_ONCE)
-    whole = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
-    if not whole.all():
-        odd = table.names[~whole].tolist()
-        raise Fault(
-            f"{table.file}: {len(odd)} of {len(whole)} rows hold what is no finite number (NaN or infinite), "
-            f"extract or repair them:\n{listing(odd)}"
-        )
+def _numbered(n: int) -> np.ndarray:
+    return np.array([f"row {row + 1:06d}" for row in range(n)], dtype=str)
 
 
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 
 
 def read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
-    """The columns `words` are taken as they are written: `NA` is a word, 001 is not 1."""
+    """Reads a table; columns in `words` are kept as they are written: `NA` is a word, 001 is not 1."""
     if not file.is_file():
         raise MissingFault(f"no such feature file: {file}")
     if file.suffix.lower() == ".parquet":
@@ -208,7 +203,7 @@ def read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
 
 
 def column_of(values: pd.Series) -> np.ndarray:
-    """Numbers where all are numbers, else words."""
+    """Returns numbers where all are numbers, else text."""
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().all():
         return numbers.to_numpy(dtype=float)
@@ -216,7 +211,7 @@ def column_of(values: pd.Series) -> np.ndarray:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """As CSV or Parquet, by its suffix; whole or not at all.
+    """Writes CSV or Parquet, by the suffix, whole or not at all.
 
     Raises:
         Fault: Parquet is asked for, and pyarrow is not installed.
@@ -234,11 +229,3 @@ def require_parquet() -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
-
-
-def table_per_recording(table: Table) -> Table:
-    """Returns means over the samples of each recording; a label where all of them have the same."""
-    _, rows = means_per_recording(table.names, table.rows)
-    samples = per_recording(Samples.of(table.names, label=table.samples.labels))
-    means = replace(table, rows=rows, samples=samples, layout=None)
-    return replace(means, n_constant=_count_constant(means))

@@ -24,6 +24,8 @@ def read_predictions(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise MissingFault(f"no such file: {file} (predictions_<timestamp>.csv of an extraction is expected)")
     table = read_annotations(file, required=("file",))
+    if table.empty:
+        raise Fault(f"{file} has no rows")
     columns = [column for column in table.columns if column.startswith(PROBABILITY)]
     missing = [] if "predicted" in table else ["predicted"]
     missing += [] if columns else [f"{PROBABILITY}<class>"]

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from saec.config import Config
 from saec.data.decoding import list_pictures
-from saec.data.kinds import absolute, paths_of
+from saec.data.kind import absolute, paths_of
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import POOLINGS
 from saec.files import as_file_name

@@ -63,10 +63,9 @@ class Rebuilt:
 
 def _require_decoder(options: Rebuilding, config: Config) -> None:
     source = find_trained(options.run, config)
-    if source.data.kind != "images":
-        raise Fault(
-            f"{source.folder} has learnt from sound: pictures are rebuilt, and sound in its own figure"
-        )
+    key = source.data.target.session_key
+    if key != "images":
+        raise Fault(f"{source.folder} has learnt from {key}: a run that takes images rebuilds them")
     if source.model(options.weights).decoder is None:
         raise Fault(f"{source.folder} has no decoder: nothing can be rebuilt")
     list_pictures(config.data_path(options.images))

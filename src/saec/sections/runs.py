@@ -57,17 +57,17 @@ def _find_runs(names: tuple[str, ...], config: Config) -> list[Run]:
         MissingFault: a name or a pattern matches none.
         Fault: none has finished an epoch.
     """
-    found: dict[Run, None] = {}
+    runs: dict[Run, None] = {}
     for name in names:
         if name.startswith(LATEST) or not set(MAGIC) & set(name):
-            found[find_run(name, config.models)] = None
+            runs[find_run(name, config.models)] = None
             continue
         matching = [run for run in all_runs(config.models) if Path(run.folder.name).match(name)]
         if not matching:
             raise MissingFault(f"no run in {config.models} is called {name}")
-        found |= dict.fromkeys(matching)
-    begun = [run for run in found if run.progress.epoch]
-    for run in found.keys() - set(begun):
+        runs |= dict.fromkeys(matching)
+    begun = [run for run in runs if run.progress.epoch]
+    for run in runs.keys() - set(begun):
         LOG.warning("%s has not finished an epoch and is left out", run.folder.name)
     if names and not begun:
         raise Fault("none of these runs has finished an epoch")

@@ -122,12 +122,12 @@ def _summary(found: Durations, table: pd.DataFrame) -> pd.DataFrame:
 
 def _draw(table: pd.DataFrame, content: Content) -> None:
     classes = np.unique(table["class"].to_numpy(dtype=str))
-    told_apart = 1 < len(classes) <= OVERLAID
-    of = {name or "no class": part for name, part in table.groupby("class")} if told_apart else {ALL: table}
+    separate = 1 < len(classes) <= OVERLAID
+    of = {name or "no class": part for name, part in table.groupby("class")} if separate else {ALL: table}
     values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
     name = "sounds_durations.png"
     figures.histograms(content.folder / name, values, "Durations of recordings", "duration (s)", "recordings")
-    content.add_figure(name, "Durations of recordings" + (", by class" if told_apart else ""))
+    content.add_figure(name, "Durations of recordings" + (", by class" if separate else ""))
 
 
 def remarks_on(found: Durations, table: pd.DataFrame) -> list[str]:

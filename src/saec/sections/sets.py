@@ -1,6 +1,5 @@
 """Sets of features: tables of the same samples by method, and what sections leave in them for each other."""
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +11,6 @@ from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
 from saec.extraction.outputs import read_about_file
 from saec.faults import Fault
-from saec.features import DAMAGE
-from saec.files import map_npz
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Component
 from saec.samples import Samples
@@ -131,11 +128,10 @@ def reductions_of(file: Path) -> list[Path]:
         roles = read_about_file(file)["roles"]
     except Fault:
         return []  # made by others, or itself a reduction
-    n_dims = {}
-    for name in [name for role, name in roles.items() if role.startswith("reduced_")]:
-        with suppress(KeyError, *DAMAGE):
-            n_dims[file.parent / name] = map_npz(file.parent / name, "X_red").shape[1]
-    return sorted(n_dims, key=n_dims.get)
+    n_dims = {
+        int(role.split("_")[1]): file.parent / roles[role] for role in roles if role.startswith("reduced_")
+    }
+    return [n_dims[d] for d in sorted(n_dims)]
 
 
 def layouts_of(one: FeatureSet) -> dict[str, np.ndarray]:

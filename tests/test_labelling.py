@@ -47,6 +47,7 @@ def pictures(config: Config) -> Path:
         "file,label,group,site",
         f"{PICTURES[0]},near,one,x",
         f"{PICTURES[2]},far,,y",
+        "stranger.png,far,,",
     )
     return folder
 
@@ -79,7 +80,7 @@ def test_the_nearest_table_wins_over_the_feature_file_and_what_it_lacks_is_empty
     assert known["label"].tolist() == ["near", "", "far", ""]
     assert known["group"].tolist() == ["one", "one", "b", "c.png"]  # a recording's samples share its group
     assert known["site"].tolist() == ["x", "", "y", ""] and known["size"].tolist() == [1, 2, 3, 4]
-    assert "2 of 4 pictures have no label" in said
+    assert "2 of 4 pictures have no label" in said and "1 labels of" in said
 
 
 def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recordings(config, pictures):

@@ -308,46 +308,47 @@ def test_words_of_others_are_words_on_the_page(place):
     assert not [tag for tag in ("<script", "<b>", "<i>", "<u>") if tag in page]
 
 
-def faulty(name: str, table: pd.DataFrame) -> tuple[dict, str]:
-    """A session, and the words that say what is wrong."""
-    p, first = "p crow", "line 2"
-    changed = table.astype({p: object, "start": object, "end": object})
-    if name == "no predicted":
-        return table.drop(columns="predicted"), "needs the columns file,start,end.*it lacks predicted: name"
-    if name == "no probabilities":
-        return table[["file", "start", "end", "predicted"]], "it lacks p <class>: name"
-    if name == "words for numbers":
-        changed.loc[[0, 3], p] = ["much", None]
-        return changed, f"2 rows are not right.*{first}: 'p crow' must be .* got 'much'.*line 5.*got nothing"
-    if name == "infinite":
-        changed.loc[0, p] = np.inf
-        return changed, f"{first}: 'p crow' must be a finite number, got 'inf'"
-    if name == "end before start":
-        changed.loc[1, ["start", "end"]] = [2.5, 1]
-        return changed, "line 3: must end after it starts, got start 2.5 and end 1"
-    if name == "start alone":
-        changed.loc[0, "end"] = None
-        return changed, f"{first}: needs start and end, or neither of them"
-    if name == "unknown class":
-        return table.replace(
-            {"predicted": {"crow": "owl"}}
-        ), "a class that has a column `p <class>`, got 'owl'"
-    if name == "no file":
-        return table.replace({"file": {"tit/two.wav": ""}}), "2 rows are not right.*line 5: names no file"
-    if name == "no labels":
-        return table.drop(columns="label"), "no labels in a column `label`, and neither `labels` nor `truth`"
-    raise KeyError(name)
+def changed(rows: int | list[int], columns: str | list[str], values: object) -> pd.DataFrame:
+    """The predictions with other cells."""
+    table = predictions().astype({"p crow": object, "start": object, "end": object})
+    table.loc[rows, columns] = values
+    return table
 
 
-TABLES = (
-    "no predicted, no probabilities, words for numbers, infinite, end before start, start alone, "
-    "unknown class, no file, no labels"
-).split(", ")
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_that_is_not_right_is_refused_with_its_lines(place, name):
-    table, words = faulty(name, predictions())
+@pytest.mark.parametrize(
+    "table, words",
+    [
+        (
+            predictions().drop(columns="predicted"),
+            "needs the columns file,start,end.*it lacks predicted: name",
+        ),
+        (predictions()[["file", "start", "end", "predicted"]], "it lacks p <class>: name"),
+        (
+            changed([0, 3], "p crow", ["much", None]),
+            "2 rows are not right.*line 2: 'p crow' must be .* got 'much'.*line 5.*got nothing",
+        ),
+        (changed(0, "p crow", np.inf), "line 2: 'p crow' must be a finite number, got 'inf'"),
+        (
+            changed(1, ["start", "end"], [2.5, 1]),
+            "line 3: must end after it starts, got start 2.5 and end 1",
+        ),
+        (changed(0, "end", None), "line 2: needs start and end, or neither of them"),
+        (
+            predictions().replace({"predicted": {"crow": "owl"}}),
+            "a class that has a column `p <class>`, got 'owl'",
+        ),
+        (
+            predictions().replace({"file": {"tit/two.wav": ""}}),
+            "2 rows are not right.*line 5: names no file",
+        ),
+        (
+            predictions().drop(columns="label"),
+            "no labels in a column `label`, and neither `labels` nor `truth`",
+        ),
+        (predictions()[:0], "has no rows"),
+    ],
+)
+def test_a_table_that_is_not_right_is_refused_with_its_lines(place, table, words):
     table.to_csv(place.data / "predictions.csv", index=False)
     with pytest.raises(Fault, match=f"(?s)predictions.*{words}"):
         judged(place)

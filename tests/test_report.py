@@ -209,19 +209,6 @@ def test_foreign_tables_are_judged_by_their_own_labels(place):
     assert "does not say which pictures" in page and "no group (recording) is known" in page
 
 
-def test_labels_come_from_folders_and_what_does_not_fit_is_listed(place):
-    names = sorted(file.name for file in (place.data / "songs" / "images").glob("*.png"))
-    for number, name in enumerate([*names[:-2], "stranger.png"]):
-        folder = place.data / "sorted" / KINDS[number % 3]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    report = evaluate(session(labels={"folders": "sorted"}), place)
-    about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
-    said = "\n".join(remark for section in about["sections"] for remark in section["remarks"])
-    assert "1 labels" in said and "stranger.png" in said and "2 of 36 pictures have no label" in said
-    assert about["sets"]["session"]["n_labelled"] == N - 2
-
-
 def test_columns_of_the_table_of_labels_can_be_called_otherwise(place):
     names = sorted(file.name for file in (place.data / "songs" / "images").glob("*.png"))
     rows = [f"{name},{KINDS[n % 3]},{'train' if n < 24 else 'test'}" for n, name in enumerate(names)]
@@ -256,16 +243,6 @@ def test_a_split_that_shares_recordings_is_used_and_said(place):
     assert "groups (recordings) on both sides" in said and "2 pictures with a label are neither" in said
     spreads = report.scores[report.scores["score"] == "macro_f1"]["spread"]
     assert spreads.isna().all()  # one split has none
-
-
-def test_labels_beside_the_pictures_are_counted_like_any_other(place):
-    file = place.data / "songs" / "labels.csv"
-    before = file.read_text()
-    file.write_text(before + "\nstranger.png,low,rec99")
-    try:
-        assert "1 labels of" in said_in(evaluate(session(evaluations=[KMEANS]), place))
-    finally:
-        file.write_text(before)
 
 
 def test_further_columns_of_the_labels_colour_the_page_and_stand_in_the_answers(place):
@@ -331,8 +308,9 @@ def test_rare_classes_are_refused_or_left_out_in_words(place):
     assert "owl: 1" in (report.folder / "report.html").read_text(encoding="utf-8")
 
 
-def damaged(place: Config) -> dict[str, tuple[dict, str]]:
-    """Sessions that cannot be carried out, and the words that say why."""
+@pytest.fixture(scope="module")
+def damaged(place) -> Config:
+    """Files that cannot be used."""
     folder = place.data / "faulty"
     folder.mkdir(exist_ok=True)
     names = np.load(place.data / "songs" / "good.npz")["N"]
@@ -345,55 +323,39 @@ def damaged(place: Config) -> dict[str, tuple[dict, str]]:
     (folder / "one.csv").write_text("file,label\n" + "\n".join(f"{name},a" for name in names))
     (folder / "foreign.csv").write_text("file,label\nx.png,a\ny.png,b\n")
     write_pictures(folder / "images", intensities(3))
-    return {
-        "other pictures": (
-            session(features={"a": "songs/good.npz", "b": "faulty/fewer.npz"}),
+    return place
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        (
+            {"features": {"a": "songs/good.npz", "b": "faulty/fewer.npz"}},
             "a is of 36 pictures, b of 33.*only in a: 3.*rec08_segm_0033.000.png.*only in b: 0",
         ),
-        "not a number": (session(features="faulty/nan.npz"), "rows hold what is no finite number"),
-        "objects": (session(features="faulty/objects.npz"), "pickle"),
-        "truncated": (session(features="faulty/cut.npz"), "cannot be read as features"),
-        "labels twice": (session(labels="faulty/twice.csv"), "says two things of one sample"),
-        "one class": (
-            session(labels="faulty/one.csv"),
-            "probes need labels of two classes at least, got one class, a",
-        ),
-        "foreign labels": (session(labels="faulty/foreign.csv"), "labels none of the 36 pictures"),
-        "moved folder": (session(images="songs/moved"), "no such folder"),
-        "other folder": (session(images="faulty/images"), "33 of 36 pictures of the features are not in"),
-        "no match": (session(features="songs/no*.npz"), "no file matches"),
-        "no run": (session(runs="2020*"), "no run in .* is called 2020"),
-        "unknown key": (session(feature="x"), "did you mean 'features'"),
-        "nothing to do": ({}, "nothing to do"),
-        "bad pattern": (session(labels={"pattern": "(x"}), "is no regular expression"),
-        "two sources": (
-            session(labels={"pattern": "(?P<label>x)", "file": "x"}),
-            "labels come from one place",
-        ),
-        "no column": (
-            session(explorer={"color": "lable"}),
-            "no column 'lable' of set session, did you mean 'label'",
-        ),
-        "no query": (session(similar={"to": "gone.png"}), "gone.png is no picture of set session"),
-    }
-
-
-CASES = (
-    "other pictures, not a number, objects, truncated, labels twice, one class, foreign labels, "
-    "moved folder, other folder, no match, no run, unknown key, nothing to do, bad pattern, "
-    "two sources, no column, no query"
-).split(", ")
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_a_session_that_cannot_be_carried_out_ends_before_any_work(place, case):
-    cases = damaged(place)
-    assert list(cases) == CASES
-    asked, words = cases[case]
-    before = set((place.data / "reports").glob("*")) if (place.data / "reports").exists() else set()
+        ({"features": "faulty/nan.npz"}, "rows hold what is no finite number"),
+        ({"features": "faulty/objects.npz"}, "pickle"),
+        ({"features": "faulty/cut.npz"}, "cannot be read as features"),
+        ({"labels": "faulty/twice.csv"}, "says two things of one sample"),
+        ({"labels": "faulty/one.csv"}, "probes need labels of two classes at least, got one class, a"),
+        ({"labels": "faulty/foreign.csv"}, "labels none of the 36 pictures"),
+        ({"images": "songs/moved"}, "no such folder"),
+        ({"images": "faulty/images"}, "33 of 36 pictures of the features are not in"),
+        ({"features": "songs/no*.npz"}, "no file matches"),
+        ({"runs": "2020*"}, "no run in .* is called 2020"),
+        ({"feature": "x"}, "did you mean 'features'"),
+        (None, "nothing to do"),
+        ({"labels": {"pattern": "(x"}}, "is no regular expression"),
+        ({"labels": {"pattern": "(?P<label>x)", "file": "x"}}, "labels come from one place"),
+        ({"explorer": {"color": "lable"}}, "no column 'lable' of set session, did you mean 'label'"),
+        ({"similar": {"to": "gone.png"}}, "gone.png is no picture of set session"),
+    ],
+)
+def test_a_session_that_cannot_be_carried_out_ends_before_any_work(damaged, changes, words):
+    before = set((damaged.data / "reports").glob("*"))
     with pytest.raises(Fault, match=f"(?s){words}"):
-        evaluate(asked, place)
-    assert set((place.data / "reports").glob("*")) == before
+        evaluate({} if changes is None else session(**changes), damaged)
+    assert set((damaged.data / "reports").glob("*")) == before
 
 
 def test_all_faults_are_said_at_once_and_the_script_ends_with_2(place, tmp_path, capsys):

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from saec.data import DATA, VIEWS, Batch, Draws
 from saec.data.images import PictureFront
 from saec.evaluation import EVALUATIONS
+from saec.extraction.sources import SOURCES
 from saec.features import POOLINGS, n_trimmed, trimmed
 from saec.models import MODELS, Model, feature_shape
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.registry import Registry, Strict
 
-REGISTRIES = (DATA, VIEWS, MODELS, OBJECTIVES, OPTIMIZERS, POOLINGS, EVALUATIONS)
+REGISTRIES = (DATA, VIEWS, MODELS, OBJECTIVES, OPTIMIZERS, POOLINGS, EVALUATIONS, SOURCES)
 EVERY = [pytest.param(axis, name, id=f"{axis.axis}-{name}") for axis in REGISTRIES for name in axis.names()]
 GIVEN = {"data kind": {"train": "songs"}}  # what has no default
 CPU = torch.device("cpu")

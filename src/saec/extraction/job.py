@@ -15,7 +15,8 @@ from saec.extraction.outputs import Outputs, State
 from saec.extraction.predictions import write_predictions
 from saec.extraction.session import ExtractionSession, Reduction
 from saec.extraction.shards import Earlier
-from saec.extraction.sources import Computed, Source, build_source
+from saec.extraction.sources import Source
+from saec.extraction.sources.base import Computed, build_source
 from saec.faults import Fault, collect_faults
 from saec.features import Features
 from saec.files import locked, remove_leftovers, require_room, require_writable, write_json, write_npz
@@ -86,7 +87,7 @@ class ExtractionJob:
         return Earlier(npz, changed)
 
     def _replace_files(self, computed: Computed) -> None:
-        """Puts the files in place, `<id>.json` last."""
+        """Writes the new files and removes the old ones, `<id>.json` last."""
         outputs, pooled = self.outputs, computed.arrays.get("pooled")
         n_used, reductions = _reductions(pooled, self.session.reduction)
         before = outputs.present()
@@ -108,12 +109,12 @@ class ExtractionJob:
 
     def _write(self, computed: Computed, reductions: dict[int, np.ndarray]) -> dict[str, Path]:
         """Writes the files, each whole or not at all, and returns them by what they are for."""
-        outputs, asked = self.outputs, self.session.reduction
+        outputs, reduction = self.outputs, self.session.reduction
         files = {array: outputs.npz(words) for array, words in self.source.npz.items()}
         content = {array: {"X": computed.arrays[array]} for array in files}
-        for d in asked.dims if asked else ():
+        for d in reduction.dims if reduction else ():
             if d in reductions:
-                files[f"reduced_{d}"] = outputs.npz(f"dimred_{d}_neigh_{asked.n_neighbors}")
+                files[f"reduced_{d}"] = outputs.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")
                 content[f"reduced_{d}"] = {"X_red": reductions[d], "X_2D": reductions[MAP]}
         for role, arrays in progress(content.items(), "writing", len(content), " files"):
             write_npz(files[role], **arrays, N=computed.samples.names)
@@ -141,22 +142,22 @@ class ExtractionJob:
 
 
 def _reductions(
-    pooled: np.ndarray | None, asked: Reduction | None
+    pooled: np.ndarray | None, wanted: Reduction | None
 ) -> tuple[int | None, dict[int, np.ndarray]]:
     """Returns the number of neighbours used, and reductions by dimension: those that so many rows allow."""
-    if asked is None or pooled is None:
+    if wanted is None or pooled is None:
         return None, {}
-    dims = possible_dims(tuple(dict.fromkeys([MAP, *asked.dims])), len(pooled))
-    left_out = sorted(set(asked.dims) - set(dims))
+    dims = possible_dims(tuple(dict.fromkeys([MAP, *wanted.dims])), len(pooled))
+    left_out = sorted(set(wanted.dims) - set(dims))
     if left_out:
         words = "%d pictures are too few for %s dimensions: d dimensions need max(4, d + 2) pictures"
         LOG.warning(words, len(pooled), ", ".join(map(str, left_out)))
     if not dims:
         return None, {}
-    used = n_neighbors_used(asked.n_neighbors, len(pooled))
-    if used < asked.n_neighbors:
-        LOG.warning("%d pictures have %d neighbours, not %d", len(pooled), used, asked.n_neighbors)
-    return used, reduce_dims(pooled, dims, used, asked.seed)
+    used = n_neighbors_used(wanted.n_neighbors, len(pooled))
+    if used < wanted.n_neighbors:
+        LOG.warning("%d pictures have %d neighbours, not %d", len(pooled), used, wanted.n_neighbors)
+    return used, reduce_dims(pooled, dims, used, wanted.seed)
 
 
 def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:
@@ -179,7 +180,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     """Checks everything that can be checked before samples are read.
 
     Raises:
-        SessionError: with every fault found, each with its key.
+        SessionError: with every fault, each with its key.
         Fault: the files of this id were made with other settings.
     """
     faults: list[str] = []
@@ -192,7 +193,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         folder = source.kind.folder  # beside a folder; with a table, a recording or class folders
         out = folder.parent if data.location == str(folder) else folder
     if out:
-        pictures = source.kind.folder if source and session.data.images else None
+        pictures = source.kind.folder if source and data.key == "images" else None
         collect_faults(faults, "out", _require_folder, out, pictures)
     if faults:
         raise SessionError(f"session {session.name}", faults)

@@ -1,4 +1,4 @@
-"""One id owns one set of files in one folder: their names, and what is known of those already there."""
+"""One id owns one set of files in one folder: their names, and what those already there are."""
 
 import json
 from collections.abc import Sequence
@@ -86,10 +86,10 @@ class Outputs:
             return "new"
         about = self.read_about()
         if about is None:
-            found = sorted(self.present())
-            if found and not self.part.exists():
+            present = sorted(self.present())
+            if present and not self.part.exists():
                 raise self._made_otherwise(
-                    [f"{name}, of which no {self.about.name} speaks" for name in found]
+                    [f"{name}, of which no {self.about.name} speaks" for name in present]
                 )
             return "new"
         before = about["settings"]
@@ -150,23 +150,3 @@ def read_about_file(file: Path) -> dict[str, Any]:
             "extract features of both by one run"
         )
     return about
-
-
-def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
-    """Returns a session that makes such features of other samples, without a reduction; it lacks only where
-    these are (`for_samples`) and where to write.
-    """
-    recipe = {key: value for key, value in about["session"].items() if value is not None}
-    for key in ("variant", "out", "overwrite"):
-        recipe.pop(key, None)
-    if "run" in recipe:
-        recipe["run"] = about["model"]  # the session may say `latest:`
-    return recipe | {"reduction": None, "reconstructions": 0}
-
-
-def for_samples(recipe: dict[str, Any], location: Any, out: Path | None = None) -> dict[str, Any]:
-    """Returns the recipe as a session for other samples of the same kind of data."""
-    key = "images" if recipe["data"].get("images") is not None else "sounds"
-    if "run" in recipe and not Path(recipe["run"]).exists():  # of another machine, or moved since
-        recipe = recipe | {"run": Path(recipe["run"]).name}
-    return recipe | {"data": recipe["data"] | {key: location}} | ({"out": str(out)} if out else {})

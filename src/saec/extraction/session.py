@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, create_model, field_validator, model_validator
 
-from saec.extraction.sources import SOURCES, ExtractionData, session_fields
+from saec.extraction.sources import SOURCES, ExtractionData
+from saec.extraction.sources.base import session_fields
 from saec.registry import Strict
 from saec.session import Session
 from saec.session.base import Count

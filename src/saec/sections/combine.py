@@ -10,7 +10,8 @@ from pydantic import Field
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, Costs, Gammas
 from saec.evaluation.combiner import Combiner
-from saec.extraction.outputs import read_about_file, recipe_of
+from saec.extraction.outputs import read_about_file
+from saec.extraction.sources.base import recipe_of
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, write_json
 from saec.registry import Component, Strict

@@ -13,7 +13,8 @@ from saec import figures
 from saec.config import Config
 from saec.data.decoding import SIDECAR
 from saec.extraction import extract
-from saec.extraction.outputs import for_samples, read_about_file, recipe_of
+from saec.extraction.outputs import read_about_file
+from saec.extraction.sources.base import for_samples, recipe_of
 from saec.faults import MissingFault
 from saec.features import Features
 from saec.files import as_file_name

@@ -1,15 +1,8 @@
 """What features are computed by, each under its key of an extraction session."""
 
-from saec.extraction.sources.base import (
-    SOURCES,
-    Computed,
-    ExtractionData,
-    Source,
-    build_source,
-    session_fields,
-)
+from saec.extraction.sources.base import SOURCES, ExtractionData, Source
 from saec.registry import import_submodules
 
-__all__ = ["SOURCES", "Computed", "ExtractionData", "Source", "build_source", "session_fields"]
+__all__ = ["SOURCES", "ExtractionData", "Source"]
 
 import_submodules(__name__, __path__)

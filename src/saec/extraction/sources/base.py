@@ -7,18 +7,18 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import PositiveFloat, TypeAdapter, ValidationError, model_validator
+from pydantic import PositiveFloat, TypeAdapter, ValidationError, create_model, model_validator
 from torch import Tensor
 
 from saec.config import Config
 from saec.data import DATA, Cache, Dataset, chunks
 from saec.data.ahead import Behind, ahead
 from saec.data.decoding import NotInMap
-from saec.data.kind import DataOptions, Kind, Sizes, absolute, paths_of
+from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
 from saec.extraction.shards import Arrays, Earlier, Shapes, Shards
 from saec.faults import Fault
 from saec.files import GB, fingerprint
@@ -38,15 +38,16 @@ of the session, too, with the same default in all sources that have them.
 """
 
 
-class ExtractionData(Strict):
+LOCATIONS = sorted({DATA[name].target.session_key for name in DATA.names()})  # keys: images, sounds
+
+
+class _ExtractionData(Strict):
     """What to extract from: a folder of pictures, or sound (a folder, class folders, a table, a recording).
 
     `fit`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that was trained
     on short sounds takes long recordings in segments.
     """
 
-    images: str | None = None
-    sounds: str | tuple[str, ...] | None = None
     fit: str | None = None
     skip_bad: bool | None = None
     segment_s: PositiveFloat | None = None
@@ -55,23 +56,24 @@ class ExtractionData(Strict):
     @property
     def changes(self) -> dict[str, Any]:
         """Options that are not to be as in the run."""
-        return self.model_dump(exclude={"images", "sounds"}, exclude_none=True)
+        return self.model_dump(exclude=set(LOCATIONS), exclude_none=True)
 
     @model_validator(mode="after")
-    def _names_one(self) -> "ExtractionData":
-        if (self.images is None) == (self.sounds is None):
-            raise ValueError("name `images`, a folder of pictures, or `sounds`, and not both")
+    def _names_one(self) -> "_ExtractionData":
+        if sum(getattr(self, key) is not None for key in LOCATIONS) != 1:
+            raise ValueError(f"name one of {', '.join(f'`{key}`' for key in LOCATIONS)}")
         return self
 
     @property
     def key(self) -> str:
-        return "images" if self.images is not None else "sounds"
+        """The key that says where the samples lie."""
+        return next(key for key in LOCATIONS if getattr(self, key) is not None)
 
     @property
-    def location(self) -> str | tuple[str, ...]:
+    def location(self) -> Location:
         return getattr(self, self.key)
 
-    def absolute(self, config: Config) -> "ExtractionData":
+    def absolute(self, config: Config) -> Self:
         """Returns the same with absolute paths; raises a `Fault` where a path is of another system."""
         return self.model_copy(update={self.key: absolute(self.location, config)})
 
@@ -94,6 +96,11 @@ class ExtractionData(Strict):
         """Raises a `Fault` where nothing is listed there, whatever the options."""
         kind = next(name for name in DATA.names() if DATA[name].target.session_key == self.key)
         _ = DATA.parse({"kind": kind, "train": ""})(paths_of(self.location), Cache.of(config)).state
+
+
+ExtractionData = create_model(
+    "ExtractionData", __base__=_ExtractionData, **{key: (Location | None, None) for key in LOCATIONS}
+)
 
 
 @dataclass
@@ -244,3 +251,21 @@ def session_fields() -> dict[str, tuple[Any, Any]]:
 def _value(source: str) -> Any:
     """Returns the type of what a session says of a source."""
     return next(iter(signature(SOURCES[source].target, eval_str=True).parameters.values())).annotation
+
+
+def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
+    """Returns a session that makes such features of other samples (`for_samples`), without a reduction."""
+    recipe = {key: value for key, value in about["session"].items() if value is not None}
+    for key in ("variant", "out", "overwrite"):
+        recipe.pop(key, None)
+    if "run" in recipe:
+        recipe["run"] = about["model"]  # the session may say `latest:`
+    return recipe | {"reduction": None, "reconstructions": 0}
+
+
+def for_samples(recipe: dict[str, Any], location: Location, out: Path | None = None) -> dict[str, Any]:
+    """Returns the recipe as a session for other samples of the same kind of data."""
+    if "run" in recipe and not Path(recipe["run"]).exists():  # of another machine, or moved since
+        recipe = recipe | {"run": Path(recipe["run"]).name}
+    key = ExtractionData.model_validate(recipe["data"]).key
+    return recipe | {"data": recipe["data"] | {key: location}} | ({"out": str(out)} if out else {})

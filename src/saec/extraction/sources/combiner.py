@@ -10,9 +10,16 @@ from scipy.special import softmax
 from saec.config import Config
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
-from saec.extraction.outputs import for_samples
 from saec.extraction.shards import Earlier
-from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source, build_source
+from saec.extraction.sources.base import (
+    LOCATIONS,
+    SOURCES,
+    Computed,
+    ExtractionData,
+    Source,
+    build_source,
+    for_samples,
+)
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.files import as_file_name, fingerprint
 from saec.progress import progress
@@ -94,7 +101,7 @@ def combiner(
     )
     methods = {}
     for method, recipe in recipes.items():
-        options = {key: value for key, value in recipe["data"].items() if key not in ("images", "sounds")}
+        options = {key: value for key, value in recipe["data"].items() if key not in LOCATIONS}
         own = ExtractionData.model_validate(options | data.model_dump(exclude_none=True))
         of_method: list[str] = []
         methods[method] = build_source(for_samples(recipe, data.location), own, config, of_method)

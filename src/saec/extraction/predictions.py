@@ -1,4 +1,4 @@
-"""What a classifier predicts, as tables: one row a segment, and one row a file."""
+"""What a classifier predicts, as tables that are written and read: one row a segment, and one row a file."""
 
 import logging
 from pathlib import Path
@@ -8,8 +8,8 @@ import pandas as pd
 from sklearn.metrics import f1_score
 
 from saec.extraction.outputs import Outputs
-from saec.faults import listing
-from saec.samples import Samples
+from saec.faults import Fault, MissingFault, listing
+from saec.samples import Samples, read_annotations
 from saec.tables import write_table
 
 LOG = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ def _log_scores(files: pd.DataFrame) -> None:
     if "label" not in files:
         return
     labelled = files[files["label"] != ""]
-    classes = {column.removeprefix(PROBABILITY) for column in files if column.startswith(PROBABILITY)}
-    if unknown := sorted(set(labelled["label"]) - classes):
+    if unknown := sorted(set(labelled["label"]) - {*classes_of(files)}):
         LOG.warning("%d labels are of no class that was learnt:\n%s", len(unknown), listing(unknown))
     parts = labelled.groupby("split") if "split" in labelled else [("", labelled)]
     for split, part in parts if len(labelled) else ():
@@ -72,3 +71,51 @@ def _log_scores(files: pd.DataFrame) -> None:
         accuracy = float((part["label"] == part["predicted"]).mean())
         what = (len(part), f"{split} files" if split else "labelled files", accuracy, macro_f1)
         LOG.info("against %d %s: accuracy %.3f, macro-F1 %.3f", *what)
+
+
+def classes_of(table: pd.DataFrame) -> list[str]:
+    """Returns the classes that a table of predictions has a column `p <class>` of."""
+    return [one.removeprefix(PROBABILITY) for one in table.columns if one.startswith(PROBABILITY)]
+
+
+def read_predictions(file: Path) -> pd.DataFrame:
+    """Reads predictions: file, start_s, end_s, label, split, predicted, and `p <class>` as numbers.
+
+    Raises:
+        Fault: columns are missing, or some rows are not right: all of them are listed.
+    """
+    if not file.is_file():
+        raise MissingFault(f"no such file: {file} (predictions_<timestamp>.csv of an extraction is expected)")
+    table = read_annotations(file, required=("file",))
+    if table.empty:
+        raise Fault(f"{file} has no rows")
+    columns = [column for column in table.columns if column.startswith(PROBABILITY)]
+    missing = [] if "predicted" in table else ["predicted"]
+    missing += [] if columns else [f"{PROBABILITY}<class>"]
+    if missing:
+        raise Fault(
+            f"{file} needs the columns file,start,end[,label],predicted and for each class `p <class>`, its "
+            f"probability; it lacks {', '.join(missing)}: name predictions_<timestamp>.csv of an extraction"
+        )
+    numbers = table.assign(
+        **{one: pd.to_numeric(table[one], errors="coerce").astype(float) for one in columns}
+    )
+    faults = []
+    bad = ~np.isfinite(numbers[columns].to_numpy()).all(1)
+    bad |= (numbers["start_s"].isna() != numbers["end_s"].isna()).to_numpy()
+    bad |= ~numbers["predicted"].isin(classes_of(numbers)).to_numpy()
+    for row in np.flatnonzero(bad):
+        faults.append(f"{table.index[row]}: {_problem(table.iloc[row], numbers.iloc[row], columns)}")
+    if faults:
+        raise Fault(f"{file}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
+    return numbers.reset_index(drop=True)
+
+
+def _problem(written: pd.Series, row: pd.Series, columns: list[str]) -> str:
+    for column in columns:
+        if not np.isfinite(row[column]):
+            got = repr(written[column]) if written[column] else "nothing"
+            return f"{column!r} must be a finite number, got {got}"
+    if np.isnan(row["start_s"]) != np.isnan(row["end_s"]):
+        return "needs start and end, or neither of them"
+    return f"predicted must be a class that has a column `p <class>`, got {row['predicted']!r}"

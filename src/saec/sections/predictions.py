@@ -19,13 +19,12 @@ from saec.evaluation.tracks import (
     score_classes,
     true_track,
 )
-from saec.extraction.predictions import PROBABILITY
+from saec.extraction.predictions import PROBABILITY, classes_of, read_predictions
 from saec.faults import Fault, MissingFault, listing
 from saec.registry import Strict
 from saec.samples import Samples, annotations, join, means_by, read_annotations
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import GivenLabels, Labels, given_annotations
-from saec.sections.prediction_table import classes_of, read_predictions
 from saec.sections.read_sets import MAGIC, as_file
 
 FILES = "files of the predictions"

@@ -59,7 +59,7 @@ def page(browser, written) -> Iterator:
     tab.on("pageerror", lambda error: errors.append(error))
     tab.on("request", lambda request: urls.append(request.url))
     tab.goto(written[0].as_uri())
-    until(tab, "map.painted > 0")
+    until(tab, "map.frames > 0")
     yield tab
     assert errors == []
     assert not [one.text for one in messages if one.type in LOUD and OURS not in one.text]
@@ -257,7 +257,7 @@ def test_a_tap_shows_a_picture(browser, written):
     context = browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
     tab = context.new_page()
     tab.goto(written[0].as_uri())
-    until(tab, "map.painted > 0")
+    until(tab, "map.frames > 0")
     tab.touchscreen.tap(*at(tab, 12))
     tab.wait_for_selector("#shown img")
     assert written[1].names[12] in tab.locator("#shown").inner_text()
@@ -287,14 +287,14 @@ def test_twenty_thousand_points_move_fluidly(browser, tmp_path):
     assert (tmp_path / "page.html").stat().st_size < 8e6
     tab = browser.new_page(viewport={"width": 1200, "height": 800})
     tab.goto((tmp_path / "page.html").as_uri())
-    until(tab, "map.painted > 0")
-    before = tab.evaluate("map.painted")
+    until(tab, "map.frames > 0")
+    before = tab.evaluate("map.frames")
     tab.mouse.move(400, 400)
     tab.mouse.down()
     for step in range(40):
         tab.mouse.move(400 + 3 * step, 400 + step)
     tab.mouse.up()
     until(tab, "!map.inMotion")
-    assert tab.evaluate("map.painted") - before > 10
+    assert tab.evaluate("map.frames") - before > 10
     assert len(tab.evaluate("(() => { select(map.visible()); return state.rows; })()")) > 0
     tab.close()

@@ -104,7 +104,7 @@ class PointMap {
     if (dim) this.points((row) => this.selected.has(row));
     if (this.focus >= 0) this.ring(this.focus);
     if (this.path) this.outline();
-    this.painted = (this.painted || 0) + 1;
+    this.frames = (this.frames || 0) + 1;
   }
 
   points(wanted) {

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from saec.command import serve
-from saec.preparation import PreparationSession, plan_preparation
+from saec.preparing import plan_preparation
+from saec.session import PreparationSession
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,9 +28,9 @@ def truth(run: Path, images: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names, latents (n, channels, time) and pooled features (n, features)."""
     model = Run(run).model().float()
     kind = Run(run).data.model_copy(update={"limit": None})
-    data = kind(images, Cache(images.parent / "cache")).open().fitted(model.height, model.time_pool)
+    data = kind(images, Cache(images.parent / "cache")).open().sized_for(model.height, model.time_pool)
     rows, cpu = np.arange(min(len(data), N_PICTURES)), torch.device("cpu")
-    batches = (data.prepare(data.gather(chosen, cpu)) for chosen in chunks(rows, AT_ONCE))
+    batches = (data.front(data.gather(chosen, cpu)) for chosen in chunks(rows, AT_ONCE))
     latents = torch.cat([model.encoder(pictures).flatten(1, 2) for pictures in batches])
     arrays = {"latents": latents.numpy(), "pooled": mean_std(latents).numpy()}
     return data.names[: len(latents)].tolist(), arrays

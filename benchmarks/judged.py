@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from benchmarks.labelled import LabelledSet
 from saec.data import Dataset, chunks
 from saec.data.colormaps import table
-from saec.data.decoding import evenly
+from saec.data.files import evenly
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import fit_classifier
 from saec.evaluation.folds import Split, draw_few
@@ -84,7 +84,7 @@ FLOORS = {"pixels": pixels, "raw pixels": raw_pixels}
 def rebuilt(model: Model, data: Dataset) -> dict[str, float]:
     """Squared error of the RGB picture that comes back, and its share of the mean picture's error."""
     model = model.eval()
-    data = data.fitted(model.height, model.time_pool)
+    data = data.sized_for(model.height, model.time_pool)
     chosen = np.array(evenly(range(len(data)), N_REBUILT))
     before, after = [], []
     for rows in chunks(chosen, AT_ONCE):
@@ -100,7 +100,7 @@ def rebuilt(model: Model, data: Dataset) -> dict[str, float]:
 
 
 def _pictures(data: Dataset, rows: np.ndarray) -> torch.Tensor:
-    return data.prepare(data.gather(rows, torch.device("cpu")))
+    return data.front(data.gather(rows, torch.device("cpu")))
 
 
 def _coloured(pictures: torch.Tensor, data: Dataset) -> torch.Tensor:

@@ -33,7 +33,7 @@ def first_pass(task: Task) -> Measure:
     def one() -> int:
         cache = replace(Cache.of(bench.plan.config), folder=next(caches))
         data = bench.session.data(task.images, cache).open().on(bench.plan.device)
-        loader = replace(bench.train, data=data.fitted(bench.model.height, bench.model.time_pool))
+        loader = replace(bench.train, data=data.sized_for(bench.model.height, bench.model.time_pool))
         n = sum(len(batch) for batch in loader.training(0))
         _wait_for(bench.plan.device)
         return n

@@ -53,7 +53,7 @@ def make_way(run: Run) -> None:
     pictures = DATA.parse({"kind": "images", "train": ""})(
         config.data / "demo/train/images", Cache.of(config)
     ).open()
-    picture = pictures.prepare(pictures.gather(np.array([row]), torch.device("cpu")))[0, 0].numpy()
+    picture = pictures.front(pictures.gather(np.array([row]), torch.device("cpu")))[0, 0].numpy()
     draw_way(
         HERE / "way.png",
         sound[: N_SECONDS * rate],
@@ -115,7 +115,7 @@ def make_reconstructions(run: Run) -> None:
     folder = config.data / "demo" / "valid" / "images"
     data = run.session.data(folder, Cache.of(config)).open()
     model = run.model()
-    data = data.fitted(model.height, model.time_pool)
+    data = data.sized_for(model.height, model.time_pool)
     first = [int(np.flatnonzero(data.labels == label)[3]) for label in np.unique(data.labels)]
     loader = Loader(data.subset(np.array(first)), run.session.views, 16, device, seed=0)
     file = HERE / "reconstructions.png"

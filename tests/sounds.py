@@ -7,8 +7,7 @@ import numpy as np
 import soundfile
 
 from saec.config import Config
-from saec.data import DATA, Cache
-from saec.data.kinds import Kind
+from saec.data import DATA, Cache, Kind
 
 RATE = 8000
 HERTZ = {"high": 3000, "low": 300, "mid": 1000}  # of the classes

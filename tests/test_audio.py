@@ -13,13 +13,14 @@ from sounds import HERTZ, LINEAR, MEL, RATE, heard_session, kind, record, record
 from torch.nn import functional as F
 
 from saec.config import Config
-from saec.data import Cache
+from saec.data import Cache, Raw
 from saec.data.audio import SoundFront
-from saec.data.sound_store import NOTHING, Cut
+from saec.data.recordings import Cutting, Piece
+from saec.data.recordings import cut as cut_recording
+from saec.data.stored import Streamed
 from saec.faults import Fault, MissingFault
 from saec.session import SessionError, TrainingSession, load_session
 from saec.sound.listed import Listed, list_sound
-from saec.sound.pieces import cut
 from saec.sound.spectra import SPECTRA
 from saec.training import plan_training
 from saec.training.build import build
@@ -119,6 +120,10 @@ def test_one_recording_is_a_place_and_another_file_is_not(tmp_path):
 # Pieces
 
 
+def cut(row: int, one: Listed, n: int, rate: int, segment_s: float | None, step_s: float) -> list[Piece]:
+    return cut_recording(row, one, n, Cutting(rate, segment_s, step_s, least=1))
+
+
 def slow_starts(n: int, size: int, step: int, rate: int) -> list[int]:
     """Step by step while the sound goes on; then once more from its end, if 1 ms or more of it is new."""
     size, starts, at = min(size, n), [], 0
@@ -136,7 +141,7 @@ def test_segments_start_every_step_and_the_last_ends_with_the_sound(n, segment_s
     pieces = cut(5, Listed(Path(), "a/song.wav"), n, RATE, segment_s, step_s)
     expected = slow_starts(n, round(segment_s * RATE), round(step_s * RATE), RATE)
     assert [piece.first for piece in pieces] == expected
-    assert {(piece.place, piece.recording, piece.n) for piece in pieces} == {
+    assert {(piece.row, piece.recording, piece.n) for piece in pieces} == {
         (5, "a/song.wav", min(n, round(segment_s * RATE)))
     }
     assert n - (pieces[-1].first + pieces[-1].n) < RATE / 1000
@@ -175,25 +180,54 @@ def test_headers_promise_the_segments_that_resampled_recordings_give(rate, confi
 
 def stored(data) -> list[np.ndarray]:
     """The samples of each item as they are kept."""
-    raw = data.gather(np.arange(len(data)), CPU).numpy()
-    return [sound[sound != NOTHING] for sound in raw]
+    raw = data.gather(np.arange(len(data)), CPU)
+    return [sound[:n].numpy() for sound, n in zip(raw.values, raw.lengths, strict=True)]
 
 
-def test_sixteen_bits_of_a_recording_are_kept_as_they_are(config):
-    sound = tone(300, 0.1)
-    file = record(config.data / "sounds" / "a.wav", sound)
-    (found,) = stored(kind(config.data / "sounds", config).open())
-    expected = soundfile.read(file)[0]
-    assert found.dtype == np.int16 and len(found) == len(sound)
-    assert np.abs(found / 32767 - expected).max() <= 0.5 / 32767
+def test_what_a_recording_holds_is_kept_as_it_is(config, heard):
+    sounds = {"PCM_16": tone(300, 0.1), "FLOAT": np.tile([-1.0, 1.0, -1.5, 1e-6], 200)}
+    for subtype, sound in sounds.items():
+        file = record(config.data / "sounds" / f"{subtype}.wav", sound, subtype=subtype)
+        sounds[subtype] = soundfile.read(file)[0].astype(np.float32)
+    found = stored(kind(config.data / "sounds", config).open())
+    assert found[0].tolist() == sounds["FLOAT"].tolist() and found[1].tolist() == sounds["PCM_16"].tolist()
+    assert "clipped" not in heard.text
 
 
-def test_the_loudest_sample_is_no_mark_for_the_end(config, heard):
-    sound = np.tile([-1.0, 1.0, -1.5, 1.5], 200)
-    record(config.data / "sounds" / "loud.wav", sound, subtype="FLOAT")
-    (found,) = stored(kind(config.data / "sounds", config).open())
-    assert found.tolist() == [-32767, 32767] * 400
-    assert "1 recordings exceed full scale (1.0) and are clipped:\n  loud.wav, up to 1.50" in heard.text
+@pytest.mark.parametrize("decibels", [-80, -60, -20, 18])
+@pytest.mark.parametrize("spectrum", [MEL, LINEAR, MEL | {"name": "mfcc", "n_mfcc": 8}])
+@pytest.mark.parametrize("gigabytes", [1, 1e-6])
+def test_a_recording_gives_the_same_normalised_spectrum_however_loud_it_is(
+    decibels, spectrum, gigabytes, config
+):
+    sound = tone(700, 0.3)
+    for name, gain in (("a.wav", 1.0), ("b.wav", 10 ** (decibels / 20))):
+        record(config.data / "sounds" / name, gain * sound, subtype="FLOAT")
+    config = config.model_copy(update={"cache_gb": gigabytes})
+    data = kind(config.data / "sounds", config, spectrum=spectrum, fit="pad", length_s="longest").open()
+    loud, other = data.front(data.gather(np.arange(2), CPU)).flatten(1).numpy()
+    assert np.corrcoef(loud, other)[0, 1] > 0.999 and np.allclose(loud, other, atol=1e-3 * np.abs(loud).max())
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("rate", [RATE, 11_025, 44_100])
+def test_recordings_that_the_cache_has_no_room_for_are_streamed_and_are_the_same(suffix, rate, config, heard):
+    for number, seconds in enumerate((0.5, 1.3, 3.0)):
+        record(config.data / "sounds" / f"{number}.{suffix}", tone(300, seconds, number, rate), rate)
+    options = {"segment_s": 0.2, "step_s": 0.13}
+    kept = kind(config.data / "sounds", config, **options).open()
+    small = config.model_copy(update={"cache_gb": 1e-6, "cache": config.data / "small"})
+    lazy = kind(config.data / "sounds", small, **options)
+    assert "decoded whenever they are used: the cache may hold" in lazy.sizes().room
+    lazy = lazy.open()
+    assert isinstance(lazy.stored, Streamed) and lazy.fingerprint == kept.fingerprint
+    assert lazy.samples.table.equals(kept.samples.table) and lazy.stored.shape == kept.stored.shape
+    rows = np.random.default_rng(0).permutation(len(kept))
+    one, other = kept.gather(rows, CPU), lazy.gather(rows, CPU)
+    assert torch.equal(one.lengths, other.lengths)
+    assert torch.allclose(one.values, other.values, rtol=0, atol=2e-6)
+    if rate == RATE:
+        assert torch.equal(one.values, other.values)
 
 
 @pytest.mark.parametrize("rate", [11_025, 44_100])
@@ -202,15 +236,14 @@ def test_other_rates_are_resampled_as_all_at_once(rate, config, monkeypatch):
     file = record(config.data / "sounds" / "a.wav", tone(300, 0.3, rate=rate), rate)
     (found,) = stored(kind(config.data / "sounds", config).open())
     expected = soxr.resample(soundfile.read(file)[0], rate, RATE, quality="HQ")
-    assert len(found) == len(expected) == 2400
-    assert np.abs(found / 32767 - expected).max() <= 0.51 / 32767
+    assert found.tolist() == expected.astype(np.float32).tolist() and len(found) == 2400
 
 
 @pytest.mark.parametrize(("channel", "expected"), [("mean", 0.1), (0, 0.4), (1, -0.2)])
 def test_channels_are_averaged_or_one_is_chosen(channel, expected, config):
     record(config.data / "sounds" / "a.wav", np.tile([0.4, -0.2], (800, 1)), subtype="FLOAT")
     (found,) = stored(kind(config.data / "sounds", config, channel=channel).open())
-    assert np.allclose(found / 32767, expected, atol=1e-4)
+    assert np.allclose(found, expected, atol=1e-6)
 
 
 def test_recordings_are_decoded_once_however_they_are_cut_and_anew_when_they_change(config, sounds):
@@ -239,14 +272,6 @@ def test_several_threads_decode_the_same(config, sounds):
     assert all(np.array_equal(*pair) for pair in zip(one, stored(threaded.open()), strict=True))
 
 
-def test_pieces_are_taken_by_rows_and_filled_up_with_what_no_sample_is():
-    sound = np.arange(20, dtype=np.int16)
-    pieces = Cut(sound, first=[3, 10, 0], n=[4, 2, 1])
-    assert pieces.shape == (3, 4) and pieces.nbytes == 24
-    found = pieces[np.array([1, 0, 1])]
-    assert found.tolist() == [[10, 11, NOTHING, NOTHING], [3, 4, 5, 6], [10, 11, NOTHING, NOTHING]]
-
-
 # The front end
 
 
@@ -254,12 +279,12 @@ def front(n_frames: int, **options) -> SoundFront:
     return SoundFront(SPECTRA.parse(MEL)(RATE), n_frames, **options)
 
 
-def raw(*sounds: np.ndarray) -> torch.Tensor:
+def raw(*sounds: np.ndarray) -> Raw:
     """A batch as it is stored."""
-    found = np.full((len(sounds), max(map(len, sounds))), NOTHING, np.int16)
+    found = np.zeros((len(sounds), max(map(len, sounds))), np.float32)
     for row, sound in zip(found, sounds, strict=True):
-        row[: len(sound)] = np.rint(32767 * sound)
-    return torch.from_numpy(found)
+        row[: len(sound)] = sound
+    return Raw(torch.from_numpy(found), torch.tensor([len(sound) for sound in sounds]))
 
 
 def of_librosa(sound: np.ndarray) -> np.ndarray:
@@ -292,7 +317,7 @@ def test_what_comes_out_of_real_recordings_is_librosas_mel_spectrogram(config):
     (config.data).mkdir()
     (config.data / "three.csv").write_text("\n".join(["file", *rows]))
     data = kind(config.data / "three.csv", config, fit="pad", length_s="longest").open()
-    found = data.prepare(data.gather(np.arange(3), CPU))[:, 0].numpy()
+    found = data.front(data.gather(np.arange(3), CPU))[:, 0].numpy()
     assert data.names.tolist() == rows
     for spectrum, file in zip(found, rows, strict=True):
         expected = of_librosa(soundfile.read(file)[0].astype(np.float32))
@@ -376,12 +401,15 @@ def test_what_is_known_of_each_segment_stands_beside_it(config, table):
     ]
     assert data.labels.tolist() == ["crow", "crow", "tit", "tit", "tit", "7"]
     assert data.groups.tolist() == ["g"] * 5 + ["sub/a.wav"]
-    assert data.splits.tolist() == ["train"] * 2 + ["valid"] * 3 + ["test"]
-    assert data.files.tolist() == ["b.wav"] * 5 + ["sub/a.wav"]
-    assert data.times.tolist() == [[start, start + 0.25] for start in starts] + [[0, 0.1]]
+    assert data.samples.splits.tolist() == ["train"] * 2 + ["valid"] * 3 + ["test"]
+    assert data.samples.files.tolist() == ["b.wav"] * 5 + ["sub/a.wav"]
+    assert data.samples.times.tolist() == [[start, start + 0.25] for start in starts] + [[0, 0.1]]
     part = data.subset(np.array([5, 2]))
-    assert part.files.tolist() == ["sub/a.wav", "b.wav"] and part.times.tolist() == [[0, 0.1], [0.5, 0.75]]
-    assert part.splits.tolist() == ["test", "valid"] and part.fingerprint != data.fingerprint
+    assert part.samples.files.tolist() == ["sub/a.wav", "b.wav"] and part.samples.times.tolist() == [
+        [0, 0.1],
+        [0.5, 0.75],
+    ]
+    assert part.samples.splits.tolist() == ["test", "valid"] and part.fingerprint != data.fingerprint
 
 
 def test_a_table_of_labels_overrules_folders_and_names_groups(config, sounds):
@@ -395,7 +423,7 @@ def test_a_table_of_labels_overrules_folders_and_names_groups(config, sounds):
 
 def of(data) -> tuple[list[str], list[str], list[str]]:
     found = data.open()
-    assert data.labels.tolist() == found.labels.tolist()
+    assert data.samples.labels.tolist() == found.labels.tolist()
     return found.names.tolist(), found.labels.tolist(), found.groups.tolist()
 
 
@@ -471,9 +499,9 @@ def test_what_the_training_set_decides_is_written_down_and_validation_is_heard_a
     assert float(learnt.mean()) == pytest.approx(0, abs=1e-4)
     assert float(learnt.std(correction=0)) == pytest.approx(1, abs=1e-4)
     heard = torch.cat([batch.seen for batch in bench.valid.validation()])
-    assert heard.shape == (6, 1, 16, 14) and bench.valid.data.prepare.standardise == data.standardise
+    assert heard.shape == (6, 1, 16, 14) and bench.valid.data.front.standardise == data.standardise
     plain = kind(config.data / "other", config, length_s=data.length_s).open()
-    expected = plain.prepare(plain.gather(np.arange(6), CPU))
+    expected = plain.front(plain.gather(np.arange(6), CPU))
     assert torch.allclose(heard * data.standardise[1] + data.standardise[0], expected, atol=1e-5)
     again = load_session(bench.session.model_dump(mode="json"), TrainingSession)
     assert again.data == data and isinstance(again.data.standardise, tuple)
@@ -516,7 +544,7 @@ def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, 
 def test_the_class_of_each_made_sound_is_heard_in_its_loudest_row(config, sounds):
     """Rows run from 4000 Hz, on top, to 0: the tones of the fixture lie where they should."""
     data = kind(sounds, config, spectrum=LINEAR).open()
-    spectra = data.prepare(data.gather(np.arange(12), CPU))[:, 0].mean(dim=2)
+    spectra = data.front(data.gather(np.arange(12), CPU))[:, 0].mean(dim=2)
     rows = spectra.argmax(dim=1).numpy()
     hertz = [HERTZ[label] for label in data.labels]
     assert np.abs((127 - rows) * RATE / 256 - hertz).max() <= RATE / 256

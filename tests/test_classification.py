@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from saec.config import Config
 from saec.data import VIEWS, Batch, Dataset, Loader
 from saec.data.images import PictureFront
-from saec.data.split import split_by_table, split_evenly
+from saec.data.stored import Mapped
 from saec.export import export_encoder
 from saec.extraction import extract
 from saec.faults import Fault
@@ -33,7 +33,7 @@ from saec.objectives import OBJECTIVES, Objective
 from saec.objectives.classification import macro_f1_of
 from saec.optimizers import OPTIMIZERS, Learner
 from saec.runs import Progress, Run
-from saec.samples import Samples
+from saec.samples import Samples, split, split_by_table
 from saec.session import TrainingSession, load_session
 from saec.training import go_on, train
 from saec.training.build import Training, build
@@ -264,7 +264,7 @@ def test_dropped_layers_leave_what_the_references_table_says(full_sized, place, 
     model, answers = full_sized.model(), full_sized.objective()
     _, valid = (loader.data for loader in loaders(full_sized, place))
     rows = [found[0].N.tolist().index(name) for name in valid.names]
-    x = valid.prepare(valid.gather(np.arange(len(valid)), CPU))
+    x = valid.front(valid.gather(np.arange(len(valid)), CPU))
     with torch.no_grad():
         flattened = nn.Sequential(*list(model.encoder)[:4])(x).flatten(1)
         logits = answers.logits(model.encoder(x))
@@ -407,7 +407,12 @@ def labelled(labels: str, groups: list[str] | None = None, splits: list[str] | N
     names = np.array([f"{place:03d}" for place in range(n)])
     front = PictureFront((2, 2), "intensity")
     samples = Samples.of(names, label=list(labels), group=groups, split=splits)
-    return Dataset(samples, stored, np.arange(n), front, "", {})
+    return Dataset(samples, Mapped(stored), np.arange(n), front, "", {})
+
+
+def parts(data: Dataset, share: float, seed: int) -> list[Dataset]:
+    """Training and validation, with every class on both sides."""
+    return [data.subset(rows) for rows in split(data.samples, share, seed, by_label=True)]
 
 
 def drawn(data: Dataset, epoch: int, seed: int = 0, evenly: bool = True) -> list[str]:
@@ -453,19 +458,19 @@ def test_an_even_split_keeps_recordings_whole_and_gives_both_sides_every_class(s
     labels = "aaaaaaaaaa" * 8 + "bbbbbbbbbb" * 4 + "cccccccccc" * 2
     groups = [f"{name}{place // 4}" for place, name in enumerate(labels)]
     data = labelled(labels, groups)
-    train, valid = split_evenly(data, share, seed=1)
+    train, valid = parts(data, share, seed=1)
     assert sorted([*train.names, *valid.names]) == data.names.tolist()
     assert not set(train.groups) & set(valid.groups)
     assert len(valid) / len(data) == pytest.approx(share, abs=0.05)
     for name, n in zip("abc", (80, 40, 20), strict=True):
         assert (valid.labels == name).sum() / n == pytest.approx(share, abs=4 / n)  # a recording more or less
-    others = [tuple(split_evenly(data, share, seed)[1].names) for seed in (1, 2)]
+    others = [tuple(parts(data, share, seed)[1].names) for seed in (1, 2)]
     assert others[0] == tuple(valid.names) != others[1]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_class_of_one_recording_is_learnt(seed, heard):
-    train, valid = split_evenly(labelled("aaaabbbbcdddd", list("1234567899wxy")), 0.25, seed)
+    train, valid = parts(labelled("aaaabbbbcdddd", list("1234567899wxy")), 0.25, seed)
     assert {"a", "b", "c", "d"} == set(train.labels)
     assert "c" not in valid.labels and not set(train.groups) & set(valid.groups)
     assert "1 classes have too few recordings for both sides and are not in validation:\n  c" in heard.text
@@ -473,19 +478,19 @@ def test_a_class_of_one_recording_is_learnt(seed, heard):
 
 def test_what_cannot_be_split_evenly_is_refused():
     with pytest.raises(Fault, match="data.valid: 0.25 needs two recordings and two samples .* got 1 and 4"):
-        split_evenly(labelled("aaaabb", ["r"] * 6), 0.25, 0)
+        parts(labelled("aaaabb", ["r"] * 6), 0.25, 0)
     with pytest.raises(Fault, match="got 2 and 1: name a folder instead"):
-        split_evenly(labelled("ab"), 0.25, 0)
+        parts(labelled("ab"), 0.25, 0)
     with pytest.raises(Fault, match="data.valid: 0.25 needs two recordings of a class at least"):
-        split_evenly(labelled("aabb", list("rrss")), 0.25, 0)
+        parts(labelled("aabb", list("rrss")), 0.25, 0)
 
 
 def test_a_table_parts_samples_by_its_split():
     data = labelled("ababab", splits=["train", "valid", "test", "", "valid", "test"])
-    train, valid = split_by_table(data)
+    train, valid = [data.subset(rows) for rows in split_by_table(data.samples)]
     assert (train.names.tolist(), valid.names.tolist()) == (["000", "003"], ["001", "004"])
     with pytest.raises(Fault, match="names no sample to train on: call some `train`"):
-        split_by_table(labelled("ab", splits=["valid", "test"]))
+        split_by_table(labelled("ab", splits=["valid", "test"]).samples)
 
 
 @pytest.fixture(scope="module")
@@ -494,8 +499,8 @@ def tables(place) -> dict[str, Path]:
     names = [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in range(4)]
     words = {"three": ("test", "valid", "train", ""), "two": ("test", "train", "train", "train")}
     found = {}
-    for key, split in words.items():
-        rows = [f"{name},{name.split('/')[0]},{split[int(name[-5])]}" for name in names]
+    for key, parts_of in words.items():
+        rows = [f"{name},{name.split('/')[0]},{parts_of[int(name[-5])]}" for name in names]
         found[key] = place.data / "sounds" / f"{key}.csv"
         found[key].write_text("\n".join(["file,label,split", *rows]))
     return found

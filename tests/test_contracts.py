@@ -8,7 +8,7 @@ import torch
 from conftest import TINY
 from torch import Tensor, nn
 
-from saec.data import DATA, VIEWS, Batch, Draws
+from saec.data import DATA, VIEWS, Batch, Draws, Raw
 from saec.data.images import PictureFront
 from saec.evaluation import EVALUATIONS
 from saec.extraction.sources import SOURCES
@@ -199,12 +199,12 @@ def test_the_trivial_error_is_that_of_the_mean_target_over_batches_of_any_size(l
 @pytest.mark.parametrize("name", VIEWS.names())
 def test_a_view_gives_pairs_of_the_shape_that_comes_in(name, channels):
     front = PictureFront((8, 12), channels, colours=np.zeros((256, 3), np.uint8))
-    raw = torch.randint(0, 256, (5, 8, 12), dtype=torch.uint8)
+    raw = Raw(torch.randint(0, 256, (5, 8, 12), dtype=torch.uint8))
     for draws in (Draws.training(5, CPU, (0, 0, 0, 0)), Draws.validation(np.arange(5), CPU, 0)):
-        before = raw.clone()
+        before = raw.values.clone()
         for pictures in parsed(VIEWS, name)(raw, front, draws):
             assert pictures.shape == (5, *front.shape) and torch.isfinite(pictures).all()
-        assert torch.equal(raw, before)
+        assert torch.equal(raw.values, before)
 
 
 # Optimizers

@@ -12,15 +12,18 @@ import torch
 import yaml
 from conftest import extraction_session, intensities, write_pictures
 from PIL import Image
+from readers import Items
 from small_runs import untrained_run
 from test_extraction_kill import called, killed_when
 
 from saec import extract
 from saec.config import Config
-from saec.data.store import PART, Arriving
+from saec.data import Cache
+from saec.data.store import Arriving
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.features import Features
+from saec.files import TEMPORARY
 from saec.runs import Run
 
 N = 40
@@ -78,25 +81,21 @@ def many(images: Path, n: int) -> list[Path]:
     return files
 
 
-def test_rows_are_given_as_soon_as_they_are_there_and_waited_for_until_then():
+def test_rows_are_given_as_soon_as_they_are_there_and_waited_for_until_then(tmp_path):
     go_on = threading.Event()
 
-    def decode(take: Callable[[int, np.ndarray], None]) -> dict:
-        for row in range(4):
-            take(row, np.full(3, row, np.uint8))
-        assert go_on.wait(10)
-        for row in range(4, 8):
-            take(row, np.full(3, row, np.uint8))
-        return {}
+    def wait(item: int) -> None:
+        assert item < 4 or go_on.wait(10)
 
-    def build(fill: Callable[[np.ndarray], dict]) -> tuple[np.ndarray, dict]:
-        array = np.zeros((8, 3), np.uint8)
-        return array, fill(array)
+    items = Items([np.full(3, row, np.uint8) for row in range(8)], ragged=False, before=wait)
+    arriving = Arriving(Cache(tmp_path), "key", items)
 
-    arriving = Arriving((8, 3), build, decode)
-    assert arriving[np.array([3, 0])][:, 0].tolist() == [3, 0]
+    def levels(*rows: int) -> list[int]:
+        return arriving.gather(np.array(rows))[0][:, 0].tolist()
+
+    assert levels(3, 0) == [3, 0]
     late: list[list[int]] = []
-    waiting = threading.Thread(target=lambda: late.append(arriving[np.array([1, 6])][:, 0].tolist()))
+    waiting = threading.Thread(target=lambda: late.append(levels(1, 6)))
     waiting.start()
     waiting.join(0.05)
     assert late == []
@@ -220,7 +219,7 @@ def test_killed_while_decoding_and_encoding_it_goes_on_and_gives_the_same_bits(c
     def ready() -> bool:
         marked = done.is_file() and done.stat().st_size > 128 and sum(done.read_bytes()[128:]) >= 1
         stores = list(config.cache.iterdir()) if config.cache.exists() else []
-        assert not marked or all(store.name.startswith(PART) for store in stores), "decoded too early"
+        assert not marked or all(store.name.startswith(TEMPORARY) for store in stores), "decoded too early"
         return marked
 
     killed_when(called(place, file), ready)

@@ -23,7 +23,7 @@ import main_01_train
 import main_02_extract
 from saec.config import Config
 from saec.data.colormaps import table
-from saec.data.decoding import SIGNATURE
+from saec.data.png import SIGNATURE
 from saec.faults import Fault, collect_faults, did_you_mean, listing
 from saec.runs import Run
 from saec.runs.find import all_runs

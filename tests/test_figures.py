@@ -12,6 +12,7 @@ from PIL import Image
 from saec import figures, gallery
 from saec.data import VIEWS, Dataset, Loader
 from saec.data.images import PictureFront
+from saec.data.stored import Mapped
 from saec.gallery import show_folder, show_rebuilt, show_views
 from saec.models import MODELS
 from saec.samples import Samples
@@ -105,7 +106,7 @@ def dataset(n: int, channels: str) -> Dataset:
     front = PictureFront(
         (128, 32), channels, colours=np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, 1)
     )
-    return Dataset(Samples.of(names(n)), stored, np.arange(n), front, "", {})
+    return Dataset(Samples.of(names(n)), Mapped(stored), np.arange(n), front, "", {})
 
 
 @pytest.mark.parametrize(("n", "channels"), [(1, "intensity"), (18, "intensity"), (2, "rgb")])

@@ -11,8 +11,8 @@ from PIL import Image
 
 from saec.data import Cache, Dataset
 from saec.data.colormaps import USUAL, table
-from saec.data.decoding import SIDECAR
 from saec.data.images import Images
+from saec.data.png import SIDECAR
 from saec.faults import Fault, MissingFault
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def opened(folder: Path, **options) -> Dataset:
 
 def pixels(data: Dataset) -> np.ndarray:
     """(n, channels, height, width) floats, as a model gets them."""
-    return data.prepare(data.gather(np.arange(len(data)), CPU)).numpy()
+    return data.front(data.gather(np.arange(len(data)), CPU)).numpy()
 
 
 def save(folder: Path, name: str, picture: np.ndarray) -> None:
@@ -115,7 +115,7 @@ def test_rgb_grey_and_palette_pictures_are_read_alike(folder):
     palette.putpalette(np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes())
     palette.save(folder / "palette.png")
     data = opened(folder)
-    assert all(np.array_equal(row, levels) for row in data.stored)
+    assert all(np.array_equal(row, levels) for row in data.stored.array)
 
 
 def test_a_palette_of_a_colour_map_is_read_as_its_intensity(folder):
@@ -124,7 +124,7 @@ def test_a_palette_of_a_colour_map_is_read_as_its_intensity(folder):
     palette = Image.frombytes("P", (12, 8), levels.tobytes())
     palette.putpalette(table("viridis").tobytes())
     palette.save(folder / "palette.png")
-    first, second = opened(folder).stored
+    first, second = opened(folder).stored.array
     assert np.array_equal(first, second)
     assert np.array_equal(table("viridis")[first], table("viridis")[levels])
 
@@ -132,12 +132,12 @@ def test_a_palette_of_a_colour_map_is_read_as_its_intensity(folder):
 def test_the_sidecars_map_comes_first(folder):
     levels = np.tile(np.arange(0, 200, 10, dtype=np.uint8), (4, 1))
     save(folder, "a.png", table("gray_r")[levels])
-    assert np.array_equal(opened(folder).stored[0], table("gray_r")[levels][..., 0])
+    assert np.array_equal(opened(folder).stored.array[0], table("gray_r")[levels][..., 0])
     (folder / SIDECAR).write_text(json.dumps({"colormap": "gray_r"}))
     data = opened(folder)
     assert data.about["colormap"] == "gray_r"
-    assert np.array_equal(table("gray_r")[data.stored[0]], table("gray_r")[levels])
-    assert data.stored[0, 0, 0] == 0 and opened(folder).stored[0, 0, -1] > 180
+    assert np.array_equal(table("gray_r")[data.stored.array[0]], table("gray_r")[levels])
+    assert data.stored.array[0, 0, 0] == 0 and opened(folder).stored.array[0, 0, -1] > 180
 
 
 def test_a_sidecars_map_that_explains_nothing_gives_way_to_the_usual_ones(folder):
@@ -161,7 +161,7 @@ def test_a_folder_with_one_odd_picture_becomes_rgb(folder, place):
     data = opened(folder, channels="rgb")
     written = np.stack([read(folder / name) for name in names])
     assert data.about["colormap"] == "none"
-    assert np.array_equal(data.stored, written)
+    assert np.array_equal(data.stored.array, written)
     assert np.array_equal(np.rint(pixels(data) * 255), written.transpose(0, 3, 1, 2))
 
 
@@ -170,7 +170,7 @@ def test_a_grey_picture_among_coloured_ones_keeps_its_grey_as_rgb(folder):
     save(folder, "a.png", table("viridis")[levels])
     save(folder, "b.png", levels)
     data = opened(folder, channels="rgb")
-    assert np.array_equal(data.stored[1], np.repeat(levels[..., None], 3, axis=-1))
+    assert np.array_equal(data.stored.array[1], np.repeat(levels[..., None], 3, axis=-1))
 
 
 # Pictures that cannot be used
@@ -194,7 +194,7 @@ def test_damaged_pictures_are_listed_together_or_left_out(folder):
     assert data.names.tolist() == [names[place] for place in (0, 2, 3, 5)]
     assert data.about["left_out"] == [names[1], names[4]]
     red = np.stack([read(folder / name)[..., 0] for name in data.names])
-    assert np.array_equal(table("viridis")[data.stored[data.rows]][..., 0], red)
+    assert np.array_equal(table("viridis")[data.stored.array[data.rows]][..., 0], red)
 
 
 def test_pictures_with_more_than_the_model_can_take_are_refused_with_the_reason(folder):
@@ -211,7 +211,7 @@ def test_pictures_with_more_than_the_model_can_take_are_refused_with_the_reason(
 
 
 def fitted(folder: Path, fit: str, height: int | None = 8, time_pool: int = 8, **options) -> np.ndarray:
-    data = opened(folder, fit=fit, **options).fitted(height, time_pool)
+    data = opened(folder, fit=fit, **options).sized_for(height, time_pool)
     found = pixels(data)
     assert found.shape[1:] == data.shape
     return found
@@ -238,7 +238,7 @@ def test_pad_adds_the_floor_colour_on_the_right(folder, channels):
     found = np.rint(fitted(folder, "pad", channels=channels)[0] * 255).transpose(1, 2, 0)
     expected, floor = (table("viridis")[levels], table("viridis")[0])
     if channels == "intensity":
-        expected, floor = opened(folder).stored[0][..., None], 0
+        expected, floor = opened(folder).stored.array[0][..., None], 0
     assert found.shape[:2] == (8, 16)
     assert np.array_equal(found[:, :12], expected)
     assert (found[:, 12:] == floor).all()

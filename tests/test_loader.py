@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from saec.data import VIEWS, Batch, Dataset, Loader, chunks, split, warn_of_shared
+from saec.data import VIEWS, Batch, Dataset, Loader, chunks
 from saec.data.images import PictureFront
+from saec.data.stored import Mapped
 from saec.faults import Fault
-from saec.samples import Samples
+from saec.samples import Samples, warn_of_shared
+from saec.samples import split as split_samples
 
 CPU = torch.device("cpu")
 
@@ -22,7 +24,12 @@ def dataset(n: int, per_recording: int = 1, prefix: str = "") -> Dataset:
     groups = np.array([f"{prefix}rec{place // per_recording:02d}" for place in range(n)])
     labels = np.array(["", "finch", "wren"])[np.arange(n) % 3]
     samples = Samples.of(names, label=labels, group=groups)
-    return Dataset(samples, stored, np.arange(n), PictureFront((2, 2), "intensity"), "", {})
+    return Dataset(samples, Mapped(stored), np.arange(n), PictureFront((2, 2), "intensity"), "", {})
+
+
+def split(data: Dataset, share: float, seed: int) -> list[Dataset]:
+    parts = split_samples(data.samples, share, seed, what=data.samples_are)
+    return [data.subset(rows) for rows in parts]
 
 
 def loader(data: Dataset, batch_size: int, seed: int = 0, classes: tuple[str, ...] = ()) -> Loader:
@@ -115,7 +122,7 @@ def test_two_recordings_are_enough_for_a_split():
 
 def test_both_sides_of_a_split_hold_the_pictures_of_their_names():
     for part in split(dataset(30, per_recording=3), 0.4, 2):
-        levels = part.gather(np.arange(len(part)), CPU)[:, 0, 0].tolist()
+        levels = part.gather(np.arange(len(part)), CPU).values[:, 0, 0].tolist()
         assert levels == [int(name[:3]) for name in part.names]
 
 
@@ -138,29 +145,28 @@ def test_pictures_that_are_all_recordings_of_their_own_are_warned_of(heard):
 
 def test_folders_that_share_names_or_recordings_are_warned_of(heard):
     train, valid = split(dataset(12, per_recording=4), 0.3, 0)
-    warn_of_shared(train, valid)
+    warn_of_shared(train.samples, valid.samples)
     assert heard.text == ""
-    warn_of_shared(dataset(12, per_recording=4), valid)
+    warn_of_shared(dataset(12, per_recording=4).samples, valid.samples)
     assert "share 4 file names" in heard.text and "share 1 recordings" in heard.text
 
 
 def test_a_subset_of_a_subset_holds_the_right_pictures():
     part = dataset(20).subset(np.arange(5, 15)).subset(np.array([0, 9]))
     assert part.names.tolist() == ["005.png", "014.png"]
-    assert part.gather(np.array([1, 0]), CPU)[:, 0, 0].tolist() == [14, 5]
+    assert part.gather(np.array([1, 0]), CPU).values[:, 0, 0].tolist() == [14, 5]
 
 
 class Slow:
     """Stored pictures that say which of them were asked for."""
 
-    def __init__(self, stored: np.ndarray):
+    def __init__(self, stored: Mapped):
         self.stored = stored
-        self.shape, self.nbytes = stored.shape, stored.nbytes
         self.asked: list[int] = []
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, None]:
         self.asked += rows.tolist()
-        return self.stored[rows]
+        return self.stored.gather(rows)
 
 
 def test_batches_are_gathered_before_they_are_asked_for_and_not_after_the_loop_is_left():

@@ -13,6 +13,7 @@ from sounds import HERTZ, MEL, RATE, features_session, heard_session, record, re
 
 from saec import evaluate, predict
 from saec.config import Config
+from saec.data import Raw
 from saec.data.audio import SoundFront
 from saec.extraction import extract
 from saec.faults import Fault
@@ -76,7 +77,7 @@ def test_every_model_takes_sound(name):
         model = MODELS.parse(name)(front.shape)
         fitted = front.sized_for(*model.takes)
         assert model(torch.zeros(2, *fitted.shape)).shape[0] == 2
-    assert fitted(torch.zeros(1, 4_000, dtype=torch.int16)).shape == (1, *fitted.shape)
+    assert fitted(Raw(torch.zeros(1, 4_000), torch.tensor([4_000]))).shape == (1, *fitted.shape)
 
 
 # One recording

@@ -5,15 +5,20 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import intensities, write_pictures
 from PIL import Image
+from readers import Items
 
 from saec.data.images import Images
-from saec.data.store import ABOUT, ARRAY, PART, Cache
+from saec.data.store import ABOUT, ARRAY, CHECKED, Cache, open_items
+from saec.data.stored import Mapped, Windows
 from saec.faults import Fault
+from saec.files import TEMPORARY
 
 
 @pytest.fixture
@@ -33,8 +38,12 @@ def stores(cache: Cache) -> list[Path]:
 
 def build(cache: Cache, name: str, n_bytes: int, used: float) -> None:
     """A store of that size, last used at that time."""
-    cache.build(name, (n_bytes,), np.uint8, lambda array: array.fill(1) or {"name": name})
-    os.utime(cache.folder / name, (used, used))
+    open_items(cache, name, Items([np.ones(n_bytes, np.uint8)]), Path("folder"))
+    os.utime(cache.path(name), (used, used))
+
+
+def names_in(cache: Cache) -> list[str]:
+    return [store.name.split("_")[0] for store in stores(cache)]
 
 
 def test_no_worker_and_two_workers_give_the_same_bytes(tmp_path):
@@ -51,8 +60,8 @@ def test_no_worker_and_two_workers_give_the_same_bytes(tmp_path):
 
 def test_the_store_holds_one_byte_a_pixel(folder, cache):
     data = Images(folder, cache).open()
-    assert isinstance(data.stored, np.memmap)
-    assert data.stored.dtype == np.uint8 and data.stored.shape == (6, 8, 8)
+    assert isinstance(data.stored, Mapped) and isinstance(data.stored.array, np.memmap)
+    assert data.stored.array.dtype == np.uint8 and data.stored.shape == (6, 8, 8)
 
 
 def test_a_second_opening_decodes_nothing(folder, cache, heard):
@@ -62,7 +71,7 @@ def test_a_second_opening_decodes_nothing(folder, cache, heard):
     heard.clear()
     second = Images(folder, cache).open()
     assert written == [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
-    assert np.array_equal(first.stored, second.stored)
+    assert np.array_equal(first.stored.array, second.stored.array)
     assert first.names.tolist() == second.names.tolist()
     assert "decoding" not in heard.text
 
@@ -109,58 +118,53 @@ def test_a_folder_that_has_changed_gets_a_new_store(folder, cache, change):
     assert after.names.tolist() == sorted(os.listdir(folder))
 
 
-def test_a_part_folder_of_a_killed_process_is_not_read(folder, cache):
-    images = Images(folder, cache)
-    part = cache.folder / f"{PART}{images.fingerprint}_{os.getpid()}"
-    part.mkdir(parents=True)
-    np.save(part / ARRAY, np.zeros((6, 8, 8), np.uint8))
-    (part / ABOUT).write_text(json.dumps({"colormap": "viridis", "rows": [], "names": [], "left_out": []}))
-    assert images.open().stored.any()
+def test_what_a_killed_process_left_is_not_read_and_goes_after_a_day(folder, cache):
+    for name, age in ((f"{TEMPORARY}old", 100_000), (f"{TEMPORARY}new", 100)):
+        part = cache.folder / name
+        part.mkdir(parents=True)
+        np.save(part / ARRAY, np.zeros((6, 8, 8), np.uint8))
+        (part / ABOUT).write_text(json.dumps({"colormap": "viridis", "not_in_map": None, "unusable": []}))
+        os.utime(part, (time.time() - age, time.time() - age))
+    assert Images(folder, cache).open().stored.array.any()
+    assert [name for name in names_in(cache) if name.startswith(".")] == [".writing"]
+    assert (cache.folder / f"{TEMPORARY}new").is_dir()
 
 
 def test_a_store_without_its_facts_is_not_read_but_built_again(folder, cache):
     images = Images(folder, cache)
-    (cache.folder / images.fingerprint).mkdir(parents=True)
-    np.save(cache.folder / images.fingerprint / ARRAY, np.zeros((6, 8, 8), np.uint8))
-    assert images.open().stored.any()
-    assert [store.name for store in stores(cache)] == [images.fingerprint]
+    store = cache.path(images.fingerprint)
+    store.mkdir(parents=True)
+    np.save(store / ARRAY, np.zeros((6, 8, 8), np.uint8))
+    assert images.open().stored.array.any()
+    assert stores(cache) == [store]
 
 
 def test_a_filling_that_fails_leaves_nothing_behind(cache):
-    def fill(array: np.ndarray) -> dict:
+    def fail(item: int) -> None:
         raise Fault("no such picture")
 
     with pytest.raises(Fault, match="no such picture"):
-        cache.build("store", (10,), np.uint8, fill)
+        open_items(cache, "store", Items([np.zeros(3)], before=fail), Path())
     assert stores(cache) == []
     assert cache.find("store") is None
-
-
-def test_what_was_left_half_built_a_day_ago_is_removed(cache):
-    cache.folder.mkdir()
-    for name, age in ((f"{PART}old_1", 100_000), (f"{PART}new_1", 100)):
-        (cache.folder / name).mkdir()
-        os.utime(cache.folder / name, (time.time() - age, time.time() - age))
-    build(cache, "store", 10, used=1)
-    assert [store.name for store in stores(cache)] == [f"{PART}new_1", "store"]
 
 
 def test_the_least_recently_used_go_beyond_the_size_of_the_cache(tmp_path):
     cache = Cache(tmp_path / "cache", gigabytes=1e-4)  # 100,000 bytes
     for name, used in (("a", 300), ("b", 100), ("c", 200)):
         build(cache, name, 30_000, used)
-    assert [store.name for store in stores(cache)] == ["a", "b", "c"]
+    assert names_in(cache) == ["a", "b", "c"]
     build(cache, "d", 30_000, used=400)
-    assert [store.name for store in stores(cache)] == ["a", "c", "d"]
+    assert names_in(cache) == ["a", "c", "d"]
     build(cache, "e", 60_000, used=500)
-    assert [store.name for store in stores(cache)] == ["d", "e"]
+    assert names_in(cache) == ["d", "e"]
 
 
 def test_a_store_as_large_as_the_cache_stays_alone(tmp_path):
     cache = Cache(tmp_path / "cache", gigabytes=1e-4)
     build(cache, "a", 30_000, used=time.time() + 1000)
     build(cache, "b", 99_000, used=1)
-    assert [store.name for store in stores(cache)] == ["b"]
+    assert names_in(cache) == ["b"]
 
 
 def test_the_cache_says_why_it_keeps_no_data_and_what_to_do(tmp_path):
@@ -176,8 +180,9 @@ def test_the_cache_says_why_it_keeps_no_data_and_what_to_do(tmp_path):
 
 def test_facts_alone_are_no_store_and_go_like_one_beyond_the_size_of_the_cache(tmp_path):
     cache = Cache(tmp_path / "cache", gigabytes=1e-4)  # 100,000 bytes
-    cache.keep_facts("a", {"names": ["x" * 30_000]})
-    assert cache.find("a") is None and cache.facts("a") == {"names": ["x" * 30_000]}
+    facts = {"names": ["x" * 30_000]}
+    cache.keep("a", lambda folder: facts, CHECKED)
+    assert cache.find("a") is None and cache.facts("a") == facts
     os.utime(*stores(cache), (1, 1))
     build(cache, "b", 60_000, used=2)
     assert cache.facts("a")  # and is now the last that was used
@@ -191,3 +196,41 @@ def test_facts_alone_are_no_store_and_go_like_one_beyond_the_size_of_the_cache(t
 def test_a_limit_brings_a_folder_into_the_cache(tmp_path, folder):
     cache = Cache(tmp_path / "cache", gigabytes=2e-7)
     assert len(Images(folder, cache, limit=3).open()) == 3
+
+
+# Items of several lengths
+
+ITEMS = [
+    np.arange(12, dtype=np.float32).reshape(6, 2),
+    None,
+    np.arange(100, 108, dtype=np.float32).reshape(4, 2),
+]
+CUT = Windows(np.array([0, 0, 2, 2]), np.array([0, 3, 0, 1]), np.array([3, 3, 4, 2]))
+
+
+def ragged(cache: Cache, **options) -> tuple[Any, dict[str, Any]]:
+    return open_items(cache, "ragged", Items(ITEMS, **options), Path())
+
+
+@pytest.mark.parametrize("gigabytes", [1, 1e-9])
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_stretches_of_items_are_gathered_with_zeros_behind_the_shorter_ones(tmp_path, gigabytes, n_workers):
+    items, facts = ragged(Cache(tmp_path / "cache", gigabytes, n_workers))
+    assert facts["unusable"] == [[1, "is bad"]] and facts["n_steps"] == [6, 0, 4] and facts["n_bad"] == 1
+    stored = items.cut(CUT)
+    assert stored.shape == (4, 4, 2)
+    values, n_steps = stored.gather(np.array([3, 2, 0]))
+    assert n_steps.tolist() == [2, 4, 3] and values.dtype == np.float32
+    assert np.array_equal(values[0], [[102, 103], [104, 105], [0, 0], [0, 0]])
+    assert np.array_equal(values[1], ITEMS[2])
+    assert np.array_equal(values[2], [*ITEMS[0][:3], [0, 0]])
+    assert stored.gather(np.array([0]))[0].shape == (1, 3, 2)
+
+
+def test_stretches_in_the_memory_of_a_device_are_the_same(tmp_path):
+    stored = ragged(Cache(tmp_path / "cache"))[0].cut(CUT)
+    there = stored.on(torch.device("cpu"))  # any device does it alike
+    for rows in ([0], [3, 2, 0], [1, 1]):
+        (values, n_steps), (others, same) = stored.gather(np.array(rows)), there.gather(np.array(rows))
+        assert isinstance(others, torch.Tensor) and others.dtype == torch.float32
+        assert np.array_equal(values, others.numpy()) and np.array_equal(n_steps, same)

@@ -9,9 +9,10 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import adjust_brightness, adjust_contrast, affine
 
-from saec.data import VIEWS, Dataset, Draws, Loader, seed_of
+from saec.data import VIEWS, Dataset, Draws, Loader, Raw, seed_of
 from saec.data.colormaps import table
 from saec.data.images import PictureFront
+from saec.data.stored import Mapped
 from saec.samples import Samples
 
 CPU = torch.device("cpu")
@@ -34,8 +35,13 @@ def front(channels: str) -> PictureFront:
     return PictureFront(SIZE, channels, colours=table("viridis"))
 
 
-def raw(n: int, seed: int = 0) -> Tensor:
-    return torch.randint(0, 256, (n, *SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+def raw(n: int, seed: int = 0) -> Raw:
+    generator = torch.Generator().manual_seed(seed)
+    return Raw(torch.randint(0, 256, (n, *SIZE), dtype=torch.uint8, generator=generator))
+
+
+def alike(n: int) -> Raw:
+    return Raw(raw(1).values.expand(n, *SIZE))
 
 
 def draws(n: int, *key: int) -> Draws:
@@ -112,7 +118,7 @@ def test_without_any_distortion_the_picture_is_seen_as_it_is():
 
 
 def test_a_shift_is_by_whole_pixels_and_brings_in_zeros():
-    picture = torch.full((64, *SIZE), 200, dtype=torch.uint8)
+    picture = Raw(torch.full((64, *SIZE), 200, dtype=torch.uint8))
     seen, target = denoise(**STILL | {"shift": 0.25})(picture, front("intensity"), draws(64))
     n_empty = (seen[:, 0, 0] == 0).sum(dim=1)
     edges = (seen[:, 0, :, 0] == 0).all(dim=1) | (seen[:, 0, :, -1] == 0).all(dim=1) | (n_empty == 0)
@@ -123,7 +129,7 @@ def test_a_shift_is_by_whole_pixels_and_brings_in_zeros():
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_thresholds_are_drawn_between_their_limits(soft):
-    ramp = torch.arange(256, dtype=torch.uint8).repeat(400, 1, 1)
+    ramp = Raw(torch.arange(256, dtype=torch.uint8).repeat(400, 1, 1))
     view = denoise(**STILL, threshold=(0.2, 0.6), soft=soft)
     _, target = view(ramp, PictureFront((1, 256), "intensity"), draws(400))
     cut = (target == 0).sum(dim=(1, 2, 3)) / 255
@@ -141,10 +147,10 @@ def test_in_rgb_each_channel_has_the_threshold_of_its_picture():
 
 def test_noise_comes_with_its_probability_alone():
     prepare = front("intensity")
-    clean = prepare(raw(1).expand(1000, *SIZE))
+    clean = prepare(alike(1000))
     for probability in (0.0, 0.2, 0.5, 1.0):
         view = denoise(**STILL | {"noise": 0.1, "noise_prob": probability})
-        seen, _ = view(raw(1).expand(1000, *SIZE), prepare, draws(1000))
+        seen, _ = view(alike(1000), prepare, draws(1000))
         noisy = (seen != clean).flatten(1).any(dim=1)
         assert abs(noisy.float().mean() - probability) < 0.05
     inner = (clean > 0.3) & (clean < 0.7)
@@ -152,9 +158,8 @@ def test_noise_comes_with_its_probability_alone():
 
 
 def test_factors_differ_from_sample_to_sample():
-    alike = raw(1).expand(16, *SIZE)
     for one in ("rotation_deg", "shift", "brightness", "contrast"):
-        seen, target = denoise(**STILL | {one: STRONG[one]})(alike, front("intensity"), draws(16))
+        seen, target = denoise(**STILL | {one: STRONG[one]})(alike(16), front("intensity"), draws(16))
         assert len(torch.unique(seen.flatten(1), dim=0)) > 8, one
     assert len(torch.unique(target.flatten(1), dim=0)) > 8
 
@@ -179,7 +184,7 @@ def test_plain_gives_the_picture_in_and_out():
 
 def dataset(n: int) -> Dataset:
     samples = Samples.of(f"{row:03d}.png" for row in range(n))
-    return Dataset(samples, raw(n).numpy(), np.arange(n), front("intensity"), "", {})
+    return Dataset(samples, Mapped(raw(n).values.numpy()), np.arange(n), front("intensity"), "", {})
 
 
 def loader(n: int = 7, batch_size: int = 3, seed: int = 0, **options) -> Loader:
@@ -196,7 +201,7 @@ def by_name(batches) -> dict[str, tuple[Tensor, Tensor]]:
 
 def test_validation_is_not_distorted():
     data = dataset(7)
-    clean = data.prepare(data.gather(np.arange(7), CPU))
+    clean = data.front(data.gather(np.arange(7), CPU))
     found = by_name(loader(**STRONG).validation())
     assert all(torch.equal(found[name][0], picture) for name, picture in zip(data.names, clean, strict=True))
 

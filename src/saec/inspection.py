@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
-from saec.data.decoding import evenly, list_pictures
+from saec.data.files import evenly
+from saec.data.png import list_pictures
 from saec.progress import progress
 from saec.samples import SEGMENT
 

@@ -1,14 +1,11 @@
 """Kinds of data, by the names that sessions use, and the views that make training pairs of their batches."""
 
-from saec.data.batch import Batch, Dataset, chunks
+from saec.data.batch import Batch, Dataset, Raw, chunks
 from saec.data.kind import DATA, Kind, Sizes
 from saec.data.loader import Loader
-from saec.data.split import split, warn_of_shared
 from saec.data.store import Cache
 from saec.data.views import VIEWS, Draws, seed_of
 from saec.registry import import_submodules
-
-Survey = Sizes  # its former name
 
 __all__ = [
     "DATA",
@@ -19,12 +16,10 @@ __all__ = [
     "Draws",
     "Kind",
     "Loader",
+    "Raw",
     "Sizes",
-    "Survey",
     "chunks",
     "seed_of",
-    "split",
-    "warn_of_shared",
 ]
 
 import_submodules(__name__, __path__)

@@ -1,10 +1,11 @@
 """The data kind `audio`: recordings, or segments of them, as spectra made on the device."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,20 +14,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Dataset, Stored, shades
-from saec.data.decoding import refuse_bad
+from saec.data.batch import Dataset, Raw, shades
+from saec.data.files import refuse_bad
 from saec.data.kind import DATA, Sizes
-from saec.data.sound_store import FULL_SCALE, NOTHING, decoded, placed_in, say_odd
-from saec.data.sounding import Cutting, Recordings, require_some
-from saec.data.store import Cache
-from saec.faults import Fault, listing
-from saec.files import GB, fingerprint
+from saec.data.recordings import Cutting, Piece, Recordings, n_at_rate
+from saec.data.store import Cache, n_bytes_of, open_items
+from saec.data.stored import Unusable, Windows
+from saec.faults import Fault, MissingFault, listing
+from saec.files import fingerprint
 from saec.samples import Samples
-from saec.sound.listed import (
-    Channel,
-    Place,
-)
-from saec.sound.pieces import Piece
+from saec.sound.listed import Channel, Place, Unreadable, stream
 from saec.sound.spectra import SPECTRA, Spectrum
 
 SoundFit = Literal["resize", "pad", "centre"]
@@ -36,7 +33,7 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class SoundFront:
-    """From (batch, samples) int16 to (batch, 1, rows, frames) float, high frequencies on top.
+    """From (batch, samples) float32 to (batch, 1, rows, frames) float, high frequencies on top.
 
     `fit` says how an item becomes so many frames: stretched by bicubic interpolation, or cut off and filled
     up with the floor on the right (pad) or on both sides (centre).
@@ -45,7 +42,7 @@ class SoundFront:
     spectrum: Spectrum
     n_frames: int  # that come out
     fit: SoundFit = "resize"
-    standardise: Standardise = "none"  # (mean, standard deviation) once a set has decided them
+    standardise: Standardise = "none"  # (mean, standard deviation) once a set has settled them
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,7 +54,7 @@ class SoundFront:
         return self.spectrum.in_units and self.standardise == "none"
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
-        """The same with so many frames that a model can take them.
+        """Returns the same with so many frames that a model can take them.
 
         Raises:
             Fault: the spectrum has other rows than the model takes.
@@ -71,8 +68,8 @@ class SoundFront:
         n_steps = round(steps) if self.fit == "resize" else ceil(steps)
         return replace(self, n_frames=width or max(1, n_steps) * time_pool)
 
-    def from_training_set(self, batches: Iterable[Tensor]) -> dict[str, Any]:
-        """The options that the training set decides: mean and standard deviation of all its values."""
+    def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
+        """Returns mean and standard deviation of all values of these samples, where the set settles them."""
         if self.standardise != "set":
             return {}
         plain = replace(self, standardise="none")
@@ -83,13 +80,10 @@ class SoundFront:
         mean = total / n
         return {"standardise": (mean, max(squares / n - mean**2, TINY**2) ** 0.5)}
 
-    def __call__(self, raw: Tensor) -> Tensor:
-        there = raw != NOTHING
-        n_samples = there.sum(dim=1)
-        longest = int(n_samples.max())
-        sound = torch.where(there, raw.float() / FULL_SCALE, 0.0)[:, :longest]
-        spectra = self.spectrum(sound, n_samples)  # (batch, rows, frames)
-        n_frames = self.spectrum.n_frames(n_samples).tolist()
+    def __call__(self, raw: Raw) -> Tensor:
+        sound = _near_full_scale(raw.values) if self.spectrum.is_relative else raw.values
+        spectra = self.spectrum(sound, raw.lengths)  # (batch, rows, frames)
+        n_frames = self.spectrum.n_frames(raw.lengths).tolist()
         x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
         return self._standardised(x)[:, None]
 
@@ -105,7 +99,7 @@ class SoundFront:
         out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)
         size = (spectra.shape[1], self.n_frames)
         for n in set(n_frames):  # items of one length together
-            rows = [place for place, own in enumerate(n_frames) if own == n]
+            rows = [row for row, own in enumerate(n_frames) if own == n]
             items = spectra[rows, :, :n][:, None]
             out[rows] = F.interpolate(items, size, mode="bicubic", antialias=True)[:, 0]
         return out.clamp(0, 1) if self.spectrum.in_units else out
@@ -127,13 +121,22 @@ class SoundFront:
             mean, deviation = x.mean(dim=(1, 2), keepdim=True), x.std(dim=(1, 2), keepdim=True, correction=0)
             return (x - mean) / deviation.clamp(min=TINY)
         if self.standardise == "set":
-            raise RuntimeError("a set's mean and deviation are to be decided before they are used")
+            raise RuntimeError("a set's mean and deviation are to be settled before they are used")
         mean, deviation = self.standardise
         return (x - mean) / deviation
 
 
+def _near_full_scale(sound: Tensor) -> Tensor:
+    """Returns sounds (batch, samples) times the powers of 2 that bring their peaks to [0.5, 1), which rounds
+    nothing: the least power that a spectrum tells from silence is then far below each of them.
+    """
+    _, exponents = torch.frexp(sound.abs().amax(dim=1, keepdim=True))
+    return torch.ldexp(sound, -exponents)
+
+
 LOG = logging.getLogger(__name__)
-VERSION = 2  # of the store's contents: raise it when the same recordings would be stored otherwise
+VERSION = 3  # raise it when the same recordings would be stored otherwise: it makes other fingerprints
+NEARLY = 0.98  # of a rate: 22,000 Hz are as good as 22,050
 
 
 @DATA.register("audio")
@@ -148,13 +151,15 @@ class Audio:
     """
 
     samples_are = "sounds"
+    items_are = "recordings"
     session_key = "sounds"
     from_training_set: ClassVar = {"length_s": ("mean", "longest"), "standardise": ("set",)}
-    undecided = from_training_set
+    dtype = np.dtype(np.float32)  # in the recording's own scale, nothing clipped
+    shape = ()
 
     def __init__(
         self,
-        place: Place,
+        location: Place,
         cache: Cache,
         *,
         sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] = 16_000,
@@ -168,7 +173,7 @@ class Audio:
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.recordings = Recordings(place, limit)
+        self.recordings = Recordings(location, limit)
         self.folder = self.recordings.folder
         self.cache = cache
         self.channel = channel
@@ -178,105 +183,114 @@ class Audio:
         self.fit = fit
         self.standardise = standardise
         self.skip_bad = skip_bad
+        self._peaks: dict[int, float] = {}  # of recordings that have been read
 
     @property
     def state(self) -> list[tuple]:
         """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
-        return self.recordings.files
+        return self.recordings.state
 
-    files = state
+    @property
+    def paths(self) -> list[Path]:
+        return self.recordings.paths
+
+    @cached_property
+    def n_steps(self) -> list[int]:
+        """Samples of each recording, at most, as headers say."""
+        return [n_at_rate(info, self.cutting.rate) for info in self.recordings.headers]
 
     @cached_property
     def samples(self) -> Samples:
         """The samples that headers promise, without those of recordings that cannot be used."""
-        n_there, _ = self.recordings.announced(self.cutting.rate, self.channel)
-        return self._samples(self.recordings.pieces(n_there, self.cutting)[0])
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Of what is listed, "" where unknown."""
-        return self.recordings.known[0]
+        return self.recordings.samples(self._promised[0], self.cutting.rate)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the samples in the store."""
-        states = [(source.name, source.n_bytes, source.mtime_ns) for source in self.recordings.sources]
-        return fingerprint("audio", VERSION, str(self.folder), states, self.cutting.rate, self.channel)
-
-    def sizes(self) -> Sizes:
-        """Counts and lengths, from headers alone.
-
-        Raises:
-            Fault: headers that cannot be read, recordings too short or too long, no room in the cache.
-        """
-        n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
-        pieces, short = self.recordings.pieces(n_there, self.cutting)
-        self._refuse(bad | short)
-        require_some(pieces, self.folder)
-        n_bytes = 2 * sum(n_there.values())
-        no_room = "" if self.cache.find(self.fingerprint) else self.cache.no_room(n_bytes)
-        if no_room:
-            raise Fault(f"recordings are kept decoded, these take {n_bytes / GB:.2f} GB: {no_room}")
-        seconds = self._seconds(pieces)
-        settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
-        return Sizes(
-            len(pieces),
-            n_bytes,
-            self._front(seconds),
-            samples_are=self.samples_are,
-            from_training_set=settled,
+        """Of the recordings in the store, however they are cut."""
+        return fingerprint(
+            "audio", VERSION, str(self.folder), self.recordings.sources, self.cutting.rate, self.channel
         )
 
-    survey = sizes  # its former name
+    def sizes(self) -> Sizes:
+        """Counts samples and their lengths from headers alone.
+
+        Raises:
+            Fault: headers that cannot be read, recordings too short or too long.
+        """
+        pieces, bad = self._promised
+        self._refuse(pieces, bad)
+        n_bytes = n_bytes_of(self)
+        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
+        seconds = self._seconds(pieces)
+        settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
+        return Sizes(len(pieces), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
 
     def open(self, early: bool = False) -> Dataset:
-        """The samples, decoded now or on an earlier day.
+        """Decodes the recordings, or finds them decoded; checks those that the cache has no room for.
 
         Raises:
             Fault: recordings that cannot be used.
         """
+        items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
         sources = self.recordings.sources
-        sound, about = decoded(sources, self.cutting.rate, self.channel, self.cache, self.fingerprint)
-        bad = {s.name: why for s, why in zip(sources, about["why_not"], strict=True) if why}
-        n_there = {s.name: n for s, n in zip(sources, about["n"], strict=True) if s.name not in bad}
+        bad = {sources[item].name: reason for item, reason in facts["unusable"]}
+        n_there = {
+            source.name: n
+            for source, n in zip(sources, facts["n_steps"], strict=True)
+            if source.name not in bad
+        }
         pieces, short = self.recordings.pieces(n_there, self.cutting)
-        self._refuse(bad | short)
-        require_some(pieces, self.folder)
-        if bad | short:
-            lines = [f"{name} {reason}" for name, reason in (bad | short).items()]
+        bad |= short
+        self._refuse(pieces, bad)
+        if bad:
+            lines = [f"{name} {reason}" for name, reason in bad.items()]
             LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
-        say_odd(sources, about, self.cutting.rate)
-        first = {source.name: n for source, n in zip(sources, about["first"], strict=True)}
-        return self._dataset(pieces, placed_in(sound, first, pieces), list(bad | short))
-
-    def _dataset(self, pieces: list[Piece], stored: Stored, left_out: list[str]) -> Dataset:
+        self._warn_of_doubtful(facts)
+        item_of = {source.name: item for item, source in enumerate(sources)}
+        windows = [(item_of[piece.recording], piece.first, piece.n) for piece in pieces]
         stretches = [(one.name, one.start_s, one.end_s) for one in self.recordings.listed]
-        how = (self.cutting.segment_s, self.cutting.step_s, stretches)
         return Dataset(
-            self._samples(pieces),
-            stored,
+            self.recordings.samples(pieces, self.cutting.rate),
+            items.cut(Windows(*np.array(windows, dtype=np.int64).T)),
             np.arange(len(pieces)),
             self._front(self._seconds(pieces)),
-            fingerprint(self.fingerprint, *how),
-            {"left_out": left_out, "sample_rate": self.cutting.rate},
+            fingerprint(self.fingerprint, self.cutting.segment_s, self.cutting.step_s, stretches),
+            {"left_out": list(bad), "sample_rate": self.cutting.rate},
             self.samples_are,
         )
 
-    def _samples(self, pieces: list[Piece]) -> Samples:
-        places = [piece.place for piece in pieces]
-        labels, groups = self.recordings.known
-        return Samples.of(
-            [piece.name for piece in pieces],
-            file=[piece.recording for piece in pieces],
-            start_s=[piece.first / self.cutting.rate for piece in pieces],
-            end_s=[(piece.first + piece.n) / self.cutting.rate for piece in pieces],
-            label=labels[places],
-            group=groups[places],
-            split=self.recordings.splits[places],
-        )
+    def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
+        """Yields blocks (samples,) float32 of a recording.
+
+        Raises:
+            Unusable: it cannot be read, or is not what was listed.
+        """
+        path, peak = self.paths[item], 0.0
+        try:
+            for block in stream(path, self.cutting.rate, self.channel, first, n):
+                peak = max(peak, float(np.abs(block).max(initial=0)))
+                yield block.astype(np.float32)
+        except Unreadable as reason:
+            raise Unusable(str(reason)) from reason
+        if self.recordings.sources[item].has_changed(path):
+            raise Unusable("was changed after the folder was listed: call again")
+        self._peaks[item] = peak
+
+    def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
+        """Returns which recordings are silent, and the rates that there are."""
+        silent = [item for item, peak in sorted(self._peaks.items()) if peak == 0 and item not in unusable]
+        rates = sorted({info.samplerate for info in self.recordings.headers if info})
+        return {"silent": silent, "rates": rates}
+
+    @cached_property
+    def _promised(self) -> tuple[list[Piece], dict[str, str]]:
+        """Pieces as headers promise them, and what cannot be used, with the reason."""
+        n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
+        pieces, short = self.recordings.pieces(n_there, self.cutting)
+        return pieces, bad | short
 
     def _seconds(self, pieces: list[Piece]) -> float:
-        """That samples are brought to."""
+        """Returns the seconds that samples are brought to."""
         if not isinstance(self.length_s, str):
             return self.length_s
         if self.cutting.segment_s is not None:
@@ -288,6 +302,26 @@ class Audio:
         n_frames = self.spectrum.n_frames(round(seconds * self.cutting.rate))
         return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
 
-    def _refuse(self, bad: dict[str, str]) -> None:
+    def _refuse(self, pieces: list[Piece], bad: dict[str, str]) -> None:
         n_all = len(self.recordings.listed)
-        refuse_bad(bad, self.folder, n_all, self.skip_bad, "recordings", listed=n_all > 1)
+        refuse_bad(bad, self.folder, n_all, self.skip_bad, self.items_are, listed=n_all > 1)
+        if not pieces:
+            raise MissingFault(f"none of the recordings of {self.folder} can be used")
+
+    def _warn_of_doubtful(self, facts: dict[str, Any]) -> None:
+        """Recordings that can be used and look as if something had gone wrong when they were made."""
+        silent = [self.recordings.sources[item].name for item in facts["silent"]]
+        if silent:
+            LOG.warning(
+                "%d recordings are silent, all their samples are 0:\n%s", len(silent), listing(silent)
+            )
+        rates, rate = facts["rates"], self.cutting.rate
+        if set(rates) - {rate}:
+            LOG.info("resampled to %d Hz, recordings have %s Hz", rate, ", ".join(map(str, rates)))
+        if rates and min(rates) < NEARLY * rate:
+            LOG.warning(
+                "some recordings were made at %d Hz: at `data.sample_rate: %d` they hold nothing above %d Hz",
+                min(rates),
+                rate,
+                min(rates) // 2,
+            )

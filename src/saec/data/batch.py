@@ -3,18 +3,23 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from saec.data.store import Arriving
+from saec.data.stored import Mapped, Streamed
 from saec.files import fingerprint
-from saec.progress import progress
 from saec.samples import Samples
 
-N_AT_ONCE = 1024  # samples on their way to the GPU
+
+class Raw(NamedTuple):
+    """Samples as they are stored: uint8 pictures, float32 sounds, ..."""
+
+    values: Tensor  # (batch, height, width[, 3]), or (batch, steps of the longest), zeros behind shorter ones
+    lengths: Tensor | None = None  # (batch,) int64, of samples of several lengths: their own steps
 
 
 @dataclass
@@ -24,19 +29,27 @@ class Batch:
     seen: Tensor  # (batch, channels, height, width)
     target: Tensor
     names: list[str]
-    label: Tensor | None = None  # (batch,), an index into the classes
-    mask: Tensor | None = None  # True where a padded sample is real
+    label: Tensor | None = None  # (batch,), a number of the classes, -1 for none of them
+    lengths: Tensor | None = None  # (batch,), stored steps of samples of several lengths
+    index: Tensor | None = None  # (batch,), numbers of the samples in their set
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def mask(self) -> Tensor | None:
+        """Which stored steps are a sample's own, (batch, steps of the longest) bool; None where all are."""
+        if self.lengths is None:
+            return None
+        return torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
+
 
 class FrontEnd(Protocol):
-    """The kind's deterministic way from stored bytes to the float tensor that views and models take."""
+    """A data kind's deterministic way from stored numbers to the float tensor that views and models take."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample that comes out, without the batch axis."""
+        """The shape of one sample that comes out, without the batch axis."""
 
     @property
     def in_units(self) -> bool:
@@ -45,14 +58,15 @@ class FrontEnd(Protocol):
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
         """Returns the same front end with a size that a model can take; raises a `Fault` if there is none."""
 
-    def from_training_set(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+    def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
         """Returns options that the training set settles, from some of its samples as they are stored."""
 
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
         """Returns what a model sees as shades in [0, 1]; where values have no fixed range, that of `like`
-        (or of the values themselves) is stretched to it."""
+        (or of the values themselves) is stretched to it.
+        """
 
-    def __call__(self, raw: Tensor) -> Tensor: ...
+    def __call__(self, raw: Raw) -> Tensor: ...
 
 
 def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
@@ -60,22 +74,12 @@ def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     return (values.float().cpu().numpy() - low) / max(high - low, 1e-6)
 
 
-class Stored(Protocol):
-    """Samples as stored, by arrays of row numbers: a mapped array, or what makes them when asked."""
-
-    dtype: np.dtype
-    shape: tuple[int, ...]  # (stored samples, ...)
-    nbytes: int
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class Dataset:
     """Samples sorted by name, as the store holds them, with the front end that makes them floats."""
 
     samples: Samples
-    stored: Stored | Tensor  # (stored samples, ...): all that the store holds
+    stored: Mapped | Streamed | Arriving
     rows: np.ndarray  # which of the stored samples these are
     front: FrontEnd
     fingerprint: str
@@ -102,26 +106,6 @@ class Dataset:
     def groups(self) -> np.ndarray:
         return self.samples.groups
 
-    @property
-    def files(self) -> np.ndarray | None:
-        return None if self.times is None else self.samples.files
-
-    @property
-    def times(self) -> np.ndarray | None:
-        return None if np.isnan(self.samples.times).all() else self.samples.times
-
-    @property
-    def splits(self) -> np.ndarray:
-        return self.samples.splits
-
-    @property
-    def prepare(self) -> FrontEnd:
-        return self.front
-
-    @property
-    def what(self) -> str:
-        return self.samples_are
-
     def subset(self, chosen: np.ndarray) -> "Dataset":
         """Returns the samples of these numbers, in the order of the numbers."""
         rows = self.rows[chosen]
@@ -136,30 +120,19 @@ class Dataset:
         """Returns the same samples in a size that a model can take."""
         return replace(self, front=self.front.sized_for(height, time_pool, width))
 
-    def fitted(self, height: int | None, time_pool: int, width: int | None = None) -> "Dataset":
-        return self.sized_for(height, time_pool, width)
-
-    def gather(self, chosen: np.ndarray, device: torch.device) -> Tensor:
-        """The stored bytes of these samples, on the device."""
-        rows = self.rows[chosen]
-        if isinstance(self.stored, Tensor):
-            return self.stored[torch.as_tensor(rows, device=self.stored.device)].to(device)
-        raw = torch.from_numpy(self.stored[rows])
-        return raw.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else raw.to(device)
+    def gather(self, chosen: np.ndarray, device: torch.device) -> Raw:
+        """Returns these samples as they are stored, on the device."""
+        values, lengths = self.stored.gather(self.rows[chosen])
+        return Raw(_to(values, device), None if lengths is None else _to(lengths, device))
 
     def on(self, device: torch.device) -> "Dataset":
-        """The same samples with the store in the GPU's memory, where half of what is free holds it."""
+        """Returns the same samples in the GPU's memory, where half of what is free holds them."""
         if device.type != "cuda" or self.stored.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
-        kind = torch.int16 if self.stored.dtype == np.int16 else torch.uint8
-        there = torch.empty(self.stored.shape, dtype=kind, device=device)
-        pieces = chunks(np.arange(len(there)), N_AT_ONCE)
-        for rows in progress(pieces, "into the GPU's memory", -(-len(there) // N_AT_ONCE)):
-            there[rows[0] : rows[-1] + 1] = torch.from_numpy(self.stored[rows]).to(device)
-        return replace(self, stored=there)
+        return replace(self, stored=self.stored.on(device))
 
     def settle(self) -> None:
-        """Waits until all samples are decoded; raises a `Fault` where some cannot be, or `NotInMap`."""
+        """Waits until all samples are decoded; raises a `Fault` where some cannot be, or `StartAgain`."""
         if isinstance(self.stored, Arriving):
             self.stored.settle()
 
@@ -169,7 +142,14 @@ class Dataset:
             self.stored.close()
 
 
+def _to(values: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.to(device)
+    values = torch.from_numpy(values)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
 def chunks(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Consecutive pieces; the last one may be shorter, nothing is lost or repeated."""
+    """Yields consecutive pieces; the last one may be shorter, nothing is lost or repeated."""
     for start in range(0, len(order), size):
         yield order[start : start + size]

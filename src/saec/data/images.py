@@ -2,39 +2,32 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import matplotlib
 import numpy as np
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Dataset, Stored, shades
-from saec.data.colormaps import USUAL, table
-from saec.data.decoding import (
-    Listed,
-    NotInMap,
-    Streamed,
-    Unusable,
-    decode,
-    go_through,
-    list_pictures,
-    sidecar_map,
-    size_of,
-)
+from saec.data.batch import Dataset, Raw, shades
+from saec.data.colormaps import USUAL, table, to_intensity
+from saec.data.files import evenly, refuse_bad
 from saec.data.kind import DATA, Sizes
-from saec.data.labels import known_of
-from saec.data.store import Arriving, Cache, Take
+from saec.data.png import decode, list_pictures, sidecar_map, size_of
+from saec.data.store import Cache, open_items
+from saec.data.stored import StartAgain, Unusable
 from saec.faults import Fault, listing
-from saec.files import GB, fingerprint
-from saec.samples import Samples
+from saec.files import fingerprint
+from saec.samples import Samples, nearest_labels
 
 Fit = Literal["none", "pad", "crop", "resize"]
 
@@ -57,7 +50,7 @@ class PictureFront:
     def in_units(self) -> bool:
         return True
 
-    def from_training_set(self, batches: Iterable[Tensor]) -> dict[str, Any]:
+    def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
         return {}
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
@@ -97,8 +90,8 @@ class PictureFront:
             )
         return replace(self, size=(height, width))
 
-    def __call__(self, raw: Tensor) -> Tensor:
-        x = self._floats(raw)
+    def __call__(self, raw: Raw) -> Tensor:
+        x = self._floats(raw.values)
         if self.size is None or x.shape[2:] == self.size:
             return x
         height, width = self.size
@@ -130,7 +123,8 @@ class PictureFront:
 
 
 LOG = logging.getLogger(__name__)
-VERSION = 1  # of the store's contents: raise it when the same pictures would be stored otherwise
+VERSION = 1  # raise it when the same pictures would be stored otherwise: it makes other fingerprints
+N_TRIED = 16  # pictures on which the colour maps are tried before all are decoded
 
 
 @DATA.register("images")
@@ -142,10 +136,11 @@ class Images:
     pictures, evenly over the sorted list. `skip_bad`: leave out pictures that cannot be read.
     """
 
-    samples_are = "pictures"
+    samples_are = items_are = "pictures"
     session_key = "images"
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
-    undecided = from_training_set
+    dtype = np.dtype(np.uint8)
+    n_steps = None  # a picture is one step
 
     def __init__(
         self,
@@ -163,9 +158,14 @@ class Images:
         self.cache = cache
         self.channels = channels
         self.fit = fit
+        self.skip_bad = skip_bad
         self.files = list_pictures(folder, limit)
-        self.listed = Listed(folder, self.files, skip_bad, cache.n_workers)
-        self.odd: str | None = None  # a picture in no colour map, once one is met
+        self.paths = [folder / file.name for file in self.files]
+        self.colormap: str | None = (
+            None  # of all pictures, once it is known that they are stored as intensity
+        )
+        self.not_in_map: str | None = None  # the first picture that has been read and is in no map
+        self._sizes: dict[int, tuple[int, int]] = {}  # of pictures that have been read
 
     @property
     def state(self) -> list[tuple]:
@@ -175,118 +175,151 @@ class Images:
     @cached_property
     def samples(self) -> Samples:
         """The pictures that are listed, those that cannot be read among them."""
-        return self._samples([file.name for file in self.files])
-
-    def _samples(self, names: list[str]) -> Samples:
-        labels, groups = known_of(np.array(names, dtype=str), self.folder)
-        return Samples.of(names, label=labels, group=groups)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self.samples.labels
+        samples = Samples.of(file.name for file in self.files)
+        samples, remarks = nearest_labels(samples, self.folder, what=self.samples_are)
+        for remark in remarks:
+            LOG.warning("%s", remark)
+        return samples
 
     @cached_property
     def fingerprint(self) -> str:
-        maps = sidecar_map(self.folder)
-        return fingerprint(VERSION, str(self.folder), self.files, self.listed.skip_bad, maps)
+        return fingerprint(VERSION, str(self.folder), self.files, self.skip_bad, sidecar_map(self.folder))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a stored picture: one byte a pixel if a colour map explains all pictures, else three."""
+        return self._size if self.colormap else (*self._size, 3)
 
     def sizes(self) -> Sizes:
-        """Count and size, from the listing and one good header, and whether the cache will keep them.
+        """Counts pictures from the listing and one good header, and says whether the cache will keep them.
 
         Raises:
             Fault: no header can be read.
         """
-        size, known = self._size, self.cache.facts(self.fingerprint)
-        depth = 3 if known and known["colormap"] is None else 1
-        n_bytes = len(self.files) * size[0] * size[1] * depth
-        kept = self.cache.find(self.fingerprint) is not None
-        front = PictureFront(size, self.channels, self.fit)
-        return Sizes(len(self.files), n_bytes, front, "" if kept else self.cache.no_room(n_bytes))
-
-    survey = sizes  # its former name
+        facts = self.cache.facts(self.fingerprint)
+        depth = 3 if facts and facts["colormap"] is None else 1
+        n_bytes = len(self.files) * math.prod(self._size) * depth
+        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
+        return Sizes(len(self.files), n_bytes, PictureFront(self._size, self.channels, self.fit), no_room)
 
     def open(self, early: bool = False) -> Dataset:
-        """The pictures, decoded now or on an earlier day; those that the cache has no room for are checked.
+        """Decodes the pictures, or finds them decoded; checks those that the cache has no room for.
 
         Raises:
-            Fault: pictures that cannot be read, of several sizes, or in no map where intensity is asked.
+            Fault: pictures that cannot be read, of several sizes, or in no map where intensity is wanted.
         """
-        stored, about = self._opened(early and not self.listed.skip_bad)
-        colormap = about["colormap"]
-        if self.channels == "intensity" and colormap is None:
+        try:
+            stored, facts = self._opened(early and not self.skip_bad)
+        except StartAgain:  # and now it is known that no map explains all
+            stored, facts = self._opened(early and self.channels == "rgb")
+        facts = facts or {"colormap": self.colormap, "not_in_map": self.not_in_map, "unusable": []}
+        if self.channels == "intensity" and facts["colormap"] is None:
             raise Fault(
-                f"{self.folder / about['odd']} is in no colour map that is known (the sidecar's, "
+                f"{self.folder / facts['not_in_map']} is in no colour map that is known (the sidecar's, "
                 f"{', '.join(USUAL)}), so it has no intensity: use `data.channels: rgb`, or leave it out"
             )
-        if about["left_out"]:
-            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(about["left_out"]))
-        front = PictureFront(
-            stored.shape[1:3], self.channels, self.fit, table(colormap) if colormap else None
+        bad = dict(facts["unusable"])
+        left_out = [self.files[row].name for row in bad]
+        if left_out:
+            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(left_out))
+        rows = np.array([row for row in range(len(self.files)) if row not in bad], dtype=np.int64)
+        colormap = facts["colormap"]
+        colours = table(colormap) if colormap else None
+        return Dataset(
+            self.samples.subset(rows),
+            stored,
+            rows,
+            PictureFront(self._size, self.channels, self.fit, colours),
+            self.fingerprint,
+            {"colormap": colormap or "none", "left_out": left_out},
+            self.samples_are,
         )
-        facts = {"colormap": colormap or "none", "left_out": about["left_out"]}
-        rows = np.array(about["rows"], dtype=np.int64)
-        return Dataset(self._samples(about["names"]), stored, rows, front, self.fingerprint, facts)
+
+    def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
+        """Yields (1, height, width) of intensity, or without a map (1, height, width, 3).
+
+        Raises:
+            Unusable: it cannot be read, or is not what was listed.
+            StartAgain: it has colours that the map has not.
+        """
+        picture = self._decoded(item)
+        self._sizes[item] = picture.shape[:2]
+        if self.colormap is None:
+            yield (picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1))[None]
+            return
+        levels = to_intensity(picture, self.colormap)
+        if levels is None:
+            name = self.files[item].name
+            self.not_in_map = min(self.not_in_map or name, name)  # several are read at once
+            raise StartAgain(f"{name} is in no colour map with the others: all are taken as RGB")
+        yield levels[None]
+
+    def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
+        """Returns the colour map.
+
+        Raises:
+            Fault: pictures are of several sizes, or cannot be read and `skip_bad` is not set.
+        """
+        bad = {self.files[item].name: reason for item, reason in unusable.items()}
+        refuse_bad(bad, self.folder, len(self.files), self.skip_bad, self.items_are)
+        names: dict[tuple[int, int], list[str]] = defaultdict(list)
+        for item, size in sorted(self._sizes.items()):
+            if item not in unusable:
+                names[size].append(self.files[item].name)
+        _refuse_several_sizes(names, self.folder)
+        return {"colormap": self.colormap, "not_in_map": self.not_in_map}
 
     @cached_property
     def _size(self) -> tuple[int, int]:
         """Of the first picture whose header can be read; that can be decoded, where bad ones are left out."""
         reasons = []
-        for file in self.files:
+        for file, path in zip(self.files, self.paths, strict=True):
             try:
-                path = self.folder / file.name
-                return decode(path).shape[:2] if self.listed.skip_bad else size_of(path)
+                return decode(path).shape[:2] if self.skip_bad else size_of(path)
             except Unusable as reason:
                 reasons.append(f"{file.name} {reason}")
         raise Fault(f"{self.folder}: none of its pictures can be used:\n{listing(reasons)}")
 
-    def _opened(self, early: bool) -> tuple[Stored, dict[str, Any]]:
+    def _opened(self, early: bool) -> tuple[Any, dict[str, Any] | None]:
         """One byte a pixel if a colour map explains all pictures, else three."""
-        found = self.cache.find(self.fingerprint)
-        if found:
-            return found
-        known = self.cache.facts(self.fingerprint)
-        if known:
-            self.odd = known["odd"]
-            return self._decoded(known["colormap"], known, early)
-        colormap = None if self.odd else self.listed.likely_map(sidecar_map(self.folder))
-        if colormap:
-            with suppress(NotInMap):
-                return self._decoded(colormap, None, early)
-        self.odd = self.odd or self.files[0].name
-        return self._decoded(None, None, early and self.channels == "rgb")
+        facts = self.cache.facts(self.fingerprint)
+        if facts:
+            self.colormap, self.not_in_map = facts["colormap"], facts["not_in_map"]
+        else:
+            self.colormap = None if self.not_in_map else self._likely_map()
+        if self.colormap is None and self.not_in_map is None:
+            self.not_in_map = self.files[0].name
+        return open_items(self.cache, self.fingerprint, self, self.folder, early)
 
-    def _decoded(
-        self, colormap: str | None, known: dict[str, Any] | None, early: bool
-    ) -> tuple[Stored, dict[str, Any]]:
-        """Into the cache where it has room; `known` is what an earlier look has found."""
-        shape = (len(self.files), *self._size, *(() if colormap else (3,)))
-        n_bytes = math.prod(shape)
-        what = f"{len(self.files):,} pictures of {self.folder} ({n_bytes / GB:.2f} GB)"
-        no_room = self.cache.no_room(n_bytes)
-        if no_room:
-            LOG.info("%s are decoded whenever they are used: %s", what, no_room)
-            return Streamed(self.listed, shape, colormap), known or self._checked(colormap)
-        LOG.info("decoding %s", what)
-        build = partial(self.cache.build, self.fingerprint, shape, np.uint8)
-        decode_all = partial(self._go_through, colormap, doing="decoding")
-        if early and self.listed.n_workers:
-            return Arriving(shape, build, decode_all), self._expected(colormap)
-        return build(lambda array: decode_all(array.__setitem__))
+    def _likely_map(self) -> str | None:
+        """Returns the colour map, of the sidecar or a usual one, that explains most pictures of a few."""
+        pictures = []
+        for item in evenly(range(len(self.files)), N_TRIED):
+            with suppress(Unusable):
+                pictures.append(self._decoded(item))
+        maps = [name for name in sidecar_map(self.folder) if name in matplotlib.colormaps]
+        n_explained = {
+            name: sum(to_intensity(picture, name) is not None for picture in pictures)
+            for name in dict.fromkeys([*maps, *USUAL])
+        }
+        best = max(n_explained, key=n_explained.get)  # of equals the first
+        return None if pictures and not n_explained[best] else best
 
-    def _checked(self, colormap: str | None) -> dict[str, Any]:
-        """Decodes every picture once, so that none is a surprise later, and keeps what was found."""
-        about = self._go_through(colormap, lambda row, picture: None, "checking")
-        self.cache.keep_facts(self.fingerprint, about)
-        return about
+    def _decoded(self, item: int) -> np.ndarray:
+        picture = decode(self.paths[item])
+        if self.files[item].has_changed(self.paths[item]):
+            raise Unusable("was changed after the folder was listed: call again")
+        return picture
 
-    def _go_through(self, colormap: str | None, take: Take, doing: str) -> dict[str, Any]:
-        try:
-            return go_through(self.listed, self._size, colormap, take, doing) | {"odd": self.odd}
-        except NotInMap as error:
-            self.odd = str(error)
-            raise
 
-    def _expected(self, colormap: str | None) -> dict[str, Any]:
-        """What is known of pictures that are still arriving."""
-        names, rows = [file.name for file in self.files], np.arange(len(self.files))
-        return {"colormap": colormap, "rows": rows, "names": names, "left_out": [], "odd": self.odd}
+def _refuse_several_sizes(names: dict[tuple[int, int], list[str]], folder: Path) -> None:
+    if len(names) <= 1:
+        return
+    lines = [
+        f"{width} x {height}: {len(some)}, {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}"
+        for (height, width), some in sorted(names.items(), key=lambda pair: -len(pair[1]))
+    ]
+    raise Fault(
+        f"{folder} holds pictures of {len(names)} sizes (width x height), one is expected; "
+        f"put each size into a folder of its own:\n{listing(lines)}"
+    )

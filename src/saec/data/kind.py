@@ -74,14 +74,6 @@ class Sizes:
             return f"{self.n_bytes / GB:.2f} GB, decoded whenever they are used: {self.no_room}"
         return f"{self.n_bytes / GB:.2f} GB of cache"
 
-    @property
-    def what(self) -> str:
-        return self.samples_are
-
-    @property
-    def decided(self) -> dict[str, Any]:
-        return self.from_training_set
-
 
 class Kind(Protocol):
     """A data kind with its options, on one folder (or table, or several folders) of files.

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from saec.data.ahead import ahead
-from saec.data.batch import Batch, Dataset, chunks
+from saec.data.batch import Batch, Dataset, Raw, chunks
 from saec.data.views import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
@@ -16,39 +17,49 @@ N_AHEAD = 2  # batches on the device before they are used
 
 @dataclass(frozen=True)
 class Loader:
-    """Makes the batches of a dataset; the last one may be smaller, no sample is lost or repeated."""
+    """Makes the batches of a dataset; the last one may be smaller, no sample is lost or repeated.
+
+    Of `world_size` processes that share the work, the one of this `rank` takes every world_size-th sample of
+    each epoch's order, so that all of them have equally many batches (but for the last one).
+    """
 
     data: Dataset
-    view: Callable[[Tensor, Callable, Draws], tuple[Tensor, Tensor]]
+    view: Callable[[Raw, Callable, Draws], tuple[Tensor, Tensor]]
     batch_size: int
     device: torch.device
     seed: int
     classes: tuple[str, ...] = ()
     evenly: bool = False  # rare classes are drawn as often as the most frequent one
+    rank: int = 0
+    world_size: int = 1
 
     @property
     def n_batches(self) -> int:
-        """Of validation, and of training."""
-        return -(-len(self.data) // self.batch_size)
+        """The number of validation batches, and of training batches unless classes are drawn evenly."""
+        return self._n_batches(len(self.data))
 
     @property
     def n_training_batches(self) -> int:
-        return -(-len(self._order(0)) // self.batch_size) if self.evenly else self.n_batches
+        return self._n_batches(len(self._order(0)) if self.evenly else len(self.data))
 
     def training(self, epoch: int) -> Iterator[Batch]:
-        """Shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
-        order = self._order(epoch)
-        for step, (chosen, raw) in enumerate(self._gathered(order)):
-            key = (self.seed, epoch, step, 0)
+        """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
+        for step, (chosen, raw) in enumerate(self._gathered(self._order(epoch))):
+            key = (self.seed, epoch, step, self.rank)
             yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
 
     def validation(self) -> Iterator[Batch]:
-        """In order of name; each sample's view is drawn by `[seed, index]`, the same in every epoch."""
+        """Yields batches in order of name; each sample's view is drawn by `[seed, index]` in every epoch."""
         for chosen, raw in self._gathered(np.arange(len(self.data))):
             yield self._viewed(chosen, raw, Draws.validation(chosen, self.device, self.seed))
 
     def batch(self, chosen: np.ndarray, draws: Draws) -> Batch:
+        """Returns a batch of the samples of these numbers."""
         return self._viewed(chosen, self.data.gather(chosen, self.device), draws)
+
+    def _n_batches(self, n_samples: int) -> int:
+        n_own = len(range(self.rank, n_samples, self.world_size))
+        return -(-n_own // self.batch_size)
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])
@@ -59,18 +70,24 @@ class Loader:
         drawn = [np.concatenate([rows, rng.choice(rows, most - len(rows))]) for rows in classes]
         return rng.permutation(np.concatenate(drawn))
 
-    def _gathered(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Which samples and their bytes, some batches ahead of their use."""
-        pieces = chunks(order, self.batch_size)
+    def _gathered(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, Raw]]:
+        """Yields which samples of this rank, and their stored numbers, some batches ahead of their use."""
+        pieces = chunks(order[self.rank :: self.world_size], self.batch_size)
         return ahead(lambda chosen: (chosen, self.data.gather(chosen, self.device)), pieces, N_AHEAD)
 
-    def _viewed(self, chosen: np.ndarray, raw: Tensor, draws: Draws) -> Batch:
+    def _viewed(self, chosen: np.ndarray, raw: Raw, draws: Draws) -> Batch:
         seen, target = self.view(raw, self.data.front, draws)
-        return Batch(seen, target, self.data.names[chosen].tolist(), self._label(chosen))
+        return Batch(
+            seen,
+            target,
+            self.data.names[chosen].tolist(),
+            torch.from_numpy(self._label[chosen]).to(self.device) if self.classes else None,
+            raw.lengths,
+            torch.from_numpy(chosen).to(self.device),
+        )
 
-    def _label(self, chosen: np.ndarray) -> Tensor | None:
-        if not self.classes:
-            return None
-        places = {name: place for place, name in enumerate(self.classes)}
-        label = [places.get(name, -1) for name in self.data.labels[chosen]]
-        return torch.tensor(label, device=self.device)
+    @cached_property
+    def _label(self) -> np.ndarray:
+        """Of each sample the number of its class, (n,) int64; -1 where it has none of the classes."""
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        return np.array([numbers.get(name, -1) for name in self.data.labels.tolist()], dtype=np.int64)

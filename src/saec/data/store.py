@@ -1,11 +1,11 @@
-"""Decoded samples lie in the cache, one memory-mapped array per folder, never read half-built."""
+"""Decoded samples in the cache: stored once and never read half-built, or streamed where there is no room."""
 
 import json
 import logging
 import os
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from saec.config import Config
-from saec.files import GB, free_bytes, require_writable, write_json
+from saec.data.ahead import ahead
+from saec.data.stored import Mapped, Reader, Streamed, Unusable, Windows
+from saec.files import GB, TEMPORARY, appearing_folder, flush, free_bytes, require_writable, write_json
+from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
-ARRAY, ABOUT, PART = "samples.npy", "about.json", ".part_"
+VERSION = 2  # of how samples lie in the cache: older stores are not found, and go when room is needed
+ARRAY, ABOUT = "samples.npy", "about.json"
 CHECKED = "_checked"  # ends the name of a folder that holds facts alone
-DAY_S = 86_400
+N_AHEAD = 256  # items read before the first of them is looked at
 
 
 @dataclass(frozen=True)
@@ -34,45 +38,29 @@ class Cache:
     def of(cls, config: Config) -> "Cache":
         return cls(config.cache, config.cache_gb, config.n_workers)
 
-    def find(self, fingerprint: str) -> tuple[np.ndarray, dict[str, Any]] | None:
-        """The array and the facts of a finished store, marked as used just now."""
-        store = self.folder / fingerprint
-        if not (store / ABOUT).is_file():
+    def path(self, key: str, ending: str = "") -> Path:
+        return self.folder / f"{key}_{VERSION}{ending}"
+
+    def holds(self, key: str) -> bool:
+        """Whether there is a finished store."""
+        return (self.path(key) / ABOUT).is_file()
+
+    def find(self, key: str) -> tuple[Mapped, dict[str, Any]] | None:
+        """Returns the items and the facts of a finished store, which counts as used just now."""
+        if not self.holds(key):
             return None
-        os.utime(store)
-        about = json.loads((store / ABOUT).read_text(encoding="utf-8"))
-        return np.load(store / ARRAY, mmap_mode="r"), about
+        facts = self._facts_in(self.path(key))
+        array = np.load(self.path(key) / ARRAY, mmap_mode="r")
+        items = (np.array(facts[name], dtype=np.int64) for name in ("starts", "n_steps"))
+        return Mapped(array, *(items if "starts" in facts else ())), facts
 
-    def build(
-        self,
-        fingerprint: str,
-        shape: tuple[int, ...],
-        dtype: type,
-        fill: Callable[[np.ndarray], dict[str, Any]],
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Lets `fill` write into a new array; what it returns is kept beside the array.
-
-        Whether there is room for it (`no_room`) is to be asked before.
-        """
-        require_writable(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f"{PART}{fingerprint}_{os.getpid()}"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        try:
-            array = np.lib.format.open_memmap(part / ARRAY, "w+", dtype, shape)
-            about = fill(array)
-            array.flush()
-            del array
-            write_json(part / ABOUT, about)
-            self._take(part, self.folder / fingerprint)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-        self._make_room(keep=fingerprint)
-        return self.find(fingerprint)
+    def facts(self, key: str) -> dict[str, Any] | None:
+        """Returns the facts of a finished store, or of items that were only checked."""
+        folders = (self.path(key), self.path(key, CHECKED))
+        return next((self._facts_in(folder) for folder in folders if (folder / ABOUT).is_file()), None)
 
     def no_room(self, n_bytes: int) -> str:
-        """Why an array of that size is not kept here, with the remedy; nothing where it can be."""
+        """Why an array of that size is not kept here, with the remedy; "" where it can be."""
         if n_bytes > self.gigabytes * GB:
             return f"the cache may hold {self.gigabytes:g} GB (raise `cache_gb` in the config to keep them)"
         free = free_bytes(self.folder)
@@ -80,135 +68,199 @@ class Cache:
             return f"the disk of {self.folder} has {free / GB:.2f} GB free (make room on it to keep them)"
         return ""
 
-    def facts(self, fingerprint: str) -> dict[str, Any] | None:
-        """What an earlier look at samples found that are not kept here."""
-        store = self.folder / f"{fingerprint}{CHECKED}"
-        if not (store / ABOUT).is_file():
-            return None
-        os.utime(store)
-        return json.loads((store / ABOUT).read_text(encoding="utf-8"))
-
-    def keep_facts(self, fingerprint: str, about: dict[str, Any]) -> None:
+    def keep(self, key: str, fill: Callable[[Path], dict[str, Any]], ending: str = "") -> None:
+        """Makes a folder that appears when `fill` has put everything else into it and returned the facts."""
         require_writable(self.folder)
-        store = self.folder / f"{fingerprint}{CHECKED}"
-        store.mkdir(parents=True, exist_ok=True)
-        write_json(store / ABOUT, about)
-        self._make_room(keep=store.name)
+        folder = self.path(key, ending)
+        if folder.exists() and not (folder / ABOUT).is_file():  # a torn removal
+            shutil.rmtree(folder)
+        with appearing_folder(folder) as part:
+            write_json(part / ABOUT, fill(part))
+        self._make_room(folder)
 
-    def _take(self, part: Path, store: Path) -> None:
-        """Puts a finished part in place, unless another process was faster."""
-        try:
-            part.rename(store)
-        except OSError:
-            if self.find(store.name) is None:  # a torn removal is in the way
-                shutil.rmtree(store)
-                part.rename(store)
+    def _facts_in(self, folder: Path) -> dict[str, Any]:
+        os.utime(folder)
+        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
 
-    def _make_room(self, keep: str) -> None:
-        """Removes the least recently used stores until the rest fits, and what was left half-built."""
-        stores = [f for f in self.folder.iterdir() if f.is_dir()]
-        for part in stores:
-            unfinished = part.name.startswith(PART) or not (part / ABOUT).is_file()
-            if unfinished and part.stat().st_mtime < time.time() - DAY_S:
-                shutil.rmtree(part, ignore_errors=True)
+    def _make_room(self, kept: Path) -> None:
+        """Removes the least recently used stores until the rest fits."""
+        finished = [folder for folder in self.folder.iterdir() if (folder / ABOUT).is_file()]
+        finished = [folder for folder in finished if not folder.name.startswith(TEMPORARY)]
         total = 0
-        finished = [f for f in stores if (f / ABOUT).is_file()]
-        for store in sorted(finished, key=lambda f: (f.name == keep, f.stat().st_mtime), reverse=True):
-            total += sum(file.stat().st_size for file in store.iterdir())
-            if total > self.gigabytes * GB and store.name != keep:
-                LOG.info("cache: removing %s, the least recently used", store)
-                (store / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store
-                shutil.rmtree(store, ignore_errors=True)
+        for folder in sorted(finished, key=lambda f: (f == kept, f.stat().st_mtime), reverse=True):
+            total += sum(file.stat().st_size for file in folder.iterdir())
+            if total > self.gigabytes * GB and folder != kept:
+                LOG.info("cache: removing %s, the least recently used", folder)
+                (folder / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-Take = Callable[[int, np.ndarray], None]  # puts a sample into its row
-Fill = Callable[[np.ndarray], dict[str, Any]]  # puts all of them into an array, returns what is known of them
+def n_bytes_of(reader: Reader) -> int:
+    """What the items take when they are decoded."""
+    n_steps = len(reader.paths) if reader.n_steps is None else sum(reader.n_steps)
+    return n_steps * int(np.prod(reader.shape)) * np.dtype(reader.dtype).itemsize
 
 
-class Left(Exception):
+def open_items(
+    cache: Cache, key: str, reader: Reader, folder: Path, early: bool = False
+) -> "tuple[Mapped | Streamed | Arriving, dict[str, Any] | None]":
+    """Returns items and their facts: found, or decoded into the cache, or streamed where it has no room.
+
+    `early`: items that are not in the cache yet arrive while they are used, and have no facts yet.
+
+    Raises:
+        Fault: as the reader says.
+        StartAgain: the reader has met something else than it was made for.
+    """
+    found = cache.find(key)
+    if found:
+        return found
+    n_bytes = n_bytes_of(reader)
+    no_room = cache.no_room(n_bytes)
+    what = f"{len(reader.paths):,} {reader.items_are} of {folder} ({n_bytes / GB:.2f} GB)"
+    if no_room:
+        LOG.info("%s are decoded whenever they are used: %s", what, no_room)
+        facts = cache.facts(key)
+        if facts is None:
+            checked = _facts(reader, list(_results(reader, cache.n_workers, "checking")))
+            cache.keep(key, lambda folder: checked, CHECKED)
+            facts = cache.facts(key)
+        n_steps = np.array(facts.get("n_steps", [1] * len(reader.paths)), dtype=np.int64)
+        whole = Windows(np.arange(len(n_steps)), np.zeros_like(n_steps), n_steps)
+        return Streamed(reader, whole, cache.n_workers), facts
+    LOG.info("decoding %s", what)
+    arriving = Arriving(cache, key, reader)
+    if early and cache.n_workers:
+        return arriving, None
+    arriving.settle()
+    return cache.find(key)
+
+
+class Closed(Exception):
     """Nobody waits for the rest any more."""
 
 
 class Arriving:
-    """(n, ...) uint8 by arrays of row numbers, while a thread of its own fills the array in their order.
+    """Items of one step each while their store is being filled, in their order, by a thread of its own.
 
-    `build` makes the array, lets the function it is given fill it, and returns the array as it is kept;
-    `decode` calls back with each sample. What either raises comes to whoever waits for a row.
+    What goes wrong there is raised where a sample is waited for.
     """
 
-    dtype = np.dtype(np.uint8)
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        build: Callable[[Fill], tuple[np.ndarray, dict[str, Any]]],
-        decode: Callable[[Take], dict[str, Any]],
-    ):
-        self.shape = shape
-        self.nbytes = int(np.prod(shape))
-        self._build = build
-        self._decode = decode
+    def __init__(self, cache: Cache, key: str, reader: Reader):
+        self.dtype = np.dtype(reader.dtype)
+        self.shape = (len(reader.paths), *reader.shape)
+        self.nbytes = n_bytes_of(reader)
+        self._cache, self._key, self._reader = cache, key, reader
         self._array: np.ndarray | None = None
         self._n_there = 0
         self._error: BaseException | None = None
-        self._left = False
+        self._closed = False
         self._changed = Condition()
-        self._thread: Thread | None = None  # once somebody asks
+        self._thread: Thread | None = None
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        self._begin()
-        last = int(rows.max(initial=-1))
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, None]:
+        """Returns these items, (rows, *shape), once they are there."""
         with self._changed:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="arriving")
+                self._thread.start()
+            last = int(rows.max(initial=-1))
             self._changed.wait_for(lambda: self._error or (self._array is not None and self._n_there > last))
             if self._error:
                 raise self._error
-            return self._array[rows]
+            return self._array[rows], None
 
     def settle(self) -> None:
         """Waits until all is there and kept; raises what went wrong."""
-        self._begin()
+        if self._thread is None:
+            self._build()
+            return
         self._thread.join()
         if self._error:
             raise self._error
 
     def close(self) -> None:
         """Ends the thread, whatever is still to come."""
-        self._left = True
+        self._closed = True
         if self._thread:
             self._thread.join()
 
-    def _begin(self) -> None:
-        with self._changed:
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="arriving")
-                self._thread.start()
-
     def _run(self) -> None:
         try:
-            array, _ = self._build(self._fill)
-            self._set(array, len(array))
+            self._build()
+            self._set(self._cache.find(self._key)[0].array, self.shape[0])
         except BaseException as error:  # raised again by whoever waits
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
 
-    def _fill(self, array: np.ndarray) -> dict[str, Any]:
+    def _build(self) -> None:
+        self._cache.keep(self._key, self._fill)
+
+    def _fill(self, folder: Path) -> dict[str, Any]:
         """Lends the array to those who wait; Windows moves no file that is mapped, so not for longer."""
+        reader = self._reader
+        n_steps = reader.n_steps
+        n_all = len(reader.paths) if n_steps is None else max(1, sum(n_steps))
+        array = np.lib.format.open_memmap(folder / ARRAY, "w+", reader.dtype, (n_all, *reader.shape))
         self._set(array, 0)
         try:
-            return self._decode(self._take)
+            results: list[tuple[int, str]] = []
+            with closing(_results(reader, self._cache.n_workers, "decoding", array)) as each:
+                for n, reason in each:
+                    if self._closed:
+                        raise Closed
+                    if not reason and self._n_there == len(results):  # after a bad one no other is waited for
+                        self._set(array, self._n_there + 1)
+                    results.append((n, reason))
+            flush(array)
         finally:
             self._set(None, self._n_there)
-
-    def _take(self, row: int, sample: np.ndarray) -> None:
-        """Rows that cannot be used never come: after them no other counts as there."""
-        if self._left:
-            raise Left
-        self._array[row] = sample
-        if row == self._n_there:
-            self._set(self._array, row + 1)
+        return _facts(reader, results)
 
     def _set(self, array: np.ndarray | None, n_there: int) -> None:
         with self._changed:
             self._array, self._n_there = array, n_there
             self._changed.notify_all()
+
+
+def _results(
+    reader: Reader, n_workers: int, doing: str, array: np.ndarray | None = None
+) -> Iterator[tuple[int, str]]:
+    """Reads every item, into its part of the array if there is one; yields its number of steps, or 0 and why
+    it cannot be used, in the order of the items.
+    """
+    items = range(len(reader.paths))
+    n_steps = np.array([1] * len(items) if reader.n_steps is None else reader.n_steps, dtype=np.int64)
+    ends = np.cumsum(n_steps)
+
+    def read(item: int) -> tuple[int, str]:
+        part = None if array is None else array[ends[item] - n_steps[item] : ends[item]]
+        return _read_one(reader, item, int(n_steps[item]), part)
+
+    results = ahead(read, items, N_AHEAD, n_workers) if n_workers else map(read, items)
+    yield from progress(results, doing, len(items), f" {reader.items_are}")
+
+
+def _facts(reader: Reader, results: list[tuple[int, str]]) -> dict[str, Any]:
+    """Returns what is kept of all items; raises what the reader raises of them."""
+    unusable = {item: reason for item, (_, reason) in enumerate(results) if reason}
+    facts = reader.facts(unusable) | {"unusable": list(unusable.items())}
+    if reader.n_steps is None:
+        return facts
+    starts = np.cumsum(reader.n_steps) - np.array(reader.n_steps, dtype=np.int64)
+    return facts | {"starts": starts.tolist(), "n_steps": [n for n, _ in results]}
+
+
+def _read_one(reader: Reader, item: int, at_most: int, part: np.ndarray | None) -> tuple[int, str]:
+    """Returns the number of steps of an item, and why it cannot be used, if it cannot."""
+    n = 0
+    try:
+        for block in reader.read(item):
+            block = block[: at_most - n]
+            if part is not None and block.shape[1:] == part.shape[1:]:
+                part[n : n + len(block)] = block
+            n += len(block)
+    except Unusable as reason:
+        return 0, str(reason)
+    return n, ""

@@ -9,13 +9,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from saec.data.batch import FrontEnd, Raw
 from saec.registry import Registry
 
 VIEWS = Registry("view")
 GREY = (0.2989, 0.587, 0.114)  # weights of red, green and blue in torchvision's grey
 
 Share = Annotated[float, Field(ge=0, le=1)]
-View = Callable[[Tensor, Callable[[Tensor], Tensor], "Draws"], tuple[Tensor, Tensor]]
+View = Callable[[Raw, FrontEnd, "Draws"], tuple[Tensor, Tensor]]
 
 
 def of_units(view: View) -> View:
@@ -63,17 +64,17 @@ class Draws:
 
 
 @VIEWS.register("plain")
-def plain(raw: Tensor, prepare: Callable[[Tensor], Tensor], draws: Draws) -> tuple[Tensor, Tensor]:
+def plain(raw: Raw, front: FrontEnd, draws: Draws) -> tuple[Tensor, Tensor]:
     """The picture itself, in and out."""
-    clean = prepare(raw)
+    clean = front(raw)
     return clean, clean
 
 
 @VIEWS.register("denoise")
 @of_units
 def denoise(
-    raw: Tensor,
-    prepare: Callable[[Tensor], Tensor],
+    raw: Raw,
+    front: FrontEnd,
     draws: Draws,
     *,
     threshold: tuple[Share, Share] = (0.3, 0.5),
@@ -90,7 +91,7 @@ def denoise(
     The threshold is drawn per picture; values below it become 0 (hard), or all are lowered by it (soft).
     Validation sees the picture as it is. The target is not moved along.
     """
-    clean = prepare(raw)
+    clean = front(raw)
     chance = draws.uniform(7).T[..., None, None, None]  # (7, batch, 1, 1, 1)
     level = threshold[0] + (threshold[1] - threshold[0]) * chance[0]
     target = (clean - level).clamp(min=0) if soft else torch.where(clean < level, 0.0, clean)
@@ -159,8 +160,8 @@ N_CHANCES = 11
 @VIEWS.register("pair")
 @of_units
 def pair(
-    raw: Tensor,
-    prepare: Callable[[Tensor], Tensor],
+    raw: Raw,
+    front: FrontEnd,
     draws: Draws,
     *,
     shift: Share = 0.2,
@@ -178,7 +179,7 @@ def pair(
     (`gain`), has a floor taken away or put under it (at most `floor`), noise added (standard deviation at
     most `noise`) and a band and a stretch of time taken out (at most a share `mask` of the axis).
     """
-    clean = prepare(raw)
+    clean = front(raw)
     reach = (shift, frequency_shift, stretch, frequency_stretch)
     first, second = (distorted(clean, draws, reach, gain, floor, noise, mask) for _ in range(2))
     return first, second
@@ -187,8 +188,8 @@ def pair(
 @VIEWS.register("distort")
 @of_units
 def distort(
-    raw: Tensor,
-    prepare: Callable[[Tensor], Tensor],
+    raw: Raw,
+    front: FrontEnd,
     draws: Draws,
     *,
     shift: Share = 0.1,
@@ -201,7 +202,7 @@ def distort(
     mask: Part = 0.1,
 ) -> tuple[Tensor, Tensor]:
     """Seen: a distortion, as in `pair`. Target: the picture itself. Validation sees it as it is."""
-    clean = prepare(raw)
+    clean = front(raw)
     if not draws.learning:
         return clean, clean
     reach = (shift, frequency_shift, stretch, frequency_stretch)

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import StandardScaler
 
-from saec.data.decoding import evenly
+from saec.data.files import evenly
 from saec.evaluation.agreement import agreement, internal
 from saec.evaluation.base import EVALUATIONS, Scores, has_label
 from saec.registry import Strict

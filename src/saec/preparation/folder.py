@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from saec.data.decoding import SIDECAR
+from saec.data.png import SIDECAR
 from saec.documents import read_mapping
 from saec.faults import Fault
 from saec.files import write_json, write_text

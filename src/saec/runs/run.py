@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from saec.checkpoints import read_checkpoint, write_checkpoint
-from saec.data.kinds import Places
+from saec.data.kind import DataOptions
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, MissingFault
 from saec.files import move_to_timestamp, require_writable, temporary_folder, write_text
@@ -105,10 +105,10 @@ class Run:
     @cached_property
     def session(self) -> TrainingSession:
         raw = {key: value for key, value in self._document.items() if key != "record"}
-        return load_session(raw, TrainingSession, title=str(self.folder / SESSION)).named(self.name)
+        return load_session(raw, TrainingSession, place=str(self.folder / SESSION)).named(self.name)
 
     @property
-    def data(self) -> Places:
+    def data(self) -> DataOptions:
         """How the data were read, for reading others the same way."""
         return self.session.data
 

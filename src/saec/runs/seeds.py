@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saec.data import DATA
-from saec.data.kinds import Places
+from saec.data.kind import DataOptions
 from saec.faults import Fault
 from saec.models import MODELS, Model
 from saec.registry import Component
@@ -51,7 +51,7 @@ class Seed:
         return MODELS.parse(self.model_name)
 
     @property
-    def data(self) -> Places:
+    def data(self) -> DataOptions:
         return DATA.parse({"kind": "images", "train": "", "channels": "rgb"})
 
     def which(self, weights: str) -> str:

@@ -6,14 +6,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from saec.data.decoding import evenly
+from saec.data.files import evenly
 from saec.explorer import Points, Space, write_explorer
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name
 from saec.registry import Strict
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet, layouts_of
-from saec.session import Count
+from saec.session.base import Count
 
 
 class ExplorerOptions(Strict):

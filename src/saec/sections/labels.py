@@ -11,12 +11,12 @@ import pandas as pd
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from saec.config import Config
-from saec.data.sounding import Recordings
+from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, listing
 from saec.registry import Strict
 from saec.samples import Samples, annotations, join, nearest_labels, read_annotations
-from saec.session import Count
+from saec.session.base import Count
 from saec.sound.listed import Place
 from saec.tables import Table, column_of
 
@@ -136,9 +136,9 @@ def _of_sounds(samples: Samples, place: Place) -> tuple[Samples, list[str]]:
             "file": one.name,
             "start_s": one.start_s,
             "end_s": one.end_s,
-            **dict(zip(keys, map(str, texts), strict=True)),
+            **dict(zip(keys, map(str, (*texts, one.split)), strict=True)),
         }
-        for one, *texts in zip(recordings.listed, *recordings.known, recordings.splits, strict=True)
+        for one, *texts in zip(recordings.listed, *recordings.labels_and_groups, strict=True)
     ]
     samples, remarks = join(samples, annotations(rows), str(recordings.folder), what=WHAT)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)

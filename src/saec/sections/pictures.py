@@ -6,7 +6,7 @@ import pandas as pd
 
 from saec import figures
 from saec.config import Config
-from saec.data.decoding import list_pictures
+from saec.data.png import list_pictures
 from saec.inspection import Inspection, inspect
 from saec.sections.base import SECTIONS, Content, Inputs
 

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from saec.config import Config
-from saec.data.decoding import list_pictures
 from saec.data.kind import absolute, paths_of
+from saec.data.png import list_pictures
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import POOLINGS
 from saec.files import as_file_name

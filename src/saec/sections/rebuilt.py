@@ -9,7 +9,8 @@ import torch
 from saec import figures
 from saec.config import Config
 from saec.data import Cache, chunks
-from saec.data.decoding import evenly, list_pictures
+from saec.data.files import evenly
+from saec.data.png import list_pictures
 from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.evaluation.reconstruction import rebuilt_scores, sparsity
 from saec.faults import Fault
@@ -17,7 +18,8 @@ from saec.progress import progress
 from saec.registry import Strict
 from saec.runs.find import find_trained
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.session import Count, Weights
+from saec.session.base import Count
+from saec.session.training import Weights
 
 AT_ONCE = 16
 N_SHOWN = 8
@@ -78,12 +80,12 @@ def score_rebuilt(options: Rebuilding, config: Config, folder: Path) -> pd.DataF
     precision = resolve_precision("auto", device)
     model = to_device(source.model(options.weights), device, precision).eval()
     kind = source.data.model_copy(update={"limit": None})(config.data_path(options.images), Cache.of(config))
-    data = kind.open().fitted(*model.takes)
+    data = kind.open().sized_for(*model.takes)
     chosen = np.array(evenly(range(len(data)), options.limit))
 
     def rebuild(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns pictures, their latents, and what the decoder makes of these."""
-        pictures = data.prepare(data.gather(rows, device))
+        pictures = data.front(data.gather(rows, device))
         with computing(device, precision):
             latents = model.encoder(pictures)
             rebuilt = model.decoder(latents).float().clamp(0, 1)

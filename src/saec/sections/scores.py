@@ -220,9 +220,9 @@ AT_ONCE, SIDE = 64, 32  # pictures, pixels
 def small_pictures(data: Dataset, side: int = SIDE) -> np.ndarray:
     """Returns means over areas of each picture, (pictures, channels x side x side) float32."""
     small = [
-        F.interpolate(
-            data.prepare(data.gather(rows, torch.device("cpu"))), (side, side), mode="area"
-        ).flatten(1)
+        F.interpolate(data.front(data.gather(rows, torch.device("cpu"))), (side, side), mode="area").flatten(
+            1
+        )
         for rows in chunks(np.arange(len(data)), AT_ONCE)
     ]
     return torch.cat(small).numpy()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from saec import figures
 from saec.config import Config
-from saec.data.decoding import SIDECAR
+from saec.data.png import SIDECAR
 from saec.extraction import extract
 from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import for_samples, recipe_of
@@ -22,7 +22,7 @@ from saec.registry import Strict
 from saec.samples import means_per_recording, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet
-from saec.session import Count
+from saec.session.base import Count
 from saec.similarity import search
 from saec.tables import Table
 

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil, gcd
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,9 +67,9 @@ def list_sound(place: Place) -> list[Listed]:
 
 def _found(folder: Path) -> list[str]:
     names = find_recordings(folder)
-    odd = [ascii(name) for name in names if name != name.encode(errors="replace").decode()]
-    if odd:
-        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(odd)}")
+    bad = [ascii(name) for name in names if name != name.encode(errors="replace").decode()]
+    if bad:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
     return names
 
 
@@ -135,6 +136,8 @@ BLOCK = 1 << 18  # frames decoded at a time
 ENOUGH = 0.98  # of the announced frames: an MP3's announcement may be an estimate
 CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 UNKNOWN_SIZE = 0xFFFFFF00  # programs that write into a pipe announce about this many bytes
+EXACT = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "CAF", "AU"}  # formats that are sought to the frame
+LEAD = 4096  # frames before a stretch that is resampled, more than the filter reaches
 Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its number
 
 
@@ -211,8 +214,13 @@ def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
     return np.memmap(scratch, np.float64, "r")
 
 
-def stream(path: Path, rate: int, channel: Channel = "mean") -> Iterator[np.ndarray]:
-    """One channel of a recording at `rate`, piece by piece: float64, full scale is 1.
+def stream(
+    path: Path, rate: int, channel: Channel = "mean", first: int = 0, n: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yields one channel of a recording at `rate`, block by block: float64, full scale is 1.
+
+    n samples from `first` on, or all; where the recording is resampled, rounding may be another than in the
+    middle of all.
 
     Raises:
         Unreadable: no sound file, truncated, without that channel, or with samples that are no numbers.
@@ -220,9 +228,36 @@ def stream(path: Path, rate: int, channel: Channel = "mean") -> Iterator[np.ndar
     try:
         with soundfile.SoundFile(path) as file:
             _require_uncut(file)
-            yield from _at_rate(_mono(file, channel), file.samplerate, rate)
+            skipped = first - _seek(file, rate, first)
+            n_frames = BLOCK
+            if n is not None:
+                n_frames = min(BLOCK, ceil((skipped + n) * file.samplerate / rate) + LEAD)
+            blocks = _at_rate(_mono(file, channel, n_frames), file.samplerate, rate)
+            yield from _stretch(blocks, skipped, n)
     except soundfile.SoundFileError as error:
         raise Unreadable(_reason(path, error)) from error
+
+
+def _seek(file: soundfile.SoundFile, rate: int, first: int) -> int:
+    """Goes to a little before sample `first` at that rate, and returns the sample where reading goes on."""
+    if file.format not in EXACT:
+        return 0
+    common = gcd(file.samplerate, rate)
+    step, frames = rate // common, file.samplerate // common  # so many samples are so many frames
+    lead = 0 if file.samplerate == rate else ceil(LEAD * max(1, rate / file.samplerate))
+    n_steps = max(0, first - lead) // step
+    file.seek(min(n_steps * frames, file.frames))
+    return n_steps * step
+
+
+def _stretch(blocks: Iterator[np.ndarray], first: int, n: int | None) -> Iterator[np.ndarray]:
+    for block in blocks:
+        block, first = block[first : n and first + n], max(0, first - len(block))
+        n = n and n - len(block)
+        if len(block):
+            yield block
+        if n == 0:
+            return
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -247,11 +282,11 @@ def _require_uncut(file: soundfile.SoundFile) -> None:
             raise Unreadable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
 
 
-def _mono(file: soundfile.SoundFile, channel: Channel) -> Iterator[np.ndarray]:
+def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int) -> Iterator[np.ndarray]:
     if channel != "mean" and channel >= file.channels:
         raise Unreadable(lacks_channel(file.channels, channel))
-    n_read = 0
-    while len(block := file.read(BLOCK, always_2d=True)):  # (frames, channels)
+    n_read = file.tell()
+    while len(block := file.read(n_frames, always_2d=True)):  # (frames, channels)
         if not np.isfinite(block).all():
             raise Unreadable("holds samples that are not numbers (NaN or infinite)")
         n_read += len(block)

@@ -193,6 +193,7 @@ class Spectrum(ABC):
     """
 
     in_units = True  # whether values lie in [0, 1]
+    decibels: Decibels
 
     def __init__(self, n_rows: int, frames: Frames, banks: dict[str, Tensor]):
         self.n_rows = n_rows
@@ -201,11 +202,16 @@ class Spectrum(ABC):
         self._frames = frames
         self._banks = {torch.device("cpu"): {"window": frames.weights()} | banks}
 
+    @property
+    def is_relative(self) -> bool:
+        """Whether levels are relative to an item's own largest one, so that its gain does not matter."""
+        return self.decibels.reference == "max"
+
     def n_frames(self, n_samples: Count) -> Count:
         return 1 + n_samples // self.hop_length
 
     def __call__(self, sound: Tensor, n_samples: Tensor) -> Tensor:
-        """Of (batch, samples) in [-1, 1], with zeros after each item's own n_samples (batch,)."""
+        """Returns the spectra of (batch, samples), with zeros after each item's own n_samples (batch,)."""
         with torch.autocast(sound.device.type, enabled=False):
             banks = self._on(sound.device)
             power = self._frames.power(sound.float(), banks["window"])

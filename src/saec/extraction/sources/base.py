@@ -15,10 +15,10 @@ from pydantic import PositiveFloat, TypeAdapter, ValidationError, create_model, 
 from torch import Tensor
 
 from saec.config import Config
-from saec.data import DATA, Cache, Dataset, chunks
+from saec.data import DATA, Cache, Dataset, Raw, chunks
 from saec.data.ahead import Behind, ahead
-from saec.data.decoding import NotInMap
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
+from saec.data.stored import StartAgain
 from saec.extraction.shards import Arrays, Earlier, Shapes, Shards
 from saec.faults import Fault
 from saec.files import GB, fingerprint
@@ -159,7 +159,7 @@ class Source:
         """Returns shape and type of one row of each array."""
         raise NotImplementedError
 
-    def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
+    def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
         """Returns the rows of the first n samples of a batch, as the store holds them."""
         raise NotImplementedError
 
@@ -172,8 +172,8 @@ class Source:
         try:
             with closing(self.kind.open(early=True)) as data:
                 return self._compute(data, part, earlier)
-        except NotInMap as picture:
-            LOG.info("%s is in no colour map with the others: all are decoded and encoded as RGB", picture)
+        except StartAgain as reason:
+            LOG.info("%s", reason)
             return self._compute(self.kind.open(), part, earlier)
 
     def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
@@ -182,7 +182,7 @@ class Source:
         try:
             arrays = self._arrays_of(data, part, earlier)
             data.settle()
-        except (Fault, NotInMap):
+        except (Fault, StartAgain):
             shutil.rmtree(part, ignore_errors=True)
             raise
         return Computed(data.samples, arrays, data.fingerprint, data.about["left_out"], data)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from saec.config import Config
-from saec.data import DATA, Dataset
-from saec.data.sound_store import FULL_SCALE, NOTHING
+from saec.data import DATA, Dataset, Raw
 from saec.extraction.shards import Shapes
 from saec.extraction.sources.base import SOURCES, ExtractionData, Source
 from saec.faults import collect_faults
@@ -37,8 +36,10 @@ class HandcraftedSource(Source):
     def shapes(self, data: Dataset) -> Shapes:
         return {"pooled": ((len(self.extractor.names),), np.float32)}
 
-    def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
-        sounds = [sound[sound != NOTHING] / FULL_SCALE for sound in stored[:n].numpy()]
+    def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
+        sounds = [
+            sound[:length].numpy() for sound, length in zip(stored.values[:n], stored.lengths, strict=False)
+        ]
         return {"pooled": torch.from_numpy(np.stack([self.extractor(sound) for sound in sounds]))}
 
 

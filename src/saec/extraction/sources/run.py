@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from saec.config import Config
-from saec.data import Dataset
+from saec.data import Dataset, Raw
 from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import OnnxEncoder, require_packages
 from saec.extraction.shards import Shapes
@@ -28,7 +28,7 @@ from saec.objectives import Objective
 from saec.runs import Run
 from saec.runs.find import find_trained
 from saec.runs.seeds import Seed
-from saec.session import Weights
+from saec.session.training import Weights
 
 LOG = logging.getLogger(__name__)
 BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256
@@ -106,7 +106,7 @@ class RunSource(Source):
         kinds = {"X": np.dtype(self.settings["latents"]).type}
         return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
 
-    def rows(self, data: Dataset, stored: Tensor, n: int) -> dict[str, Tensor]:
+    def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
         return {name: array[:n] for name, array in self._encode(data.front(stored)).items()}
 
     @torch.no_grad()

@@ -1,0 +1,95 @@
+"""PNG files: listed, and decoded to arrays of bytes; those that cannot be used are listed together."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from saec.data.files import File, evenly, refuse_no_text
+from saec.data.stored import Unusable
+from saec.documents import read_mapping
+from saec.faults import MissingFault
+from saec.progress import progress
+
+SIDECAR = "_feature_extraction_parameters.json"
+T = TypeVar("T")
+
+
+def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
+    """Lists the PNG files directly in a folder, sorted by code point; `limit` takes so many, evenly spread.
+
+    Raises:
+        MissingFault: there is no such folder, or no PNG directly in it.
+    """
+    if not folder.is_dir():
+        raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
+    with os.scandir(folder) as entries:
+        listed = progress(entries, "listing", unit=" files")
+        files = [
+            File.of(entry) for entry in listed if entry.name.lower().endswith(".png") and entry.is_file()
+        ]
+    if not files:
+        below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
+        hint = f"; there are some in {below.parent}: name that folder" if below else ""
+        raise MissingFault(f"no *.png directly in {folder}{hint}")
+    refuse_no_text([file.name for file in files], folder)
+    files.sort()
+    return evenly(files, limit) if limit else files
+
+
+def sidecar_map(folder: Path) -> list[str]:
+    """Returns the colour map that the folder's sidecar names, or an empty list."""
+    file = folder / SIDECAR
+    name = read_mapping(file).get("colormap") if file.is_file() else None
+    return [name] if isinstance(name, str) else []
+
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_PIXELS = 64_000_000  # beyond it a picture is taken for a decompression bomb
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # PNG's colour types
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Returns (height, width) from the header alone.
+
+    Raises:
+        Unusable: gone or locked, no PNG, too large, 16 bits a channel, or with transparency.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
+    if not head:
+        raise Unusable("is empty (0 bytes): copy it again")
+    if not head.startswith(SIGNATURE) or len(head) < 26:
+        raise Unusable("is not a PNG, whatever its name says: save it as PNG")
+    width, height, depth, colour = struct.unpack(">8x4x4xIIBB", head)
+    if width * height > MOST_PIXELS or not width * height:
+        raise Unusable(f"claims {width} x {height} pixels, at most {MOST_PIXELS:,} are read: cut it")
+    if depth == 16:
+        raise Unusable("has 16 bits a channel, 8 are expected: save it as an 8-bit PNG")
+    if colour in (GREY_ALPHA, RGBA):
+        raise Unusable("has an alpha channel, grey or RGB is expected: save it without transparency")
+    return height, width
+
+
+def decode(path: Path) -> np.ndarray:
+    """Returns (height, width) uint8 of a grey picture, (height, width, 3) of an RGB or palette picture.
+
+    Raises:
+        Unusable: as `size_of`, and for a picture that is truncated or damaged.
+    """
+    size_of(path)
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            picture.load()
+            if "transparency" in picture.info:
+                raise Unusable("has transparent colours: save it without transparency")
+            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise Unusable(f"is truncated or damaged ({error}): make it again") from error

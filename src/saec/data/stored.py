@@ -1,0 +1,200 @@
+"""Samples as they are stored, by numbers of rows: from an array, or read whenever they are used."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saec.faults import Fault
+from saec.progress import progress
+
+N_AT_ONCE = 1 << 28  # bytes on their way to a GPU
+
+
+class Unusable(Exception):
+    """An item that cannot be used, and why."""
+
+
+class StartAgain(Exception):
+    """What was expected of samples while they were still being decoded does not hold: open them again."""
+
+
+class Reader(Protocol):
+    """What a store is filled from: items (pictures, recordings) of steps (a picture is one, sound has many).
+
+    `items_are` is the word for the items, `paths` are theirs, `shape` is of one step.
+    """
+
+    items_are: str
+    paths: Sequence[Path]
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def n_steps(self) -> Sequence[int] | None:
+        """Of each item, at most, as headers say; None: every item is one step."""
+
+    def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
+        """Yields steps from `first` on, n of them or all, in blocks (steps, *shape).
+
+        Raises:
+            Unusable: it cannot be read, or has changed since it was listed.
+            StartAgain: it is not what the reader was made for.
+        """
+
+    def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
+        """Returns what is to be kept beside the samples once all items were read (or tried).
+
+        Raises:
+            Fault: they cannot be used together.
+        """
+
+
+class Windows(NamedTuple):
+    """Where samples lie in items (pictures, recordings): the item, the first step, the number of steps."""
+
+    item: np.ndarray  # (samples,) int64, as the others
+    first: np.ndarray
+    n_steps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Samples in one array of steps (steps, *shape), mapped from the cache or in a GPU's memory.
+
+    A sample is one step, or with `starts` and `n_steps` (samples,) a stretch of steps.
+    """
+
+    array: np.ndarray | Tensor
+    starts: np.ndarray | None = None
+    n_steps: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(samples, *shape), or of stretches (samples, steps of the longest, *shape)."""
+        if self.starts is None:
+            return tuple(self.array.shape)
+        return (len(self.starts), int(self.n_steps.max(initial=1)), *self.array.shape[1:])
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes
+
+    def cut(self, windows: Windows) -> "Mapped":
+        """Returns stretches of the items as samples."""
+        return replace(self, starts=self.starts[windows.item] + windows.first, n_steps=windows.n_steps)
+
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray | Tensor, np.ndarray | None]:
+        """Returns samples, stretches with zeros behind to the longest of them, and their numbers of steps."""
+        on_gpu = isinstance(self.array, Tensor)
+        if self.starts is None:
+            return self.array[torch.as_tensor(rows, device=self.array.device) if on_gpu else rows], None
+        starts, n_steps = self.starts[rows], self.n_steps[rows]
+        if on_gpu:
+            return self._gather_on_gpu(starts, n_steps), n_steps
+        stretches = (self.array[first : first + n] for first, n in zip(starts, n_steps, strict=True))
+        return filled_up(stretches, n_steps, self.array.shape[1:], self.array.dtype), n_steps
+
+    def _gather_on_gpu(self, starts: np.ndarray, n_steps: np.ndarray) -> Tensor:
+        device = self.array.device
+        steps = torch.arange(int(n_steps.max(initial=1)), device=device)
+        starts, n_steps = (torch.as_tensor(one, device=device)[:, None] for one in (starts, n_steps))
+        values = self.array[(starts + steps).clamp(max=len(self.array) - 1)]
+        beyond = (steps >= n_steps).reshape(*values.shape[:2], *[1] * (values.ndim - 2))
+        return values.masked_fill(beyond, 0)
+
+    def on(self, device: torch.device) -> "Mapped":
+        """Returns the same samples in the device's memory."""
+        size = _n_at_once(self.array[:1].nbytes)
+        blocks = (np.array(self.array[start : start + size]) for start in range(0, len(self.array), size))
+        return replace(self, array=_moved(blocks, self.array.shape, device))
+
+
+class Streamed:
+    """Samples that are read from their files whenever they are used, in the shapes that a store has."""
+
+    def __init__(self, reader: Reader, windows: Windows, n_workers: int):
+        self.reader = reader
+        self.windows = windows
+        self.n_workers = n_workers
+        self.dtype = np.dtype(reader.dtype)
+        self.is_ragged = reader.n_steps is not None
+        self.threads = ThreadPoolExecutor(max(1, n_workers), "streaming")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        n_steps = self.windows.n_steps
+        longest = (int(n_steps.max(initial=1)),) if self.is_ragged else ()
+        return (len(n_steps), *longest, *self.reader.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def cut(self, windows: Windows) -> "Streamed":
+        """Returns stretches of the items as samples."""
+        return Streamed(self.reader, windows, self.n_workers)
+
+    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns samples, stretches filled up with zeros to the longest of them, and their numbers of steps.
+
+        Raises:
+            Fault: one is not what it was when it was checked.
+        """
+        n_steps = self.windows.n_steps[rows]
+        samples = self.threads.map(self._read, rows.tolist())
+        values = filled_up(samples, n_steps, self.reader.shape, self.dtype)
+        return (values, n_steps) if self.is_ragged else (values[:, 0], None)
+
+    def _read(self, row: int) -> np.ndarray:
+        item, first, n = (int(column[row]) for column in self.windows)
+        try:
+            sample = np.concatenate(list(self.reader.read(item, first, n)))[:n]
+            if sample.shape != (n, *self.reader.shape):
+                raise Unusable("has another size")
+        except (Unusable, StartAgain) as reason:
+            raise Fault(
+                f"{self.reader.paths[item]} is no longer as it was when it was checked ({reason}): "
+                "leave the folder alone while it is worked on, then call again"
+            ) from reason
+        return sample
+
+    def on(self, device: torch.device) -> "Mapped | Streamed":
+        """Returns samples of one shape in the device's memory, others as they are."""
+        if self.is_ragged:
+            return self
+        size = _n_at_once(self.nbytes // max(1, self.shape[0]))
+        rows = (np.arange(start, min(start + size, self.shape[0])) for start in range(0, self.shape[0], size))
+        return Mapped(_moved((self.gather(some)[0] for some in rows), self.shape, device))
+
+
+def filled_up(
+    samples: Iterable[np.ndarray], n_steps: np.ndarray, shape: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray:
+    """Returns samples (steps, *shape) as one array (samples, steps of the longest, *shape), zeros behind."""
+    values = np.zeros((len(n_steps), int(n_steps.max(initial=1)), *shape), dtype)
+    for row, sample in zip(values, samples, strict=True):
+        row[: len(sample)] = sample
+    return values
+
+
+def _n_at_once(n_bytes: int) -> int:
+    return max(1, N_AT_ONCE // max(1, n_bytes))
+
+
+def _moved(blocks: Iterable[np.ndarray], shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Returns the blocks of an array of that shape, one after the other, in the device's memory."""
+    there, n = None, 0
+    for block in progress(blocks, "into the GPU's memory", unit=" blocks"):
+        block = torch.from_numpy(block)
+        there = torch.empty(shape, dtype=block.dtype, device=device) if there is None else there
+        there[n : n + len(block)] = block.to(device)
+        n += len(block)
+    return there

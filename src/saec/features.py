@@ -54,18 +54,18 @@ class Features:
         if not file.is_file():
             raise MissingFault(f"no such feature file: {file}")
         try:
-            found = cls(map_npz(file, key), np.array(map_npz(file, "N")), [file])
+            features = cls(map_npz(file, key), np.array(map_npz(file, "N")), [file])
         except (KeyError, *DAMAGE) as error:
             raise Fault(f"{file} cannot be read as features with {key} and N: {error}") from error
-        if not found.X.ndim or not found.N.ndim:
+        if not features.X.ndim or not features.N.ndim:
             raise Fault(f"{file}: {key} and N must have one row a picture, got single values")
-        if len(found.X) != len(found.N):
-            raise Fault(f"{file} holds {len(found.X)} rows of {key} but {len(found.N)} names")
-        return found
+        if len(features.X) != len(features.N):
+            raise Fault(f"{file} holds {len(features.X)} rows of {key} but {len(features.N)} names")
+        return features
 
 
 def n_trimmed(n_steps: int, trim: float) -> int:
-    """Time steps cut from each side: ceil(trim * T) where that leaves a step, else none."""
+    """Returns how many time steps are cut from each side: ceil(trim * T), or none if no step were left."""
     cut = ceil(round(trim * n_steps, 9))
     return cut if n_steps > 2 * cut else 0
 
@@ -77,14 +77,14 @@ def trimmed(latents: Tensor, trim: float) -> Tensor:
 
 @POOLINGS.register("mean_std")
 def mean_std(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
-    """(batch, channels, time) to (batch, 2 channels): means over time, then population std."""
+    """Pools (batch, channels, time) to (batch, 2 channels): means over time, then population std."""
     kept = trimmed(latents, trim)
     return torch.cat([kept.mean(dim=-1), _root(kept.var(dim=-1, correction=0))], dim=1)
 
 
 @POOLINGS.register("weighted_stats")
 def weighted_stats(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
-    """(batch, channels, time) to (batch, 4 channels): weighted mean and std, least and largest over time.
+    """Pools (batch, channels, time) to (batch, 4 channels): weighted mean and std, minimum and maximum.
 
     A time step weighs as much as the square of its distance from the latent's median over time, so that a
     call counts and the background around it does not; all weigh the same where all are alike.
@@ -100,23 +100,23 @@ def weighted_stats(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
 
 @POOLINGS.register("mean")
 def mean(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
-    """(batch, channels, time) to (batch, channels): means over time."""
+    """Pools (batch, channels, time) to (batch, channels): means over time."""
     return trimmed(latents, trim).mean(dim=-1)
 
 
 @POOLINGS.register("max")
 def maximum(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
-    """(batch, channels, time) to (batch, channels): the largest value over time."""
+    """Pools (batch, channels, time) to (batch, channels): the largest value over time."""
     return trimmed(latents, trim).amax(dim=-1)
 
 
 @POOLINGS.register("flatten")
 def flatten(latents: Tensor, *, trim: Trim = 0.0) -> Tensor:
-    """(batch, channels, time) to (batch, channels x time): nothing is pooled, time runs fastest."""
+    """Reshapes (batch, channels, time) to (batch, channels x time): time runs fastest."""
     return trimmed(latents, trim).flatten(1)
 
 
 def _root(variances: Tensor) -> Tensor:
-    """Square roots, with a gradient where the variance is 0, too: what learns may look through a pooling."""
+    """Returns square roots, with a finite gradient where the variance is 0: objectives pool latents, too."""
     positive = variances > 0
     return torch.where(positive, torch.where(positive, variances, 1).sqrt(), 0)

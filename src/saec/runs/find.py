@@ -1,6 +1,7 @@
-"""A trained model is found by what a session calls it: a folder, a timestamp, `latest:<session name>`."""
+"""Finds trained models by what a session calls them: a folder, a timestamp, `latest:<session name>`."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from saec.config import Config
@@ -14,7 +15,7 @@ LATEST = "latest:"
 
 
 def find_trained(reference: str, config: Config) -> Run | Seed:
-    """A run, or a model of the reference by its timestamp; a relative folder counts from the data folder.
+    """Returns a run, or a model of the reference by its timestamp; relative folders count from the data's.
 
     Raises:
         MissingFault: there is neither.
@@ -29,17 +30,17 @@ def find_trained(reference: str, config: Config) -> Run | Seed:
     except MissingFault:
         if not seeds:
             raise
-    found = [*seeds, *([run] if run else [])]
-    if len(found) > 1:
+    models = [*seeds, *([run] if run else [])]
+    if len(models) > 1:
         raise Fault(
-            f"{len(found)} models answer to {reference!r}, keep one of them in {config.models}:\n"
-            f"{listing([source.folder.name for source in found])}"
+            f"{len(models)} models answer to {reference!r}, keep one of them in {config.models}:\n"
+            f"{_names(models)}"
         )
-    return found[0]
+    return models[0]
 
 
 def find_run(reference: str, models: Path) -> Run:
-    """A run by its timestamp or folder's name, or `latest:<session name>`, the newest finished one.
+    """Returns a run by its timestamp or folder's name, or `latest:<session name>`, the newest finished one.
 
     Raises:
         MissingFault: there is none, with the list of those there are.
@@ -47,29 +48,29 @@ def find_run(reference: str, models: Path) -> Run:
     runs = all_runs(models)
     if reference.startswith(LATEST):
         return _latest(as_file_name(reference.removeprefix(LATEST)), runs, models)
-    found = [run for run in runs if reference in (run.timestamp, run.folder.name)]
-    if not found:
-        raise MissingFault(f"no run {reference!r} in {models}: {_those_of(runs)}")
-    if len(found) > 1:
-        raise Fault(f"several runs answer to {reference!r}, name the folder of one:\n{_names(found)}")
-    return found[0]
+    matches = [run for run in runs if reference in (run.timestamp, run.folder.name)]
+    if not matches:
+        raise MissingFault(f"no run {reference!r} in {models}: {_list(runs)}")
+    if len(matches) > 1:
+        raise Fault(f"several runs answer to {reference!r}, name the folder of one:\n{_names(matches)}")
+    return matches[0]
 
 
 def all_runs(models: Path) -> list[Run]:
-    """The runs in a folder, oldest first."""
+    """Returns the runs in a folder, oldest first."""
     folders = sorted(models.iterdir()) if models.is_dir() else []
     return [run for folder in folders if (run := Run.at(folder))]
 
 
 def warn_of_unfinished(session_name: str, models: Path) -> None:
-    """A new run is about to begin: says how to go on with interrupted ones of the same session instead."""
+    """Warns of interrupted runs of a session that begins anew, and says how to go on with them."""
     for run in all_runs(models):
         if run.name == session_name and collect_faults([], run.name, _waits, run):
             LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
 
 
 def _waits(run: Run) -> bool:
-    """Whether it could be gone on with; a `Fault` where another process is at work on it."""
+    """Whether a run could be gone on with; a `Fault` where another process is at work on it."""
     with locked(run.lock, run.folder):
         return not run.progress.finished
 
@@ -79,15 +80,15 @@ def _latest(name: str, runs: list[Run], models: Path) -> Run:
     finished = next((run for run in reversed(of_session) if run.progress.finished), None)
     if finished is None:
         hint = f"; {of_session[-1].folder.name} is not finished" if of_session else ""
-        raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {_those_of(runs)}")
+        raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {_list(runs)}")
     return finished
 
 
-def _those_of(runs: list[Run]) -> str:
+def _list(runs: list[Run]) -> str:
     if not runs:
         return "there is none yet, train one with main_01_train.py"
     return "there are\n" + _names(list(reversed(runs)))
 
 
-def _names(runs: list[Run]) -> str:
+def _names(runs: Sequence[Run | Seed]) -> str:
     return listing([run.folder.name for run in runs])

@@ -45,7 +45,7 @@ class Seed:
         """Raises a `Fault` where the name is not one of ours."""
         if self.model_name not in MODELS.names():
             raise Fault(
-                f"{self.encoder} is of an architecture {self.model_name!r} that is not known here: "
+                f"{self.encoder} is of an architecture {self.model_name!r} that is not among ours: "
                 "features can be extracted with it, but nothing can be trained from it"
             )
         return MODELS.parse(self.model_name)
@@ -58,7 +58,7 @@ class Seed:
         return f"epoch {self.epoch}"
 
     def model(self, weights: str = "best") -> Model:
-        """Our architecture of that name with the script's tensors, else the script itself as an encoder.
+        """Returns our architecture of that name with the script's tensors, else the script as an encoder.
 
         Raises:
             Fault: a file is damaged, or our architecture does not give what the script gives.
@@ -77,7 +77,7 @@ class Seed:
 
     @torch.no_grad()
     def _run_as_it_is(self) -> Model:
-        """The script as an encoder, if it is one."""
+        """Returns the script as an encoder, if it is one."""
         LOG.warning("%s is no architecture of ours: the script is run, without a decoder", self.model_name)
         script = _script(self.encoder)
         try:
@@ -91,7 +91,7 @@ class Seed:
 
     @torch.no_grad()
     def _adopt(self, ours: nn.Module, file: Path, example: torch.Tensor) -> None:
-        """Tensors by their order, then the same answer to one batch."""
+        """Takes over tensors by their order; then one batch must give what the script gives."""
         script = _script(file)
         theirs, own = list(script.state_dict().values()), ours.state_dict()
         if [tensor.shape for tensor in theirs] != [tensor.shape for tensor in own.values()]:
@@ -110,7 +110,7 @@ class Seed:
 
 
 def seeds_of(reference: str, models: Path) -> list[Seed]:
-    """The epochs of the reference's models with that timestamp."""
+    """Returns the reference's models with that timestamp, one for each epoch."""
     if not TIMESTAMP.fullmatch(reference) or not models.is_dir():
         return []
     matches = [match for path in sorted(models.iterdir()) if (match := FILE.fullmatch(path.name))]

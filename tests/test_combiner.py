@@ -48,7 +48,7 @@ def two_files(n: int = N, seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndar
         "halves": halves + rng.normal(scale=0.3, size=halves.shape),
         "parity": parity + rng.normal(scale=0.3, size=parity.shape),
     }
-    return blocks, KINDS[kinds], np.array([f"rec{place // 8}" for place in range(n)])
+    return blocks, KINDS[kinds], np.array([f"rec{number // 8}" for number in range(n)])
 
 
 def fitted(classifier: str = "svm", **changes) -> Combiner:
@@ -263,7 +263,7 @@ def test_labels_that_no_combiner_can_learn_are_refused():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Config:
+def project(tmp_path_factory) -> Config:
     """Two feature files of samples whose names say recording and kind."""
     config = workplace(tmp_path_factory.mktemp("combined"))
     blocks, labels, groups = two_files()
@@ -291,9 +291,9 @@ def session(**changes) -> dict:
 
 
 @pytest.fixture(scope="module")
-def report(place):
+def report(project):
     probes = [{"name": name} | QUICK for name in ("svm", "knn")]
-    return evaluate(session(evaluations=[*probes, {"name": "kmeans", "sweep": [], "resamples": 0}]), place)
+    return evaluate(session(evaluations=[*probes, {"name": "kmeans", "sweep": [], "resamples": 0}]), project)
 
 
 def test_the_combination_is_judged_beside_each_file_and_beats_both(report):
@@ -311,9 +311,9 @@ def test_the_combination_is_judged_beside_each_file_and_beats_both(report):
         assert one.equals(both)
 
 
-def test_the_combiner_lies_in_the_report_with_what_it_was_made_of(report, place):
+def test_the_combiner_lies_in_the_report_with_what_it_was_made_of(report, project):
     about = json.loads((report.folder / "combiner_session.json").read_text(encoding="utf-8"))
-    files = [str((place.data / "birds" / f"{method}.npz").absolute()) for method in ("halves", "parity")]
+    files = [str((project.data / "birds" / f"{method}.npz").absolute()) for method in ("halves", "parity")]
     assert [one["file"] for one in about["methods"]] == files
     assert [(one["method"], one["n_features"]) for one in about["methods"]] == [("halves", 5), ("parity", 6)]
     assert about["classes"] == KINDS.tolist() and about["n_labelled"] == N
@@ -327,20 +327,20 @@ def test_the_combiner_lies_in_the_report_with_what_it_was_made_of(report, place)
     assert "combiner_session.skops" in page and "combiner_session.json" in page
 
 
-def planned(place: Config, **changes):
-    return plan_evaluation(load_session(session(**changes), EvaluationSession), place)
+def planned(project: Config, **changes):
+    return plan_evaluation(load_session(session(**changes), EvaluationSession), project)
 
 
-def test_single_files_are_searched_over_the_grid_of_the_combination(place):
-    (svm,) = planned(place).sets["session"].evaluations
+def test_single_files_are_searched_over_the_grid_of_the_combination(project):
+    (svm,) = planned(project).sets["session"].evaluations
     assert (svm.C, svm.gamma, svm.class_weight) == ((1.0, 10.0), ("scale", 0.01), "balanced")
-    assert planned(place, combine=None).sets["session"].evaluations[0].class_weight is None
-    chosen = planned(place, evaluations=None).sets["session"].evaluations
+    assert planned(project, combine=None).sets["session"].evaluations[0].class_weight is None
+    chosen = planned(project, evaluations=None).sets["session"].evaluations
     assert [one.C for one in chosen if one.name == "svm"] == [(1.0, 10.0)]
 
 
-def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(place):
-    plan = planned(place, evaluations=["kmeans"], combine={"classifier": "linear"})
+def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(project):
+    plan = planned(project, evaluations=["kmeans"], combine={"classifier": "linear"})
     assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "linear"]
     assert "session: combined: halves, parity together, linear" in plan.describe()
 
@@ -361,31 +361,31 @@ def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(pla
         ({"combine": {"C": [0]}}, "combine.C.0: .*greater than 0"),
     ],
 )
-def test_a_combination_that_cannot_be_is_said_at_planning(changes, said, place):
+def test_a_combination_that_cannot_be_is_said_at_planning(changes, said, project):
     with pytest.raises(SessionError, match=said):
-        planned(place, evaluations=changes.pop("evaluations", ["kmeans"]), **changes)
+        planned(project, evaluations=changes.pop("evaluations", ["kmeans"]), **changes)
 
 
-def test_all_faults_of_a_combination_are_said_at_once(place):
+def test_all_faults_of_a_combination_are_said_at_once(project):
     with pytest.raises(SessionError) as caught:
         planned(
-            place, combine={"use": ["a", "b"]}, labels={"pattern": "(?P<label>rec)"}, evaluations=["kmeans"]
+            project, combine={"use": ["a", "b"]}, labels={"pattern": "(?P<label>rec)"}, evaluations=["kmeans"]
         )
     assert len(caught.value.faults) == 2
 
 
-def test_other_parts_of_the_same_columns_are_another_combination(place):
+def test_other_parts_of_the_same_columns_are_another_combination(project):
     """So parts belong to what is remembered."""
     whole = np.hstack(list(two_files()[0].values())).astype(np.float32)
-    names = np.load(place.data / "birds" / "halves.npz")["N"]
+    names = np.load(project.data / "birds" / "halves.npz")["N"]
     for method, columns in {"one": slice(0, 7), "rest": slice(7, 11)}.items():
-        np.savez(place.data / "birds" / f"{method}.npz", X=whole[:, columns], N=names)
+        np.savez(project.data / "birds" / f"{method}.npz", X=whole[:, columns], N=names)
     probe, combine = {"name": "linear"} | QUICK, {"pca": 1, "classifier": "linear"}
     found = []
     for methods in (("halves", "parity"), ("one", "rest")):
         files = {method: f"birds/{method}.npz" for method in methods}
-        one = planned(place, evaluations=[probe], combine=combine, features=files).sets["session"]
-        results = score_set(one, place.cache)
+        one = planned(project, evaluations=[probe], combine=combine, features=files).sets["session"]
+        results = score_set(one, project.cache)
         found.append(results[-1].scores)
         given = (one.samples.labels, one.samples.groups, None)
         widths = tuple(table.rows.shape[1] for table in one.tables.values())

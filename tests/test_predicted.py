@@ -131,7 +131,7 @@ def test_tracks_are_drawn_in_the_colours_of_their_classes_the_truth_above(tmp_pa
 
 
 @pytest.fixture
-def place(config: Config) -> Config:
+def project(config: Config) -> Config:
     """Predictions of four recordings in pieces of a second; one is right by its means alone."""
     config.data.mkdir(parents=True)
     predictions().to_csv(config.data / "predictions.csv", index=False)
@@ -146,18 +146,18 @@ def predictions() -> pd.DataFrame:
         "wren/four.wav": ("", [[0.3, 0.3, 0.4]]),
     }
     rows = [
-        {"file": file, "start": place, "end": place + 1, "label": label}
+        {"file": file, "start": number, "end": number + 1, "label": label}
         | {"predicted": CLASSES[int(np.argmax(shares))]}
         | {f"p {name}": share for name, share in zip(CLASSES, shares, strict=True)}
         for file, (label, pieces) in said.items()
-        for place, shares in enumerate(pieces)
+        for number, shares in enumerate(pieces)
     ]
     return pd.DataFrame(rows)
 
 
-def judged(place: Config, **changes) -> tuple[Path, str]:
+def judged(project: Config, **changes) -> tuple[Path, str]:
     """The report's folder and all its remarks."""
-    report = evaluate({"predictions": {"file": "predictions.csv"} | changes}, place)
+    report = evaluate({"predictions": {"file": "predictions.csv"} | changes}, project)
     about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
     return report.folder, "\n".join(remark for one in about["sections"] for remark in one["remarks"])
 
@@ -166,8 +166,8 @@ def scores(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "predicted_scores.csv").set_index("by")
 
 
-def test_segments_and_files_are_judged_and_written(place):
-    folder, said = judged(place)
+def test_segments_and_files_are_judged_and_written(project):
+    folder, said = judged(project)
     found = scores(folder)
     assert found.loc["segments", ["n", "accuracy"]].tolist() == [7, pytest.approx(4 / 7)]
     assert found.loc["files", ["n", "accuracy", "macro_f1", "weighted_f1"]].tolist() == [3, 1, 1, 1]
@@ -190,26 +190,26 @@ def names_in(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
 
 
-def test_pictures_have_no_times_and_are_judged_once(place):
+def test_pictures_have_no_times_and_are_judged_once(project):
     pictures = predictions().assign(start="", end="").drop_duplicates("file")
-    pictures.to_csv(place.data / "predictions.csv", index=False)
-    folder, said = judged(place)
+    pictures.to_csv(project.data / "predictions.csv", index=False)
+    folder, said = judged(project)
     assert scores(folder).index.tolist() == ["segments"] and "predicted_files.csv" not in names_in(folder)
     assert "each file has one prediction: what holds of segments holds of files" in said
 
 
-def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(place):
-    predictions().replace({"label": {"tit": "owl"}}).to_csv(place.data / "predictions.csv", index=False)
-    folder, said = judged(place)
+def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(project):
+    predictions().replace({"label": {"tit": "owl"}}).to_csv(project.data / "predictions.csv", index=False)
+    folder, said = judged(project)
     assert "1 classes of the labels were never learnt" in said and "owl: 2 predictions" in said
     assert "counts as wrong" in said and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
 
 
-def test_what_was_learnt_from_is_said_and_judged_apart(place):
+def test_what_was_learnt_from_is_said_and_judged_apart(project):
     table = predictions()
     table["split"] = ["train"] * 3 + ["test"] * 4 + [""]
-    table.to_csv(place.data / "predictions.csv", index=False)
-    folder, said = judged(place)
+    table.to_csv(project.data / "predictions.csv", index=False)
+    folder, said = judged(project)
     assert "3 of 7 predictions with a label are of the split train, which was learnt from" in said
     found = scores(folder)
     assert found.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
@@ -217,42 +217,42 @@ def test_what_was_learnt_from_is_said_and_judged_apart(place):
     assert found.loc[["segments", "files", "files of test"], "n"].tolist() == [7, 3, 2] and len(found) == 6
 
 
-def test_what_an_extraction_writes_is_read(place):
+def test_what_an_extraction_writes_is_read(project):
     """Pictures of several files, and the pooled table beside it."""
     samples = Samples.of(["one.png", "three.png", "two.png"], label=["crow", "", "tit"])
     table = prediction_table(samples, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
     for written in (table, pooled_per_file(table)):
-        written.to_csv(place.data / "predictions.csv", index=False)
-        folder, _ = judged(place)
+        written.to_csv(project.data / "predictions.csv", index=False)
+        folder, _ = judged(project)
         assert scores(folder).loc["segments", ["n", "accuracy"]].tolist() == [2, 0.5]
 
 
-def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(place):
-    (place.data / "labels.csv").write_text(
+def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(project):
+    (project.data / "labels.csv").write_text(
         "recording,species\none.wav,crow\n.\\tit\\two.wav,crow\nwren/three.wav,\nfive.wav,tit\n"
     )
     columns = {"file": "recording", "label": "species"}
-    folder, said = judged(place, labels={"file": "labels.csv", "columns": columns})
+    folder, said = judged(project, labels={"file": "labels.csv", "columns": columns})
     assert scores(folder)["n"].to_dict() == {"segments": 5, "files": 2}
     assert scores(folder).loc["files", "accuracy"] == 0.5 and "1 labels of" in said and "five.wav" in said
-    folder, _ = judged(place, labels={"pattern": "^(?P<label>[a-z]+)/"})
+    folder, _ = judged(project, labels={"pattern": "^(?P<label>[a-z]+)/"})
     assert scores(folder)["n"].to_dict() == {"segments": 8, "files": 4}
 
 
-def test_a_file_with_segments_of_several_labels_is_judged_by_segments_alone(place):
+def test_a_file_with_segments_of_several_labels_is_judged_by_segments_alone(project):
     table = predictions()
     table.loc[0, "label"] = "tit"
-    table.to_csv(place.data / "predictions.csv", index=False)
-    folder, said = judged(place)
+    table.to_csv(project.data / "predictions.csv", index=False)
+    folder, said = judged(project)
     assert "crow/one.wav: crow, tit" in said and scores(folder)["n"].to_dict() == {"segments": 7, "files": 2}
 
 
-def test_a_truth_in_time_is_compared_point_by_point(place):
-    (place.data / "truth.csv").write_text(
+def test_a_truth_in_time_is_compared_point_by_point(project):
+    (project.data / "truth.csv").write_text(
         "file,start,end,label\ncrow/one.wav,0,1.5,crow\ncrow/one.wav,2,2.5,owl\n"
         "crow/one.wav,3.5,4,crow\ntwo.wav,0.25,0.75,tit\nsix.wav,0,1,tit\n"
     )
-    folder, said = judged(place, truth="truth.csv", grid_s=0.5)
+    folder, said = judged(project, truth="truth.csv", grid_s=0.5)
     tracks = pd.read_csv(folder / "predicted_tracks.csv", keep_default_na=False)
     one = tracks[tracks["file"] == "crow/one.wav"]
     assert one["time_s"].tolist() == [0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75]
@@ -281,28 +281,28 @@ def test_a_truth_in_time_is_compared_point_by_point(place):
 @pytest.mark.parametrize(
     "text", ["start,end,label\n0,1,crow\n", "start\tend\tlabel\n0\t1\tcrow\n", "0.0\t1.0\tcrow\n"]
 )
-def test_a_truth_of_one_recording_needs_no_column_of_files_and_with_tabs_no_header(place, text):
-    predictions()[:3].drop(columns="label").to_csv(place.data / "predictions.csv", index=False)
-    (place.data / "truth.txt").write_text(text)
+def test_a_truth_of_one_recording_needs_no_column_of_files_and_with_tabs_no_header(project, text):
+    predictions()[:3].drop(columns="label").to_csv(project.data / "predictions.csv", index=False)
+    (project.data / "truth.txt").write_text(text)
     asked = {"predictions": {"file": "predictions.csv", "truth": "truth.txt"}}
-    truth = plan_evaluation(load_session(asked, EvaluationSession), place).sections["predictions"].truth
+    truth = plan_evaluation(load_session(asked, EvaluationSession), project).sections["predictions"].truth
     columns = truth["crow/one.wav"][["start_s", "end_s", "label"]]
     assert columns.to_dict("list") == {"start_s": [0], "end_s": [1], "label": ["crow"]}
 
 
-def test_annotations_of_recordings_are_a_truth_as_they_are(place):
-    (place.data / "annotations.csv").write_text("recording,start,end,label\ntit/two.wav,0,2,tit\n")
-    folder, _ = judged(place, truth="annotations.csv", labels={"pattern": "(?P<label>crow)"})
+def test_annotations_of_recordings_are_a_truth_as_they_are(project):
+    (project.data / "annotations.csv").write_text("recording,start,end,label\ntit/two.wav,0,2,tit\n")
+    folder, _ = judged(project, truth="annotations.csv", labels={"pattern": "(?P<label>crow)"})
     assert scores(folder).loc["time", "accuracy"] == 1 and scores(folder).loc["segments", "n"] == 3
 
 
-def test_words_of_others_are_words_on_the_page(place):
+def test_words_of_others_are_words_on_the_page(project):
     odd = "<script>alert(1)</script>"
     table = predictions().replace({"label": {"tit": odd}, "predicted": {"tit": odd}})
     table = table.rename(columns={"p tit": f"p {odd}"}).assign(file=lambda t: "<b>" + t["file"])
-    table.to_csv(place.data / "predictions.csv", index=False)
-    (place.data / "truth.csv").write_text(f"file,start,end,label\n<b>tit/two.wav,0,1,{odd}\n<i>,0,1,<u>\n")
-    folder, _ = judged(place, truth="truth.csv")
+    table.to_csv(project.data / "predictions.csv", index=False)
+    (project.data / "truth.csv").write_text(f"file,start,end,label\n<b>tit/two.wav,0,1,{odd}\n<i>,0,1,<u>\n")
+    folder, _ = judged(project, truth="truth.csv")
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;" in page and "&lt;i&gt;" in page
     assert not [tag for tag in ("<script", "<b>", "<i>", "<u>") if tag in page]
@@ -348,11 +348,11 @@ def changed(rows: int | list[int], columns: str | list[str], values: object) -> 
         (predictions()[:0], "has no rows"),
     ],
 )
-def test_a_table_that_is_not_right_is_refused_with_its_lines(place, table, words):
-    table.to_csv(place.data / "predictions.csv", index=False)
+def test_a_table_that_is_not_right_is_refused_with_its_lines(project, table, words):
+    table.to_csv(project.data / "predictions.csv", index=False)
     with pytest.raises(Fault, match=f"(?s)predictions.*{words}"):
-        judged(place)
-    assert not (place.data / "reports").exists()
+        judged(project)
+    assert not (project.data / "reports").exists()
 
 
 @pytest.mark.parametrize(
@@ -378,39 +378,39 @@ def test_a_table_that_is_not_right_is_refused_with_its_lines(place, table, words
         ("file,start,end,label\ntwo.wav,0,1e7,tit\n", "has 100,000,000 points .* choose a larger grid_s"),
     ],
 )
-def test_a_truth_that_cannot_be_used_is_refused_before_any_work(place, text, words):
-    (place.data / "truth.csv").write_text(text)
+def test_a_truth_that_cannot_be_used_is_refused_before_any_work(project, text, words):
+    (project.data / "truth.csv").write_text(text)
     with pytest.raises(Fault, match=f"(?s)predictions.truth: .*{words}"):
-        judged(place, truth="truth.csv")
-    assert not (place.data / "reports").exists()
+        judged(project, truth="truth.csv")
+    assert not (project.data / "reports").exists()
 
 
-def test_a_truth_needs_the_times_of_predictions(place):
-    predictions().assign(start="", end="").to_csv(place.data / "predictions.csv", index=False)
-    (place.data / "truth.csv").write_text("file,start,end,label\ntwo.wav,0,1,tit\n")
+def test_a_truth_needs_the_times_of_predictions(project):
+    predictions().assign(start="", end="").to_csv(project.data / "predictions.csv", index=False)
+    (project.data / "truth.csv").write_text("file,start,end,label\ntwo.wav,0,1,tit\n")
     with pytest.raises(Fault, match="needs start and end of every row"):
-        judged(place, truth="truth.csv")
+        judged(project, truth="truth.csv")
 
 
-def test_all_faults_are_said_at_once(place):
-    (place.data / "labels.csv").write_text("file,species\na,b\n")
+def test_all_faults_are_said_at_once(project):
+    (project.data / "labels.csv").write_text("file,species\na,b\n")
     with pytest.raises(SessionError) as caught:
-        judged(place, file="gone.csv", labels="labels.csv", truth="none.csv")
+        judged(project, file="gone.csv", labels="labels.csv", truth="none.csv")
     assert [fault.split(":")[0] for fault in caught.value.faults] == [
         "predictions.file",
         "predictions.labels",
         "predictions.truth",
     ]
     with pytest.raises(Fault, match="labels.csv labels none of the 4 files of the predictions: 'a' there"):
-        (place.data / "labels.csv").write_text("file,label\na,b\n")
-        judged(place, labels="labels.csv")
+        (project.data / "labels.csv").write_text("file,label\na,b\n")
+        judged(project, labels="labels.csv")
     with pytest.raises(SessionError, match="come from a table .*or from a `pattern`"):
-        judged(place, labels={"folders": "crow"})
+        judged(project, labels={"folders": "crow"})
     with pytest.raises(SessionError, match="predictions.grid_s"):
-        judged(place, grid_s=0)
+        judged(project, grid_s=0)
 
 
-def test_the_plan_says_what_is_judged(place):
+def test_the_plan_says_what_is_judged(project):
     session = load_session({"predictions": "predictions.csv"}, EvaluationSession)
-    said = plan_evaluation(session, place).describe()
+    said = plan_evaluation(session, project).describe()
     assert "predictions.csv: 8 predictions of 4 files and 3 classes, 7 with labels" in said

@@ -35,11 +35,11 @@ def features(n: int = N, noise: float = 0.1) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Config:
+def project(tmp_path_factory) -> Config:
     """Pictures of three kinds in nine recordings, with labels, and two feature files of them."""
     config = workplace(tmp_path_factory.mktemp("judged"))
     names = write_pictures(config.data / "songs" / "images", intensities(N))
-    rows = [f"{name},{KINDS[place % 3]},{name[:5]}" for place, name in enumerate(names)]
+    rows = [f"{name},{KINDS[number % 3]},{name[:5]}" for number, name in enumerate(names)]
     (config.data / "songs" / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
     good, bad = features(), np.random.default_rng(1).normal(size=(N, 4))
     np.savez(config.data / "songs" / "good.npz", X=good, N=names, X_2D=LAYOUT)
@@ -61,8 +61,8 @@ def session(**changes) -> dict:
 
 
 @pytest.mark.parametrize("name", SECTIONS.names())
-def test_a_section_that_no_session_asks_for_plans_and_writes_nothing(name, place, tmp_path):
-    inputs = Inputs(place, tmp_path)
+def test_a_section_that_no_session_asks_for_plans_and_writes_nothing(name, project, tmp_path):
+    inputs = Inputs(project, tmp_path)
     section = SECTIONS.parse(name)(inputs)
     assert section.describe() == [] and section.write(tmp_path) == [] and inputs.faults == []
     assert [*tmp_path.iterdir()] == []
@@ -82,13 +82,13 @@ def scores_of(report, score: str) -> pd.Series:
 
 
 @pytest.fixture(scope="module")
-def whole(place):
+def whole(project):
     """A report with everything that needs no run."""
     asked = session(
         pixels=True, inspect=True, table="csv", explorer={}, similar={"to": "rec00_segm_0001.000.png"}
     )
-    (place.data / "songs" / "images" / "notes.txt").write_text("no picture")
-    return evaluate(asked, place)
+    (project.data / "songs" / "images" / "notes.txt").write_text("no picture")
+    return evaluate(asked, project)
 
 
 def test_good_features_score_better_than_bad_ones(whole):
@@ -142,23 +142,23 @@ def test_the_most_similar_pictures_are_named_and_drawn(whole):
     assert (whole.folder / "similar_session.png").is_file()
 
 
-def test_what_was_found_is_remembered_and_the_same(place, monkeypatch):
-    first = evaluate(session(), place)
+def test_what_was_found_is_remembered_and_the_same(project, monkeypatch):
+    first = evaluate(session(), project)
     monkeypatch.setattr(remember, "write_json", lambda *_: pytest.fail("judged again"))
-    again = evaluate(session(), place)
+    again = evaluate(session(), project)
     assert first.folder != again.folder
     pd.testing.assert_frame_equal(first.scores, again.scores)
 
 
-def test_other_labels_are_judged_anew(place):
-    first = evaluate(session(evaluations=[KMEANS]), place)
+def test_other_labels_are_judged_anew(project):
+    first = evaluate(session(evaluations=[KMEANS]), project)
     pattern = {"pattern": r"rec(?P<group>\d\d)_segm_(?P<label>\d{3})"}
-    other = evaluate(session(evaluations=[KMEANS], labels=pattern), place)
+    other = evaluate(session(evaluations=[KMEANS], labels=pattern), project)
     assert scores_of(first, "v_measure")["good"] != scores_of(other, "v_measure")["good"]
 
 
-def test_without_a_word_evaluations_are_those_that_labels_allow(place):
-    plan = plan_evaluation(load_session(session(evaluations=None), EvaluationSession), place)
+def test_without_a_word_evaluations_are_those_that_labels_allow(project):
+    plan = plan_evaluation(load_session(session(evaluations=None), EvaluationSession), project)
     assert [one.name for one in plan.sets["session"].evaluations] == [
         "kmeans",
         "hdbscan",
@@ -168,53 +168,55 @@ def test_without_a_word_evaluations_are_those_that_labels_allow(place):
         "svm",
     ]
     asked = session(evaluations=None, images=None)
-    plan = plan_evaluation(load_session(asked, EvaluationSession), place)
+    plan = plan_evaluation(load_session(asked, EvaluationSession), project)
     assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "hdbscan"]
 
 
-def test_probes_that_labels_do_not_allow_are_left_out_with_the_reason(place):
+def test_probes_that_labels_do_not_allow_are_left_out_with_the_reason(project):
     asked = session(evaluations=None, labels={"pattern": "rec(?P<label>00)"})
-    plan = plan_evaluation(load_session(asked, EvaluationSession), place)
+    plan = plan_evaluation(load_session(asked, EvaluationSession), project)
     assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "hdbscan"]
     assert any(
         "no probes: session: probes need labels of two" in said for said in plan.sets["session"].remarks
     )
 
 
-def test_several_sets_stand_side_by_side(place):
+def test_several_sets_stand_side_by_side(project):
     one = {"images": "songs/images", "features": {"good": "songs/good.npz", "bad": "songs/bad.npz"}}
     asked = session(sets={"first": one, "second": one}, evaluations=[KMEANS], explorer={})
     for key in ("images", "features"):
         del asked[key]
-    report = evaluate(asked, place)
+    report = evaluate(asked, project)
     assert set(report.scores["set"]) == {"first", "second"}
     assert {"explorer_first.html", "explorer_second.html", "maps.png"} <= {
         f.name for f in report.folder.iterdir()
     }
 
 
-def test_a_folder_alone_is_looked_through(place):
-    report = evaluate({"images": "songs/images"}, place)
+def test_a_folder_alone_is_looked_through(project):
+    report = evaluate({"images": "songs/images"}, project)
     names = {file.name for file in report.folder.iterdir()}
     assert names == {"report.html", "report.json", "pictures_recordings.csv", "pictures_grey_values.png"}
 
 
-def test_foreign_tables_are_judged_by_their_own_labels(place):
+def test_foreign_tables_are_judged_by_their_own_labels(project):
     frame = pd.DataFrame(features(), columns=[f"Feature_{n + 1}" for n in range(6)])
     frame.insert(0, "Label", KINDS[np.arange(N) % 3])
-    frame.to_csv(place.data / "ReefCLR-kenya-embeddings.csv", index=False)
-    report = evaluate(session(images=None, features="ReefCLR-kenya-embeddings.csv"), place)
+    frame.to_csv(project.data / "ReefCLR-kenya-embeddings.csv", index=False)
+    report = evaluate(session(images=None, features="ReefCLR-kenya-embeddings.csv"), project)
     assert scores_of(report, "macro_f1")["ReefCLR-kenya-embeddings"] > 0.9
     page = (report.folder / "report.html").read_text(encoding="utf-8")
     assert "does not say which pictures" in page and "no group (recording) is known" in page
 
 
-def test_columns_of_the_table_of_labels_can_be_called_otherwise(place):
-    names = sorted(file.name for file in (place.data / "songs" / "images").glob("*.png"))
+def test_columns_of_the_table_of_labels_can_be_called_otherwise(project):
+    names = sorted(file.name for file in (project.data / "songs" / "images").glob("*.png"))
     rows = [f"{name},{KINDS[n % 3]},{'train' if n < 24 else 'test'}" for n, name in enumerate(names)]
-    (place.data / "other.csv").write_text("\n".join(["picture,species,part", *rows]))
+    (project.data / "other.csv").write_text("\n".join(["picture,species,part", *rows]))
     columns = {"file": "picture", "label": "species", "split": "part"}
-    report = evaluate(session(labels={"file": "other.csv", "columns": columns}, evaluations=[LINEAR]), place)
+    report = evaluate(
+        session(labels={"file": "other.csv", "columns": columns}, evaluations=[LINEAR]), project
+    )
     folds = pd.read_csv(report.folder / "folds.csv")
     assert set(folds[folds["labels_per_class"] == "all"]["n_learnt"]) == {24}
 
@@ -225,63 +227,63 @@ def said_in(report) -> str:
     return "\n".join(remark for section in about["sections"] for remark in section["remarks"])
 
 
-def labels_of(place: Config, file: str, *columns: str, change=lambda number, row: row) -> str:
+def labels_of(project: Config, file: str, *columns: str, change=lambda number, row: row) -> str:
     """A table of labels like that of the songs, with more columns; returns its name."""
-    lines = (place.data / "songs" / "labels.csv").read_text().splitlines()
+    lines = (project.data / "songs" / "labels.csv").read_text().splitlines()
     rows = [change(number, line.split(",")) for number, line in enumerate(lines[1:])]
-    (place.data / file).write_text(
+    (project.data / file).write_text(
         "\n".join([",".join([lines[0], *columns]), *(",".join(row) for row in rows)])
     )
     return file
 
 
-def test_a_split_that_shares_recordings_is_used_and_said(place):
+def test_a_split_that_shares_recordings_is_used_and_said(project):
     side = lambda number, row: [*row, ("train", "test", "val")[number % 3 if number < 6 else number % 2]]  # noqa: E731
-    file = labels_of(place, "split.csv", "split", change=side)
-    report = evaluate(session(labels=file, evaluations=[LINEAR]), place)
+    file = labels_of(project, "split.csv", "split", change=side)
+    report = evaluate(session(labels=file, evaluations=[LINEAR]), project)
     said = said_in(report)
     assert "groups (recordings) on both sides" in said and "2 pictures with a label are neither" in said
     spreads = report.scores[report.scores["score"] == "macro_f1"]["spread"]
     assert spreads.isna().all()  # one split has none
 
 
-def test_further_columns_of_the_labels_colour_the_page_and_stand_in_the_answers(place):
+def test_further_columns_of_the_labels_colour_the_page_and_stand_in_the_answers(project):
     file = labels_of(
-        place, "rich.csv", "height (m)", "site", change=lambda n, row: [*row, str(n / 2), "ab"[n % 2]]
+        project, "rich.csv", "height (m)", "site", change=lambda n, row: [*row, str(n / 2), "ab"[n % 2]]
     )
-    report = evaluate(session(labels=file, evaluations=[KMEANS], explorer={"color": "site"}), place)
+    report = evaluate(session(labels=file, evaluations=[KMEANS], explorer={"color": "site"}), project)
     page = (report.folder / "explorer.html").read_text(encoding="utf-8")
     assert '"height (m)":{"kind":"number"' in page and '"color":"site"' in page
     answers = pd.read_csv(report.folder / "answers_session.csv")
     assert answers["height (m)"].tolist() == [n / 2 for n in range(N)]
 
 
-def test_names_that_would_share_files_are_refused(place):
+def test_names_that_would_share_files_are_refused(project):
     one = {"images": "songs/images", "features": "songs/good.npz"}
     with pytest.raises(SessionError, match="sets need names that differ"):
-        evaluate({"sets": {"a b": one, "a_b": one}}, place)
+        evaluate({"sets": {"a b": one, "a_b": one}}, project)
     with pytest.raises(SessionError, match="methods need names that differ"):
-        evaluate(session(features={"X": "songs/good.npz", "x": "songs/bad.npz"}), place)
+        evaluate(session(features={"X": "songs/good.npz", "x": "songs/bad.npz"}), project)
 
 
-def test_a_method_may_be_called_by_a_number(place):
-    report = evaluate(session(features={"2024": "songs/good.npz"}, evaluations=[KMEANS]), place)
+def test_a_method_may_be_called_by_a_number(project):
+    report = evaluate(session(features={"2024": "songs/good.npz"}, evaluations=[KMEANS]), project)
     assert set(report.scores["method"]) == {"2024"}
 
 
-def test_words_of_the_data_are_no_formulas(place):
+def test_words_of_the_data_are_no_formulas(project):
     odd = lambda number, row: [row[0], ("a$b_$", "_hidden", "x^$")[number % 3], row[2]]  # noqa: E731
-    file = labels_of(place, "odd.csv", change=odd)
-    report = evaluate(session(labels=file, features={"$_$": "songs/good.npz"}, explorer={}), place)
+    file = labels_of(project, "odd.csv", change=odd)
+    report = evaluate(session(labels=file, features={"$_$": "songs/good.npz"}, explorer={}), project)
     assert (report.folder / "confusion_session.png").is_file()
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
-def test_a_handful_of_pictures_is_judged_too(place, n):
-    names = np.load(place.data / "songs" / "good.npz")["N"][:n]
-    np.savez(place.data / f"few_{n}.npz", X=features()[:n], N=names)
+def test_a_handful_of_pictures_is_judged_too(project, n):
+    names = np.load(project.data / "songs" / "good.npz")["N"][:n]
+    np.savez(project.data / f"few_{n}.npz", X=features()[:n], N=names)
     asked = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
-    assert (evaluate(asked, place).folder / "explorer.html").is_file()
+    assert (evaluate(asked, project).folder / "explorer.html").is_file()
 
 
 def test_scores_and_cluster_sizes_stand_on_the_page(whole):
@@ -299,31 +301,31 @@ def test_scores_and_cluster_sizes_stand_on_the_page(whole):
     assert sizes[sizes["method"] == "good"]["size"].sum() == N
 
 
-def test_rare_classes_are_refused_or_left_out_in_words(place):
-    labels = (place.data / "songs" / "labels.csv").read_text().replace("000.000.png,low", "000.000.png,owl")
-    (place.data / "rare.csv").write_text(labels)
+def test_rare_classes_are_refused_or_left_out_in_words(project):
+    labels = (project.data / "songs" / "labels.csv").read_text().replace("000.000.png,low", "000.000.png,owl")
+    (project.data / "rare.csv").write_text(labels)
     with pytest.raises(SessionError, match="owl: 1 rows of one group"):
-        evaluate(session(labels={"file": "rare.csv"}), place)
-    report = evaluate(session(labels={"file": "rare.csv", "least": 2}), place)
+        evaluate(session(labels={"file": "rare.csv"}), project)
+    report = evaluate(session(labels={"file": "rare.csv", "least": 2}), project)
     assert "owl: 1" in (report.folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def damaged(place) -> Config:
+def damaged(project) -> Config:
     """Files that cannot be used."""
-    folder = place.data / "faulty"
+    folder = project.data / "faulty"
     folder.mkdir(exist_ok=True)
-    names = np.load(place.data / "songs" / "good.npz")["N"]
+    names = np.load(project.data / "songs" / "good.npz")["N"]
     rows = features()
     np.savez(folder / "fewer.npz", X=rows[:-3], N=names[:-3])
     np.savez(folder / "nan.npz", X=np.where(rows > 7, np.nan, rows), N=names)
     np.savez(folder / "objects.npz", X=rows, N=names.astype(object))
-    (folder / "cut.npz").write_bytes((place.data / "songs" / "good.npz").read_bytes()[:-30])
+    (folder / "cut.npz").write_bytes((project.data / "songs" / "good.npz").read_bytes()[:-30])
     (folder / "twice.csv").write_text(f"file,label\n{names[0]},a\n{names[0]},b\n")
     (folder / "one.csv").write_text("file,label\n" + "\n".join(f"{name},a" for name in names))
     (folder / "foreign.csv").write_text("file,label\nx.png,a\ny.png,b\n")
     write_pictures(folder / "images", intensities(3))
-    return place
+    return project
 
 
 @pytest.mark.parametrize(
@@ -346,7 +348,7 @@ def damaged(place) -> Config:
         ({"feature": "x"}, "did you mean 'features'"),
         (None, "nothing to do"),
         ({"labels": {"pattern": "(x"}}, "is no regular expression"),
-        ({"labels": {"pattern": "(?P<label>x)", "file": "x"}}, "labels come from one place"),
+        ({"labels": {"pattern": "(?P<label>x)", "file": "x"}}, "labels come from one source"),
         ({"explorer": {"color": "lable"}}, "no column 'lable' of set session, did you mean 'label'"),
         ({"similar": {"to": "gone.png"}}, "gone.png is no picture of set session"),
     ],
@@ -358,10 +360,10 @@ def test_a_session_that_cannot_be_carried_out_ends_before_any_work(damaged, chan
     assert set((damaged.data / "reports").glob("*")) == before
 
 
-def test_all_faults_are_said_at_once_and_the_script_ends_with_2(place, tmp_path, capsys):
+def test_all_faults_are_said_at_once_and_the_script_ends_with_2(project, tmp_path, capsys):
     file = tmp_path / "judge.yaml"
     file.write_text("{images: gone, features: [a.npz, b.csv], runs: nobody, similar: {to: x}}")
-    config = place.data.parent / "config" / "config.yaml"
+    config = project.data.parent / "config" / "config.yaml"
     assert main_03_evaluate.main([str(file), "--config", str(config)]) == 2
     said = capsys.readouterr().err
     for words in ("images: no such folder", "a.npz", "b.csv", "runs: no run 'nobody'", "similar:"):
@@ -369,39 +371,39 @@ def test_all_faults_are_said_at_once_and_the_script_ends_with_2(place, tmp_path,
     assert "Traceback" not in said
 
 
-def test_a_check_says_what_would_be_judged_and_writes_nothing(place, tmp_path, capsys):
+def test_a_check_says_what_would_be_judged_and_writes_nothing(project, tmp_path, capsys):
     file = tmp_path / "judge.yaml"
     file.write_text("{images: songs/images, features: songs/good.npz}")
-    config = place.data.parent / "config" / "config.yaml"
-    before = sorted(place.data.rglob("*"))
+    config = project.data.parent / "config" / "config.yaml"
+    before = sorted(project.data.rglob("*"))
     assert main_03_evaluate.main([str(file), "--check", "--config", str(config)]) == 0
     captured = capsys.readouterr()
     assert captured.out == "" and "36 pictures, 36 with labels of 3 classes, 9 groups" in captured.err
-    assert sorted(place.data.rglob("*")) == before
+    assert sorted(project.data.rglob("*")) == before
 
 
 @pytest.fixture(scope="module")
-def with_run(place):
+def with_run(project):
     """A run, and features that it has made of the pictures."""
-    run = untrained_run(place, record={"train": {"colormap": "viridis"}})
+    run = untrained_run(project, record={"train": {"colormap": "viridis"}})
     asked = {
         "run": str(run.folder),
         "data": {"images": "songs/images"},
         "reduction": None,
         "reconstructions": 0,
     }
-    extract(asked, place)
+    extract(asked, project)
     return run
 
 
-def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(place, with_run):
+def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(project, with_run):
     asked = session(
         features="latest:untrained",
         evaluations=[KMEANS],
         rebuilt={"run": "latest:untrained", "images": "songs/images", "limit": 10},
         runs="*_untrained",
     )
-    report = evaluate(asked, place)
+    report = evaluate(asked, project)
     assert set(report.scores["method"]) == {"untrained mean std"}
     table = pd.read_csv(report.folder / "rebuilt.csv")
     assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]
@@ -410,14 +412,14 @@ def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(place, with_
     assert pd.read_csv(report.folder / "runs.csv")["run"].tolist() == [with_run.folder.name]
 
 
-def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run(place, with_run, tmp_path):
-    known = sorted((place.data / "songs" / "images").glob("*.png"))
+def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run(project, with_run, tmp_path):
+    known = sorted((project.data / "songs" / "images").glob("*.png"))
     folder = tmp_path / "asked"
     folder.mkdir()
     for number in (4, 9):
         shutil.copy2(known[number], folder / f"new_{number}.png")
     asked = session(features="latest:untrained", evaluations=[KMEANS], similar={"to": str(folder), "n": 3})
-    report = evaluate(asked, place)
+    report = evaluate(asked, project)
     table = pd.read_csv(report.folder / "similar_session.csv")
     nearest = table[table["rank"] == 1].set_index("query")
     assert nearest["file"].to_dict() == {"new_4.png": known[4].name, "new_9.png": known[9].name}
@@ -425,41 +427,41 @@ def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run(place, w
     one = session(
         features="latest:untrained", evaluations=[KMEANS], similar={"to": str(folder / "new_4.png")}
     )
-    table = pd.read_csv(evaluate(one, place).folder / "similar_session.csv")
+    table = pd.read_csv(evaluate(one, project).folder / "similar_session.csv")
     assert table["file"][0] == known[4].name and len(table) == 10
 
 
-def test_pictures_are_encoded_by_the_pooling_that_the_set_has(place, with_run, tmp_path):
-    known = sorted((place.data / "songs" / "images").glob("*.png"))
+def test_pictures_are_encoded_by_the_pooling_that_the_set_has(project, with_run, tmp_path):
+    known = sorted((project.data / "songs" / "images").glob("*.png"))
     shutil.copy2(known[4], tmp_path / "new.png")
     latents = {"file": f"songs/full_features_saec_{with_run.timestamp}.npz", "pooling": "max"}
     asked = session(features=latents, evaluations=[KMEANS], similar={"to": str(tmp_path / "new.png"), "n": 2})
-    table = pd.read_csv(evaluate(asked, place).folder / "similar_session.csv")
+    table = pd.read_csv(evaluate(asked, project).folder / "similar_session.csv")
     assert table["file"][0] == known[4].name and table["distance"][0] < 1e-3
 
 
-def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(place):
+def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(project):
     with pytest.raises(Fault, match="not made by main_02_extract.py"):
-        evaluate(session(similar={"to": "songs/images"}), place)
+        evaluate(session(similar={"to": "songs/images"}), project)
 
 
-def test_a_report_that_was_ended_leaves_no_half_of_itself(place, monkeypatch):
-    before = sorted((place.data / "reports").iterdir())
+def test_a_report_that_was_ended_leaves_no_half_of_itself(project, monkeypatch):
+    before = sorted((project.data / "reports").iterdir())
 
     def ended(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(job, "write_page", ended)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(session(evaluations=[KMEANS]), place)
-    assert sorted((place.data / "reports").iterdir()) == before
+        evaluate(session(evaluations=[KMEANS]), project)
+    assert sorted((project.data / "reports").iterdir()) == before
 
 
-def test_what_a_killed_call_has_left_goes_after_a_day(place):
-    old, young = (place.data / "reports" / f".writing_{word}" for word in ("old", "young"))
+def test_what_a_killed_call_has_left_goes_after_a_day(project):
+    old, young = (project.data / "reports" / f".writing_{word}" for word in ("old", "young"))
     for part in (old, young):
         part.mkdir(parents=True)
     os.utime(old, (0, 0))
-    evaluate(session(evaluations=[KMEANS]), place)
+    evaluate(session(evaluations=[KMEANS]), project)
     assert not old.exists() and young.exists()
     young.rmdir()

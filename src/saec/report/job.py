@@ -113,7 +113,7 @@ class EvaluationJob:
             return Report(move_to_timestamp(part, self.out, f"*_{self.session.name}"), scores)
 
     def _about(self, contents: list[Content], scores: pd.DataFrame) -> dict[str, Any]:
-        """Everything in one file, for programs."""
+        """Returns everything that the report says, for programs."""
         return {
             "session": self.session.model_dump(mode="json"),
             "versions": {name: version(name) for name in ("saec", "scikit-learn", "umap-learn", "numpy")},

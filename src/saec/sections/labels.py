@@ -57,7 +57,7 @@ class Labels(Strict):
     def _one_source(self) -> "Labels":
         given = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"labels come from one place, got {' and '.join(given)}")
+            raise ValueError(f"labels come from one source, got {' and '.join(given)}")
         return self
 
 
@@ -205,5 +205,5 @@ def _split_remarks(samples: Samples) -> list[str]:
         )
     unseen = np.setdiff1d(test.labels, train.labels)
     if len(unseen):
-        remarks.append(f"classes that are asked for and never learnt:\n{listing(unseen.tolist())}")
+        remarks.append(f"classes that are tested and never learnt:\n{listing(unseen.tolist())}")
     return remarks

@@ -34,18 +34,18 @@ class Pictures:
         return [self._look(images, number, folder) for number, images in enumerate(self.folders)]
 
     def _look(self, images: Path, number: int, folder: Path) -> Content:
-        found = inspect(images, self.n_workers)
-        content = Content(f"Pictures of {images}", folder, found.remarks())
+        result = inspect(images, self.n_workers)
+        content = Content(f"Pictures of {images}", folder, result.remarks())
         stem = f"pictures_{number + 1}" if number else "pictures"
-        content.tables["Pictures"] = _summary(found)
-        recordings = pd.DataFrame(found.recordings.most_common(), columns=["recording", "pictures"])
+        content.tables["Pictures"] = _summary(result)
+        recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
         content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
         content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
-        if found.alike:
-            alike = pd.DataFrame(found.alike, columns=["file", "like", "correlation"])
+        if result.alike:
+            alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
             content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
         file, x_label = folder / f"{stem}_grey_values.png", "grey value (0 to 255)"
-        figures.histogram(file, found.levels, "Grey values", x_label, "pixels")
+        figures.histogram(file, result.levels, "Grey values", x_label, "pixels")
         content.add_figure(file.name, "Grey values of all pixels of all pictures")
         return content
 
@@ -56,19 +56,19 @@ def _listed(images: str, config: Config) -> Path:
     return folder
 
 
-def _summary(found: Inspection) -> pd.DataFrame:
+def _summary(result: Inspection) -> pd.DataFrame:
     sizes, modes = (
         ", ".join(f"{one} ({n:,})" for one, n in counts.most_common(5))
-        for counts in (found.sizes, found.modes)
+        for counts in (result.sizes, result.modes)
     )
     rows = {
-        "pictures": f"{len(found.names):,}",
-        "cannot be read": f"{len(found.unreadable):,}",
-        "size on disk": f"{found.n_bytes / 1e6:,.1f} MB",
+        "pictures": f"{len(result.names):,}",
+        "cannot be read": f"{len(result.unreadable):,}",
+        "size on disk": f"{result.n_bytes / 1e6:,.1f} MB",
         "width x height (pixels)": sizes,
         "modes": modes,
-        "recordings": f"{len(found.recordings):,}",
-        "blank": f"{len(found.blank):,}",
-        "all but the same as another": f"{len(found.alike):,}",
+        "recordings": f"{len(result.recordings):,}",
+        "blank": f"{len(result.blank):,}",
+        "all but the same as another": f"{len(result.alike):,}",
     }
     return pd.DataFrame({"what": rows.keys(), "found": rows.values()})

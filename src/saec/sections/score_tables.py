@@ -115,7 +115,7 @@ def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Conten
 def show_set(one: FeatureSet, content: Content) -> None:
     """Fills in one set: what was predicted, learning curves, confusion of the best probe, classes, sweeps."""
     stem = as_file_name(one.name)
-    what = "one row a picture: label, group, and what each evaluation said of it"
+    what = "one row a picture: label, group, and its class or cluster by each evaluation"
     content.write(f"answers_{stem}.csv", predicted_table(one), what)
     probes = [result for result in one.results if result.is_probe]
     if probes:
@@ -190,7 +190,7 @@ def _draw_confusion(content: Content, probe: Result, name: str) -> None:
     title = f"{probe.evaluation} on {probe.method}"
     counts = confusion_matrix(labels, predicted, labels=classes)
     figures.confusion(content.folder / name, counts, classes.tolist(), title)
-    content.add_figure(name, f"Confusion of {title}, each picture asked once in the first folds")
+    content.add_figure(name, f"Confusion of {title}, each picture predicted once, in the first folds")
     content.tables[f"Classes, {title}"] = pd.DataFrame(probe.scores.classes)
 
 

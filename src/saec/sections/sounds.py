@@ -30,8 +30,8 @@ class Sounds:
         self.n_workers = inputs.config.n_workers
         self.paths, self.listed = "", []
         if inputs.sounds and (inspect or not inputs.has_features):
-            found = inputs.check("sounds", find_sounds, inputs.sounds, inputs.config)
-            self.paths, self.listed = found or ("", [])
+            listed = inputs.check("sounds", find_sounds, inputs.sounds, inputs.config)
+            self.paths, self.listed = listed or ("", [])
 
     def describe(self) -> list[str]:
         return [f"to look through: {len(self.listed):,} recordings of {self.paths}"] if self.listed else []

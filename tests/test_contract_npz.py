@@ -155,6 +155,8 @@ def test_the_json_says_what_the_files_are(place, features):
     about = json.loads(features.paths[-1].read_text(encoding="utf-8"))
     assert about["id"] == f"saec_{place.run.timestamp}"
     assert about["files"] == [file.name for file in features.paths[:-1]]
+    assert about["roles"] == {role: file.name for role, file in features.roles.items()}
+    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in REDUCTION["dims"])]
     assert about["n_pictures"] == N and about["n_neighbors_used"] == 10
     assert about["model"] == str(place.run.folder)
     assert about["session"]["data"]["images"] == str(place.config.data / "songs" / "images")

@@ -22,6 +22,7 @@ from saec.models import MODELS
 from saec.models.base import Tap, run_to_tap
 from saec.runs import Run
 from saec.session import SessionError
+from saec.sound.handcrafted import Handcrafted
 from saec.sound.spectra import SPECTRA
 from saec.training import go_on, train
 
@@ -230,6 +231,20 @@ def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(sh
         file.name for file in latest.paths
     )
     np.testing.assert_array_equal(latest.X, found.X)
+
+
+def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, made, monkeypatch, heard):
+    config, _ = shared
+    folder = report_of(config, made, combine=COMBINE)
+    session = {"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Handcrafted, "__call__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        extract(session | {"out": "broken"}, config)
+    found = extract(session | {"out": "broken"}, config)
+    assert "going on: 1 of 1 shards are done" in heard.text
+    np.testing.assert_array_equal(found.X, extract(session | {"out": "unbroken"}, config).X)
+    assert list(found.roles) == ["X", "probabilities", "predictions", "predictions_files"]
+    assert not [path for path in (config.data / "broken").iterdir() if path.name.startswith(".")]
 
 
 def test_what_a_combiner_needs_is_said_at_once(shared, made, tmp_path):

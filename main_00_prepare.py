@@ -4,8 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from saec.command import serve
-from saec.preparing import plan_preparation
-from saec.session import PreparationSession
+from saec.preparation import PreparationSession, plan_preparation
 
 
 def main(argv: Sequence[str] | None = None) -> int:

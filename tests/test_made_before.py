@@ -18,10 +18,10 @@ from saec.evaluation.combiner import Combiner
 from saec.extraction import ExtractionSession
 from saec.features import Features
 from saec.files import fingerprint
+from saec.preparation import PreparationSession
 from saec.report import EvaluationSession
 from saec.runs import Run
 from saec.session import (
-    PreparationSession,
     TrainingSession,
     load_session,
 )

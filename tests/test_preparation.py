@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from saec.faults import Fault, MissingFault
-from saec.preparation import Preparation, plan_pictures
+from saec.preparation import PreparationSession, plan_pictures
 
 RATE = 8000
 SMALL = {"sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
@@ -44,15 +44,17 @@ def record(path: Path, sound: np.ndarray, rate: int = RATE, subtype: str = "PCM_
     soundfile.write(path, sound, rate, subtype=subtype)
 
 
-def settings(recordings: Path, **changes) -> Preparation:
-    return Preparation(**{"recordings": recordings, "out": recordings.parent / "out", **SMALL, **changes})
+def settings(recordings: Path, **changes) -> PreparationSession:
+    return PreparationSession(
+        **{"recordings": recordings, "out": recordings.parent / "out", **SMALL, **changes}
+    )
 
 
-def prepare(chosen: Preparation, n_workers: int = 0, now: str | None = None) -> Path:
+def prepare(chosen: PreparationSession, n_workers: int = 0, now: str | None = None) -> Path:
     return plan_pictures(chosen, n_workers).run(now).folder
 
 
-def check(chosen: Preparation) -> str:
+def check(chosen: PreparationSession) -> str:
     """What `--check` says."""
     job = plan_pictures(chosen)
     return f"{job.describe()}\n{job.estimate()}"
@@ -121,7 +123,9 @@ def test_pictures_equal_the_formulas_pixel_by_pixel(recordings, colormap, equali
 )
 def test_sizes_are_those_of_the_reference(recordings, changes, width, height):
     record(recordings / "a.wav", noise(2, 24000), 24000)
-    chosen = Preparation(recordings=recordings, max_segments=1, out=recordings.parent / "out", **changes)
+    chosen = PreparationSession(
+        recordings=recordings, max_segments=1, out=recordings.parent / "out", **changes
+    )
     assert f"{width} x {height} (W x H)" in check(chosen)
     out = prepare(chosen)
     assert len(pictures(out)) == 1
@@ -133,7 +137,7 @@ def test_sizes_are_those_of_the_reference(recordings, changes, width, height):
 
 def test_names_starts_and_the_tables_are_those_of_the_contract(recordings):
     record(recordings / "XC1 Mésange-bleue (tü).wav", noise(2.0, 24000), 24000)
-    out = prepare(Preparation(recordings=recordings), now="20250102_030405")
+    out = prepare(PreparationSession(recordings=recordings), now="20250102_030405")
     assert out == recordings.parent / "images_24000sps_20250102_030405"
     starts = ["0000.000", "0000.315", "0000.630", "0000.946", "0001.261", "0001.576"]
     assert pictures(out) == [f"XC1_Mesange_bleue_tu_segm_{start}.png" for start in starts]
@@ -411,9 +415,9 @@ def test_a_rate_above_a_recordings_own_is_warned_of(recordings, caplog, own, war
 
 KILLED = """
 from pathlib import Path
-from saec.preparation import Preparation, plan_pictures
+from saec.preparation import PreparationSession, plan_pictures
 if __name__ == "__main__":
-    plan_pictures(Preparation.model_validate_json({text!r}), n_workers=2).run()
+    plan_pictures(PreparationSession.model_validate_json({text!r}), n_workers=2).run()
 """
 
 
@@ -445,7 +449,7 @@ def test_a_real_recording_gives_pictures(tmp_path):
     (tmp_path / "recordings").mkdir()
     source = Path(os.environ["SAEC_REAL_DATA"]) / "soundscape" / "spinetail.wav"
     shutil.copyfile(source, tmp_path / "recordings" / "spinetail.wav")
-    out = prepare(Preparation(recordings=tmp_path / "recordings", colormap="viridis", max_segments=9))
+    out = prepare(PreparationSession(recordings=tmp_path / "recordings", colormap="viridis", max_segments=9))
     assert len(pictures(out)) == 9
     with Image.open(out / pictures(out)[0]) as picture:
         assert picture.size == (256, 128) and picture.mode == "RGB"

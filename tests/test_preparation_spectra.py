@@ -21,9 +21,8 @@ from saec.config import ROOT, Config
 from saec.data.audio import SoundFront
 from saec.data.colormaps import to_intensity
 from saec.faults import Fault
-from saec.preparation import Preparation
-from saec.preparing import plan_preparation
-from saec.session import PreparationSession, SessionError, TrainingSession, load_session
+from saec.preparation import PreparationSession, plan_preparation
+from saec.session import SessionError, TrainingSession, load_session
 from saec.sound.spectra import SPECTRA
 from saec.training import train
 
@@ -34,9 +33,11 @@ LINEAR = {"name": "linear", "n_fft": 128, "hop_length": 32, "floor_db": 50.0}
 N_SAMPLES = 800
 
 
-def settings(recordings: Path, **changes: Any) -> Preparation:
+def settings(recordings: Path, **changes: Any) -> PreparationSession:
     chosen = {"spectrum": MEL, "equalize": False, "sample_rate": RATE, "segment_s": 0.1}
-    return Preparation(**{"recordings": recordings, "out": recordings.parent / "out"} | chosen | changes)
+    return PreparationSession(
+        **{"recordings": recordings, "out": recordings.parent / "out"} | chosen | changes
+    )
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -141,7 +142,7 @@ def test_sessions_without_a_spectrum_give_the_same_folders_as_ever(recordings):
     record(recordings / "a.wav", noise(0.5))
     os.utime(recordings / "a.wav", ns=(1_700_000_000_000_000_000,) * 2)
     own = {"recordings": recordings, "sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
-    chosen = Preparation(**own, out=recordings.parent / "out")
+    chosen = PreparationSession(**own, out=recordings.parent / "out")
     out = prepare(chosen)
     about = json.loads((out / "prepared.json").read_text())
     assert about["fingerprint"] == "8fcd57c44ea4db9af137d6cb48d3fd91"  # of the same before spectra had names

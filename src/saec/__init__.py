@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
         "extract": "extraction",
         "predict": "extraction",
         "evaluate": "report",
-        "prepare": "preparing",
+        "prepare": "preparation",
     }
     if name not in homes:
         raise AttributeError(f"module 'saec' has no attribute {name!r}")

@@ -14,7 +14,7 @@ import soundfile
 from saec.data.png import SIDECAR
 from saec.demo import song
 from saec.files import require_writable
-from saec.preparation import Preparation, plan_pictures
+from saec.preparation import PreparationSession, plan_pictures
 from saec.preparation.folder import PREPARED
 
 LOG = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _record(folder: Path, n_recordings: int, n_syllables: int) -> None:
 
 def _draw(part: Path, n_workers: int) -> pd.DataFrame:
     """Makes pictures of all syllables, as of anybody's recordings, and returns the table of them."""
-    settings = Preparation(
+    settings = PreparationSession(
         recordings=part / "recordings",
         out=part / "images",
         annotations=part / "recordings" / "annotations.csv",

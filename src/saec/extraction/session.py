@@ -8,8 +8,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 from saec.extraction.sources import SOURCES, ExtractionData
 from saec.extraction.sources.base import session_fields
 from saec.registry import Strict
-from saec.session import Session
-from saec.session.base import Count
+from saec.session import Count, Session
 from saec.upgrade import upgrade_extraction
 
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")

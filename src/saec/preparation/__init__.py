@@ -1,6 +1,19 @@
 """From a folder of recordings to a folder of spectrogram pictures."""
 
 from saec.preparation.folder import PictureFolder
-from saec.preparation.job import Preparation, PreparationJob, plan_pictures
+from saec.preparation.job import (
+    PreparationJob,
+    PreparationSession,
+    plan_pictures,
+    plan_preparation,
+    prepare,
+)
 
-__all__ = ["PictureFolder", "Preparation", "PreparationJob", "plan_pictures"]
+__all__ = [
+    "PictureFolder",
+    "PreparationJob",
+    "PreparationSession",
+    "plan_pictures",
+    "plan_preparation",
+    "prepare",
+]

@@ -15,13 +15,15 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from saec.faults import Fault, listing
+from saec.config import Config, load_config
+from saec.faults import Fault, collect_faults, listing
 from saec.files import fingerprint, remove_leftovers, require_writable
 from saec.preparation.folder import FAILED, SKIPPED, PictureFolder, Target, write_beside
 from saec.preparation.look import Look
 from saec.preparation.pictures import Annotation, Note, Wanted, draw_recording, starts_of
 from saec.progress import duration, progress
 from saec.samples import Samples, match_names, nearest_labels, raise_rows, read_annotations
+from saec.session import Session, SessionError, load_session
 from saec.sound.listed import find_recordings, length_s, rate_hz, stubs_of
 
 LOG = logging.getLogger(__name__)
@@ -30,19 +32,23 @@ DONE, PICTURES = "done.jsonl", "pictures"  # in the part folder
 WORTH_PROCESSES = 8  # recordings: fewer are done before the processes have started
 
 
-class Preparation(Look):
-    """Holds what a preparation session may say; paths are absolute by the time they are used."""
+class PreparationSession(Session, Look):
+    """Holds what a preparation session may say."""
 
     recordings: Path
     out: Path | None = None
     annotations: Path | None = None
+
+    @property
+    def folders(self) -> list[str]:
+        return [str(self.recordings)]
 
 
 @dataclass(frozen=True)
 class PreparationJob:
     """A checked preparation: which pictures of which recordings, listed before anything is decoded."""
 
-    session: Preparation
+    session: PreparationSession
     wanted: list[Wanted]
     samples: Samples  # the recordings, with their labels and groups
     target: Target
@@ -108,7 +114,31 @@ class PreparationJob:
         return [notes[one.recording] for one in self.wanted]
 
 
-def plan_pictures(settings: Preparation, n_workers: int = 0) -> PreparationJob:
+def plan_preparation(session: PreparationSession, config: Config) -> PreparationJob:
+    """Checks the paths and the recordings; nothing is written.
+
+    Raises:
+        SessionError: with every fault of the paths.
+        Fault: the recordings or the annotations cannot be used, or nothing can be written.
+    """
+    keys = [key for key in ("recordings", "out", "annotations") if getattr(session, key) is not None]
+    faults: list[str] = []
+    paths = {key: collect_faults(faults, key, config.data_path, getattr(session, key)) for key in keys}
+    if faults:
+        raise SessionError(f"session {session.name}", faults)
+    return plan_pictures(session.but(**paths), config.n_workers)
+
+
+def prepare(session: PreparationSession | dict | Path | str, config: Config | None = None) -> Path:
+    """Makes the pictures of all recordings and returns their folder.
+
+    Raises:
+        Fault: the session or the recordings cannot be used, or nothing can be written.
+    """
+    return plan_preparation(load_session(session, PreparationSession), config or load_config()).run().folder
+
+
+def plan_pictures(settings: PreparationSession, n_workers: int = 0) -> PreparationJob:
     """Looks at the recordings and the tables beside them; nothing is decoded or written.
 
     Raises:
@@ -210,7 +240,7 @@ def _require_pictures(notes: list[Note], part: Path) -> None:
     raise Fault(f"no picture came out of {len(notes):,} recordings:\n{listing(reasons + failed)}")
 
 
-def _report(notes: list[Note], settings: Preparation, folder: Path) -> None:
+def _report(notes: list[Note], settings: PreparationSession, folder: Path) -> None:
     failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
     n_pictures, n_skipped = (sum(len(note[key]) for note in notes) for key in ("pictures", "skipped"))
     n_padded = sum(note["padded"] for note in notes)

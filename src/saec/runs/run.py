@@ -105,7 +105,7 @@ class Run:
     @cached_property
     def session(self) -> TrainingSession:
         raw = {key: value for key, value in self._document.items() if key != "record"}
-        return load_session(raw, TrainingSession, place=str(self.folder / SESSION)).named(self.name)
+        return load_session(raw, TrainingSession, title=str(self.folder / SESSION)).named(self.name)
 
     @property
     def data(self) -> DataOptions:

@@ -17,7 +17,7 @@ from saec.files import as_file_name, write_json
 from saec.registry import Component, Strict
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import PIXELS, Combination, FeatureSet, require_probes
-from saec.session.base import Count
+from saec.session import Count
 from saec.tables import Table
 
 LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from saec.files import as_file_name
 from saec.registry import Strict
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet, layouts_of
-from saec.session.base import Count
+from saec.session import Count
 
 
 class ExplorerOptions(Strict):

@@ -16,7 +16,7 @@ from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, listing
 from saec.registry import Strict
 from saec.samples import Samples, annotations, join, nearest_labels, read_annotations
-from saec.session.base import Count
+from saec.session import Count
 from saec.sound.listed import Place
 from saec.tables import Table, column_of
 

@@ -18,8 +18,7 @@ from saec.progress import progress
 from saec.registry import Strict
 from saec.runs.find import find_trained
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.session.base import Count
-from saec.session.training import Weights
+from saec.session import Count, Weights
 
 AT_ONCE = 16
 N_SHOWN = 8

@@ -22,7 +22,7 @@ from saec.registry import Strict
 from saec.samples import means_per_recording, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet
-from saec.session.base import Count
+from saec.session import Count
 from saec.similarity import search
 from saec.tables import Table
 

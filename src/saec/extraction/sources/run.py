@@ -28,7 +28,7 @@ from saec.objectives import Objective
 from saec.runs import Run
 from saec.runs.find import find_trained
 from saec.runs.seeds import Seed
-from saec.session.training import Weights
+from saec.session import Weights
 
 LOG = logging.getLogger(__name__)
 BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256

@@ -1,0 +1,177 @@
+"""Sessions: settings read from one file and checked whole, before any data are read; no path is touched."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PlainValidator,
+    PrivateAttr,
+    SerializeAsAny,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from saec.data import DATA, VIEWS
+from saec.devices import Precision
+from saec.documents import read_mapping, read_value
+from saec.faults import Fault
+from saec.files import as_file_name
+from saec.models import MODELS
+from saec.objectives import OBJECTIVES
+from saec.optimizers import OPTIMIZERS
+from saec.registry import Strict
+from saec.upgrade import upgrade_training
+
+SCRATCH = "scratch"  # a word that `start` may be, but no component's name
+Count = Annotated[int, Field(gt=0, strict=True)]
+Weights = Literal["best", "last"]
+Export = Annotated[Literal[False, "pt2", "onnx"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)]
+
+
+class SessionError(Fault, ValueError):
+    """The faults of a session that cannot be run, all of them."""
+
+    def __init__(self, source: str, faults: Sequence[str]):
+        self.faults = list(faults)
+        count = f"{len(self.faults)} faults" if len(self.faults) > 1 else "a fault"
+        super().__init__("\n".join([f"{source} has {count}:", *(f"  {fault}" for fault in self.faults)]))
+
+
+class Session(Strict):
+    """Settings read from one file, whose stem is the session's name."""
+
+    _name: str = PrivateAttr("session")
+
+    @classmethod
+    def upgrade(cls, raw: dict[str, Any]) -> dict[str, Any]:
+        """Returns what a file says in the present spelling; raises `ValueError` for keys that are neither."""
+        return raw
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that are read, as the session says them."""
+        return []
+
+    def named(self, name: str) -> Self:
+        copy = self.model_copy()
+        copy._name = as_file_name(name)
+        return copy
+
+    def but(self, **changes: Any) -> Self:
+        """Returns the same session with other values."""
+        return self.model_copy(update=changes).named(self.name)
+
+
+S = TypeVar("S", bound=Session)
+
+
+def load_session(
+    source: S | dict | Path | str, kind: type[S], changes: Sequence[str] = (), title: str = "the session"
+) -> S:
+    """Returns the session of a file, of a mapping or itself, with changes `key.path=value`.
+
+    `title` names a mapping in the message of its faults.
+
+    Raises:
+        SessionError: with every fault there is, each with its path.
+        Fault: the file is missing or is neither JSON nor YAML.
+    """
+    if isinstance(source, Session):
+        raw, name, title = source.model_dump(mode="json"), source.name, f"session {source.name}"
+    elif isinstance(source, dict):
+        raw, name = source, "session"
+    else:
+        raw, name, title = read_mapping(Path(source)), Path(source).stem, str(source)
+    try:
+        raw = kind.upgrade(raw)
+        defaults = {key: field.default for key, field in kind.model_fields.items()}
+        return kind.model_validate(changed(raw, changes, defaults)).named(name)
+    except ValidationError as error:
+        raise SessionError(title, [_sentence(fault) for fault in error.errors()]) from error
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
+
+
+def changed(raw: dict[str, Any], changes: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the mapping with the changes; a component that is a name, or left out, becomes a mapping.
+
+    Raises:
+        Fault: a change is no `key.path=value`, or its value no YAML.
+    """
+    raw = deepcopy(raw)
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals or not all(path.split(".")):
+            raise Fault(f"--set expects key.path=value, got {change!r}")
+        *above, last = path.split(".")
+        section = raw
+        for key in above:
+            inner = section.get(key, defaults.get(key) if section is raw else None)
+            inner = {"name": inner} if isinstance(inner, str) and inner != SCRATCH else inner
+            section[key] = dict(inner) if isinstance(inner, dict) else {}
+            section = section[key]
+        section[last] = read_value(text, f"--set {change}")
+    return raw
+
+
+class TrainingOptions(Strict):
+    epochs: Count = 10
+    batch_size: Count = 8
+    patience: Count | None = None
+    seed: int = Field(0, ge=0)
+    precision: Precision = "auto"
+    tensorboard: bool = False
+    export: Export = False
+
+
+class WeightsOf(Strict):
+    """A start from trained weights; the first `freeze` blocks of the encoder stay as they are."""
+
+    weights_of: str
+    weights: Weights = "best"
+    freeze: NonNegativeInt | Literal["all_but_head"] = 0
+
+
+def _start(raw: Any) -> str | WeightsOf:
+    if raw == SCRATCH or isinstance(raw, WeightsOf):
+        return raw
+    if not isinstance(raw, dict):
+        raise ValueError(f"must be `scratch` or a mapping with `weights_of`, got {raw!r}")
+    return WeightsOf.model_validate(raw)
+
+
+class TrainingSession(Session):
+    upgrade: ClassVar = staticmethod(upgrade_training)
+
+    data: DATA.field
+    views: VIEWS.field = "plain"
+    model: MODELS.field | None = None
+    objective: OBJECTIVES.field = "reconstruction"
+    optimizer: OPTIMIZERS.field = "adam"
+    training: TrainingOptions = TrainingOptions()
+    start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf], PlainValidator(_start)] = "scratch"
+
+    @property
+    def folders(self) -> list[str]:
+        return [folder for folder in (self.data.train, self.data.valid) if isinstance(folder, str)]
+
+    @field_validator("start")
+    @classmethod
+    def _has_a_model(cls, start: str | WeightsOf, fields: ValidationInfo) -> str | WeightsOf:
+        if start == SCRATCH and fields.data.get("model", "faulty") is None:
+            raise ValueError(f"scratch needs a `model`, choose from {', '.join(MODELS.names())}")
+        return start

@@ -14,8 +14,8 @@ from saec import figures
 from saec.config import Config
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, plan_evaluation
+from saec.sections.sounds import look_through
 from saec.session import load_session
-from saec.sound.durations import look_through
 from saec.sound.listed import list_sound
 
 RATE = 8000
@@ -85,14 +85,15 @@ def test_several_threads_find_the_same(sounds):
     for number in range(70):
         record(sounds / "crow" / f"short_{number}.wav", 0.01 + number / 1000)
     listed = list_sound(sounds)
-    assert look_through(listed) == look_through(listed, n_workers=3)
+    for one, other in zip(look_through(listed), look_through(listed, n_workers=3), strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 def test_a_recording_of_several_blocks_is_one(tmp_path, monkeypatch):
     record(tmp_path / "long.wav", 1.0, peak=0.25)
     monkeypatch.setattr("saec.sound.listed.BLOCK", 700)
-    (heard,) = look_through(list_sound(tmp_path)).heard.values()
-    assert heard.duration_s == 1 and heard.peak == pytest.approx(0.25, abs=1e-4) and not heard.clipped
+    (row,) = look_through(list_sound(tmp_path))[0].itertuples()
+    assert row.duration_s == 1 and row.peak == pytest.approx(0.25, abs=1e-4) and not row.clipped
 
 
 def test_what_cannot_be_read_is_listed_with_the_reason_and_stops_nothing(config, sounds):
@@ -217,9 +218,9 @@ def test_sound_and_predictions_are_looked_at_together(config, sounds):
 @pytest.mark.skipif("SAEC_REAL_DATA" not in os.environ, reason="SAEC_REAL_DATA is not set")
 def test_real_recordings_have_the_lengths_that_their_headers_say():
     folder = Path(os.environ["SAEC_REAL_DATA"]) / "soundscape"
-    found = look_through(list_sound(folder), n_workers=2)
-    assert len(found.heard) == 13 and not found.unreadable
-    for name, heard in found.heard.items():
-        about = soundfile.info(folder / name)
-        sound = soundfile.read(folder / name, always_2d=True)[0].mean(1)
-        assert heard.duration_s == about.frames / about.samplerate and heard.peak == np.abs(sound).max()
+    table, unreadable = look_through(list_sound(folder), n_workers=2)
+    assert len(table) == 13 and not len(unreadable)
+    for row in table.itertuples():
+        about = soundfile.info(folder / row.file)
+        sound = soundfile.read(folder / row.file, always_2d=True)[0].mean(1)
+        assert row.duration_s == about.frames / about.samplerate and row.peak == np.abs(sound).max()

@@ -1,7 +1,10 @@
 """The section on recordings: what there is before any training, and what to choose by it."""
 
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,15 +12,18 @@ import pandas as pd
 from saec import figures
 from saec.config import Config
 from saec.faults import Fault, MissingFault, listing
-from saec.progress import duration
+from saec.progress import duration, progress
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sound.durations import Durations, look_through
-from saec.sound.listed import TABLES, Listed, header, list_sound
+from saec.sound.listed import TABLES, Listed, Unreadable, header, list_sound, stream
 
 OVERLAID = 10  # classes up to which the figure tells them apart
 ALL = "all"
 UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
 FEWEST = 2  # recordings that a class needs to be on both sides of a split
+FULL = 1 - 2**-15  # of full scale: the largest value of 16 bits
+N_FULL = 3  # samples in a row at full scale, from which sound is clipped
+AT_ONCE = 64  # recordings in flight
+COLUMNS = ["file", "class", "duration_s", "rate_hz", "channels", "format", "peak"]
 
 
 @SECTIONS.register("sounds")
@@ -39,16 +45,15 @@ class Sounds:
     def write(self, folder: Path) -> list[Content]:
         if not self.listed:
             return []
-        found = look_through(self.listed, self.n_workers)
-        table = _table(found)
-        content = Content(f"Recordings of {self.paths}", folder, remarks_on(found, table))
-        content.tables["Recordings"] = _summary(found, table)
-        if found.unreadable:
-            bad = pd.DataFrame(found.unreadable.items(), columns=["file", "reason"])
-            content.write("sounds_unreadable.csv", bad, "recordings that cannot be read, and why")
-            content.tables["Recordings that cannot be read"] = bad
+        table, unreadable = look_through(self.listed, self.n_workers)
+        content = Content(f"Recordings of {self.paths}", folder, remarks_on(table, unreadable))
+        content.tables["Recordings"] = _summary(table, len(unreadable))
+        if len(unreadable):
+            what = "recordings that cannot be read, and why"
+            content.write("sounds_unreadable.csv", unreadable, what)
+            content.tables["Recordings that cannot be read"] = unreadable
         if len(table):
-            content.write("sounds_durations.csv", table, "one row a recording")
+            content.write("sounds_durations.csv", table[COLUMNS], "one row a recording")
             content.tables["Durations in seconds"] = _durations(table)
             _draw(table, content)
         return [content]
@@ -79,14 +84,45 @@ def find_sounds(paths: tuple[str, ...], config: Config) -> tuple[str, list[Liste
     return words, listed
 
 
-def _table(found: Durations) -> pd.DataFrame:
-    """Returns file, class, duration_s, rate_hz, channels, format, peak."""
-    rows = [
-        {"file": name, "class": found.labels[name], "duration_s": one.duration_s, "rate_hz": one.rate_hz}
-        | {"channels": one.n_channels, "format": one.format, "peak": one.peak}
-        for name, one in found.heard.items()
-    ]
-    return pd.DataFrame(rows)
+def look_through(listed: Sequence[Listed], n_workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Decodes every recording once, block by block, and keeps nothing of the sound.
+
+    Returns:
+        What each recording holds, one row each (COLUMNS and clipped); and file and reason of those that
+        cannot be read.
+    """
+    recordings = list({one.name: one for one in listed}.values())
+    rows: list[dict[str, Any]] = []
+    bar = progress(range(0, len(recordings), AT_ONCE), "listening", -(-len(recordings) // AT_ONCE))
+    with ThreadPoolExecutor(max(1, n_workers)) as pool:
+        for start in bar:
+            rows += pool.map(_look_at, recordings[start : start + AT_ONCE])
+    unreadable = [row for row in rows if "reason" in row]
+    return (
+        pd.DataFrame([row for row in rows if "reason" not in row], columns=[*COLUMNS, "clipped"]),
+        pd.DataFrame(unreadable, columns=["file", "reason"]),
+    )
+
+
+def _look_at(one: Listed) -> dict[str, Any]:
+    """Returns what the mean of its channels holds, or the reason why a recording cannot be read."""
+    about = header(one.path)
+    n, peak, clipped = 0, 0.0, False
+    try:
+        for piece in stream(one.path, about.samplerate if about else 1):  # says why it cannot be opened
+            size = np.abs(piece)
+            n, peak = n + len(size), max(peak, float(size.max(initial=0)))
+            full = size >= FULL
+            clipped |= bool(
+                full.any() and np.convolve(full, np.ones(N_FULL), "valid").max(initial=0) >= N_FULL
+            )
+    except (Unreadable, OSError) as error:
+        return {"file": one.name, "reason": str(error)}
+    if n == 0:
+        return {"file": one.name, "reason": "has no samples"}
+    sizes = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate, "channels": about.channels}
+    sizes |= {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}
+    return {"file": one.name, "class": one.label} | sizes
 
 
 def _durations(table: pd.DataFrame) -> pd.DataFrame:
@@ -103,19 +139,16 @@ def _durations(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _summary(found: Durations, table: pd.DataFrame) -> pd.DataFrame:
+def _summary(table: pd.DataFrame, n_unreadable: int) -> pd.DataFrame:
     columns = {"sampling rates (Hz)": "rate_hz", "channels": "channels", "formats": "format"}
-    several = {
-        what: counted(Counter(table[column])) if len(table) else "" for what, column in columns.items()
-    }
     rows = {
-        "recordings": f"{len(found.heard) + len(found.unreadable):,}",
-        "cannot be read": f"{len(found.unreadable):,}",
-        "total time": duration(sum(one.duration_s for one in found.heard.values())),
-        "classes": f"{len(set(found.labels.values()) - {''}):,}",
-        **several,
-        "silent": f"{sum(one.silent for one in found.heard.values()):,}",
-        "clipped": f"{sum(one.clipped for one in found.heard.values()):,}",
+        "recordings": f"{len(table) + n_unreadable:,}",
+        "cannot be read": f"{n_unreadable:,}",
+        "total time": duration(table["duration_s"].sum()),
+        "classes": f"{len(set(table['class']) - {''}):,}",
+        **{what: counted(Counter(table[column].tolist())) for what, column in columns.items()},
+        "silent": f"{(table['peak'] == 0).sum():,}",
+        "clipped": f"{table['clipped'].astype(bool).sum():,}",
     }
     return pd.DataFrame({"what": rows.keys(), "found": rows.values()})
 
@@ -130,14 +163,12 @@ def _draw(table: pd.DataFrame, content: Content) -> None:
     content.add_figure(name, "Durations of recordings" + (", by class" if separate else ""))
 
 
-def remarks_on(found: Durations, table: pd.DataFrame) -> list[str]:
+def remarks_on(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
     """Returns what to look at, and what to choose, before training."""
     lists = {
-        "cannot be read": [f"{name} {why}" for name, why in found.unreadable.items()],
-        "are silent: no sample but 0": [name for name, one in found.heard.items() if one.silent],
-        "are clipped: samples in a row at full scale": [
-            name for name, one in found.heard.items() if one.clipped
-        ],
+        "cannot be read": [f"{row.file} {row.reason}" for row in unreadable.itertuples()],
+        "are silent: no sample but 0": table["file"][table["peak"] == 0].tolist(),
+        "are clipped: samples in a row at full scale": table["file"][table["clipped"].astype(bool)].tolist(),
     }
     remarks = [
         f"{len(names):,} recordings {what}:\n{listing(names)}" for what, names in lists.items() if names
@@ -149,7 +180,7 @@ def remarks_on(found: Durations, table: pd.DataFrame) -> list[str]:
 
 def _on_sound(table: pd.DataFrame) -> list[str]:
     remarks = []
-    rates, channels = Counter(table["rate_hz"]), Counter(table["channels"])
+    rates, channels = Counter(table["rate_hz"].tolist()), Counter(table["channels"].tolist())
     if len(rates) > 1:
         remarks.append(
             f"recordings have {len(rates)} sampling rates, {counted(rates)}: choose the lowest, sample_rate: "
@@ -186,8 +217,8 @@ def _on_classes(table: pd.DataFrame) -> list[str]:
     return remarks
 
 
-def counted(found: Counter) -> str:
+def counted(counts: Counter) -> str:
     """Returns each value with how often it is there, the most frequent first."""
     return ", ".join(
-        f"{one:,} ({n:,})" if isinstance(one, int) else f"{one} ({n:,})" for one, n in found.most_common()
+        f"{one:,} ({n:,})" if isinstance(one, int) else f"{one} ({n:,})" for one, n in counts.most_common()
     )

@@ -1,17 +1,24 @@
 """Every registered component keeps its promise; a new one is tested by being there."""
 
 import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, intensities, write_pictures
+from sounds import LISTENING, record, tone
 from torch import Tensor, nn
 
-from saec.data import DATA, VIEWS, Batch, Draws, Raw
+from saec.data import DATA, VIEWS, Batch, Cache, Draws, Kind, Loader, Raw
 from saec.data.images import PictureFront
+from saec.data.stored import Streamed
 from saec.evaluation import EVALUATIONS
 from saec.extraction.sources import SOURCES
+from saec.faults import Fault
 from saec.features import POOLINGS, n_trimmed, trimmed
 from saec.models import MODELS, Model, feature_shape
 from saec.objectives import OBJECTIVES
@@ -205,6 +212,90 @@ def test_a_view_gives_pairs_of_the_shape_that_comes_in(name, channels):
         for pictures in parsed(VIEWS, name)(raw, front, draws):
             assert pictures.shape == (5, *front.shape) and torch.isfinite(pictures).all()
         assert torch.equal(raw.values, before)
+
+
+# Data kinds
+
+
+def write_images(folder: Path) -> None:
+    write_pictures(folder, intensities(9, 8, 12))
+
+
+def write_sounds(folder: Path) -> None:
+    for number in range(9):
+        record(folder / f"{number}.wav", tone(300 + 100 * number, 0.1 + number / 50, number))
+
+
+WRITERS = {"images": write_images, "audio": write_sounds}
+OPTIONS = {"images": {}, "audio": LISTENING}
+
+
+@pytest.fixture(params=DATA.names())
+def kind_of(request, tmp_path) -> Callable[..., Kind]:
+    """Makes the kind anew, on a folder with files of its own, one label and a cache of that size."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    WRITERS[request.param](folder)
+    (folder / "labels.csv").write_text(f"file,label\n{sorted(data_files(folder))[2].name},wren\n")
+
+    def make(gigabytes: float = 1, **options: Any) -> Kind:
+        options = {"kind": request.param, "train": ""} | OPTIONS[request.param] | options
+        return DATA.parse(options)(folder, Cache(tmp_path / f"cache{gigabytes}", gigabytes, n_workers=2))
+
+    return make
+
+
+def data_files(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.suffix != ".csv"]
+
+
+def test_a_kind_lists_reads_and_stores_its_samples(kind_of):
+    kind = kind_of()
+    data, sizes = kind.open(), kind.sizes()
+    names = sorted(file.name for file in data_files(kind.folder))
+    assert data.names.tolist() == kind.samples.names.tolist() == names
+    assert data.samples.labels.tolist() == kind.samples.labels.tolist() == ["", "", "wren", *[""] * 6]
+    assert len(data) == sizes.n_samples == len(kind.state) == 9 and sizes.no_room == ""
+    assert data.shape == sizes.front.shape and data.samples_are == sizes.samples_are == type(kind).samples_are
+    raw = data.gather(np.array([4]), CPU)
+    read = np.concatenate(list(kind.read(4)))
+    assert np.array_equal(raw.values[0].numpy(), read if raw.lengths is not None else read[0])
+    seen = data.front(raw)
+    shown = data.front.show(seen)
+    assert (
+        seen.shape == (1, *data.shape) and shown.shape == seen.shape and 0 <= shown.min() <= shown.max() <= 1
+    )
+
+
+@pytest.mark.parametrize("gigabytes", [1, 1e-7])
+def test_a_kind_gives_its_samples_in_any_order_whether_there_is_room_for_them_or_not(kind_of, gigabytes):
+    one, other = kind_of().open(), kind_of(gigabytes).open()
+    assert (gigabytes == 1) != isinstance(other.stored, Streamed)
+    assert (one.fingerprint, one.about) == (other.fingerprint, other.about)
+    for rows in ([8, 0, 3], [5, 5], list(range(9))):
+        raw, same = one.gather(np.array(rows), CPU), other.gather(np.array(rows), CPU)
+        assert torch.equal(raw.values, same.values)
+        each = [one.gather(np.array([row]), CPU) for row in rows]
+        for values, alone in zip(raw.values, each, strict=True):
+            own = values[: alone.values.shape[1]] if raw.lengths is not None else values
+            assert torch.equal(own, alone.values[0]) and not values[len(own) :].any()
+    batch = next(Loader(other, VIEWS.parse("plain"), 4, CPU, 0).validation())
+    assert batch.mask is None or batch.mask.sum(dim=1).tolist() == raw.lengths[:4].tolist()
+
+
+def test_a_kind_notices_files_that_are_bad_or_have_changed(kind_of):
+    kind = kind_of(1e-7)
+    data = kind.open()
+    files = sorted(data_files(kind.folder))
+    os.utime(files[6], ns=(1, 1))
+    with pytest.raises(Fault, match=f"{files[6].name} is no longer as it was when it was checked"):
+        data.gather(np.arange(9), CPU)
+    assert kind_of().open().fingerprint != data.fingerprint
+    files[3].write_bytes(b"nothing")
+    with pytest.raises(Fault, match=f"1 of 9 {kind.items_are} in .*\n.*{files[3].name}"):
+        kind_of().open()
+    left = kind_of(skip_bad=True).open()
+    assert left.about["left_out"] == [files[3].name] and len(left) == 8 and files[3].name not in left.names
 
 
 # Optimizers

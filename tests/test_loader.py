@@ -181,3 +181,25 @@ def test_batches_are_gathered_before_they_are_asked_for_and_not_after_the_loop_i
     batches.close()
     time.sleep(0.05)
     assert slow.asked == list(range(6))
+
+
+def test_several_processes_share_each_epoch_and_draw_their_own_numbers():
+    data, view = dataset(23), VIEWS.parse("denoise")
+    alone = Loader(data, view, 4, CPU, 5)
+    shares = [Loader(data, view, 4, CPU, 5, rank=rank, world_size=2) for rank in range(2)]
+    order = names_of(alone.training(1))
+    for rank, share in enumerate(shares):
+        batches = list(share.training(1))
+        assert names_of(batches) == order[rank::2] and len(batches) == share.n_training_batches
+        assert names_of(share.validation()) == data.names[rank::2].tolist()
+        assert [batch.index.tolist() for batch in share.validation()][0] == [
+            rank,
+            rank + 2,
+            rank + 4,
+            rank + 6,
+        ]
+    seen = {
+        name: one for batch in alone.validation() for name, one in zip(batch.names, batch.target, strict=True)
+    }
+    for batch in shares[1].validation():  # a validation sample is the same, whoever computes it
+        assert all(torch.equal(seen[name], one) for name, one in zip(batch.names, batch.target, strict=True))

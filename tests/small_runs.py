@@ -1,6 +1,7 @@
 """Runs without a training: random weights in a real run folder, saved as a training saves them."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from conftest import TINY, training_session
@@ -47,3 +48,24 @@ def give_weights(run: Run, seed: int, epoch: int) -> None:
     progress = Progress(epoch=epoch, best=0.1, best_epoch=epoch, finished=True)
     for name in ("best", "last"):
         run.save(name, {"model": model}, progress, [HISTORY])
+
+
+def same(first: Any, second: Any) -> bool:
+    """Bit for bit, through mappings and sequences."""
+    if isinstance(first, torch.Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+def assert_equal_runs(run: Run, expected: Run) -> None:
+    """Weights, optimizers, progress and history agree bit for bit."""
+    assert (run.folder / "history.csv").read_text() == (expected.folder / "history.csv").read_text()
+    assert same(run.load("last"), expected.load("last"))
+    best = [run.load("best"), expected.load("best")]
+    for state in best:
+        state["progress"].pop("finished")  # the best epoch may have been the last of the shorter run
+    assert same(*best)

@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
-from small_runs import workplace
+from small_runs import assert_equal_runs, same, workplace
 from sounds import CNN, LINEAR, features_session, heard_session, record, record_classes, tone
-from test_resume import killed_call, lines, same
+from test_resume import killed_call, lines
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -608,6 +608,13 @@ def test_of_equal_scores_the_one_with_the_lower_loss_is_the_best(rising):
     assert (progress.best, progress.best_epoch, progress.epoch, progress.waited) == (sign * 3, 7, 7, 0)
 
 
+def test_the_first_epoch_of_a_new_phase_is_better_than_all_before():
+    progress = Progress()
+    improved = [progress.update(loss, loss, phase=phase) for loss, phase in ((3, 0), (5, 1), (6, 1), (4, 1))]
+    assert improved == [True, True, False, True]
+    assert (progress.best, progress.best_epoch, progress.waited) == (4, 4, 0)
+
+
 def test_the_rate_of_a_run_halves_after_every_second_epoch_without_a_better_macro_f1(unbroken):
     rate, best, waited = 0.3, (-1.0, 0.0), 0
     for row in history(unbroken):
@@ -627,15 +634,6 @@ def test_a_runs_best_macro_f1_is_that_of_its_best_weights(unbroken, place):
     answered, true = (torch.cat(column).tolist() for column in zip(*pairs, strict=True))
     assert unbroken.progress.best == pytest.approx(f1_score(true, answered, average="macro", zero_division=0))
     assert unbroken.record["classes"] == list(answers.classes) == ["high", "low", "mid"]
-
-
-def assert_equal_runs(run: Run, expected: Run) -> None:
-    assert history(run) == history(expected)
-    assert same(run.load("last"), expected.load("last"))
-    best = [found.load("best") for found in (run, expected)]
-    for state in best:
-        state["progress"].pop("finished")  # the best epoch may have been the last of the shorter run
-    assert same(*best)
 
 
 def test_some_epochs_and_the_rest_equal_all_of_them(unbroken, place):

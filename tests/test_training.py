@@ -13,7 +13,7 @@ import torch
 import yaml
 from conftest import TINY, intensities, training_session, write_pictures
 from PIL import Image
-from small_runs import workplace
+from small_runs import same, workplace
 
 from saec.config import Config
 from saec.data import Draws
@@ -74,17 +74,6 @@ def after_an_epoch(
 
 def said(run: Run) -> str:
     return (run.folder / "log.txt").read_text(encoding="utf-8")
-
-
-def same(first: Any, second: Any) -> bool:
-    """Bit for bit, through mappings and sequences."""
-    if isinstance(first, torch.Tensor):
-        return first.dtype == second.dtype and torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return first == second
 
 
 # What a run leaves

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +12,7 @@ import soundfile
 
 from saec.data.png import SIDECAR
 from saec.demo import song
-from saec.files import require_writable
+from saec.files import appearing_folder, require_writable
 from saec.preparation import PreparationSession, plan_pictures
 from saec.preparation.folder import PREPARED
 
@@ -41,17 +40,10 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
     if folder.exists():
         return
     require_writable(folder.parent)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     LOG.info("making demo data in %s", folder)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}_", suffix=".part", dir=folder.parent))
-    try:
+    with appearing_folder(folder) as part:
         _record(part / "recordings", n_recordings, n_syllables)
         _share_out(part, _draw(part, n_workers), n_recordings)
-        part.chmod(0o755)  # mkdtemp keeps others out
-        if not folder.exists():  # another call may have been faster
-            part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _record(folder: Path, n_recordings: int, n_syllables: int) -> None:

@@ -71,7 +71,7 @@ class Run:
 
     @classmethod
     def at(cls, folder: Path) -> "Run | None":
-        """The run in that folder, if it is one."""
+        """Returns the run in that folder, if it is one."""
         folder = folder.absolute()
         return cls(folder) if FOLDER.fullmatch(folder.name) and (folder / SESSION).is_file() else None
 
@@ -90,7 +90,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of its session."""
+        """The name of its session."""
         return FOLDER.fullmatch(self.folder.name)["name"]
 
     @cached_property
@@ -99,7 +99,7 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What was found when the run was made: versions, device, sizes, colour map, validation groups."""
+        """What was recorded when the run was made: versions, device, sizes, colour map, validation groups."""
         return self._document.get("record", {})
 
     @cached_property
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def data(self) -> DataOptions:
-        """How the data were read, for reading others the same way."""
+        """The options by which data were read, for reading others the same way."""
         return self.session.data
 
     @property
@@ -144,24 +144,24 @@ class Run:
 
     @property
     def progress(self) -> Progress:
-        """How far it has come; nowhere before the end of the first epoch."""
+        """How far it has come; that is nowhere before the end of the first epoch."""
         file = self._file("last")
         return Progress(**read_checkpoint(file, mmap=True)["progress"]) if file.exists() else Progress()
 
     def which(self, weights: Weights) -> str:
-        """The weights in words that tell two trainings of this run apart."""
+        """Returns words that differ when the weights do, such as after more epochs."""
         progress = self.progress
         return f"{weights}, epoch {progress.best_epoch if weights == 'best' else progress.epoch}"
 
     def model(self, weights: Weights = "best") -> Model:
-        """The trained model on the CPU, ready to encode; without a decoder that was not learnt."""
+        """Returns the trained model on the CPU, ready to encode; without a decoder that was not learnt."""
         model = self.session.model(tuple(self.record["input_shape"]))
         model.load_state_dict(self.load(weights)["model"])
         model.decoder = model.decoder if self._decodes else None
         return model.eval()
 
     def objective(self, weights: Weights = "best") -> Objective:
-        """What was learnt by, with its trained head, on the CPU."""
+        """Returns the objective with its trained head, on the CPU."""
         shape = tuple(self.record["input_shape"])
         features = feature_shape(self.session.model(shape), shape)
         objective = self.session.objective(features, tuple(self.record["classes"]))
@@ -174,7 +174,7 @@ class Run:
         write_checkpoint(self._file(name), states | {"progress": asdict(progress), "history": history})
 
     def load(self, name: Weights) -> dict[str, Any]:
-        """The saved state: state dicts by part, `progress`, `history`.
+        """Returns the saved state: state dicts by part, `progress`, `history`.
 
         Raises:
             MissingFault: the run has not finished an epoch yet.

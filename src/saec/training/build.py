@@ -83,8 +83,10 @@ class Training:
         return {"n": len(data), "fingerprint": data.fingerprint, **labels, **data.about}
 
 
-def build(plan: TrainingPlan) -> Training:
+def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     """Opens the data and builds the rest, the weights by the seed or from the parent.
+
+    Of `world_size` processes that train together this is the one of that `rank`.
 
     Raises:
         Fault: the data cannot be read, or nothing is left to learn.
@@ -105,9 +107,11 @@ def build(plan: TrainingPlan) -> Training:
         model.freeze(_n_frozen(session.start, model))
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
-    loaders = [Loader(train, *common, evenly=learning.objective.evenly), Loader(valid, *common)]
+    share = {"rank": rank, "world_size": world_size}
+    train_loader = Loader(train, *common, evenly=learning.objective.evenly, **share)
+    loaders = [train_loader, Loader(valid, *common, **share)]
     learner = session.optimizer(_weights(learning), loaders[0].n_training_batches * options.epochs)
-    return Training(plan, *loaders, learning, learner)
+    return Training(plan, *loaders, learning, learner, rank=rank)
 
 
 def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:

@@ -101,7 +101,7 @@ def plan_run_folder(folder: Path, changes: Sequence[str], config: Config) -> Tra
     Raises:
         Fault: it is no run's folder, or cannot be gone on with.
     """
-    run, epochs = Run.at(folder), epochs_of(changes)
+    run, epochs = Run.at(folder), _total_epochs(changes)
     if run is None:
         raise MissingFault(f"{folder} is no run's folder: <timestamp>_<session> with a {SESSION} is expected")
     return plan_going_on(run, config, epochs)
@@ -121,8 +121,8 @@ def go_on(run: Run, config: Config | None = None, epochs: int | None = None) -> 
     return plan_going_on(run, config or load_config(), epochs).run()
 
 
-def epochs_of(changes: Sequence[str]) -> int | None:
-    """The total of epochs that `--set training.epochs=n` asks for, the one change a begun run allows.
+def _total_epochs(changes: Sequence[str]) -> int | None:
+    """Returns the total of epochs in `--set training.epochs=n`, the one change that a begun run allows.
 
     Raises:
         Fault: anything else is to be changed.

@@ -156,7 +156,10 @@ class Streamed:
     def _read(self, row: int) -> np.ndarray:
         item, first, n = (int(column[row]) for column in self.windows)
         try:
-            sample = np.concatenate(list(self.reader.read(item, first, n)))[:n]
+            blocks = list(self.reader.read(item, first, n))
+            if not blocks:
+                raise Unusable("is empty")
+            sample = (blocks[0] if len(blocks) == 1 else np.concatenate(blocks))[:n]
             if sample.shape != (n, *self.reader.shape):
                 raise Unusable("has another size")
         except (Unusable, StartAgain) as reason:

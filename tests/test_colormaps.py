@@ -16,22 +16,22 @@ def every_level() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", USUAL)
-def test_rgb_to_intensity_to_rgb_is_exact(name):
+def test_rgb_to_intensity_to_rgb_is_exact_and_the_picture_is_in_no_other_map(name):
     picture = table(name)[every_level()]
     intensity = to_intensity(picture, name)
     assert intensity.dtype == np.uint8 and intensity.shape == (16, 16)
     assert np.array_equal(table(name)[intensity], picture)
+    assert [other for other in USUAL if to_intensity(picture, other) is not None] == [name]
 
 
-@pytest.mark.parametrize("name", COLOURED)
-def test_of_levels_with_one_colour_the_lower_is_taken(name):
-    colours = [tuple(colour) for colour in table(name).tolist()]
-    expected = np.array([colours.index(colour) for colour in colours])
-    assert np.array_equal(to_intensity(table(name)[None], name)[0], expected)
-
-
-def test_some_usual_map_has_levels_with_one_colour():
-    assert any(len(np.unique(table(name), axis=0)) < 256 for name in COLOURED)
+def test_of_levels_with_one_colour_the_lower_is_taken():
+    n_colours = []
+    for name in COLOURED:
+        colours = [tuple(colour) for colour in table(name).tolist()]
+        expected = np.array([colours.index(colour) for colour in colours])
+        assert np.array_equal(to_intensity(table(name)[None], name)[0], expected)
+        n_colours.append(len(set(colours)))
+    assert min(n_colours) < 256
 
 
 @pytest.mark.parametrize("name", COLOURED)
@@ -44,10 +44,6 @@ def test_the_table_is_matplotlibs_own_bytes_which_are_truncated(name):
     assert np.mean(table(name) == np.round(floats * 255)) < 0.8
 
 
-def test_a_map_of_fewer_colours_is_resampled_to_256():
-    assert table("tab10").shape == (256, 3)
-
-
 def test_a_picture_with_one_colour_that_is_not_in_the_map_has_no_intensity():
     picture = table("viridis")[every_level()]
     picture[3, 5] = (255, 0, 0)
@@ -55,36 +51,18 @@ def test_a_picture_with_one_colour_that_is_not_in_the_map_has_no_intensity():
     assert to_intensity(picture, "viridis") is None
 
 
-@pytest.mark.parametrize("name", COLOURED)
-def test_pictures_of_one_map_are_in_no_other(name):
-    picture = table(name)[every_level()]
-    assert [other for other in USUAL if to_intensity(picture, other) is not None] == [name]
-
-
-def test_the_levels_of_grey_are_the_pixels_themselves():
-    assert np.array_equal(table("gray"), grey(np.arange(256, dtype=np.uint8)))
-
-
-def test_grey_is_its_own_intensity_in_one_channel_or_three():
+def test_grey_is_its_own_intensity_in_one_channel_or_three_where_all_pixels_are_grey():
     levels = every_level()
-    assert np.array_equal(to_intensity(levels, "gray"), levels)
-    assert np.array_equal(to_intensity(grey(levels), "gray"), levels)
-
-
-def test_one_pixel_with_unequal_channels_is_not_grey():
-    picture = grey(every_level())
+    picture = np.repeat(levels[..., None], 3, axis=-1)
+    assert np.array_equal(table("gray")[levels], picture)
+    for same in (levels, picture):
+        assert np.array_equal(to_intensity(same, "gray"), levels)
     picture[0, 0, 2] ^= 1
     assert to_intensity(picture, "gray") is None
+    assert to_intensity(levels, "viridis") is None  # one channel is in no coloured map
 
 
-def test_a_picture_of_one_channel_is_in_no_coloured_map():
-    assert to_intensity(every_level(), "viridis") is None
-
-
-def test_an_unknown_map_is_refused_with_the_nearest_name():
+def test_a_map_of_fewer_colours_is_resampled_to_256_and_an_unknown_one_refused_with_the_nearest_name():
+    assert table("tab10").shape == (256, 3)
     with pytest.raises(Fault, match="unknown colour map 'virids', did you mean 'viridis'"):
         table("virids")
-
-
-def grey(levels: np.ndarray) -> np.ndarray:
-    return np.repeat(levels[..., None], 3, axis=-1)

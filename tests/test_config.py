@@ -17,7 +17,7 @@ def file(tmp_path) -> Path:
     return path
 
 
-def test_relative_paths_count_from_the_folder_above_the_configs(file, tmp_path, monkeypatch):
+def test_paths_count_from_the_folder_above_the_configs_and_absolute_ones_stay(file, tmp_path, monkeypatch):
     file.write_text("data: songs\nmodels: ../elsewhere/models\n")
     monkeypatch.chdir(tmp_path)
     for path in (file, Path("place/config/config.yaml")):
@@ -25,9 +25,8 @@ def test_relative_paths_count_from_the_folder_above_the_configs(file, tmp_path, 
         assert config.data == tmp_path / "place" / "songs"
         assert config.models == tmp_path / "elsewhere" / "models"
         assert config.cache == tmp_path / "place" / "cache"
-
-
-def test_absolute_paths_and_the_home_folder_stay(file, tmp_path):
+    assert config.data_path("train/../images/") == config.data / "images"  # of a session
+    assert config.data_path(tmp_path / "x") == tmp_path / "x"
     file.write_text(f"data: '{tmp_path / 'far'}'\nmodels: ~/runs\n")
     config = load_config(file)
     assert (config.data, config.models) == (tmp_path / "far", Path.home() / "runs")
@@ -40,25 +39,12 @@ def test_what_a_config_leaves_out_has_a_default(file):
     assert 1 <= config.n_workers <= 16
 
 
-def test_a_sessions_relative_path_counts_from_the_data_folder(file, tmp_path):
-    file.write_text("data: songs")
-    config = load_config(file)
-    assert config.data_path("train/../images/") == tmp_path / "place" / "songs" / "images"
-    assert config.data_path(tmp_path / "x") == tmp_path / "x"
-
-
-def test_the_references_trained_models_are_our_models(file, tmp_path):
-    file.write_text("path_trained_models: trained")
-    assert load_config(file).models == tmp_path / "place" / "trained"
-
-
-def test_the_references_untrained_models_are_accepted_and_said_to_be_unused(file, heard):
+def test_the_references_trained_models_are_our_models_and_its_untrained_ones_are_not_used(
+    file, tmp_path, heard
+):
     file.write_text("path_untrained_models: cold\npath_trained_models: trained")
-    load_config(file)
+    assert load_config(file).models == tmp_path / "place" / "trained"
     assert "path_untrained_models is not used" in heard.text
-
-
-def test_two_names_for_one_folder_are_a_fault(file):
     file.write_text("models: a\npath_trained_models: b")
     with pytest.raises(Fault, match="gives both `models` and `path_trained_models`: keep one"):
         load_config(file)
@@ -86,16 +72,13 @@ def test_a_key_or_value_that_is_not_right_is_named_with_the_file(file, text, wor
         load_config(file)
 
 
-def test_all_faults_of_a_config_are_said_at_once(file):
+def test_all_faults_of_a_config_are_raised_at_once_and_a_missing_one_is_named(file):
+    with pytest.raises(MissingFault, match="no such file: .*config.yaml"):
+        load_config(file)
     file.write_text("cach: x\ncache_gb: 0\ndevice: gpu")
     with pytest.raises(Fault) as caught:
         load_config(file)
     assert all(f"\n  {key}: " in str(caught.value) for key in ("cach", "cache_gb", "device"))
-
-
-def test_a_config_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(MissingFault, match="no such file: .*nowhere.yaml"):
-        load_config(tmp_path / "nowhere.yaml")
 
 
 def test_the_shipped_config_can_be_used():

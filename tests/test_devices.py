@@ -27,18 +27,12 @@ def test_on_the_cpu_models_lie_channels_last_and_give_the_same_numbers(precision
 
 @pytest.mark.parametrize(
     ("able", "precision"),
-    [
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
-        ({"avx512_f": True}, "fp32"),
-        ({}, "fp32"),
-    ],
+    [("avx512_bf16", "bf16"), ("amx_bf16", "bf16"), ("avx512_f", "fp32"), (None, "fp32")],
 )
 def test_auto_is_bf16_where_the_cpu_computes_in_it(monkeypatch, able, precision):
-    monkeypatch.setattr("saec.devices._cpu", lambda: able)
-    assert resolve_precision("auto", CPU) == precision
-    assert resolve_precision("fp32", CPU) == "fp32"
-    assert resolve_precision("bf16", CPU) == "bf16"
+    monkeypatch.setattr("saec.devices._cpu", lambda: {able: True})
+    resolved = {given: resolve_precision(given, CPU) for given in ("auto", "fp32", "bf16")}
+    assert resolved == {"auto": precision, "fp32": "fp32", "bf16": "bf16"}
 
 
 @pytest.mark.skipif(torch.cuda.device_count() > 7, reason="it is there")

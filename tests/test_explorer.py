@@ -1,6 +1,7 @@
 """The page's content: positions, neighbours, clusters, small pictures, and that no text in it can run."""
 
 import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -35,10 +36,8 @@ def points() -> Points:
 
 
 def content(page: Path) -> dict:
-    data = re.search(
-        r'<script id="data" type="application/json">(.*?)</script>', page.read_text("utf-8"), re.S
-    )
-    return json.loads(data[1])
+    pattern = r'<script id="data" type="application/json">(.*?)</script>'
+    return json.loads(re.search(pattern, page.read_text("utf-8"), re.S)[1])
 
 
 def unpacked(text: str, kind: str) -> np.ndarray:
@@ -49,21 +48,22 @@ def test_the_page_holds_what_it_was_given_but_no_column_with_holes(points, tmp_p
     points.columns["holes"] = np.where(np.arange(N) == 3, np.nan, 1.0)
     left_out = write_explorer(tmp_path / "page.html", points, "thirty pictures", color="label")
     data = content(tmp_path / "page.html")
-    assert left_out == ["holes"] and "holes" not in data["columns"]
+    columns = data["columns"]
+    assert left_out == ["holes"] and "holes" not in columns
     assert data["names"] == points.names.tolist() and data["color"] == "label"
-    label = data["columns"]["label"]
-    words = np.array(label["words"])[unpacked(label["codes"], "<i4")]
+    words = np.array(columns["label"]["words"])[unpacked(columns["label"]["codes"], "<i4")]
     assert words.tolist() == points.columns["label"].tolist()
-    assert np.allclose(
-        unpacked(data["columns"]["loudness (dB)"]["values"], "<f4"), points.columns["loudness (dB)"]
-    )
-    space = data["spaces"]["ours"]
+    loudness = unpacked(columns["loudness (dB)"]["values"], "<f4")
+    assert np.allclose(loudness, points.columns["loudness (dB)"])
+    space, ours = data["spaces"]["ours"], points.spaces["ours"]
     positions = unpacked(space["positions"], "<f4").reshape(N, 2)
     assert positions.min() >= 0 and positions.max() <= 1
-    layout = points.spaces["ours"].layout
-    scale = np.ptp(layout, axis=0).max()
-    assert np.allclose(positions - positions[0], (layout - layout[0]) / scale, atol=1e-5)
-    assert np.array_equal(unpacked(space["neighbors"], "<i4").reshape(N, -1), points.spaces["ours"].neighbors)
+    scale = np.ptp(ours.layout, axis=0).max()
+    assert np.allclose(positions - positions[0], (ours.layout - ours.layout[0]) / scale, atol=1e-5)
+    assert np.array_equal(unpacked(space["neighbors"], "<i4").reshape(N, -1), ours.neighbors)
+    one = Points(np.array(["a.png"]), {"ours": Space.of(np.ones((1, 3)), np.zeros((1, 2)))}, {})
+    write_explorer(tmp_path / "page.html", one, "one picture")
+    assert content(tmp_path / "page.html")["color"] is None
 
 
 def test_neighbours_are_of_the_same_heap_and_not_the_picture_itself(points):
@@ -119,26 +119,14 @@ def test_names_and_labels_are_text_and_never_markup_and_nothing_else_is_fetched(
     assert data["columns"]["label"]["words"][0] == evil and data["title"] == evil
 
 
-def test_small_pictures_are_in_the_page_while_they_fit(points, tmp_path):
-    write_pictures(tmp_path / "images", intensities(N, width=256))
-    names = np.array(sorted(file.name for file in (tmp_path / "images").iterdir()))
-    found = thumbnails(tmp_path / "images", names, 1.0)
-    assert len(found) == N and all(one.startswith("data:image/webp;base64,") for one in found)
-    small = tmp_path / "small.webp"
-    small.write_bytes(base64.b64decode(found[0].split(",")[1]))
-    with Image.open(small) as picture:
+def test_small_pictures_are_in_the_page_while_they_fit_and_else_relative_paths_that_are_quoted(tmp_path):
+    images = tmp_path / "song #1 & more" / "images"
+    names = np.array(write_pictures(images, intensities(N, width=256)))
+    inside = thumbnails(images, names, 1.0)
+    assert len(inside) == N and all(one.startswith("data:image/webp;base64,") for one in inside)
+    with Image.open(io.BytesIO(base64.b64decode(inside[0].split(",")[1]))) as picture:
         assert picture.size == (160, 80)
-    assert thumbnails(tmp_path / "images", names, 0.001) is None
-
-
-def test_pictures_that_do_not_fit_are_found_by_a_relative_path_that_is_quoted(points, tmp_path):
-    images, page = tmp_path / "song #1 & more" / "images", tmp_path / "reports" / "today"
-    found = links(images, np.array(["a b?.png", 'q"uote.png']), page)
-    assert unquote(found[0]) == "../../song #1 & more/images/a b?.png"
-    assert not set(' "#?&<') & set("".join(found)) - {"&"}
-
-
-def test_one_picture_makes_a_page_too(tmp_path):
-    points = Points(np.array(["a.png"]), {"ours": Space.of(np.ones((1, 3)), np.zeros((1, 2)))}, {})
-    write_explorer(tmp_path / "page.html", points, "one")
-    assert content(tmp_path / "page.html")["color"] is None
+    assert thumbnails(images, names, 0.001) is None
+    paths = links(images, np.array(["a b?.png", 'q"uote.png']), tmp_path / "reports" / "today")
+    assert unquote(paths[0]) == "../../song #1 & more/images/a b?.png"
+    assert not set(' "#?&<') & set("".join(paths)) - {"&"}

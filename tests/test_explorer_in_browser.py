@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt install c
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
 QUIET += "--disable-component-update --disable-sync --disable-extensions --disable-default-apps"
 LOUD, OURS = ("error", "warning"), "readback"  # the browser's advice on what these tests do
+ROWS = "(all) => all.map((one) => Number(one.dataset.row))"
 N, EVIL = 60, '<b onclick="alert(1)">tit</b>, "quoted"'
 
 
@@ -63,7 +64,7 @@ def page(browser, written) -> Iterator:
     yield tab
     assert errors == []
     assert not [one.text for one in messages if one.type in LOUD and OURS not in one.text]
-    assert [url for url in urls if not url.startswith(("data:", "blob:"))] == [written[0].as_uri()]
+    assert {url for url in urls if not url.startswith(("data:", "blob:"))} == {written[0].as_uri()}
     context.close()
 
 
@@ -111,41 +112,34 @@ def coloured(page, x: float, y: float) -> bool:
     return page.evaluate(any_pixel, [x - box["x"], y - box["y"]])
 
 
-def test_every_point_is_drawn_and_nothing_where_none_is(page):
+def test_every_point_is_drawn_and_pointing_and_clicking_show_its_picture_columns_and_neighbours(
+    page, written
+):
+    file, points = written
     assert all(coloured(page, *at(page, row)) for row in range(N))
     assert not coloured(page, page.locator("#map").bounding_box()["x"] + 4, at(page, 59)[1])
-
-
-def test_pointing_at_a_picture_shows_it_and_its_columns(page, written):
     page.mouse.move(*at(page, 7))
-    tip = page.locator("#tip")
-    assert written[1].names[7] in tip.inner_text() and "label: crow" in tip.inner_text()
-    assert tip.locator("img").get_attribute("src") == page.evaluate("DATA.thumbnails[7]")
-    assert tip.locator("img").evaluate("(image) => image.naturalWidth") > 0
-
-
-def test_a_click_shows_the_neighbours(page, written):
+    tip, image = page.locator("#tip"), page.locator("#tip img")
+    assert points.names[7] in tip.inner_text() and "label: crow" in tip.inner_text()
+    assert image.get_attribute("src") == page.evaluate("DATA.thumbnails[7]")
+    assert image.evaluate("(image) => image.naturalWidth") > 0
     page.mouse.click(*at(page, 7))
     tiles = page.locator("#neighbors button")
-    rows = tiles.evaluate_all("(all) => all.map((one) => Number(one.dataset.row))")
-    assert rows == written[1].spaces["ours"].neighbors[7].tolist()
-    assert written[1].names[7] in page.locator("#shown").inner_text()
+    rows = tiles.evaluate_all(ROWS)
+    assert rows == points.spaces["ours"].neighbors[7].tolist()
+    assert points.names[7] in page.locator("#shown").inner_text()
     tiles.first.click()
-    assert written[1].names[rows[0]] in page.locator("#shown").inner_text()
+    assert points.names[rows[0]] in page.locator("#shown").inner_text()
 
 
-def test_the_lasso_selects_what_lies_in_it_nearest_to_the_centre_first(page, written):
+def test_the_lasso_selects_what_lies_in_it_nearest_to_the_centre_first_and_adds_where_asked(page, written):
     lasso(page, around(page, list(range(20))))
     assert selected(page) == set(range(20))
-    shown = page.locator("#gallery button").evaluate_all("(all) => all.map((one) => Number(one.dataset.row))")
+    shown = page.locator("#gallery button").evaluate_all(ROWS)
     near = written[1].spaces["ours"].near[:20]
     expected = np.argsort(np.linalg.norm(near - near.mean(0), axis=1))
     assert shown[0] == expected[0] and set(shown) == set(range(20))
     assert "20 of 60 pictures" in page.locator("#count").inner_text()
-
-
-def test_selections_come_on_top_of_each_other_where_asked(page):
-    lasso(page, around(page, list(range(20))))
     page.click("#add")
     lasso(page, around(page, list(range(20, 40))))
     assert selected(page) == set(range(40))
@@ -167,40 +161,31 @@ def test_a_selection_is_named_and_downloaded_as_a_table_of_labels(page, written,
     assert "20 of 60 pictures are named" in page.locator("#named").inner_text()
 
 
-def test_names_that_are_given_colour_the_map_and_can_be_taken_back(page):
+def test_names_that_are_given_colour_the_map_survive_a_reload_and_can_be_taken_back(page):
+    def name(word: str) -> None:
+        page.fill("#word", word)
+        page.click("text=Name these")
+
     lasso(page, around(page, list(range(20))))
     page.select_option("#color", "names given here")
-    page.fill("#word", "loud")
-    page.click("text=Name these")
+    name("loud")
     assert "loud (20)" in page.locator("#legend").inner_text()
     assert page.evaluate("map.dressed.looks[map.dressed.of[3]].word") == "loud"
-    page.fill("#word", "")
-    page.click("text=Name these")
+    name("")
     assert "loud" not in page.locator("#legend").inner_text()
+    page.evaluate("select([1, 2])")
+    name("hello")
+    page.reload()
+    assert page.evaluate("state.given") == {"1": "hello", "2": "hello"}
 
 
-def test_names_survive_a_reload(browser, written):
-    context = browser.new_context()
-    tab = context.new_page()
-    tab.goto(written[0].as_uri())
-    tab.evaluate("select([1, 2])")
-    tab.fill("#word", "hello")
-    tab.click("text=Name these")
-    tab.reload()
-    assert tab.evaluate("state.given") == {"1": "hello", "2": "hello"}
-    context.close()
-
-
-def test_clusters_are_listed_and_chosen_and_words_are_shown_as_they_are(page):
+def test_clusters_are_chosen_words_are_shown_as_they_are_and_colours_and_space_change(page):
     assert EVIL in page.locator("#legend").inner_text() and page.locator("#legend b").count() == 0
     assert page.title() == "Sixty <pictures>"
     lines = page.locator("#list tr")
     assert lines.count() == 3 and "1.00" in lines.first.inner_text()
     lines.nth(1).locator("button").first.click()
     assert len(selected(page)) == 20
-
-
-def test_colours_change_with_the_column_and_the_map_with_the_space(page):
     before = page.evaluate("map.dressed.looks.length")
     page.select_option("#color", "row")
     assert page.evaluate("map.dressed.looks.length") == 16 != before
@@ -245,22 +230,17 @@ def test_keys_do_all_that_a_mouse_does(page, written):
     assert page.get_attribute("#lasso", "aria-pressed") == "true"
 
 
-def test_at_phone_width_all_stands_below_each_other_and_nothing_sticks_out(page):
-    page.set_viewport_size({"width": 380, "height": 740})
-    until(page, "map.width < 380")
+def test_at_phone_width_all_stands_below_each_other_and_a_tap_shows_a_picture(browser, written):
+    context = browser.new_context(viewport={"width": 380, "height": 740}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(written[0].as_uri())
+    until(page, "map.frames > 0 && map.width < 380")
     assert page.evaluate("document.documentElement.scrollWidth") <= 380
     assert page.locator("aside").bounding_box()["y"] > page.locator("#map").bounding_box()["y"] + 200
     assert all(coloured(page, *at(page, row)) for row in (0, 30, 59))
-
-
-def test_a_tap_shows_a_picture(browser, written):
-    context = browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True, is_mobile=True)
-    tab = context.new_page()
-    tab.goto(written[0].as_uri())
-    until(tab, "map.frames > 0")
-    tab.touchscreen.tap(*at(tab, 12))
-    tab.wait_for_selector("#shown img")
-    assert written[1].names[12] in tab.locator("#shown").inner_text()
+    page.touchscreen.tap(*at(page, 12))
+    page.wait_for_selector("#shown img")
+    assert written[1].names[12] in page.locator("#shown").inner_text()
     context.close()
 
 

@@ -41,7 +41,7 @@ def names(n: int) -> list[str]:
     return [f"rec_segm_{place:04d}.png" for place in range(n)]
 
 
-@pytest.mark.parametrize(("n", "width"), [(1, 24), (12, 24), (33, 24), (3, 8), (3, 256), (3, 4000)])
+@pytest.mark.parametrize(("n", "width"), [(1, 24), (33, 24), (3, 8), (3, 4000)])
 def test_any_number_of_pictures_of_any_width_is_shown_and_no_figure_stays_open(tmp_path, n, width):
     columns = {"original": pictures(n, width=width), "error": pictures(n, width=width)}
     figures.panels(tmp_path / "panels.png", columns, names(n), "title")
@@ -71,23 +71,14 @@ def test_intensity_is_drawn_from_dark_at_0_to_bright_at_1_and_rgb_in_its_own_col
     assert holds(seen(tmp_path / "panels.png"), (1, 0, 0))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_an_error_is_drawn_in_colours_of_its_own_up_to_its_largest(tmp_path, channels):
-    error = np.zeros((2, channels, 16, 24), np.float32)
-    error[1] = 0.01
-    figures.panels(tmp_path / "panels.png", {"error": error}, names(2), "title")
+def test_an_error_is_drawn_in_colours_of_its_own_up_to_its_largest(tmp_path):
     magma = matplotlib.colormaps[figures.ERROR_MAP]
-    figure = seen(tmp_path / "panels.png")
-    assert holds(figure, magma(0.0)) and holds(figure, magma(1.0))
-    figures.panels(tmp_path / "panels.png", {"error": 0 * error}, names(2), "title")
-    assert holds(seen(tmp_path / "panels.png"), magma(0.0))
-
-
-def rows(losses: list[float]) -> list[dict[str, float]]:
-    return [
-        {"epoch": epoch, "train_loss": loss, "valid_loss": 1.1 * loss}
-        for epoch, loss in enumerate(losses, start=1)
-    ]
+    for channels, largest in ((1, 0.01), (3, 0.01), (1, 0)):
+        error = np.zeros((2, channels, 16, 24), np.float32)
+        error[1] = largest
+        figures.panels(tmp_path / "panels.png", {"error": error}, names(2), "title")
+        figure = seen(tmp_path / "panels.png")
+        assert holds(figure, magma(0.0)) and (holds(figure, magma(1.0)) or not largest)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +86,13 @@ def rows(losses: list[float]) -> list[dict[str, float]]:
     [([0.3], None), ([0.3, 0.1, 0.2], 0.25), ([0.0, 0.0], 0.25), ([-1.0, 2.0], None), ([1e-9] * 300, 0.25)],
 )
 def test_a_history_of_any_losses_is_drawn_in_two_colours(tmp_path, losses, trivial):
-    figures.history(tmp_path / "history.png", rows(losses), 1, trivial)
-    figure = seen(tmp_path / "history.png")
+    rows = [
+        {"epoch": index + 1, "train_loss": loss, "valid_loss": 1.1 * loss}
+        for index, loss in enumerate(losses)
+    ]
+    figures.history(tmp_path / "history.png", rows, 1, trivial)
     for colour in figures.COLOURS.values():
-        assert holds(figure, matplotlib.colors.to_rgb(colour), at_least=10)
+        assert holds(seen(tmp_path / "history.png"), matplotlib.colors.to_rgb(colour), at_least=10)
 
 
 def dataset(n: int, channels: str) -> Dataset:

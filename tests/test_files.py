@@ -29,24 +29,16 @@ def names(folder) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-def test_a_file_appears_when_its_block_ends_and_not_before(tmp_path):
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_file_appears_when_its_block_ends_and_the_old_one_stays_when_it_raises(tmp_path, error):
     file = tmp_path / "note.txt"
     with appearing(file) as temporary:
-        temporary.write_text("new")
+        temporary.write_text("old")
         assert temporary.parent == tmp_path and not file.exists()
-    assert file.read_text() == "new"
-    assert names(tmp_path) == ["note.txt"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_the_old_file_stays_when_the_block_raises(tmp_path, error):
-    file = tmp_path / "note.txt"
-    file.write_text("old")
     with pytest.raises(error), appearing(file) as temporary:
         temporary.write_text("half")
         raise error
-    assert file.read_text() == "old"
-    assert names(tmp_path) == ["note.txt"]
+    assert file.read_text() == "old" and names(tmp_path) == ["note.txt"]
 
 
 def test_a_folder_appears_when_its_block_ends_and_never_half_made(tmp_path):
@@ -72,46 +64,37 @@ def test_folders_with_a_timestamp_never_share_it(tmp_path):
     assert made[0].name.removesuffix("_a") < made[1].name.removeprefix("b_")
 
 
-def test_folders_left_by_a_kill_are_removed_once_they_are_old(tmp_path):
+def test_what_a_kill_leaves_is_removed_folders_once_they_are_old(tmp_path):
     for name in ("old", "young"):
         (tmp_path / f"{TEMPORARY}{name}").mkdir()
     os.utime(tmp_path / f"{TEMPORARY}old", (0, 0))
     with temporary_folder(tmp_path) as part:
         assert names(tmp_path) == sorted([f"{TEMPORARY}young", part.name])
+    (tmp_path / f"{TEMPORARY}young").rmdir()
+    for name in (f"{TEMPORARY}0a1b2c3d_a.npz", "a.npz", ".hidden", "writing_a.npz"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [".hidden", "a.npz", "writing_a.npz"]
 
 
 def test_text_and_json_are_utf_8_with_plain_line_ends(tmp_path):
     write_text(tmp_path / "a.txt", "Zaunkönig\n")
     write_json(tmp_path / "a.json", {"bird": "Zaunkönig"})
     assert (tmp_path / "a.txt").read_bytes() == "Zaunkönig\n".encode()
-    assert b"\r" not in (tmp_path / "a.json").read_bytes()
-    assert "ö" in (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "a.json").read_bytes()) == {"bird": "Zaunkönig"}
+    written = (tmp_path / "a.json").read_bytes()
+    assert b"\r" not in written and "ö" in written.decode() and json.loads(written) == {"bird": "Zaunkönig"}
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {},
-        [],
-        {"a": []},
-        {"rows": [["ä\n", 1], ["b", None]], "deep": {"x": [1, {"y": 2}]}, "n": 1.5},
-        [1, "a"],
-    ],
-)
-def test_json_holds_what_was_written_and_a_row_takes_a_line(tmp_path, content):
-    write_json(tmp_path / "a.json", content)
-    text = (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert json.loads(text) == content
-    if "rows" in content:
-        assert text.splitlines()[1:4] == ['  "rows": [', '    ["ä\\n", 1],', '    ["b", null]']
-
-
-def test_json_without_standard_numbers_is_refused_and_leaves_the_old(tmp_path):
-    write_json(tmp_path / "a.json", [1])
+def test_json_holds_what_was_written_a_row_takes_a_line_and_what_it_cannot_say_is_refused(tmp_path):
+    file = tmp_path / "a.json"
+    rows = {"rows": [["ä\n", 1], ["b", None]], "deep": {"x": [1, {"y": 2}]}, "n": 1.5}
+    for content in ({}, [], {"a": []}, [1, "a"], rows):
+        write_json(file, content)
+        assert json.loads(file.read_text(encoding="utf-8")) == content
     with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "a.json", [float("nan")])
-    assert json.loads((tmp_path / "a.json").read_text()) == [1]
+        write_json(file, [float("nan")])
+    lines = file.read_text(encoding="utf-8").splitlines()  # the old file
+    assert lines[1:4] == ['  "rows": [', '    ["ä\\n", 1],', '    ["b", null]']
 
 
 def test_npz_is_stored_plainly_and_maps_as_it_was_written(tmp_path):
@@ -138,43 +121,27 @@ def test_npz_with_objects_is_refused_and_nothing_appears(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_sweeping_takes_the_half_written_and_nothing_else(tmp_path):
-    for name in (f"{TEMPORARY}0a1b2c3d_a.npz", "a.npz", ".hidden", "writing_a.npz"):
-        (tmp_path / name).touch()
-    remove_leftovers(tmp_path)
-    assert names(tmp_path) == [".hidden", "a.npz", "writing_a.npz"]
-
-
-def test_a_writable_folder_may_still_have_to_be_made(tmp_path):
+def test_a_writable_folder_may_still_have_to_be_made_but_not_below_a_file(tmp_path):
     require_writable(tmp_path / "not" / "there" / "yet")
     assert names(tmp_path) == []
-
-
-def test_a_place_below_a_file_is_not_writable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Fault, match="cannot write into .*choose another folder"):
         require_writable(tmp_path / "file" / "below")
 
 
-def test_fingerprints_do_not_depend_on_the_order_of_keys():
-    assert fingerprint({"a": 1, "b": [2, "c"]}) == fingerprint({"b": [2, "c"], "a": 1})
-
-
-def test_a_fingerprint_stays_the_same_from_version_to_version():
+def test_a_fingerprint_is_of_contents_and_stays_the_same_from_version_to_version():
     assert fingerprint("a", 1, [("b.png", 2)], {"c": None}) == "e6e33efdda61cdc7fc568e5e412295e1"
-
-
-@pytest.mark.parametrize("other", [["b", "a"], ["a", "b", ""], ["ab"], [["a", "b"]], ["a", "B"]])
-def test_fingerprints_of_other_values_differ(other):
-    assert fingerprint(*other) != fingerprint("a", "b")
+    assert fingerprint({"a": 1, "b": [2, "c"]}) == fingerprint({"b": [2, "c"], "a": 1})
+    others = (["b", "a"], ["a", "b", ""], ["ab"], [["a", "b"]], ["a", "B"])
+    assert fingerprint("a", "b") not in {fingerprint(*other) for other in others}
 
 
 def test_a_disk_without_the_room_is_a_fault_with_the_numbers(tmp_path):
-    require_room(tmp_path / "not" / "there" / "yet", 1, "latents")
-    with pytest.raises(
-        Fault, match=r"latents take 1000000000.00 GB, the disk of .*yet has \d+\.\d\d GB free"
-    ):
-        require_room(tmp_path / "not" / "there" / "yet", 10**18, "latents")
+    folder = tmp_path / "not" / "there" / "yet"
+    require_room(folder, 1, "latents")
+    words = r"latents take 1000000000.00 GB, the disk of .*yet has \d+\.\d\d GB free"
+    with pytest.raises(Fault, match=words):
+        require_room(folder, 10**18, "latents")
     assert names(tmp_path) == []
 
 

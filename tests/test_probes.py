@@ -66,22 +66,23 @@ def test_more_labels_are_no_worse_and_few_are_spread_over_draws(name):
     assert set(sizes) == {6} and len(sizes) == 15  # five folds, three draws
 
 
-def test_no_group_is_on_both_sides_and_every_row_is_asked_once(labelled):
+def test_no_group_is_on_both_sides_every_row_is_asked_once_and_repeats_draw_other_folds(labelled):
     _, labels, groups = labelled
     splits = grouped_splits(labels, groups, 5, seed=0)
     assert len(splits) == 5 and sorted(np.concatenate([test for _, test in splits])) == list(range(N))
     assert all(not set(groups[train]) & set(groups[test]) for train, test in splits)
-
-
-def test_folds_ask_for_what_they_have_learnt_and_none_is_empty():
     rng = np.random.default_rng(0)
     for seed in range(60):
-        groups = rng.integers(0, 6, 30)
-        labels = rng.integers(0, 3, 30).astype(str)
+        groups, labels = rng.integers(0, 6, 30), rng.integers(0, 3, 30).astype(str)
         if classes_of_few_groups(labels, groups):
             continue
         for train, test in grouped_splits(labels, groups, 5, seed):
             assert len(test) and not set(groups[train]) & set(groups[test])
+    _, labels, groups = labelled
+    first, second = repeated_splits(labels, groups, 5, 2, seed=0)
+    again = repeated_splits(labels, groups, 5, 2, seed=0)[0]
+    assert any(not np.array_equal(one[1], other[1]) for one, other in zip(first, second, strict=True))
+    assert all(np.array_equal(one[1], other[1]) for one, other in zip(first, again, strict=True))
 
 
 def test_fewer_folds_and_fewer_repeats_than_wanted_are_in_the_remarks(labelled):
@@ -110,15 +111,15 @@ def test_one_group_or_one_class_is_refused_with_the_remedy(labels, groups):
         EVALUATIONS.parse("linear")(np.zeros((2, 1)), np.array(list(labels)), np.array(list(groups)))
 
 
-def test_folds_are_drawn_anew_for_each_repeat_and_the_same_again(labelled):
+def test_a_class_of_one_group_is_refused_with_the_remedy(labelled):
     _, labels, groups = labelled
-    first, second = repeated_splits(labels, groups, 5, 2, seed=0)
-    again = repeated_splits(labels, groups, 5, 2, seed=0)[0]
-    assert any(not np.array_equal(one[1], other[1]) for one, other in zip(first, second, strict=True))
-    assert all(np.array_equal(one[1], other[1]) for one, other in zip(first, again, strict=True))
+    labels = np.where(groups == 3, "owl", labels)
+    assert classes_of_few_groups(labels, groups) == {"owl": 1}
+    with pytest.raises(Fault, match=r"owl: 12 rows of one group\n.*least: 2"):
+        require_two_groups(labels, groups)
 
 
-def test_a_given_split_is_kept_to(labelled):
+def test_a_given_split_is_kept_to_and_labels_may_be_missing(labelled):
     rows, labels, groups = labelled
     split = np.where(groups < 6, "train", np.where(groups < 9, "test", ""))
     scores = EVALUATIONS.parse({"name": "linear"} | QUICK)(rows, labels, groups, split)
@@ -127,22 +128,10 @@ def test_a_given_split_is_kept_to(labelled):
     assert (scores.predicted != "").sum() == 36 and (scores.predicted[split == "test"] != "").all()
     with pytest.raises(Fault, match="'train' and rows 'test', got 'a'"):
         given_split(np.array(["a", "a"]))
-
-
-def test_rows_without_a_label_are_neither_learnt_from_nor_asked(labelled):
-    rows, labels, groups = labelled
-    labels = np.where(np.arange(N) % 2, labels, "")
+    labels = np.where(np.arange(N) % 2, labels, "")  # rows without a label are neither learnt from nor asked
     scores = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups)
     assert ((scores.predicted != "") == (labels != "")).all()
     assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in scores.folds)
-
-
-def test_a_class_of_one_group_is_refused_with_the_remedy(labelled):
-    _, labels, groups = labelled
-    labels = np.where(groups == 3, "owl", labels)
-    assert classes_of_few_groups(labels, groups) == {"owl": 1}
-    with pytest.raises(Fault, match=r"owl: 12 rows of one group\n.*least: 2"):
-        require_two_groups(labels, groups)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -157,7 +146,7 @@ def test_test_rows_move_no_scaling_and_no_component(classifier, blocks, labelled
     assert plain == other
 
 
-def test_an_svm_searches_its_grid_inside_what_is_learnt_from(labelled):
+def test_an_svm_alone_searches_a_grid_inside_what_is_learnt_from_or_takes_its_middle(labelled):
     rows, labels, groups = labelled
     folds = inner_folds(labels[:60], groups[:60], seed=0)
     assert len(folds) == 3 and not any(set(groups[one]) & set(groups[other]) for one, other in folds)
@@ -167,18 +156,9 @@ def test_an_svm_searches_its_grid_inside_what_is_learnt_from(labelled):
     ).fit(rows[:60], labels[:60])
     assert scores.chosen == {"C": by_library.best_params_["svc__C"], "gamma": "scale"}
     assert scores.macro_f1 == pytest.approx(by_library.best_score_)
-
-
-def test_without_groups_for_inner_folds_an_svm_has_the_middle_of_its_grid(labelled):
-    rows, labels, groups = labelled
-    scores = fit_classifier(
-        rows[:24], labels[:24], groups[:24], classifier="svm"
-    )  # two groups: no folds of three
-    assert (scores.chosen, scores.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
-    assert (scores.model[-1].C, scores.model[-1].gamma) == (10.0, "scale")
-
-
-def test_the_grid_is_an_svms_alone():
+    two_groups = fit_classifier(rows[:24], labels[:24], groups[:24], classifier="svm")  # no folds of three
+    assert (two_groups.chosen, two_groups.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
+    assert (two_groups.model[-1].C, two_groups.model[-1].gamma) == (10.0, "scale")
     svm = EVALUATIONS.parse({"name": "svm", "C": [1, 2], "gamma": ["scale", 0.01]})
     assert (svm.C, svm.gamma) == ((1.0, 2.0), ("scale", 0.01))
     for name in CLASSIFIERS.keys() - {"svm"}:

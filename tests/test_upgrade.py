@@ -11,44 +11,27 @@ from saec.extraction import ExtractionSession
 from saec.session import SessionError, TrainingSession, load_session
 from saec.upgrade import upgrade_extraction, upgrade_training
 
-REFERENCE = {
-    "imgpath_train": "xc/train/images",
-    "imgpath_test": "xc/test/images",
-    "batch_size_tr": 8,
-    "batch_size_te": 32,
-    "n_epochs": 1,
-    "hot_start": False,
-    "model_tag": "GenB3blocks",
-    "data_generator": {
-        "da": {
-            "rot_deg": 0.25,
-            "trans_prop": 0.005,
-            "brightness": 0.40,
-            "contrast": 0.40,
-            "gnoisesigm": 0.10,
-            "gnoiseprob": 0.50,
-        },
-        "den": {"thld_lo": 0.30, "thld_up": 0.50},
-    },
-}
-OURS = {
-    "data": {"kind": "images", "train": "xc/train/images", "valid": "xc/test/images", "channels": "rgb"},
-    "views": {
-        "name": "denoise",
-        "threshold": [0.30, 0.50],
-        "soft": False,
-        "rotation_deg": 0.25,
-        "shift": 0.005,
-        "brightness": 0.40,
-        "contrast": 0.40,
-        "noise": 0.10,
-        "noise_prob": 0.50,
-    },
-    "model": "GenB3blocks",
-    "objective": {"name": "reconstruction", "loss": "mse"},
-    "optimizer": {"name": "adam", "learning_rate": 1e-3},
-    "training": {"epochs": 1, "batch_size": 8},
-}
+REFERENCE = yaml.safe_load("""
+imgpath_train: xc/train/images
+imgpath_test: xc/test/images
+batch_size_tr: 8
+batch_size_te: 32
+n_epochs: 1
+hot_start: false
+model_tag: GenB3blocks
+data_generator:
+  da: {rot_deg: 0.25, trans_prop: 0.005, brightness: 0.4, contrast: 0.4, gnoisesigm: 0.1, gnoiseprob: 0.5}
+  den: {thld_lo: 0.3, thld_up: 0.5}
+""")
+OURS = yaml.safe_load("""
+data: {kind: images, train: xc/train/images, valid: xc/test/images, channels: rgb}
+views: {name: denoise, threshold: [0.3, 0.5], soft: false, rotation_deg: 0.25, shift: 0.005,
+        brightness: 0.4, contrast: 0.4, noise: 0.1, noise_prob: 0.5}
+model: GenB3blocks
+objective: {name: reconstruction, loss: mse}
+optimizer: {name: adam, learning_rate: 0.001}
+training: {epochs: 1, batch_size: 8}
+""")
 
 
 def reference(**changes) -> dict:
@@ -61,31 +44,15 @@ def faults_of(raw: dict, kind: type = TrainingSession) -> list[str]:
     return caught.value.faults
 
 
-def test_the_references_full_training_session_becomes_ours_word_for_word():
-    assert upgrade_training(reference()) == OURS
-
-
-def test_it_is_a_session_that_can_be_run_and_changed():
-    session = load_session(reference(), TrainingSession, ["training.epochs=3", "data.fit=pad"])
-    assert (session.model.name, session.training.epochs, session.data.fit) == ("GenB3blocks", 3, "pad")
-    assert session.views.threshold == (0.3, 0.5)
-
-
-def test_it_is_read_from_the_references_json(tmp_path):
-    file = tmp_path / "params.json"
-    file.write_text(json.dumps(reference()))
-    assert load_session(file, TrainingSession).data.train == "xc/train/images"
-
-
-def test_what_is_given_is_not_changed():
+def test_the_references_training_session_becomes_ours_word_for_word(tmp_path, heard):
     raw = reference()
-    upgrade_training(raw)
-    assert raw == REFERENCE
-
-
-def test_the_batch_size_of_tests_is_said_to_be_unneeded(heard):
-    upgrade_training(reference())
+    assert upgrade_training(raw) == OURS and raw == REFERENCE
     assert "batch_size_te is not needed" in heard.text
+    file = tmp_path / "params.json"
+    file.write_text(json.dumps(raw))
+    session = load_session(file, TrainingSession, ["training.epochs=3", "data.fit=pad"])
+    assert (session.model.name, session.training.epochs, session.data.fit) == ("GenB3blocks", 3, "pad")
+    assert session.views.threshold == (0.3, 0.5) and session.data.train == "xc/train/images"
 
 
 def test_a_hot_start_takes_the_weights_of_a_run():
@@ -99,31 +66,23 @@ def test_a_hot_start_takes_the_weights_of_a_run():
 
 
 @pytest.mark.parametrize(
-    "changes, what",
+    ("hot", "tag", "kind"),
     [
-        ({"hot_start": True}, r"hot_start: true with model_tag: GenB3blocks \(an architecture\)"),
-        (
-            {"model_tag": "20250617_131810"},
-            r"hot_start: false with model_tag: 20250617_131810 \(no architecture\)",
-        ),
-        ({"model_tag": "GenB4blocks"}, r"hot_start: false with model_tag: GenB4blocks \(no architecture\)"),
+        ("true", "GenB3blocks", "an architecture"),
+        ("false", "20250617_131810", "no architecture"),
+        ("false", "GenB4blocks", "no architecture"),
     ],
 )
-def test_a_mixture_of_hot_and_cold_names_the_file_and_both_remedies(tmp_path, changes, what):
+def test_a_mixture_of_hot_and_cold_names_the_file_and_both_remedies(tmp_path, hot, tag, kind):
     file = tmp_path / "mixed.yaml"
-    file.write_text(yaml.safe_dump(reference(**changes)))
+    file.write_text(yaml.safe_dump(reference(hot_start=hot == "true", model_tag=tag)))
+    what = rf"hot_start: {hot} with model_tag: {tag} \({kind}\)"
     fresh = "for fresh weights set hot_start: false and model_tag to one of .*GenB3blocks"
     trained = (
         "for trained ones set hot_start: true and model_tag to that run's timestamp or latest:<session name>"
     )
     with pytest.raises(SessionError, match=f"(?s)mixed.yaml has a fault:\n  {what}: {fresh}.*; {trained}"):
         load_session(file, TrainingSession)
-
-
-@pytest.mark.parametrize("hot", ["false", 0, None, "yes"])
-def test_a_hot_start_that_is_no_truth_value_is_a_fault(hot):
-    (fault,) = faults_of(reference(hot_start=hot))
-    assert fault == f"hot_start: input should be a valid boolean, got {hot!r}"
 
 
 def test_a_typing_error_in_a_key_of_the_reference_names_the_nearest():
@@ -138,48 +97,34 @@ def test_a_typing_error_in_a_key_of_the_reference_names_the_nearest():
     ]
 
 
-def test_values_of_the_wrong_kind_are_faults_with_their_path():
+def test_values_of_the_wrong_kind_are_faults_with_their_path_and_ours_have_our_path():
     raw = reference(n_epochs="many", imgpath_train=None)
     raw["data_generator"]["den"] = 3
     paths = [fault.split(":")[0] for fault in faults_of(raw)]
     assert sorted(paths) == ["data_generator.den", "imgpath_train", "n_epochs"]
-
-
-def test_values_that_only_we_refuse_are_named_by_our_path():
-    raw = reference(n_epochs=0)
-    assert faults_of(raw) == ["training.epochs: input should be greater than 0, got 0"]
+    assert faults_of(reference(n_epochs=0)) == ["training.epochs: input should be greater than 0, got 0"]
+    for hot in ("false", 0, None, "yes"):
+        faults = faults_of(reference(hot_start=hot))
+        assert faults == [f"hot_start: input should be a valid boolean, got {hot!r}"]
 
 
 def test_our_keys_among_the_references_are_faults():
     assert any(fault.startswith("training: unknown key") for fault in faults_of(reference(training={})))
 
 
-def test_the_references_extraction_session_becomes_ours():
+def test_the_references_extraction_session_becomes_ours_and_its_timestamp_stays_text(tmp_path):
     raw = {"imgpath": "xc/images", "model_tag": "20250617_131810"}
     assert upgrade_extraction(raw) == {"run": "20250617_131810", "data": {"images": "xc/images"}}
-    session = load_session(raw, ExtractionSession)
-    assert (session.run, session.pooling.name, session.reduction.dims) == (
-        "20250617_131810",
-        "mean_std",
-        (2, 4, 8, 16),
-    )
-
-
-def test_a_typing_error_in_the_references_extraction_session_is_named():
+    file = tmp_path / "extract.yaml"
+    file.write_text("imgpath: xc/images\nmodel_tag: 20250617_131810\n")
+    session = load_session(file, ExtractionSession)
+    assert (session.run, session.pooling.name) == ("20250617_131810", "mean_std")
+    assert session.reduction.dims == (2, 4, 8, 16)
     faults = faults_of({"imgpth": "xc/images", "model_tag": "20250617_131810"}, ExtractionSession)
     assert faults == ["imgpath: is missing", "imgpth: unknown key, did you mean 'imgpath'?"]
 
 
-def test_a_timestamp_of_the_reference_stays_text(tmp_path):
-    file = tmp_path / "extract.yaml"
-    file.write_text("imgpath: xc/images\nmodel_tag: 20250617_131810\n")
-    assert load_session(file, ExtractionSession).run == "20250617_131810"
-
-
 def test_our_sessions_pass_unchanged():
-    for ours, upgrade in (
-        (training_session(), upgrade_training),
-        (extraction_session("a"), upgrade_extraction),
-    ):
-        assert upgrade(ours) is ours
+    training, extraction = training_session(), extraction_session("a")
+    assert upgrade_training(training) is training and upgrade_extraction(extraction) is extraction
     assert upgrade_training({}) == {} and upgrade_extraction({}) == {}

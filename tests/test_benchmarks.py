@@ -19,6 +19,7 @@ from saec.config import ROOT
 from saec.features import mean_std
 
 WIDTH = 64
+MEMORY = {"anonymous_mb": 9, "gpu_mb": 0}
 
 
 @pytest.fixture
@@ -35,35 +36,27 @@ def work_once(entry: Entry) -> dict:
     return found
 
 
-def test_every_contender_loads_and_trains(on):
+def test_every_contender_loads_trains_and_extracts_the_features_that_the_weights_give(on):
     for entry in contenders.loading(on) + contenders.training(on):
         work_once(entry)
-
-
-def test_every_contender_extracts_the_features_that_the_weights_give(on):
     for entry in contenders.extraction(on, contenders.runs(on)):
-        found = errors(entry.task, work_once(entry))
-        assert found["pooled"] < (3e-2 if "bf16" in entry.name else 1e-4), entry.name
-
-
-def test_the_references_pooling_is_ours():
+        differences = errors(entry.task, work_once(entry))
+        assert differences["pooled"] < (3e-2 if "bf16" in entry.name else 1e-4), entry.name
     latents = np.random.default_rng(0).normal(size=(3, 4, 36)).astype(np.float32)
     assert np.allclose(pooled(latents), mean_std(torch.from_numpy(latents)).numpy(), atol=1e-6)
 
 
 def test_a_row_says_what_was_reached_and_what_was_asked(on):
     entry = contenders.training(on)[1]
-    memory = {"anonymous_mb": 9, "gpu_mb": 0}
-    row = Row("training 64", entry, [20.0, 30.0, 25.0], [2.0, 3.0, 2.6], {"waiting": 0.5}, memory)
+    row = Row("training 64", entry, [20.0, 30.0, 25.0], [2.0, 3.0, 2.6], {"waiting": 0.5}, MEMORY)
     last = table([row]).splitlines()[-1]
-    for words in ("25 (20 to 30)", "2.6 (2 to 3)", ">= 2.5 yes", "waiting 50 %"):
-        assert words in last
+    assert all(words in last for words in ("25 (20 to 30)", "2.6 (2 to 3)", ">= 2.5 yes", "waiting 50 %"))
     assert row.facts()["times_the_first"] == [2.0, 3.0, 2.6]
 
 
 def test_precisions_are_compared_and_auto_is_judged(on):
     rows = [
-        Row("training 64", entry, [rate], [rate], {}, {"anonymous_mb": 9, "gpu_mb": 0})
+        Row("training 64", entry, [rate], [rate], {}, MEMORY)
         for entry, rate in zip(precision.entries(on, "default", "encoding"), (1.0, 2.0), strict=True)
     ]
     assert precision.verdict(rows, "bf16").endswith("as it should be")

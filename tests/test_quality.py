@@ -1,9 +1,9 @@
 """The quality benchmark on a small made set: every contender is judged alike, and no job is done twice."""
 
-import csv
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,10 +24,8 @@ def made(tmp_path: Path) -> LabelledSet:
     """Bars at three heights, in six recordings of which each has all three."""
     images = tmp_path / "bars" / "images"
     names = write_pictures(images, intensities(N), per_recording=6)
-    with (images.parent / "labels.csv").open("w", encoding="utf-8", newline="") as table:
-        writer = csv.writer(table)
-        writer.writerow(("file", "label", "group"))
-        writer.writerows((name, "lmh"[place % 3], place // 6) for place, name in enumerate(names))
+    rows = [f"{name},{'lmh'[index % 3]},{index // 6}" for index, name in enumerate(names)]
+    (images.parent / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
     config = Config(data=tmp_path, models=tmp_path / "models", cache=tmp_path / "cache", device="cpu")
     return LabelledSet("bars", images, images, config)
 
@@ -50,11 +48,8 @@ def test_a_contender_is_judged_before_and_after_by_every_pooling_beside_pixels(
     made, tmp_path, monkeypatch, capsys
 ):
     rows = call(monkeypatch, made, tmp_path)
-    assert [(row["state"], row["pooling"]) for row in rows] == [
-        ("", ""),
-        ("", ""),
-        *((state, pooling) for state in ("untrained", "trained") for pooling in quality.POOLED),
-    ]
+    pooled = [(state, pooling) for state in ("untrained", "trained") for pooling in quality.POOLED]
+    assert [(row["state"], row["pooling"]) for row in rows] == [("", "")] * 2 + pooled
     assert [row["contender"] for row in rows[:2]] == list(FLOORS)
     assert rows[1]["linear all"] == pytest.approx(1)
     assert all(0 <= row[score] <= 1 for row in rows for score in ("linear 5", "knn all", "hdbscan v_measure"))
@@ -81,18 +76,11 @@ def test_groups_that_are_left_out_are_clustered_alone_and_never_learnt_from(made
         assert out not in groups[known] and len(known) + len(asked) == N
 
 
-def test_both_kinds_of_model_are_held_to_the_picture_in_its_colours(made):
-    class Same:
-        """Gives back what it gets."""
-
-        height, time_pool = 128, 4
-        encoder = decoder = staticmethod(lambda pictures: pictures)
-
-        def eval(self) -> "Same":
-            return self
-
-    assert rebuilt(Same(), made.data)["rgb mse"] == 0
-    assert made.data.about["colormap"] == "viridis"
+def test_models_are_held_to_the_picture_in_its_colours(made):
+    same = SimpleNamespace(
+        height=128, time_pool=4, eval=lambda: same, encoder=lambda x: x, decoder=lambda x: x
+    )
+    assert rebuilt(same, made.data)["rgb mse"] == 0 and made.data.about["colormap"] == "viridis"
 
 
 def test_a_table_has_a_line_a_contender_with_mean_and_spread_over_seeds():

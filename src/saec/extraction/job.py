@@ -193,8 +193,10 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         folder = source.kind.folder  # beside a folder; with a table, a recording or class folders
         out = folder.parent if data.location == str(folder) else folder
     if out:
-        pictures = source.kind.folder if source and data.key == "images" else None
-        collect_faults(faults, "out", _require_folder, out, pictures)
+        if source and str(out) == data.location:
+            holds = f"holds the {source.kind.samples_are} themselves"
+            faults.append(f"out: {out} {holds}: choose another folder, or null for the one above it")
+        collect_faults(faults, "out", require_writable, out)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     wanted = session.but(data=data).model_dump(mode="json")
@@ -205,15 +207,6 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         require_room(out, 2 * source.n_bytes, "features and what they are assembled from")
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
     return ExtractionJob(session.but(data=data, out=str(out), **resolved), source, outputs, settings, state)
-
-
-def _require_folder(out: Path, pictures: Path | None) -> None:
-    """Raises a `Fault` where features cannot be written, or would lie among the pictures."""
-    if out == pictures:
-        raise Fault(
-            f"{out} holds the pictures themselves: choose another folder, or null for the one above it"
-        )
-    require_writable(out)
 
 
 def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:

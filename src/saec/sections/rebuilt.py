@@ -64,7 +64,7 @@ class Rebuilt:
 def _require_decoder(options: Rebuilding, config: Config) -> None:
     source = find_trained(options.run, config)
     key = source.data.target.session_key
-    if key != "images":
+    if key not in Rebuilding.model_fields:
         raise Fault(f"{source.folder} has learnt from {key}: a run that takes images rebuilds them")
     if source.model(options.weights).decoder is None:
         raise Fault(f"{source.folder} has no decoder: nothing can be rebuilt")

@@ -1,8 +1,8 @@
 """What features are computed by, each under its key of an extraction session."""
 
-from saec.extraction.sources.base import SOURCES, ExtractionData, Source
+from saec.extraction.sources.base import SOURCES, ExtractionData, Source, build_source
 from saec.registry import import_submodules
 
-__all__ = ["SOURCES", "ExtractionData", "Source"]
+__all__ = ["SOURCES", "ExtractionData", "Source", "build_source"]
 
 import_submodules(__name__, __path__)

@@ -13,8 +13,7 @@ import soundfile
 from PIL import Image
 
 from saec.config import ROOT
-from saec.demo import make_demo
-from saec.demo.song import KINDS, RATE, syllable
+from saec.demo import KINDS, RATE, make_demo, syllable
 from saec.sections.sets import PIXELS
 
 TINY = {"n_recordings": 3, "n_syllables": 60}
@@ -74,7 +73,7 @@ def test_the_same_demo_comes_every_time_and_is_made_only_once(demo, tmp_path):
 
 
 def test_a_demo_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("saec.demo.song.rain", _interrupted)
+    monkeypatch.setattr("saec.demo._rain", _interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_demo(tmp_path / "demo", **TINY)
     assert not list(tmp_path.iterdir())

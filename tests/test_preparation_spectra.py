@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -187,11 +186,6 @@ def test_the_number_of_threads_is_given_back(recordings):
     before = torch.get_num_threads()
     prepare(settings(recordings))
     assert torch.get_num_threads() == before == 2
-
-
-def test_settings_survive_the_way_to_a_worker(recordings):
-    chosen = settings(recordings, spectrum=MEL | {"reference": 0.5})
-    assert pickle.loads(pickle.dumps(chosen)) == chosen
 
 
 @pytest.mark.parametrize("name", SPECTRA.names())

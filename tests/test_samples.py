@@ -290,29 +290,15 @@ def test_a_mean_over_a_recording_has_what_is_said_of_its_segments_alike(tmp_path
     assert remarks == ""
 
 
-NEAR = {
-    "suffix case": ("lonely.PNG", "case of the suffix"),
-    "separators": (".\\lonely.png", "separators"),
-    "other suffix": ("lonely.wav", "in suffix"),
-    "no suffix": ("lonely", "in suffix"),
-    "folders": ("C:\\songs\\lonely.png", "in folders and"),
-    "folders, suffix": ("songs/lonely.wav", "folders and suffix"),
-}
+NEAR = ["lonely.PNG", ".\\lonely.png", "lonely.wav", "lonely", "C:\\songs\\lonely.png", "songs/lonely.wav"]
+DECOMPOSED, COMPOSED = (unicodedata.normalize(form, "Mésange.png") for form in ("NFD", "NFC"))
 
 
-@pytest.mark.parametrize("case", NEAR)
-def test_what_is_only_written_otherwise_is_matched_and_said_once(case, tmp_path):
-    name, words = NEAR[case]
-    found, said = joined(PICTURES, f"file,label\n{name},wren\n", tmp_path)
-    assert found.labels.tolist() == ["", "", "", "wren"]
-    assert said.count(words) == 1 and "1 files differ from the samples" in said and "'lonely.png'" in said
-
-
-def test_names_that_are_composed_otherwise_are_the_same(tmp_path):
-    name = "Mésange.png"
-    samples = Samples.of([unicodedata.normalize("NFD", name)])
-    found, said = joined(samples, f"file,label\n{unicodedata.normalize('NFC', name)},tit\n", tmp_path)
-    assert found.labels.tolist() == ["tit"] and "Unicode form" in said
+@pytest.mark.parametrize(("name", "file"), [("lonely.png", file) for file in NEAR] + [(DECOMPOSED, COMPOSED)])
+def test_what_is_only_written_otherwise_is_matched_and_said_once(name, file, tmp_path):
+    found, said = joined(Samples.of(["a.png", name]), f"file,label\n{file},wren\n", tmp_path)
+    assert found.labels[found.names == name] == ["wren"] and said.count("written otherwise") == 1
+    assert "1 files are written otherwise (suffix, folders, " in said and f"{file!r} with {name!r}" in said
 
 
 @pytest.mark.parametrize(

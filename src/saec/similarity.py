@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from saec.faults import Fault
 from saec.progress import progress
@@ -26,18 +27,25 @@ def search(
     n_query, n_array = ([array.shape[1] for array in many] for many in (queries, arrays))
     if n_query != n_array:
         raise Fault(f"the query has {n_query} features, the files have {n_array}: use the same run")
-    scaling = [_mean_and_std(array) for array in arrays]
-    scaled = _side_by_side(queries, scaling)
-    n_rows = len(arrays[0])
-    kept = min(n + (own is not None), n_rows)
-    indices = np.zeros((len(scaled), 0), dtype=np.int64)
-    distances = np.zeros((len(scaled), 0), dtype=np.float32)
-    for start in progress(range(0, n_rows, PIECE), "searching", -(-n_rows // PIECE), " pieces"):
-        piece = _side_by_side([array[start : start + PIECE] for array in arrays], scaling)
+    starts = range(0, len(arrays[0]), PIECE)
+    scalers = [StandardScaler() for _ in arrays]
+    for array, scaler in zip(arrays, scalers, strict=True):
+        for start in starts:
+            scaler.partial_fit(array[start : start + PIECE])
+
+    def scaled(parts: list[np.ndarray]) -> np.ndarray:  # (rows, all features)
+        pairs = zip(scalers, parts, strict=True)
+        return np.hstack(
+            [(one.transform(part) / np.sqrt(part.shape[1])).astype(np.float32) for one, part in pairs]
+        )
+
+    asked, kept = scaled(queries), min(n + (own is not None), len(arrays[0]))
+    indices, distances = np.zeros((len(asked), 0), dtype=np.int64), np.zeros((len(asked), 0), np.float32)
+    for start in progress(starts, "searching", len(starts), " pieces"):
+        piece = scaled([array[start : start + PIECE] for array in arrays])
         tree = NearestNeighbors(n_neighbors=min(kept, len(piece)), algorithm="brute").fit(piece)
-        nearest = tree.kneighbors(scaled)
-        distances = np.hstack([distances, nearest[0]])
-        indices = np.hstack([indices, nearest[1] + start])
+        nearest = tree.kneighbors(asked)
+        distances, indices = np.hstack([distances, nearest[0]]), np.hstack([indices, nearest[1] + start])
         order = np.argsort(distances, axis=1, kind="stable")[:, :kept]
         indices, distances = (np.take_along_axis(one, order, 1) for one in (indices, distances))
     if own is not None:
@@ -45,21 +53,3 @@ def search(
         others[others.all(1), -1] = False  # the farthest, where the own row is not among them
         indices, distances = (one[others].reshape(len(one), -1) for one in (indices, distances))
     return indices[:, :n], distances[:, :n]
-
-
-def _side_by_side(arrays: list[np.ndarray], scaling: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """Returns the scaled features of all arrays, (rows, all features) float32."""
-    parts = [
-        ((array - mean) / (std * np.sqrt(array.shape[1]))).astype(np.float32)
-        for array, (mean, std) in zip(arrays, scaling, strict=True)
-    ]
-    return np.hstack(parts)
-
-
-def _mean_and_std(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns means and standard deviations (1 where a feature is constant) of the columns, in pieces."""
-    pieces = range(0, len(array), PIECE)
-    mean = sum(array[at : at + PIECE].sum(0, dtype=np.float64) for at in pieces) / len(array)
-    squares = sum(np.square(array[at : at + PIECE] - mean).sum(0) for at in pieces)
-    std = np.sqrt(squares / len(array))
-    return mean, np.where(std > 0, std, 1)

@@ -1,19 +1,6 @@
 """From a folder of recordings to a folder of spectrogram pictures."""
 
-from saec.preparation.folder import PictureFolder
-from saec.preparation.job import (
-    PreparationJob,
-    PreparationSession,
-    plan_pictures,
-    plan_preparation,
-    prepare,
-)
+from saec.preparation.job import PreparationJob, plan_preparation, prepare
+from saec.preparation.look import PreparationSession
 
-__all__ = [
-    "PictureFolder",
-    "PreparationJob",
-    "PreparationSession",
-    "plan_pictures",
-    "plan_preparation",
-    "prepare",
-]
+__all__ = ["PreparationJob", "PreparationSession", "plan_preparation", "prepare"]

@@ -1,8 +1,8 @@
-"""What a picture looks like: its settings, its size and axes, and the bytes that a segment becomes."""
+"""A preparation's session, and how a segment of sound becomes a picture at its settings."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from saec.data.colormaps import table
 from saec.faults import Fault
-from saec.registry import Component, Strict
+from saec.registry import Component
+from saec.session import Session
 from saec.sound.spectra import LEAST, SPECTRA
 
 BY_SPECTRUM = ("n_fft", "hop_length", "equalize")  # keys that a spectrum replaces
@@ -19,8 +20,8 @@ EPS = 1e-10  # keeps the logarithm finite
 Axes = tuple[np.ndarray, np.ndarray]  # ascending frequencies in Hz, the middles of the columns in seconds
 
 
-class Look(Strict):
-    """The settings that decide what a picture looks like.
+class PreparationSession(Session):
+    """Holds what a preparation session may say; all but the paths decides what a picture looks like.
 
     Without a `spectrum` a picture shows the power of windows that lie within the segment, from its least to
     its largest. With one it shows what the data kind `audio` sees: the spectrum's levels, from its floor up.
@@ -37,6 +38,18 @@ class Look(Strict):
     equalize: bool = True
     max_segments: int | None = Field(None, ge=1)  # of each recording
     short: Literal["pad", "skip"] = "pad"
+    recordings: Path
+    out: Path | None = None
+    annotations: Path | None = None
+
+    @property
+    def folders(self) -> list[str]:
+        return [str(self.recordings)]
+
+    @property
+    def stem(self) -> str:
+        """Returns what the name of a folder without `out` begins with."""
+        return f"images_{self.sample_rate}sps"
 
     @property
     def n_samples(self) -> int:
@@ -56,9 +69,14 @@ class Look(Strict):
         return self.drawing.n_columns(self.n_samples), self.drawing.n_rows
 
     @property
-    def unused(self) -> set[str]:
-        """Returns fields without a meaning here; files leave them out, so that older folders stay valid."""
-        return {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
+    def size_words(self) -> str:
+        return "{} x {} (W x H)".format(*self.size)
+
+    @property
+    def look(self) -> dict[str, Any]:
+        """Returns what decides the pictures; unused fields are left out, so that older folders stay valid."""
+        unused = {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
+        return self.model_dump(mode="json", exclude={"recordings", "out", "annotations"} | unused)
 
     def picture(self, segment: np.ndarray, sounding: slice) -> np.ndarray | None:
         """Returns (height, width[, 3]) bytes of (samples,), or None where there is nothing to see.
@@ -70,16 +88,17 @@ class Look(Strict):
             return None if shade is None else (255 * shade).astype(np.uint8)
         return table(self.colormap)[np.minimum((256 * shade).astype(int), 255)]
 
-    def __reduce__(self) -> tuple[Callable, tuple[Any, ...]]:
-        """Goes to a worker process as plain values, as the class of a component cannot be pickled."""
-        return type(self).model_validate, (self.model_dump(),)
-
-    @field_validator("spectrum")
+    @field_validator("spectrum", "colormap")
     @classmethod
-    def _suits_the_rate(cls, spectrum: Any, info: ValidationInfo) -> Any:
-        if spectrum is not None and "sample_rate" in info.data:
-            _require(levels_of, spectrum, info.data["sample_rate"])
-        return spectrum
+    def _can_be_shown(cls, value: Any, info: ValidationInfo) -> Any:
+        try:
+            if info.field_name == "colormap":
+                table(value)
+            elif value is not None and "sample_rate" in info.data:
+                levels_of(value, info.data["sample_rate"])
+        except Fault as fault:
+            raise ValueError(str(fault)) from None  # which pydantic reports with the key
+        return value
 
     @field_validator(*BY_SPECTRUM)
     @classmethod
@@ -97,14 +116,8 @@ class Look(Strict):
             raise ValueError(f"must be even, got {value}: a picture is n_fft / 2 high")
         return value
 
-    @field_validator("colormap")
-    @classmethod
-    def _exists(cls, colormap: str) -> str:
-        _require(table, colormap)
-        return colormap
-
     @model_validator(mode="after")
-    def _fit_together(self) -> "Look":
+    def _fit_together(self) -> "PreparationSession":
         n_fft, hop_length = self.drawing.n_fft, self.drawing.hop_length
         if hop_length > n_fft:
             raise ValueError(
@@ -125,26 +138,20 @@ class Look(Strict):
         return self
 
 
-def _require(ask: Callable[..., Any], *given: Any) -> None:
-    """Raises a `ValueError`, which pydantic reports with the key, where `ask` raises a `Fault`."""
-    try:
-        ask(*given)
-    except Fault as fault:
-        raise ValueError(str(fault)) from None
-
-
+@dataclass(frozen=True)
 class Power:
     """Draws the power of windows within a segment; equalized, each frequency is held against its median."""
 
+    rate: int
+    n_fft: int
+    hop_length: int
+    equalize: bool
     eps = EPS
     nothing = "nothing to see: constant, or not a number after the equalizer"
 
-    def __init__(self, rate: int, n_fft: int, hop_length: int, equalize: bool):
-        self.rate = rate
-        self.n_fft = n_fft
-        self.hop_length = hop_length
-        self.equalize = equalize
-        self.n_rows = n_fft // 2
+    @property
+    def n_rows(self) -> int:
+        return self.n_fft // 2
 
     def n_columns(self, n_samples: int) -> int:
         return (n_samples - self.n_fft + self.hop_length) // self.hop_length
@@ -230,30 +237,11 @@ class Levels:
         if np.ptp(sound) == 0:
             return None
         samples = torch.from_numpy(np.array(sound, np.float32))[None]
-        with _one_thread():
-            shade = self.spectrum(samples, torch.tensor([len(sound)]))[0].numpy()
+        shade = self.spectrum(samples, torch.tensor([len(sound)]))[0].numpy()
         return shade if shade.min() < shade.max() else None
 
 
-@lru_cache(maxsize=8)
-def levels_of(chosen: Component, rate: int) -> Levels:
-    """Returns what draws a spectrum at a rate in Hz.
-
-    Raises:
-        Fault: it cannot be a picture, or its options do not suit the rate.
-    """
-    return Levels(chosen, rate)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keeps sums the same on any number of cores, and leaves the cores to other worker processes."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+levels_of = lru_cache(maxsize=8)(Levels)  # filters are made once
 
 
 def _linear_hz(chosen: Component, rate: int) -> np.ndarray:

@@ -1,34 +1,25 @@
-"""One recording becomes pictures: which ones are wanted, and a note of what came of it."""
+"""One recording becomes pictures and a note on them; the notes become the tables beside the pictures."""
 
-from dataclasses import dataclass
-from itertools import count, takewhile
-from math import floor
+import json
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
-from saec.files import appearing
-from saec.preparation.look import Look
-from saec.samples import SEGMENT
+from saec.data.png import SIDECAR
+from saec.files import appearing, write_json, write_text
+from saec.preparation.look import PreparationSession
+from saec.samples import SEGMENT, Samples
 from saec.sound.listed import Unreadable, load_sound
 
-SHOWN_ALREADY = "the same window as another annotation, which is labelled {!r}; this one {!r}"
-TOO_SHORT = "the recording is shorter than a segment of {:g} s"
+ABOUT, PREPARED, FAILED, SKIPPED = "prepared.json", "prepared.csv", "failed.csv", "skipped.csv"
+PICTURES, NOTES = "pictures", "notes"  # folders of the part folder
 
-
-@dataclass(frozen=True, order=True)
-class Annotation:
-    """One sound within a recording."""
-
-    start_s: float
-    end_s: float
-    label: str
-
-    @property
-    def middle_s(self) -> float:
-        return (self.start_s + self.end_s) / 2
+# recording, failed (why or None), padded, pictures [name, start, end, label], skipped [start, end, why]
+Note = dict[str, Any]
 
 
 class Wanted(NamedTuple):
@@ -36,77 +27,133 @@ class Wanted(NamedTuple):
 
     recording: str
     stub: str
-    annotations: tuple[Annotation, ...] | None
+    annotations: tuple | None
 
 
-# recording, failed (why or None), padded, pictures [name, start, end, label], skipped [start, end, why]
-Note = dict[str, Any]
-
-
-def draw_recording(look: Look, source: Path, folder: Path, wanted: Wanted) -> Note:
-    """Writes the pictures of one recording into `folder`; meanwhile its sound lies in a file beside it."""
-    scratch = folder.with_name(f"{wanted.stub}.sound")
+def draw_recording(settings: PreparationSession, part: Path, stop: Event, wanted: Wanted) -> Note:
+    """Writes the pictures of one recording, then a note; meanwhile its sound lies in a file beside them."""
+    scratch = part / f"{wanted.stub}.sound"
     note = {"recording": wanted.recording, "failed": None, "padded": False, "pictures": [], "skipped": []}
-    try:
-        sound = load_sound(source / wanted.recording, look.sample_rate, scratch)
-        note |= _draw(sound, look, folder, wanted)
-        del sound  # Windows removes no file that is mapped
+    try:  # no variable here holds the sound: Windows removes no file that is mapped
+        sound = settings.recordings / wanted.recording, settings.sample_rate, scratch
+        _draw(load_sound(*sound), settings, part / PICTURES, stop, wanted, note)
     except Unreadable as reason:
         note["failed"] = str(reason)
     finally:
         scratch.unlink(missing_ok=True)
+    if not stop.is_set():
+        write_text(part / NOTES / f"{wanted.stub}.json", json.dumps(note))
     return note
 
 
-def starts_of(wanted: Wanted, n_samples: int, look: Look) -> list[tuple[float, str]]:
-    """Returns second and label of each segment wanted of a recording so many samples long."""
-    if n_samples < look.n_samples and look.short == "skip":
+def starts_of(wanted: Wanted, n_samples: int, settings: PreparationSession) -> list[tuple[float, str]]:
+    """Returns second and label of each segment wanted of a recording so many samples long.
+
+    Without annotations they start every `step`, as long as a whole segment follows.
+    """
+    rate, segment_s = settings.sample_rate, settings.segment_s
+    if n_samples < settings.n_samples and settings.short == "skip":
         return []
     if wanted.annotations is not None:
-        last = (n_samples - look.n_samples) / look.sample_rate
-        middles = ((one.middle_s - look.segment_s / 2, one.label) for one in wanted.annotations)
-        starts = [(max(0.0, min(start, last)), label) for start, label in middles]
-    elif n_samples < look.n_samples:
+        last = (n_samples - settings.n_samples) / rate
+        middles = [((one.start_s + one.end_s) / 2, one.label) for one in wanted.annotations]
+        starts = [(max(0.0, min(middle - segment_s / 2, last)), label) for middle, label in middles]
+    elif n_samples < settings.n_samples:
         starts = [(0.0, "")]
     else:
-        starts = [(start, "") for start in _regular_starts(n_samples, look)]
-    return starts[: look.max_segments]
+        last = max(n_samples / rate / segment_s // 1, 1) - 1 + 0.01  # in segments
+        steps = np.arange(int(last / settings.step) + 2) * settings.step
+        seconds = steps[steps <= last] * segment_s
+        whole = (rate * seconds).astype(int) + settings.n_samples <= n_samples
+        starts = [(start_s, "") for start_s in seconds[whole].tolist()]
+    return starts[: settings.max_segments]
 
 
-def _regular_starts(n_samples: int, look: Look) -> list[float]:
-    """Returns the seconds at which segments start: every `step`, as long as a whole segment follows."""
-    rate, segment_s = look.sample_rate, look.segment_s
-    last = max(floor(n_samples / rate / segment_s), 1) - 1 + 0.01
-    starts = [k * segment_s for k in takewhile(lambda k: k <= last, (k * look.step for k in count()))]
-    return [start for start in starts if int(rate * start) + look.n_samples <= n_samples]
-
-
-def _draw(sound: np.ndarray, look: Look, folder: Path, wanted: Wanted) -> Note:
-    starts, length_s = starts_of(wanted, len(sound), look), len(sound) / look.sample_rate
+def _draw(
+    sound: np.ndarray, settings: PreparationSession, folder: Path, stop: Event, wanted: Wanted, note: Note
+) -> None:
+    """Writes pictures of the segments and adds them to the note; short sound is padded on both sides."""
+    starts, length_s = starts_of(wanted, len(sound), settings), len(sound) / settings.sample_rate
     if not starts:
-        return {"skipped": [(0.0, length_s, TOO_SHORT.format(look.segment_s))]}
-    n_short, sounding = max(0, look.n_samples - len(sound)), slice(None)
-    if n_short:
-        before = n_short // 2
-        sounding = slice(before, before + len(sound))
-        sound = np.pad(sound, (before, n_short - before))
-    made: dict[str, tuple[float, float, str]] = {}
-    skipped = []
+        why = f"the recording is shorter than a segment of {settings.segment_s:g} s"
+        note["skipped"].append((0.0, round(length_s, 6), why))
+    n_short, drawing = max(0, settings.n_samples - len(sound)), settings.drawing
+    before = n_short // 2
+    sounding = slice(before, before + len(sound))
+    sound = np.pad(sound, (before, n_short - before)) if n_short else sound
+    note["padded"] = n_short > 0 and bool(starts)
+    label_of: dict[str, str] = {}
     for start_s, label in starts:
-        name, end_s = f"{wanted.stub}{SEGMENT}{start_s:08.3f}.png", min(start_s + look.segment_s, length_s)
-        first = int(look.sample_rate * start_s)
-        if name in made:
-            skipped.append((start_s, end_s, SHOWN_ALREADY.format(made[name][2], label)))
+        if stop.is_set():
+            return
+        name = f"{wanted.stub}{SEGMENT}{start_s:08.3f}.png"
+        times = round(start_s, 6), round(min(start_s + settings.segment_s, length_s), 6)
+        if name in label_of:
+            other = f"labelled {label_of[name]!r}; this one {label!r}"
+            note["skipped"].append((*times, f"the same window as another annotation, which is {other}"))
             continue
-        picture = look.picture(sound[first : first + look.n_samples], sounding)
+        first = int(settings.sample_rate * start_s)
+        picture = settings.picture(sound[first : first + settings.n_samples], sounding)
         if picture is None:
-            skipped.append((start_s, end_s, look.drawing.nothing))
+            note["skipped"].append((*times, drawing.nothing))
             continue
         with appearing(folder / name) as temporary:
             Image.fromarray(picture).save(temporary, format="PNG")
-        made[name] = (start_s, end_s, label)
+        label_of[name] = label
+        note["pictures"].append((name, *times, label))
+
+
+def write_beside(
+    folder: Path, notes: list[Note], settings: PreparationSession, samples: Samples, fingerprint: str
+) -> None:
+    """Writes the sidecar, the tables of what was made, failed and was skipped, and what it was made from.
+
+    `samples` are the recordings, with their labels and groups; a picture's label is its annotation's first.
+    """
+    made = pd.DataFrame(
+        [(name, note["recording"], *rest) for note in notes for name, *rest in note["pictures"]],
+        columns=["file", "recording", "start", "end", "label"],
+    ).sort_values("file")
+    own = made["recording"].map(samples.table["label"])
+    made = made.assign(
+        label=made["label"].where(made["label"] != "", own),
+        group=made["recording"].map(samples.table["group"]),
+    )
+    if not made["label"].any() and (samples.groups == samples.names).all():
+        made = made.drop(columns=["label", "group"])
+    failed = [(note["recording"], note["failed"]) for note in notes if note["failed"]]
+    skipped = [(note["recording"], *rest) for note in notes for rest in note["skipped"]]
+    for name, table in (
+        (PREPARED, made),
+        (FAILED, pd.DataFrame(failed, columns=["recording", "reason"])),
+        (SKIPPED, pd.DataFrame(skipped, columns=["recording", "start", "end", "reason"])),
+    ):
+        text = table.to_csv(index=False, lineterminator="\n")
+        write_text(
+            folder / name, text.encode("utf-8", "backslashreplace").decode()
+        )  # names may be no Unicode
+    write_json(folder / SIDECAR, _sidecar(settings))
+    about = {"fingerprint": fingerprint, "pictures": len(made), "recordings": len(notes)}
+    paths = settings.model_dump(mode="json", include={"recordings", "annotations"})
+    write_json(folder / ABOUT, {**about, "settings": settings.look | paths})
+
+
+def _sidecar(settings: PreparationSession) -> dict[str, object]:
+    """Returns what readers of such pictures look for, in the words of xeno_canto_organizer."""
+    drawing = settings.drawing
+    frequencies, times = drawing.axes(settings.n_samples)
+    spectrum = settings.spectrum and {"spectrum": settings.spectrum.model_dump(mode="json")}
     return {
-        "padded": n_short > 0,
-        "pictures": [(name, *what) for name, what in made.items()],
-        "skipped": skipped,
+        "sampling_frequency": settings.sample_rate,
+        "segment_duration_sec": settings.segment_s,
+        "segment_step_size": settings.step,
+        "fft_window_size_bins": drawing.n_fft,
+        "fft_window_overlap_bins": drawing.n_fft - drawing.hop_length,
+        "colormap": settings.colormap,
+        "equalize": settings.equalize,
+        "max_segm_per_file": settings.max_segments,
+        "eps": drawing.eps,
+        **(spectrum or {}),
+        "frequency_axis": frequencies.tolist(),
+        "time_axis": times.tolist(),
     }

@@ -2,9 +2,16 @@
 
 from saec.samples.join import LABELS, join, match_names, nearest_labels
 from saec.samples.reader import annotations, raise_rows, read_annotations
-from saec.samples.recordings import means_by, means_per_recording, per_recording
 from saec.samples.split import split, split_by_table, warn_of_shared
-from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
+from saec.samples.table import (
+    COLUMNS,
+    SEGMENT,
+    Samples,
+    means_by,
+    means_per_recording,
+    per_recording,
+    recording_of,
+)
 
 __all__ = [
     "COLUMNS",

@@ -15,26 +15,26 @@ from saec.faults import Fault, MissingFault, listing
 if TYPE_CHECKING:  # pandas takes a third of a second to import, which a training need not wait for
     import pandas as pd
 
-COLUMNS = ("file", "label", "group", "split", "start", "end")  # as tables call them
-SECONDS = ("start", "end")  # start_s and end_s in the result
-FIXED = ("file", "start_s", "end_s", "label", "group", "split")
-NAMES = {  # other names of columns, in small letters; the first that a table has is taken
+COLUMNS = {  # what tables call them, in small letters; the first that a table has is taken
     "file": ("file", "recording", "begin file"),
+    "label": ("label",),
+    "group": ("group",),
+    "split": ("split",),
     "start": ("start", "start_s", "begin time (s)"),
     "end": ("end", "end_s", "end time (s)"),
 }
+FIXED = ("file", "start_s", "end_s", "label", "group", "split")  # of the result
 RAVEN = "begin time (s)"  # the selection tables of Raven have this column
 RAVEN_LABELS = ("label", "annotation", "species", "common name", "species code", "call type")
-AUDACITY = ("start", "end", "label")  # the columns of a label track, which has no head
-FREQUENCIES = ("Low Freq (Hz)", "High Freq (Hz)")  # as Raven calls them
-SPLITS = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
-SPLITS |= {"dev": "valid", "test": "test", "": ""}
+AUDACITY = ["start", "end", "label"]  # the columns of a label track, which has no head
+FREQUENCIES = ["Low Freq (Hz)", "High Freq (Hz)"]  # as Raven calls them
+SPLITS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid"}
 Row = tuple[str, dict[str, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
 
 
 def read_annotations(
     path: Path,
-    required: Iterable[str] = ("file", "label"),
+    required: Sequence[str] = ("file", "label"),
     *,
     columns: Mapping[str, str] | None = None,
     points: bool = True,
@@ -58,21 +58,38 @@ def read_annotations(
         MissingFault: there is no such file.
         Fault: it is no such table, lacks a column, or some rows are not right: all of them are listed.
     """
-    required, columns = tuple(required), columns or {}
     if not path.is_file():
         raise MissingFault(f"no such file: {path}")
     heads, rows, decimal = _read(path)
+    columns = columns or {}
     named = _find_columns(heads, columns)
-    missing = [columns.get(key, key) for key in required if key not in named]
-    if missing:
+    if not named.keys() >= set(required):
         optional = [key for key in COLUMNS if key not in required]
-        names, others = (",".join(columns.get(key, key) for key in keys) for keys in (required, optional))
-        raise Fault(f"{path} needs the columns {names}[,{others}], it lacks {', '.join(missing)}")
-    others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, "start_s", "end_s"}]
+        missing = [key for key in required if key not in named]
+        needed, others, lacked = (
+            [columns.get(key, key) for key in keys] for keys in (required, optional, missing)
+        )
+        words = f"needs the columns {','.join(needed)}[,{','.join(others)}], it lacks {', '.join(lacked)}"
+        raise Fault(f"{path} {words}")
+    others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, *FIXED}]
     right, lines, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
-        row = _fixed(cells, named, decimal)
-        problems = _problems(row, cells, named, required, points=points, any_split=any_split)
+        row = {key: _text(cells.get(named.get(key))) for key in COLUMNS}
+        row["split"] = SPLITS.get(row["split"].lower(), row["split"].lower())
+        problems = [] if row["file"] or "file" not in named else ["names no file"]
+        if not any_split and row["split"] not in ("train", "valid", "test", ""):
+            problems.append(f"split must be train, valid, test or nothing, got {row['split']!r}")
+        for key in ("start", "end"):
+            row[f"{key}_s"] = _seconds(row[key], decimal) if row[key] or key in required else math.nan
+            if row[f"{key}_s"] is None:
+                problems.append(f"{key} must be seconds from 0, got {row[key]!r}")
+        if not problems:
+            start, end = 0.0 if math.isnan(row["start_s"]) else row["start_s"], row["end_s"]
+            if end < start or (end == start and not points):
+                problems.append(f"must end after it starts, got start {start:g} and end {end:g} s")
+        if cells.get(""):
+            more = ", ".join(map(repr, cells[""]))
+            problems.append(f"has more cells than the table has columns: {more}")
         wrong += [f"{line}: {problem}" for problem in problems]
         if not problems:
             right.append({key: row[key] for key in FIXED} | {head: _text(cells.get(head)) for head in others})
@@ -88,9 +105,8 @@ def annotations(rows: Iterable[Mapping[str, Any]], lines: Sequence[str] | None =
 
     table = pd.DataFrame(list(rows), index=lines, dtype=object)
     table = table.reindex(columns=list(dict.fromkeys([*FIXED, *table.columns])))
-    texts = [key for key in table.columns if key not in ("start_s", "end_s")]
-    table = table.assign(**{key: table[key].where(table[key].notna(), "") for key in texts})
-    return table.astype({"start_s": float, "end_s": float}).rename_axis("line")
+    seconds = table[["start_s", "end_s"]].astype(float)
+    return table.where(table.notna(), "").assign(**seconds).rename_axis("line")
 
 
 def raise_rows(path: Path, faults: list[str]) -> NoReturn:
@@ -100,22 +116,18 @@ def raise_rows(path: Path, faults: list[str]) -> NoReturn:
 
 def _read(path: Path) -> tuple[list[str], list[Row], str]:
     """Returns the heads of the columns, the rows that are not empty, and the decimal sign."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return *_of_parquet(path), "."
+    if path.suffix.lower() == ".parquet":
+        return _of_parquet(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
+        return _of_json(path, text) if path.suffix.lower() == ".json" else _of_text(text)
     except UnicodeDecodeError as error:
         raise Fault(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
-    if suffix == ".json":
-        return *_of_json(path, text), "."
-    try:
-        return _of_text(text)
     except csv.Error as error:
         raise Fault(f"{path} is no CSV table ({error}): look for a stray quotation mark") from error
 
 
-def _of_parquet(path: Path) -> tuple[list[str], list[Row]]:
+def _of_parquet(path: Path) -> tuple[list[str], list[Row], str]:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -123,12 +135,12 @@ def _of_parquet(path: Path) -> tuple[list[str], list[Row]]:
         raise Fault(f'{path}: Parquet needs pyarrow: pip install -e ".[parquet]"') from error
     try:
         table = parquet.read_table(path)
-        return table.column_names, [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)]
     except (pyarrow.ArrowException, ValueError, OSError) as error:
         raise Fault(f"{path} cannot be read as a table: {error}") from error
+    return table.column_names, [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)], "."
 
 
-def _of_json(path: Path, text: str) -> tuple[list[str], list[Row]]:
+def _of_json(path: Path, text: str) -> tuple[list[str], list[Row], str]:
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -136,24 +148,32 @@ def _of_json(path: Path, text: str) -> tuple[list[str], list[Row]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Fault(f"{path} must be a list of mappings, each with its `file`")
     heads = list(dict.fromkeys(head for row in rows for head in row)) or list(COLUMNS)
-    return heads, [(f"entry {n}", row) for n, row in enumerate(rows, start=1)]
+    return heads, [(f"entry {n}", row) for n, row in enumerate(rows, start=1)], "."
 
 
 def _of_text(text: str) -> tuple[list[str], list[Row], str]:
-    """Reads text with separators; a table with tabs whose first cell is a number has no head."""
+    """Reads text with separators; a table with tabs whose first cell is a number has no head.
+
+    In a label track a line that begins with a backslash has the frequencies of the label before it.
+    """
     first = StringIO(text, newline="").readline()
     marked = first.strip().lower().startswith("sep=")  # Excel's way of saying it
     separator = (first.strip()[4:5] or "\t") if marked else _separator(first)
     text = text[len(first) :] if marked else text
-    headless = separator == "\t" and _seconds(text.partition("\t")[0], ",") is not None
-    quoting = csv.QUOTE_NONE if headless or RAVEN in first.lower() else csv.QUOTE_MINIMAL
+    track = separator == "\t" and _seconds(text.partition("\t")[0].lstrip("-"), ",") is not None
+    quoting = csv.QUOTE_NONE if track or RAVEN in first.lower() else csv.QUOTE_MINIMAL
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting)
-    lines = ((f"line {reader.line_num + marked}", cells) for cells in reader)
-    if headless:
-        return [*AUDACITY, *FREQUENCIES], _of_audacity(lines), ","
-    heads = [head.strip() for head in next(lines, ("", []))[1]]
-    rows = [(line, _by_head(heads, cells)) for line, cells in lines if any(map(str.strip, cells))]
-    return heads, rows, "." if separator == "," else ","
+    heads = AUDACITY if track else [head.strip() for head in next(reader, [])]
+    rows: list[Row] = []
+    for cells in reader:
+        if track and rows and cells and cells[0].strip() == "\\":
+            bounds = zip(FREQUENCIES, cells[1:], strict=False)
+            rows[-1][1].update({key: cell for key, cell in bounds if not cell.startswith("-")})
+        elif any(map(str.strip, cells)):
+            named = dict(zip(heads, cells, strict=False))
+            named[""] = [cell for cell in cells[len(heads) :] if cell.strip()]  # those without a head
+            rows.append((f"line {reader.line_num + marked}", named))
+    return heads + FREQUENCIES * track, rows, "." if separator == "," else ","
 
 
 def _separator(head: str) -> str:
@@ -166,33 +186,12 @@ def _separator(head: str) -> str:
     return max((",", ";", "\t"), key=columns)
 
 
-def _by_head(heads: list[str], cells: list[str]) -> dict[str, Any]:
-    """Returns the cells by their heads, and under "" those that have none and are not empty."""
-    return {
-        **dict(zip(heads, cells, strict=False)),
-        "": [cell for cell in cells[len(heads) :] if cell.strip()],
-    }
-
-
-def _of_audacity(lines: Iterable[tuple[str, list[str]]]) -> list[Row]:
-    """Returns the rows of a label track; a line that begins with a backslash has frequencies of the last."""
-    rows: list[Row] = []
-    for line, cells in lines:
-        if cells and cells[0].strip() == "\\" and rows:
-            bounds = zip(FREQUENCIES, cells[1:], strict=False)
-            rows[-1][1].update({key: cell for key, cell in bounds if not cell.startswith("-")})
-        elif any(map(str.strip, cells)):
-            rows.append((line, _by_head(list(AUDACITY), cells)))
-    return rows
-
-
-def _find_columns(heads: Iterable[str], columns: Mapping[str, str]) -> dict[str, str]:
+def _find_columns(heads: Sequence[str], columns: Mapping[str, str]) -> dict[str, str]:
     """Returns the heads of the fixed columns: as the user calls them, else by their usual names."""
-    heads = list(heads)
     small = {head.strip().casefold(): head for head in reversed(heads)}
     named = {}
-    for key in COLUMNS:
-        usual = RAVEN_LABELS if key == "label" and RAVEN in small else NAMES.get(key, (key,))
+    for key, usual in COLUMNS.items():
+        usual = RAVEN_LABELS if key == "label" and RAVEN in small else usual
         for name in (columns[key],) if key in columns else usual:
             if name in heads or name.casefold() in small:
                 named[key] = name if name in heads else small[name.casefold()]
@@ -204,43 +203,8 @@ def _without_repeated_views(rows: list[Row], named: dict[str, str]) -> list[Row]
     """Leaves each selection once: Raven writes it for the waveform and again for the spectrogram."""
     if not rows or not {"View", "Selection"} <= rows[0][1].keys():
         return rows
-    keys = ("Selection", *(named[key] for key in ("file", *SECONDS) if key in named))
+    keys = ("Selection", *(named[key] for key in ("file", "start", "end") if key in named))
     return list({tuple(cells.get(key) for key in keys): (line, cells) for line, cells in rows}.values())
-
-
-def _fixed(cells: dict[str, Any], named: dict[str, str], decimal: str) -> dict[str, Any]:
-    """Returns the values of the fixed columns; seconds that are no number are infinite."""
-    row: dict[str, Any] = {key: _text(cells.get(named.get(key))) for key in COLUMNS}
-    row["split"] = SPLITS.get(row["split"].lower(), row["split"].lower())
-    for key in SECONDS:
-        seconds = _seconds(row[key], decimal)
-        row[f"{key}_s"] = math.nan if not row[key] else math.inf if seconds is None else seconds
-    return row
-
-
-def _problems(
-    row: dict[str, Any],
-    cells: dict[str, Any],
-    named: dict[str, str],
-    required: tuple[str, ...],
-    *,
-    points: bool,
-    any_split: bool,
-) -> list[str]:
-    """Returns what is wrong with a row."""
-    problems = ["names no file"] if "file" in named and not row["file"] else []
-    if not any_split and row["split"] not in SPLITS:
-        problems.append(f"split must be train, valid, test or nothing, got {row['split']!r}")
-    for key in SECONDS:
-        if (row[key] or key in required) and not 0 <= row[f"{key}_s"] < math.inf:
-            problems.append(f"{key} must be seconds from 0, got {cells.get(named[key])!r}")
-    start, end = row["start_s"], row["end_s"]
-    start = 0.0 if math.isnan(start) else start
-    if not problems and (end < start or (end == start and not points)):
-        problems.append(f"must end after it starts, got start {start:g} and end {end:g} s")
-    if cells.get(""):
-        problems.append(f"has more cells than the table has columns: {', '.join(map(repr, cells['']))}")
-    return problems
 
 
 def _text(cell: Any) -> str:
@@ -249,8 +213,9 @@ def _text(cell: Any) -> str:
 
 
 def _seconds(text: str, decimal: str) -> float | None:
+    """Returns seconds from 0; None for what is no such number."""
     try:
         seconds = float(text.replace(",", ".") if decimal == "," else text)
     except ValueError:
         return None
-    return None if math.isnan(seconds) else seconds
+    return seconds if 0 <= seconds < math.inf else None

@@ -24,10 +24,11 @@ def split(
         Fault: all samples are of one group, or, by label, no class has two.
     """
     valid = _drawn_by_label(samples, share, seed) if by_label else _drawn(samples, share, seed, what)
-    parts = np.flatnonzero(~valid), np.flatnonzero(valid)
-    if by_label:
-        _warn_of_one_sided(*(samples.labels[rows] for rows in parts))
-    return parts
+    lacking = np.setdiff1d(samples.labels[~valid], samples.labels[valid]).tolist() if by_label else []
+    if lacking:
+        words = "%d classes have too few recordings for both sides and are not in validation:\n%s"
+        LOG.warning(words, len(lacking), listing(lacking))
+    return np.flatnonzero(~valid), np.flatnonzero(valid)
 
 
 def _drawn(samples: Samples, share: float, seed: int, what: str) -> np.ndarray:
@@ -42,16 +43,15 @@ def _drawn(samples: Samples, share: float, seed: int, what: str) -> np.ndarray:
         LOG.warning("every %s counts as a recording of its own: name groups in a labels.csv", one)
     drawn = np.random.default_rng([seed]).permutation(len(groups))
     before = np.cumsum(sizes[drawn]) - sizes[drawn]
-    aside = groups[drawn[: max(1, min(int((before < share * len(samples)).sum()), len(groups) - 1))]]
-    return np.isin(samples.groups, aside)
+    n_groups = np.clip((before < share * len(samples)).sum(), 1, len(groups) - 1)
+    return np.isin(samples.groups, groups[drawn[:n_groups]])
 
 
 def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels, groups = samples.labels, samples.groups
-    n_groups = len(np.unique(groups))
-    most = np.unique(labels, return_counts=True)[1].max()
+    n_groups, most = len(np.unique(groups)), np.unique(labels, return_counts=True)[1].max()
     if min(n_groups, most) < 2:
         raise Fault(
             f"data.valid: {share} needs two recordings and two samples of a class at least, got {n_groups} "
@@ -62,27 +62,15 @@ def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes that are too few, which split warns of
         drawn = [pair[share <= 0.5] for pair in folds.split(labels, labels, groups)]
-    sides = [_without_unlearnt(labels, groups, np.isin(np.arange(len(labels)), rows)) for rows in drawn]
+    sides = []
+    for rows in drawn:
+        aside = np.isin(np.arange(len(labels)), rows)
+        unlearnt = ~np.isin(labels, labels[~aside])  # their groups go back, so that training has all classes
+        sides.append(aside & ~np.isin(groups, groups[unlearnt]))
     valid = max(sides, key=lambda side: len(np.unique(labels[side])))  # of equals the first
     if not valid.any():
         raise Fault(f"data.valid: {share} needs two recordings of a class at least: name a folder instead")
     return valid
-
-
-def _without_unlearnt(labels: np.ndarray, groups: np.ndarray, aside: np.ndarray) -> np.ndarray:
-    """Returns which samples are set aside when groups of classes that training would lack go back."""
-    lacking = ~np.isin(labels, labels[~aside])
-    return aside & ~np.isin(groups, groups[lacking])
-
-
-def _warn_of_one_sided(train_labels: np.ndarray, valid_labels: np.ndarray) -> None:
-    lacking = np.setdiff1d(train_labels, valid_labels).tolist()
-    if lacking:
-        LOG.warning(
-            "%d classes have too few recordings for both sides and are not in validation:\n%s",
-            len(lacking),
-            listing(lacking),
-        )
 
 
 def split_by_table(samples: Samples) -> Rows:
@@ -104,11 +92,7 @@ def warn_of_shared(train: Samples, valid: Samples) -> None:
     """Warns where two folders are not as separate as they should be."""
     names = np.intersect1d(train.names, valid.names).tolist()
     groups = np.intersect1d(train.groups, valid.groups).tolist()
-    for shared, words in ((names, "file names"), (groups if groups != names else [], "recordings")):
+    for shared, what in ((names, "file names"), (groups if groups != names else [], "recordings")):
         if shared:  # a recording that is one sample would be in both
-            LOG.warning(
-                "train and valid share %d %s, validation will look too good:\n%s",
-                len(shared),
-                words,
-                listing(shared, 5),
-            )
+            words = "train and valid share %d %s, validation will look too good:\n%s"
+            LOG.warning(words, len(shared), what, listing(shared, 5))

@@ -47,10 +47,10 @@ class Samples:
         twice = index[index.duplicated()]
         if len(twice):
             raise Fault(f"{len(twice):,} samples share a name:\n{listing(sorted(set(twice)))}")
-        columns = {"file": index, **{key: None for key in COLUMNS if key != "file"}, **columns}
+        columns = dict.fromkeys(COLUMNS) | {"file": index} | columns
         table = pd.DataFrame({key: _column(key, values, index) for key, values in columns.items()})
-        groups = zip(table["group"], table["file"], strict=True)
-        table["group"] = _column("group", [group or file.split(SEGMENT)[0] for group, file in groups], index)
+        recordings = [file.split(SEGMENT)[0] for file in table["file"]]
+        table["group"] = table["group"].where(table["group"] != "", recordings)
         order = np.array(sorted(range(len(index)), key=names.__getitem__), dtype=np.int64)
         return cls(table.iloc[order] if (order[1:] < order[:-1]).any() else table)
 
@@ -64,6 +64,7 @@ class Samples:
 
     @property
     def files(self) -> np.ndarray:
+        """Returns the recordings or pictures that samples are of, (n,) str."""
         return self.texts("file")
 
     @property
@@ -108,13 +109,8 @@ class Samples:
     def but(self, **columns: Any) -> Samples:
         """Returns the same samples with other values in these columns, or with further columns."""
         index = self.table.index
-        return Samples(
-            self.table.assign(**{key: _column(key, values, index) for key, values in columns.items()})
-        )
-
-    def as_written(self) -> pd.DataFrame:
-        """Returns the table with the name as its first column, as it is written to files."""
-        return self.table.reset_index(names="sample" if "name" in self.table else "name")
+        made = {key: _column(key, values, index) for key, values in columns.items()}
+        return Samples(self.table.assign(**made))
 
 
 def recording_of(name: str) -> str:
@@ -134,3 +130,31 @@ def _column(key: str, values: Any, index: pd.Index) -> pd.Series:
         return pd.Series(["" if value is None else str(value) for value in values], index, dtype=object)
     text = any(isinstance(value, str) for value in values)
     return pd.Series(values, index, dtype=object if text else None)
+
+
+def per_recording(samples: Samples) -> Samples:
+    """Returns one sample a recording: label, group, split and the rest where all its samples agree."""
+    recordings, first, of = np.unique(
+        [recording_of(name) for name in samples.names.tolist()], return_index=True, return_inverse=True
+    )
+    columns = {}
+    for column in ("label", "group", "split", *samples.others):
+        values = samples.table[column].to_numpy()
+        agreed = values[first]
+        agreed[np.unique(of[values != agreed[of]])] = "" if agreed.dtype == object else np.nan
+        columns[column] = agreed
+    return Samples.of(recordings.tolist(), **columns)
+
+
+def means_per_recording(names: Sequence[str] | np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the recordings of samples, sorted, and (recordings, columns) float32: means over the rows."""
+    recordings, means = means_by([recording_of(str(name)) for name in names], rows)
+    return recordings, means.astype(np.float32)
+
+
+def means_by(keys: Sequence[str] | np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the keys, sorted and each once, and (keys, columns): means of the rows (n, columns) of each."""
+    names, of = np.unique(keys, return_inverse=True)
+    sums = np.zeros((len(names), rows.shape[1]))
+    np.add.at(sums, of, rows)
+    return names, sums / np.bincount(of)[:, None]

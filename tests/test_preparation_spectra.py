@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -14,10 +13,12 @@ import torch
 from conftest import training_session
 from PIL import Image
 from pydantic import ValidationError
-from test_preparation import RATE, check, noise, prepare, record, recordings, table
+from test_preparation import MEL, RATE, check, noise, prepare, record, recordings, sidecar, table
+from test_spectra import by_librosa
 
 from saec.config import ROOT, Config
 from saec.data.audio import SoundFront
+from saec.data.batch import Raw
 from saec.data.colormaps import to_intensity
 from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation
@@ -27,7 +28,6 @@ from saec.training import train
 
 __all__ = ["recordings"]  # a fixture
 REAL = os.environ.get("SAEC_REAL_DATA")
-MEL = {"name": "mel", "n_fft": 256, "hop_length": 64, "n_mels": 24}
 LINEAR = {"name": "linear", "n_fft": 128, "hop_length": 32, "floor_db": 50.0}
 N_SAMPLES = 800
 
@@ -48,22 +48,6 @@ def levels_of(file: Path, colormap: str = "gray") -> np.ndarray:
         return to_intensity(np.asarray(picture), colormap).astype(int)
 
 
-def sidecar(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "_feature_extraction_parameters.json").read_text())
-
-
-def by_librosa(sound: np.ndarray, rate: int, options: dict[str, Any]) -> np.ndarray:
-    """(rows, frames) in [0, 1] in double precision, for a range of 80 dB or the one that is given."""
-    name, floor = options["name"], options.get("floor_db", 80.0)
-    waves = librosa.stft(sound.astype(np.float64), n_fft=options["n_fft"], hop_length=options["hop_length"])
-    power = np.abs(waves) ** 2
-    if name == "mel":
-        rows = librosa.feature.melspectrogram(S=power, sr=rate, n_mels=options["n_mels"])
-    else:
-        rows = power[:-1]
-    return librosa.power_to_db(rows, ref=np.max, top_db=floor)[::-1] / floor + 1
-
-
 def off_by(levels: np.ndarray, units: np.ndarray, n_steps: int) -> float:
     """The largest distance of values from the middle of their level, in levels."""
     return float(np.abs(np.minimum(levels, n_steps - 1) + 0.5 - n_steps * units).max())
@@ -74,16 +58,16 @@ def off_by(levels: np.ndarray, units: np.ndarray, n_steps: int) -> float:
 def test_pictures_are_the_spectrum_to_half_a_level(recordings, options, colormap, n_steps):
     record(recordings / "a.wav", noise(0.35))
     out = prepare(settings(recordings, spectrum=options, colormap=colormap))
-    raw, _ = soundfile.read(recordings / "a.wav", dtype="int16")
+    raw, _ = soundfile.read(recordings / "a.wav", dtype="float32")
     spectrum = SPECTRA.parse(options)(RATE)
     front = SoundFront(spectrum, spectrum.n_frames(N_SAMPLES), fit="pad")
     assert len(pictures(out)) == 3
     for k, file in enumerate(pictures(out)):
         first = int(RATE * (k * 0.8 * 0.1))
         segment, levels = raw[first : first + N_SAMPLES], levels_of(file, colormap)
-        seen = front(torch.from_numpy(segment)[None])[0, 0].numpy()
+        seen = front(Raw(torch.from_numpy(segment)[None], torch.tensor([N_SAMPLES])))[0, 0].numpy()
         assert off_by(levels, seen, n_steps) < 0.51
-        assert off_by(levels, by_librosa(segment / 32768, RATE, options), n_steps) < 0.51
+        assert off_by(levels, by_librosa(options["name"], segment, RATE, options), n_steps) < 0.51
         assert levels.max() > 200 and len(np.unique(levels)) > 30
 
 
@@ -145,8 +129,8 @@ def test_sessions_without_a_spectrum_give_the_same_folders_as_ever(recordings):
     out = prepare(chosen)
     about = json.loads((out / "prepared.json").read_text())
     assert about["fingerprint"] == "8fcd57c44ea4db9af137d6cb48d3fd91"  # of the same before spectra had names
-    assert list(about["settings"])[:5] == ["sample_rate", "segment_s", "step", "n_fft", "hop_length"]
-    assert list(about["settings"])[5:7] == ["colormap", "equalize"]
+    keys = "sample_rate segment_s step n_fft hop_length colormap equalize".split()
+    assert list(about["settings"])[:7] == keys
     assert "spectrum" not in sidecar(out)
     assert "there already" in check(chosen.model_copy(update={"spectrum": None}))
     with pytest.raises(Fault, match="was not prepared from these recordings with these settings"):
@@ -177,15 +161,9 @@ def test_segments_without_a_level_are_skipped_and_listed(recordings):
 def test_a_padded_recording_lies_in_the_middle_of_the_floor(recordings):
     record(recordings / "a.wav", noise(0.05))
     levels = levels_of(pictures(prepare(settings(recordings)))[0])
+    assert torch.get_num_threads() == 2  # given back
     sounding = np.flatnonzero(levels.any(axis=0))  # columns whose window touches samples 200 to 600
     assert (sounding[0], sounding[-1]) == (2, 11)
-
-
-def test_the_number_of_threads_is_given_back(recordings):
-    record(recordings / "a.wav", noise(0.1))
-    before = torch.get_num_threads()
-    prepare(settings(recordings))
-    assert torch.get_num_threads() == before == 2
 
 
 @pytest.mark.parametrize("name", SPECTRA.names())
@@ -237,11 +215,23 @@ def test_the_shipped_session_gives_what_its_comment_says(config):
     assert changed.size[1] == 128 and changed.spectrum is None
 
 
-@pytest.mark.parametrize(("fmax", "warned"), [(None, True), (1900.0, False)])
-def test_rows_that_hold_nothing_are_warned_of_where_there_are_some(recordings, caplog, fmax, warned):
-    record(recordings / "a.wav", noise(0.3), RATE // 2)
-    prepare(settings(recordings, spectrum=MEL | {"fmax": fmax}))
-    assert ("top rows of their pictures hold nothing" in caplog.text) == warned
+@pytest.mark.parametrize(
+    ("look", "own", "warned"),
+    [
+        ({"spectrum": MEL | {"fmax": None}}, RATE // 2, True),
+        ({"spectrum": MEL | {"fmax": 1900.0}}, RATE // 2, False),
+        ({"spectrum": None, "n_fft": 64}, RATE // 2, True),
+        ({"spectrum": None, "n_fft": 64}, RATE, False),
+        ({"spectrum": None, "n_fft": 64}, 2 * RATE, False),
+    ],
+)
+def test_rows_that_hold_nothing_are_warned_of_where_there_are_some(recordings, caplog, look, own, warned):
+    record(recordings / "a.wav", noise(0.3, own), own)
+    prepare(settings(recordings, **look))
+    words = (
+        "lower sampling rate (4000 Hz) than sample_rate: 8000, the top rows of their pictures hold nothing"
+    )
+    assert (words in caplog.text) == warned
 
 
 def test_mel_pictures_of_128_rows_can_be_trained_on(config: Config):
@@ -268,6 +258,6 @@ def test_real_digits_are_librosas_levels(recordings):
     for file in pictures(out):
         sound, _ = soundfile.read(recordings / f"{file.name.split('_segm_')[0]}.wav")
         levels = levels_of(file)
-        expected = by_librosa(sound[:1600], RATE, options)
+        expected = by_librosa("mel", sound[:1600], RATE, options)
         assert levels.shape == (64, 26)
         assert off_by(levels, expected, 255) < 0.51

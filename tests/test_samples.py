@@ -24,6 +24,7 @@ from saec.samples import (
 )
 
 FIXED = ["file", "start_s", "end_s", "label", "group", "split"]
+LABELS, TIMES = ("file", "label"), ("start", "end", "label")
 
 
 def written(tmp_path: Path, content: str | bytes, name: str = "table.csv") -> Path:
@@ -118,9 +119,7 @@ RAVEN = (
 
 @pytest.mark.parametrize("head", ["Annotation\tBegin File", "Species\tBegin File", "label\tBegin File"])
 def test_selection_tables_of_raven_are_read_and_each_selection_counts_once(head, tmp_path):
-    table = read_annotations(
-        written(tmp_path, RAVEN.format(head), "x.selections.txt"), ("start", "end", "label")
-    )
+    table = read_annotations(written(tmp_path, RAVEN.format(head), "x.selections.txt"), TIMES)
     assert rows(table, "file", "start_s", "end_s", "label") == [
         ("x.wav", 0.5, 1.0, '"wren'),
         ("x.wav", 2.0, 2.5, ""),
@@ -130,57 +129,33 @@ def test_selection_tables_of_raven_are_read_and_each_selection_counts_once(head,
 
 def test_label_tracks_of_audacity_are_read_with_their_frequencies(tmp_path):
     text = '0,5\t1,25\t"wren\n\\\t200,0\t-1\n2.0\t2.0\t\n3.0\t4.0\tcrow\n\\\t100\t900\n'
-    table = read_annotations(written(tmp_path, text, "x.txt"), ("start", "end", "label"))
+    table = read_annotations(written(tmp_path, text, "x.txt"), TIMES)
     assert rows(table, "start_s", "end_s", "label") == [(0.5, 1.25, '"wren'), (2, 2, ""), (3, 4, "crow")]
     assert rows(table, "Low Freq (Hz)", "High Freq (Hz)") == [("200,0", ""), ("", ""), ("100", "900")]
     assert (table["file"] == "").all() and table.index.tolist() == ["line 1", "line 3", "line 4"]
 
 
-LABELS = ("file", "label")
-TIMES = ("start", "end", "label")
-FAULTS = {
-    "columns": (LABELS, "name;label\na;b\n", r"needs the columns file,label\[,group,.*, it lacks file"),
-    "nothing": (LABELS, "", r"needs the columns file,label\[.*it lacks file, label"),
-    "times": (
-        TIMES,
-        "file,start,stop,label\nx,0,1,t\n",
-        r"needs the columns start,end,label\[,file,.*lacks end",
-    ),
-    "tabs": (TIMES, "start\tstop\tlabel\n0\t1\tt\n", "needs the columns start,end,label.* it lacks end"),
-    "latin": (
-        LABELS,
-        "file,label\na,p\xe1ssaro\n".encode("latin-1"),
-        r"is not UTF-8 text \(byte 14\): save it",
-    ),
-    "huge": (
-        LABELS,
-        'file,label\n"a,wren\n' + "x" * 131_073,
-        r"no CSV table \(field larger.*stray quotation",
-    ),
-    "more cells": (LABELS, "file,label\na,b,c\n", "line 2: has more cells than .* columns: 'c'"),
-}
+FAULTS = [
+    (LABELS, "name;label\na;b\n", r"needs the columns file,label\[,group,.*, it lacks file"),
+    (LABELS, "", r"needs the columns file,label\[.*it lacks file, label"),
+    (TIMES, "file,start,stop,label\nx,0,1,t\n", r"needs the columns start,end,label\[,file,.*lacks end"),
+    (TIMES, "start\tstop\tlabel\n0\t1\tt\n", "needs the columns start,end,label.* it lacks end"),
+    (LABELS, "file,label\na,p\xe1ssaro\n".encode("latin-1"), r"is not UTF-8 text \(byte 14\): save it"),
+    (LABELS, 'file,label\n"a,wren\n' + "x" * 131_073, r"no CSV table \(field larger.*stray quotation"),
+    (LABELS, "file,label\na,b,c\n", "line 2: has more cells than .* columns: 'c'"),
+    (LABELS, "[{", "is not JSON"),
+    (LABELS, "[" * 100_000, "is not JSON"),
+    (LABELS, '{"file": "a"}', "must be a list of mappings, each with its `file`"),
+    (LABELS, '[{"name": "a"}]', r"needs the columns file,label\[,group,.* it lacks file, label"),
+    (LABELS, '["a"]', "must be a list of mappings"),
+]
 
 
-@pytest.mark.parametrize("case", FAULTS)
-def test_what_is_no_such_table_is_a_fault(case, tmp_path):
-    required, content, words = FAULTS[case]
-    with pytest.raises(Fault, match=f"(?s)table.csv.*{words}"):
-        read_annotations(written(tmp_path, content), required)
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        ("[{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
-        ('{"file": "a"}', "must be a list of mappings, each with its `file`"),
-        ('[{"name": "a"}]', r"needs the columns file,label\[,group,.* it lacks file, label"),
-        ('["a"]', "must be a list of mappings"),
-    ],
-)
-def test_what_is_no_such_json_is_a_fault(content, words, tmp_path):
-    with pytest.raises(Fault, match=words):
-        read_annotations(written(tmp_path, content, "table.json"))
+@pytest.mark.parametrize(("required", "content", "words"), FAULTS, ids=range(len(FAULTS)))
+def test_what_is_no_such_table_is_a_fault(required, content, words, tmp_path):
+    name = "table.json" if content[:1] in ("[", "{") else "table.csv"
+    with pytest.raises(Fault, match=f"(?s){name}.*{words}"):
+        read_annotations(written(tmp_path, content, name), required)
 
 
 def test_all_rows_that_are_not_right_are_said_at_once(tmp_path):
@@ -220,42 +195,23 @@ def joined(samples: Samples, text: str, tmp_path: Path, **options) -> tuple[Samp
     return found, "\n".join(remarks)
 
 
-PRECEDENCE = {  # what wins is what won before there was one join
-    "by name": (PICTURES, "a_segm_0001.000.png,wren,\n", ["", "wren", "", ""], ["a", "a", "b", "lonely.png"]),
-    "groups by recording": (
-        PICTURES,
-        "a_segm_0001.000.png,wren,monday\n",
-        ["", "wren", "", ""],
-        ["monday", "monday", "b", "lonely.png"],
-    ),
-    "its own group first": (
-        PICTURES,
-        "a_segm_0000.000.png,,monday\na_segm_0001.000.png,,sunday\n",
-        [""] * 4,
-        ["monday", "sunday", "b", "lonely.png"],
-    ),
-    "the recording": (PICTURES, "a.wav,wren,g\n", ["wren", "wren", "", ""], ["g", "g", "b", "lonely.png"]),
-    "names before recordings": (
-        PICTURES,
-        "a.wav,wren,\na_segm_0001.000.png,crow,\n",
-        ["wren", "crow", "", ""],
-        ["a", "a", "b", "lonely.png"],
-    ),
-    "the file": (SEGMENTS, "s/x.wav,wren,g\n", ["wren"] * 3, ["g"] * 3),
-    "names before files": (
-        SEGMENTS,
-        "s/x.wav,wren,\ns/x_segm_0001.000.wav,crow,\n",
-        ["wren", "crow", "wren"],
-        3 * ["s/x.wav"],
-    ),
-}
+FIRST, SECOND = "a_segm_0000.000.png", "a_segm_0001.000.png"
+PRECEDENCE = [  # what wins is what won before there was one join; "-" is no label
+    (PICTURES, f"{SECOND},wren,\n", "- wren - -", "a a b lonely.png"),
+    (PICTURES, f"{SECOND},wren,monday\n", "- wren - -", "monday monday b lonely.png"),
+    (PICTURES, f"{FIRST},,monday\n{SECOND},,sunday\n", "- - - -", "monday sunday b lonely.png"),
+    (PICTURES, "a.wav,wren,g\n", "wren wren - -", "g g b lonely.png"),
+    (PICTURES, f"a.wav,wren,\n{SECOND},crow,\n", "wren crow - -", "a a b lonely.png"),
+    (SEGMENTS, "s/x.wav,wren,g\n", "wren wren wren", "g g g"),
+    (SEGMENTS, "s/x.wav,wren,\ns/x_segm_0001.000.wav,crow,\n", "wren crow wren", "s/x.wav s/x.wav s/x.wav"),
+]
 
 
-@pytest.mark.parametrize("case", PRECEDENCE)
-def test_rows_are_matched_by_name_then_file_then_recording(case, tmp_path):
-    samples, text, labels, groups = PRECEDENCE[case]
+@pytest.mark.parametrize(("samples", "text", "labels", "groups"), PRECEDENCE)
+def test_rows_are_matched_by_name_then_file_then_recording(samples, text, labels, groups, tmp_path):
     found, _ = joined(samples, f"file,label,group\n{text}", tmp_path)
-    assert found.labels.tolist() == labels and found.groups.tolist() == groups
+    assert " ".join(label or "-" for label in found.labels) == labels
+    assert " ".join(found.groups) == groups
 
 
 def test_what_a_table_leaves_empty_stays_and_further_columns_come(tmp_path):
@@ -281,11 +237,9 @@ def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
 
 def test_a_mean_over_a_recording_has_what_is_said_of_its_segments_alike(tmp_path):
     means = Samples.of(np.array(["a", "b", "x/c"]))
-    text = (
-        "file,label,group\na_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
-    )
+    rows = "a_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
     assert all(type(name) is str for name in means.table.index)
-    found, remarks = joined(means, text, tmp_path)
+    found, remarks = joined(means, f"file,label,group\n{rows}", tmp_path)
     assert found.labels.tolist() == ["", "owl", "tit"] and found.groups.tolist() == ["g", "b", "x/c"]
     assert remarks == ""
 
@@ -346,28 +300,22 @@ def test_two_rows_that_say_different_things_of_a_sample_are_listed(tmp_path):
         joined(PICTURES, text, tmp_path)
 
 
-def test_the_nearest_table_that_names_a_sample_is_taken(tmp_path):
+def test_the_nearest_table_that_names_a_sample_is_taken_and_a_faulty_one_only_far_away_is_none(tmp_path):
     folder = tmp_path / "songs" / "images"
     folder.mkdir(parents=True)
     assert nearest_labels(PICTURES, folder) == (PICTURES, [])
-    for parent, text in ((folder, "no.png,wren"), (folder.parent, "lonely.png,finch"), (tmp_path, "a,crow")):
-        (parent / "labels.csv").write_text(f"file,label\n{text}\n")
+    faulty = "name,label\nlonely.png,wren\n"
+    (tmp_path / "labels.csv").write_text(faulty)
+    found, (remark,) = nearest_labels(PICTURES, folder)
+    assert found is PICTURES and remark.startswith(f"not used: {tmp_path / 'labels.csv'} needs the columns")
+    (folder.parent / "labels.csv").write_text(faulty)
+    with pytest.raises(Fault, match="needs the columns file,label"):
+        nearest_labels(PICTURES, folder)
+    (folder / "labels.csv").write_text("file,label\nno.png,wren\n")
+    (folder.parent / "labels.csv").write_text("file,label\nlonely.png,finch\n")
     found, remarks = nearest_labels(PICTURES, folder, what="pictures")
     assert found.labels.tolist() == ["", "", "", "finch"]
     assert remarks[0].startswith(f"{folder / 'labels.csv'} labels none of the 4 pictures: 'no.png' there")
-
-
-def test_a_faulty_table_is_a_fault_unless_it_is_far_away(tmp_path):
-    folder = tmp_path / "songs" / "images"
-    folder.mkdir(parents=True)
-    (tmp_path / "labels.csv").write_text("name,label\nlonely.png,wren\n")
-    found, remarks = nearest_labels(PICTURES, folder)
-    assert found is PICTURES and remarks[0].startswith(
-        f"not used: {tmp_path / 'labels.csv'} needs the columns"
-    )
-    (folder.parent / "labels.csv").write_text("name,label\nlonely.png,wren\n")
-    with pytest.raises(Fault, match="needs the columns file,label"):
-        nearest_labels(PICTURES, folder)
 
 
 def test_names_that_are_no_unicode_are_names(tmp_path):
@@ -396,14 +344,20 @@ def test_the_same_recordings_are_set_aside_as_ever():
     assert sorted(set(grouped(24, 2).groups[valid])) == ["rec00", "rec07", "rec08"]
 
 
+def assert_parted(samples: Samples, rows: tuple[np.ndarray, np.ndarray]) -> list[Samples]:
+    """Returns both sides, which have all samples and share no group."""
+    sides = [samples.subset(side) for side in rows]
+    assert all(map(len, sides)) and not set(sides[0].groups) & set(sides[1].groups)
+    assert sorted([*sides[0].names, *sides[1].names]) == samples.names.tolist()
+    return sides
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.5, 0.99])
 def test_a_split_keeps_recordings_whole_and_no_side_empty(share, seed):
     samples = grouped(200, 4)
-    sides = [samples.subset(rows) for rows in split(samples, share, seed)]
-    assert all(map(len, sides)) and not set(sides[0].groups) & set(sides[1].groups)
-    assert sorted([*sides[0].names, *sides[1].names]) == samples.names.tolist()
-    assert min(share * 200, 196) <= len(sides[1]) < share * 200 + 4
+    _, valid = assert_parted(samples, split(samples, share, seed))
+    assert min(share * 200, 196) <= len(valid) < share * 200 + 4
     assert np.array_equal(split(samples, share, seed)[1], split(samples, share, seed)[1])
 
 
@@ -415,39 +369,29 @@ def labelled(labels: str, groups: str) -> Samples:
 def test_a_split_by_label_gives_both_sides_every_class(share):
     labels = "a" * 80 + "b" * 40 + "c" * 20
     samples = labelled(labels, [f"{name}{row // 4}" for row, name in enumerate(labels)])
-    sides = [samples.subset(rows) for rows in split(samples, share, 1, by_label=True)]
-    assert sorted([*sides[0].names, *sides[1].names]) == samples.names.tolist()
-    assert not set(sides[0].groups) & set(sides[1].groups)
+    _, valid = assert_parted(samples, split(samples, share, 1, by_label=True))
     for name, n in zip("abc", (80, 40, 20), strict=True):
-        assert (sides[1].labels == name).sum() / n == pytest.approx(share, abs=4 / n)  # a group more or less
+        assert (valid.labels == name).sum() / n == pytest.approx(share, abs=4 / n)  # a group more or less
     assert split(samples, share, 2, by_label=True)[1].tolist() != split(samples, share, 1, True)[1].tolist()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_class_of_one_recording_is_trained_on(seed, caplog):
     samples = labelled("aaaabbbbcdddd", "1234567899wxy")
-    train, valid = (samples.subset(rows) for rows in split(samples, 0.25, seed, by_label=True))
-    assert {"a", "b", "c", "d"} == set(train.labels)
-    assert "c" not in valid.labels and not set(train.groups) & set(valid.groups)
+    train, valid = assert_parted(samples, split(samples, 0.25, seed, by_label=True))
+    assert {"a", "b", "c", "d"} == set(train.labels) and "c" not in valid.labels
     assert "1 classes have too few recordings for both sides and are not in validation:\n  c" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("labels", "groups", "words"),
-    [
-        ("aaaabb", "rrrrrr", "data.valid: 0.25 needs two recordings and two samples .* got 1 and 4"),
-        ("ab", "rs", "got 2 and 1: name a folder instead"),
-        ("aabb", "rrss", "data.valid: 0.25 needs two recordings of a class at least"),
-    ],
-)
-def test_what_cannot_be_split_by_label_is_refused(labels, groups, words):
-    with pytest.raises(Fault, match=words):
-        split(labelled(labels, groups), 0.25, 0, by_label=True)
-
-
 def test_what_cannot_be_split_is_refused_and_single_samples_are_warned_of(caplog):
-    with pytest.raises(Fault, match="at least two recordings, all 4 pictures come from 'rec00'"):
-        split(grouped(4, 4), 0.5, 0, what="pictures")
+    for labels, groups, by_label, words in (
+        ("aaaabb", "rrrrrr", True, "data.valid: 0.25 needs two recordings and two samples .* got 1 and 4"),
+        ("ab", "rs", True, "got 2 and 1: name a folder instead"),
+        ("aabb", "rrss", True, "data.valid: 0.25 needs two recordings of a class at least"),
+        ("aabb", "rrrr", False, "at least two recordings, all 4 pictures come from 'r'"),
+    ):
+        with pytest.raises(Fault, match=words):
+            split(labelled(labels, groups), 0.25, 0, by_label, what="pictures")
     split(grouped(6, 1), 0.5, 0, what="pictures")
     assert "every picture counts as a recording of its own" in caplog.text
 
@@ -469,9 +413,7 @@ def test_folders_that_share_names_or_recordings_are_warned_of(caplog):
 
 def test_a_recording_is_what_its_samples_say_alike():
     names = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b.png", "c_segm_0000.000.png"]
-    samples = Samples.of(
-        names, label=["x", "y", "x", "z"], group=["g", "g", "h", "h"], n=[1.0, 2.0, 3.0, 4.0]
-    )
+    samples = Samples.of(names, label=list("xyxz"), group=list("gghh"), n=[1.0, 2.0, 3.0, 4.0])
     found = per_recording(samples)
     assert found.names.tolist() == ["a", "b", "c"] and found.labels.tolist() == ["", "x", "z"]
     assert found.groups.tolist() == ["g", "h", "h"]

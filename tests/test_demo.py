@@ -1,6 +1,5 @@
 """The demo: complete, the same every time, neither trivial nor hopeless, and done by three commands."""
 
-import csv
 import re
 import subprocess
 import sys
@@ -24,11 +23,6 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-def rows_of(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "demo"
@@ -37,27 +31,23 @@ def demo(tmp_path_factory) -> Path:
 
 
 def test_every_syllable_has_a_picture_and_a_label_and_the_sides_share_no_recording(demo):
-    labels = rows_of(demo / "labels.csv")
+    labels = pd.read_csv(demo / "labels.csv").set_index("file")
     sides = [sorted((demo / side / "images").glob("*.png")) for side in ("train", "valid")]
-    assert [row["file"] for row in labels] == sorted(file.name for side in sides for file in side)
-    assert len(labels) == len({row["file"] for row in labels}) == 60
-    assert {row["label"] for row in labels} == set(KINDS)
+    assert list(labels.index) == sorted(file.name for side in sides for file in side)
+    assert len(labels) == labels.index.nunique() == 60 and set(labels["label"]) == set(KINDS)
     with Image.open(sides[1][0]) as picture:
         assert picture.size == (256, 128) and picture.mode == "RGB"
-    group = {row["file"]: row["group"] for row in labels}
-    train, valid = ({group[file.name] for file in side} for side in sides)
+    train, valid = (set(labels.loc[[file.name for file in side], "group"]) for side in sides)
     assert (len(train), len(valid)) == (2, 1) and not train & valid
     for side in sides:
         assert side[0].with_name("_feature_extraction_parameters.json").is_file()
 
 
 def test_annotations_lie_within_their_recordings_and_do_not_overlap(demo):
-    rows = rows_of(demo / "recordings" / "annotations.csv")
+    rows = pd.read_csv(demo / "recordings" / "annotations.csv")
     assert len(rows) == 60
-    for name in {row["recording"] for row in rows}:
-        about = soundfile.info(demo / "recordings" / name)
-        own = [[row["start"], row["end"]] for row in rows if row["recording"] == name]
-        times = np.array(own, float).ravel()
+    for name, own in rows.groupby("recording"):
+        about, times = soundfile.info(demo / "recordings" / name), own[["start", "end"]].to_numpy().ravel()
         assert about.samplerate == RATE and about.subtype == "PCM_16"
         assert (np.diff(times) > 0).all() and 0 < times[0] and times[-1] < about.duration
 
@@ -96,7 +86,7 @@ def test_the_kinds_can_be_told_apart_but_not_trivially(tmp_path):
     from sklearn.pipeline import make_pipeline
 
     make_demo(tmp_path / "demo")
-    label = {row["file"]: row["label"] for row in rows_of(tmp_path / "demo" / "labels.csv")}
+    label = pd.read_csv(tmp_path / "demo" / "labels.csv").set_index("file")["label"]
     pixels, labels = {}, {}
     for side, n_pictures in (("train", 480), ("valid", 120)):
         files = sorted((tmp_path / "demo" / side / "images").glob("*.png"))

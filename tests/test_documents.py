@@ -34,16 +34,9 @@ def test_the_suffix_decides_in_any_case_of_letters(file):
         read_mapping(file("a: 1", "S.JSON"))
 
 
-READ = {
-    "Windows line ends": ("a: 1\r\nb: x\r\n", {"a": 1, "b": "x"}),
-    "an alias": ("a: &x [1, 2]\nb: *x", {"a": [1, 2], "b": [1, 2]}),
-}
-
-
-@pytest.mark.parametrize("case", READ)
-def test_what_is_read_is_what_is_meant(file, case):
-    text, content = READ[case]
-    assert read_mapping(file(text)) == content
+def test_windows_line_ends_and_aliases_are_read(file):
+    assert read_mapping(file("a: 1\r\nb: x\r\n")) == {"a": 1, "b": "x"}
+    assert read_mapping(file("a: &x [1, 2]\nb: *x")) == {"a": [1, 2], "b": [1, 2]}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
@@ -76,13 +69,8 @@ FAULTS = [
     ("s.yaml", "a:\n  epochs: 1\n  seed: 2\n  epochs: 3", TWICE),
     ("s.yaml", "a: {epochs: 1, seed: 2, 'epochs': 3}", TWICE),
     ("s.yaml", "a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' is given twice"),
-    *(("s.yaml", f"a: 1\n{key}: 2", "line 2, column 1: a key must be text") for key in ("1", "null", "1.5")),
-    *(("s.yaml", f"a: 1\n{key}: 2", "line 2, column 1: a key must be text") for key in ("true", "[a]")),
-    (
-        "s.yaml",
-        r'train: "C:\songs\new"',
-        r"line 1, column \d+: .*escape.*a Windows path needs no quotes, or single",
-    ),
+    *(("s.yaml", f"a: 1\n{key}: 2", "line 2, .*a key must be text") for key in "1 null 1.5 true [a]".split()),
+    ("s.yaml", r'train: "C:\songs\new"', r"line 1, column \d+: .*escape.*a Windows path needs no quotes, or"),
 ]
 
 
@@ -123,16 +111,10 @@ def test_text_stays_the_same_text_through_yaml(file, text):
     assert read_mapping(file(to_yaml(content))) == content
 
 
-@pytest.mark.parametrize("value", [0, -7, 1e-3, 0.1, 1e300, 5e-324, 1.0, True, None, [], {}, [[1, 2], [3]]])
-def test_values_stay_the_same_values_through_yaml(file, value):
-    found = read_mapping(file(to_yaml({"a": value})))["a"]
-    assert found == value and type(found) is type(value)
-
-
-def test_keys_keep_their_order_and_plain_lists_stand_on_one_line():
+def test_values_stay_the_same_values_through_yaml_in_their_order_and_without_aliases(file):
+    for value in (0, -7, 1e-3, 0.1, 1e300, 5e-324, 1.0, True, None, [], {}, [[1, 2], [3]]):
+        found = read_mapping(file(to_yaml({"a": value})))["a"]
+        assert found == value and type(found) is type(value)
     assert to_yaml({"z": 1, "a": [2, 4, 8], "m": {"k": None}}) == "z: 1\na: [2, 4, 8]\nm:\n  k: null\n"
-
-
-def test_what_is_used_twice_is_written_twice():
     same = [1, 2]
     assert "&" not in to_yaml({"a": same, "b": same})

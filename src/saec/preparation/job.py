@@ -209,10 +209,10 @@ def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, dict[str, t
     samples, remarks = nearest_labels(Samples.of(recordings, group=recordings), source, what="recordings")
     for remark in remarks:
         LOG.info("%s", remark)
-    table = samples.table[["label", "group"]]
-    given = {name: (label, group) for name, label, group in table.itertuples() if label or group != name}
-    folders = [name.partition("/")[0] if "/" in name else "" for name in table.index]
-    return samples.but(label=table["label"].where(table["label"] != "", folders)), given or None
+    rows = list(samples.table[["label", "group"]].itertuples())
+    given = {name: (label, group) for name, label, group in rows if label or group != name}
+    labels = [label or (name.partition("/")[0] if "/" in name else "") for name, label, _ in rows]
+    return samples.but(label=labels), given or None
 
 
 def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[str, list[Annotation]]:

@@ -110,28 +110,22 @@ def write_beside(
 
     `samples` are the recordings, with their labels and groups; a picture's label is its annotation's first.
     """
-    made = pd.DataFrame(
-        [(name, note["recording"], *rest) for note in notes for name, *rest in note["pictures"]],
-        columns=["file", "recording", "start", "end", "label"],
-    ).sort_values("file")
-    own = made["recording"].map(samples.table["label"])
-    made = made.assign(
-        label=made["label"].where(made["label"] != "", own),
-        group=made["recording"].map(samples.table["group"]),
-    )
-    if not made["label"].any() and (samples.groups == samples.names).all():
-        made = made.drop(columns=["label", "group"])
+    of = {name: (label, group) for name, label, group in samples.table[["label", "group"]].itertuples()}
+    made = [
+        (name, note["recording"], start, end, label or of[note["recording"]][0], of[note["recording"]][1])
+        for note in notes
+        for name, start, end, label in note["pictures"]
+    ]
+    labelled = any(row[4] for row in made) or any(group != name for name, (_, group) in of.items())
+    columns = ["file", "recording", "start", "end", "label", "group"][: 6 if labelled else 4]
     failed = [(note["recording"], note["failed"]) for note in notes if note["failed"]]
     skipped = [(note["recording"], *rest) for note in notes for rest in note["skipped"]]
-    for name, table in (
-        (PREPARED, made),
-        (FAILED, pd.DataFrame(failed, columns=["recording", "reason"])),
-        (SKIPPED, pd.DataFrame(skipped, columns=["recording", "start", "end", "reason"])),
+    for table, heads, rows in (
+        (PREPARED, columns, sorted(row[: len(columns)] for row in made)),
+        (FAILED, ["recording", "reason"], failed),
+        (SKIPPED, ["recording", "start", "end", "reason"], skipped),
     ):
-        text = table.to_csv(index=False, lineterminator="\n")
-        write_text(
-            folder / name, text.encode("utf-8", "backslashreplace").decode()
-        )  # names may be no Unicode
+        write_text(folder / table, pd.DataFrame(rows, columns=heads).to_csv(index=False, lineterminator="\n"))
     write_json(folder / SIDECAR, _sidecar(settings))
     about = {"fingerprint": fingerprint, "pictures": len(made), "recordings": len(notes)}
     paths = settings.model_dump(mode="json", include={"recordings", "annotations"})

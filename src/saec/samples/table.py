@@ -49,8 +49,8 @@ class Samples:
             raise Fault(f"{len(twice):,} samples share a name:\n{listing(sorted(set(twice)))}")
         columns = dict.fromkeys(COLUMNS) | {"file": index} | columns
         table = pd.DataFrame({key: _column(key, values, index) for key, values in columns.items()})
-        recordings = [file.split(SEGMENT)[0] for file in table["file"]]
-        table["group"] = table["group"].where(table["group"] != "", recordings)
+        groups = zip(table["group"], table["file"], strict=True)
+        table["group"] = _column("group", [group or file.split(SEGMENT)[0] for group, file in groups], index)
         order = np.array(sorted(range(len(index)), key=names.__getitem__), dtype=np.int64)
         return cls(table.iloc[order] if (order[1:] < order[:-1]).any() else table)
 

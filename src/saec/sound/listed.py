@@ -61,16 +61,8 @@ def list_sound(place: Place) -> list[Listed]:
         return _of_classes(place)
     if place.is_file():
         return _of_table(place) if place.suffix.lower() in TABLES else [_one(place)]
-    names = _found(place)
+    names = find_recordings(place)
     return [Listed(place, name, label=name.partition("/")[0] if "/" in name else "") for name in names]
-
-
-def _found(folder: Path) -> list[str]:
-    names = find_recordings(folder)
-    bad = [ascii(name) for name in names if name != name.encode(errors="replace").decode()]
-    if bad:
-        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
-    return names
 
 
 def _one(file: Path) -> Listed:
@@ -89,7 +81,7 @@ def _of_classes(folders: tuple[Path, ...]) -> list[Listed]:
     listed = [
         Listed(folder.parent, f"{folder.name}/{name}", label=folder.name)
         for folder in folders
-        for name in _found(folder)
+        for name in find_recordings(folder)
     ]
     return sorted(listed, key=lambda one: one.name)
 
@@ -150,6 +142,7 @@ def find_recordings(folder: Path) -> list[str]:
 
     Raises:
         MissingFault: there is no such folder, or no recording in it.
+        Fault: file names that are no text.
     """
     if not folder.is_dir():
         raise MissingFault(f"no folder of recordings: {folder}")
@@ -162,6 +155,9 @@ def find_recordings(folder: Path) -> list[str]:
             f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
             f"found {found}"
         )
+    bad = [ascii(name) for name in recordings if name != name.encode(errors="replace").decode()]
+    if bad:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
     return recordings
 
 

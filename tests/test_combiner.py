@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
@@ -108,32 +109,23 @@ def test_the_combination_is_tested_in_the_same_folds_as_each_file_alone(monkeypa
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_a_combiner_answers_for_new_samples_and_its_largest_score_is_the_answer(classifier):
+def test_a_combiner_answers_for_new_samples_also_when_read_again_and_needs_no_trust(classifier, tmp_path):
     blocks, labels, _ = two_files(40, seed=1)
-    combiner = fitted(classifier)
+    combiner, file = fitted(classifier), tmp_path / "birds.skops"
     predicted, scores = combiner.predict({method: blocks[method] for method in reversed(blocks)})
     assert (predicted == labels).mean() > 0.95 and combiner.classes == KINDS.tolist()
     assert scores.shape == (40, 4) and scores.dtype == np.float32
     assert (KINDS[scores.argmax(axis=1)] == predicted).all()
     assert (classifier == "svm") or np.allclose(scores.sum(axis=1), 1, atol=1e-5)
-
-
-@pytest.mark.parametrize("classifier", CLASSIFIERS)
-def test_what_is_read_answers_as_what_was_saved_and_needs_no_trust(classifier, tmp_path):
-    combiner, file = fitted(classifier), tmp_path / "birds.skops"
     combiner.save(file)
-    again = Combiner.load(file)
-    blocks = two_files(40, seed=1)[0]
-    for one, other in zip(combiner.predict(blocks), again.predict(blocks), strict=True):
-        assert np.array_equal(one, other)
-    assert get_untrusted_types(file=file) == [] and [one.name for one in tmp_path.iterdir()] == [file.name]
-    assert (again.widths, again.chosen, again.macro_f1) == (
-        combiner.widths,
-        combiner.chosen,
-        combiner.macro_f1,
-    )
-    again.save(file)  # what was read can be written
-    assert np.array_equal(Combiner.load(file).predict(blocks)[1], combiner.predict(blocks)[1])
+    for _ in range(2):  # what was read can be written
+        again = Combiner.load(file)
+        for one, other in zip(again.predict(blocks), (predicted, scores), strict=True):
+            assert np.array_equal(one, other)
+        assert get_untrusted_types(file=file) == [] and [*tmp_path.iterdir()] == [file]
+        about = [(one.widths, one.chosen, one.macro_f1) for one in (again, combiner)]
+        assert about[0] == about[1]
+        again.save(file)
 
 
 def test_another_process_gives_identical_answers(tmp_path):
@@ -148,10 +140,8 @@ def test_another_process_gives_identical_answers(tmp_path):
         "for name in ('forest', 'svm'):\n"
         "    np.save(folder / name, Combiner.load(folder / f'{name}.skops').predict(blocks)[1])"
     )
-    source = str(Path(__file__).parents[1] / "src")
-    subprocess.run(
-        [sys.executable, "-c", program, tmp_path], check=True, env=os.environ | {"PYTHONPATH": source}
-    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    subprocess.run([sys.executable, "-c", program, tmp_path], check=True, env=environment)
     for name, combiner in combiners.items():
         assert np.array_equal(np.load(tmp_path / f"{name}.npy"), combiner.predict(blocks)[1])
 
@@ -181,7 +171,7 @@ def changed(file: Path, change) -> Path:
     return file
 
 
-def test_a_file_that_names_other_types_is_refused_before_anything_is_made(tmp_path):
+def test_a_file_that_holds_other_types_or_trees_is_refused_before_anything_is_made(tmp_path):
     file = tmp_path / "birds.skops"
     fitted().save(file)
 
@@ -190,11 +180,7 @@ def test_a_file_that_names_other_types_is_refused_before_anything_is_made(tmp_pa
 
     with pytest.raises(Fault, match=r"refused: it holds types that no combiner has[^\n]*\n  os\.system"):
         Combiner.load(changed(file, evil))
-
-
-def test_trees_that_could_be_made_up_are_refused(tmp_path):
-    combiner, file = fitted("forest"), tmp_path / "birds.skops"
-    dump({"kind": "saec combiner 1", "model": combiner.model}, file)
+    dump({"kind": "saec combiner 1", "model": fitted("forest").model}, file)  # trees that could be made up
     with pytest.raises(Fault, match=r"sklearn\.tree\._tree\.Tree"):
         Combiner.load(file)
 
@@ -220,19 +206,12 @@ def test_a_damaged_or_foreign_file_is_refused_as_such(tmp_path):
         Combiner.load(tmp_path / "nowhere.skops")
 
 
-def test_methods_that_do_not_fit_the_classifier_are_a_damage(tmp_path):
-    file = tmp_path / "birds.skops"
-    combiner = fitted()
+def test_methods_that_do_not_fit_are_a_damage_and_another_version_of_scikit_learn_a_warning(tmp_path, heard):
+    combiner, file = fitted(), tmp_path / "birds.skops"
     Combiner(combiner.widths | {"third": 2}, combiner.model).save(file)
     with pytest.raises(Fault, match="methods are not those of its classifier"):
         Combiner.load(file)
-
-
-def test_another_version_of_scikit_learn_is_a_warning(tmp_path, heard):
-    file = tmp_path / "birds.skops"
-    fitted().save(file)
-    import sklearn
-
+    combiner.save(file)
     Combiner.load(changed(file, lambda schema: schema.replace(sklearn.__version__, "1.5.0")))
     assert "fitted with scikit-learn 1.5.0" in heard.text
 
@@ -268,8 +247,7 @@ def project(tmp_path_factory) -> Config:
     config = workplace(tmp_path_factory.mktemp("combined"))
     blocks, labels, groups = two_files()
     names = [
-        f"{group}_{number:03d}_{label}.wav"
-        for number, (group, label) in enumerate(zip(groups, labels, strict=True))
+        f"{group}_{n:03d}_{label}.wav" for n, (group, label) in enumerate(zip(groups, labels, strict=True))
     ]
     (config.data / "birds").mkdir(parents=True)
     layout = np.random.default_rng(0).normal(size=(N, 2)).astype(np.float32)
@@ -337,10 +315,7 @@ def test_single_files_are_searched_over_the_grid_of_the_combination(project):
     assert planned(project, combine=None).sets["session"].evaluations[0].class_weight is None
     chosen = planned(project, evaluations=None).sets["session"].evaluations
     assert [one.C for one in chosen if one.name == "svm"] == [(1.0, 10.0)]
-
-
-def test_a_probe_of_the_combinations_classifier_is_added_where_there_is_none(project):
-    plan = planned(project, evaluations=["kmeans"], combine={"classifier": "linear"})
+    plan = planned(project, evaluations=["kmeans"], combine={"classifier": "linear"})  # has no probe of it
     assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "linear"]
     assert "session: combined: halves, parity together, linear" in plan.describe()
 
@@ -366,11 +341,10 @@ def test_a_combination_that_cannot_be_is_said_at_planning(changes, said, project
         planned(project, evaluations=changes.pop("evaluations", ["kmeans"]), **changes)
 
 
-def test_all_faults_of_a_combination_are_said_at_once(project):
+def test_all_faults_of_a_combination_are_raised_at_once(project):
+    changes = {"combine": {"use": ["a", "b"]}, "labels": {"pattern": "(?P<label>rec)"}}
     with pytest.raises(SessionError) as caught:
-        planned(
-            project, combine={"use": ["a", "b"]}, labels={"pattern": "(?P<label>rec)"}, evaluations=["kmeans"]
-        )
+        planned(project, evaluations=["kmeans"], **changes)
     assert len(caught.value.faults) == 2
 
 

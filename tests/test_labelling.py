@@ -42,13 +42,8 @@ def pictures(config: Config) -> Path:
     folder.mkdir(parents=True)
     for name in PICTURES:
         (folder / name).touch()
-    table(
-        config.data / "songs" / "labels.csv",
-        "file,label,group,site",
-        f"{PICTURES[0]},near,one,x",
-        f"{PICTURES[2]},far,,y",
-        "stranger.png,far,,",
-    )
+    rows = (f"{PICTURES[0]},near,one,x", f"{PICTURES[2]},far,,y", "stranger.png,far,,")
+    table(config.data / "songs" / "labels.csv", "file,label,group,site", *rows)
     return folder
 
 
@@ -132,10 +127,8 @@ def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictu
 
 
 def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(config, pictures):
-    lines = [
-        f"{name},{label},{side}"
-        for name, label, side in zip(PICTURES, "abab", ("Train", "TEST", "", "x"), strict=True)
-    ]
+    rows = zip(PICTURES, "abab", ("Train", "TEST", "", "x"), strict=True)
+    lines = [f"{name},{label},{side}" for name, label, side in rows]
     table(config.data / "mine.csv", "picture,species,part", *lines)
     columns = {"file": "picture", "label": "species", "split": "part"}
     file = features(config, PICTURES)
@@ -176,11 +169,8 @@ def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(
     assert labels(config, labels={"pattern": "/(?P<label>.)_"}, **session) == ["a", "a", "b"]
     table(sounds / "labels.csv", "file,label,group", "crow/a.wav,told,one")
     known, _ = joined(config, **session)
-    assert known["label"].tolist() == ["told", "told", "tit"] and known["group"].tolist() == [
-        "one",
-        "one",
-        "tit/b.wav",
-    ]
+    assert known["label"].tolist() == ["told", "told", "tit"]
+    assert known["group"].tolist() == ["one", "one", "tit/b.wav"]
     assert joined(config, per="recording", **session)[0]["label"].tolist() == ["told", "tit"]
 
 
@@ -197,9 +187,6 @@ def test_a_table_of_sound_says_labels_of_stretches_and_splits(config, sounds):
     assert set(known["split"]) == {""}  # one side alone parts nothing
     known, _ = joined(config, per="recording", **session)
     assert known["label"].tolist() == ["", "song"]
-
-
-def test_a_table_of_sound_that_lists_none_of_the_samples_is_refused(config, sounds):
-    session = {"features": features(config, ["x.png", "y.png"]), "sounds": "sounds"}
+    session["features"] = features(config, ["x.png", "y.png"])
     with pytest.raises(Fault, match="labels none of the 2 pictures: 'crow/a.wav' there, 'x.png' here"):
         joined(config, **session)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import intensities, write_pictures
+from conftest import extraction_session, intensities, write_pictures
 from small_runs import untrained_run, workplace
 
 import main_03_evaluate
@@ -77,8 +77,15 @@ def test_sections_agree_on_defaults_and_have_positions_of_their_own():
 
 
 def scores_of(report, score: str) -> pd.Series:
-    found = report.scores[report.scores["score"] == score]
-    return found.set_index("method")["value"]
+    return report.scores[report.scores["score"] == score].set_index("method")["value"]
+
+
+def page_of(report) -> str:
+    return (report.folder / "report.html").read_text(encoding="utf-8")
+
+
+def names_in(report) -> set[str]:
+    return {file.name for file in report.folder.iterdir()}
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +98,10 @@ def whole(project):
     return evaluate(asked, project)
 
 
-def test_good_features_score_better_than_bad_ones(whole):
-    assert scores_of(whole, "macro_f1")["good"] > 0.9 > 0.7 > scores_of(whole, "macro_f1")["bad"]
-    assert scores_of(whole, "v_measure")["good"] > scores_of(whole, "v_measure")["bad"]
-
-
-def test_pixels_stand_beside_as_the_floor(whole):
-    assert scores_of(whole, "macro_f1")[PIXELS] > 0.9  # bars at three heights
+def test_good_features_score_better_than_bad_ones_and_pixels_stand_beside_as_the_floor(whole):
+    f1, v_measure = scores_of(whole, "macro_f1"), scores_of(whole, "v_measure")
+    assert f1["good"] > 0.9 > 0.7 > f1["bad"] and v_measure["good"] > v_measure["bad"]
+    assert f1[PIXELS] > 0.9  # bars at three heights
 
 
 def test_tables_are_tidy_and_agree_with_the_json(whole):
@@ -111,26 +115,26 @@ def test_tables_are_tidy_and_agree_with_the_json(whole):
     answers = pd.read_csv(whole.folder / "answers_session.csv", dtype=str, keep_default_na=False)
     assert len(answers) == N and set(answers["good: kmeans"]) == {"0", "1", "2"}
     assert ((answers["good: linear"] == answers["label"]).mean()) > 0.9
-
-
-def test_pairs_of_methods_are_compared_on_the_same_folds(whole):
-    compared = pd.read_csv(whole.folder / "comparisons.csv")
+    compared = pd.read_csv(whole.folder / "comparisons.csv")  # on the same folds
     row = compared[(compared["method"] == "good") & (compared["other"] == "bad")].iloc[0]
     assert row["difference"] > 0.2 and 0 < row["p"] <= row["p_holm"] <= 1
-
-
-def test_the_page_holds_together_alone(whole):
-    page = (whole.folder / "report.html").read_text(encoding="utf-8")
-    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
-    assert page.count("data:image/png") >= 5
-    for words in ("V-measure", "macro-F1", "Confusion", "Nearest to", "explorer.html", "Grey values"):
-        assert words in page
-
-
-def test_features_go_out_as_a_wide_table(whole):
     table = pd.read_csv(whole.folder / "features_session_good.csv")
     assert np.allclose(table[[f"Feature_{n}" for n in range(1, 7)]], features(), atol=1e-5)
     assert list(table.columns[:3]) == ["file", "label", "group"] and len(table) == N
+    sizes = pd.read_csv(whole.folder / "clusters.csv")
+    assert sizes[sizes["method"] == "good"]["size"].sum() == N
+
+
+SCORES = ("weighted_f1", "balanced_accuracy", "cramers_v", "adjusted_rand", "homogeneity", "stability")
+
+
+def test_the_page_holds_together_alone(whole):
+    page = page_of(whole)
+    assert "http" not in page.replace("http-equiv", "") and "<script" not in page
+    assert page.count("data:image/png") >= 5
+    words = ("V-measure", "macro-F1", "Confusion", "Nearest to", "explorer.html", "Grey values")
+    for text in (*words, *(f"<th>{score}</th>" for score in SCORES)):
+        assert text in page
 
 
 def test_the_most_similar_pictures_are_named_and_drawn(whole):
@@ -157,46 +161,37 @@ def test_other_labels_are_judged_anew(project):
     assert scores_of(first, "v_measure")["good"] != scores_of(other, "v_measure")["good"]
 
 
-def test_without_a_word_evaluations_are_those_that_labels_allow(project):
-    plan = plan_evaluation(load_session(session(evaluations=None), EvaluationSession), project)
-    assert [one.name for one in plan.sets["session"].evaluations] == [
-        "kmeans",
-        "hdbscan",
-        "forest",
-        "knn",
-        "linear",
-        "svm",
-    ]
-    asked = session(evaluations=None, images=None)
-    plan = plan_evaluation(load_session(asked, EvaluationSession), project)
-    assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "hdbscan"]
+ALLOWED = ["kmeans", "hdbscan"]  # without labels
 
 
-def test_probes_that_labels_do_not_allow_are_left_out_with_the_reason(project):
-    asked = session(evaluations=None, labels={"pattern": "rec(?P<label>00)"})
-    plan = plan_evaluation(load_session(asked, EvaluationSession), project)
-    assert [one.name for one in plan.sets["session"].evaluations] == ["kmeans", "hdbscan"]
-    assert any(
-        "no probes: session: probes need labels of two" in said for said in plan.sets["session"].remarks
-    )
+@pytest.mark.parametrize(
+    ("changes", "names", "remark"),
+    [
+        ({}, [*ALLOWED, "forest", "knn", "linear", "svm"], ""),
+        ({"images": None}, ALLOWED, ""),
+        (
+            {"labels": {"pattern": "rec(?P<label>00)"}},
+            ALLOWED,
+            "no probes: session: probes need labels of two",
+        ),
+    ],
+)
+def test_without_a_word_evaluations_are_those_that_labels_allow(project, changes, names, remark):
+    raw = session(evaluations=None, **changes)
+    one = plan_evaluation(load_session(raw, EvaluationSession), project).sets["session"]
+    assert [evaluation.name for evaluation in one.evaluations] == names
+    assert remark in "\n".join(one.remarks)
 
 
-def test_several_sets_stand_side_by_side(project):
+def test_several_sets_stand_side_by_side_and_a_folder_alone_is_inspected(project):
     one = {"images": "songs/images", "features": {"good": "songs/good.npz", "bad": "songs/bad.npz"}}
-    asked = session(sets={"first": one, "second": one}, evaluations=[KMEANS], explorer={})
-    for key in ("images", "features"):
-        del asked[key]
-    report = evaluate(asked, project)
+    raw = session(sets={"first": one, "second": one}, evaluations=[KMEANS], explorer={})
+    report = evaluate({key: raw[key] for key in raw if key not in one}, project)
     assert set(report.scores["set"]) == {"first", "second"}
-    assert {"explorer_first.html", "explorer_second.html", "maps.png"} <= {
-        f.name for f in report.folder.iterdir()
-    }
-
-
-def test_a_folder_alone_is_looked_through(project):
-    report = evaluate({"images": "songs/images"}, project)
-    names = {file.name for file in report.folder.iterdir()}
-    assert names == {"report.html", "report.json", "pictures_recordings.csv", "pictures_grey_values.png"}
+    assert {"explorer_first.html", "explorer_second.html", "maps.png"} <= names_in(report)
+    alone = evaluate({"images": "songs/images"}, project)
+    files = {"report.html", "report.json", "pictures_recordings.csv", "pictures_grey_values.png"}
+    assert names_in(alone) == files
 
 
 def test_foreign_tables_are_judged_by_their_own_labels(project):
@@ -205,7 +200,7 @@ def test_foreign_tables_are_judged_by_their_own_labels(project):
     frame.to_csv(project.data / "ReefCLR-kenya-embeddings.csv", index=False)
     report = evaluate(session(images=None, features="ReefCLR-kenya-embeddings.csv"), project)
     assert scores_of(report, "macro_f1")["ReefCLR-kenya-embeddings"] > 0.9
-    page = (report.folder / "report.html").read_text(encoding="utf-8")
+    page = page_of(report)
     assert "does not say which pictures" in page and "no group (recording) is known" in page
 
 
@@ -214,9 +209,8 @@ def test_columns_of_the_table_of_labels_can_be_called_otherwise(project):
     rows = [f"{name},{KINDS[n % 3]},{'train' if n < 24 else 'test'}" for n, name in enumerate(names)]
     (project.data / "other.csv").write_text("\n".join(["picture,species,part", *rows]))
     columns = {"file": "picture", "label": "species", "split": "part"}
-    report = evaluate(
-        session(labels={"file": "other.csv", "columns": columns}, evaluations=[LINEAR]), project
-    )
+    labels = {"file": "other.csv", "columns": columns}
+    report = evaluate(session(labels=labels, evaluations=[LINEAR]), project)
     folds = pd.read_csv(report.folder / "folds.csv")
     assert set(folds[folds["labels_per_class"] == "all"]["n_learnt"]) == {24}
 
@@ -229,11 +223,9 @@ def said_in(report) -> str:
 
 def labels_of(project: Config, file: str, *columns: str, change=lambda number, row: row) -> str:
     """A table of labels like that of the songs, with more columns; returns its name."""
-    lines = (project.data / "songs" / "labels.csv").read_text().splitlines()
-    rows = [change(number, line.split(",")) for number, line in enumerate(lines[1:])]
-    (project.data / file).write_text(
-        "\n".join([",".join([lines[0], *columns]), *(",".join(row) for row in rows)])
-    )
+    header, *lines = (project.data / "songs" / "labels.csv").read_text().splitlines()
+    rows = [",".join(change(number, line.split(","))) for number, line in enumerate(lines)]
+    (project.data / file).write_text("\n".join([",".join([header, *columns]), *rows]))
     return file
 
 
@@ -266,39 +258,20 @@ def test_names_that_would_share_files_are_refused(project):
         evaluate(session(features={"X": "songs/good.npz", "x": "songs/bad.npz"}), project)
 
 
-def test_a_method_may_be_called_by_a_number(project):
-    report = evaluate(session(features={"2024": "songs/good.npz"}, evaluations=[KMEANS]), project)
-    assert set(report.scores["method"]) == {"2024"}
+def test_words_of_the_data_are_no_formulas_and_a_method_may_be_called_by_a_number(project):
+    words = lambda number, row: [row[0], ("a$b_$", "_hidden", "x^$")[number % 3], row[2]]  # noqa: E731
+    file = labels_of(project, "formulas.csv", change=words)
+    methods = {"$_$": "songs/good.npz", "2024": "songs/bad.npz"}
+    report = evaluate(session(labels=file, features=methods, explorer={}), project)
+    assert "confusion_session.png" in names_in(report) and set(report.scores["method"]) == set(methods)
 
 
-def test_words_of_the_data_are_no_formulas(project):
-    odd = lambda number, row: [row[0], ("a$b_$", "_hidden", "x^$")[number % 3], row[2]]  # noqa: E731
-    file = labels_of(project, "odd.csv", change=odd)
-    report = evaluate(session(labels=file, features={"$_$": "songs/good.npz"}, explorer={}), project)
-    assert (report.folder / "confusion_session.png").is_file()
-
-
-@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("n", [2, 3, pytest.param(5, marks=pytest.mark.slow)])  # of 5 there is a map
 def test_a_handful_of_pictures_is_judged_too(project, n):
     names = np.load(project.data / "songs" / "good.npz")["N"][:n]
     np.savez(project.data / f"few_{n}.npz", X=features()[:n], N=names)
     asked = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
     assert (evaluate(asked, project).folder / "explorer.html").is_file()
-
-
-def test_scores_and_cluster_sizes_stand_on_the_page(whole):
-    page = (whole.folder / "report.html").read_text(encoding="utf-8")
-    for score in (
-        "weighted_f1",
-        "balanced_accuracy",
-        "cramers_v",
-        "adjusted_rand",
-        "homogeneity",
-        "stability",
-    ):
-        assert f"<th>{score}</th>" in page
-    sizes = pd.read_csv(whole.folder / "clusters.csv")
-    assert sizes[sizes["method"] == "good"]["size"].sum() == N
 
 
 def test_rare_classes_are_refused_or_left_out_in_words(project):
@@ -307,7 +280,7 @@ def test_rare_classes_are_refused_or_left_out_in_words(project):
     with pytest.raises(SessionError, match="owl: 1 rows of one group"):
         evaluate(session(labels={"file": "rare.csv"}), project)
     report = evaluate(session(labels={"file": "rare.csv", "least": 2}), project)
-    assert "owl: 1" in (report.folder / "report.html").read_text(encoding="utf-8")
+    assert "owl: 1" in page_of(report)
 
 
 @pytest.fixture(scope="module")
@@ -360,25 +333,21 @@ def test_a_session_that_cannot_be_carried_out_ends_before_any_work(damaged, chan
     assert set((damaged.data / "reports").glob("*")) == before
 
 
-def test_all_faults_are_said_at_once_and_the_script_ends_with_2(project, tmp_path, capsys):
-    file = tmp_path / "judge.yaml"
-    file.write_text("{images: gone, features: [a.npz, b.csv], runs: nobody, similar: {to: x}}")
-    config = project.data.parent / "config" / "config.yaml"
-    assert main_03_evaluate.main([str(file), "--config", str(config)]) == 2
-    said = capsys.readouterr().err
-    for words in ("images: no such folder", "a.npz", "b.csv", "runs: no run 'nobody'", "similar:"):
-        assert words in said, said
-    assert "Traceback" not in said
+def test_the_script_prints_all_faults_at_once_and_a_check_writes_nothing(project, tmp_path, capsys):
+    def run(text: str, *words: str) -> int:
+        (tmp_path / "report.yaml").write_text(text)
+        config = project.data.parent / "config" / "config.yaml"
+        return main_03_evaluate.main([str(tmp_path / "report.yaml"), *words, "--config", str(config)])
 
-
-def test_a_check_says_what_would_be_judged_and_writes_nothing(project, tmp_path, capsys):
-    file = tmp_path / "judge.yaml"
-    file.write_text("{images: songs/images, features: songs/good.npz}")
-    config = project.data.parent / "config" / "config.yaml"
     before = sorted(project.data.rglob("*"))
-    assert main_03_evaluate.main([str(file), "--check", "--config", str(config)]) == 0
-    captured = capsys.readouterr()
-    assert captured.out == "" and "36 pictures, 36 with labels of 3 classes, 9 groups" in captured.err
+    assert run("{images: gone, features: [a.npz, b.csv], runs: nobody, similar: {to: x}}") == 2
+    printed = capsys.readouterr()
+    for words in ("images: no such folder", "a.npz", "b.csv", "runs: no run 'nobody'", "similar:"):
+        assert words in printed.err, printed.err
+    assert "Traceback" not in printed.err
+    assert run("{images: songs/images, features: songs/good.npz}", "--check") == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and "36 pictures, 36 with labels of 3 classes, 9 groups" in printed.err
     assert sorted(project.data.rglob("*")) == before
 
 
@@ -386,13 +355,7 @@ def test_a_check_says_what_would_be_judged_and_writes_nothing(project, tmp_path,
 def with_run(project):
     """A run, and features that it has made of the pictures."""
     run = untrained_run(project, record={"train": {"colormap": "viridis"}})
-    asked = {
-        "run": str(run.folder),
-        "data": {"images": "songs/images"},
-        "reduction": None,
-        "reconstructions": 0,
-    }
-    extract(asked, project)
+    extract(extraction_session(str(run.folder), reconstructions=0), project)
     return run
 
 
@@ -408,36 +371,29 @@ def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(project, wit
     table = pd.read_csv(report.folder / "rebuilt.csv")
     assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]
     assert (table["mse"] > 0).all() and table["ssim"].between(-1, 1).all()
-    assert {"rebuilt_best.png", "rebuilt_worst.png", "runs.png"} <= {f.name for f in report.folder.iterdir()}
+    assert {"rebuilt_best.png", "rebuilt_worst.png", "runs.png"} <= names_in(report)
     assert pd.read_csv(report.folder / "runs.csv")["run"].tolist() == [with_run.folder.name]
 
 
-def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run(project, with_run, tmp_path):
-    known = sorted((project.data / "songs" / "images").glob("*.png"))
-    folder = tmp_path / "asked"
-    folder.mkdir()
+def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run_and_pooling(
+    project, with_run, tmp_path
+):
+    def similar(features, to, **options) -> pd.DataFrame:
+        raw = session(features=features, evaluations=[KMEANS], similar={"to": str(to), **options})
+        return pd.read_csv(evaluate(raw, project).folder / "similar_session.csv")
+
+    pictures = sorted((project.data / "songs" / "images").glob("*.png"))
     for number in (4, 9):
-        shutil.copy2(known[number], folder / f"new_{number}.png")
-    asked = session(features="latest:untrained", evaluations=[KMEANS], similar={"to": str(folder), "n": 3})
-    report = evaluate(asked, project)
-    table = pd.read_csv(report.folder / "similar_session.csv")
+        shutil.copy2(pictures[number], tmp_path / f"new_{number}.png")
+    table = similar("latest:untrained", tmp_path, n=3)
     nearest = table[table["rank"] == 1].set_index("query")
-    assert nearest["file"].to_dict() == {"new_4.png": known[4].name, "new_9.png": known[9].name}
+    assert nearest["file"].to_dict() == {"new_4.png": pictures[4].name, "new_9.png": pictures[9].name}
     assert (nearest["distance"] < 1e-3).all()
-    one = session(
-        features="latest:untrained", evaluations=[KMEANS], similar={"to": str(folder / "new_4.png")}
-    )
-    table = pd.read_csv(evaluate(one, project).folder / "similar_session.csv")
-    assert table["file"][0] == known[4].name and len(table) == 10
-
-
-def test_pictures_are_encoded_by_the_pooling_that_the_set_has(project, with_run, tmp_path):
-    known = sorted((project.data / "songs" / "images").glob("*.png"))
-    shutil.copy2(known[4], tmp_path / "new.png")
+    table = similar("latest:untrained", tmp_path / "new_4.png")
+    assert table["file"][0] == pictures[4].name and len(table) == 10
     latents = {"file": f"songs/full_features_saec_{with_run.timestamp}.npz", "pooling": "max"}
-    asked = session(features=latents, evaluations=[KMEANS], similar={"to": str(tmp_path / "new.png"), "n": 2})
-    table = pd.read_csv(evaluate(asked, project).folder / "similar_session.csv")
-    assert table["file"][0] == known[4].name and table["distance"][0] < 1e-3
+    table = similar(latents, tmp_path / "new_4.png", n=2)
+    assert table["file"][0] == pictures[4].name and table["distance"][0] < 1e-3
 
 
 def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(project):
@@ -445,22 +401,20 @@ def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(proje
         evaluate(session(similar={"to": "songs/images"}), project)
 
 
-def test_a_report_that_was_ended_leaves_no_half_of_itself(project, monkeypatch):
-    before = sorted((project.data / "reports").iterdir())
-
+def test_a_report_that_was_ended_leaves_no_half_of_itself_and_what_a_kill_left_goes_after_a_day(
+    project, monkeypatch
+):
     def ended(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "write_page", ended)
-    with pytest.raises(KeyboardInterrupt):
+    before = sorted((project.data / "reports").iterdir())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(job, "write_page", ended)
         evaluate(session(evaluations=[KMEANS]), project)
     assert sorted((project.data / "reports").iterdir()) == before
-
-
-def test_what_a_killed_call_has_left_goes_after_a_day(project):
     old, young = (project.data / "reports" / f".writing_{word}" for word in ("old", "young"))
-    for part in (old, young):
-        part.mkdir(parents=True)
+    old.mkdir()
+    young.mkdir()
     os.utime(old, (0, 0))
     evaluate(session(evaluations=[KMEANS]), project)
     assert not old.exists() and young.exists()

@@ -58,42 +58,29 @@ def test_lengths_are_listed_and_summed_by_class(config, sounds):
     assert table["peak"].tolist() == pytest.approx([0.5] * 6, abs=1e-4)
     rows = {row["class"]: row for row in section["tables"]["Durations in seconds"]}
     assert list(rows) == ["all", "crow", "tit"] and said == ""
-    everything = np.array([1, 1.25, 1.5, 2, 2, 2])
+    lengths = np.array([1, 1.25, 1.5, 2, 2, 2])
+    low, high = np.percentile(lengths, [5, 95])
     assert rows["all"] == {
-        "class": "all",
-        "recordings": 6,
-        "total": pytest.approx(9.75),
-        "mean": pytest.approx(everything.mean()),
-        "median": 1.75,
-        "min": 1,
-        "max": 2,
-        "5th percentile": pytest.approx(np.percentile(everything, 5)),
-        "95th percentile": pytest.approx(np.percentile(everything, 95)),
+        **{"class": "all", "recordings": 6, "total": pytest.approx(9.75), "median": 1.75, "min": 1, "max": 2},
+        **{"mean": pytest.approx(lengths.mean()), "5th percentile": pytest.approx(low)},
+        **{"95th percentile": pytest.approx(high)},
     }
     assert (rows["crow"]["median"], rows["tit"]["total"]) == (1.25, 6)
     assert (folder / "sounds_durations.png").is_file()
-
-
-def test_class_folders_are_looked_through_as_the_folder_above_them(config, sounds):
-    one, *_ = looked(config)
-    two, *_ = looked(config, "sounds/tit", "sounds/crow")
-    files = [folder / "sounds_durations.csv" for folder in (one, two)]
+    by_class, *_ = looked(config, "sounds/tit", "sounds/crow")
+    files = [one / "sounds_durations.csv" for one in (folder, by_class)]
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_several_threads_find_the_same(sounds):
+def test_several_threads_and_blocks_give_the_same(sounds, monkeypatch):
     for number in range(70):
         record(sounds / "crow" / f"short_{number}.wav", 0.01 + number / 1000)
     listed = list_sound(sounds)
-    for one, other in zip(look_through(listed), look_through(listed, n_workers=3), strict=True):
-        pd.testing.assert_frame_equal(one, other)
-
-
-def test_a_recording_of_several_blocks_is_one(tmp_path, monkeypatch):
-    record(tmp_path / "long.wav", 1.0, peak=0.25)
+    tables = [look_through(listed), look_through(listed, n_workers=3)]
     monkeypatch.setattr("saec.sound.listed.BLOCK", 700)
-    (row,) = look_through(list_sound(tmp_path))[0].itertuples()
-    assert row.duration_s == 1 and row.peak == pytest.approx(0.25, abs=1e-4) and not row.clipped
+    tables.append(look_through(listed))
+    for one, other in zip(tables[0] * 2, (*tables[1], *tables[2]), strict=True):
+        pd.testing.assert_frame_equal(one, other)
 
 
 def test_what_cannot_be_read_is_listed_with_the_reason_and_stops_nothing(config, sounds):
@@ -106,13 +93,8 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_stops_nothing(config,
     folder, section, said = looked(config)
     bad = pd.read_csv(folder / "sounds_unreadable.csv").set_index("file")["reason"]
     assert len(bad) == 5 and "5 recordings cannot be read" in said
-    for name, reason in {
-        "cut": "truncated",
-        "empty": "is empty",
-        "nothing": "has no samples",
-        "odd": "not numbers",
-        "text": "cannot be read as sound",
-    }.items():
+    reasons = {"cut": "truncated", "empty": "is empty", "nothing": "has no samples", "odd": "not numbers"}
+    for name, reason in (reasons | {"text": "cannot be read as sound"}).items():
         assert reason in bad[f"crow/{name}.wav"] and f"crow/{name}.wav {bad[f'crow/{name}.wav']}" in said
     assert len(pd.read_csv(folder / "sounds_durations.csv")) == 6
 
@@ -121,9 +103,8 @@ def test_silent_and_clipped_recordings_are_named(config, sounds):
     record(sounds / "crow" / "silent.wav", 1, peak=0)
     record(sounds / "crow" / "loud.wav", 1, peak=0.99)
     sound = np.sin(np.arange(RATE) / 20)
-    soundfile.write(
-        sounds / "crow" / "touching.wav", sound / np.abs(sound).max(), RATE
-    )  # one sample, no more
+    touching = sound / np.abs(sound).max()  # one sample, no more
+    soundfile.write(sounds / "crow" / "touching.wav", touching, RATE)
     soundfile.write(sounds / "crow" / "clipped.wav", np.clip(1.2 * sound, -1, 1), RATE)
     _, _, said = looked(config)
     assert "1 recordings are silent: no sample but 0:\n  crow/silent.wav" in said
@@ -192,16 +173,12 @@ def test_folders_that_cannot_be_used_are_refused_before_any_work(config, sounds,
     assert not (config.data / "reports").exists()
 
 
-def test_recordings_that_open_and_then_fail_leave_a_report(config, sounds):
+def test_recordings_that_open_and_then_fail_leave_a_report_and_names_are_words_on_its_page(config, sounds):
+    record(sounds / "<b>$x_" / "<i>.wav", 1)
     for file in sounds.rglob("*.*"):
         file.write_bytes(file.read_bytes()[:1000])
     folder, section, said = looked(config)
-    assert "6 recordings cannot be read" in said and "Durations in seconds" not in section["tables"]
-
-
-def test_names_of_folders_are_words_on_the_page(config, sounds):
-    record(sounds / "<b>$x_" / "<i>.wav", 1)
-    folder, *_ = looked(config)
+    assert "7 recordings cannot be read" in said and "Durations in seconds" not in section["tables"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page and "<b>" not in page and "<i>" not in page
 

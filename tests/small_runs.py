@@ -1,12 +1,19 @@
-"""Runs without a training: random weights in a real run folder, saved as a training saves them."""
+"""Runs for tests: made without a training, compared bit for bit, or killed in a process of their own."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from conftest import TINY, training_session
 
-from saec.config import Config, load_config
+from saec.config import ROOT, Config, load_config
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 
@@ -69,3 +76,54 @@ def assert_equal_runs(run: Run, expected: Run) -> None:
     for state in best:
         state["progress"].pop("finished")  # the best epoch may have been the last of the shorter run
     assert same(*best)
+
+
+def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:
+    """Trains in a process of its own, killed at a moment; returns whether that came before the end."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "main_01_train.py", *words],
+        env=os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        while process.poll() is None:
+            folder = next(place.models.glob(f"*_{name}"), None)
+            if folder and moment(folder) and still(process, moment, folder):
+                process.kill()
+                return True
+            time.sleep(0.0002)
+        assert process.returncode == 0, process.stderr.read().decode()
+    return False
+
+
+def killed_run(place: Config, name: str, session: dict[str, Any], moment: Callable[[Path], bool]) -> Run:
+    """Returns the run of a training that was killed at a moment, which the run's folder tells."""
+    for attempt in range(10):  # some moments are so short that one may miss them
+        file = place.models.parent / f"{name}_{attempt}.yaml"
+        file.write_text(json.dumps(session))
+        if killed_call(place, file.stem, [file, "--config", config_file(place)], moment):
+            return Run(next(place.models.glob(f"*_{file.stem}")))
+    raise AssertionError(f"the moment was missed {attempt + 1} times")
+
+
+def config_file(place: Config) -> Path:
+    return place.models.parent / "config" / "config.yaml"
+
+
+def still(process: subprocess.Popen, moment: Callable[[Path], bool], folder: Path) -> bool:
+    """Stops the process, to see whether the moment is not over yet; lets it go on if it is."""
+    if os.name == "nt":
+        return True
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.02)
+    if moment(folder):
+        return True
+    process.send_signal(signal.SIGCONT)
+    return False
+
+
+def n_epochs_written(folder: Path) -> int:
+    """Returns the rows of history.csv."""
+    file = folder / "history.csv"
+    return len(file.read_text().splitlines()) - 1 if file.exists() else 0

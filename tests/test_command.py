@@ -60,8 +60,22 @@ class Place(NamedTuple):
 
     def files(self) -> dict[str, bytes]:
         """All files and folders, with the files' contents."""
-        found = sorted(self.folder.rglob("*"))
-        return {str(path): path.read_bytes() if path.is_file() else b"" for path in found}
+        paths = sorted(self.folder.rglob("*"))
+        return {str(path): path.read_bytes() if path.is_file() else b"" for path in paths}
+
+    def refused(self, *words: str) -> str:
+        """What is said of a training that ends with 2, prints no path and writes nothing."""
+        before = self.files()
+        answered = self.train(*words)
+        assert (answered.code, answered.paths) == (2, []) and self.files() == before
+        return answered.said
+
+    def checked(self, *words: str, script: Any = main_01_train) -> str:
+        """What a check says, which ends with 0, prints no path and writes nothing."""
+        before = self.files()
+        answered = answer(script, *words, "--check", "--config", str(self.config_file))
+        assert (answered.code, answered.paths) == (0, []) and self.files() == before
+        return answered.said
 
 
 def answer(script: Any, *words: str) -> Answer:
@@ -129,68 +143,48 @@ def test_a_training_answers_with_its_run_folder_alone(shared, trained):
     assert "epoch 1 of 1" in trained.said
 
 
-def test_an_extraction_answers_with_its_files_and_last_their_json(shared, trained):
-    answered = shared.extract(shared.session("features", extraction_session("latest:song")))
-    assert answered.code == 0
-    timestamp = trained.paths[0].name[:15]
-    assert [path.name for path in answered.paths] == [
-        f"full_features_saec_{timestamp}.npz",
-        f"pooled_mean_std_saec_{timestamp}.npz",
-        f"saec_{timestamp}.json",
-    ]
-    again = shared.extract(shared.session("features", extraction_session("latest:song")))
+def test_extractions_answer_with_their_files_and_last_their_json_in_the_order_of_sessions(shared, trained):
+    session = shared.session("features", extraction_session("latest:song"))
+    answered = shared.extract(session)
+    saec = f"saec_{trained.paths[0].name[:15]}"
+    names = [f"full_features_{saec}.npz", f"pooled_mean_std_{saec}.npz", f"{saec}.json"]
+    assert answered.code == 0 and [path.name for path in answered.paths] == names
+    again = shared.extract(session)
     assert again.paths == answered.paths and "nothing to do" in again.said
-
-
-def test_several_sessions_answer_in_their_order(shared, trained):
-    names = [
+    sessions = [
         shared.session(word, extraction_session("latest:song", variant=word, reconstructions=0))
         for word in ("second", "first")
     ]
-    answered = shared.extract(*names)
+    answered = shared.extract(*sessions)
     assert [path.stem.split("_")[-1] for path in answered.paths] == 3 * ["second"] + 3 * ["first"]
 
 
-def test_a_finished_run_answers_with_its_folder(shared, trained):
-    before = shared.files()
-    answered = shared.train(str(trained.paths[0]))
-    assert (answered.code, answered.paths) == (0, trained.paths)
-    assert "is finished: 1 epochs" in answered.said
-    assert shared.files() == before
-
-
-def test_a_run_goes_on_to_another_total_of_epochs(shared, trained, monkeypatch):
+def test_a_run_goes_on_to_another_total_of_epochs_and_is_finished_then(shared, trained, monkeypatch):
     (run,) = trained.paths
     monkeypatch.chdir(run.parent)
     answered = shared.train(run.name, "--set", "training.epochs=3")  # from any working directory
     assert (answered.code, answered.paths) == (0, [run])
     assert n_epochs(run) == 3
     assert yaml.safe_load((run / "session.yaml").read_text())["training"]["epochs"] == 3
-
-
-@pytest.mark.parametrize(
-    "change", ["training.batch_size=3", "training.epochs=many", "training.epochs=0", "training.epochs", "x=1"]
-)
-def test_a_run_goes_on_with_no_other_change(shared, trained, change):
     before = shared.files()
-    answered = shared.train(str(trained.paths[0]), "--set", change)
-    assert (answered.code, answered.paths) == (2, [])
-    assert f"takes --set training.epochs=<number> only, got '{change}'" in answered.said
+    answered = shared.train(str(run))
+    assert (answered.code, answered.paths) == (0, [run]) and "is finished: 3 epochs" in answered.said
     assert shared.files() == before
-
-
-def test_a_total_that_is_passed_already_is_refused(place):
-    run = untrained_run(place.config)
-    run.save("last", {"model": run.model()}, run.progress.__class__(epoch=3, best_epoch=1), [])
-    answered = place.train(str(run.folder), "--set", "training.epochs=2")
-    assert answered.code == 2
-    assert f"{run.folder} has 3 epochs already, training.epochs cannot be 2" in answered.said
+    said = shared.refused(str(run), "--set", "training.epochs=2")
+    assert f"{run} has 3 epochs already, training.epochs cannot be 2" in said
+    for change in (
+        "training.batch_size=3",
+        "training.epochs=many",
+        "training.epochs=0",
+        "training.epochs",
+        "x=1",
+    ):
+        said = shared.refused(str(run), "--set", change)
+        assert f"takes --set training.epochs=<number> only, got '{change}'" in said
 
 
 def test_a_folder_that_is_no_run_is_refused(place):
-    answered = place.train(str(place.folder / "data"))
-    assert (answered.code, answered.paths) == (2, [])
-    assert f"{place.folder / 'data'} is no run's folder" in answered.said
+    assert f"{place.folder / 'data'} is no run's folder" in place.refused(str(place.folder / "data"))
 
 
 @on_posix
@@ -202,38 +196,25 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_complete(interrupted):
 
 
 @on_posix
-def test_a_session_with_an_unfinished_run_begins_anew_and_says_how_to_go_on(shared, interrupted):
+def test_a_session_with_an_unfinished_run_begins_anew_and_the_run_can_go_on_where_it_was(shared, interrupted):
     *_, folder = interrupted
-    session = shared.session("endless", training_session(training=ONE_EPOCH))
-    answered = shared.train(session)
+    answered = shared.train(shared.session("endless", training_session(training=ONE_EPOCH)))
     assert answered.code == 0 and answered.paths != [folder]
     assert f"to go on with it: python main_01_train.py {folder}" in answered.said
-
-
-@on_posix
-def test_an_interrupted_run_goes_on_where_it_was(shared, interrupted):
-    *_, folder = interrupted
-    with (folder / "history.csv").open() as lines:
-        before = lines.read()
-    total = n_epochs(folder) + 1
+    before, total = (folder / "history.csv").read_text(), n_epochs(folder) + 1
     answered = shared.train(str(folder), "--set", f"training.epochs={total}")
     assert (answered.code, answered.paths) == (0, [folder])
     assert n_epochs(folder) == total and (folder / "history.csv").read_text().startswith(before)
     assert not list(folder.glob(".writing_*"))
 
 
-@pytest.mark.parametrize("word", ["demo", "demo.yaml"])
-def test_a_shipped_session_is_found_by_name_with_or_without_suffix(place, word, monkeypatch, tmp_path):
+@pytest.mark.parametrize("words", [["demo"], ["demo.yaml"], []])
+def test_a_shipped_session_is_found_by_name_and_without_one_the_demo_is_meant(
+    place, words, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
-    answered = place.train(word, "--check")
-    assert answered.code == 0 and "the demo data are not there yet" in answered.said
-
-
-def test_without_a_session_the_demo_is_meant(place):
-    before = place.files()
-    assert "the demo data are not there yet" in place.train("--check").said
-    assert "the demo data are not there yet" in place.extract("--check").said
-    assert place.files() == before
+    assert "the demo data are not there yet" in place.checked(*words)
+    assert "the demo data are not there yet" in place.checked(*words, script=main_02_extract)
 
 
 @pytest.mark.parametrize("name, hint", [("dmeo", "did you mean 'demo'?"), ("xyz", "choose from .*demo")])
@@ -244,123 +225,78 @@ def test_an_unknown_session_names_the_nearest_or_all_there_are(place, name, hint
         assert re.search(words, answered.said)
 
 
-def test_a_session_may_lie_anywhere_and_be_named_relatively(place, monkeypatch):
-    place.session("mine", training_session())
-    monkeypatch.chdir(place.folder)
-    assert place.train("mine.yaml", "--check").code == 0
-
-
-def test_check_prints_the_session_with_every_default_and_writes_nothing(place):
+def test_check_prints_sessions_with_every_default_and_what_it_prints_is_a_session(place, monkeypatch):
     session = place.session("mine", training_session())
-    before = place.files()
-    answered = place.train(session, "--check", "--set", "training.epochs=5")
-    assert (answered.code, answered.paths) == (0, [])
+    monkeypatch.chdir(place.folder)  # a session may lie anywhere and be named relatively
+    said = place.checked("mine.yaml", "--set", "training.epochs=5")
     for words in (
-        "session mine",
         "epochs: 5",
         "learning_rate: 0.001",
         "12 pictures, about 4 of them for validation, 1x128x32",
-        "weights, latent 8 x 1 x 8",
-        "GB of cache",
-        "for 5",
     ):
-        assert words in answered.said
-    assert place.files() == before
+        assert words in said
+    for words in ("session mine", "weights, latent 8 x 1 x 8", "GB of cache", "for 5"):
+        assert words in said
+    printed = place.checked(session).split("session mine\n")[1].split("\n\n")[0]
+    assert printed in place.checked(place.session("again", yaml.safe_load(printed)))
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    ("change", "words"),
     [
         ("model.widths=[0,8]", "model.widths.0: input should be greater than 0, got 0"),
         ("model.widths=[-1,8]", "model.widths.0: input should be greater than 0, got -1"),
         ("model.latent=0", "model.latent: input should be greater than 0, got 0"),
-        (
-            "model.time_halvings=5",
-            "model: time_halvings must be at most 4, one more than there are widths, got 5",
-        ),
+        ("model.time_halvings=5", "time_halvings must be at most 4, one more than there are widths, got 5"),
     ],
 )
 def test_check_of_a_model_that_cannot_be_built_is_a_fault(place, change, words):
-    answered = place.train(place.session("mine", training_session()), "--check", "--set", change)
-    assert (answered.code, answered.paths) == (2, []) and words in answered.said
+    session = place.session("mine", training_session())
+    assert words in place.refused(session, "--check", "--set", change)
 
 
 def test_check_prints_the_paths_and_the_precision_that_will_be_taken(place):
     run = untrained_run(place.config)
-    session = place.session("mine", training_session(training={"epochs": 1}))
     images = place.config.data / "songs" / "images"
-    said = place.train(session, "--check").said
+    said = place.checked(place.session("mine", training_session(training={"epochs": 1})))
     assert f"train: {images}\n" in said and re.search("precision: (fp32|bf16)\n", said)
-    said = place.extract(place.session("features", extraction_session(run.timestamp)), "--check").said
+    features = place.session("features", extraction_session(run.timestamp))
+    said = place.checked(features, script=main_02_extract)
     assert f": {images}\n" in said and f" in {images.parent}: new" in said
+    assert f"files of saec_{run.timestamp}" in said and "12 pictures 1x128x32" in said
     assert re.search(r"\(cpu\), (fp32|bf16)\n", said)
 
 
-def test_check_without_the_demo_data_prints_every_session_once_and_writes_nothing(place):
-    mine = place.session("mine", training_session())
-    before = place.files()
-    answered = place.train("demo", mine, "--check")
-    assert (answered.code, answered.paths) == (0, [])
-    for words in ("session demo\n", "session mine\n", "the demo data are not there yet", "12 pictures"):
-        assert answered.said.count(words) == 1
-    assert "session demo\n" in place.extract("--check").said
-    assert place.files() == before
+def test_check_of_several_prints_every_session_once_and_a_change_holds_for_all(place):
+    names = [place.session(name, training_session()) for name in ("one", "two")]
+    said = place.checked("demo", names[0])
+    for words in ("session demo\n", "session one\n", "the demo data are not there yet", "12 pictures"):
+        assert said.count(words) == 1
+    said = place.checked(*names, "--set", "training.epochs=7", "--set", "views.soft=true")
+    assert said.count("epochs: 7") == 2 and said.count("soft: true") == 2
 
 
-def test_what_check_prints_is_a_session(place):
-    session = place.session("mine", training_session())
-    printed = place.train(session, "--check").said.split("session mine\n")[1].split("\n\n")[0]
-    again = place.train(place.session("again", yaml.safe_load(printed)), "--check").said
-    assert printed in again
-
-
-def test_check_of_an_extraction_says_what_is_there_and_writes_nothing(place):
-    run = untrained_run(place.config)
-    session = place.session("features", extraction_session(run.timestamp))
-    before = place.files()
-    answered = place.extract(session, "--check")
-    assert (answered.code, answered.paths) == (0, [])
-    assert f"files of saec_{run.timestamp}" in answered.said and ": new" in answered.said
-    assert "12 pictures 1x128x32" in answered.said
-    assert place.files() == before
-
-
-def test_all_sessions_are_read_before_the_first_starts(place):
+def test_all_sessions_are_read_and_checked_before_the_first_starts(place):
     good = place.session("good", training_session(training=ONE_EPOCH))
     bad = place.session("bad", training_session(modle=1, training={"epochs": 0}))
     worse = place.session("worse", training_session(views="denoize"))
-    before = place.files()
-    answered = place.train(good, bad, worse)
-    assert (answered.code, answered.paths) == (2, [])
-    assert f"{bad} has 2 faults:" in answered.said and f"{worse} has a fault:" in answered.said
-    assert "did you mean 'model'?" in answered.said and "did you mean 'denoise'?" in answered.said
-    assert place.files() == before
-
-
-def test_all_sessions_are_checked_before_the_first_starts(place):
-    good = place.session("good", training_session(training=ONE_EPOCH))
+    said = place.refused(good, bad, worse)
+    assert f"{bad} has 2 faults:" in said and f"{worse} has a fault:" in said
+    assert "did you mean 'model'?" in said and "did you mean 'denoise'?" in said
     names = [
         place.session(name, training_session(data={"kind": "images", "train": f"songs/{name}"}))
         for name in ("here", "there")
     ]
-    before = place.files()
-    answered = place.train(good, *names)
-    assert (answered.code, answered.paths) == (2, [])
+    said = place.refused(good, *names)
     for name in ("here", "there"):
         folder = place.config.data / "songs" / name
-        assert f"session {name} has a fault:\n  data.train: no such folder: {folder}" in answered.said
-    assert place.files() == before
+        assert f"session {name} has a fault:\n  data.train: no such folder: {folder}" in said
 
 
-def test_the_same_fault_is_said_once(place):
+def test_the_same_fault_is_said_once_and_alone(place):
     bad = place.session("bad", training_session(modle=1))
-    assert place.train(bad, bad).said.count("modle") == 1
-
-
-def test_a_change_holds_for_every_session_of_the_call(place):
-    names = [place.session(name, training_session()) for name in ("one", "two")]
-    answered = place.train(*names, "--check", "--set", "training.epochs=7", "--set", "views.soft=true")
-    assert answered.said.count("epochs: 7") == 2 and answered.said.count("soft: true") == 2
+    said = place.refused(bad, bad)
+    assert said.count("modle") == 1 and len(said.splitlines()) == 2 and "did you mean 'model'?" in said
 
 
 @pytest.mark.parametrize(
@@ -373,14 +309,10 @@ def test_a_change_holds_for_every_session_of_the_call(place):
     ],
 )
 def test_a_change_that_is_not_right_is_a_fault(place, change, words):
-    session = place.session("mine", training_session())
-    before = place.files()
-    answered = place.train(session, "--set", change)
-    assert (answered.code, answered.paths) == (2, []) and words in answered.said
-    assert place.files() == before
+    assert words in place.refused(place.session("mine", training_session()), "--set", change)
 
 
-def test_the_latest_of_a_session_that_has_no_run_lists_what_there_is(place):
+def test_the_latest_of_a_session_that_has_no_finished_run_lists_what_there_is(place):
     session = place.session("features", extraction_session("latest:song"))
     answered = place.extract(session)
     assert answered.code == 2
@@ -388,32 +320,20 @@ def test_the_latest_of_a_session_that_has_no_run_lists_what_there_is(place):
     run = untrained_run(place.config)
     answered = place.extract(session)
     assert answered.code == 2 and answered.said.endswith(f"there are\n  {run.folder.name}\n")
-
-
-def test_a_run_that_is_not_finished_is_not_the_latest_and_is_named(place):
-    run = untrained_run(place.config)
     for file in run.folder.glob("*.pt"):
         file.unlink()
     answered = place.extract(place.session("features", extraction_session("latest:untrained")))
     assert answered.code == 2 and f"{run.folder.name} is not finished" in answered.said
 
 
-def test_a_gpu_that_is_not_there_is_a_fault_before_anything_is_written(place):
-    place.config_file.write_text("device: cuda:99\nworkers: 0\n")
+def test_a_config_that_is_not_right_or_a_gpu_that_is_not_there_is_a_fault(place):
     session = place.session("mine", training_session())
-    before = place.files()
-    answered = place.train(session)
-    assert (answered.code, answered.paths) == (2, [])
-    assert re.search("config.device: device cuda:99 is not there.*: choose auto or cpu", answered.said)
-    assert place.files() == before
-
-
-def test_a_config_that_is_not_right_is_a_fault(place):
+    place.config_file.write_text("device: cuda:99\nworkers: 0\n")
+    said = place.refused(session)
+    assert re.search("config.device: device cuda:99 is not there.*: choose auto or cpu", said)
     place.config_file.write_text("devise: cpu")
-    answered = place.train(place.session("mine", training_session()))
-    assert answered.code == 2
-    assert f"{place.config_file} cannot be used:\n  devise: unknown key" in answered.said
-    assert "did you mean 'device'?" in answered.said
+    said = place.refused(session)
+    assert f"{place.config_file} cannot be used:\n  devise: unknown key, did you mean 'device'?" in said
 
 
 def test_words_that_are_no_options_end_with_2_and_help_with_0(place):
@@ -421,8 +341,3 @@ def test_words_that_are_no_options_end_with_2_and_help_with_0(place):
     with redirect_stdout(io.StringIO()) as out:
         assert main_01_train.main(["--help"]) == 0
     assert "--check" in out.getvalue() and "--set" in out.getvalue()
-
-
-def test_a_fault_is_all_that_is_said(place):
-    answered = place.train(place.session("bad", training_session(modle=1)))
-    assert len(answered.said.splitlines()) == 2 and "did you mean 'model'?" in answered.said

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -11,9 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from conftest import intensities, training_session, write_pictures
-from small_runs import assert_equal_runs, untrained_run, workplace
+from small_runs import (
+    assert_equal_runs,
+    config_file,
+    killed_call,
+    killed_run,
+    n_epochs_written,
+    untrained_run,
+    workplace,
+)
 
 from saec.config import ROOT, Config
 from saec.faults import Fault
@@ -67,7 +73,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_some_epochs_and_as_many_more_equal_all_of_them(place, precision, n_epochs):
     both = train(short_session(2 * n_epochs, precision=precision), place)
     part = train(short_session(n_epochs, precision=precision), place)
-    assert len((part.folder / "history.csv").read_text().splitlines()) == 1 + n_epochs
+    assert len((part.folder / "history.csv").read_text().splitn_epochs_written()) == 1 + n_epochs
     more = go_on(part, place, epochs=2 * n_epochs)
     assert more.folder == part.folder
     assert_equal_folders(Run(part.folder), both)
@@ -85,56 +91,46 @@ def test_a_hot_start_goes_on_without_its_parent_and_keeps_frozen_what_was(place,
     assert_equal_folders(go_on(part, place, epochs=2), whole)
 
 
-def test_a_finished_run_is_returned_at_once_and_left_as_it_is(place, unbroken, heard):
+def test_a_finished_run_is_returned_at_once_left_as_it_is_and_needs_no_data(place, unbroken, heard, tmp_path):
     before = contents(unbroken.folder)
     assert go_on(Run(unbroken.folder), place) == unbroken
     assert go_on(Run(unbroken.folder), place, epochs=EPOCHS) == unbroken
+    with pytest.raises(Fault, match="has 4 epochs already, training.epochs cannot be 3"):
+        go_on(Run(unbroken.folder), place, epochs=3)
     assert contents(unbroken.folder) == before
     assert "is finished: 4 epochs" in heard.text
-
-
-def test_a_finished_run_needs_no_data(tmp_path, unbroken):
     other = workplace(tmp_path)
-    copied = tmp_path / unbroken.folder.name
-    shutil.copytree(unbroken.folder, copied)
+    copied = shutil.copytree(unbroken.folder, tmp_path / unbroken.folder.name)
     file = copied / "session.yaml"
     file.write_text(file.read_text().replace("/songs/images", "/gone"))
     assert go_on(Run(copied), other).progress.finished
 
 
-def test_fewer_epochs_than_are_done_are_refused(place, unbroken):
-    with pytest.raises(Fault, match="has 4 epochs already, training.epochs cannot be 3"):
-        go_on(Run(unbroken.folder), place, epochs=3)
-
-
-def test_data_that_have_changed_since_are_refused_with_the_remedy(config, pictures):
-    run = train(short_session(1), config)
-    before = contents(run.folder)
-    remedy = rf"start: {{weights_of: {run.timestamp}, weights: last}}"
-    write_pictures(pictures, intensities(1, seed=7))  # another first one
-    with pytest.raises(Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"):
-        go_on(run, config, epochs=2)
-    shutil.copy(sorted(pictures.iterdir())[0], pictures / "new_segm_1.png")
-    with pytest.raises(Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"):
-        go_on(run, config, epochs=2)
-    assert contents(run.folder) == before
-
-
-def test_labels_that_set_other_recordings_aside_are_refused_and_others_are_not(config, pictures):
+def test_data_or_recordings_that_have_changed_since_are_refused_with_the_remedy(config, pictures):
     run = train(short_session(1), config)
     before = contents(run.folder)
     (aside,) = run.record["valid"]["groups"]
     other = next(name for name in ("rec00", "rec01", "rec02") if name != aside)
-    labels = pictures.parent / "labels.csv"
-    for groups in ({aside: "robin", other: "wren"}, {aside: other, other: aside}, {other: aside}):
-        names = sorted(file.name for file in pictures.iterdir())
+    labels, names = pictures.parent / "labels.csv", sorted(file.name for file in pictures.iterdir())
+    for groups in ({aside: other, other: aside}, {other: aside}):
         rows = [f"{name},song,{groups.get(name[:5], '')}" for name in names]
         labels.write_text("\n".join(["file,label,group", *rows]))
         with pytest.raises(Fault, match="pictures or their recordings have changed since"):
             go_on(run, config, epochs=2)
-    assert contents(run.folder) == before
     labels.write_text(f"file,label\n{names[0]},song\n")  # the same recordings, set aside as before
-    assert go_on(run, config, epochs=2).progress.epoch == 2
+    assert contents(run.folder) == before and go_on(run, config, epochs=2).progress.epoch == 2
+    before = contents(run.folder)
+    remedy = rf"start: {{weights_of: {run.timestamp}, weights: last}}"
+    for change in (
+        lambda: write_pictures(pictures, intensities(1, seed=7)),  # another first one
+        lambda: shutil.copy(pictures / names[0], pictures / "new_segm_1.png"),
+    ):
+        change()
+        with pytest.raises(
+            Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"
+        ):
+            go_on(run, config, epochs=3)
+    assert contents(run.folder) == before
 
 
 def test_a_run_that_another_process_is_at_work_on_is_refused_and_left_as_it_is(config, pictures):
@@ -163,75 +159,22 @@ def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(
 # Kills
 
 
-def killed(place: Config, name: str, moment: Callable[[Path], bool]) -> Run:
-    """A training in a process of its own, killed for good at a moment that is told by the run's folder."""
-    config = place.models.parent / "config" / "config.yaml"
-    for attempt in range(10):  # some moments are so short that one may miss them
-        session = place.models.parent / f"{name}_{attempt}.yaml"
-        session.write_text(yaml.safe_dump(WHOLE))
-        if killed_call(place, session.stem, [session, "--config", config], moment):
-            return Run(next(place.models.glob(f"*_{session.stem}")))
-    raise AssertionError(f"the moment was missed {attempt + 1} times")
-
-
-def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:
-    """Whether the moment came before the end."""
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "main_01_train.py", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    with process:
-        while process.poll() is None:
-            folder = next(place.models.glob(f"*_{name}"), None)
-            if folder and moment(folder) and still(process, moment, folder):
-                process.kill()
-                return True
-            time.sleep(0.0002)
-        assert process.returncode == 0, process.stderr.read().decode()
-    return False
-
-
-def still(process: subprocess.Popen, moment: Callable[[Path], bool], folder: Path) -> bool:
-    """Stops the process, to see whether the moment is not over yet; lets it go on if it is."""
-    if os.name == "nt":
-        return True
-    process.send_signal(signal.SIGSTOP)
-    time.sleep(0.02)
-    if moment(folder):
-        return True
-    process.send_signal(signal.SIGCONT)
-    return False
-
-
 def writing(name: str) -> Callable[[Path], bool]:
     """While that file is being written."""
     return lambda folder: any(folder.glob(f".writing_*_{name}"))
 
 
-def lines(folder: Path) -> int:
-    """Epochs that history.csv knows."""
-    file = folder / "history.csv"
-    return len(file.read_text().splitlines()) - 1 if file.exists() else 0
-
-
-def test_a_run_killed_after_its_first_epoch_is_finished_as_if_unbroken(place, unbroken):
-    run = killed(place, "killed", lambda folder: (folder / "last.pt").exists())
-    assert 0 < run.progress.epoch < EPOCHS
-    assert_equal_folders(go_on(run, place), unbroken)
-
-
 MOMENTS = {
+    "after the first epoch": lambda folder: (folder / "last.pt").exists(),
     "before the first epoch ends": lambda folder: (folder / "views.png").exists(),
     "writing the figure of views": writing("views.png"),
     "writing the first best weights": writing("best.pt"),
     "writing the first weights": writing("last.pt"),
-    "writing the second weights": lambda f: lines(f) == 1 and writing("last.pt")(f),
-    "between weights and history": lambda f: lines(f) == 1 and writing("history.csv")(f),
-    "writing the figure of the history": lambda f: lines(f) == 3 and writing("history.png")(f),
-    "writing the last row": lambda f: lines(f) == EPOCHS - 1 and writing("history.csv")(f),
-    "writing the last figure": lambda f: lines(f) == EPOCHS and writing("history.png")(f),
+    "writing the second weights": lambda f: n_epochs_written(f) == 1 and writing("last.pt")(f),
+    "between weights and history": lambda f: n_epochs_written(f) == 1 and writing("history.csv")(f),
+    "writing the figure of the history": lambda f: n_epochs_written(f) == 3 and writing("history.png")(f),
+    "writing the last row": lambda f: n_epochs_written(f) == EPOCHS - 1 and writing("history.csv")(f),
+    "writing the last figure": lambda f: n_epochs_written(f) == EPOCHS and writing("history.png")(f),
     "writing the reconstructions": writing("reconstructions.png"),
 }
 
@@ -240,7 +183,7 @@ MOMENTS = {
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(place, unbroken, moment):
-    run = killed(place, moment.replace(" ", "_"), MOMENTS[moment])
+    run = killed_run(place, moment.replace(" ", "_"), WHOLE, MOMENTS[moment])
     if moment.startswith("writing"):
         assert list(run.folder.glob(".writing_*"))
     assert_equal_folders(go_on(run, place), unbroken)
@@ -249,16 +192,15 @@ def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(place, unbroken, 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
 def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(place, unbroken):
-    run = killed(place, "twice", lambda f: lines(f) == 1 and writing("last.pt")(f))
-    config = place.models.parent / "config" / "config.yaml"
-    call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config]
+    run = killed_run(place, "twice", WHOLE, lambda f: n_epochs_written(f) == 1 and writing("last.pt")(f))
+    call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config_file(place)]
     with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while lines(run.folder) < 3:
+        while n_epochs_written(run.folder) < 3:
             assert process.poll() is None
             time.sleep(0.001)
         process.kill()
     done = subprocess.run(call, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [str(run.folder)]
+    assert done.stdout.splitn_epochs_written() == [str(run.folder)]
     assert_equal_folders(run, unbroken)
 
 
@@ -271,8 +213,7 @@ def test_a_run_killed_as_it_begins_its_further_epochs_knows_of_them(place, patie
     session["training"]["patience"] = patience
     run = train(load_session(session, TrainingSession).named(f"further_{patience}"), place)
     done = run.progress.epoch
-    config = place.models.parent / "config" / "config.yaml"
-    words = [run.folder, "--config", config, "--set", f"training.epochs={done + 3}"]
+    words = [run.folder, "--config", config_file(place), "--set", f"training.epochs={done + 3}"]
     assert killed_call(place, run.name, words, lambda folder: f"epochs: {done + 3}" in session_of(folder))
     assert run.progress.epoch == done
     assert go_on(Run(run.folder), place).progress.epoch > done

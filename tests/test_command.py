@@ -245,7 +245,6 @@ def test_check_prints_sessions_with_every_default_and_what_it_prints_is_a_sessio
     ("change", "words"),
     [
         ("model.widths=[0,8]", "model.widths.0: input should be greater than 0, got 0"),
-        ("model.widths=[-1,8]", "model.widths.0: input should be greater than 0, got -1"),
         ("model.latent=0", "model.latent: input should be greater than 0, got 0"),
         ("model.time_halvings=5", "time_halvings must be at most 4, one more than there are widths, got 5"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import main_01_train
-from saec.config import load_config
+from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
 
 
@@ -27,6 +27,8 @@ def test_paths_count_from_the_folder_above_the_configs_and_absolute_ones_stay(fi
         assert config.cache == tmp_path / "place" / "cache"
     assert config.data_path("train/../images/") == config.data / "images"  # of a session
     assert config.data_path(tmp_path / "x") == tmp_path / "x"
+    for path in ("c", "C:songs", "~/songs"):
+        assert config.data_path(path) == Path(os.path.abspath(config.data / os.path.expanduser(path)))
     file.write_text(f"data: '{tmp_path / 'far'}'\nmodels: ~/runs\n")
     config = load_config(file)
     assert (config.data, config.models) == (tmp_path / "far", Path.home() / "runs")
@@ -88,8 +90,10 @@ def test_the_shipped_config_can_be_used():
 
 @pytest.mark.skipif(os.name == "nt", reason="there such paths are at home")
 @pytest.mark.parametrize("path", [r"C:\songs\models", "d:/models", r"\\server\models"])
-def test_a_windows_path_on_another_system_is_refused_and_no_such_folder_is_made(file, path, capsys):
+def test_a_windows_path_on_another_system_is_refused_and_no_such_folder_is_made(file, path, capsys, tmp_path):
     file.write_text(f"models: '{path}'\n")
+    with pytest.raises(Fault, match="is a Windows path, this is another system"):
+        Config(data=tmp_path).data_path(path)
     before = sorted(file.parents[2].rglob("*"))
     assert main_01_train.main(["--config", str(file)]) == 2
     assert f"{path} is a Windows path, this is another system: give the path" in capsys.readouterr().err

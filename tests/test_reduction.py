@@ -1,8 +1,6 @@
 """Neighbours against counting all distances; reductions that keep clusters and come out the same again."""
 
 import os
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -119,19 +117,6 @@ def test_neighbourhoods_are_kept_as_well_as_by_umap_learn():
         for way in (theirs, ours)
     ]  # of one seed it is 0.95 to 0.98, either way, and another on another processor
     assert kept[1] > kept[0] - 0.01
-
-
-@pytest.mark.slow
-def test_reductions_can_be_made_by_a_script_that_guards_nothing(tmp_path):
-    """No process is started, so nothing is imported again."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import numpy as np\nfrom saec.reduction import reduce_dims\n"
-        "rows = np.random.default_rng(0).normal(size=(30, 5))\n"
-        "print(reduce_dims(rows, (2, 4), 5, 0)[4].shape)\n"
-    )
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
-    assert done.stdout == "(30, 4)\n", done.stderr
 
 
 def test_reductions_are_standardised_and_heaps_stay_heaps_by_any_seed_and_scale(once):

@@ -204,17 +204,6 @@ def test_foreign_tables_are_judged_by_their_own_labels(project):
     assert "does not say which pictures" in page and "no group (recording) is known" in page
 
 
-def test_columns_of_the_table_of_labels_can_be_called_otherwise(project):
-    names = sorted(file.name for file in (project.data / "songs" / "images").glob("*.png"))
-    rows = [f"{name},{KINDS[n % 3]},{'train' if n < 24 else 'test'}" for n, name in enumerate(names)]
-    (project.data / "other.csv").write_text("\n".join(["picture,species,part", *rows]))
-    columns = {"file": "picture", "label": "species", "split": "part"}
-    labels = {"file": "other.csv", "columns": columns}
-    report = evaluate(session(labels=labels, evaluations=[LINEAR]), project)
-    folds = pd.read_csv(report.folder / "folds.csv")
-    assert set(folds[folds["labels_per_class"] == "all"]["n_learnt"]) == {24}
-
-
 def said_in(report) -> str:
     """All remarks of a report."""
     about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
@@ -254,8 +243,6 @@ def test_names_that_would_share_files_are_refused(project):
     one = {"images": "songs/images", "features": "songs/good.npz"}
     with pytest.raises(SessionError, match="sets need names that differ"):
         evaluate({"sets": {"a b": one, "a_b": one}}, project)
-    with pytest.raises(SessionError, match="methods need names that differ"):
-        evaluate(session(features={"X": "songs/good.npz", "x": "songs/bad.npz"}), project)
 
 
 def test_words_of_the_data_are_no_formulas_and_a_method_may_be_called_by_a_number(project):
@@ -291,8 +278,6 @@ def damaged(project) -> Config:
     names = np.load(project.data / "songs" / "good.npz")["N"]
     rows = features()
     np.savez(folder / "fewer.npz", X=rows[:-3], N=names[:-3])
-    np.savez(folder / "nan.npz", X=np.where(rows > 7, np.nan, rows), N=names)
-    np.savez(folder / "objects.npz", X=rows, N=names.astype(object))
     (folder / "cut.npz").write_bytes((project.data / "songs" / "good.npz").read_bytes()[:-30])
     (folder / "twice.csv").write_text(f"file,label\n{names[0]},a\n{names[0]},b\n")
     (folder / "one.csv").write_text("file,label\n" + "\n".join(f"{name},a" for name in names))
@@ -308,8 +293,6 @@ def damaged(project) -> Config:
             {"features": {"a": "songs/good.npz", "b": "faulty/fewer.npz"}},
             "a is of 36 pictures, b of 33.*only in a: 3.*rec08_segm_0033.000.png.*only in b: 0",
         ),
-        ({"features": "faulty/nan.npz"}, "rows hold what is no finite number"),
-        ({"features": "faulty/objects.npz"}, "pickle"),
         ({"features": "faulty/cut.npz"}, "cannot be read as features"),
         ({"labels": "faulty/twice.csv"}, "says two things of one sample"),
         ({"labels": "faulty/one.csv"}, "probes need labels of two classes at least, got one class, a"),
@@ -324,6 +307,8 @@ def damaged(project) -> Config:
         ({"labels": {"pattern": "(?P<label>x)", "file": "x"}}, "labels come from one source"),
         ({"explorer": {"color": "lable"}}, "no column 'lable' of set session, did you mean 'label'"),
         ({"similar": {"to": "gone.png"}}, "gone.png is no picture of set session"),
+        ({"similar": {"to": "songs/images"}}, "not made by main_02_extract.py"),
+        ({"features": {"X": "songs/good.npz", "x": "songs/bad.npz"}}, "methods need names that differ"),
     ],
 )
 def test_a_session_that_cannot_be_carried_out_ends_before_any_work(damaged, changes, words):
@@ -394,11 +379,6 @@ def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run_and_pool
     latents = {"file": f"songs/full_features_saec_{with_run.timestamp}.npz", "pooling": "max"}
     table = similar(latents, tmp_path / "new_4.png", n=2)
     assert table["file"][0] == pictures[4].name and table["distance"][0] < 1e-3
-
-
-def test_other_pictures_cannot_be_compared_with_features_of_unknown_origin(project):
-    with pytest.raises(Fault, match="not made by main_02_extract.py"):
-        evaluate(session(similar={"to": "songs/images"}), project)
 
 
 def test_a_report_that_was_ended_leaves_no_half_of_itself_and_what_a_kill_left_goes_after_a_day(

@@ -1,6 +1,5 @@
 """A session is checked whole before anything is read, and says every fault with its path."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -249,20 +248,6 @@ def test_a_session_is_named_after_its_file_in_plain_letters_keeps_its_name_and_c
     again = load_session(session, TrainingSession, ["training.epochs=7"])
     assert session.name == again.name == "my_song__2_"
     assert (again.training.epochs, session.training.epochs) == (7, 2)
-
-
-@pytest.mark.parametrize("path", [r"C:\songs\new", "c:/songs", r"\\server\songs"])
-def test_a_windows_path_on_another_system_is_refused(path, config):
-    if os.name == "nt":
-        pytest.skip("here such paths are at home")
-    with pytest.raises(Fault, match="is a Windows path, this is another system") as caught:
-        config.data_path(path)
-    assert path in str(caught.value)
-
-
-@pytest.mark.parametrize("path", ["songs/new", "/songs", "c", "C:songs", "~/songs"])
-def test_other_paths_count_from_the_data_folder(path, config):
-    assert config.data_path(path) == Path(os.path.abspath(config.data / os.path.expanduser(path)))
 
 
 @pytest.mark.parametrize(

@@ -115,34 +115,6 @@ def test_each_distortion_alone_equals_torchvision_and_differs_from_sample_to_sam
         assert len(torch.unique(views.flatten(1), dim=0)) > 8
 
 
-def test_a_shift_is_by_whole_pixels_and_brings_in_zeros():
-    picture = Raw(torch.full((64, *SIZE), 200, dtype=torch.uint8))
-    seen, target = denoise(**STILL | {"shift": 0.25})(picture, front("intensity"), draws(64))
-    n_empty = (seen[:, 0, 0] == 0).sum(dim=1)
-    edges = (seen[:, 0, :, 0] == 0).all(dim=1) | (seen[:, 0, :, -1] == 0).all(dim=1) | (n_empty == 0)
-    assert edges.all() and 8 <= n_empty.max() <= 10 and n_empty.min() < 2
-    assert ((seen == 0) | (seen == 200 / 255)).all()
-    assert (target == 200 / 255).all()  # the target is not moved along
-
-
-@pytest.mark.parametrize("soft", [False, True])
-def test_thresholds_are_drawn_between_their_limits(soft):
-    ramp = Raw(torch.arange(256, dtype=torch.uint8).repeat(400, 1, 1))
-    view = denoise(**STILL, threshold=(0.2, 0.6), soft=soft)
-    _, target = view(ramp, PictureFront((1, 256), "intensity"), draws(400))
-    cut = (target == 0).sum(dim=(1, 2, 3)) / 255
-    assert 0.2 <= cut.min() < 0.25 and 0.55 < cut.max() <= 0.61
-    largest = target.amax(dim=(1, 2, 3))
-    assert torch.allclose(largest, 1 - cut, atol=1 / 255) if soft else (largest == 1).all()
-
-
-def test_in_rgb_each_channel_has_the_threshold_of_its_picture():
-    prepare = front("rgb")
-    _, target = denoise(**STILL, threshold=(0.4, 0.4))(raw(4), prepare, draws(4))
-    clean = prepare(raw(4))
-    assert torch.equal(target, torch.where(clean < 0.4, 0.0, clean))
-
-
 def test_noise_comes_with_its_probability_alone():
     prepare = front("intensity")
     clean = prepare(alike(1000))

@@ -128,6 +128,7 @@ def test_a_combiner_answers_for_new_samples_also_when_read_again_and_needs_no_tr
         again.save(file)
 
 
+@pytest.mark.slow
 def test_another_process_gives_identical_answers(tmp_path):
     blocks = two_files(40, seed=1)[0]
     np.savez(tmp_path / "blocks.npz", **blocks)

@@ -14,6 +14,7 @@ import yaml
 from conftest import TINY, intensities, training_session, write_pictures
 from PIL import Image
 from small_runs import same, workplace
+from torch import Tensor
 
 from saec.config import Config
 from saec.data import Draws
@@ -59,9 +60,7 @@ def history(run: Run) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def after_an_epoch(
-    session: dict[str, Any], place: Config
-) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def after_an_epoch(session: dict[str, Any], place: Config) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Weights and scores, without a run folder."""
     bench = build(check_training(load_session(session, TrainingSession), place))
     scores = one_epoch(bench, bench.train.training(0), "epoch 1", bench.learner)
@@ -227,17 +226,13 @@ def hot(run: Run, **start: Any) -> dict[str, Any]:
     return tiny_session(start={"weights_of": run.timestamp, **start}, model=None)
 
 
-@pytest.mark.parametrize("weights", ["best", "last"])
-def test_a_hot_start_begins_with_the_parents_weights(run, place, weights):
-    bench = build(check_training(load_session(hot(run, weights=weights), TrainingSession), place))
-    assert same(dict(bench.model.state_dict()), dict(run.load(weights)["model"]))
-    assert bench.progress.epoch == 0 and bench.learner.n_steps == 0
-    assert bench.record()["parent"] == str(run.folder)
-    assert bench.session.model == MODELS.parse(TINY)
-
-
-def test_a_hot_start_learns_on_and_leaves_its_parent_alone(run, place):
+def test_a_hot_start_begins_with_the_parents_weights_learns_on_and_leaves_its_parent_alone(run, place):
     before = run.load("last")
+    for weights in ("best", "last"):
+        bench = build(check_training(load_session(hot(run, weights=weights), TrainingSession), place))
+        assert same(dict(bench.model.state_dict()), dict(run.load(weights)["model"]))
+        assert bench.progress.epoch == 0 and bench.learner.n_steps == 0
+        assert bench.session.model == MODELS.parse(TINY)
     child = train(hot(run) | {"training": dict(OPTIONS, epochs=1)}, place)
     assert same(before, run.load("last"))
     theirs, own = run.load("best")["model"], child.load("last")["model"]
@@ -283,34 +278,17 @@ def test_a_start_that_contradicts_the_parent_or_has_none_is_a_fault(run, place):
 # Data of all kinds
 
 
-def test_a_training_set_of_one_picture_works(place):
-    write_pictures(place.data / "one", intensities(1))
-    session = tiny_session(data=data(train="one", valid="songs/images"), training=dict(OPTIONS, epochs=1))
-    run = train(session, place)
-    assert run.record["train"]["n"] == 1 and run.record["valid"]["n"] == 6
+def test_one_picture_in_colours_trains_an_architecture_of_the_reference(place):
+    write_pictures(place.data / "one", intensities(1, width=64))
+    write_pictures(place.data / "wide", intensities(3, width=64), per_recording=1)
+    one = data(train="one", valid="wide", channels="rgb")
+    run = train(tiny_session(data=one, model="GenB3blocks", training=dict(OPTIONS, epochs=1)), place)
+    assert run.record["train"]["n"] == 1 and run.record["valid"]["n"] == 3
     assert np.isfinite(float(history(run)[0]["train_loss"]))
     assert all(torch.isfinite(weight).all() for weight in run.load("last")["model"].values())
-
-
-def test_rgb_pictures_train_an_architecture_of_the_reference(place):
-    write_pictures(place.data / "wide", intensities(3, width=64), per_recording=1)
-    session = tiny_session(
-        data=data(train="wide", valid="wide", channels="rgb"),
-        model="GenB3blocks",
-        training=dict(OPTIONS, epochs=1, batch_size=2),
-    )
-    run = train(session, place)
     assert run.record["input_shape"] == [3, 128, 64] and run.channels == 3
     with torch.no_grad():
         assert run.model("last").encoder(torch.rand(1, 3, 128, 64)).shape == (1, 256, 1, 8)
-
-
-def test_pictures_that_do_not_suit_are_padded(place):
-    write_pictures(place.data / "odd", intensities(4, width=30), per_recording=2)
-    session = tiny_session(data=data(train="odd", valid=0.5, fit="pad"))
-    bench = build(check_training(load_session(session, TrainingSession), place))
-    assert bench.record()["input_shape"] == [1, 128, 32]
-    assert next(bench.train.training(0)).seen.shape == (2, 1, 128, 32)
 
 
 def test_folders_that_share_file_names_are_warned_of(place, heard):

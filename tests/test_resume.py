@@ -200,7 +200,7 @@ def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(pla
             time.sleep(0.001)
         process.kill()
     done = subprocess.run(call, capture_output=True, text=True, check=True)
-    assert done.stdout.splitn_epochs_written() == [str(run.folder)]
+    assert done.stdout.splitlines() == [str(run.folder)]
     assert_equal_folders(run, unbroken)
 
 

@@ -10,21 +10,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import training_session
 from PIL import Image
 from pydantic import ValidationError
 from test_preparation import MEL, RATE, check, noise, prepare, record, recordings, sidecar, table
 from test_spectra import by_librosa
 
-from saec.config import ROOT, Config
+from saec.config import ROOT
 from saec.data.audio import SoundFront
 from saec.data.batch import Raw
 from saec.data.colormaps import to_intensity
 from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation
-from saec.session import SessionError, TrainingSession, load_session
+from saec.session import SessionError, load_session
 from saec.sound.spectra import SPECTRA
-from saec.training import train
 
 __all__ = ["recordings"]  # a fixture
 REAL = os.environ.get("SAEC_REAL_DATA")
@@ -69,30 +67,6 @@ def test_pictures_are_the_spectrum_to_half_a_level(recordings, options, colormap
         assert off_by(levels, seen, n_steps) < 0.51
         assert off_by(levels, by_librosa(options["name"], segment, RATE, options), n_steps) < 0.51
         assert levels.max() > 200 and len(np.unique(levels)) > 30
-
-
-def test_high_tones_are_on_top_and_later_ones_on_the_right(recordings):
-    times = np.arange(RATE) / RATE
-    record(recordings / "rising.wav", 0.5 * np.sin(2 * np.pi * (500 * times + 1500 * times**2)))
-    out = prepare(settings(recordings, segment_s=1))
-    loudest = levels_of(pictures(out)[0]).argmax(axis=0)
-    ascending_hz = np.array(sidecar(out)["frequency_axis"])
-    heard_hz = ascending_hz[::-1][loudest]
-    expected_hz = 500 + 3000 * np.array(sidecar(out)["time_axis"])
-    assert np.abs(heard_hz - expected_hz)[2:-2].max() < 200  # bands are up to 290 Hz apart
-
-
-@pytest.mark.parametrize("options", [MEL, LINEAR, MEL | {"chroma": True}], ids=["mel", "linear", "chroma"])
-def test_the_check_the_picture_and_the_sidecar_agree_on_the_size(recordings, options):
-    record(recordings / "a.wav", noise(0.35))
-    chosen = settings(recordings, spectrum=options)
-    out = prepare(chosen)
-    height, width = levels_of(pictures(out)[0]).shape
-    assert f"3 pictures of {width} x {height} (W x H)" in check(chosen)
-    assert width == 1 + N_SAMPLES // options["hop_length"]
-    assert len(sidecar(out)["time_axis"]) == width
-    n_more = {"mel": 12 if "chroma" in options else 0, "linear": -1}[options["name"]]
-    assert height == len(sidecar(out)["frequency_axis"]) + n_more
 
 
 def test_the_sidecar_tells_the_spectrum_and_nothing_that_was_not_used(recordings):
@@ -232,20 +206,6 @@ def test_rows_that_hold_nothing_are_warned_of_where_there_are_some(recordings, c
         "lower sampling rate (4000 Hz) than sample_rate: 8000, the top rows of their pictures hold nothing"
     )
     assert (words in caplog.text) == warned
-
-
-def test_mel_pictures_of_128_rows_can_be_trained_on(config: Config):
-    folder = config.data / "songs" / "recordings"
-    for k in range(3):
-        record(folder / f"rec{k}.wav", noise(1.0, seed=k))
-    options = {"name": "mel", "hop_length": 64, "n_mels": 128}
-    out = config.data / "songs" / "images"
-    prepare(settings(folder, spectrum=options, segment_s=0.25, colormap="viridis", out=out))
-    with Image.open(pictures(out)[0]) as picture:
-        assert picture.size == (32, 128) and picture.mode == "RGB"
-    session = training_session(training={"epochs": 1, "batch_size": 4, "precision": "fp32"})
-    run = train(load_session(session, TrainingSession), config)
-    assert run.record["input_shape"] == [1, 128, 32]
 
 
 @pytest.mark.skipif(not REAL, reason="SAEC_REAL_DATA is not set")

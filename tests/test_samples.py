@@ -159,9 +159,9 @@ def test_what_is_no_such_table_is_a_fault(required, content, words, tmp_path):
 
 
 def test_all_rows_that_are_not_right_are_said_at_once(tmp_path):
-    text = "file,start,end,split\na,soon,,\na,-1,,\na,2,1,\na,0,inf,\n,0,1,\na,nan,,learn\na,1,1,val\n"
+    text = "file,start,end,split\na,soon,,\na,-1,,\na,2,1,\na,0,inf,\n,0,1,\na,nan,,learn\na,1,2,val\n"
     with pytest.raises(Fault, match=": 7 rows are not right, correct or delete them:\n") as caught:
-        read_annotations(written(tmp_path, text), ("file",), any_split=False)
+        read_annotations(written(tmp_path, text), ("file",), strict=True)
     for words in (
         "line 2: start must be seconds from 0, got 'soon'",
         "line 3: start must be seconds from 0, got '-1'",
@@ -175,7 +175,7 @@ def test_all_rows_that_are_not_right_are_said_at_once(tmp_path):
     one = written(tmp_path, "file,start,end\na,1,1\n")
     assert read_annotations(one, ("file",))["end_s"].tolist() == [1]
     with pytest.raises(Fault, match="line 2: must end after it starts, got start 1 and end 1 s"):
-        read_annotations(one, ("file",), points=False)
+        read_annotations(one, ("file",), strict=True)
     with pytest.raises(Fault, match="line 2: start must be seconds from 0, got ''"):
         read_annotations(written(tmp_path, "start,end,label\n,1,x\n"), TIMES)
     with pytest.raises(MissingFault, match="no such file: .*gone.csv"):

@@ -120,11 +120,9 @@ class PreparationJob:
             write_beside(part / PICTURES, notes, self.session, self.samples, self.fingerprint)
             if out and out.exists():
                 out.rmdir()  # empty, else it would have been refused; Windows does not replace it
-            if out:
-                folder = (part / PICTURES).rename(out)
-            else:
-                parent = self.session.recordings.parent
-                folder = move_to_timestamp(part / PICTURES, parent, f"{self.session.stem}_*")
+            pattern = f"{self.session.stem}_*"
+            made = part / PICTURES
+            folder = made.rename(out) if out else move_to_timestamp(made, part.parent, pattern)
         except OSError as error:
             raise Fault(
                 f"cannot write {error.filename or part} ({error.strerror}): make room, or give another "
@@ -257,20 +255,20 @@ def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[s
 
 
 def _why_none(notes: list[Note]) -> str:
-    failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
-    if len(failed) == len(notes):
-        return f"none of {len(notes):,} recordings can be read:\n{listing(failed)}"
     reasons = [f"{note['recording']}: {why}" for note in notes for *_, why in note["skipped"]]
-    return f"no picture came out of {len(notes):,} recordings:\n{listing(reasons + failed)}"
+    reasons += [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
+    if all(note["failed"] for note in notes):
+        return f"none of {len(notes):,} recordings can be read:\n{listing(reasons)}"
+    return f"no picture came out of {len(notes):,} recordings:\n{listing(reasons)}"
 
 
 def _report(notes: list[Note], settings: PreparationSession, folder: Path) -> None:
     failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
     n_pictures, n_skipped = (sum(len(note[key]) for note in notes) for key in ("pictures", "skipped"))
-    n_padded = sum(note["padded"] for note in notes)
+    n_padded, rate = sum(note["padded"] for note in notes), settings.sample_rate
     highest_hz = settings.drawing.axes(settings.n_samples)[0][-1]
-    rates = [rate_hz(settings.recordings / note["recording"]) or settings.sample_rate for note in notes]
-    low = [rate for rate in rates if rate < settings.sample_rate and rate / 2 < highest_hz]
+    rates = [rate_hz(settings.recordings / note["recording"]) or rate for note in notes]
+    low = [own for own in rates if own < rate and own / 2 < highest_hz]
     if failed:
         LOG.warning("%d recordings left out, see %s:\n%s", len(failed), folder / FAILED, listing(failed))
     if n_skipped:
@@ -279,10 +277,8 @@ def _report(notes: list[Note], settings: PreparationSession, folder: Path) -> No
         words = "%d recordings are shorter than a segment of %g s and were padded"
         LOG.warning(words, n_padded, settings.segment_s)
     if low:  # above half of its own rate a recording holds nothing, and the equalizer makes stripes of it
-        words = (
-            "%d recordings have a lower sampling rate (%d Hz) than sample_rate: %d, the top rows of their "
-            "pictures hold nothing: set sample_rate: %d"
-        )
-        LOG.warning(words, len(low), min(low), settings.sample_rate, min(low))
+        words = "%d recordings have a lower sampling rate (%d Hz) than sample_rate: %d, the top rows of their"
+        words += " pictures hold nothing: set sample_rate: %d"
+        LOG.warning(words, len(low), min(low), rate, min(low))
     words = "%s: %d pictures of %s from %d recordings"
     LOG.info(words, folder, n_pictures, settings.size_words, len(notes) - len(failed))

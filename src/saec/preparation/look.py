@@ -16,6 +16,7 @@ from saec.session import Session
 from saec.sound.spectra import LEAST, SPECTRA
 
 BY_SPECTRUM = ("n_fft", "hop_length", "equalize")  # keys that a spectrum replaces
+SHOWN = ("linear", "mel")  # spectra of levels from 0 to 1, one row a frequency
 EPS = 1e-10  # keeps the logarithm finite
 Axes = tuple[np.ndarray, np.ndarray]  # ascending frequencies in Hz, the middles of the columns in seconds
 
@@ -106,10 +107,8 @@ class PreparationSession(Session):
         key = info.field_name
         chosen = "spectrum" not in info.data or info.data["spectrum"] is not None  # faulty ones count, too
         if chosen and key == "equalize" and value:
-            raise ValueError(
-                "must be false with a spectrum, whose levels are shown as they are: set `equalize: false` or "
-                "`spectrum: null`"
-            )
+            remedy = "set `equalize: false` or `spectrum: null`"
+            raise ValueError(f"must be false with a spectrum, whose levels are shown as they are: {remedy}")
         if chosen and key != "equalize" and value != cls.model_fields[key].default:
             raise ValueError(f"is the spectrum's to say, got {value}: give `spectrum.{key}: {value}` instead")
         if key == "n_fft" and value % 2:
@@ -120,10 +119,8 @@ class PreparationSession(Session):
     def _fit_together(self) -> "PreparationSession":
         n_fft, hop_length = self.drawing.n_fft, self.drawing.hop_length
         if hop_length > n_fft:
-            raise ValueError(
-                f"hop_length must be at most n_fft = {n_fft}, got {hop_length}: the sound between "
-                "two windows would be lost"
-            )
+            lost = "the sound between two windows would be lost"
+            raise ValueError(f"hop_length must be at most n_fft = {n_fft}, got {hop_length}: {lost}")
         if self.n_samples < n_fft:
             key = "n_fft" if self.spectrum is None else "spectrum.n_fft"
             raise ValueError(
@@ -209,10 +206,10 @@ class Levels:
     nothing = "nothing to see: constant, or nothing above the spectrum's floor"
 
     def __init__(self, chosen: Component, rate: int):
-        if chosen.name not in FREQUENCIES:
+        if chosen.name not in SHOWN:
             raise Fault(
                 f"{chosen.name} gives no levels from 0 to 1, one row a frequency, that a picture could show: "
-                f"choose from {', '.join(FREQUENCIES)}"
+                f"choose from {', '.join(SHOWN)}"
             )
         self.chosen = chosen
         self.rate = rate
@@ -229,8 +226,13 @@ class Levels:
 
         Mel rows are at the peaks of their filters; pitch classes below them are no frequencies and left out.
         """
-        columns = np.arange(self.n_columns(n_samples)) * self.hop_length
-        return FREQUENCIES[self.chosen.name](self.chosen, self.rate), columns / self.rate
+        hz = np.fft.rfftfreq(self.n_fft, 1 / self.rate)
+        if self.chosen.name == "mel":
+            import librosa
+
+            low, high, htk = self.chosen.fmin, self.chosen.fmax or self.rate / 2, self.chosen.scale == "htk"
+            hz = librosa.mel_frequencies(self.chosen.n_mels + 2, fmin=low, fmax=high, htk=htk)[1:-1]
+        return hz, np.arange(self.n_columns(n_samples)) * self.hop_length / self.rate
 
     def shade(self, sound: np.ndarray, sounding: slice) -> np.ndarray | None:
         """Returns (height, width) in [0, 1]; None where sound is constant or all below the floor."""
@@ -242,18 +244,3 @@ class Levels:
 
 
 levels_of = lru_cache(maxsize=8)(Levels)  # filters are made once
-
-
-def _linear_hz(chosen: Component, rate: int) -> np.ndarray:
-    return np.fft.rfftfreq(chosen.n_fft, 1 / rate)
-
-
-def _mel_hz(chosen: Component, rate: int) -> np.ndarray:
-    import librosa
-
-    fmax = rate / 2 if chosen.fmax is None else chosen.fmax
-    edges = librosa.mel_frequencies(chosen.n_mels + 2, fmin=chosen.fmin, fmax=fmax, htk=chosen.scale == "htk")
-    return edges[1:-1]
-
-
-FREQUENCIES = {"linear": _linear_hz, "mel": _mel_hz}  # of the rows, ascending

@@ -37,8 +37,7 @@ def read_annotations(
     required: Sequence[str] = ("file", "label"),
     *,
     columns: Mapping[str, str] | None = None,
-    points: bool = True,
-    any_split: bool = True,
+    strict: bool = False,
     faults: list[str] | None = None,
 ) -> pd.DataFrame:
     """Reads a table of files, or of stretches of them: CSV, TSV, `;`, JSON, Parquet, Raven or Audacity.
@@ -50,8 +49,7 @@ def read_annotations(
     Args:
         required: columns (of COLUMNS) that must be there; no row may lack its file, start or end then.
         columns: what the table calls its columns.
-        points: whether a row may end where it starts.
-        any_split: whether `split` may say something else than train, valid, test or nothing.
+        strict: whether a row must end after it starts, and `split` be train, valid, test or nothing.
         faults: a list that takes what is wrong with rows, which are then left out; without one it is raised.
 
     Raises:
@@ -75,18 +73,9 @@ def read_annotations(
     right, lines, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
         row = {key: _text(cells.get(named.get(key))) for key in COLUMNS}
-        row["split"] = SPLITS.get(row["split"].lower(), row["split"].lower())
-        problems = [] if row["file"] or "file" not in named else ["names no file"]
-        if not any_split and row["split"] not in ("train", "valid", "test", ""):
-            problems.append(f"split must be train, valid, test or nothing, got {row['split']!r}")
-        for key in ("start", "end"):
-            row[f"{key}_s"] = _seconds(row[key], decimal) if row[key] or key in required else math.nan
-            if row[f"{key}_s"] is None:
-                problems.append(f"{key} must be seconds from 0, got {row[key]!r}")
-        if not problems:
-            start, end = 0.0 if math.isnan(row["start_s"]) else row["start_s"], row["end_s"]
-            if end < start or (end == start and not points):
-                problems.append(f"must end after it starts, got start {start:g} and end {end:g} s")
+        problems = _complete(row, required, decimal, strict)
+        if "file" in named and not row["file"]:
+            problems.append("names no file")
         if cells.get(""):
             more = ", ".join(map(repr, cells[""]))
             problems.append(f"has more cells than the table has columns: {more}")
@@ -97,6 +86,23 @@ def read_annotations(
     if wrong and faults is None:
         raise_rows(path, wrong)
     return annotations(right, lines)
+
+
+def _complete(row: dict[str, Any], required: Sequence[str], decimal: str, strict: bool) -> list[str]:
+    """Adds start_s and end_s to the texts of a row and returns what is wrong with it."""
+    problems = []
+    row["split"] = SPLITS.get(row["split"].lower(), row["split"].lower())
+    if strict and row["split"] not in ("train", "valid", "test", ""):
+        problems.append(f"split must be train, valid, test or nothing, got {row['split']!r}")
+    for key in ("start", "end"):
+        row[f"{key}_s"] = _seconds(row[key], decimal) if row[key] or key in required else math.nan
+        if row[f"{key}_s"] is None:
+            problems.append(f"{key} must be seconds from 0, got {row[key]!r}")
+    if not problems:
+        start, end = 0.0 if math.isnan(row["start_s"]) else row["start_s"], row["end_s"]
+        if end < start or (end == start and strict):
+            problems.append(f"must end after it starts, got start {start:g} and end {end:g} s")
+    return problems
 
 
 def annotations(rows: Iterable[Mapping[str, Any]], lines: Sequence[str] | None = None) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def _of_classes(folders: tuple[Path, ...]) -> list[Listed]:
 
 def _of_table(table: Path) -> list[Listed]:
     """Lists the rows of a table; all that is wrong with it is raised at once."""
-    rows = read_annotations(table, ("file",), points=False, any_split=False)
+    rows = read_annotations(table, ("file",), strict=True)
     if rows.empty:
         raise MissingFault(f"{table} names no recording: a row for each is expected, with its `file`")
     times = [

@@ -9,9 +9,9 @@ from saec.data import DATA
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults registry files documents config samples progress logs devices sound data models features
+    faults registry files documents config samples progress devices sound data models features
     tables objectives optimizers reduction similarity evaluation upgrade session job preparation
-    checkpoints runs figures gallery export training extraction inspection explorer sections report
+    runs figures gallery export training extraction inspection explorer sections report
     demo command
 """.split()  # each may import those before it; a package is one room
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")

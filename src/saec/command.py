@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import torch
 
-from saec import logs
 from saec.config import ROOT, Config, load_config
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean
 from saec.job import Job
+from saec.progress import to_terminal
 from saec.session import Session, load_session
 
 LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def serve(
     Paths of what is complete go to stdout, one a line; all else goes to stderr. `params` is the folder of
     the shipped sessions. `plan_folder` plans from a folder given in place of a session, and the changes.
     """
-    logs.to_terminal()
+    to_terminal()
     try:
         options = _parser(what, params).parse_args(argv)
     except SystemExit as end:  # --help, or words that are no options

@@ -1,9 +1,11 @@
-"""Long work shows its progress: a bar on a terminal, else a line a minute in the log."""
+"""What people see while work goes on: progress as bars or lines, log lines on the terminal and in a file."""
 
 import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -11,17 +13,15 @@ from tqdm import tqdm
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 LINE_EVERY_S = 60
+LINE = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+DATED_LINE = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+OURS = logging.getLogger("saec")
 
 
-def progress(
-    items: Iterable[T],
-    what: str,
-    total: int | None = None,
-    unit: str = "",
-) -> Iterator[T]:
+def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
     """Passes the items on and shows how many have passed."""
     if sys.stderr.isatty():
-        with tqdm(items, what, total, leave=False, unit=unit or "it", dynamic_ncols=True) as bar:
+        with tqdm(items, what, total, leave=False, unit=unit, dynamic_ncols=True) as bar:
             yield from bar
         return
     started = shown = time.monotonic()
@@ -46,3 +46,39 @@ def _standing(count: int, total: int | None, seconds: float) -> str:
     if not total or not count:
         return f"{count:,} after {duration(seconds)}"
     return f"{count:,} of {total:,}, {duration(seconds * (total - count) / count)} left"
+
+
+def to_terminal() -> None:
+    """Sends all lines to stderr; stdout carries nothing but paths."""
+    OURS.handlers = [handler for handler in OURS.handlers if not isinstance(handler, _Terminal)]
+    handler = _Terminal()
+    handler.setFormatter(LINE)
+    OURS.addHandler(handler)
+    OURS.setLevel(logging.INFO)
+
+
+@contextmanager
+def also_into(file: Path) -> Iterator[None]:
+    """Adds the lines that are logged inside the block to the file, too."""
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(DATED_LINE)
+    level = OURS.level
+    OURS.addHandler(handler)
+    OURS.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        OURS.setLevel(level)
+        OURS.removeHandler(handler)
+        handler.close()
+
+
+class _Terminal(logging.StreamHandler):
+    """Writes to whatever `sys.stderr` is at that moment."""
+
+    def __init__(self):
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self):
+        return sys.stderr

@@ -6,13 +6,16 @@ import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
-from saec.checkpoints import read_checkpoint, write_checkpoint
+import torch
+
 from saec.data.kind import DataOptions
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, MissingFault
-from saec.files import move_to_timestamp, require_writable, temporary_folder, write_text
+from saec.files import appearing, move_to_timestamp, require_writable, temporary_folder, write_text
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.registry import Component
@@ -135,8 +138,13 @@ class Run:
         return self.session.model
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample as the model takes it, (channels, height, width)."""
+        return tuple(self.record["input_shape"])
+
+    @property
     def channels(self) -> int:
-        return self.record["input_shape"][0]
+        return self.input_shape[0]
 
     @property
     def colormap(self) -> str | None:
@@ -155,15 +163,14 @@ class Run:
 
     def model(self, weights: Weights = "best") -> Model:
         """Returns the trained model on the CPU, ready to encode; without a decoder that was not learnt."""
-        model = self.session.model(tuple(self.record["input_shape"]))
+        model = self.session.model(self.input_shape)
         model.load_state_dict(self.load(weights)["model"])
         model.decoder = model.decoder if self._decodes else None
         return model.eval()
 
     def objective(self, weights: Weights = "best") -> Objective:
         """Returns the objective with its trained head, on the CPU."""
-        shape = tuple(self.record["input_shape"])
-        features = feature_shape(self.session.model(shape), shape)
+        features = feature_shape(self.session.model(self.input_shape), self.input_shape)
         objective = self.session.objective(features, tuple(self.record["classes"]))
         objective.load_state_dict(self.load(weights)["objective"])
         return objective.eval()
@@ -211,3 +218,44 @@ class Run:
 
     def _file(self, name: Weights) -> Path:
         return self.folder / f"{name}.pt"
+
+
+def write_checkpoint(file: Path, state: dict[str, Any]) -> None:
+    """All tensors become CPU tensors; the file appears whole or not at all.
+
+    Raises:
+        Fault: it cannot be written, because the disk is full for example.
+    """
+    try:
+        with appearing(file) as temporary:
+            torch.save(_on_cpu(state), temporary)
+    except RuntimeError as error:  # what torch makes of a full disk
+        reason = str(error).splitlines()[0]
+        raise Fault(f"{file} cannot be written ({reason}): is the disk full? The old one stays") from error
+
+
+def read_checkpoint(file: Path, mmap: bool = False) -> dict[str, Any]:
+    """Tensors on the CPU, whatever device they were saved from; `mmap` reads them when they are used.
+
+    Raises:
+        Fault: the file is damaged, or no checkpoint of a run.
+    """
+    if not is_zipfile(file):
+        raise Fault(f"{file} is damaged (cut short, or never a checkpoint): restore it from a copy")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except (RuntimeError, OSError, UnpicklingError) as error:
+        raise Fault(f"{file} is damaged ({str(error).splitlines()[0]}): restore it from a copy") from error
+    if not isinstance(state, dict) or not {"model", "progress"} <= state.keys():
+        raise Fault(f"{file} is no checkpoint of a run: restore it from a copy")
+    return state
+
+
+def _on_cpu(state: Any) -> Any:
+    if isinstance(state, torch.Tensor):
+        return state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: _on_cpu(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_on_cpu(value) for value in state)
+    return state

@@ -34,7 +34,7 @@ class Seed:
     epoch: int
 
     channels = CHANNELS
-    colormap = None  # the reference does not say
+    input_shape = colormap = None  # the reference does not say
 
     @property
     def folder(self) -> Path:

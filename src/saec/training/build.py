@@ -16,10 +16,10 @@ from saec.faults import Fault, listing
 from saec.files import fingerprint
 from saec.models import Model
 from saec.objectives import Learning, Objective
-from saec.optimizers import Learner, NamedWeights
+from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.samples import split, split_by_table, warn_of_shared
-from saec.session import TrainingSession, Weights, WeightsOf
+from saec.session import TrainingSession
 from saec.training.plan import TrainingPlan, with_data
 
 LOG = logging.getLogger(__name__)
@@ -91,27 +91,29 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     Raises:
         Fault: the data cannot be read, or nothing is left to learn.
     """
-    device, options = plan.device, plan.session.training
-    train, valid = (data.on(device) for data in _open(plan))
+    train, valid = (data.on(plan.device) for data in _open(plan))
     plan, train, valid = _settle(plan, train, valid)
-    session = plan.session
+    session, device, options = plan.session, plan.device, plan.session.training
     torch.manual_seed(options.seed)
     model = session.model(plan.input_shape)
     train, valid = (data.sized_for(*model.takes) for data in (train, valid))
     classes = tuple(train.samples.classes)
     learning = Learning(model, session.objective(plan.latent_shape, classes))
+    if session.start != "scratch":
+        freeze = session.start.freeze
+        model.freeze(len(model.blocks) if freeze == "all_but_head" else freeze)
     if plan.parent:
         _inherit(learning, plan)
     learning.objective.count_classes(train.labels)
-    if session.start != "scratch":
-        model.freeze(_n_frozen(session.start, model))
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
     share = {"rank": rank, "world_size": world_size}
     train_loader = Loader(train, *common, evenly=learning.objective.evenly, **share)
-    loaders = [train_loader, Loader(valid, *common, **share)]
-    learner = session.optimizer(_weights(learning), loaders[0].n_training_batches * options.epochs)
-    return Training(plan, *loaders, learning, learner, rank=rank)
+    weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
+    if not weights:
+        raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
+    learner = session.optimizer(weights, train_loader.n_training_batches * options.epochs)
+    return Training(plan, train_loader, Loader(valid, *common, **share), learning, learner, rank=rank)
 
 
 def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
@@ -125,18 +127,15 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
     train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
     if not len(train):
         raise Fault("data.train: none of the labelled samples can be used")
-    aside = None
+    valid = None
     if (train.samples.splits != "").any():
-        train, aside = (train.subset(rows) for rows in split_by_table(train.samples))
-    share, seed = session.data.valid, session.training.seed
+        train, valid = (train.subset(rows) for rows in split_by_table(train.samples))
     if "valid" in plan.kinds:
         valid = plan.kinds["valid"].open()
         warn_of_shared(train.samples, valid.samples)
-    elif aside is not None and len(aside):
-        valid = aside
-    else:
+    elif valid is None or not len(valid):
         n, what = len(train), train.samples_are
-        rows = split(train.samples, share, seed, labelled, what=what)
+        rows = split(train.samples, session.data.valid, session.training.seed, labelled, what=what)
         train, valid = (train.subset(part) for part in rows)
         names = listing(np.unique(valid.groups).tolist(), 5)
         LOG.info("set aside for validation: %d %s of %d, recordings:\n%s", len(valid), what, n, names)
@@ -157,11 +156,8 @@ def _of_classes(classes: np.ndarray, valid: Dataset) -> Dataset:
         raise Fault("data.valid: none of its samples is of a class that training has")
     if not usable.all():
         others = [label or "without a label" for label in np.unique(valid.labels[~usable]).tolist()]
-        LOG.warning(
-            "%d validation samples are of no class that training has and are left out:\n%s",
-            int((~usable).sum()),
-            listing(others),
-        )
+        words = "%d validation samples are of no class that training has and are left out:\n%s"
+        LOG.warning(words, int((~usable).sum()), listing(others))
     return valid.subset(np.flatnonzero(usable))
 
 
@@ -177,39 +173,24 @@ def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[Trainin
     return replace(plan, session=with_data(plan.session, settled)), train, valid
 
 
-def _weights(learning: Learning) -> NamedWeights:
-    """Returns the weights that are learnt, by name."""
-    weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
-    if not weights:
-        raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
-    return weights
-
-
-def _n_frozen(start: WeightsOf, model: Model) -> int:
-    """Returns how many blocks of the encoder stay as they are."""
-    return len(model.blocks) if start.freeze == "all_but_head" else start.freeze
-
-
 def _inherit(learning: Learning, plan: TrainingPlan) -> None:
-    """Loads the parent's encoder and decoder, and its objective's tensors where name and shape agree."""
-    model, start, parent = learning.model, plan.session.start, plan.parent
-    theirs = parent.model(start.weights)
+    """Loads the parent's encoder and decoder, and its objective's tensors where name and shape agree, unless
+    its head tells other classes apart.
+    """
+    model, objective, parent = learning.model, learning.objective, plan.parent
+    weights = plan.session.start.weights
+    theirs = parent.model(weights)
     model.encoder.load_state_dict(theirs.encoder.state_dict())
     if theirs.decoder is not None and model.decoder is not None:
         model.decoder.load_state_dict(theirs.decoder.state_dict())
     elif model.decoder is not None:
         LOG.warning("%s has no decoder: the decoder starts from scratch", parent.folder)
-    if isinstance(parent, Run):
-        _inherit_objective(learning.objective, parent, start.weights)
-    LOG.info("weights of %s, %d blocks frozen", parent.folder, _n_frozen(start, model))
-
-
-def _inherit_objective(objective: Objective, parent: Run, weights: Weights) -> None:
-    """Loads the tensors of the parent's objective, unless its head tells other classes apart."""
-    own, saved = objective.state_dict(), parent.load(weights)["objective"]
-    same = {key: saved[key] for key in own if key in saved and saved[key].shape == own[key].shape}
-    if objective.needs_labels and list(objective.classes) != parent.record["classes"]:
-        same = {}
-    objective.load_state_dict(own | same)
-    if own:
+    own = objective.state_dict()
+    if own and isinstance(parent, Run):
+        saved = parent.load(weights)["objective"]
+        if objective.needs_labels and list(objective.classes) != parent.record["classes"]:
+            saved = {}
+        same = {key: saved[key] for key in own if key in saved and saved[key].shape == own[key].shape}
+        objective.load_state_dict(own | same)
         LOG.info("objective: %d of %d tensors from %s", len(same), len(own), parent.folder.name)
+    LOG.info("weights of %s, %d blocks frozen", parent.folder, len(model.frozen))

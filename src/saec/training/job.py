@@ -1,6 +1,7 @@
 """A training as a job: a session that begins a new run, or a run that is gone on with."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +80,25 @@ def plan_training(session: TrainingSession, config: Config) -> TrainingJob:
     return TrainingJob(**vars(check_training(session, config)))
 
 
-def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> TrainingJob | FinishedJob:
-    """Plans to go on with an interrupted run, in place; `epochs` is another total.
+def plan_run_folder(folder: Path, changes: Sequence[str], config: Config) -> TrainingJob | FinishedJob:
+    """Plans to go on with the run in that folder; the one change it takes is `training.epochs=<number>`.
 
     Raises:
-        Fault: more epochs are done than the new total, or the session cannot be used any more.
+        Fault: it is no run's folder, or cannot be gone on with.
     """
+    run, epochs = Run.at(folder), None
+    if run is None:
+        raise MissingFault(f"{folder} is no run's folder: <timestamp>_<session> with a {SESSION} is expected")
+    for change in changes:
+        total = re.fullmatch(r"training\.epochs=(0*[1-9]\d*)", change)
+        if not total:
+            takes = "takes --set training.epochs=<number> only"
+            raise Fault(f"a run that is gone on with {takes}, got {change!r}")
+        epochs = int(total[1])
+    return _plan_going_on(run, config, epochs)
+
+
+def _plan_going_on(run: Run, config: Config, epochs: int | None) -> TrainingJob | FinishedJob:
     done, session = run.progress, run.session
     total = epochs or session.training.epochs
     if done.finished and total == session.training.epochs and run.closed:
@@ -93,18 +107,6 @@ def plan_going_on(run: Run, config: Config, epochs: int | None = None) -> Traini
         raise Fault(f"{run.folder} has {done.epoch} epochs already, training.epochs cannot be {total}")
     options = session.training.model_copy(update={"epochs": total})
     return TrainingJob(**vars(check_training(session.but(training=options), config, run)))
-
-
-def plan_run_folder(folder: Path, changes: Sequence[str], config: Config) -> TrainingJob | FinishedJob:
-    """Plans to go on with the run in that folder; `changes` are those of the command line.
-
-    Raises:
-        Fault: it is no run's folder, or cannot be gone on with.
-    """
-    run, epochs = Run.at(folder), _total_epochs(changes)
-    if run is None:
-        raise MissingFault(f"{folder} is no run's folder: <timestamp>_<session> with a {SESSION} is expected")
-    return plan_going_on(run, config, epochs)
 
 
 def train(session: TrainingSession | dict | Path | str, config: Config | None = None) -> Run:
@@ -118,21 +120,4 @@ def train(session: TrainingSession | dict | Path | str, config: Config | None = 
 
 def go_on(run: Run, config: Config | None = None, epochs: int | None = None) -> Run:
     """Goes on with an interrupted run, in place; `epochs` is another total."""
-    return plan_going_on(run, config or load_config(), epochs).run()
-
-
-def _total_epochs(changes: Sequence[str]) -> int | None:
-    """Returns the total of epochs in `--set training.epochs=n`, the one change that a begun run allows.
-
-    Raises:
-        Fault: anything else is to be changed.
-    """
-    total = None
-    for change in changes:
-        key, _, text = change.partition("=")
-        if key != "training.epochs" or not text.isdecimal() or not int(text):
-            raise Fault(
-                f"a run that is gone on with takes --set training.epochs=<number> only, got {change!r}"
-            )
-        total = int(text)
-    return total
+    return _plan_going_on(run, config or load_config(), epochs).run()

@@ -1,20 +1,29 @@
-"""The one training loop: it knows epochs and files, never what is learnt."""
+"""The one training loop, and what it leaves in its run's folder: epochs and files, never what is learnt."""
 
+import logging
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
+from saec import figures
 from saec.data import Batch, seed_of
 from saec.devices import computing
-from saec.logs import also_into
+from saec.export import export_encoder
+from saec.faults import Fault
+from saec.files import remove_leftovers
+from saec.gallery import show_rebuilt, show_views
 from saec.optimizers import Learner
-from saec.progress import progress
-from saec.runs import Run
+from saec.progress import also_into, progress
+from saec.runs import REBUILT, Run
 from saec.training.build import Training
-from saec.training.writer import RunWriter
+
+LOG = logging.getLogger(__name__)
+OF_THE_WORK = ("pictures_per_s", "waiting")  # scores that no history keeps, since no repeat gives them again
 
 
 def train(training: Training, run: Run) -> Run:
@@ -83,3 +92,113 @@ def _timed(batches: Iterable[Batch], waits: list[float]) -> Iterator[Batch]:
         if batch is None:
             return
         yield batch
+
+
+class RunWriter:
+    """Writes the checkpoints, the history and the figures of a run; in the first process alone."""
+
+    def __init__(self, run: Run, training: Training):
+        self.run = run
+        self.training = training
+        self.options = training.session.training
+        self.trivial: float | None = None  # the score of an answer that has learnt nothing
+        self.events: Any = None
+
+    def __enter__(self) -> Self:
+        run, training = self.run, self.training
+        if training.rank:
+            return self
+        remove_leftovers(run.folder)
+        self.trivial = training.objective.trivial(training.valid.validation)
+        if training.progress.finished:  # a kill came before all was written
+            self._write_history()
+            return self
+        epoch = training.progress.epoch
+        done = f", going on after epoch {epoch}" if epoch else ""
+        LOG.info("run %s%s\n%s", run.folder, done, training.plan.describe())
+        if not (run.folder / "views.png").exists():
+            show_views(training.train, run.folder / "views.png", f"views of {training.session.name}")
+        if self.options.tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.events = SummaryWriter(run.folder / "tensorboard", purge_step=epoch + 1)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.events:
+            self.events.close()
+        if kind and not issubclass(kind, Fault):
+            done = self.training.progress.epoch
+            LOG.error("stopped after %d epochs; to go on: python main_01_train.py %s", done, self.run.folder)
+
+    def require_numbers(self, *scores: float) -> None:
+        """Raises a `Fault` where the loss, or the score that marks the best epoch, is no finite number."""
+        if not all(math.isfinite(score) for score in scores):
+            done = self.training.progress.epoch
+            raise Fault(
+                f"epoch {done + 1}: the loss is {scores[0]} (validation {scores[1]}): try a lower "
+                f"optimizer.learning_rate, or optimizer.clip; epochs kept in {self.run.folder}: {done}"
+            )
+
+    def write_epoch(
+        self, train_scores: dict[str, float], valid_scores: dict[str, float], improved: bool
+    ) -> None:
+        """Saves the best weights, then the last, which is the commit; history and figure follow from it."""
+        training = self.training
+        row = {"epoch": training.progress.epoch, "learning_rate": training.learner.rate}
+        scores = {
+            f"{part}_{name}": score
+            for part, part_scores in (("train", train_scores), ("valid", valid_scores))
+            for name, score in part_scores.items()
+            if name not in OF_THE_WORK
+        }
+        training.history.append(row | scores)
+        if training.rank:
+            return
+        for name in ("best", "last") if improved else ("last",):
+            self.run.save(name, training.parts, training.progress, training.history)
+        self._write_history()
+        LOG.info(
+            "epoch %d of %d: %s%s; %.0f %s/s, %.0f %% of the time waiting for data",
+            *(row["epoch"], self.options.epochs),
+            ", ".join(f"{name} {score:.5f}" for name, score in scores.items()),
+            " (best)" if improved else "",
+            *(train_scores["pictures_per_s"], training.train.data.samples_are),
+            100 * train_scores["waiting"],
+        )
+        if self.events:
+            for name, score in (row | scores).items():
+                self.events.add_scalar(name, score, row["epoch"])
+            self.events.flush()
+
+    def close(self) -> None:
+        """Makes figures and export of the best weights, where they are not there yet; then sums it up."""
+        training, folder, progress = self.training, self.run.folder, self.training.progress
+        if training.rank:
+            return
+        model, objective, exported = self.run.model("best"), training.objective, self.run.exported
+        if model.decoder is not None and not (folder / REBUILT).exists():
+            title = f"{folder.name}: validation, best epoch {progress.best_epoch}"
+            show_rebuilt(training.valid, model, self.options.precision, folder / REBUILT, title)
+        if exported and not exported.exists():
+            export_encoder(self.run.model("best"), training.plan.input_shape, exported)
+        early = ", stopped early" if progress.epoch < self.options.epochs else ""
+        best = f"best epoch {progress.best_epoch} with validation {objective.best_by} {progress.best:.5f}"
+        LOG.info("%s: %d epochs%s, %s", folder.name, progress.epoch, early, best)
+        sign = 1 if objective.rising else -1
+        if self.trivial is not None and sign * progress.best <= sign * self.trivial:
+            LOG.warning(
+                "validation is no better than an answer that has learnt nothing (%.5f): train longer, with "
+                "another learning rate, or look at views.png",
+                self.trivial,
+            )
+
+    def _write_history(self) -> None:
+        """Writes what `last.pt` holds again: a file that another program keeps open ends no training."""
+        training, rows = self.training, self.training.history
+        try:
+            self.run.write_history(rows)
+            figure, best = self.run.folder / "history.png", training.progress.best_epoch
+            figures.history(figure, rows, best, self.trivial, training.objective.best_by)
+        except OSError as error:
+            LOG.warning("%s could not be written (%s)", error.filename, error.strerror)

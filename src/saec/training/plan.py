@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,7 +20,6 @@ from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
 from saec.progress import duration
-from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import find_trained
 from saec.runs.seeds import Seed
@@ -31,7 +31,7 @@ VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A checked session with absolute paths, its model's name and its precision resolved."""
+    """A checked session with absolute paths, its model and its precision resolved."""
 
     session: TrainingSession
     config: Config
@@ -59,20 +59,20 @@ class TrainingPlan:
         return n_train - n_valid, n_valid
 
     def describe(self) -> str:
-        n_train, n_valid = self.n_samples
-        what = self.sizes["train"].samples_are
+        (n_train, n_valid), what = self.n_samples, self.sizes["train"].samples_are
         counts = f"{n_train + n_valid:,} {what}, about {n_valid:,} of them for validation"
         if "valid" in self.sizes:
             counts = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
-        shape, latent = (" x ".join(map(str, shape)) for shape in (self.input_shape, self.latent_shape))
+        shape, latent = "x".join(map(str, self.input_shape)), " x ".join(map(str, self.latent_shape))
         room = " + ".join(sizes.room for sizes in self.sizes.values())
+        classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
         lines = [
-            f"data: {counts}, {shape.replace(' ', '')} (channels x height x width), {room}",
-            f"classes: {', '.join(self.classes)}" if self.classes else "",
+            f"data: {counts}, {shape} (channels x height x width), {room}",
+            *classes,
             f"model: {self.session.model.name}, {self.n_weights:,} weights, latent {latent}",
             f"device: {describe(self.device)} ({self.device}), {self.precision}",
         ]
-        return "\n".join(filter(None, lines))
+        return "\n".join(lines)
 
     def estimate(self) -> str:
         """Returns the time to expect, by the time that a few training steps take here."""
@@ -108,6 +108,18 @@ def with_data(session: TrainingSession, options: dict[str, Any]) -> TrainingSess
     return session.but(data=session.data.model_copy(update=options))
 
 
+def _classes(labels: np.ndarray, objective: str) -> tuple[str, ...]:
+    """Returns the classes among labels, of which "" is none; raises a `Fault` if there are not two."""
+    classes = np.unique(labels[labels != ""]).tolist()
+    if len(classes) < 2:
+        got = f"one class, {classes[0]!r}" if classes else "no labels"
+        raise Fault(
+            f"{objective} needs samples of two classes at least, got {got}: sort files into folders by "
+            "class, or name classes in a table (file, label)"
+        )
+    return tuple(classes)
+
+
 def check_training(session: TrainingSession, config: Config, begun: Run | None = None) -> TrainingPlan:
     """Checks all that can be checked before data are read; a run that goes on needs no parent any more.
 
@@ -115,85 +127,74 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         SessionError: with every fault, each with its key.
     """
     faults: list[str] = []
-    session = _with_absolute_paths(session, config, faults)
-    device = collect_faults(faults, "config.device", resolve_device, config.device)
+    check = partial(collect_faults, faults)
+    device = check("config.device", resolve_device, config.device)
     for key in ("models", "cache"):
-        collect_faults(faults, f"config.{key}", require_writable, getattr(config, key))
+        check(f"config.{key}", require_writable, getattr(config, key))
     parent = None
     if session.start != "scratch" and not begun:
-        parent = collect_faults(faults, "start.weights_of", find_trained, session.start.weights_of, config)
+        parent = check("start.weights_of", find_trained, session.start.weights_of, config)
         session = _as_parent(parent, session, faults) if parent else session
     session, kinds, sizes = _sized(session, config, faults)
-    shaped_by = begun or (parent if isinstance(parent, Run) else None)
-    begun_shape = tuple(shaped_by.record["input_shape"]) if shaped_by else None
-    model = shape = None
-    if "train" in sizes and session.model is not None:
-        model = _model(session, begun_shape or sizes["train"].front.shape, faults)
-        shape = _input_shape(session, sizes, model, faults) if model else None
+    trained, model, shape, classes = begun or parent, None, None, ()
+    if "train" in sizes:
+        model, shape = _fitted(session, sizes, trained.input_shape if trained else None, faults)
         _check_parts(session, sizes["train"], model, faults)
-    if begun and shape and shape != begun_shape:
-        faults.append(f"data: {begun.folder} was begun with samples of {begun_shape}, these are {shape}")
-    if parent and shape and shape[0] != parent.channels:
-        faults.append(_other_channels(session, parent, shape[0], sizes["train"].samples_are))
-    classes = ()
-    if "train" in sizes and session.objective.target.needs_labels:
-        labels = kinds["train"].samples.labels
-        classes = collect_faults(faults, "data.train", _classes, session.objective.name, labels) or ()
-    if session.training.tensorboard and not find_spec("tensorboard"):
+        if session.objective.target.needs_labels:
+            labels, name = kinds["train"].samples.labels, session.objective.name
+            classes = check("data.train", _classes, labels, name)
+    if shape and begun and shape != begun.input_shape:
+        faults.append(
+            f"data: {begun.folder} was begun with samples of {begun.input_shape}, these are {shape}"
+        )
+    if shape and parent and shape[0] != parent.channels:
+        remedy = "these data have no other, so begin with a run that was trained on as many"
+        if hasattr(session.data, "channels"):
+            remedy = f"choose `{'rgb' if parent.channels == 3 else 'intensity'}`"
+        trained_on = f"{parent.folder} was trained on {parent.channels} channels, these data have {shape[0]}"
+        faults.append(f"data.channels: {trained_on}: {remedy}")
+    options = session.training
+    if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
-    collect_faults(faults, "training.export", require_packages, session.training.export)
+    check("training.export", require_packages, options.export)
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    precision = resolve_precision(session.training.precision, device)
-    session = session.but(training=session.training.model_copy(update={"precision": precision}))
+    precision = resolve_precision(options.precision, device)
+    session = session.but(training=options.model_copy(update={"precision": precision}))
     n_weights = sum(weight.numel() for weight in model.parameters())
-    latent = feature_shape(model, shape)
-    built = (shape, latent, n_weights, classes, parent, begun)
+    built = (shape, feature_shape(model, shape), n_weights, classes, parent, begun)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
-
-
-def _with_absolute_paths(session: TrainingSession, config: Config, faults: list[str]) -> TrainingSession:
-    given = {"train": session.data.train, "valid": session.data.valid}
-    paths = {
-        key: collect_faults(faults, f"data.{key}", absolute, location, config) or location
-        for key, location in given.items()
-        if not isinstance(location, float)
-    }
-    return with_data(session, paths)
 
 
 def _as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:
     """Returns the session with its parent's architecture, which a `model` section may not contradict, and
-    with the options that the parent's training set has settled.
+    with what the parent's training set has settled where these data leave it open.
     """
     theirs = collect_faults(faults, "start.weights_of", lambda: parent.architecture)
     if theirs is None:
         return session
-    if session.model is not None and session.model != theirs:
+    if session.model not in (None, theirs):
         faults.append(
             f"model: {parent.folder} has {theirs.model_dump()}, the session {session.model.model_dump()}: "
             "leave `model` out, or `start: scratch`"
         )
-    session = session.but(model=theirs)
-    if parent.data.kind != session.data.kind:
+    session, data = session.but(model=theirs), session.data
+    if parent.data.kind != data.kind:
         return session
-    session = with_data(session, _settled_by(parent, session.data))
+    settled = {key: getattr(parent.data, key) for key in data.target.from_training_set}
+    settled = {
+        key: value
+        for key, value in settled.items()
+        if value != "none" and getattr(data, key) in data.target.from_training_set[key]
+    }
+    for key, value in settled.items():
+        LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
+    session = with_data(session, settled)
     for key in ("sample_rate", "spectrum", "standardise", "channels"):
         here, there = getattr(session.data, key, None), getattr(parent.data, key, None)
         if here != there:
             LOG.warning("data.%s is %s, %s was trained with %s", key, here, parent.folder.name, there)
     return session
-
-
-def _settled_by(parent: Run | Seed, data: Component) -> dict[str, Any]:
-    """Returns the values that the parent's training set gave options which these data leave open."""
-    settled = {}
-    for key, words in data.target.from_training_set.items():
-        value = getattr(parent.data, key)
-        if getattr(data, key) in words and value != "none":
-            settled[key] = value
-            LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
-    return settled
 
 
 def _sized(
@@ -202,40 +203,40 @@ def _sized(
     """Lists the samples. Options that headers of the training set settle hold for validation, too."""
     kinds, sizes = {}, {}
     for part in ("train", "valid"):
-        location = getattr(session.data, part)
-        if isinstance(location, float):
+        if isinstance(getattr(session.data, part), float):
             continue
-        place = (paths_of(location), Cache.of(config))
-        kind = collect_faults(faults, f"data.{part}", session.data, *place)
-        size = kind and collect_faults(faults, f"data.{part}", kind.sizes)
+        check = partial(collect_faults, faults, f"data.{part}")
+        location = check(absolute, getattr(session.data, part), config)
+        kind = location and check(session.data, paths_of(location), Cache.of(config))
+        size = kind and check(kind.sizes)
         if size:
             kinds[part], sizes[part] = kind, size
-            session = with_data(session, size.from_training_set) if part == "train" else session
+            settled = size.from_training_set if part == "train" else {}
+            session = with_data(session, {part: location} | settled)
     return session, kinds, sizes
 
 
-def _model(session: TrainingSession, shape: tuple[int, ...], faults: list[str]) -> Model | None:
+def _fitted(
+    session: TrainingSession, sizes: dict[str, Sizes], shape: tuple[int, ...] | None, faults: list[str]
+) -> tuple[Model | None, tuple[int, ...] | None]:
+    """Returns the model for samples of that shape (None: as they are), and the shape it will take,
+    (channels, height, width), the same in both parts.
+    """
+    if session.model is None:
+        return None, None
     try:
-        return session.model(shape)
+        model = session.model(shape or sizes["train"].front.shape)
     except ValueError as error:
         faults.append(f"model: {error}")
-        return None
-
-
-def _input_shape(
-    session: TrainingSession, sizes: dict[str, Sizes], model: Model, faults: list[str]
-) -> tuple[int, ...] | None:
-    """Returns the shape that the model will take, (channels, height, width), the same in both parts."""
+        return None, None
     shapes = {}
     for part, size in sizes.items():
         front = collect_faults(faults, f"data.{part}", size.front.sized_for, *model.takes)
         shapes |= {part: front.shape} if front else {}
     if len(set(shapes.values())) > 1:
-        faults.append(
-            f"data.valid: {sizes['valid'].samples_are} are {shapes['valid']}, those of data.train are "
-            f"{shapes['train']}"
-        )
-    return shapes.get("train")
+        what, (train, valid) = sizes["valid"].samples_are, shapes.values()
+        faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}")
+    return model, shapes.get("train")
 
 
 def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:
@@ -254,30 +255,8 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
             "`model.unpooling: nearest`, or `objective.reconstruction: 0`"
         )
     if objective.target.needs_decoder and model.decoder is None:
-        faults.append(
-            f"objective: {objective.name} needs a model with a decoder, {name} has none: choose another of "
-            "the two"
-        )
+        needs = f"{objective.name} needs a model with a decoder, {name} has none"
+        faults.append(f"objective: {needs}: choose another of the two")
     freeze = 0 if session.start == "scratch" else session.start.freeze
     if freeze != "all_but_head" and freeze > len(model.blocks):
         faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {freeze}")
-
-
-def _other_channels(session: TrainingSession, parent: Run | Seed, n: int, what: str) -> str:
-    remedy = f"these {what} have no other, so begin with a run that was trained on as many"
-    if hasattr(session.data, "channels"):
-        remedy = f"choose `{'rgb' if parent.channels == 3 else 'intensity'}`"
-    trained = f"{parent.folder} was trained on {parent.channels} channels, these data have {n}"
-    return f"data.channels: {trained}: {remedy}"
-
-
-def _classes(objective: str, labels: np.ndarray) -> tuple[str, ...]:
-    """Returns the classes among labels, of which "" is none; raises a `Fault` if there are not two."""
-    classes = np.unique(labels[labels != ""]).tolist()
-    if len(classes) < 2:
-        got = f"one class, {classes[0]!r}" if classes else "no labels"
-        raise Fault(
-            f"{objective} needs samples of two classes at least, got {got}: sort files into folders by "
-            "class, or name classes in a table (file, label)"
-        )
-    return tuple(classes)

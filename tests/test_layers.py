@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
     faults registry files documents config samples progress devices sound data models features
-    tables objectives optimizers reduction similarity evaluation upgrade session job preparation
+    tables objectives optimizers reduction similarity evaluation upgrade session preparation
     runs figures gallery export training extraction inspection explorer sections report
     demo command
 """.split()  # each may import those before it; a package is one room

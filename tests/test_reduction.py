@@ -8,10 +8,9 @@ import pytest
 from sklearn.manifold import trustworthiness
 from sklearn.preprocessing import StandardScaler
 
+import saec.reduction as neighbors
 from saec.evaluation import EVALUATIONS
-from saec.reduction import knn, n_neighbors_used, possible_dims, reduce_dims
-from saec.reduction import reduce as neighbors
-from saec.reduction.reduce import _widths, neighborhood_graph
+from saec.reduction import _widths, knn, n_neighbors_used, neighborhood_graph, possible_dims, reduce_dims
 
 DIMS = (2, 4)
 N_KINDS, N_EACH = 3, 20

@@ -5,14 +5,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
 from saec.config import ROOT, Config, load_config
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean
-from saec.job import Job
 from saec.progress import to_terminal
 from saec.session import Session, load_session
 
@@ -22,6 +21,33 @@ DEMO = "demo"
 DONE, FAULT, INTERRUPTED = 0, 2, 130  # 1, a bug, is what Python ends with
 S = TypeVar("S", bound=Session)
 T = TypeVar("T")
+
+
+class Result(Protocol):
+    """What a job leaves: a run, features, a report, a folder of pictures."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The absolute paths of what is complete, in the order in which a script prints them."""
+
+
+class Job(Protocol):
+    """A session that was checked on this machine, with everything that its work needs already listed."""
+
+    @property
+    def session(self) -> Session:
+        """The session with its paths, its precision and all defaults written out."""
+
+    def describe(self) -> str:
+        """Returns what will be done, in lines for people; nothing is computed or measured for it."""
+
+    def estimate(self) -> str:
+        """Returns the time and room to expect, which may be measured; "" where they are unclear."""
+
+    def run(self) -> Result:
+        """Does the work and returns what it leaves."""
+
+
 PlanFolder = Callable[[Path, Sequence[str], Config], Job]
 
 
@@ -48,35 +74,24 @@ def serve(
         return _run(options, params, kind, plan, plan_folder)
     except Fault as fault:
         LOG.error("%s", fault)
-        return FAULT
     except torch.OutOfMemoryError as error:
         reason = str(error).splitlines()[0]
         LOG.error("%s: lower training.batch_size, or set `device: cpu` in the config", reason)
-        return FAULT
     except OSError as error:
         LOG.error("%s: %s", error.strerror or type(error).__name__, error.filename or error)
-        return FAULT
     except KeyboardInterrupt:
         LOG.error("interrupted: what was complete is kept")
         return INTERRUPTED
+    return FAULT
 
 
 def _parser(what: str, params: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=what)
-    parser.add_argument(
-        "session",
-        nargs="*",
-        help=f"session files, or names of those in session_params/{params} (default: demo)",
-    )
+    sessions = f"session files, or names of those in session_params/{params} (default: demo)"
+    parser.add_argument("session", nargs="*", help=sessions)
     parser.add_argument("--config", type=Path, metavar="FILE", help="another config.yaml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="changes",
-        metavar="key.path=value",
-        help="change an option of the sessions, e.g. training.epochs=3",
-    )
+    change = {"action": "append", "default": [], "dest": "changes", "metavar": "key.path=value"}
+    parser.add_argument("--set", **change, help="change an option of the sessions, e.g. training.epochs=3")
     parser.add_argument("--check", action="store_true", help="say what would be done, write nothing")
     return parser
 
@@ -98,8 +113,14 @@ def _run(
         session = load_session(path, kind, options.changes)
         return session, partial(plan, session, config)
 
+    demo = config.data / DEMO
+
+    def waits(session: S | None) -> bool:
+        folders = [] if session is None or demo.exists() else session.folders
+        return any(config.data_path(folder).is_relative_to(demo) for folder in folders)
+
     to_plan = _all(partial(read, name) for name in options.session or [DEMO])
-    waiting = [one for one in to_plan if one[0] and _needs_demo(one[0], config)]
+    waiting = [one for one in to_plan if waits(one[0])]
     if waiting and options.check:
         for session, _ in waiting:
             LOG.info("session %s\n%s", session.name, to_yaml(session.model_dump(mode="json")))
@@ -108,7 +129,7 @@ def _run(
     elif waiting:
         from saec.demo import make_demo  # with pandas, which takes a third of a second to import
 
-        make_demo(config.data / DEMO, config.n_workers)
+        make_demo(demo, config.n_workers)
     for job in _all(make_job for _, make_job in to_plan):
         if options.check:
             session = job.session
@@ -140,13 +161,6 @@ def find_session(name: str, params: str) -> Path:
         hint = did_you_mean(name, [path.stem for path in shipped])
         raise MissingFault(f"no session file {name}, and none of that name in {folder}: {hint}")
     return matches[0]
-
-
-def _needs_demo(session: Session, config: Config) -> bool:
-    demo = config.data / DEMO
-    return not demo.exists() and any(
-        config.data_path(folder).is_relative_to(demo) for folder in session.folders
-    )
 
 
 def _all(calls: Iterable[Callable[[], T]]) -> list[T]:

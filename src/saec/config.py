@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError, field_validator
+from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError
 
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, listing
@@ -15,7 +15,6 @@ from saec.registry import Strict
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]  # the project's folder
 WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
-DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d\d?)?")
 DEFAULT = ROOT / "config" / "config.yaml"
 
 
@@ -25,6 +24,12 @@ def _workers(raw: Any) -> str | int:
     raise ValueError(f"must be auto or a number from 0, got {raw!r}")
 
 
+def _device(raw: Any) -> str:
+    if isinstance(raw, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d\d?)?", raw):
+        return raw
+    raise ValueError(f"must be auto, cpu, mps, cuda or cuda:<number>, got {raw!r}")
+
+
 class Config(Strict):
     """The paths are absolute once `load_config` has read them."""
 
@@ -32,15 +37,8 @@ class Config(Strict):
     models: Path = Path("models")
     cache: Path = Path("cache")
     cache_gb: float = Field(20, gt=0)
-    device: str = "auto"
+    device: Annotated[str, PlainValidator(_device)] = "auto"
     workers: Annotated[Literal["auto"] | NonNegativeInt, PlainValidator(_workers)] = "auto"
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, device: str) -> str:
-        if not DEVICE.fullmatch(device):
-            raise ValueError(f"must be auto, cpu, mps, cuda or cuda:<number>, got {device!r}")
-        return device
 
     @property
     def n_workers(self) -> int:
@@ -65,12 +63,18 @@ def load_config(path: Path | None = None) -> Config:
     if path is None and not DEFAULT.exists():
         return _anchored(Config(), Path.cwd())
     file = Path(path or DEFAULT).absolute()
+    raw = read_mapping(file)
+    if raw.pop("path_untrained_models", None) is not None:  # two keys of the reference
+        LOG.info("%s: path_untrained_models is not used, untrained models are built when needed", file)
+    if "path_trained_models" in raw:
+        if "models" in raw:
+            raise Fault(f"{file} gives both `models` and `path_trained_models`: keep one of them")
+        raw["models"] = raw.pop("path_trained_models")
     try:
-        config = Config.model_validate(_in_our_words(read_mapping(file), file))
+        return _anchored(Config.model_validate(raw), file.parents[1])
     except ValidationError as error:
         faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise Fault(f"{file} cannot be used:\n{faults}") from error
-    return _anchored(config, file.parents[1])
 
 
 def _here(path: str | Path) -> str:
@@ -79,22 +83,10 @@ def _here(path: str | Path) -> str:
     return os.path.expanduser(path)
 
 
-def _in_our_words(raw: dict[str, Any], file: Path) -> dict[str, Any]:
-    """The reference's two keys: trained models are our `models`, its untrained ones are not needed."""
-    if raw.pop("path_untrained_models", None) is not None:
-        LOG.info("%s: path_untrained_models is not used, untrained models are built when needed", file)
-    if "path_trained_models" in raw:
-        if "models" in raw:
-            raise Fault(f"{file} gives both `models` and `path_trained_models`: keep one of them")
-        raw["models"] = raw.pop("path_trained_models")
-    return raw
-
-
 def _anchored(config: Config, folder: Path) -> Config:
     faults: list[str] = []
-    paths = {
-        key: collect_faults(faults, key, _here, getattr(config, key)) for key in ("data", "models", "cache")
-    }
+    given = {key: getattr(config, key) for key in ("data", "models", "cache")}
+    paths = {key: collect_faults(faults, key, _here, path) for key, path in given.items()}
     if faults:
         raise Fault("the config cannot be used:\n" + listing(faults))
     absolute = {key: Path(os.path.abspath(folder / path)) for key, path in paths.items()}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +18,27 @@ def read_mapping(path: Path) -> dict[str, Any]:
         MissingFault: there is no such file.
         Fault: it is not UTF-8, not JSON or YAML (with line and column), repeats a key, or holds no mapping.
     """
+    if path.is_dir():
+        raise MissingFault(f"{path} is a folder, a file is expected")
     if not path.is_file():
-        raise MissingFault(
-            f"{path} is a folder, a file is expected" if path.is_dir() else f"no such file: {path}"
-        )
+        raise MissingFault(f"no such file: {path}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise Fault(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
-    content = _parse_json(text, path) if path.suffix.lower() == ".json" else _parse_yaml(text, str(path))
+    content = _parse_json(text, path) if path.suffix.lower() == ".json" else read_value(text, str(path))
     if not isinstance(content, dict):
-        raise Fault(f"{path} must hold a mapping of keys to values, got {_kind(content)}")
+        got = "nothing" if content is None else type(content).__name__
+        raise Fault(f"{path} must hold a mapping of keys to values, got {got}")
     return content
-
-
-def read_value(text: str, source: str) -> Any:
-    """Reads one YAML value, as written on a command line."""
-    return _parse_yaml(text, source)
 
 
 def to_yaml(content: dict[str, Any]) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _kind(content: Any) -> str:
-    return "nothing" if content is None else type(content).__name__
-
-
-def _parse_json(text: str, path: Path) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for key, _ in pairs:
-            if sum(key == other for other, _ in pairs) > 1:
-                raise Fault(f"{path}: the key {key!r} is given twice")
-        return dict(pairs)
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise Fault(f"{path} is not JSON: {where}: {error.msg} (JSON has no comments; YAML has)") from error
-
-
-def _parse_yaml(text: str, source: str) -> Any:
+def read_value(text: str, source: str) -> Any:
+    """Reads YAML; `source` says in messages where it comes from."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader, see below
     except yaml.MarkedYAMLError as error:
@@ -70,6 +50,20 @@ def _parse_yaml(text: str, source: str) -> Any:
         raise Fault(f"{source} is not YAML: {error}") from error
 
 
+def _parse_json(text: str, path: Path) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, n in Counter(key for key, _ in pairs).items():
+            if n > 1:
+                raise Fault(f"{path}: the key {key!r} is given twice")
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Fault(f"{path} is not JSON: {where}: {error.msg} (JSON has no comments; YAML has)") from error
+
+
 class _Loader(yaml.SafeLoader):
     """Reads underscored digits as text (a run's timestamp is no number), 1e-3 as a number, keys only once."""
 
@@ -78,15 +72,11 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if not isinstance(name, str):
-                raise _fault(f"a key must be text, got {name!r}", key)
+                raise yaml.MarkedYAMLError(None, None, f"a key must be text, got {name!r}", key.start_mark)
             if name in seen:
-                raise _fault(f"the key {name!r} is given twice", key)
+                raise yaml.MarkedYAMLError(None, None, f"the key {name!r} is given twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
-
-
-def _fault(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 class _Dumper(yaml.SafeDumper):

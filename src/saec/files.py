@@ -10,9 +10,8 @@ import struct
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from json import JSONEncoder
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from saec.faults import Fault
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
 DAY_S = 86_400
+ONE_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 @contextmanager
@@ -95,24 +95,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes indented JSON in which each item of a mapping's list takes one line."""
-    if isinstance(content, dict):
-        parts = [f"  {_to_json(key)}: {_part(value)}" for key, value in content.items()]
-        write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
-    else:
-        write_text(path, _to_json(content, indent=2) + "\n")
-
-
-def _part(value: Any) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str) and value:
-        to_json = JSONEncoder(ensure_ascii=False, allow_nan=False).encode  # made once, for many items
-        return "[\n    " + ",\n    ".join(map(to_json, value)) + "\n  ]"
-    return _to_json(value, indent=2).replace("\n", "\n  ")
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes indented JSON in which each item of a list takes one line; raises `ValueError` for NaN."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, list | tuple) and value:
+            part = "[\n    " + ",\n    ".join(map(ONE_LINE.encode, value)) + "\n  ]"
+        else:
+            part = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
+        parts.append(f"  {ONE_LINE.encode(key)}: {part}")
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:

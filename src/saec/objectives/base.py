@@ -1,10 +1,12 @@
-"""What every objective answers: the scores of a batch, and after an epoch whether to go on."""
+"""What every objective answers, the scores of a batch and whether to go on; and the plainest: to rebuild."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saec.data.batch import Batch
 from saec.models.base import Model
@@ -65,6 +67,26 @@ class Learning(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return self.objective(self.model, batch)
+
+
+@OBJECTIVES.register("reconstruction")
+class Reconstruction(Objective):
+    """Mean squared (mse) or mean absolute (mae) error over all pixels."""
+
+    needs_decoder = True
+
+    def __init__(
+        self, feature_shape: tuple[int, ...], classes: tuple[str, ...], *, loss: Literal["mse", "mae"] = "mse"
+    ):
+        super().__init__(feature_shape, classes)
+        self.error = {"mse": F.mse_loss, "mae": F.l1_loss}[loss]
+
+    def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+        rebuilt = model.decoder(model.encoder(batch.seen)).float()
+        return {"loss": self.error(rebuilt, batch.target)}
+
+    def trivial(self, batches: Batches) -> float:
+        return mean_target_error(batches, self.error)
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from scipy import stats
 
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.agreement import agreement, compare_methods, corrected_t_test, holm
-from saec.evaluation.reconstruction import rebuilt_scores, sparsity
+from saec.sections.runs import rebuilt_scores, sparsity
 
 N_KINDS, N_EACH = 4, 40
 PLAIN = {"sweep": [], "resamples": 0}

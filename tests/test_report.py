@@ -61,11 +61,16 @@ def session(**changes) -> dict:
 
 
 @pytest.mark.parametrize("name", SECTIONS.names())
-def test_a_section_that_no_session_asks_for_plans_and_writes_nothing(name, project, tmp_path):
+def test_a_section_that_no_session_asks_for_plans_nothing(name, project, tmp_path):
     inputs = Inputs(project, tmp_path)
     section = SECTIONS.parse(name)(inputs)
-    assert section.describe() == [] and section.write(tmp_path) == [] and inputs.faults == []
+    assert section.describe() == [] and inputs.faults == []
     assert [*tmp_path.iterdir()] == []
+
+
+def test_sections_that_plan_nothing_are_not_written(project):
+    job = plan_evaluation(load_session(session(features="songs/good.npz"), EvaluationSession), project)
+    assert list(job.sections) == ["scores"]
 
 
 def test_sections_agree_on_defaults_and_have_positions_of_their_own():

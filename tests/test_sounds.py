@@ -14,7 +14,7 @@ from saec import figures
 from saec.config import Config
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, plan_evaluation
-from saec.sections.sounds import look_through
+from saec.sections.data import look_through
 from saec.session import load_session
 from saec.sound.listed import list_sound
 
@@ -156,8 +156,8 @@ def test_a_long_tail_is_drawn_over_widening_bins_and_many_classes_as_one(tmp_pat
 @pytest.mark.parametrize(
     "folders, words",
     [
-        ("gone", "gone is not there: a folder of recordings is expected, or a list of .* or one table"),
-        ("sounds/crow/0.wav", "0.wav is a file: a folder of recordings"),
+        ("gone", "no folder of recordings: .*gone"),
+        ("pictures/a.png", "a.png is no recording and no table of them"),
         ("pictures", "no recording in .*pictures or below it"),
         (["sounds/crow", "other/crow"], "two are called crow"),
         ("broken", "none of the 2 recordings of .*broken can be opened as sound, such as a.wav"),

@@ -21,6 +21,11 @@ def listing(items: Sequence[object], most: int = 10) -> str:
     return "\n".join([*(f"  {item}" for item in items[:most]), *rest])
 
 
+def counted(items: Sequence[object], words: str, most: int = 10) -> list[str]:
+    """Returns one remark that counts and lists the items, or none where there are none."""
+    return [f"{len(items):,} {words}:\n{listing(items, most)}"] if items else []
+
+
 def collect_faults(faults: list[str], key: str, call: Callable[..., T], *given: Any) -> T | None:
     """Returns what the call gives, or None after adding its fault under the key to `faults`."""
     try:

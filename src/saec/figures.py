@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -14,6 +14,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from saec.files import appearing
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 DPI = 110
 PANEL_HEIGHT = 0.75  # inches
@@ -184,23 +187,16 @@ def tracks(path: Path, files: dict[str, tuple[np.ndarray, np.ndarray]], step_s: 
     write_figure(path, figure)
 
 
-def bars(
-    path: Path,
-    values: dict[str, Sequence[float]],
-    names: Sequence[str],
-    stds: dict[str, Sequence[float]],
-    title: str,
-    unit: str,
-) -> None:
-    """Draws one group of bars a name, one bar a series; `stds` are whiskers where they are numbers."""
-    width = 0.8 / len(values)
-    figure, axes = _figure(max(5, 1.5 + 0.45 * len(names) * len(values)), 4)
-    x = np.arange(len(names))
-    for number, (series, heights) in enumerate(values.items()):
-        whiskers = np.nan_to_num(np.array(stds.get(series, np.zeros(len(names))), dtype=float))
+def bars(path: Path, values: "DataFrame", stds: "DataFrame", title: str, unit: str) -> None:
+    """Draws one group of bars a column, one bar a row; `stds` are whiskers where they are numbers."""
+    width, (n_series, n_groups) = 0.8 / len(values), values.shape
+    figure, axes = _figure(max(5, 1.5 + 0.45 * n_groups * n_series), 4)
+    x = np.arange(n_groups)
+    for number, series in enumerate(values.index):
+        whiskers = np.nan_to_num(stds.loc[series])
         axes.bar(
-            x + (number - (len(values) - 1) / 2) * width,
-            heights,
+            x + (number - (n_series - 1) / 2) * width,
+            values.loc[series],
             width * 0.92,
             yerr=whiskers if whiskers.any() else None,
             label=plain(series),
@@ -209,7 +205,7 @@ def bars(
             edgecolor="white",
             ecolor="0.3",
         )
-    axes.set_xticks(x, [plain(name) for name in names])
+    axes.set_xticks(x, [plain(name.replace(", ", "\n")) for name in values.columns])
     axes.set(ylabel=unit, title=plain(title))
     _legend_beside(axes)
     write_figure(path, figure)

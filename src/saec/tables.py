@@ -17,20 +17,19 @@ from saec.features import DAMAGE, Features
 from saec.files import appearing, map_npz
 from saec.samples import COLUMNS, Samples, means_per_recording, per_recording
 
-MAP_KEY = "X_2D"
 TABLES = (".csv", ".parquet")
+MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 AT_ONCE = 512  # latents that are pooled together
 Pooling = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows (n, features) of samples, sorted by name; and a 2-D map (n, 2) where the file has one."""
+    """Rows (n, features) of samples, sorted by name."""
 
     file: Path
     rows: np.ndarray
     samples: Samples  # with the labels and further columns of the file
-    layout: np.ndarray | None = None
     columns: tuple[str, ...] = ()  # what features are called, where they have names
     n_constant: int = 0  # features that are the same for all samples
     named: bool = True  # whether the file says which samples the rows are of
@@ -49,13 +48,10 @@ def read_table(
     label: str = "Label",
     pooling: Pooling | None = None,
 ) -> Table:
-    """Reads features as numbers that can be scored.
+    """Reads features as numbers that can be scored; raises a `Fault` where there are none.
 
     Of an NPZ the arrays `key` (else X, else X_red) and N; of a table the `columns` of that pattern, and the
     columns `names` and `label` where it has them.
-
-    Raises:
-        Fault: the file is missing, damaged, of another kind, names a sample twice, holds what is no number.
     """
     suffix = file.suffix.lower()
     if suffix == ".npz":
@@ -64,27 +60,27 @@ def read_table(
         table = _from_columns(file, columns, names, label)
     else:
         raise Fault(f"{file}: features are read from .npz, .csv or .parquet, got {suffix or 'no suffix'!r}")
-    pieces = range(0, len(table.rows), AT_ONCE)
-    finite = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
-    if not finite.all():
-        bad = table.names[~finite].tolist()
-        raise Fault(
-            f"{file}: {len(bad)} of {len(finite)} rows hold what is no finite number (NaN or infinite), "
-            f"extract or repair them:\n{listing(bad)}"
-        )
-    return _with_constant_counted(table)
+    return _checked(table)
 
 
 def table_per_recording(table: Table) -> Table:
     """Returns means over the samples of each recording; a label where all of them have the same."""
     _, rows = means_per_recording(table.names, table.rows)
     samples = per_recording(Samples.of(table.names, label=table.samples.labels))
-    return _with_constant_counted(replace(table, rows=rows, samples=samples, layout=None))
+    return _checked(replace(table, rows=rows, samples=samples))
 
 
-def _with_constant_counted(table: Table) -> Table:
-    """Raises a `Fault` where there is one row, or all features are the same for all samples."""
-    if len(table.rows) == 1:
+def _checked(table: Table) -> Table:
+    """Counts constant features; raises a `Fault` where the rows cannot be compared."""
+    pieces = range(0, len(table.rows), AT_ONCE)
+    finite = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
+    if not finite.all():
+        bad = table.names[~finite].tolist()
+        raise Fault(
+            f"{table.file}: {len(bad)} of {len(finite)} rows hold what is no finite number (NaN or "
+            f"infinite), extract or repair them:\n{listing(bad)}"
+        )
+    if len(finite) == 1:
         raise Fault(f"{table.file} has one picture, there is nothing to compare it with")
     constant = np.ptp(table.rows, axis=0) == 0
     if constant.all():
@@ -94,13 +90,25 @@ def _with_constant_counted(table: Table) -> Table:
 
 def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
     features = Features.load(file, key or _key_of(file))
-    names = features.N
+    names, rows, by = features.N, features.X, None
     if names.dtype.kind != "U" or names.ndim != 1:
         raise Fault(f"{file}: N must hold names (text), got {names.dtype} of shape {names.shape}")
-    rows, order, layout = _pooled(features.X, file, pooling), _order(names, file), read_layout(file, names)
-    layout = None if layout is None else layout[order]
-    by = pooling if features.X.ndim == 3 else None
-    return Table(file, rows[order], Samples.of(names[order]), layout, pooling=by)
+    if rows.dtype.kind not in "fiu":
+        raise Fault(f"{file}: features must be numbers, got {rows.dtype}")
+    if rows.ndim not in (2, 3) or not rows.size:
+        raise Fault(f"{file}: features are (pictures, features), got an array of shape {rows.shape}")
+    if rows.ndim == 3:
+        if pooling is None:
+            raise Fault(
+                f"{file} holds latents {rows.shape}, not one row a picture: name a pooled file, or a "
+                "`pooling`"
+            )
+        pieces = (np.array(rows[at : at + AT_ONCE], np.float32) for at in range(0, len(rows), AT_ONCE))
+        rows, by = np.concatenate([pooling(torch.from_numpy(piece)).numpy() for piece in pieces]), pooling
+    order = np.argsort(names, kind="stable")
+    if (order[1:] < order[:-1]).any():  # a mapped file stays one where it is sorted
+        rows = rows[order]
+    return Table(file, rows, Samples.of(names), pooling=by)
 
 
 def _key_of(file: Path) -> str:
@@ -111,45 +119,20 @@ def _key_of(file: Path) -> str:
     return "X"
 
 
-def _order(names: np.ndarray, file: Path) -> np.ndarray | slice:
-    """Returns what sorts rows by the names of their samples, each of which stands there once."""
-    order = np.argsort(names, kind="stable")
-    sorted_ = names[order]
-    twice = np.unique(sorted_[1:][sorted_[1:] == sorted_[:-1]]).tolist()
-    if twice:
-        raise Fault(f"{file} has pictures twice:\n{listing(twice)}")
-    return slice(None) if (order[1:] > order[:-1]).all() else order  # a mapped file stays one
-
-
-def _pooled(rows: np.ndarray, file: Path, pooling: Pooling | None) -> np.ndarray:
-    if rows.dtype.kind not in "fiu":
-        raise Fault(f"{file}: features must be numbers, got {rows.dtype}")
-    if rows.ndim == 2 and rows.size:
-        return rows
-    if rows.ndim != 3 or not rows.size:
-        raise Fault(f"{file}: features are (pictures, features), got an array of shape {rows.shape}")
-    if pooling is None:
-        raise Fault(
-            f"{file} holds latents {rows.shape}, not one row a picture: name a pooled file, or a `pooling`"
-        )
-    pieces = range(0, len(rows), AT_ONCE)
-    arrays = [np.array(rows[start : start + AT_ONCE], dtype=np.float32) for start in pieces]
-    return np.concatenate([pooling(torch.from_numpy(piece)).numpy() for piece in arrays])
-
-
 def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
-    """Returns the 2-D map (n, 2) that an NPZ has of the samples by these names, if it has one."""
+    """Returns the 2-D map (n, 2) that an NPZ has of the samples by these sorted names, if it has one."""
     try:
-        layout, theirs = np.array(map_npz(file, MAP_KEY)), np.array(map_npz(file, "N"))
+        layout, theirs = np.array(map_npz(file, "X_2D")), np.array(map_npz(file, "N")).ravel()
     except (KeyError, *DAMAGE):
         return None
-    fits = theirs.shape == names.shape and (theirs == names).all() and layout.dtype.kind in "fiu"
-    fits = fits and layout.ndim == 2 and len(layout) == len(names) and layout.shape[1] >= 2
-    return layout[:, :2] if fits and np.isfinite(layout).all() else None
+    fits = layout.ndim == 2 and len(layout) == len(theirs) and layout.shape[1] >= 2
+    if not fits or layout.dtype.kind not in "fiu" or not np.array_equal(np.sort(theirs), names):
+        return None
+    return layout[np.argsort(theirs), :2] if np.isfinite(layout).all() else None
 
 
 def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
-    frame = read_frame(file, (names, label))
+    frame = _read_frame(file, (names, label))
     chosen = [column for column in frame.columns if fnmatchcase(str(column), columns)]
     if not chosen:
         there = listing([str(column) for column in frame.columns])
@@ -160,40 +143,32 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
     if texts:
         raise Fault(f"{file}: these feature columns are no numbers:\n{listing(texts)}")
     named = names in frame
-    called = frame[names].astype(str).to_numpy(dtype=str) if named else _numbered(len(frame))
+    called = frame[names] if named else [f"row {row + 1:06d}" for row in range(len(frame))]
+    called = np.array(called, dtype=str)
     if (called == "").any():
         raise Fault(f"{file}: {(called == '').sum()} rows have no name in the column {names}")
-    order = _order(called, file)
+    order = np.argsort(called, kind="stable")
+    frame = frame.iloc[order]
     others = [one for one in frame if one not in (*chosen, names, label, *COLUMNS)]
-    given = {str(one): column_of(frame[one])[order] for one in others}
-    given |= {"label": frame[label].to_numpy(dtype=str)[order]} if label in frame else {}
-    rows = frame[chosen].to_numpy(dtype=np.float32)[order]
+    given = {str(one): column_of(frame[one]) for one in others}
+    given |= {"label": frame[label]} if label in frame else {}
+    rows = frame[chosen].to_numpy(dtype=np.float32)
     return Table(file, rows, Samples.of(called[order]).but(**given), columns=tuple(chosen), named=named)
 
 
-def _numbered(n: int) -> np.ndarray:
-    return np.array([f"row {row + 1:06d}" for row in range(n)], dtype=str)
-
-
-MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
-
-
-def read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
+def _read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
     """Reads a table; columns in `words` are kept as they are written: `NA` is a word, 001 is not 1."""
     if not file.is_file():
         raise MissingFault(f"no such feature file: {file}")
-    if file.suffix.lower() == ".parquet":
-        require_parquet()
     try:
         if file.suffix.lower() == ".parquet":
+            require_parquet()
             frame = pd.read_parquet(file)
-            frame = frame.assign(
-                **{word: frame[word].fillna("").astype(str) for word in words if word in frame}
-            )
+            texts = {word: frame[word].fillna("").astype(str) for word in words if word in frame}
+            frame = frame.assign(**texts)
         else:
-            there = pd.read_csv(file, nrows=0).columns
-            missing = {column: MISSING for column in there if column not in words}
-            kinds = {word: str for word in words if word in there}
+            missing = {name: MISSING for name in pd.read_csv(file, nrows=0) if name not in words}
+            kinds = dict.fromkeys(words, str)
             frame = pd.read_csv(file, dtype=kinds, na_values=missing, keep_default_na=False)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's own faults are of these kinds
         raise Fault(f"{file} cannot be read as a table: {error}") from error
@@ -211,14 +186,9 @@ def column_of(values: pd.Series) -> np.ndarray:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Writes CSV or Parquet, by the suffix, whole or not at all.
-
-    Raises:
-        Fault: Parquet is asked for, and pyarrow is not installed.
-    """
+    """Writes CSV or Parquet, by the suffix, whole or not at all."""
     with appearing(path) as temporary:
         if path.suffix == ".parquet":
-            require_parquet()
             table.to_parquet(temporary, index=False)
         else:
             table.to_csv(temporary, index=False, lineterminator="\n")

@@ -27,8 +27,3 @@ class Scores:
     sweep: Rows = field(default_factory=list)  # one row a value of the parameter that is swept
     predicted: np.ndarray | None = None  # (n,): the class or the cluster of each row, "" for none
     remarks: list[str] = field(default_factory=list)
-
-
-def has_label(labels: np.ndarray) -> np.ndarray:
-    """Returns (n,) whether each row has a label: "" is none, and numbers always are labels."""
-    return labels != "" if labels.dtype.kind == "U" else np.ones(len(labels), dtype=bool)

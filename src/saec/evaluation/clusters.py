@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.data.files import evenly
 from saec.evaluation.agreement import agreement, internal
-from saec.evaluation.base import EVALUATIONS, Scores, has_label
+from saec.evaluation.base import EVALUATIONS, Scores
 from saec.registry import Strict
 
 LEAST = 5  # rows; fewer are clustered without UMAP
@@ -56,7 +56,7 @@ def kmeans(
     def build(some: np.ndarray, n: float) -> KMeans:
         return KMeans(min(int(n), len(some)), n_init=n_init, random_state=seed)
 
-    n = n_clusters or max(2, len(np.unique(labels[has_label(labels)])))
+    n = n_clusters or max(2, len(np.unique(labels[labels != ""])))
     space = StandardScaler().fit_transform(_reduced(rows, umap, seed))
     values = [value for value in sweep if value < len(rows)]
     return _score(space, labels, build, ("n_clusters", n), values, resamples, seed)
@@ -201,7 +201,7 @@ def _fit(build: Build, space: np.ndarray, value: float) -> ClusterMixin:
 
 def _score_once(space: np.ndarray, labels: np.ndarray, model: ClusterMixin, seed: int) -> dict[str, float]:
     """Returns the internal scores, and the agreement with labels on the rows that have one."""
-    clusters, kept = model.labels_, has_label(labels)
+    clusters, kept = model.labels_, labels != ""
     agreed = agreement(labels[kept], clusters[kept]) if len(np.unique(labels[kept])) > 1 else {}
     return agreed | internal(space, clusters, seed)
 

@@ -15,7 +15,6 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from saec.evaluation.base import has_label
 from saec.evaluation.classifiers import SVM, Costs, Gammas, fit_classifier
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE
@@ -55,17 +54,13 @@ class Combiner:
         gamma: Gammas,
         seed: int,
     ) -> "Combiner":
-        """Fits a combiner on all rows that have a label ("" is none); an SVM weighs classes evenly.
-
-        Raises:
-            Fault: rows of methods and labels are not equally many, or labels are of less than two classes.
-        """
+        """Fits a combiner on all rows that have a label ("" is none); an SVM weighs classes evenly."""
         widths = {method: rows.shape[1] for method, rows in blocks.items() if rows.ndim == 2}
         rows = _side_by_side(blocks, widths)
         if not len(rows) == len(labels) == len(groups):
             counts = f"{len(labels)} and {len(groups)}"
             raise Fault(f"{len(rows)} rows of features need as many labels and groups, got {counts}")
-        kept = has_label(labels)
+        kept = labels != ""
         rows, labels, groups = rows[kept], labels[kept], groups[kept]
         if len(np.unique(labels)) < 2:
             got = ", ".join(map(str, np.unique(labels))) or "none"
@@ -91,10 +86,8 @@ class Combiner:
     def predict(self, blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
         """Returns classes (n,), and scores (n, classes) float32, of which the largest is the class's.
 
-        Scores are probabilities where the classifier has them; an SVM's are decision values.
-
-        Raises:
-            Fault: methods, or numbers of their features, are not those that it was fitted on.
+        Scores are probabilities where the classifier has them; an SVM's are decision values. Methods, and
+        numbers of their features, must be those that it was fitted on.
         """
         rows = _side_by_side(blocks, self.widths)
         scores = (self.model.predict_proba if self.has_probabilities else self.model.decision_function)(rows)
@@ -122,12 +115,7 @@ class Combiner:
 
     @classmethod
     def load(cls, file: Path) -> "Combiner":
-        """Reads what `save` has written; no object of a type that a combiner does not need is made.
-
-        Raises:
-            MissingFault: there is no such file.
-            Fault: it is damaged, no combiner, or holds types that are not trusted.
-        """
+        """Reads what `save` has written; no object of a type that a combiner does not need is made."""
         from skops.io import get_untrusted_types, load
 
         file = Path(file)

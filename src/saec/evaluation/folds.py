@@ -16,10 +16,7 @@ def grouped_splits(labels: np.ndarray, groups: np.ndarray, n_splits: int, seed: 
     """Returns stratified folds that keep groups whole; fewer where some class has fewer groups.
 
     Of some drawings the one is taken with the fewest test rows of classes without training rows; no fold is
-    empty.
-
-    Raises:
-        Fault: all rows are of one group or of one class.
+    empty. Raises a `Fault` where all rows are of one group or of one class.
     """
     n_groups, classes = len(np.unique(groups)), np.unique(labels)
     if n_groups < 2 or len(classes) < 2:
@@ -55,11 +52,7 @@ def repeated_splits(
 
 
 def given_split(split: np.ndarray) -> Split:
-    """Returns the rows that a table names `train`, and those it names `test`; others stay out.
-
-    Raises:
-        Fault: one of the two has no rows.
-    """
+    """Returns the rows that a table names `train`, and those it names `test`, of which there must be some."""
     train, test = (np.flatnonzero(np.char.lower(split) == side) for side in (TRAIN, TEST))
     if not len(train) or not len(test):
         words = ", ".join(repr(str(word)) for word in np.unique(split))

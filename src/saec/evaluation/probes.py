@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
-from saec.evaluation.base import EVALUATIONS, Rows, Scores, has_label
+from saec.evaluation.base import EVALUATIONS, Rows, Scores
 from saec.evaluation.classifiers import (
     CLASSIFIERS,
     COSTS,
@@ -59,7 +59,7 @@ def probe(
     the widths of methods whose features stand side by side: each has its own `pca` components. An SVM is
     searched over `C` and `gamma` within the training rows.
     """
-    n_rows, labelled = len(labels), np.flatnonzero(has_label(labels))
+    n_rows, labelled = len(labels), np.flatnonzero(labels != "")  # numbers are always labels
     rows, labels, groups = rows[labelled], labels[labelled], groups[labelled]
     options = {"pca": pca, "C": C, "gamma": gamma, "class_weight": class_weight}
     fit = partial(fit_classifier, classifier=classifier, blocks=blocks, **options)

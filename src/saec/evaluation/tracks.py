@@ -91,12 +91,3 @@ def score_classes(labels: np.ndarray, predicted: np.ndarray) -> ClassScores:
         scores |= {name: float(SCORES[name](labels, predicted)) for name in ("macro_f1", "weighted_f1")}
         counts = confusion_matrix(labels, predicted, labels=names)
         return ClassScores(len(labels), scores, per_class(labels, predicted), counts, names)
-
-
-def labels_by_file(files: np.ndarray, labels: np.ndarray) -> dict[str, set[str]]:
-    """Returns the labels that the segments of each file have, an empty set where no segment has one."""
-    by_file: dict[str, set[str]] = {str(file): set() for file in np.unique(files)}
-    for file, label in zip(files.tolist(), labels.tolist(), strict=True):
-        if label:
-            by_file[file].add(label)
-    return by_file

@@ -1,5 +1,6 @@
 """From an evaluation session to a folder of tables, figures and pages; no section is known by name here."""
 
+import base64
 import logging
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -7,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader
 from pydantic import create_model, model_validator
 
 from saec.config import Config, load_config
 from saec.devices import resolve_device
-from saec.files import move_to_timestamp, require_writable, temporary_folder, write_json
-from saec.report.page import write_page
+from saec.files import move_to_timestamp, require_writable, temporary_folder, write_json, write_text
 from saec.sections import SECTIONS
 from saec.sections.base import Content, Inputs, Section
 from saec.sections.labels import GivenLabels, Labels
-from saec.sections.read_sets import EvaluatedSet, Files, SoundPaths, read_set, refuse_alike
-from saec.sections.sets import FeatureSet, Per
+from saec.sections.sets import EvaluatedSet, FeatureSet, Files, Per, SoundPaths, read_set, refuse_alike
 from saec.session import Session, SessionError, load_session
 
 LOG = logging.getLogger(__name__)
-ABOUT, PAGE = "report.json", "report.html"
+MOST_ROWS = 60  # of a table on the page
 COMPONENTS = sorted(
     (SECTIONS[name] for name in SECTIONS.names()), key=lambda component: component.target.position
 )
@@ -108,8 +108,8 @@ class EvaluationJob:
         with temporary_folder(self.out) as part:
             contents = [content for section in self.sections.values() for content in section.write(part)]
             scores = pd.concat([pd.DataFrame(), *(one.scores for one in contents if one.scores is not None)])
-            write_json(part / ABOUT, self._about(contents, scores))
-            write_page(part / PAGE, self.session.name, contents)
+            write_json(part / "report.json", self._about(contents, scores))
+            write_page(part / "report.html", self.session.name, contents)
             return Report(move_to_timestamp(part, self.out, f"*_{self.session.name}"), scores)
 
     def _about(self, contents: list[Content], scores: pd.DataFrame) -> dict[str, Any]:
@@ -133,11 +133,7 @@ class EvaluationJob:
 
 
 def plan_evaluation(session: SharedKeys, config: Config) -> EvaluationJob:
-    """Reads feature files and labels, and checks everything that can be checked before work begins.
-
-    Raises:
-        SessionError: with every fault found, each with its key.
-    """
+    """Reads feature files and labels, and checks everything that can be checked before work begins."""
     has_features = bool(session.evaluated)
     inputs = Inputs(config, config.data, session.images, session.sounds, has_features)
     inputs.reports = inputs.check("out", config.data_path, session.out) or config.data
@@ -155,23 +151,59 @@ def plan_evaluation(session: SharedKeys, config: Config) -> EvaluationJob:
         )
         for component in COMPONENTS
     }
-    if not inputs.faults and not any(section.describe() for section in sections.values()):
+    planned = {name: section for name, section in sections.items() if inputs.faults or section.describe()}
+    if not planned:
         inputs.faults.append(
             "there is nothing to do: name `features`, `images`, `sounds`, `sets`, or a key of one of the "
             f"sections {', '.join(sections)}"
         )
     if inputs.faults:
         raise SessionError(f"session {session.name}", inputs.faults)
-    return EvaluationJob(session, inputs.reports, inputs.sets, sections)
+    return EvaluationJob(session, inputs.reports, inputs.sets, planned)
 
 
 def evaluate(session: SharedKeys | dict | Path | str, config: Config | None = None) -> Report:
-    """Scores what the session names and writes a report; what was scored before is not scored again.
-
-    Raises:
-        Fault: the session, its files or its labels cannot be used.
-    """
+    """Scores what the session names and writes a report; what was scored before is not scored again."""
     return plan_evaluation(load_session(session, EvaluationSession), config or load_config()).run()
+
+
+def write_page(path: Path, title: str, contents: list[Content]) -> None:
+    """Writes one HTML file with all tables and figures, readable without a network."""
+    templates = Environment(loader=PackageLoader("saec", "report"), autoescape=True)
+    sections = []
+    for one in contents:
+        data = {name: base64.b64encode((one.folder / name).read_bytes()).decode() for name in one.figures}
+        sections.append(
+            {
+                "content": one,
+                "tables": [_cells(caption, table) for caption, table in one.tables.items()],
+                "figures": [
+                    (f"data:image/png;base64,{data[name]}", words) for name, words in one.figures.items()
+                ],
+                "pages": {name: what for name, what in one.files.items() if name.endswith(".html")},
+            }
+        )
+    write_text(path, templates.get_template("report.html").render(title=title, sections=sections))
+
+
+def _cells(caption: str, table: pd.DataFrame) -> dict[str, Any]:
+    """Makes cells words; the best of each column of numbers is marked where methods are compared."""
+    numbers = table.select_dtypes("floating")
+    compares = "method" in table and "other" not in table and len(table) > 1
+    best = numbers.max().to_dict() if compares else {}
+    rows = [
+        [(_words(value), name in best and value == best[name]) for name, value in row.items()]
+        for row in table.head(MOST_ROWS).to_dict("records")
+    ]
+    return {"caption": caption, "head": list(table.columns), "rows": rows, "left": len(table) - len(rows)}
+
+
+def _words(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if pd.isna(value):
+        return ""
+    return f"{value:.3g}" if abs(value) < 1e-2 else f"{value:.3f}".rstrip("0").rstrip(".")
 
 
 def _records(table: pd.DataFrame) -> list[dict]:

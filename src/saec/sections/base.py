@@ -46,22 +46,26 @@ class Content:
     files: dict[str, str] = field(default_factory=dict)  # what they hold, by name
     scores: pd.DataFrame | None = None  # rows of the tidy table of all scores
 
-    def write(self, name: str, table: pd.DataFrame, what: str) -> None:
-        """Writes a table into the folder and lists it."""
+    def write(self, name: str, table: pd.DataFrame, what: str, caption: str | None = None) -> None:
+        """Writes a table that has rows into the folder; under a caption it stands on the page, too."""
+        if table.empty:
+            return
         write_table(self.folder / name, table)
         self.files[name] = what
+        if caption:
+            self.tables[caption] = table
 
-    def add_figure(self, name: str, caption: str) -> None:
-        """Lists a figure, where it has been drawn."""
-        if (self.folder / name).is_file():
-            self.figures[name] = caption
+    def draw(self, name: str, caption: str, figure: Callable[..., None], *given: Any, **options: Any) -> None:
+        """Draws a figure, by a function that takes its path first, into the folder."""
+        figure(self.folder / name, *given, **options)
+        self.figures[name] = caption
 
 
 class Section(Protocol):
     """A registered class. Its keyword-only parameters are keys of the session, with their defaults.
 
     `__init__(inputs, *, ...)` checks all that can be checked before work begins. A section that the session
-    does not ask for describes nothing and writes nothing.
+    does not ask for describes nothing, and is not written.
     """
 
     position: ClassVar[int]  # sections are planned, written and shown in this order

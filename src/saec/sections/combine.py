@@ -10,13 +10,11 @@ from pydantic import Field
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import CLASSIFIERS, COSTS, SVM, Costs, Gammas
 from saec.evaluation.combiner import Combiner
-from saec.extraction.outputs import read_about_file
-from saec.extraction.sources.base import recipe_of
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, write_json
 from saec.registry import Component, Strict
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.sets import PIXELS, Combination, FeatureSet, require_probes
+from saec.sections.sets import PIXELS, Combination, FeatureSet, recipe_for, require_probes
 from saec.session import Count
 from saec.tables import Table
 
@@ -57,10 +55,10 @@ class Combined:
             one.evaluations = inputs.check("combine", _with_probe, combine, one) or []
 
     def describe(self) -> list[str]:
-        together = [(one, one.combination) for one in self.sets]
-        classifier = self.options and self.options.classifier
         return [
-            f"{one.name}: {of.name}: {', '.join(of.methods)} together, {classifier}" for one, of in together
+            f"{one.name}: {self.options.name}: {', '.join(one.combination.methods)} together, "
+            f"{self.options.classifier}"
+            for one in self.sets
         ]
 
     def write(self, folder: Path) -> list[Content]:
@@ -74,10 +72,11 @@ class Combined:
             stem = f"combiner_{as_file_name(one.name)}"
             combiner.save(folder / f"{stem}.skops")
             write_json(folder / f"{stem}.json", self._about(one, combiner))
-            what = f"{self.options.name}: fitted on all labels, answers by {', '.join(blocks)}"
-            content.files[f"{stem}.skops"] = what
-            content.files[f"{stem}.json"] = "what it was made of: files, classes, what was chosen, macro-F1"
-        return [content] if self.sets else []
+            content.files |= {
+                f"{stem}.skops": f"{self.options.name}: fitted on all labels, answers by {', '.join(blocks)}",
+                f"{stem}.json": "what it was made of: files, classes, what was chosen, macro-F1",
+            }
+        return [content]
 
     def _about(self, one: FeatureSet, combiner: Combiner) -> dict:
         """`macro_f1` is the report's, of folds in which nothing was chosen; the search's is of its best."""
@@ -99,7 +98,7 @@ class Combined:
             ],
             "per": one.per,
             "classes": combiner.classes,
-            "n_labelled": int((one.samples.labels != "").sum()),
+            "n_labelled": one.n_labelled,
             "chosen": combiner.chosen,
             "macro_f1": scores.scores["macro_f1"],
             "macro_f1_spread": scores.stds.get("macro_f1"),
@@ -109,11 +108,7 @@ class Combined:
 
 
 def combined_methods(options: Combine, one: FeatureSet) -> list[str]:
-    """Returns those of the set that are combined, in order.
-
-    Raises:
-        Fault: they are less than two, or not of the set; or the combination is called as a method is.
-    """
+    """Returns those of the set that are combined, in order; raises a `Fault` where there are none such."""
     there = list(one.tables)
     if options.name in (*there, PIXELS):
         raise Fault(f"{options.name!r} is a method of set {one.name} already: choose another `combine.name`")
@@ -130,15 +125,11 @@ def combined_methods(options: Combine, one: FeatureSet) -> list[str]:
 
 
 def _with_probe(options: Combine, one: FeatureSet) -> list[Component]:
-    """Returns the set's evaluations, with a probe of the combination's classifier; an SVM has its grid.
-
-    Raises:
-        Fault: the labels allow no probe, or `evaluations` give an SVM another grid.
-    """
+    """Returns the set's evaluations, with a probe of the combination's classifier; an SVM has its grid."""
+    require_probes(one)
     evaluations = one.evaluations
     if not any(component.name == options.classifier for component in evaluations):
         evaluations = [*evaluations, EVALUATIONS.parse(options.classifier)]
-    require_probes(one)
     if options.classifier != SVM:
         return evaluations
     return [_on_grid(component, options) if component.name == SVM else component for component in evaluations]
@@ -155,8 +146,7 @@ def _on_grid(svm: Component, options: Combine) -> Component:
 def _recipe(table: Table) -> dict | None:
     """Returns how such features of new samples are made, where an extraction of ours has made these."""
     try:
-        recipe = recipe_of(read_about_file(table.file))
+        return recipe_for(table)
     except Fault as fault:
         LOG.warning("the combiner cannot answer for new samples: %s", fault)
         return None
-    return recipe | ({"pooling": table.pooling.model_dump(mode="json")} if table.pooling else {})

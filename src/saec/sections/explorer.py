@@ -1,19 +1,21 @@
-"""Every set becomes a page to explore: its pictures, their labels, every method's map and clusters."""
+"""Every set goes out: as a page to explore, and as wide tables of features."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from saec.data.files import evenly
 from saec.explorer import Points, Space, write_explorer
 from saec.faults import Fault, did_you_mean
-from saec.files import as_file_name
+from saec.files import as_file_name, map_npz
 from saec.registry import Strict
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.sets import FeatureSet, layouts_of
+from saec.sections.sets import FeatureSet, reductions_of
 from saec.session import Count
+from saec.tables import Table, require_parquet
 
 
 class ExplorerOptions(Strict):
@@ -49,33 +51,31 @@ class Explorer:
             name = "explorer.html" if len(self.sets) == 1 else f"explorer_{as_file_name(one.name)}.html"
             self._write_page(one, folder / name, content)
             content.files[name] = "explore the pictures: map, neighbours, clusters, names for a selection"
-        return [content] if self.sets else []
+        return [content]
 
     def _write_page(self, one: FeatureSet, file: Path, content: Content) -> None:
         shown = np.array(evenly(range(len(one.samples)), self.options.limit))
         if len(shown) < len(one.samples):
             content.remarks.append(f"the explorer shows {len(shown):,} of the pictures, evenly spread")
-        layouts = layouts_of(one)
         spaces = {
-            method: Space.of(np.asarray(table.rows)[shown], layouts[method][shown])
+            method: Space.of(np.asarray(table.rows)[shown], one.layouts[method][shown])
             for method, table in one.scored.items()
         }
         samples = one.samples.subset(shown)
-        columns = {"label": samples.labels} if len(one.samples.classes) else {}
-        columns |= {"recording": samples.groups} | {
-            name: samples.table[name].to_numpy() for name in samples.others
+        columns = {"label": samples.labels} if one.samples.classes else {}
+        columns |= {"recording": samples.groups}
+        columns |= {name: samples.table[name].to_numpy() for name in samples.others}
+        clustered = {
+            f"{result.evaluation} of {result.method}": result
+            for result in one.results
+            if not result.is_probe and result.scores.predicted is not None
         }
-        clusters = {}
-        for result in one.results:
-            if not result.is_probe and result.scores.predicted is not None:
-                name = f"{result.evaluation} of {result.method}"
-                columns[name] = result.scores.predicted[shown]
-                clusters[name] = result.method
+        columns |= {name: result.scores.predicted[shown] for name, result in clustered.items()}
+        clusters = {name: result.method for name, result in clustered.items()}
         points = Points(samples.names, spaces, columns, clusters)
-        title, options = f"{one.name}: {len(shown):,} pictures", self.options
-        left_out = write_explorer(
-            file, points, title, one.images, options.thumbnails_mb, options.color, self.page
-        )
+        options = (self.options.thumbnails_mb, self.options.color, self.page)
+        title = f"{one.name}: {len(shown):,} pictures"
+        left_out = write_explorer(file, points, title, one.images, *options)
         if left_out:
             content.remarks.append(
                 f"the explorer is not coloured by {', '.join(left_out)}: too many words, or none"
@@ -88,3 +88,46 @@ def _require_column(color: str, one: FeatureSet) -> None:
     columns = ["label", "recording", *one.samples.others, *clusters]
     if color not in columns:
         raise Fault(f"no column {color!r} of set {one.name}, {did_you_mean(color, columns)}")
+
+
+@SECTIONS.register("features")
+class FeatureTables:
+    """Writes `features_<set>_<method>`: file, label, group, features, and reductions."""
+
+    position = 40
+
+    def __init__(self, inputs: Inputs, *, table: Literal["csv", "parquet"] | None = "csv"):
+        self.suffix = table
+        self.sets = list(inputs.sets.values()) if table else []
+        if table == "parquet":
+            inputs.check("table", require_parquet)
+
+    def describe(self) -> list[str]:
+        return [f"{one.name}: features as {self.suffix}" for one in self.sets]
+
+    def write(self, folder: Path) -> list[Content]:
+        content = Content("Features as tables", folder)
+        for one in self.sets:
+            samples = pd.DataFrame(
+                {"file": one.names, "label": one.samples.labels, "group": one.samples.groups}
+            )
+            for method, table in one.tables.items():
+                name = as_file_name(f"features_{one.name}_{method}") + f".{self.suffix}"
+                what = f"features and reductions of {method}, one row a picture"
+                content.write(name, pd.concat([samples, *_features(table)], axis=1), what)
+        return [content]
+
+
+def _features(table: Table) -> list[pd.DataFrame]:
+    """Returns the features, and the reductions that the same extraction has made of the same samples."""
+    arrays = {"Feature_": np.asarray(table.rows, dtype=np.float32)}
+    for file in reductions_of(table.file):
+        if np.array_equal(map_npz(file, "N"), table.names):
+            rows = np.array(map_npz(file, "X_red"))
+            arrays[f"UMAP{rows.shape[1]}_"] = rows
+    frames = [
+        pd.DataFrame(rows, columns=[f"{stem}{column + 1}" for column in range(rows.shape[1])])
+        for stem, rows in arrays.items()
+    ]
+    frames[0].columns = table.columns or frames[0].columns
+    return frames

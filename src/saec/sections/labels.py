@@ -1,6 +1,5 @@
-"""Labels, groups and splits of samples: from what the session names, from beside them, or the features."""
+"""What a session names: files, folders, and where labels, groups and splits of samples come from."""
 
-import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,20 +7,55 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, field_validator, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from saec.config import Config
+from saec.data.kind import absolute, paths_of
+from saec.data.png import list_pictures
 from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import Fault, MissingFault, counted, listing
 from saec.registry import Strict
 from saec.samples import Samples, annotations, join, nearest_labels, read_annotations
 from saec.session import Count
 from saec.sound.listed import Place
 from saec.tables import Table, column_of
 
-LOG = logging.getLogger(__name__)
 WHAT = "pictures"  # what messages call samples of any kind
+MAGIC = "*?["  # what makes a name a pattern
+
+
+def as_file(raw: Any) -> Any:
+    """Takes a text alone as the file of a mapping."""
+    return {"file": raw} if isinstance(raw, str) else raw
+
+
+def as_list(raw: Any) -> Any:
+    return [raw] if isinstance(raw, str | dict) else raw
+
+
+def matching_files(named: str, config: Config) -> list[Path]:
+    """Returns the files of a pattern, sorted, or the one file that is named."""
+    path = config.data_path(named)
+    if path.exists() or not set(MAGIC) & set(named):
+        return [path]
+    below = Path(path.anchor) if Path(named).is_absolute() else config.data
+    matching = sorted(below.glob(str(path.relative_to(below))))
+    if not matching:
+        raise MissingFault(f"no file matches {path}")
+    return matching
+
+
+def picture_folder(path: str, config: Config) -> Path:
+    """Returns a folder of pictures; raises a `MissingFault` where there are none."""
+    folder = config.data_path(path)
+    list_pictures(folder)
+    return folder
+
+
+def sound_place(paths: tuple[str, ...], config: Config) -> Place:
+    """Returns a folder of recordings, class folders, a table or a recording, by absolute paths."""
+    return paths_of(absolute(paths[0] if len(paths) == 1 else paths, config))
 
 
 class Labels(Strict):
@@ -37,55 +71,40 @@ class Labels(Strict):
     pattern: str | None = None
     least: Count | None = None
 
-    @property
-    def is_given(self) -> bool:
-        """Whether they come from something that the session names."""
-        return bool(self.file or self.folders or self.pattern)
-
-    @field_validator("pattern")
-    @classmethod
-    def _names_groups(cls, pattern: str | None) -> str | None:
-        try:
-            groups = set(re.compile(pattern).groupindex) if pattern is not None else {"label"}
-        except re.error as error:
-            raise ValueError(f"is no regular expression ({error}), got {pattern!r}") from error
-        if "label" not in groups or groups - {"label", "group", "split"}:
-            raise ValueError(f"names groups `(?P<label>...)` and perhaps group and split, got {pattern!r}")
-        return pattern
-
     @model_validator(mode="after")
     def _one_source(self) -> "Labels":
         given = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"labels come from one source, got {' and '.join(given)}")
+        try:
+            groups = {*re.compile(self.pattern or "(?P<label>)").groupindex}
+        except re.error as error:
+            raise ValueError(f"pattern is no regular expression ({error}), got {self.pattern!r}") from error
+        if not {"label"} <= groups <= {"label", "group", "split"}:
+            raise ValueError(
+                f"pattern names groups `(?P<label>...)` and perhaps group and split, got {self.pattern!r}"
+            )
         return self
 
 
 def _as_labels(raw: Any) -> Any:
-    return {} if raw is None else {"file": raw} if isinstance(raw, str) else raw
+    return {} if raw is None else as_file(raw)
 
 
 GivenLabels = Annotated[Labels, BeforeValidator(_as_labels)]  # null: the session gives none
 
 
 def label_samples(
-    tables: list[tuple[str, Table]],
-    given: Labels,
-    images: Path | None,
-    config: Config,
-    sounds: Place | None = None,
+    tables: dict[str, Table], given: Labels, images: Path | None, config: Config, sounds: Place | None
 ) -> tuple[Samples, list[str]]:
     """Returns the samples that these tables (by method) are of, and remarks on their labels.
 
     Labels are those that the session gives; without them those of the nearest `labels.csv`, then those of
     the recordings `sounds`, then those in the feature files themselves.
-
-    Raises:
-        Fault: the labels cannot be read, contradict each other, or are of none of these samples.
     """
-    plain = Samples.of(tables[0][1].names)
+    plain = Samples.of(next(iter(tables.values())).names)
     samples, remarks = plain, []
-    if given.is_given:
+    if given.file or given.folders or given.pattern:
         samples, remarks = join(plain, *given_annotations(given, plain.names, config), what=WHAT)
     elif images:
         samples, remarks = nearest_labels(plain, images, what=WHAT)
@@ -93,13 +112,10 @@ def label_samples(
         samples, remarks = _of_sounds(plain, sounds)
     elif samples is plain:
         samples = plain.but(label=_own_labels(tables))
-    further = {column: one.samples.table[column] for _, one in tables for column in one.samples.others}
+    further = {column: one.samples.table[column] for one in tables.values() for column in one.samples.others}
     further |= {column: column_of(samples.table[column]) for column in samples.others}
     samples, rare = _without_rare(samples.but(**further), given.least)
-    remarks += [*rare, *_remarks(samples)]
-    for remark in remarks:
-        LOG.warning("%s", remark)
-    return samples, remarks
+    return samples, [*remarks, *rare, *_remarks(samples)]
 
 
 def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tuple[pd.DataFrame, str]:
@@ -108,20 +124,17 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         file = config.data_path(given.file)
         return read_annotations(file, columns=given.columns), str(file)
     if given.folders is not None:
-        folder = config.data_path(given.folders)
-        return _of_folders(folder), str(folder)
+        parent = config.data_path(given.folders)
+        files = sorted(path for path in parent.glob("*/*") if path.suffix.lower() == ".png")
+        if not files:
+            raise MissingFault(
+                f"no picture in a folder of {parent}: folders with the names of labels are expected"
+            )
+        rows = [{"file": file.name, "label": file.parent.name} for file in files]
+        return annotations(rows, [str(file) for file in files]), str(parent)
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)
     rows = [{"file": name, **match.groupdict(default="")} for name, match in matches if match]
     return annotations(rows), f"pattern {given.pattern}"
-
-
-def _of_folders(parent: Path) -> pd.DataFrame:
-    """The name of the folder that a picture lies in is its label."""
-    if not parent.is_dir():
-        raise MissingFault(f"no such folder: {parent} (a folder of folders, one a label, is expected)")
-    files = sorted(path for path in parent.glob("*/*") if path.suffix.lower() == ".png")
-    rows = [{"file": file.name, "label": file.parent.name} for file in files]
-    return annotations(rows, [str(file) for file in files])
 
 
 def _of_sounds(samples: Samples, place: Place) -> tuple[Samples, list[str]]:
@@ -130,80 +143,60 @@ def _of_sounds(samples: Samples, place: Place) -> tuple[Samples, list[str]]:
     What chose among trainings is no test, so `valid` counts as `train`; a split of one side parts nothing.
     """
     recordings = Recordings(place)
-    keys = ("label", "group", "split")
-    rows = [
-        {
-            "file": one.name,
-            "start_s": one.start_s,
-            "end_s": one.end_s,
-            **dict(zip(keys, map(str, (*texts, one.split)), strict=True)),
-        }
-        for one, *texts in zip(recordings.listed, *recordings.labels_and_groups, strict=True)
-    ]
-    samples, remarks = join(samples, annotations(rows), str(recordings.folder), what=WHAT)
+    listed = [{"file": one.name, "start_s": one.start_s, "end_s": one.end_s} for one in recordings.listed]
+    labels, groups = recordings.labels_and_groups
+    splits = [one.split for one in recordings.listed]
+    rows = annotations(listed).assign(label=labels, group=groups, split=splits)
+    samples, remarks = join(samples, rows, str(recordings.folder), what=WHAT)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
     return samples.but(split=splits if {TRAIN, TEST} <= set(splits.tolist()) else ""), remarks
 
 
-def _own_labels(tables: list[tuple[str, Table]]) -> np.ndarray:
-    """Returns the labels that the feature files themselves have, if any.
-
-    Raises:
-        Fault: two files say different things.
-    """
-    labels = [(method, table.samples.labels) for method, table in tables]
-    labels = [(method, one) for method, one in labels if (one != "").any()]
-    for method, other in labels[1:]:
-        first, one = labels[0]
-        different = tables[0][1].names[one != other]
-        if len(different):
+def _own_labels(tables: dict[str, Table]) -> np.ndarray | str:
+    """Returns the labels that the feature files themselves have; raises a `Fault` where they contradict."""
+    labels = {method: table.samples.labels for method, table in tables.items() if table.samples.classes}
+    first = next(iter(labels), None)
+    for method, other in labels.items():
+        different = tables[first].names[labels[first] != other].tolist()
+        if different:
             raise Fault(
-                f"{first} and {method} label {len(different)} pictures differently:\n"
-                f"{listing(different.tolist())}"
+                f"{first} and {method} label {len(different)} pictures differently:\n{listing(different)}"
             )
-    return labels[0][1] if labels else tables[0][1].samples.labels
+    return labels[first] if labels else ""
 
 
 def _without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[str]]:
     """Leaves out the labels of classes that fewer groups have, where a least number is given."""
     labels = samples.labels
     has_label = labels != ""
-    rare = classes_of_few_groups(labels[has_label], samples.groups[has_label], least) if least else {}
-    if not rare:
-        return samples, []
+    rare = classes_of_few_groups(labels[has_label], samples.groups[has_label], least or 0)
     lines = [f"{label}: {n}" for label, n in rare.items()]
-    remark = f"{len(rare)} classes have fewer than {least} groups and are left out:\n{listing(lines)}"
-    return samples.but(label=np.where(np.isin(labels, list(rare)), "", labels)), [remark]
+    remarks = counted(lines, f"classes have fewer than {least} groups and are left out")
+    return samples.but(label=np.where(np.isin(labels, list(rare)), "", labels)), remarks
 
 
 def _remarks(samples: Samples) -> list[str]:
     """Remarks on samples without labels, on groups that nobody names, and on the split."""
-    remarks = []
-    without = samples.names[samples.labels == ""].tolist()
-    if 0 < len(without) < len(samples):
-        remarks.append(f"{len(without):,} of {len(samples):,} pictures have no label:\n{listing(without)}")
+    has_label, remarks = samples.labels != "", []
+    if has_label.any():
+        words = f"of {len(samples):,} pictures have no label"
+        remarks += counted(samples.names[~has_label].tolist(), words)
     if len(np.unique(samples.groups)) == len(samples) and len(samples.classes) > 1:
         remarks.append(
             "no group (recording) is known, each picture counts as one: if pictures come from the same "
             "recordings, probes are too good; name groups in the table of labels"
         )
-    return remarks + (_split_remarks(samples) if (samples.splits != "").any() else [])
-
-
-def _split_remarks(samples: Samples) -> list[str]:
-    has_label = samples.labels != ""
+    if (samples.splits == "").all():
+        return remarks
     train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
-    remarks = []
-    n_out = int(has_label.sum()) - len(train) - len(test)
-    if n_out:
-        remarks.append(f"{n_out:,} pictures with a label are neither {TRAIN!r} nor {TEST!r} and are left out")
-    shared = np.intersect1d(train.groups, test.groups)
-    if len(shared):
+    neither = samples.names[has_label & ~np.isin(samples.splits, (TRAIN, TEST))].tolist()
+    words = f"pictures with a label are neither {TRAIN!r} nor {TEST!r} and are left out"
+    remarks += counted(neither, words, 5)
+    shared = np.intersect1d(train.groups, test.groups).tolist()
+    if shared:
         remarks.append(
             f"the split has {len(shared):,} groups (recordings) on both sides, so probes are too good:\n"
-            f"{listing(shared.tolist(), 5)}"
+            f"{listing(shared, 5)}"
         )
-    unseen = np.setdiff1d(test.labels, train.labels)
-    if len(unseen):
-        remarks.append(f"classes that are tested and never learnt:\n{listing(unseen.tolist())}")
-    return remarks
+    unseen = np.setdiff1d(test.labels, train.labels).tolist()
+    return remarks + counted(unseen, "classes are tested and never learnt")

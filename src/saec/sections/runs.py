@@ -1,21 +1,34 @@
-"""The section on trained runs: one row a run, and their losses by epoch."""
+"""The sections on trained runs: how they compare, and how near the pictures that one rebuilds are."""
 
 import logging
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pandas as pd
+import torch
 from pydantic import BeforeValidator
 
 from saec import figures
 from saec.config import Config
+from saec.data import Cache, chunks
+from saec.data.files import evenly
+from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.faults import Fault, MissingFault
+from saec.progress import progress
+from saec.registry import Strict
 from saec.runs import Run
-from saec.runs.find import LATEST, all_runs, find_run
+from saec.runs.find import LATEST, all_runs, find_run, find_trained
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.read_sets import MAGIC, as_list
+from saec.sections.labels import MAGIC, as_list, picture_folder
+from saec.session import Count, Weights
 
 LOG = logging.getLogger(__name__)
+AT_ONCE = 16
+N_SHOWN = 8
+SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+SSIM_WINDOW = 11  # pixels
+LARGEST = 1e-6  # of a picture's largest latent: smaller ones count as zero
 
 
 @SECTIONS.register("runs")
@@ -31,8 +44,6 @@ class ComparedRuns:
         return [f"run {run.folder.name}" for run in self.runs]
 
     def write(self, folder: Path) -> list[Content]:
-        if not self.runs:
-            return []
         content = Content("Runs", folder)
         histories = {run: run.load("last")["history"] for run in self.runs}
         curves = {
@@ -40,29 +51,23 @@ class ComparedRuns:
             for run, of in histories.items()
         }
         positive = all(min(losses) > 0 for _, losses in curves.values())
-        file, title = folder / "runs.png", "Validation loss by epoch"
-        figures.lines(file, curves, title, "epoch", "validation loss", log_y=positive)
-        content.add_figure("runs.png", title)
+        words = (title := "Validation loss by epoch", "epoch", "validation loss")
+        content.draw("runs.png", title, figures.lines, curves, *words, log_y=positive)
         table = pd.DataFrame([_row(run, history) for run, history in histories.items()])
         table = table.sort_values(["objective", "best_valid_loss"], kind="stable", ignore_index=True)
-        content.write("runs.csv", table, "one row a run")
-        content.tables["Runs; losses compare within one objective and one validation set"] = table
+        caption = "Runs; losses compare within one objective and one validation set"
+        content.write("runs.csv", table, "one row a run", caption)
         return [content]
 
 
 def _find_runs(names: tuple[str, ...], config: Config) -> list[Run]:
-    """Finds the runs; those that have not finished an epoch are left out.
-
-    Raises:
-        MissingFault: a name or a pattern matches none.
-        Fault: none has finished an epoch.
-    """
+    """Finds the runs; those that have not finished an epoch are left out, and one must have."""
     runs: dict[Run, None] = {}
     for name in names:
         if name.startswith(LATEST) or not set(MAGIC) & set(name):
-            runs[find_run(name, config.models)] = None
-            continue
-        matching = [run for run in all_runs(config.models) if Path(run.folder.name).match(name)]
+            matching = [find_run(name, config.models)]
+        else:
+            matching = [run for run in all_runs(config.models) if Path(run.folder.name).match(name)]
         if not matching:
             raise MissingFault(f"no run in {config.models} is called {name}")
         runs |= dict.fromkeys(matching)
@@ -93,3 +98,111 @@ def _row(run: Run, history: list[dict[str, float]]) -> dict[str, Any]:
         "train_loss_there": best["train_loss"],
         "last_valid_loss": history[-1]["valid_loss"],
     }
+
+
+class Rebuilding(Strict):
+    """A run is scored by what it makes of so many pictures of a folder."""
+
+    run: str
+    images: str
+    weights: Weights = "best"
+    limit: Count = 500
+
+
+@SECTIONS.register("rebuilt")
+class Rebuilt:
+    """Writes errors and sparsity, one row a picture, and the best and the worst of them."""
+
+    position = 80
+
+    def __init__(self, inputs: Inputs, *, rebuilt: Rebuilding | None = None):
+        self.options, self.config = rebuilt, inputs.config
+        if rebuilt:
+            inputs.check("rebuilt", _require_decoder, rebuilt, inputs.config)
+
+    def describe(self) -> list[str]:
+        return [f"rebuilt by {self.options.run}"] if self.options else []
+
+    def write(self, folder: Path) -> list[Content]:
+        content = Content(f"Reconstructions by {self.options.run}", folder)
+        table = _score_rebuilt(self.options, self.config, content)
+        content.write("rebuilt.csv", table, "errors and sparsity, one row a picture")
+        means = table.drop(columns="file").mean().to_frame().T
+        content.tables[f"Means of {len(table):,} pictures"] = means
+        return [content]
+
+
+def _require_decoder(options: Rebuilding, config: Config) -> None:
+    source = find_trained(options.run, config)
+    key = source.data.target.session_key
+    if key not in Rebuilding.model_fields:
+        raise Fault(f"{source.folder} has learnt from {key}: a run that takes images rebuilds them")
+    if source.model(options.weights).decoder is None:
+        raise Fault(f"{source.folder} has no decoder: nothing can be rebuilt")
+    picture_folder(options.images, config)
+
+
+@torch.no_grad()
+def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.DataFrame:
+    """Returns one row a picture (file, mse, mae, cosine, ssim, sparsity), and draws the figures."""
+    source = find_trained(options.run, config)
+    device = resolve_device(config.device)
+    precision = resolve_precision("auto", device)
+    model = to_device(source.model(options.weights), device, precision).eval()
+    kind = source.data.model_copy(update={"limit": None})(config.data_path(options.images), Cache.of(config))
+    data = kind.open().sized_for(*model.takes)
+    chosen = np.array(evenly(range(len(data)), options.limit))
+
+    def rebuild(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns pictures, their latents, and what the decoder makes of these."""
+        pictures = data.front(data.gather(rows, device))
+        with computing(device, precision):
+            latents = model.encoder(pictures)
+            rebuilt = model.decoder(latents).float().clamp(0, 1)
+        return tuple(array.float().cpu().numpy() for array in (pictures, latents, rebuilt))
+
+    pieces, scores = list(chunks(chosen, AT_ONCE)), []
+    for rows in progress(pieces, "rebuilding", len(pieces), " batches"):
+        pictures, latents, rebuilt = rebuild(rows)
+        scores.append(pd.DataFrame(rebuilt_scores(pictures, rebuilt) | {"sparsity": sparsity(latents)}))
+    table = pd.concat(scores, ignore_index=True)
+    table.insert(0, "file", data.names[chosen])
+    errors = table["mse"].to_numpy()
+    order = np.argsort(errors, kind="stable")
+    curves, words = {"pictures": (np.linspace(0, 100, len(order)), errors[order])}, "share of pictures (%)"
+    title = "Squared errors by picture"
+    content.draw("rebuilt_errors.png", "Squared errors, sorted", figures.lines, curves, title, words, "mse")
+    for which, rows in (("best", order[:N_SHOWN]), ("worst", order[::-1][:N_SHOWN])):
+        before, _, after = rebuild(chosen[rows])
+        columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
+        names = [f"{table['file'][row]}  mse {errors[row]:.4f}" for row in rows]
+        title = f"rebuilt {which}, by squared error"
+        content.draw(f"rebuilt_{which}.png", f"The {which} of them", figures.panels, columns, names, title)
+    return table
+
+
+def rebuilt_scores(original: np.ndarray, rebuilt: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns mse, mae, cosine of all pixels and SSIM, each (n,), of (n, channels, height, width) in [0, 1].
+
+    SSIM has the settings of Wang, Bovik, Sheikh and Simoncelli (2004); it is not a number for pictures that
+    its window of 11 x 11 does not fit into.
+    """
+    from skimage.metrics import structural_similarity  # half a second to import
+
+    before, after = (pictures.reshape(len(pictures), -1).astype(float) for pictures in (original, rebuilt))
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    fits = min(original.shape[2:]) >= SSIM_WINDOW
+    pairs = zip(original, rebuilt, strict=True)
+    ssim = [structural_similarity(*pair, channel_axis=0, **SSIM) if fits else np.nan for pair in pairs]
+    return {
+        "mse": np.square(before - after).mean(1),
+        "mae": np.abs(before - after).mean(1),
+        "cosine": (before * after).sum(1) / np.maximum(lengths, np.finfo(np.float64).tiny),
+        "ssim": np.array(ssim),
+    }
+
+
+def sparsity(latents: np.ndarray) -> np.ndarray:
+    """Returns (n,) the share of each picture's latents that are zero beside its largest one."""
+    sizes = np.abs(latents.reshape(len(latents), -1))
+    return (sizes <= LARGEST * sizes.max(1, keepdims=True)).mean(1)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix
 
 from saec import figures
 from saec.evaluation.agreement import compare_methods, holm, purity
+from saec.evaluation.tracks import score_classes
 from saec.files import as_file_name
 from saec.sections.base import Content
 from saec.sections.sets import FeatureSet, Result
@@ -19,7 +19,7 @@ def score_table(results: list[Result]) -> pd.DataFrame:
     """Returns set, method, evaluation, score, value, spread."""
     return pd.DataFrame(
         [
-            one.key | {"score": name, "value": value, "spread": one.scores.stds.get(name)}
+            one.key | {"score": name, "value": value, "spread": one.scores.stds.get(name, np.nan)}
             for one in results
             for name, value in one.scores.scores.items()
         ]
@@ -28,23 +28,21 @@ def score_table(results: list[Result]) -> pd.DataFrame:
 
 def comparison_table(results: list[Result]) -> pd.DataFrame:
     """Compares each pair of methods on the same folds: difference of macro-F1, p-value, p-value by Holm."""
+    probes: dict[tuple[str, str], dict[str, list]] = {}
+    for one in results:
+        if one.is_probe:
+            folds = [fold for fold in one.scores.folds if fold["labels_per_class"] == "all"]
+            probes.setdefault((one.set, one.evaluation), {})[one.method] = folds
     rows = []
-    probes = [one for one in results if one.is_probe]
-    for name, evaluation in dict.fromkeys((one.set, one.evaluation) for one in probes):
-        folds = {
-            one.method: [fold for fold in one.scores.folds if fold["labels_per_class"] == "all"]
-            for one in probes
-            if (one.set, one.evaluation) == (name, evaluation)
-        }
-        first = next(iter(folds.values()))
-        if len(folds) < 2 or len(first) < 2:
-            continue
-        scores = {method: np.array([fold[MAIN_SCORE] for fold in of]) for method, of in folds.items()}
-        share = float(np.mean([fold["n_asked"] / fold["n_learnt"] for fold in first]))
-        rows += [{"set": name, "evaluation": evaluation} | row for row in compare_methods(scores, share)]
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = p
-    return pd.DataFrame(rows)
+    for (name, evaluation), of_methods in probes.items():
+        first = next(iter(of_methods.values()))
+        if len(first) > 1:
+            scores = {
+                method: np.array([fold[MAIN_SCORE] for fold in of]) for method, of in of_methods.items()
+            }
+            share = float(np.mean([fold["n_asked"] / fold["n_learnt"] for fold in first]))
+            rows += [{"set": name, "evaluation": evaluation} | row for row in compare_methods(scores, share)]
+    return pd.DataFrame(rows).assign(p_holm=holm([row["p"] for row in rows]))
 
 
 def cluster_table(results: list[Result]) -> pd.DataFrame:
@@ -60,9 +58,43 @@ def cluster_table(results: list[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def predicted_table(one: FeatureSet) -> pd.DataFrame:
-    """Returns a row a sample: file, label, group, further columns, and classes or clusters by evaluation."""
-    samples = one.samples
+def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Content) -> None:
+    """Fills in all methods by all sets: scores, whether differences are more than chance, and maps."""
+    scores = content.scores = score_table(results)
+    what = "every score: set, method, evaluation, score, value, spread over folds"
+    content.write("scores.csv", scores, what)
+    agreed = scores[scores["score"] == "v_measure"]["set"].unique()
+    alone = scores[~scores["set"].isin(agreed)]  # silhouettes of several spaces do not compare
+    for score, unit in UNITS.items():
+        _draw_score(content, alone if score == "silhouette" else scores, score, unit)
+    for caption, is_probe in (("Probes", True), ("Clusters", False)):
+        rows = [one.key | _with_spread(one) for one in results if one.is_probe == is_probe]
+        if rows:
+            content.tables[f"{caption}: all scores"] = pd.DataFrame(rows).fillna("")
+    what = "sizes of clusters, the commonest label of each and its share"
+    content.write("clusters.csv", cluster_table(results), what)
+    for part, name in PARTS.items():
+        table = pd.DataFrame([one.key | row for one in results for row in getattr(one.scores, part)])
+        content.write(name, table, f"tidy table of {part}")
+    maps = {
+        (one.name, method): (layout, one.samples.labels)
+        for one in sets
+        if one.results
+        for method, layout in one.layouts.items()
+    }
+    caption = "2-D maps: sets down, methods across; grey: no label"
+    content.draw("maps.png", caption, figures.maps, maps, "2-D maps by label")
+    caption = (
+        "Pairs of methods on the same folds: difference of macro-F1, p-value of the corrected resampled "
+        "t-test, and by Holm for all pairs together"
+    )
+    table = comparison_table(results)
+    content.write("comparisons.csv", table, "pairs of methods on the same folds", caption)
+
+
+def show_set(one: FeatureSet, content: Content) -> None:
+    """Fills in one set: what was predicted, learning curves, confusion of the best probe, classes, sweeps."""
+    stem, samples = as_file_name(one.name), one.samples
     columns = {"file": one.names, "label": samples.labels, "group": samples.groups}
     columns |= {name: samples.table[name].to_numpy() for name in samples.others}
     columns |= {
@@ -70,74 +102,23 @@ def predicted_table(one: FeatureSet) -> pd.DataFrame:
         for result in one.results
         if result.scores.predicted is not None
     }
-    return pd.DataFrame(columns)
-
-
-def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Content) -> pd.DataFrame:
-    """Fills in all methods by all sets: scores, whether differences are more than chance, and maps."""
-    scores = score_table(results)
-    content.write(
-        "scores.csv", scores, "every score: set, method, evaluation, score, value, spread over folds"
-    )
-    agreed = scores[scores["score"] == "v_measure"]["set"].unique()
-    alone = scores[~scores["set"].isin(agreed)]  # silhouettes of several spaces do not compare
-    for score, unit in UNITS.items():
-        _draw_score(content, alone if score == "silhouette" else scores, score, unit)
-    for caption, is_probe in (("Probes", True), ("Clusters", False)):
-        table = _all_scores([one for one in results if one.is_probe == is_probe])
-        if len(table):
-            content.tables[f"{caption}: all scores"] = table
-    sizes = cluster_table(results)
-    if len(sizes):
-        content.write("clusters.csv", sizes, "sizes of clusters, the commonest label of each and its share")
-    for part, name in PARTS.items():
-        table = pd.DataFrame([one.key | row for one in results for row in getattr(one.scores, part)])
-        if len(table):
-            content.write(name, table, f"tidy table of {part}")
-    maps = {
-        (one.name, method): (layout, one.samples.labels)
-        for one in sets
-        for method, layout in one.layouts.items()
-    }
-    figures.maps(content.folder / "maps.png", maps, "2-D maps by label")
-    content.add_figure("maps.png", "2-D maps: sets down, methods across; grey: no label")
-    compared = comparison_table(results)
-    if len(compared):
-        content.write("comparisons.csv", compared, "pairs of methods on the same folds")
-        caption = (
-            "Pairs of methods on the same folds: difference of macro-F1, p-value of the corrected resampled "
-            "t-test, and by Holm for all pairs together"
-        )
-        content.tables[caption] = compared
-    return scores
-
-
-def show_set(one: FeatureSet, content: Content) -> None:
-    """Fills in one set: what was predicted, learning curves, confusion of the best probe, classes, sweeps."""
-    stem = as_file_name(one.name)
     what = "one row a picture: label, group, and its class or cluster by each evaluation"
-    content.write(f"answers_{stem}.csv", predicted_table(one), what)
+    content.write(f"answers_{stem}.csv", pd.DataFrame(columns), what)
     probes = [result for result in one.results if result.is_probe]
     if probes:
         _draw_curves(content, probes, f"learning_{stem}.png")
         top = max(probes, key=lambda result: result.scores.scores[MAIN_SCORE])
         _draw_confusion(content, top, f"confusion_{stem}.png")
-    _draw_sweeps(content, [result for result in one.results if result.scores.sweep], stem)
+    _draw_sweeps(content, one.results, stem)
 
 
-def _all_scores(results: list[Result]) -> pd.DataFrame:
-    """Returns one row a result, one column a score; standard deviations stand behind a plus-minus sign."""
-    rows = []
-    for one in results:
-        stds = one.scores.stds
-        rows.append(
-            one.key
-            | {
-                name: f"{value:.3f} ± {stds[name]:.3f}" if name in stds else f"{value:.3g}"
-                for name, value in one.scores.scores.items()
-            }
-        )
-    return pd.DataFrame(rows).fillna("")
+def _with_spread(one: Result) -> dict[str, str]:
+    """Returns scores as words; standard deviations stand behind a plus-minus sign."""
+    stds = one.scores.stds
+    return {
+        name: f"{value:.3f} ± {stds[name]:.3f}" if name in stds else f"{value:.3g}"
+        for name, value in one.scores.scores.items()
+    }
 
 
 def _draw_score(content: Content, scores: pd.DataFrame, score: str, unit: str) -> None:
@@ -145,71 +126,58 @@ def _draw_score(content: Content, scores: pd.DataFrame, score: str, unit: str) -
     chosen = scores[scores["score"] == score]
     if chosen.empty:
         return
-    columns = list(dict.fromkeys(zip(chosen["set"], chosen["evaluation"], strict=True)))
-    methods = list(dict.fromkeys(chosen["method"]))
-    by_method = chosen.set_index(["method", "set", "evaluation"])
+    chosen = chosen.assign(bars=chosen["set"] + ", " + chosen["evaluation"])
+    methods, names = chosen["method"].unique(), chosen["bars"].unique()
     values, spreads = (
-        {method: by_method.loc[method][key].reindex(columns) for method in methods}
+        chosen.pivot(index="method", columns="bars", values=key).loc[methods, names]
         for key in ("value", "spread")
     )
-    heads = [f"{name}, {evaluation}" for name, evaluation in columns]
-    rows = [[method, *values[method]] for method in methods]
-    content.tables[unit] = pd.DataFrame(rows, columns=["method", *heads])
-    labels = [f"{name}\n{evaluation}" for name, evaluation in columns]
-    heights, whiskers = ({one: of.tolist() for one, of in bars.items()} for bars in (values, spreads))
-    title = f"{unit} by set and evaluation"
-    figures.bars(content.folder / f"{score}.png", heights, labels, whiskers, title, unit)
-    note = "; whiskers: standard deviation over folds" if chosen["spread"].notna().any() else ""
-    content.add_figure(f"{score}.png", f"{unit}{note}")
+    content.tables[unit] = values.reset_index()
+    title, note = f"{unit} by set and evaluation", "; whiskers: standard deviation over folds"
+    caption = unit + (note if chosen["spread"].notna().any() else "")
+    content.draw(f"{score}.png", caption, figures.bars, values, spreads, title, unit)
 
 
 def _draw_curves(content: Content, probes: list[Result], name: str) -> None:
     curves, stds = {}, {}
     for one in probes:
-        folds = pd.DataFrame(one.scores.folds)
-        few, whole = (folds[(folds["labels_per_class"] == "all") == is_all] for is_all in (False, True))
-        if few.empty:
-            continue
-        grouped = few.groupby(few["labels_per_class"].astype(int))["macro_f1"]
-        means = grouped.mean()
-        per_class = whole["n_learnt"].mean() / len(one.scores.classes)
-        curve = f"{one.method}, {one.evaluation}"
-        x = [*means.index.tolist(), max(per_class, 1.05 * means.index.max())]
-        curves[curve] = (x, [*means.tolist(), whole["macro_f1"].mean()])
-        stds[curve] = [*grouped.std(ddof=0).tolist(), whole["macro_f1"].std(ddof=0)]
+        scores = one.scores.scores
+        few = {int(key.split("_")[2]): key for key in scores if key.startswith(f"{MAIN_SCORE}_")}
+        if few:
+            whole = [fold["n_learnt"] for fold in one.scores.folds if fold["labels_per_class"] == "all"]
+            x = [*sorted(few), max(np.mean(whole) / len(one.scores.classes), 1.05 * max(few))]
+            keys, curve = [*(few[n] for n in sorted(few)), MAIN_SCORE], f"{one.method}, {one.evaluation}"
+            curves[curve] = x, [scores[key] for key in keys]
+            stds[curve] = [one.scores.stds.get(key, 0.0) for key in keys]
     if curves:
-        x_label = "labels per class (the last: all of them, their mean)"
-        figures.lines(content.folder / name, curves, "Learning curves", x_label, "macro-F1", stds, log_x=True)
-        content.add_figure(name, "Macro-F1 by labels per class; whiskers: standard deviation")
+        caption = "Macro-F1 by labels per class; whiskers: standard deviation"
+        words = ("Learning curves", "labels per class (the last: all of them, their mean)", "macro-F1")
+        content.draw(name, caption, figures.lines, curves, *words, stds, log_x=True)
 
 
 def _draw_confusion(content: Content, probe: Result, name: str) -> None:
     scored = probe.scores.predicted != ""
-    labels, predicted = probe.labels[scored], probe.scores.predicted[scored]
-    classes = np.unique(np.concatenate([labels, predicted]))
+    scores = score_classes(probe.labels[scored], probe.scores.predicted[scored])
     title = f"{probe.evaluation} on {probe.method}"
-    counts = confusion_matrix(labels, predicted, labels=classes)
-    figures.confusion(content.folder / name, counts, classes.tolist(), title)
-    content.add_figure(name, f"Confusion of {title}, each picture predicted once, in the first folds")
-    content.tables[f"Classes, {title}"] = pd.DataFrame(probe.scores.classes)
+    caption = f"Confusion of {title}, each picture predicted once, in the first folds"
+    content.draw(name, caption, figures.confusion, scores.confusion, scores.names.tolist(), title)
+    content.tables[f"Classes, {title}"] = pd.DataFrame(scores.classes)
 
 
 def _draw_sweeps(content: Content, results: list[Result], stem: str) -> None:
     """Draws a figure an evaluation, a curve a method: agreement, or silhouette where there is no label."""
     for evaluation in dict.fromkeys(one.evaluation for one in results):
-        swept = {one.method: one.scores.sweep for one in results if one.evaluation == evaluation}
-        score = (
-            "v_measure" if any("v_measure" in row for of in swept.values() for row in of) else "silhouette"
-        )
-        curves = {
-            method: tuple([row[key] for row in of if score in row] for key in ("value", score))
-            for method, of in swept.items()
-            if any(score in row for row in of)
-        }
-        if not curves:
+        of = [one for one in results if one.evaluation == evaluation]
+        swept = pd.DataFrame([{"method": one.method} | row for one in of for row in one.scores.sweep])
+        score = "v_measure" if "v_measure" in swept else "silhouette"
+        if score not in swept:
             continue
-        parameter = next(iter(swept.values()))[0]["parameter"]
+        by_method = swept.dropna(subset=score).groupby("method", sort=False)
+        curves = {method: (part["value"].tolist(), part[score].tolist()) for method, part in by_method}
+        parameter = swept["parameter"][0]
         name, title = f"sweep_{as_file_name(evaluation)}_{stem}.png", f"{evaluation} by {parameter}"
-        log_x = parameter != "preference"
-        figures.lines(content.folder / name, curves, title, parameter, UNITS[score], log_x=log_x)
-        content.add_figure(name, f"{title}: settings are not chosen by these labels, only shown")
+        caption, log_x = (
+            f"{title}: settings are not chosen by these labels, only shown",
+            parameter != "preference",
+        )
+        content.draw(name, caption, figures.lines, curves, title, parameter, UNITS[score], log_x=log_x)

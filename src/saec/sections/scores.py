@@ -28,13 +28,16 @@ from saec.files import fingerprint, write_json
 from saec.progress import progress
 from saec.registry import Component
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.read_sets import as_list
+from saec.sections.labels import as_list
 from saec.sections.score_tables import show_all_sets, show_set
-from saec.sections.sets import PIXELS, FeatureSet, Result, layouts_of, require_probes
+from saec.sections.sets import PIXELS, FeatureSet, Result, require_probes
 from saec.tables import Table
 
 LOG = logging.getLogger(__name__)
 CLUSTERS = ("kmeans", {"name": "hdbscan", "umap": {}})  # evaluations that need no label
+MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")  # what remembered scores depend on
+CPU = torch.device("cpu")
+AT_ONCE, SIDE = 64, 32  # pictures, pixels
 MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on unless it is named: its time grows with their square
 
 
@@ -62,40 +65,31 @@ class ScoredSets:
             lines.append(f"{one.name}: {', '.join(component.name for component in one.evaluations)}")
             if one.split is not None:
                 lines.append(f"{one.name}: probes by the split that the labels give")
-        return lines + (
-            ["small pixels stand beside"] if self.pixels and any(one.images for one in self.sets) else []
-        )
+        has_pixels = self.pixels and any(one.images for one in self.sets)
+        return [*lines, "small pixels stand beside"] if has_pixels else lines
 
     def write(self, folder: Path) -> list[Content]:
-        contents, results = [], []
+        contents = []
         for one in self.sets:
             if self.pixels and one.images is not None and PIXELS not in one.tables:
                 _add_pixels(one, self.config)
-            self._remark_on_svm(one)
+            names = {component.name for component in one.evaluations}
+            if not self.named and names & {*CLASSIFIERS} and "svm" not in names:
+                one.remarks.append(
+                    f"no svm: {one.n_labelled:,} labels take it long; name it in `evaluations` to have it"
+                )
             one.results = score_set(one, self.config.cache)
-            if one.results:
-                layouts_of(one)
-            results += one.results
             contents.append(Content(f"Set {one.name}", folder, one.remarks))
             show_set(one, contents[-1])
+        results = [result for one in self.sets for result in one.results]
         if results:
             contents.insert(0, Content("Scores", folder))
-            contents[0].scores = show_all_sets(results, self.sets, contents[0])
+            show_all_sets(results, self.sets, contents[0])
         return contents
-
-    def _remark_on_svm(self, one: FeatureSet) -> None:
-        names = {component.name for component in one.evaluations}
-        if not self.named and names & {*CLASSIFIERS} and "svm" not in names:
-            n = int((one.samples.labels != "").sum())
-            one.remarks.append(f"no svm: {n:,} labels take it long; name it in `evaluations` to have it")
 
 
 def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> list[Component]:
-    """Returns what the session names; without that all that the labels allow, and a remark why no more.
-
-    Raises:
-        Fault: a probe is named, and the labels allow none.
-    """
+    """Returns what the session names; without that all that the labels allow, and a remark why no more."""
     if named is not None:
         if any(component.name in CLASSIFIERS for component in named):
             require_probes(one)
@@ -109,56 +103,45 @@ def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> 
         LOG.warning("no probes: %s", fault)
         one.remarks.append(f"no probes: {fault}")
         return clusters
-    n_labels = int((one.samples.labels != "").sum())
-    probes = [name for name in CLASSIFIERS if name != "svm" or n_labels <= MOST_FOR_SVM]
+    probes = [name for name in CLASSIFIERS if name != "svm" or one.n_labelled <= MOST_FOR_SVM]
     return [*clusters, *map(EVALUATIONS.parse, probes)]
 
 
 def score_set(one: FeatureSet, cache: Path) -> list[Result]:
     """Scores in the order of methods, then of evaluations; the combination comes last, by probes alone."""
-    together = one.combination
-    methods = [*one.scored, *([together.name] if together else [])]
+    together, names = one.combination, [component.name for component in one.evaluations]
+    parts = {method: [method] for method in one.scored} | (
+        {together.name: together.methods} if together else {}
+    )
     pairs = [
         (method, number)
-        for method in methods
-        for number, component in enumerate(one.evaluations)
-        if method in one.scored or component.name in CLASSIFIERS
+        for method in parts
+        for number, name in enumerate(names)
+        if method in one.scored or name in CLASSIFIERS
     ]
-    results = []
+    samples, results = one.samples, []
     for method, number in progress(pairs, f"scoring {one.name}", len(pairs), " evaluations"):
-        component = one.evaluations[number]
-        given = (one.samples.labels, one.samples.groups, one.split)
-        if method in one.scored:
-            given = (np.asarray(one.scored[method].rows, dtype=np.float32), *given)
-        else:
-            blocks = list(one.blocks(together.methods).values())
+        component, name = one.evaluations[number], names[number]
+        blocks = list(one.blocks(parts[method]).values())
+        given = (blocks[0], samples.labels, samples.groups, one.split)
+        if len(blocks) > 1:
             component = component if component.pca else component.model_copy(update={"pca": together.pca})
-            given = (np.hstack(blocks), *given, tuple(rows.shape[1] for rows in blocks))
-        options = component.model_dump(mode="json")
-        scores = remembered(cache, (options, *given), partial(component, *given))
-        LOG.info("%s, %s, %s: %s", one.name, method, component.name, _headline(scores.scores))
-        for remark in scores.remarks:
-            who = "probes" if component.name in CLASSIFIERS else f"{method}, {component.name}"
-            if f"{who}: {remark}" not in one.remarks:
-                one.remarks.append(f"{who}: {remark}")
-        results.append(Result(one.name, method, _called(one.evaluations, number), scores, one.samples.labels))
+            given = (np.hstack(blocks), *given[1:], tuple(rows.shape[1] for rows in blocks))
+        scores = remembered(cache, (component.model_dump(mode="json"), *given), partial(component, *given))
+        LOG.info("%s, %s, %s: %s", one.name, method, name, _headline(scores.scores))
+        who = "probes" if name in CLASSIFIERS else f"{method}, {name}"
+        said = [f"{who}: {remark}" for remark in scores.remarks]
+        one.remarks += [remark for remark in said if remark not in one.remarks]
+        before = names[:number].count(name)  # evaluations of one name are numbered from the second on
+        results.append(
+            Result(one.name, method, f"{name} {before + 1}" if before else name, scores, samples.labels)
+        )
     return results
-
-
-def _called(evaluations: list[Component], number: int) -> str:
-    """Returns an evaluation's name, with a number where one of that name stands before it."""
-    name = evaluations[number].name
-    before = sum(component.name == name for component in evaluations[:number])
-    return f"{name} {before + 1}" if before else name
 
 
 def _headline(scores: dict[str, float]) -> str:
     names = ("macro_f1", "v_measure", "n_clusters", "silhouette", "stability")
     return ", ".join(f"{name} {scores[name]:.3g}" for name in names if name in scores)
-
-
-FOLDER = "evaluations"
-MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")
 
 
 def remembered(folder: Path, given: tuple, score: Callable[[], Scores]) -> Scores:
@@ -168,7 +151,7 @@ def remembered(folder: Path, given: tuple, score: Callable[[], Scores]) -> Score
     """
     plain = [_digest(part) if isinstance(part, np.ndarray) else part for part in given]
     key = fingerprint(plain, _code(), [version(package) for package in MADE_BY])
-    file = folder / FOLDER / f"{key}.json"
+    file = folder / "evaluations" / f"{key}.json"
     if file.is_file():
         content = json.loads(file.read_text(encoding="utf-8"))
         predicted = content.pop("predicted")
@@ -205,24 +188,12 @@ def _add_pixels(one: FeatureSet, config: Config) -> None:
 
 
 def _opened(folder: Path, config: Config) -> Dataset:
-    """Opens all pictures of a folder, as intensity where a colour map explains them, else as RGB.
-
-    Raises:
-        Fault: some cannot be read, or sizes differ.
-    """
+    """Opens all pictures of a folder, as intensity where a colour map explains them, else as RGB."""
     data = Images(folder, Cache.of(config), channels="rgb").open()
     return data if data.about["colormap"] == "none" else Images(folder, Cache.of(config)).open()
 
 
-AT_ONCE, SIDE = 64, 32  # pictures, pixels
-
-
-def small_pictures(data: Dataset, side: int = SIDE) -> np.ndarray:
-    """Returns means over areas of each picture, (pictures, channels x side x side) float32."""
-    small = [
-        F.interpolate(data.front(data.gather(rows, torch.device("cpu"))), (side, side), mode="area").flatten(
-            1
-        )
-        for rows in chunks(np.arange(len(data)), AT_ONCE)
-    ]
-    return torch.cat(small).numpy()
+def small_pictures(data: Dataset) -> np.ndarray:
+    """Returns means over areas of each picture, (pictures, channels x SIDE x SIDE) float32."""
+    pieces = (data.front(data.gather(rows, CPU)) for rows in chunks(np.arange(len(data)), AT_ONCE))
+    return torch.cat([F.interpolate(piece, (SIDE, SIDE), mode="area").flatten(1) for piece in pieces]).numpy()

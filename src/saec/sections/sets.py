@@ -1,24 +1,89 @@
-"""Sets of features: tables of the same samples by method, and what sections leave in them for each other."""
+"""Sets of features: read from files of the same samples, with labels; sections leave results in them."""
 
+import logging
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import BeforeValidator, Field
 
+from saec.config import Config
+from saec.data.png import list_pictures
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
 from saec.extraction.outputs import read_about_file
-from saec.faults import Fault
+from saec.extraction.sources.base import recipe_of
+from saec.faults import Fault, MissingFault, collect_faults, listing
+from saec.features import POOLINGS
+from saec.files import as_file_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
-from saec.registry import Component
+from saec.registry import Component, Strict
+from saec.runs import TIMESTAMP
+from saec.runs.find import LATEST, find_run
 from saec.samples import Samples
-from saec.tables import Table, read_layout
+from saec.sections.labels import (
+    GivenLabels,
+    Labels,
+    as_file,
+    as_list,
+    label_samples,
+    matching_files,
+    picture_folder,
+    sound_place,
+)
+from saec.session import SessionError
+from saec.sound.listed import list_sound
+from saec.tables import Table, read_layout, read_table, table_per_recording
 
+LOG = logging.getLogger(__name__)
 PIXELS = "pixels 32 x 32"  # small pictures, as a method
 N_NEIGHBORS = 10  # of a map that is made here
 Per = Literal["sample", "recording"]
+
+
+class FeatureFile(Strict):
+    """A file of features, or a pattern of several: NPZ (X or X_red, and N), CSV or Parquet.
+
+    `name` is what the method is called; `columns` is a pattern of the columns that are features, `names` and
+    `label` are columns of a table; `pooling` makes one row a sample of latents.
+    """
+
+    file: str
+    name: str | None = None
+    key: str | None = None
+    columns: str = "Feature_*"
+    names: str = "file"
+    label: str = "Label"
+    pooling: POOLINGS.field | None = None
+
+
+def _as_files(raw: Any) -> Any:
+    """Takes a file, a list of files, or files by the names of methods."""
+    if isinstance(raw, dict) and "file" not in raw:
+        return [{"name": str(name)} | as_file(one) for name, one in raw.items()]
+    return [as_file(one) for one in (raw if isinstance(raw, list | tuple) else [raw])]
+
+
+SoundPaths = Annotated[tuple[str, ...] | None, BeforeValidator(as_list)]  # folders, or one table
+Files = Annotated[tuple[FeatureFile, ...], BeforeValidator(_as_files), Field(min_length=1)]
+
+
+class EvaluatedSet(Strict):
+    """Features of the same samples, and where the labels of these come from.
+
+    `sounds`: the recordings that they are of, whose folders or table say labels, too. `per`: a row is a
+    sample, or the mean over the samples of a recording.
+    """
+
+    images: str | None = None
+    sounds: SoundPaths = None
+    features: Files
+    per: Per = "sample"
+    labels: GivenLabels = Labels()
 
 
 @dataclass(frozen=True)
@@ -53,7 +118,7 @@ class Combination:
 class FeatureSet:
     """Tables of features by method, all of the same samples in the same order.
 
-    A section leaves in it what those after it use: evaluations, combination, pixels, results, layouts.
+    A section leaves in it what those after it use: evaluations, combination, pixels, results.
     """
 
     name: str
@@ -66,11 +131,14 @@ class FeatureSet:
     combination: Combination | None = None
     pixels: dict[str, Table] = field(default_factory=dict)  # small pictures as one more method
     results: list[Result] = field(default_factory=list)
-    layouts: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def names(self) -> np.ndarray:
         return self.samples.names
+
+    @property
+    def n_labelled(self) -> int:
+        return int((self.samples.labels != "").sum())
 
     @property
     def scored(self) -> dict[str, Table]:
@@ -82,27 +150,32 @@ class FeatureSet:
         """The samples' splits, (n,) str; None where no table gives any."""
         return splits if ((splits := self.samples.splits) != "").any() else None
 
+    @cached_property
+    def layouts(self) -> dict[str, np.ndarray]:
+        """A 2-D map (n, 2) of each method: that of the extraction, where there is one, else a new one."""
+        return {method: _layout(table) for method, table in self.scored.items()}
+
     def blocks(self, methods: list[str]) -> dict[str, np.ndarray]:
         """Returns the features of some methods, (n, features) float32 each."""
-        return {method: np.asarray(self.tables[method].rows, dtype=np.float32) for method in methods}
+        return {method: np.asarray(self.scored[method].rows, dtype=np.float32) for method in methods}
 
     def describe(self) -> str:
-        methods = [
+        n_groups = len(np.unique(self.samples.groups))
+        lines = [
+            f"{self.name}: {len(self.samples):,} pictures, {self.n_labelled:,} with labels of "
+            f"{len(self.samples.classes)} classes, {n_groups:,} groups"
+        ]
+        lines += [
             f"  {name}: {one.rows.shape[1]:,} features of {one.file}" for name, one in self.tables.items()
         ]
-        samples = self.samples
-        n_labelled, n_groups = int((samples.labels != "").sum()), len(np.unique(samples.groups))
-        return (
-            f"{self.name}: {len(samples):,} pictures, {n_labelled:,} with labels of {len(samples.classes)} "
-            f"classes, {n_groups:,} groups\n" + "\n".join(methods)
-        )
+        return "\n".join(lines)
 
     def about(self) -> dict[str, Any]:
         """Returns what `report.json` says of the set."""
         return {
             "n_pictures": len(self.samples),
             "classes": self.samples.classes,
-            "n_labelled": int((self.samples.labels != "").sum()),
+            "n_labelled": self.n_labelled,
             "images": self.images and str(self.images),
             "methods": {method: str(table.file) for method, table in self.tables.items()},
         }
@@ -114,12 +187,16 @@ def require_probes(one: FeatureSet) -> None:
     if len(samples.classes) < 2:
         got = f"one class, {samples.classes[0]}" if samples.classes else "no labels"
         raise Fault(f"{one.name}: probes need labels of two classes at least, got {got}")
-    if one.split is not None:
+    if one.split is None:
+        require_two_groups(samples.labels, samples.groups)
+    else:
         given_split(samples.splits)
-        return
-    if len(np.unique(samples.groups)) < 2:
-        raise Fault(f"{one.name}: probes need pictures of two groups (recordings) at least, got one")
-    require_two_groups(samples.labels, samples.groups)
+
+
+def recipe_for(table: Table) -> dict[str, Any]:
+    """Returns how such features of other samples are made; a `Fault` where no extraction made these."""
+    recipe = recipe_of(read_about_file(table.file))
+    return recipe | ({"pooling": table.pooling.model_dump(mode="json")} if table.pooling else {})
 
 
 def reductions_of(file: Path) -> list[Path]:
@@ -128,24 +205,12 @@ def reductions_of(file: Path) -> list[Path]:
         roles = read_about_file(file)["roles"]
     except Fault:
         return []  # made by others, or itself a reduction
-    n_dims = {
-        int(role.split("_")[1]): file.parent / roles[role] for role in roles if role.startswith("reduced_")
-    }
-    return [n_dims[d] for d in sorted(n_dims)]
-
-
-def layouts_of(one: FeatureSet) -> dict[str, np.ndarray]:
-    """Returns a 2-D map (n, 2) of each method: that of the extraction, where there is one, else a new one."""
-    for method, table in one.scored.items():
-        if method not in one.layouts:
-            one.layouts[method] = _layout(table)
-    return one.layouts
+    reduced = [role for role in roles if role.startswith("reduced_")]
+    return [file.parent / roles[role] for role in sorted(reduced, key=lambda role: int(role.split("_")[1]))]
 
 
 def _layout(table: Table) -> np.ndarray:
-    if table.layout is not None:
-        return table.layout
-    for file in reductions_of(table.file)[:1]:
+    for file in (table.file, *reductions_of(table.file)[:1]):
         layout = read_layout(file, table.names)
         if layout is not None:
             return layout
@@ -153,3 +218,112 @@ def _layout(table: Table) -> np.ndarray:
     if possible_dims((MAP,), n):
         return reduce_dims(np.asarray(table.rows), (MAP,), n_neighbors_used(N_NEIGHBORS, n), 0)[MAP]
     return np.column_stack([np.arange(n), np.zeros(n)])  # too few for a map: in a row
+
+
+def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
+    """Raises a `SessionError` with every fault of its files, folder and labels."""
+    faults: list[str] = []
+    images = given.images and collect_faults(faults, "images", picture_folder, given.images, config)
+    sounds = given.sounds and collect_faults(faults, "sounds", sound_place, given.sounds, config)
+    if sounds:
+        collect_faults(faults, "sounds", list_sound, sounds)
+    tables: dict[str, Table] = {}
+    for method, file, how in collect_faults(faults, "features", _methods, given, config) or ():
+        options = (how.key, how.columns, how.names, how.label, how.pooling)
+        table = collect_faults(faults, f"features.{method}", read_table, file, *options)
+        if table is not None:
+            tables[method] = table if given.per == "sample" else table_per_recording(table)
+    collect_faults(faults, "features", _require_same_samples, tables)
+    shown = images if given.per == "sample" else None  # a recording has no picture of its own
+    if shown and tables and not faults:
+        collect_faults(faults, "images", _require_pictures, images, next(iter(tables.values())).names)
+    labelled = None
+    if tables and not faults:
+        labelled = collect_faults(
+            faults, "labels", label_samples, tables, given.labels, images, config, sounds
+        )
+    if faults:
+        raise SessionError(f"set {name}", faults)
+    samples, remarks = labelled
+    remarks = _remarks(tables) + remarks
+    for remark in remarks:
+        LOG.warning("%s", remark)
+    return FeatureSet(name, tables, samples, shown, remarks, given.per)
+
+
+def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:
+    """Returns the methods with their files; a pattern, or a run, may stand for several."""
+    methods = []
+    for options in given.features:
+        files = _files(options.file, given.images, config)
+        for name, file in files.items():
+            method = f"{options.name}, {name}" if options.name and len(files) > 1 else options.name or name
+            methods.append((method, file, options))
+    refuse_alike("methods", [method for method, _, _ in methods])
+    return methods
+
+
+def refuse_alike(what: str, names: list[str]) -> None:
+    """Raises a `Fault` where two names would be one as part of a file's name."""
+    counts = Counter(as_file_name(name).casefold() for name in names)
+    twice = sorted({name for name in names if counts[as_file_name(name).casefold()] > 1})
+    if twice:
+        raise Fault(f"{what} need names that differ in letters or digits (`name: file`):\n{listing(twice)}")
+
+
+def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:
+    """Returns the files, by what each is called where the session gives no name."""
+    if named.startswith(LATEST) or TIMESTAMP.fullmatch(named):
+        return _of_run(named, images, config)
+    return {file.stem: file for file in matching_files(named, config)}
+
+
+def _of_run(named: str, images: str | None, config: Config) -> dict[str, Path]:
+    """Returns the pooled features that a run has made of the folder of pictures."""
+    if images is None:
+        raise Fault(f"{named} needs `images`: features lie beside the folder of pictures")
+    run = find_run(named, config.models)
+    beside = config.data_path(images).parent
+    id = f"_saec_{run.timestamp}"
+    files = sorted(beside.glob(f"pooled_*{id}*.npz"))
+    if not files:
+        raise MissingFault(f"{beside} has no features of {run.folder.name}: extract them first")
+    words = [file.stem.removeprefix("pooled_").replace(id, "").replace("_", " ") for file in files]
+    return {f"{run.name} {word}": file for word, file in zip(words, files, strict=True)}
+
+
+def _require_same_samples(tables: dict[str, Table]) -> None:
+    names = {method: {*table.names.tolist()} for method, table in tables.items()}
+    first, those = next(iter(names.items()), ("", set()))
+    for method, others in names.items():
+        if others != those:
+            only = {first: sorted(those - others), method: sorted(others - those)}
+            lines = [f"only in {one}: {len(of):,}\n{listing(of, 5)}" for one, of in only.items()]
+            raise Fault(
+                f"{first} is of {len(those):,} pictures, {method} of {len(others):,}: features that are "
+                "compared must be of the same pictures\n" + "\n".join(lines)
+            )
+
+
+def _require_pictures(images: Path, names: np.ndarray) -> None:
+    missing = sorted(set(names.tolist()) - {file.name for file in list_pictures(images)})
+    if missing:
+        raise Fault(
+            f"{len(missing):,} of {len(names):,} pictures of the features are not in {images}: name the "
+            f"folder they were extracted from, or leave `images` out for numbers alone\n{listing(missing)}"
+        )
+
+
+def _remarks(tables: dict[str, Table]) -> list[str]:
+    remarks = []
+    for method, table in tables.items():
+        if table.n_constant:
+            what = "features are the same for all pictures and tell nothing"
+            remarks.append(f"{method}: {table.n_constant} {what}")
+        if not table.named:
+            others = ", ".join(table.samples.others) or "no other columns"
+            remarks.append(
+                f"{method}: {table.file.name} does not say which pictures its rows are of: rows are numbered "
+                f"(`names: COLUMN` says it; there are {others})"
+            )
+    return remarks

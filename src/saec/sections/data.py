@@ -1,0 +1,235 @@
+"""The sections on data: what there is in folders and tables before any training, and what to choose by it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from saec import figures
+from saec.config import Config
+from saec.faults import Fault, counted
+from saec.inspection import inspect as inspect_pictures
+from saec.progress import duration, progress
+from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.labels import picture_folder, sound_place
+from saec.sound.listed import Listed, Unreadable, header, list_sound, stream
+
+OVERLAID = 10  # classes up to which the figure tells them apart
+MOST_ROWS, MOST_SIZES = 20, 5  # of a table on the page; files have all of them
+ALL, NO_CLASS = "all", "no class"
+UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
+FEWEST = 2  # recordings that a class needs to be on both sides of a split
+FULL = 1 - 2**-15  # of full scale: the largest value of 16 bits; sound with three in a row is clipped
+AT_ONCE = 64  # recordings in flight
+STATISTICS = {"recordings": "size", "total": "sum"} | {key: key for key in ("mean", "median", "min", "max")}
+STATISTICS |= {"5th percentile": lambda part: part.quantile(0.05)}
+STATISTICS |= {"95th percentile": lambda part: part.quantile(0.95)}
+COLUMNS = ["file", "class", "duration_s", "rate_hz", "channels", "format", "peak"]
+
+
+@SECTIONS.register("pictures")
+class Pictures:
+    """Looks through the folders of the sets, and the one that the session names alone."""
+
+    position = 90
+
+    def __init__(self, inputs: Inputs, *, inspect: bool = True):
+        self.n_workers = inputs.config.n_workers
+        folders = [one.images for one in inputs.sets.values() if one.images] if inspect else []
+        if inspect and inputs.images and not inputs.has_features:
+            folder = inputs.check("images", picture_folder, inputs.images, inputs.config)
+            folders += [folder] if folder else []
+        self.folders = list(dict.fromkeys(folders))
+
+    def describe(self) -> list[str]:
+        return [f"to look through: {folder}" for folder in self.folders]
+
+    def write(self, folder: Path) -> list[Content]:
+        return [self._look(images, number, folder) for number, images in enumerate(self.folders)]
+
+    def _look(self, images: Path, number: int, folder: Path) -> Content:
+        result = inspect_pictures(images, self.n_workers)
+        content = Content(f"Pictures of {images}", folder, result.remarks())
+        stem = f"pictures_{number + 1}" if number else "pictures"
+        content.tables["Pictures"] = _summary(
+            {
+                "pictures": len(result.names),
+                "cannot be read": len(result.unreadable),
+                "size on disk": f"{result.n_bytes / 1e6:,.1f} MB",
+                "width x height (pixels)": _numbers(result.sizes, MOST_SIZES),
+                "modes": _numbers(result.modes, MOST_SIZES),
+                "recordings": len(result.recordings),
+                "blank": len(result.blank),
+                "all but the same as another": len(result.alike),
+            }
+        )
+        recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
+        content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
+        content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
+        alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
+        content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
+        caption, words = "Grey values of all pixels of all pictures", ("grey value (0 to 255)", "pixels")
+        name = f"{stem}_grey_values.png"
+        content.draw(name, caption, figures.histogram, result.levels, "Grey values", *words)
+        return content
+
+
+@SECTIONS.register("sounds")
+class Sounds:
+    """Looks through the recordings below a folder, of several class folders, or of a table, or one alone."""
+
+    position = 100
+
+    def __init__(self, inputs: Inputs, *, inspect: bool = True):
+        self.n_workers = inputs.config.n_workers
+        self.paths, self.listed = "", []
+        if inputs.sounds and (inspect or not inputs.has_features):
+            listed = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config)
+            self.paths, self.listed = listed or ("", [])
+
+    def describe(self) -> list[str]:
+        return [f"to look through: {len(self.listed):,} recordings of {self.paths}"] if self.listed else []
+
+    def write(self, folder: Path) -> list[Content]:
+        table, unreadable = look_through(self.listed, self.n_workers)
+        content = Content(f"Recordings of {self.paths}", folder, _remarks(table, unreadable))
+        content.tables["Recordings"] = _summary(
+            {
+                "recordings": len(table) + len(unreadable),
+                "cannot be read": len(unreadable),
+                "total time": duration(table["duration_s"].sum()),
+                "classes": len({*table["class"]} - {""}),
+                "sampling rates (Hz)": _numbers(Counter(table["rate_hz"].tolist())),
+                "channels": _numbers(Counter(table["channels"].tolist())),
+                "formats": _numbers(Counter(table["format"].tolist())),
+                "silent": int((table["peak"] == 0).sum()),
+                "clipped": int(table["clipped"].sum()),
+            }
+        )
+        what = "recordings that cannot be read, and why"
+        content.write("sounds_unreadable.csv", unreadable, what, "Recordings that cannot be read")
+        content.write("sounds_durations.csv", table[COLUMNS], "one row a recording")
+        if len(table):
+            content.tables["Durations in seconds"] = _durations(table)
+            _draw(table, content)
+        return [content]
+
+
+def _find_sounds(paths: tuple[str, ...], config: Config) -> tuple[str, list[Listed]]:
+    """Lists recordings; returns their paths in words, too. Raises a `Fault` where none can be opened."""
+    place = sound_place(paths, config)
+    listed = list_sound(place)
+    words = ", ".join(map(str, place)) if isinstance(place, tuple) else str(place)
+    if not any(header(one.path) for one in listed):
+        raise Fault(
+            f"none of the {len(listed):,} recordings of {words} can be opened as sound, such as "
+            f"{listed[0].name}: look whether they were copied whole"
+        )
+    return words, listed
+
+
+def look_through(listed: Sequence[Listed], n_workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Returns what each recording holds (COLUMNS and clipped), and file and reason of those unreadable."""
+    recordings = list({one.name: one for one in listed}.values())
+    rows: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(max(1, n_workers)) as pool:
+        for start in progress(
+            range(0, len(recordings), AT_ONCE), "listening", -(-len(recordings) // AT_ONCE)
+        ):
+            rows += pool.map(_look_at, recordings[start : start + AT_ONCE])
+    unreadable = [row for row in rows if "reason" in row]
+    return (
+        pd.DataFrame([row for row in rows if "reason" not in row], columns=[*COLUMNS, "clipped"]),
+        pd.DataFrame(unreadable, columns=["file", "reason"]),
+    )
+
+
+def _look_at(one: Listed) -> dict[str, Any]:
+    """Returns what the mean of its channels holds, or the reason why a recording cannot be read."""
+    about = header(one.path)
+    n, peak, clipped = 0, 0.0, False
+    try:
+        for piece in stream(one.path, about.samplerate if about else 1):  # says why it cannot be opened
+            size = np.abs(piece)
+            n, peak = n + len(size), max(peak, float(size.max(initial=0)))
+            full = size >= FULL
+            clipped |= bool((full[2:] & full[1:-1] & full[:-2]).any())
+    except (Unreadable, OSError) as error:
+        return {"file": one.name, "reason": str(error)}
+    if n == 0:
+        return {"file": one.name, "reason": "has no samples"}
+    sizes = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate, "channels": about.channels}
+    sizes |= {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}
+    return {"file": one.name, "class": one.label} | sizes
+
+
+def _durations(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns one row for all recordings and, where there are any, one for each class."""
+    rows = [table.groupby(lambda row: ALL)["duration_s"].agg(**STATISTICS)]
+    if (table["class"] != "").any():
+        rows.append(table.groupby("class")["duration_s"].agg(**STATISTICS).rename({"": NO_CLASS}))
+    return pd.concat(rows).rename_axis("class").reset_index()
+
+
+def _summary(rows: dict[str, str | int]) -> pd.DataFrame:
+    words = [f"{value:,}" if isinstance(value, int) else value for value in rows.values()]
+    return pd.DataFrame({"what": rows.keys(), "found": words})
+
+
+def _draw(table: pd.DataFrame, content: Content) -> None:
+    separate = 1 < table["class"].nunique() <= OVERLAID
+    of = {name or NO_CLASS: part for name, part in table.groupby("class")} if separate else {ALL: table}
+    values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
+    title, words = "Durations of recordings", ("duration (s)", "recordings")
+    caption = title + (", by class" if separate else "")
+    content.draw("sounds_durations.png", caption, figures.histograms, values, title, *words)
+
+
+def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
+    """Returns what to look at, and what to choose, before training."""
+    lists = {
+        "cannot be read": [f"{row.file} {row.reason}" for row in unreadable.itertuples()],
+        "are silent: no sample but 0": table["file"][table["peak"] == 0].tolist(),
+        "are clipped: samples in a row at full scale": table["file"][table["clipped"].astype(bool)].tolist(),
+    }
+    remarks = [remark for what, of in lists.items() for remark in counted(of, f"recordings {what}")]
+    if table.empty:
+        return remarks
+    rates, channels, classes = (Counter(table[key].tolist()) for key in ("rate_hz", "channels", "class"))
+    if len(rates) > 1:
+        remarks.append(
+            f"recordings have {len(rates)} sampling rates, {_numbers(rates)}: choose the lowest, "
+            f"sample_rate: {min(rates)}, or the top of some spectra holds nothing"
+        )
+    if len(channels) > 1:
+        remarks.append(
+            f"recordings have different numbers of channels, {_numbers(channels)}: the mean of them is "
+            "taken, if no channel is chosen"
+        )
+    median, long = table["duration_s"].quantile([0.5, 0.95])
+    if long > UNEVEN * median:
+        remarks.append(
+            f"lengths are very uneven: one in twenty is longer than {long:.3g} s, half are shorter than "
+            f"{median:.3g} s: cut recordings into segments, such as segment_s: {median:.2g}"
+        )
+    without = classes.pop("", 0)
+    if classes and without:
+        remarks.append(f"{without:,} recordings lie in no class folder and have no label")
+    if len(classes) == 1:
+        remarks.append(f"there is one class only, {next(iter(classes))}: nothing can be told apart")
+    few = [f"{name}: {n}" for name, n in sorted(classes.items()) if n < FEWEST]
+    words = (
+        f"classes have fewer than {FEWEST} recordings that can be read and cannot be on both sides of a "
+        "split: add recordings, or leave the classes out"
+    )
+    return remarks + counted(few, words)
+
+
+def _numbers(counts: Counter, most: int | None = None) -> str:
+    """Returns each value with how often it is there, the most frequent first."""
+    words = {one: f"{one:,}" if isinstance(one, int) else one for one in counts}
+    return ", ".join(f"{words[one]} ({n:,})" for one, n in counts.most_common(most))

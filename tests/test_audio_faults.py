@@ -520,7 +520,7 @@ def counted(monkeypatch) -> list[int]:
         return listen(self, sound)
 
     monkeypatch.setattr(Handcrafted, "__call__", listen_and_count)
-    monkeypatch.setattr("saec.extraction.sources.handcrafted.BATCH_SIZE", 1)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_SOUNDS", 1)
     monkeypatch.setattr("saec.extraction.sources.base.BATCHES_PER_SHARD", 2)
     return lengths
 

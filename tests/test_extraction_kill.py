@@ -58,12 +58,12 @@ class Place:
 
 
 class Interrupted:
-    """A pooling in the midst of which Ctrl-C comes; the first call only asks for its shape."""
+    """A pooling in the midst of which Ctrl-C comes."""
 
     def __init__(self, pooling: Callable, n_batches: int):
         self.pooling = pooling
         self.trim = pooling.trim
-        self.left = n_batches + 1
+        self.left = n_batches
 
     def __call__(self, latents: torch.Tensor) -> torch.Tensor:
         if not self.left:

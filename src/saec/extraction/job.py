@@ -1,32 +1,95 @@
-"""An extraction as a job: planned once, then described, or done, as NPZ beside the samples."""
+"""An extraction: what its session may say, and the job that is planned, described and done."""
 
 import logging
+import re
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import Field, create_model, field_validator, model_validator
 
 from saec.config import Config, load_config
 from saec.evaluation import EVALUATIONS
-from saec.extraction.outputs import Outputs, State
+from saec.extraction.outputs import PREFIX, Earlier, Outputs, State
 from saec.extraction.predictions import write_predictions
-from saec.extraction.session import ExtractionSession, Reduction
-from saec.extraction.shards import Earlier
-from saec.extraction.sources import Source
-from saec.extraction.sources.base import Computed, build_source
+from saec.extraction.sources import SOURCES, ExtractionData, Source
+from saec.extraction.sources.base import Computed, build_source, value_type
 from saec.faults import Fault, collect_faults
 from saec.features import Features
-from saec.files import locked, remove_leftovers, require_room, require_writable, write_json, write_npz
-from saec.progress import progress
+from saec.files import GB, locked, remove_leftovers, require_room, require_writable, write_json, write_npz
+from saec.progress import duration, progress
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
+from saec.registry import Strict
 from saec.samples import Samples
-from saec.session import SessionError, load_session
+from saec.session import Count, Session, SessionError, load_session
+from saec.upgrade import upgrade_extraction
 
 LOG = logging.getLogger(__name__)
 PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+
+
+class Reduction(Strict):
+    """To how many dimensions pooled features are reduced, and how."""
+
+    dims: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 4, 8, 16)
+    n_neighbors: int = Field(10, ge=2)
+    seed: int = Field(0, ge=0)
+
+
+class _Extraction(Session):
+    """The keys that do not depend on the source, of which exactly one is named."""
+
+    upgrade: ClassVar = staticmethod(upgrade_extraction)
+
+    data: ExtractionData
+    reduction: Reduction | None = Reduction()
+    variant: str | None = None
+    out: str | None = None
+    overwrite: bool = False
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that are read, as the session names them."""
+        return [self.data.location] if isinstance(self.data.location, str) else list(self.data.location)
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> "_Extraction":
+        given = [key for key in SOURCES.names() if getattr(self, key) is not None]
+        if len(given) != 1:
+            names = ", ".join(f"`{name}`" for name in SOURCES.names())
+            raise ValueError(f"features come of one of {names}, got {' and '.join(given) or 'none'}")
+        for name in SOURCES.names():
+            for option in set(SOURCES[name].options) - set(SOURCES[given[0]].options):
+                if getattr(self, option) is not None and SOURCES[name].model_fields[option].default is None:
+                    raise ValueError(f"`{option}` is an option of a `{name}`, got it with `{given[0]}`")
+        return self
+
+    @field_validator("variant")
+    @classmethod
+    def _is_a_word(cls, variant: str | None) -> str | None:
+        if variant is not None and not WORD.fullmatch(variant):
+            raise ValueError(f"must be one word of letters, digits and -, got {variant!r}")
+        return variant
+
+
+def _keys_of_sources() -> dict[str, tuple[Any, Any]]:
+    """Returns the keys that sources bring, with types and defaults."""
+    keys, options = {}, {}
+    for name in SOURCES.names():
+        keys[name] = (value_type(name) | None, None)
+        parameters = signature(SOURCES[name].target, eval_str=True).parameters
+        options |= {o: (parameters[o].annotation, parameters[o].default) for o in SOURCES[name].options}
+    return keys | options
+
+
+ExtractionSession = create_model(
+    "ExtractionSession", __base__=_Extraction, __module__=__name__, **_keys_of_sources()
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +114,11 @@ class ExtractionJob:
 
     def estimate(self) -> str:
         """Returns the room and the time that new features take; the time is measured."""
-        return self.source.estimate() if self.state == "new" else ""
+        if self.state != "new":
+            return ""
+        seconds = self.source.seconds()
+        time = f", about {duration(seconds)} to encode" if seconds else ""
+        return f"{self.source.n_bytes / GB:.2f} GB{time}"
 
     def run(self) -> Features:
         """Computes what is not there yet and returns the first array, with all files that are there now.
@@ -92,14 +159,30 @@ class ExtractionJob:
         n_used, reductions = _reductions(pooled, self.session.reduction)
         before = outputs.present()
         if self.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
-            outputs.about.unlink(missing_ok=True)
-            outputs.remove(before)
+            for file in (outputs.about, *before):
+                file.unlink(missing_ok=True)
         files = self._write(computed, reductions)
         figure = outputs.npz("reconstructions").with_suffix(".png")
         figure.unlink(missing_ok=True)
         self.source.draw(computed, figure)
-        write_json(outputs.about, self._about(computed, n_used, files))
-        outputs.remove(before - {file.name for file in files.values()})
+        about = {
+            "id": outputs.id,
+            "settings": self.settings,
+            "session": self.session.model_dump(mode="json"),
+            "model": str(self.source.path),
+            "n_neighbors_used": n_used,
+            "n_pictures": len(computed.samples),
+            "left_out": computed.data.about["left_out"],
+            "classes": list(self.source.classes),
+            "fingerprint": computed.data.fingerprint,
+            "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
+            "roles": {role: file.name for role, file in files.items()},
+            "files": [file.name for file in files.values()],
+            "pictures": self.source.kind.state,
+        }
+        write_json(outputs.about, about)
+        for file in before - set(files.values()):
+            file.unlink(missing_ok=True)
         if pooled is not None:
             what = (len(pooled), self.source.kind.samples_are, pooled.shape[1])
             dims = ", ".join(map(str, reductions)) or "none"
@@ -122,23 +205,6 @@ class ExtractionJob:
             probabilities = computed.arrays["probabilities"]
             files |= write_predictions(outputs, computed.samples, probabilities, self.source.classes)
         return files
-
-    def _about(self, computed: Computed, n_neighbors: int | None, files: dict[str, Path]) -> dict[str, Any]:
-        return {
-            "id": self.outputs.id,
-            "settings": self.settings,
-            "session": self.session.model_dump(mode="json"),
-            "model": str(self.source.path),
-            "n_neighbors_used": n_neighbors,
-            "n_pictures": len(computed.samples),
-            "left_out": computed.left_out,
-            "classes": list(self.source.classes),
-            "fingerprint": computed.fingerprint,
-            "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
-            "roles": {role: file.name for role, file in files.items()},
-            "files": [file.name for file in files.values()],
-            "pictures": self.source.kind.state,
-        }
 
 
 def _reductions(
@@ -201,7 +267,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         raise SessionError(f"session {session.name}", faults)
     wanted = session.but(data=data).model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
-    outputs = Outputs.of(out, source.name, session.variant)
+    outputs = Outputs(out, PREFIX + "_".join(filter(None, [source.name, session.variant])))
     state = outputs.state(settings, source.kind.state, session.overwrite or source.always_anew)
     if state != "same":
         require_room(out, 2 * source.n_bytes, "features and what they are assembled from")

@@ -1,36 +1,38 @@
-"""One id owns one set of files in one folder: their names, and what those already there are."""
+"""Files of an extraction: their names, what is there already, and the rows that are computed so far."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
 
+import numpy as np
+from torch import Tensor
+
 from saec.faults import Fault, listing
 from saec.features import Features
-from saec.files import map_npz
+from saec.files import fingerprint, flush, map_npz, write_text
+from saec.samples import Samples
 
 State = Literal["new", "same", "files changed"]
+Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
 PREFIX = "saec_"  # of every id
+PLAN = "plan.txt"
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Names as the dashboard parses them: `dimred_<d>_neigh_<n>_<id>.npz`, id `saec_<timestamp>...`."""
+    """The files of one id in one folder, named as the dashboard parses them: `dimred_2_neigh_10_<id>.npz`."""
 
     folder: Path
-    id: str
-
-    @classmethod
-    def of(cls, folder: Path, name: str, variant: str | None) -> "Outputs":
-        return cls(folder, PREFIX + "_".join([name, *([variant] if variant else [])]))
+    id: str  # saec_<timestamp>...
 
     def npz(self, words: str) -> Path:
         return self.folder / f"{words}_{self.id}.npz"
 
-    def predictions(self, words: str = "predictions") -> Path:
-        """Returns the table of a classifier's predictions: of segments, or of files."""
+    def predictions(self, words: str) -> Path:
         return self.folder / f"{words}_{self.id.removeprefix(PREFIX)}.csv"
 
     @property
@@ -66,15 +68,10 @@ class Outputs:
         first = Features.load(next(iter(roles.values())))
         return Features(first.X, first.N, [*roles.values(), self.about], roles)
 
-    def present(self) -> set[str]:
-        """Returns the names of this id's feature files in the folder, whoever made them."""
-        tables = [self.predictions(words) for words in ("predictions", "predictions_files")]
-        arrays = self.folder.glob(f"[!.]*_{self.id}.npz")
-        return {path.name for path in [*tables, *arrays] if path.is_file()}
-
-    def remove(self, names: set[str]) -> None:
-        for name in names:
-            (self.folder / name).unlink(missing_ok=True)
+    def present(self) -> set[Path]:
+        """Returns this id's feature files in the folder, whoever made them."""
+        tables = map(self.predictions, ("predictions", "predictions_files"))
+        return set(filter(Path.is_file, [*tables, *self.folder.glob(f"[!.]*_{self.id}.npz")]))
 
     def state(self, settings: dict[str, Any], files: Sequence[tuple], overwrite: bool) -> State:
         """Compares what is there with what a session wants.
@@ -82,30 +79,28 @@ class Outputs:
         Raises:
             Fault: the id's files were made otherwise: other settings, another folder, another program.
         """
-        if overwrite:
-            return "new"
-        about = self.read_about()
-        if about is None:
-            present = sorted(self.present())
-            if present and not self.part.exists():
-                raise self._made_otherwise(
-                    [f"{name}, of which no {self.about.name} speaks" for name in present]
-                )
-            return "new"
-        before = about["settings"]
-        different = [
-            f"{key}: there {before.get(key)!r}, here {value!r}"
-            for key, value in settings.items()
-            if before.get(key) != value
-        ]
+        about = None if overwrite else self.read_about()
+        if about:
+            before = about["settings"]
+            different = [
+                f"{key}: there {before.get(key)!r}, here {value!r}"
+                for key, value in settings.items()
+                if before.get(key) != value
+            ]
+        else:
+            others = [] if overwrite or self.part.exists() else sorted(file.name for file in self.present())
+            different = [f"{name}, of which no {self.about.name} speaks" for name in others]
         if different:
-            raise self._made_otherwise(different)
-        if not self._complete(about):
+            raise Fault(
+                f"{self.folder} holds features {self.id} made otherwise:\n{listing(different)}\n"
+                "choose a `variant:` word for these, another folder by `out:`, or `overwrite: true`"
+            )
+        if not about or not self._complete(about):
             return "new"
         return "same" if about["pictures"] == list(files) else "files changed"
 
     def _complete(self, about: dict[str, Any]) -> bool:
-        """Whether all files are there, with a row for each sample."""
+        """Returns whether all files are there, with a row for each sample."""
         files = [self.folder / name for name in about["files"]]
         try:
             return all(
@@ -114,12 +109,6 @@ class Outputs:
             )
         except (ValueError, KeyError, OSError, BadZipFile) as error:
             raise self._damaged(error) from error
-
-    def _made_otherwise(self, lines: list[str]) -> Fault:
-        return Fault(
-            f"{self.folder} holds features {self.id} made otherwise:\n{listing(lines)}\n"
-            "choose a `variant:` word for these, another folder by `out:`, or `overwrite: true`"
-        )
 
     def _damaged(self, error: Exception) -> Fault:
         return Fault(f"{self.about} or a file it lists is damaged ({error}): remove it, extract anew")
@@ -150,3 +139,69 @@ def read_about_file(file: Path) -> dict[str, Any]:
             "extract features of both by one run"
         )
     return about
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Feature files of an earlier extraction, from which rows of unchanged samples are taken."""
+
+    npz: dict[str, Path]  # by array
+    changed: set[str]  # names of sample files
+
+    def rows(self, samples: Samples) -> np.ndarray:
+        """Returns pairs (row now, row in the files), (n, 2)."""
+        names = map_npz(next(iter(self.npz.values())), "N")
+        _, now, before = np.intersect1d(samples.names, names, assume_unique=True, return_indices=True)
+        unchanged = ~np.isin(samples.files[now], np.array(sorted(self.changed), dtype=str))
+        return np.stack([now, before], axis=1)[unchanged]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Memory-mapped arrays in a part folder; whatever a kill leaves, rows of a marked shard are complete."""
+
+    arrays: dict[str, np.ndarray]
+    done: np.ndarray  # (n_shards,) bool
+    resumed: bool
+
+    @classmethod
+    def open(cls, folder: Path, plan: str, n_rows: int, shapes: Shapes, todo: list[np.ndarray]) -> "Shards":
+        """Opens the part folder of the same plan, and of the same rows to do, else begins a fresh one."""
+        files = {name: ((n_rows, *shape), kind) for name, (shape, kind) in shapes.items()}
+        files["done"] = ((len(todo),), np.bool_)
+        kinds = {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()}
+        key = fingerprint(plan, kinds, [rows.tolist() for rows in todo])
+        plan_file = folder / PLAN
+        resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
+        if not resumed:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        arrays = {}
+        for name, (shape, kind) in files.items():
+            file = folder / f"{name}.npy"
+            if 0 in shape:  # which cannot be mapped
+                arrays[name] = np.zeros(shape, kind)
+            elif resumed:
+                arrays[name] = np.load(file, mmap_mode="r+")
+            else:
+                arrays[name] = np.lib.format.open_memmap(file, "w+", kind, shape)
+        if not resumed:
+            write_text(plan_file, key)
+        return cls(arrays, arrays.pop("done"), resumed)
+
+    def write(self, rows: np.ndarray, computed: dict[str, Tensor]) -> None:
+        """Raises a `Fault` where numbers are not finite."""
+        for name, tensor in computed.items():
+            values = tensor.float().cpu().numpy()
+            if not np.isfinite(values).all():
+                raise Fault(
+                    "the encoder gives numbers that are not finite: its training went wrong, take another run"
+                )
+            self.arrays[name][rows] = values
+
+    def mark(self, shard: int) -> None:
+        """Marks a shard as done, once its rows are on the disk."""
+        for array in self.arrays.values():
+            flush(array)
+        self.done[shard] = True
+        flush(self.done)

@@ -1,15 +1,24 @@
-"""What a classifier predicts, as tables that are written and read: one row a segment, and one row a file."""
+"""What a classifier predicts: tables of segments and of files, or one recording in memory."""
 
 import logging
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score
 
+from saec.config import Config, load_config
+from saec.data import chunks
 from saec.extraction.outputs import Outputs
+from saec.extraction.sources import SOURCES, ExtractionData
 from saec.faults import Fault, MissingFault, listing
+from saec.runs import Run
+from saec.runs.find import find_trained
 from saec.samples import Samples, read_annotations
+from saec.session import SessionError, Weights
 from saec.tables import write_table
 
 LOG = logging.getLogger(__name__)
@@ -90,8 +99,7 @@ def read_predictions(file: Path) -> pd.DataFrame:
     if table.empty:
         raise Fault(f"{file} has no rows")
     columns = [column for column in table.columns if column.startswith(PROBABILITY)]
-    missing = [] if "predicted" in table else ["predicted"]
-    missing += [] if columns else [f"{PROBABILITY}<class>"]
+    missing = ([] if "predicted" in table else ["predicted"]) + ([] if columns else [f"{PROBABILITY}<class>"])
     if missing:
         raise Fault(
             f"{file} needs the columns file,start,end[,label],predicted and for each class `p <class>`, its "
@@ -100,22 +108,97 @@ def read_predictions(file: Path) -> pd.DataFrame:
     numbers = table.assign(
         **{one: pd.to_numeric(table[one], errors="coerce").astype(float) for one in columns}
     )
-    faults = []
-    bad = ~np.isfinite(numbers[columns].to_numpy()).all(1)
-    bad |= (numbers["start_s"].isna() != numbers["end_s"].isna()).to_numpy()
-    bad |= ~numbers["predicted"].isin(classes_of(numbers)).to_numpy()
-    for row in np.flatnonzero(bad):
-        faults.append(f"{table.index[row]}: {_problem(table.iloc[row], numbers.iloc[row], columns)}")
+    one_time = table["start_s"].isna() != table["end_s"].isna()
+    foreign = ~table["predicted"].isin(classes_of(table))
+    problems = pd.Series("", table.index)
+    problems[foreign] = "predicted must be a class that has a column `p <class>`, got " + table["predicted"][
+        foreign
+    ].map(repr)
+    problems[one_time] = "needs start and end, or neither of them"
+    for column in reversed(columns):
+        bad = ~np.isfinite(numbers[column])
+        written = table[column][bad].map(lambda text: repr(text) if text else "nothing")
+        problems[bad] = f"{column!r} must be a finite number, got " + written
+    faults = [f"{line}: {problem}" for line, problem in problems.items() if problem]
     if faults:
         raise Fault(f"{file}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
     return numbers.reset_index(drop=True)
 
 
-def _problem(written: pd.Series, row: pd.Series, columns: list[str]) -> str:
-    for column in columns:
-        if not np.isfinite(row[column]):
-            got = repr(written[column]) if written[column] else "nothing"
-            return f"{column!r} must be a finite number, got {got}"
-    if np.isnan(row["start_s"]) != np.isnan(row["end_s"]):
-        return "needs start and end, or neither of them"
-    return f"predicted must be a class that has a column `p <class>`, got {row['predicted']!r}"
+@dataclass(frozen=True)
+class Prediction:
+    """For each segment, in their order: `times` (segments, 2) in seconds and `features` (segments, channels,
+    time); with a classifier `probabilities` (segments, classes).
+    """
+
+    times: np.ndarray
+    features: np.ndarray
+    classes: tuple[str, ...] = ()
+    probabilities: np.ndarray | None = None
+
+    @property
+    def segments(self) -> list[str]:
+        """The likeliest class of each segment."""
+        return [self.classes[index] for index in self._probabilities.argmax(axis=1)]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """The mean probability over segments, by class."""
+        return dict(zip(self.classes, self._probabilities.mean(axis=0).tolist(), strict=True))
+
+    @property
+    def predicted(self) -> str:
+        """The likeliest class of the recording."""
+        return max(self.mean, key=self.mean.get)
+
+    @property
+    def _probabilities(self) -> np.ndarray:
+        if self.probabilities is None:
+            raise Fault("the run is no classifier: it has features, and no classes")
+        return self.probabilities
+
+
+def predict(
+    run: Run | Path | str,
+    file: Path | str,
+    weights: Weights = "best",
+    tap: str | None = None,
+    layers_dropped: int | None = None,
+    segment_s: float | None = None,
+    step_s: float | None = None,
+    config: Config | None = None,
+) -> Prediction:
+    """Encodes one recording as the run's training read its own; nothing is written.
+
+    `run` as a session names it; `features` are the latents, or what a block gives (`tap`, `layers_dropped`).
+    `segment_s` and `step_s` where a long recording is to be cut otherwise than in training.
+
+    Raises:
+        Fault: there is no such run or recording, it cannot be read, or the run does not take sound.
+    """
+    config = config or load_config()
+    trained = run if isinstance(run, Run) else find_trained(str(run), config)
+    if trained.data.target.session_key != "sounds":
+        raise Fault(f"{trained.folder} takes pictures: extract features of a folder of them instead")
+    if not Path(file).is_file():
+        raise MissingFault(f"no such recording: {file}")
+    if step_s is not None and segment_s is None and trained.data.segment_s is None:
+        raise Fault("`step_s` is from the start of a segment to the next one: say `segment_s`, too")
+    data = ExtractionData(sounds=str(Path(file).absolute()), segment_s=segment_s, step_s=step_s)
+    options = {"weights": weights, "tap": tap, "layers_dropped": layers_dropped, "pooling": "mean"}
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="saec_predict_", ignore_cleanup_errors=True) as cache:
+        config = config.model_copy(update={"cache": Path(cache)})
+        chosen = SOURCES.parse({"name": "run", "precision": "fp32"} | options)
+        source = chosen(str(trained.folder), data, config, faults)
+        if source is None:
+            raise SessionError("predict", faults)
+        opened = source.sized(source.kind.open())
+        times, arrays = opened.samples.times, defaultdict(list)
+        for rows in chunks(np.arange(len(opened)), source.batch_size(opened)):
+            stored = opened.gather(rows, source.device)
+            for name, array in source.rows(opened, stored, len(rows)).items():
+                arrays[name].append(array.cpu().numpy())
+        opened = stored = None  # Windows removes no file that is mapped
+    whole = {name: np.concatenate(pieces) for name, pieces in arrays.items()}
+    return Prediction(times, whole["X"], source.classes, whole.get("probabilities"))

@@ -19,10 +19,10 @@ from saec.data import DATA, Cache, Dataset, Raw, chunks
 from saec.data.ahead import Behind, ahead
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
 from saec.data.stored import StartAgain
-from saec.extraction.shards import Arrays, Earlier, Shapes, Shards
+from saec.extraction.outputs import Earlier, Shapes, Shards
 from saec.faults import Fault
-from saec.files import GB, fingerprint
-from saec.progress import duration, progress
+from saec.files import fingerprint, map_npz
+from saec.progress import progress
 from saec.registry import Registry, Strict
 from saec.samples import Samples
 
@@ -105,13 +105,11 @@ ExtractionData = create_model(
 
 @dataclass
 class Computed:
-    """The arrays that a source has computed, (samples, ...) each; the spine writes them as they are."""
+    """The arrays that a source has computed, (samples, ...) each, by what they are."""
 
     samples: Samples
-    arrays: Arrays
-    fingerprint: str
-    left_out: list[str]
-    data: Dataset | None = None  # of which pictures can be drawn
+    arrays: dict[str, np.ndarray]
+    data: Dataset
 
 
 @dataclass
@@ -132,9 +130,15 @@ class Source:
     always_anew = False  # whether files that are there are replaced, whatever their settings
 
     @property
-    def n_bytes(self) -> int:
-        """The bytes of the largest array."""
+    def shapes(self) -> Shapes:
+        """Shape and type of one row of each array."""
         raise NotImplementedError
+
+    @property
+    def n_bytes(self) -> int:
+        """The bytes of all arrays."""
+        sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in self.shapes.values()]
+        return self.sizes.n_samples * sum(sizes)
 
     def describe(self) -> str:
         """Returns what computes, in words."""
@@ -144,10 +148,6 @@ class Source:
         """Measures how long all samples take; None where that is not known."""
         return None
 
-    def estimate(self) -> str:
-        seconds = self.seconds()
-        return f"{self.n_bytes / GB:.2f} GB" + (f", about {duration(seconds)} to encode" if seconds else "")
-
     def sized(self, data: Dataset) -> Dataset:
         """Returns the samples in a size that the source can take."""
         return data
@@ -155,13 +155,12 @@ class Source:
     def batch_size(self, data: Dataset) -> int:
         raise NotImplementedError
 
-    def shapes(self, data: Dataset) -> Shapes:
-        """Returns shape and type of one row of each array."""
-        raise NotImplementedError
-
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
         """Returns the rows of the first n samples of a batch, as the store holds them."""
         raise NotImplementedError
+
+    def draw(self, computed: Computed, file: Path) -> None:
+        """Draws what the source makes of some samples, where it has something to show."""
 
     def compute(self, part: Path, earlier: Earlier | None) -> Computed:
         """Computes all rows, in the part folder, on from where an interrupted call was.
@@ -171,55 +170,48 @@ class Source:
         """
         try:
             with closing(self.kind.open(early=True)) as data:
-                return self._compute(data, part, earlier)
+                return self._compute(self.sized(data), part, earlier)
         except StartAgain as reason:
             LOG.info("%s", reason)
-            return self._compute(self.kind.open(), part, earlier)
+            return self._compute(self.sized(self.kind.open()), part, earlier)
 
     def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
         """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
-        data = self.sized(data)
+        n, size = len(data), self.batch_size(data)
+        kept = earlier.rows(data.samples) if earlier else np.zeros((0, 2), dtype=np.int64)
+        if earlier:
+            words = "%d of %d %s are as they were, only the rest is encoded"
+            LOG.info(words, len(kept), n, data.samples_are)
+        todo = list(chunks(np.setdiff1d(np.arange(n), kept[:, 0]), size * BATCHES_PER_SHARD))
+        plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
+        shards = Shards.open(part, plan, n, self.shapes, todo)
+        if shards.resumed:
+            LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
+        for name, file in earlier.npz.items() if earlier else ():
+            before = map_npz(file, "X")
+            for pairs in chunks(kept, size * BATCHES_PER_SHARD):  # which need not all fit into memory
+                shards.arrays[name][pairs[:, 0]] = before[pairs[:, 1]]
         try:
-            arrays = self._arrays_of(data, part, earlier)
+            self._fill(shards, todo, data, size)
             data.settle()
         except (Fault, StartAgain):
             shutil.rmtree(part, ignore_errors=True)
             raise
-        return Computed(data.samples, arrays, data.fingerprint, data.about["left_out"], data)
+        return Computed(data.samples, shards.arrays, data)
 
-    def _arrays_of(self, data: Dataset, part: Path, earlier: Earlier | None) -> Arrays:
-        n, size = len(data), self.batch_size(data)
-        reused, before = earlier.rows(data.samples) if earlier else (np.zeros((0, 2), dtype=np.int64), {})
-        if earlier:
-            what = (len(reused), n, data.samples_are)
-            LOG.info("%d of %d %s are as they were, only the rest is encoded", *what)
-        todo = np.setdiff1d(np.arange(n), reused[:, 0])
-        shapes = {name: ((n, *shape), kind) for name, (shape, kind) in self.shapes(data).items()}
-        plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
-        shards = Shards.open(part, plan, shapes, todo, size * BATCHES_PER_SHARD)
-        if shards.resumed:
-            LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
-        for pairs in chunks(reused, shards.size):
-            for name, array in before.items():
-                shards.arrays[name][pairs[:, 0]] = array[pairs[:, 1]]
-        self._fill(shards, data, shards.missing(todo), size)
-        return shards.arrays
-
-    def _fill(self, shards: Shards, data: Dataset, missing: list[tuple[int, np.ndarray]], size: int) -> None:
+    def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
         """Batches are gathered ahead of the encoder, the last one filled up, and written behind it."""
 
-        def gather(rows: np.ndarray) -> Tensor:
+        def gather(rows: np.ndarray) -> Raw:
             return data.gather(np.pad(rows, (0, size - len(rows)), mode="edge"), self.device)
 
-        batches = (rows for _, shard_rows in missing for rows in chunks(shard_rows, size))
+        missing = np.flatnonzero(~shards.done).tolist()
+        batches = (rows for shard in missing for rows in chunks(todo[shard], size))
         with closing(ahead(gather, batches, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
-            for shard, shard_rows in progress(missing, "extracting", len(missing), " shards"):
-                for rows in chunks(shard_rows, size):
+            for shard in progress(missing, "extracting", len(missing), " shards"):
+                for rows in chunks(todo[shard], size):
                     behind.do(shards.write, rows, self.rows(data, next(gathered), len(rows)))
                 behind.do(shards.mark, shard)
-
-    def draw(self, computed: Computed, file: Path) -> None:
-        """Draws what the source makes of some samples, where it has something to show."""
 
 
 def build_source(
@@ -230,7 +222,7 @@ def build_source(
     component = SOURCES[key]
     options = {option: given[option] for option in component.options if option in given}
     try:
-        value = TypeAdapter(_value(key)).validate_python(given[key])
+        value = TypeAdapter(value_type(key)).validate_python(given[key])
         chosen = component.model_validate(options)
     except ValidationError as error:
         faults.append(f"{key}: {error}")
@@ -238,26 +230,17 @@ def build_source(
     return chosen(value, data, config, faults)
 
 
-def session_fields() -> dict[str, tuple[Any, Any]]:
-    """Returns the keys of an extraction session that sources bring, with types and defaults, for pydantic."""
-    keys, options = {}, {}
-    for name in SOURCES.names():
-        keys[name] = (_value(name) | None, None)
-        parameters = signature(SOURCES[name].target, eval_str=True).parameters
-        options |= {o: (parameters[o].annotation, parameters[o].default) for o in SOURCES[name].options}
-    return keys | options
-
-
-def _value(source: str) -> Any:
+def value_type(source: str) -> Any:
     """Returns the type of what a session says of a source."""
     return next(iter(signature(SOURCES[source].target, eval_str=True).parameters.values())).annotation
 
 
 def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
     """Returns a session that makes such features of other samples (`for_samples`), without a reduction."""
-    recipe = {key: value for key, value in about["session"].items() if value is not None}
-    for key in ("variant", "out", "overwrite"):
-        recipe.pop(key, None)
+    left_out = ("variant", "out", "overwrite")
+    recipe = {
+        key: value for key, value in about["session"].items() if value is not None and key not in left_out
+    }
     if "run" in recipe:
         recipe["run"] = about["model"]  # the session may say `latest:`
     return recipe | {"reduction": None, "reconstructions": 0}

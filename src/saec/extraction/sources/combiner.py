@@ -10,7 +10,7 @@ from scipy.special import softmax
 from saec.config import Config
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
-from saec.extraction.shards import Earlier
+from saec.extraction.outputs import Earlier
 from saec.extraction.sources.base import (
     LOCATIONS,
     SOURCES,
@@ -57,15 +57,20 @@ class CombinerSource(Source):
         for method, source in progress(self.methods.items(), "methods", len(self.methods)):
             folder = part / fingerprint(source.settings, source.data.model_dump())
             computed[method] = source.compute(folder, None)
-        first = next(iter(computed.values()))
-        tables = {method: _rows(one, self.per) for method, one in computed.items()}
-        samples = _same_samples({method: samples for method, (samples, _) in tables.items()})
+        tables = {method: _table(one, self.per) for method, one in computed.items()}
+        (first, (samples, _)), *others = tables.items()
+        for method, (other, _) in others:
+            if samples.names.tolist() != other.names.tolist():
+                raise Fault(
+                    f"{first} gives {len(samples)} samples, {method} {len(other)}: they cut recordings into "
+                    "other segments, or one leaves some out; combine features of the same samples"
+                )
         _, scores = self.combiner.predict({method: rows for method, (_, rows) in tables.items()})
         shares = scores if self.combiner.has_probabilities else softmax(scores, axis=1)  # of the same order
-        return Computed(samples, {"X": scores, "probabilities": shares}, first.fingerprint, first.left_out)
+        return Computed(samples, {"X": scores, "probabilities": shares}, computed[first].data)
 
 
-def _rows(computed: Computed, per: str) -> tuple[Samples, np.ndarray]:
+def _table(computed: Computed, per: str) -> tuple[Samples, np.ndarray]:
     """Returns samples, or recordings, and their pooled features, (n, features)."""
     samples, pooled = computed.samples, np.array(computed.arrays["pooled"])
     if per == "sample":
@@ -74,18 +79,6 @@ def _rows(computed: Computed, per: str) -> tuple[Samples, np.ndarray]:
     spans = recordings.agg({"file": "first", "start_s": "min", "end_s": "max"})
     columns = {column: spans[column].to_numpy() for column in spans}
     return per_recording(samples).but(**columns), means_per_recording(samples.names, pooled)[1]
-
-
-def _same_samples(samples: dict[str, Samples]) -> Samples:
-    """Returns the samples that all methods have; raises a `Fault` where they differ."""
-    (first, one), *others = samples.items()
-    for method, other in others:
-        if one.names.tolist() != other.names.tolist():
-            raise Fault(
-                f"{first} gives {len(one)} samples, {method} {len(other)}: they cut recordings into "
-                "other segments, or one leaves some out; combine features of the same samples"
-            )
-    return one
 
 
 @SOURCES.register("combiner")

@@ -1,4 +1,4 @@
-"""The source `run`: a trained model, or one of the reference; latents, pooled features, and its classes."""
+"""The sources `run`, a trained model or one of the reference, and `extractor`, features by a formula."""
 
 import logging
 import time
@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from saec.config import Config
-from saec.data import Dataset, Raw
+from saec.data import DATA, Dataset, Raw
 from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import OnnxEncoder, require_packages
-from saec.extraction.shards import Shapes
+from saec.extraction.outputs import Shapes
 from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source
 from saec.faults import Fault, collect_faults
 from saec.features import POOLINGS, n_trimmed
@@ -29,9 +29,11 @@ from saec.runs import Run
 from saec.runs.find import find_trained
 from saec.runs.seeds import Seed
 from saec.session import Weights
+from saec.sound.handcrafted import EXTRACTORS, Handcrafted
 
 LOG = logging.getLogger(__name__)
 BATCH_PIXELS = 2**21  # of all pictures of a batch: 64 of 128 x 256
+BATCH_SOUNDS = 64  # of an extractor
 BATCH_STORED = 2**25  # stored numbers of a batch, where a sample has more of them than its picture
 
 
@@ -48,14 +50,18 @@ class RunSource(Source):
     pooling: Callable[[Tensor], Tensor]
     n_drawn: int
 
-    @property
-    @torch.no_grad()
-    def n_bytes(self) -> int:
-        """The bytes of the latents."""
-        device = next(self.model.parameters()).device
+    @cached_property
+    def shapes(self) -> Shapes:
+        device = next(self.model.parameters()).device  # before it is moved to be fast
         zeros = torch.zeros(1, *self.sizes.front.shape, device=device)
-        n_numbers = run_to_tap(self.model.encoder.eval(), zeros, self.tap)[0].numel()
-        return self.sizes.n_samples * np.dtype(self.settings["latents"]).itemsize * n_numbers
+        rows = self._encode(self.model.encoder, zeros)
+        n_steps, trim = rows["X"].shape[2], self.pooling.trim
+        is_vector = n_steps == 1 and self.model.width is not None
+        if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
+            words = "latents have %d time steps, too few to trim %g of each side: all are kept"
+            LOG.warning(words, n_steps, trim)
+        kinds = {"X": np.dtype(self.settings["latents"]).type}
+        return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
 
     def describe(self) -> str:
         where = f"{describe(self.device)} ({self.device})"
@@ -96,26 +102,17 @@ class RunSource(Source):
         pixels, n_stored = data.shape[1] * data.shape[2], int(np.prod(data.stored.shape[1:]))
         return max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
 
-    def shapes(self, data: Dataset) -> Shapes:
-        rows = self._encode(torch.zeros(1, *data.shape, device=self.device))
-        n_steps, trim = rows["X"].shape[2], self.pooling.trim
-        is_vector = n_steps == 1 and self.model.width is not None
-        if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
-            words = "latents have %d time steps, too few to trim %g of each side: all are kept"
-            LOG.warning(words, n_steps, trim)
-        kinds = {"X": np.dtype(self.settings["latents"]).type}
-        return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
-
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
-        return {name: array[:n] for name, array in self._encode(data.front(stored)).items()}
+        arrays = self._encode(self.fast_model.encoder, data.front(stored))
+        return {name: array[:n] for name, array in arrays.items()}
 
     @torch.no_grad()
-    def _encode(self, pictures: Tensor) -> dict[str, Tensor]:
+    def _encode(self, encoder: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
         """Returns `X`, what comes out at the tap, (n, channels, time), `pooled`, (n, features), and of a
         classifier `probabilities`, (n, classes).
         """
         with computing(self.device, self.settings["precision"]):
-            tapped, latents = run_to_tap(self.fast_model.encoder, pictures, self.tap)
+            tapped, latents = run_to_tap(encoder, pictures, self.tap)
         logits = self.objective.logits(latents) if self.objective else None
         codes = logits[:, :, None] if self.tap.at == "head" else tapped.float().flatten(1, 2)
         arrays = {"X": codes, "pooled": self.pooling(codes)}
@@ -154,18 +151,19 @@ def run(
     model = trained and collect_faults(faults, "run", trained.model, weights)
     if backend == "onnx":
         collect_faults(faults, "backend", _require_onnx, precision, device, model)
-    if trained is None:
-        collect_faults(faults, f"data.{data.key}", data.require_files, config)
-        return None
     key = f"data.{data.key}"
+    if trained is None:
+        collect_faults(faults, key, data.require_files, config)
+        return None
     kind = collect_faults(faults, key, data.open, trained.folder.name, trained.data, config)
     sizes = kind and collect_faults(faults, key, kind.sizes)
     front = model and sizes and collect_faults(faults, key, sizes.front.sized_for, *model.takes)
     taps = (tap, layers_dropped, weights, backend)
-    answering = model and collect_faults(faults, "run", _objective_and_tap, trained, model, *taps)
-    if not (front and answering and device):
+    head = model and collect_faults(faults, "run", _head_and_tap, trained, model, *taps)
+    if not (front and head and device):
         return None
-    objective, at = answering
+    objective, at = head
+    names_classes = objective is not None and objective.needs_labels
     fixed = isinstance(trained, Seed) or backend == "onnx"
     settings = {
         "run": trained.folder.name,
@@ -176,17 +174,17 @@ def run(
         "precision": resolve_precision("fp32" if precision == "auto" and fixed else precision, device),
         "backend": None if backend == "torch" else backend,
     }
-    names_classes = objective is not None and objective.needs_labels
     files = {"X": "full_features", "pooled": f"pooled_{pooling.name}"}
-    files |= {"probabilities": "probabilities"} if names_classes else {}
-    sizes = replace(sizes, front=front)
-    described = (trained.timestamp, trained.folder, data, kind, sizes, settings, files)
-    encoded = (trained, model, objective, at, pooling, reconstructions)
-    classes = tuple(objective.classes) if names_classes else ()
-    return RunSource(*described, *encoded, classes=classes, device=device)
+    return RunSource(
+        *(trained.timestamp, trained.folder, data, kind, replace(sizes, front=front), settings),
+        files | ({"probabilities": "probabilities"} if names_classes else {}),
+        *(trained, model.eval(), objective, at, pooling, reconstructions),
+        classes=tuple(objective.classes) if names_classes else (),
+        device=device,
+    )
 
 
-def _objective_and_tap(
+def _head_and_tap(
     trained: Run | Seed,
     model: Model,
     tap: str | None,
@@ -202,12 +200,12 @@ def _objective_and_tap(
     tapped = tap is not None or layers_dropped is not None
     if tap is not None and layers_dropped is not None:
         raise Fault("`tap` and `layers_dropped` both say where features are taken: keep one")
-    learnt_by = trained.session.objective.target if isinstance(trained, Run) else None
-    if not (tapped or (learnt_by and learnt_by.needs_labels)):
+    learnt_by = trained.session.objective.target if isinstance(trained, Run) else Objective
+    if not (tapped or learnt_by.needs_labels):
         return None, Tap("latents")
     if tapped and (backend == "onnx" or isinstance(model.encoder, torch.jit.ScriptModule)):
         raise Fault("`tap` and `layers_dropped` need the encoder's blocks: choose `backend: torch` and a run")
-    objective = trained.objective(weights) if learnt_by else None
+    objective = trained.objective(weights) if isinstance(trained, Run) else None
     has_head = objective is not None and objective.head is not None
     at = find_tap(model, tap, layers_dropped, has_head)
     return (objective if at.at == "head" or (has_head and objective.needs_labels) else None), at
@@ -222,3 +220,44 @@ def _require_onnx(precision: Precision, device: torch.device | None, model: Mode
         raise Fault("onnx encodes in fp32: choose `precision: fp32`, or `backend: torch`")
     if model and isinstance(model.encoder, torch.jit.ScriptModule):
         raise Fault("the encoder is a program of unknown architecture: choose `backend: torch`")
+
+
+@dataclass
+class HandcraftedSource(Source):
+    """Computes features on the CPU, sample by sample."""
+
+    extractor: Handcrafted
+
+    @property
+    def shapes(self) -> Shapes:
+        return {"pooled": ((len(self.extractor.names),), np.float32)}
+
+    def describe(self) -> str:
+        return "hand-crafted features"
+
+    def batch_size(self, data: Dataset) -> int:
+        return BATCH_SOUNDS
+
+    def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
+        sounds = zip(stored.values[:n].numpy(), stored.lengths[:n].tolist(), strict=True)
+        rows = [self.extractor(sound[:length]) for sound, length in sounds]
+        return {"pooled": torch.from_numpy(np.stack(rows))}
+
+
+@SOURCES.register("extractor")
+def extractor(
+    component: EXTRACTORS.field, data: ExtractionData, config: Config, faults: list[str]
+) -> HandcraftedSource | None:
+    """Features by a formula, of recordings as the extractor's options cut and resample them."""
+    made = component()
+    hop = max(2, round(made.windows["step_s"] * made.listening["sample_rate"]))
+    spectrum = {"name": "linear", "n_fft": 2 * hop, "hop_length": hop}  # never computed, but fits any rate
+    options = {"kind": "audio", "train": "", "length_s": "longest", "spectrum": spectrum}
+    options = DATA.parse(options | made.listening)
+    kind = collect_faults(faults, f"data.{data.key}", data.open, component.name, options, config)
+    sizes = kind and collect_faults(faults, f"data.{data.key}", kind.sizes)
+    if not sizes:
+        return None
+    settings = {"run": component.name, "weights": component.model_dump(mode="json")}
+    files = {"pooled": f"pooled_{component.name}"}
+    return HandcraftedSource(component.name, Path(component.name), data, kind, sizes, settings, files, made)

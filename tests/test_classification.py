@@ -1,6 +1,7 @@
 """Classes told apart: the convolutional models to the letter, the objective, splits, transfer, resuming."""
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -676,12 +677,16 @@ def test_a_head_of_other_classes_is_not_taken_over_and_weights_of_classes_are_co
     assert_allclose(bench.objective.weights, expected, rtol=1e-6)
 
 
-def test_a_transfer_that_was_interrupted_keeps_frozen_what_was(parents, place):
-    start = {"weights_of": parents["classifier"].timestamp, "freeze": 2}
+def test_a_transfer_that_was_interrupted_keeps_frozen_what_was_without_its_parent(parents, place):
+    parent = Run(shutil.copytree(parents["classifier"].folder, place.models / "20000101_000000_parent"))
+    start = {"weights_of": "20000101_000000", "freeze": 2}
     session = heard_session(data={"train": "others", "spectrum": LINEAR}, start=start) | {"model": None}
     whole = train(load_session(session, TrainingSession).named("whole"), place)
     short = session | {"training": ONE_EPOCH}
-    run = go_on(train(load_session(short, TrainingSession).named("short"), place), place, epochs=2)
+    part = train(load_session(short, TrainingSession).named("short"), place)
+    theirs = blocks_of(parent.model("best"))
+    shutil.rmtree(parent.folder)
+    run = go_on(part, place, epochs=2)
     assert_equal_runs(run, whole)
-    theirs, ours = (blocks_of(found.model("best")) for found in (parents["classifier"], run))
+    ours = blocks_of(run.model("best"))
     assert same(ours[:2], theirs[:2]) and not same(ours[2:], theirs[2:])

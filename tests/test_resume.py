@@ -69,26 +69,15 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 # More epochs
 
 
-@pytest.mark.parametrize(("precision", "n_epochs"), [("fp32", 2), ("bf16", 1)])
-def test_some_epochs_and_as_many_more_equal_all_of_them(place, precision, n_epochs):
-    both = train(short_session(2 * n_epochs, precision=precision), place)
-    part = train(short_session(n_epochs, precision=precision), place)
-    assert n_epochs_written(part.folder) == n_epochs
-    more = go_on(part, place, epochs=2 * n_epochs)
+def test_an_epoch_and_one_more_equal_two_in_bf16(place):
+    """In fp32 so does a classification, whose runs have more state."""
+    both = train(short_session(2, precision="bf16"), place)
+    part = train(short_session(1, precision="bf16"), place)
+    assert n_epochs_written(part.folder) == 1
+    more = go_on(part, place, epochs=2)
     assert more.folder == part.folder
     assert_equal_folders(Run(part.folder), both)
-    assert Run(part.folder).session.training.epochs == 2 * n_epochs
-
-
-@pytest.mark.slow
-def test_a_hot_start_goes_on_without_its_parent_and_keeps_frozen_what_was(place, unbroken):
-    parent = place.models / "20000101_000000_parent"
-    shutil.copytree(unbroken.folder, parent)
-    session = short_session(2, start={"weights_of": "20000101_000000", "freeze": 2}) | {"model": None}
-    whole = train(session, place)
-    part = train(session | {"training": session["training"] | {"epochs": 1}}, place)
-    shutil.rmtree(parent)
-    assert_equal_folders(go_on(part, place, epochs=2), whole)
+    assert Run(part.folder).session.training.epochs == 2
 
 
 def test_a_finished_run_is_returned_at_once_left_as_it_is_and_needs_no_data(place, unbroken, heard, tmp_path):

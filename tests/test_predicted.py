@@ -142,8 +142,10 @@ def predictions() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judged(project: Config, **changes) -> tuple[Path, str]:
-    """The report's folder and all its remarks."""
+def judged(project: Config, table: pd.DataFrame | None = None, **changes) -> tuple[Path, str]:
+    """The report's folder and all its remarks, on these predictions."""
+    if table is not None:
+        table.to_csv(project.data / "predictions.csv", index=False)
     report = evaluate({"predictions": {"file": "predictions.csv"} | changes}, project)
     about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
     return report.folder, "\n".join(remark for one in about["sections"] for remark in one["remarks"])
@@ -178,25 +180,19 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_pictures_have_no_times_and_are_judged_once(project):
-    pictures = predictions().assign(start="", end="").drop_duplicates("file")
-    pictures.to_csv(project.data / "predictions.csv", index=False)
-    folder, said = judged(project)
+    folder, said = judged(project, predictions().assign(start="", end="").drop_duplicates("file"))
     assert scores(folder).index.tolist() == ["segments"] and "predicted_files.csv" not in names_in(folder)
     assert "each file has one prediction: what holds of segments holds of files" in said
 
 
 def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(project):
-    predictions().replace({"label": {"tit": "owl"}}).to_csv(project.data / "predictions.csv", index=False)
-    folder, said = judged(project)
+    folder, said = judged(project, predictions().replace({"label": {"tit": "owl"}}))
     assert "1 classes of the labels were never learnt" in said and "owl: 2 predictions" in said
     assert "counts as wrong" in said and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
 
 
 def test_what_was_learnt_from_is_said_and_judged_apart(project):
-    table = predictions()
-    table["split"] = ["train"] * 3 + ["test"] * 4 + [""]
-    table.to_csv(project.data / "predictions.csv", index=False)
-    folder, said = judged(project)
+    folder, said = judged(project, predictions().assign(split=["train"] * 3 + ["test"] * 4 + [""]))
     assert "3 of 7 predictions with a label are of the split train, which was learnt from" in said
     found = scores(folder)
     assert found.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
@@ -209,8 +205,7 @@ def test_what_an_extraction_writes_is_read(project):
     samples = Samples.of(["one.png", "three.png", "two.png"], label=["crow", "", "tit"])
     table = prediction_table(samples, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
     for written in (table, pooled_per_file(table)):
-        written.to_csv(project.data / "predictions.csv", index=False)
-        folder, _ = judged(project)
+        folder, _ = judged(project, written)
         assert scores(folder).loc["segments", ["n", "accuracy"]].tolist() == [2, 0.5]
 
 
@@ -227,8 +222,7 @@ def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(project):
 
 
 def test_a_file_with_segments_of_several_labels_is_judged_by_segments_alone(project):
-    changed(0, "label", "tit").to_csv(project.data / "predictions.csv", index=False)
-    folder, said = judged(project)
+    folder, said = judged(project, changed(0, "label", "tit"))
     assert "crow/one.wav: crow, tit" in said and scores(folder)["n"].to_dict() == {"segments": 7, "files": 2}
 
 
@@ -276,9 +270,8 @@ def test_words_of_others_are_words_on_the_page(project):
     odd = "<script>alert(1)</script>"
     table = predictions().replace({"label": {"tit": odd}, "predicted": {"tit": odd}})
     table = table.rename(columns={"p tit": f"p {odd}"}).assign(file=lambda t: "<b>" + t["file"])
-    table.to_csv(project.data / "predictions.csv", index=False)
     (project.data / "truth.csv").write_text(f"file,start,end,label\n<b>tit/two.wav,0,1,{odd}\n<i>,0,1,<u>\n")
-    folder, _ = judged(project, truth="truth.csv")
+    folder, _ = judged(project, table, truth="truth.csv")
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;" in page and "&lt;i&gt;" in page
     assert not [tag for tag in ("<script", "<b>", "<i>", "<u>") if tag in page]
@@ -311,9 +304,8 @@ BAD_PREDICTIONS = [
 
 @pytest.mark.parametrize(("table", "words"), BAD_PREDICTIONS)
 def test_a_table_that_is_not_right_is_refused_with_its_lines(project, table, words):
-    table.to_csv(project.data / "predictions.csv", index=False)
     with pytest.raises(Fault, match=f"(?s)predictions.*{words}"):
-        judged(project)
+        judged(project, table)
     assert not (project.data / "reports").exists()
 
 
@@ -341,10 +333,9 @@ def test_a_truth_that_cannot_be_used_is_refused_before_any_work(project, text, w
 
 
 def test_a_truth_needs_the_times_of_predictions(project):
-    predictions().assign(start="", end="").to_csv(project.data / "predictions.csv", index=False)
     (project.data / "truth.csv").write_text("file,start,end,label\ntwo.wav,0,1,tit\n")
     with pytest.raises(Fault, match="needs start and end of every row"):
-        judged(project, truth="truth.csv")
+        judged(project, predictions().assign(start="", end=""), truth="truth.csv")
 
 
 def test_all_faults_are_raised_at_once_and_the_plan_describes_what_is_scored(project):

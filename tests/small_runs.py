@@ -17,6 +17,7 @@ from saec.config import ROOT, Config, load_config
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 
+TWO_THREADS = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}  # as in this process
 HISTORY = {"epoch": 1, "learning_rate": 1e-3, "train_loss": 0.2, "valid_loss": 0.1}
 
 
@@ -82,7 +83,7 @@ def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Pa
     """Trains in a process of its own, killed at a moment; returns whether that came before the end."""
     process = subprocess.Popen(
         [sys.executable, ROOT / "main_01_train.py", *words],
-        env=os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+        env=TWO_THREADS,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conftest import intensities, training_session, write_pictures
 from small_runs import (
+    TWO_THREADS,
     assert_equal_runs,
     config_file,
     killed_call,
@@ -183,12 +184,13 @@ def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(place, unbroken, 
 def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(place, unbroken):
     run = killed_run(place, "twice", WHOLE, lambda f: n_epochs_written(f) == 1 and writing("last.pt")(f))
     call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config_file(place)]
-    with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(call, env=TWO_THREADS, **quiet) as process:
         while n_epochs_written(run.folder) < 3:
             assert process.poll() is None
             time.sleep(0.001)
         process.kill()
-    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    done = subprocess.run(call, env=TWO_THREADS, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [str(run.folder)]
     assert_equal_folders(run, unbroken)
 

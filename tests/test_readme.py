@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import yaml
+from sounds import record, tone
 
 import main_00_prepare
 import main_01_train
@@ -73,7 +74,9 @@ def workplace(tmp_path_factory) -> Path:
     for part in ("recordings", "valid"):
         shutil.copytree(folder / "data" / "demo" / part, songs / part)
     for part, n in {"train": 6, "new": 2, "few": 4, "more": 6}.items():
-        write_classes(folder / "data" / "sounds" / part, {"crow": 400.0, "finch": 3000.0}, n)
+        for (name, hertz), number in product({"crow": 400, "finch": 3000}.items(), range(1, n + 1)):
+            sound = tone(hertz * (1 + number / 100), 1 / 3, seed=number, rate=16_000)
+            record(folder / "data" / "sounds" / part / name / f"caw_{number:02d}.wav", sound, 16_000)
     return folder
 
 
@@ -85,26 +88,14 @@ def at_work(workplace, monkeypatch) -> Path:
     return workplace
 
 
-def write_classes(folder: Path, pitches: dict[str, float], n: int) -> None:
-    """Writes n tones of each class, a third of a second at 16 kHz, with noise."""
-    rng = np.random.default_rng(0)
-    for name, hz in pitches.items():
-        (folder / name).mkdir(parents=True)
-        for index in range(n):
-            tone = np.sin(2 * np.pi * hz * rng.uniform(0.9, 1.1) * np.arange(5_333) / 16_000)
-            sound = 0.3 * tone + 0.02 * rng.normal(size=len(tone))
-            soundfile.write(folder / name / f"caw_{index + 1:02d}.wav", sound, 16_000)
-
-
 def small(line: str) -> list[str]:
     """Returns the changes that make the session of a command small, in the order of `--set`."""
     script, *words = shlex.split(line)[1:]
     if script == "main_01_train.py" and "RUN_FOLDER" not in words:
         if "reference" in line:
             return ["training.epochs=1", "data.limit=2"]
-        model = {"classify": "cnn", "convae": "convae", "transfer": None}.get(
-            words[0] if words else "", "compact"
-        )
+        models = {"classify": "cnn", "convae": "convae", "transfer": None}
+        model = models.get(words[0] if words else "", "compact")
         changes = ["training.epochs=1", *([SMALL_MODELS[model]] if model else [])]
         return [change for change in changes if change.split("=")[0] not in line]
     if script == "main_02_extract.py" and not SOUND & set(words):

@@ -16,9 +16,12 @@ from PIL import Image
 from saec import gallery
 from saec.config import Config, load_config
 from saec.data.colormaps import table
+from saec.extraction.sources import run
 
 # Drawing is half of a tiny training: the figures of a run show two pictures here.
 gallery.N_VIEWS = gallery.N_REBUILT = 2
+# A batch of an extraction is always filled up: to sixteen of the pictures here.
+run.BATCH_PIXELS = 16 * 128 * 32
 
 TINY = {"name": "compact", "widths": [4, 4, 4], "latent": 8, "time_halvings": 2, "context": 1}
 

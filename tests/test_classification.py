@@ -231,12 +231,6 @@ def test_blocks_are_counted_over_the_encoder_and_the_head():
         find_tap(model, "conv3", None, True)
 
 
-@pytest.fixture
-def small_batches(monkeypatch) -> None:
-    """A batch of an extraction is always full: of this many pixels."""
-    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 8 * 128 * T)
-
-
 @pytest.fixture(scope="module")
 def full_sized(place) -> Run:
     """The reference's classifier at 128 mels and 21 frames of 50 ms, after an epoch on a second of each."""
@@ -254,9 +248,7 @@ def dropped(run: Run, place: Config, n: int) -> Features:
     return extract(session | {"data": {"sounds": "seconds"}}, place)
 
 
-def test_dropped_layers_leave_what_the_references_table_says_beside_probabilities(
-    full_sized, place, small_batches
-):
+def test_dropped_layers_leave_what_the_references_table_says_beside_probabilities(full_sized, place):
     features = {n: dropped(full_sized, place, n) for n in DROPPED}
     assert {n: one.X[0].size for n, one in features.items()} == DROPPED
     model, answers = full_sized.model(), full_sized.objective()

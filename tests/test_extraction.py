@@ -12,7 +12,6 @@ from small_runs import untrained_run, workplace
 
 from saec import extract
 from saec.config import ROOT, Config
-from saec.extraction.sources.run import BATCH_PIXELS
 from saec.faults import Fault, MissingFault
 from saec.features import Features
 from saec.runs import Run
@@ -28,12 +27,6 @@ def shared(tmp_path_factory) -> tuple[Config, Run]:
     config = workplace(tmp_path_factory.mktemp("place"))
     write_pictures(config.data / "songs" / "images", LEVELS, "gray")
     return config, untrained_run(config)
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    """Sixteen pictures: the last batch is padded to that."""
-    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 16 * 128 * 32)
 
 
 @pytest.fixture
@@ -150,7 +143,7 @@ def test_a_row_does_not_depend_on_the_other_pictures(extracted, tmp_path, precis
     np.testing.assert_allclose(of_some.X, of_all.X[chosen], rtol=0, atol=1e-6 * scale)
 
 
-@pytest.mark.parametrize("n_pixels", [BATCH_PIXELS, 5 * 128 * 32, 1])
+@pytest.mark.parametrize("n_pixels", [2**21, 5 * 128 * 32, 1])
 def test_the_size_of_a_batch_does_not_matter(extracted, monkeypatch, tmp_path, n_pixels):
     """Five make batches of 5, 5 and 2; a picture may also be larger than a batch should be."""
     expected = extracted().X

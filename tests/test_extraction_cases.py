@@ -58,12 +58,6 @@ class Place:
         os.replace(self.images / other, self.images / name)
 
 
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    """Sixteen pictures: the last batch is padded to that."""
-    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 16 * 128 * 32)
-
-
 @pytest.fixture
 def place(config, pictures) -> Place:
     return Place(config, pictures)

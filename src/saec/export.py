@@ -49,7 +49,10 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> No
         program = torch.export.export(encoder, (example,), dynamic_shapes=(sizes,))
         with appearing(file) as temporary:
             write(program, temporary)
-            _compare(load(temporary)(other), encoder(other))
+            got, expected = load(temporary)(other), encoder(other)
+            error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+            if not error <= TOLERANCE:
+                raise Fault(f"the exported encoder differs by {error:.1e} of its largest latent: not kept")
     LOG.info("exported the encoder to %s", file)
 
 
@@ -66,12 +69,6 @@ class OnnxEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         return self.run(pictures)
-
-
-def _compare(got: Tensor, expected: Tensor) -> None:
-    error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
-    if not error <= TOLERANCE:
-        raise Fault(f"the exported encoder differs by {error:.1e} of its largest latent: not kept")
 
 
 def _write_pt2(program: ExportedProgram, file: Path) -> None:

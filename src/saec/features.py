@@ -19,17 +19,7 @@ from saec.files import map_npz
 from saec.registry import Registry
 
 POOLINGS = Registry("pooling")
-DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    BadZipFile,
-    struct.error,
-    zlib.error,
-    TokenError,
-    SyntaxError,
-)  # of NPZ
-
+DAMAGE = (OSError, ValueError, EOFError, BadZipFile, struct.error, zlib.error, TokenError, SyntaxError)
 TINY = torch.finfo(torch.float32).tiny
 Trim = Annotated[float, Field(ge=0, lt=0.5)]
 

@@ -1,6 +1,7 @@
 """Optimizers and the course of their learning rate, which is a function of the step alone."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import cos, pi
 from typing import Annotated, Any, Literal
 
@@ -75,10 +76,6 @@ class Learner:
         self.lowered = state.get("lowered", 1.0)
 
 
-def constant(step: int, n_steps: int, warmup: float) -> float:
-    return 1.0
-
-
 def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
     """Step k of w warm-up steps has (k + 1) / (w + 1) of the rate; then half a cosine down to 0."""
     n_warm = int(warmup * n_steps)
@@ -87,59 +84,27 @@ def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
     return (1 + cos(pi * min(1.0, (step - n_warm) / max(1, n_steps - n_warm)))) / 2
 
 
-SCHEDULES = {"constant": constant, "warmup_cosine": warmup_cosine, "plateau": constant}
-Schedule = Literal["constant", "warmup_cosine", "plateau"]
-
-
-@OPTIMIZERS.register("adam")
+@OPTIMIZERS.register("adam", algorithm=torch.optim.Adam, weight_decay=0.0)
+@OPTIMIZERS.register("adamw", algorithm=torch.optim.AdamW)
 def adam(
     weights: NamedWeights,
     n_steps: int,
     *,
-    learning_rate: Rate = 1e-3,
-    schedule: Schedule = "constant",
-    warmup: Share = 0.1,
-    factor: Factor = 0.1,
-    plateau_patience: PositiveInt = 10,
-    clip: Clip = None,
-) -> Learner:
-    """Adam. `warmup` is a share of all steps, `clip` the largest norm of the gradient.
-
-    The schedule `plateau` multiplies the rate by `factor` whenever validation has not improved for
-    `plateau_patience` epochs.
-    """
-    optimizer = torch.optim.Adam([weight for _, weight in weights], lr=learning_rate)
-    return _learner(optimizer, n_steps, schedule, warmup, clip, factor, plateau_patience)
-
-
-@OPTIMIZERS.register("adamw")
-def adamw(
-    weights: NamedWeights,
-    n_steps: int,
-    *,
+    algorithm: Callable[..., Optimizer],
     learning_rate: Rate = 1e-3,
     weight_decay: Annotated[float, Field(ge=0)] = 0.01,
-    schedule: Schedule = "constant",
+    schedule: Literal["constant", "warmup_cosine", "plateau"] = "constant",
     warmup: Share = 0.1,
     factor: Factor = 0.1,
     plateau_patience: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
-    """Adam with decoupled weight decay; the other options as `adam`."""
-    unnamed = [weight for _, weight in weights]
-    optimizer = torch.optim.AdamW(unnamed, lr=learning_rate, weight_decay=weight_decay)
-    return _learner(optimizer, n_steps, schedule, warmup, clip, factor, plateau_patience)
+    """Adam, as `adamw` with decoupled weight decay.
 
-
-def _learner(
-    optimizer: Optimizer,
-    n_steps: int,
-    schedule: Schedule,
-    warmup: float,
-    clip: float | None,
-    factor: float,
-    plateau_patience: int,
-) -> Learner:
-    course = SCHEDULES[schedule]
+    `warmup` is a share of all steps, `clip` the largest norm of the gradient. The schedule `plateau`
+    multiplies the rate by `factor` whenever validation has not improved for `plateau_patience` epochs.
+    """
+    optimizer = algorithm([weight for _, weight in weights], lr=learning_rate, weight_decay=weight_decay)
     plateau = (factor, plateau_patience) if schedule == "plateau" else ()
-    return Learner(optimizer, lambda step: course(step, n_steps, warmup), clip, *plateau)
+    course = partial(warmup_cosine, n_steps=n_steps, warmup=warmup)
+    return Learner(optimizer, course if schedule == "warmup_cosine" else lambda step: 1.0, clip, *plateau)

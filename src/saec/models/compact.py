@@ -42,7 +42,9 @@ def compact(
             *(Residual(latent, dilation=2**i) for i in range(context)),
         ),
         decoder=nn.Sequential(
-            _expand_rows(latent, widths[-1], rows),
+            nn.Sequential(
+                nn.ConvTranspose2d(latent, widths[-1], (rows, 1), bias=False), *_normed(widths[-1])
+            ),
             *up,
             nn.Sequential(_upsample(widths[0], input_shape[0], strides[0]), nn.Sigmoid()),
         ),
@@ -80,10 +82,6 @@ def _down(n_in: int, n_out: int, stride: Stride, kernel: int = 3) -> nn.Sequenti
 def _up(n_in: int, n_out: int, stride: Stride) -> nn.Sequential:
     convolution = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
     return nn.Sequential(convolution, *_normed(n_out), nn.Upsample(scale_factor=stride, mode="nearest"))
-
-
-def _expand_rows(n_in: int, n_out: int, rows: int) -> nn.Sequential:
-    return nn.Sequential(nn.ConvTranspose2d(n_in, n_out, (rows, 1), bias=False), *_normed(n_out))
 
 
 def _upsample(n_in: int, n_out: int, stride: Stride) -> nn.Module:

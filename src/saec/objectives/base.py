@@ -32,14 +32,15 @@ class Objective(nn.Module):
         super().__init__()
         self.classes = classes
         self.head: nn.Module | None = None
+        self.pooling: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Returns named scalars, means over the batch; `loss` is minimised."""
         raise NotImplementedError
 
     def logits(self, latents: Tensor) -> Tensor:
-        """Returns what the head makes of latents (batch, channels, frequency, time): (batch, numbers)."""
-        raise NotImplementedError
+        """Returns (batch, numbers), what the head makes of latents (batch, channels, frequency, time)."""
+        return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def count_classes(self, labels: np.ndarray) -> None:
         """Takes the labels of all training samples into account, once, before the first epoch."""
@@ -87,6 +88,11 @@ class Reconstruction(Objective):
 
     def trivial(self, batches: Batches) -> float:
         return mean_target_error(batches, self.error)
+
+
+def n_pooled(pooling: Callable[[Tensor], Tensor], feature_shape: tuple[int, ...]) -> int:
+    """Returns the number of features that latents (channels, frequency, time) are pooled to."""
+    return pooling(torch.zeros(1, *feature_shape).flatten(1, 2)).shape[1]
 
 
 @torch.no_grad()

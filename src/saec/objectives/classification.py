@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from saec.data.batch import Batch
 from saec.features import POOLINGS
 from saec.models.base import Model
-from saec.objectives.base import OBJECTIVES, Batches, Objective
+from saec.objectives.base import OBJECTIVES, Batches, Objective, n_pooled
 
 Balance = Literal["none", "weights", "oversample"]
 
@@ -43,21 +43,15 @@ class Classification(Objective):
         mixup: Annotated[float, Field(ge=0)] = 0.0,
     ):
         super().__init__(feature_shape, classes)
-        channels, frequencies, n_steps = feature_shape
-        n_pooled = pooling(torch.zeros(1, channels * frequencies, n_steps)).shape[1]
         n = len(classes)
         self.pooling = pooling
         self.balance = balance
         self.evenly = balance == "oversample"
         self.label_smoothing = label_smoothing
         self.mixup = mixup
-        self.head = nn.Linear(n_pooled, n)
+        self.head = nn.Linear(n_pooled(pooling, feature_shape), n)
         self.register_buffer("weights", torch.ones(n))
         self.register_buffer("confusion", torch.zeros(n, n, dtype=torch.long), persistent=False)
-
-    def logits(self, latents: Tensor) -> Tensor:
-        """Returns logits (batch, classes)."""
-        return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def count_classes(self, labels: np.ndarray) -> None:
         counts = torch.tensor([(labels == name).sum() for name in self.classes])

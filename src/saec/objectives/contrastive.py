@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from saec.data.batch import Batch
 from saec.features import POOLINGS
 from saec.models.base import Model
-from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_target_error
+from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_target_error, n_pooled
 
 NEVER = -1e9  # the logit of a view with itself
 
@@ -38,13 +38,11 @@ class Contrastive(Objective):
         reconstruction: Annotated[float, Field(ge=0)] = 100.0,
     ):
         super().__init__(feature_shape, classes)
-        channels, frequencies, n_steps = feature_shape
-        n_pooled = pooling(torch.zeros(1, channels * frequencies, n_steps)).shape[1]
         self.pooling = pooling
         self.temperature = temperature
         self.reconstruction = reconstruction
         self.head = nn.Sequential(
-            nn.Linear(n_pooled, hidden, bias=False),
+            nn.Linear(n_pooled(pooling, feature_shape), hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(),
             nn.Linear(hidden, projection, bias=False),
@@ -60,9 +58,6 @@ class Contrastive(Objective):
             scores["mse"] = F.mse_loss(rebuilt, batch.target)
             loss = loss + self.reconstruction * scores["mse"]
         return {"loss": loss} | scores
-
-    def logits(self, latents: Tensor) -> Tensor:
-        return self.head(self.pooling(latents.float().flatten(1, 2))).float()
 
     def trivial(self, batches: Batches) -> float:
         """Returns the score of projections that are all alike, and of the mean target."""

@@ -1,17 +1,117 @@
-"""Finds trained models by what a session calls them: a folder, a timestamp, `latest:<session name>`."""
+"""Finds trained models by a folder, a timestamp or `latest:<session name>`: runs, and the reference's."""
 
 import logging
+import re
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from saec.config import Config
-from saec.faults import Fault, MissingFault, collect_faults, listing
+from saec.data import DATA
+from saec.data.kind import DataOptions
+from saec.faults import Fault, MissingFault, listing
 from saec.files import as_file_name, locked
-from saec.runs.run import Run
-from saec.runs.seeds import Seed, seeds_of
+from saec.models import MODELS, Model
+from saec.registry import Component
+from saec.runs.run import TIMESTAMP, Run
 
 LOG = logging.getLogger(__name__)
 LATEST = "latest:"
+FILE = re.compile(rf"({TIMESTAMP.pattern})_(encoder|decoder)_script_(.+)_epo(\d+)\.pth")
+CHANNELS, HEIGHT = 3, 128  # the reference knows RGB pictures of one height
+PROBE_WIDTH = 1152
+TOLERANCE = 1e-4  # relative to the largest value
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A trained encoder, and perhaps decoder, of the reference."""
+
+    encoder: Path
+    decoder: Path | None
+    timestamp: str
+    model_name: str
+    epoch: int
+
+    channels = CHANNELS
+    input_shape = colormap = None  # the reference does not say
+
+    @property
+    def folder(self) -> Path:
+        return self.encoder
+
+    @property
+    def architecture(self) -> Component:
+        """Raises a `Fault` where the name is not one of ours."""
+        if self.model_name not in MODELS.names():
+            raise Fault(
+                f"{self.encoder} is of an architecture {self.model_name!r} that is not among ours: "
+                "features can be extracted with it, but nothing can be trained from it"
+            )
+        return MODELS.parse(self.model_name)
+
+    @property
+    def data(self) -> DataOptions:
+        return DATA.parse({"kind": "images", "train": "", "channels": "rgb"})
+
+    def which(self, weights: str) -> str:
+        return f"epoch {self.epoch}"
+
+    def model(self, weights: str = "best") -> Model:
+        """Returns our architecture of that name with the script's tensors, else the script as an encoder.
+
+        Raises:
+            Fault: a file is damaged, or our architecture does not give what the script gives.
+        """
+        if self.model_name not in MODELS.names():
+            return self._run_as_it_is()
+        model = self.architecture((CHANNELS, HEIGHT, PROBE_WIDTH)).eval()
+        pictures = torch.rand(2, CHANNELS, HEIGHT, 4 * model.time_pool)
+        self._adopt(model.encoder, self.encoder, pictures)
+        if self.decoder:
+            self._adopt(model.decoder, self.decoder, model.encoder(pictures))
+        else:
+            LOG.warning("%s has no decoder beside it: no reconstructions", self.encoder.name)
+            model.decoder = None
+        return model
+
+    @torch.no_grad()
+    def _run_as_it_is(self) -> Model:
+        """Returns the script as an encoder, if it is one."""
+        LOG.warning("%s is no architecture of ours: the script is run, without a decoder", self.model_name)
+        script = _script(self.encoder)
+        try:
+            _, _, _, n_steps = script(torch.zeros(1, CHANNELS, HEIGHT, PROBE_WIDTH)).shape
+        except (RuntimeError, ValueError) as error:
+            raise Fault(
+                f"{self.encoder} does not encode RGB pictures {HEIGHT} high as (batch, channels, frequency, "
+                "time): no features can be extracted with it"
+            ) from error
+        return Model(script, None, HEIGHT, PROBE_WIDTH // n_steps).eval()
+
+    @torch.no_grad()
+    def _adopt(self, ours: nn.Module, file: Path, example: torch.Tensor) -> None:
+        """Takes over tensors by their order; then one batch must give what the script gives."""
+        script = _script(file)
+        theirs, own = list(script.state_dict().values()), ours.state_dict()
+        if [tensor.shape for tensor in theirs] != [tensor.shape for tensor in own.values()]:
+            raise Fault(
+                f"{file} does not hold the tensors of {self.model_name}: "
+                "give it another name, and it is run as a script"
+            )
+        ours.load_state_dict(dict(zip(own, theirs, strict=True)))
+        expected, got = script(example), ours(example)
+        error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+        if error > TOLERANCE:
+            raise Fault(
+                f"{file} is not our {self.model_name}, it differs by {error:.1e} of the largest "
+                "value: give it another name, and it is run as a script"
+            )
 
 
 def find_trained(reference: str, config: Config) -> Run | Seed:
@@ -65,14 +165,11 @@ def all_runs(models: Path) -> list[Run]:
 def warn_of_unfinished(session_name: str, models: Path) -> None:
     """Warns of interrupted runs of a session that begins anew, and says how to go on with them."""
     for run in all_runs(models):
-        if run.name == session_name and collect_faults([], run.name, _waits, run):
-            LOG.warning("not finished yet; to go on with it: python main_01_train.py %s", run.folder)
-
-
-def _waits(run: Run) -> bool:
-    """Whether a run could be gone on with; a `Fault` where another process is at work on it."""
-    with locked(run.lock, run.folder):
-        return not run.progress.finished
+        if run.name == session_name:
+            with suppress(Fault), locked(run.lock, run.folder):  # a fault: another process is at work on it
+                if not run.progress.finished:
+                    words = "not finished yet; to go on with it: python main_01_train.py %s"
+                    LOG.warning(words, run.folder)
 
 
 def _latest(name: str, runs: list[Run], models: Path) -> Run:
@@ -92,3 +189,26 @@ def _list(runs: list[Run]) -> str:
 
 def _names(runs: Sequence[Run | Seed]) -> str:
     return listing([run.folder.name for run in runs])
+
+
+def seeds_of(reference: str, models: Path) -> list[Seed]:
+    """Returns the reference's models with that timestamp, one for each epoch."""
+    if not TIMESTAMP.fullmatch(reference) or not models.is_dir():
+        return []
+    matches = [match for path in sorted(models.iterdir()) if (match := FILE.fullmatch(path.name))]
+    parts = {(m[3], m[4], m[2]): models / m.string for m in matches if m[1] == reference}
+    return [
+        Seed(file, parts.get((name, epoch, "decoder")), reference, name, int(epoch))
+        for (name, epoch, part), file in parts.items()
+        if part == "encoder"
+    ]
+
+
+def _script(file: Path) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates TorchScript; these files are nothing else
+            return torch.jit.load(file, map_location="cpu").eval()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise Fault(f"{file} is damaged or no TorchScript file ({reason}): restore it from a copy") from error

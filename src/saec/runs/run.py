@@ -1,7 +1,5 @@
 """A run is a folder that says everything about a training: session, weights, scores."""
 
-import csv
-import io
 import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -10,6 +8,7 @@ from pickle import UnpicklingError
 from typing import Any
 from zipfile import is_zipfile
 
+import pandas as pd
 import torch
 
 from saec.data.kind import DataOptions
@@ -127,11 +126,11 @@ class Run:
     @property
     def closed(self) -> bool:
         """Whether all that a finished run leaves is there."""
-        made = [self.exported.name] if self.exported else []
+        made = [self.exported] if self.exported else []
         keys = read_checkpoint(self._file("best"), mmap=True)["model"]
         if self._decodes and any(key.startswith("decoder.") for key in keys):
-            made.append(REBUILT)  # comes after the history
-        return all((self.folder / name).exists() for name in made)
+            made.append(self.folder / REBUILT)  # comes after the history
+        return all(file.exists() for file in made)
 
     @property
     def architecture(self) -> Component:
@@ -210,11 +209,8 @@ class Run:
         write_text(self.folder / SESSION, to_yaml(document))
 
     def write_history(self, history: list[dict[str, float]]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, history[0], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(history)
-        write_text(self.folder / HISTORY, text.getvalue())
+        table = pd.DataFrame(history).to_csv(index=False, lineterminator="\n", na_rep="nan")
+        write_text(self.folder / HISTORY, table)
 
     def _file(self, name: Weights) -> Path:
         return self.folder / f"{name}.pt"

@@ -21,8 +21,7 @@ from saec.models import Model, feature_shape
 from saec.objectives import Learning
 from saec.progress import duration
 from saec.runs import Run
-from saec.runs.find import find_trained
-from saec.runs.seeds import Seed
+from saec.runs.find import Seed, find_trained
 from saec.session import SessionError, TrainingSession
 
 LOG = logging.getLogger(__name__)

@@ -26,8 +26,7 @@ from saec.models import Model
 from saec.models.base import Tap, find_tap, fold_batch_norms, run_to_tap
 from saec.objectives import Objective
 from saec.runs import Run
-from saec.runs.find import find_trained
-from saec.runs.seeds import Seed
+from saec.runs.find import Seed, find_trained
 from saec.session import Weights
 from saec.sound.handcrafted import EXTRACTORS, Handcrafted
 

@@ -146,8 +146,8 @@ def test_the_check_the_picture_and_the_sidecar_agree_on_the_size(
     out = prepare(chosen)
     (name,) = pictures(out)
     assert pixels(out / name).shape == (height, width)
-    assert len(sidecar(out)["time_axis"]) == width
-    assert len(sidecar(out)["frequency_axis"]) == n_frequencies
+    axes = [len(sidecar(out)[axis]) for axis in ("time_axis", "frequency_axis")]
+    assert axes == [width, n_frequencies]
 
 
 def test_names_starts_and_the_tables_are_those_of_the_contract(recordings):
@@ -248,29 +248,22 @@ def test_labels_come_from_a_table_beside_the_recordings_else_from_class_folders(
 
 
 EVENTS = [("0.50", "0.54", "wren"), ("0", "0.02", "owl"), ("0.97", "1.1", "wren"), ("0.51", "0.53", "crow")]
+MADE = [("000", "owl"), ("470", "wren"), ("900", "wren")]
 ANNOTATIONS = {
     "marks.csv": ["recording,start,end,label", *(f"a.wav,{','.join(row)}" for row in EVENTS)],
-    "marks.txt": [
-        "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\tBegin File",
-        *(f"{n}\t{view}\t" + "\t".join(row) + "\ta.wav" for n, row in enumerate(EVENTS) for view in "WS"),
-    ],
-    "a.txt": ["\t".join(row) for row in EVENTS],  # of Audacity, called like its recording
+    "a.txt": ["\t".join(row) for row in EVENTS],  # a label track called like its recording
 }
 
 
 @pytest.mark.parametrize("name", ANNOTATIONS)
-def test_annotations_of_any_program_give_one_picture_each_in_its_middle(recordings, name):
+def test_annotations_give_one_picture_each_in_its_middle(recordings, name):
     record(recordings / "a.wav", noise(1))
     record(recordings / "unheard.wav", noise(1))
     marks = recordings / name
     marks.write_text("\n".join(ANNOTATIONS[name]))
     out = prepare(settings(recordings, annotations=marks))
     made = [(row["file"][-12:-4], row["label"], row["group"]) for row in table(out / "prepared.csv")]
-    assert made == [
-        ("0000.000", "owl", "a.wav"),
-        ("0000.470", "wren", "a.wav"),
-        ("0000.900", "wren", "a.wav"),
-    ]
+    assert made == [(f"0000.{ms}", label, "a.wav") for ms, label in MADE]
     (skipped,) = table(out / "skipped.csv")
     assert "labelled 'wren'; this one 'crow'" in skipped["reason"]
 

@@ -66,10 +66,8 @@ def test_cells_are_text_as_it_is_written_and_further_columns_stay(tmp_path):
     text = "file,label,Site,n\nx/001,NA,001,1e3\nnull,,a;b,\n"
     table = read_annotations(written(tmp_path, text))
     assert list(table.columns) == [*FIXED, "Site", "n"]
-    assert rows(table, "file", "label", "Site", "n") == [
-        ("x/001", "NA", "001", "1e3"),
-        ("null", "", "a;b", ""),
-    ]
+    cells = [("x/001", "NA", "001", "1e3"), ("null", "", "a;b", "")]
+    assert rows(table, "file", "label", "Site", "n") == cells
     assert table.index.tolist() == ["line 2", "line 3"]
 
 
@@ -120,10 +118,8 @@ RAVEN = (
 @pytest.mark.parametrize("head", ["Annotation\tBegin File", "Species\tBegin File", "label\tBegin File"])
 def test_selection_tables_of_raven_are_read_and_each_selection_counts_once(head, tmp_path):
     table = read_annotations(written(tmp_path, RAVEN.format(head), "x.selections.txt"), TIMES)
-    assert rows(table, "file", "start_s", "end_s", "label") == [
-        ("x.wav", 0.5, 1.0, '"wren'),
-        ("x.wav", 2.0, 2.5, ""),
-    ]
+    selections = [("x.wav", 0.5, 1.0, '"wren'), ("x.wav", 2.0, 2.5, "")]
+    assert rows(table, "file", "start_s", "end_s", "label") == selections
     assert table["Low Freq (Hz)"].tolist() == ["200", "300"]
 
 
@@ -283,9 +279,8 @@ def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
 
 @pytest.mark.parametrize("text", ["x.png,a\ny.png,b\n", ""])
 def test_a_table_that_matches_nothing_is_a_fault_where_it_is_named_else_a_remark(text, tmp_path):
-    words = "table.csv labels none of the 4 pictures: " + (
-        "'x.png' there, 'a_segm" if text else "it has no row"
-    )
+    reason = "'x.png' there, 'a_segm" if text else "it has no row"
+    words = f"table.csv labels none of the 4 pictures: {reason}"
     with pytest.raises(Fault, match=words):
         joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures")
     found, said = joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures", named=False)
@@ -294,9 +289,8 @@ def test_a_table_that_matches_nothing_is_a_fault_where_it_is_named_else_a_remark
 
 def test_two_rows_that_say_different_things_of_a_sample_are_listed(tmp_path):
     text = "file,label,group\nlonely.png,wren,g\nlonely.png,wren,g\nno.png,a,\nno.png,b,\nlonely.png,crow,\n"
-    with pytest.raises(
-        Fault, match="two things of one sample:\n  line 6: lonely.png: 'wren' of 'g' and 'crow'$"
-    ):
+    words = "two things of one sample:\n  line 6: lonely.png: 'wren' of 'g' and 'crow'$"
+    with pytest.raises(Fault, match=words):
         joined(PICTURES, text, tmp_path)
 
 

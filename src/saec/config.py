@@ -42,7 +42,7 @@ class Config(Strict):
 
     @property
     def n_workers(self) -> int:
-        """Threads or processes beside the main one, for decoding and for sound."""
+        """Returns the number of threads beside the main one, for decoding and for preparing."""
         return min(os.cpu_count() or 1, 16) if self.workers == "auto" else self.workers
 
     def data_path(self, path: str | Path) -> Path:

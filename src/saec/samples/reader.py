@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from saec.faults import Fault, MissingFault, listing
+from saec.samples.table import COLUMNS
 
 if TYPE_CHECKING:  # pandas takes a third of a second to import, which a training need not wait for
     import pandas as pd
 
-COLUMNS = {  # what tables call them, in small letters; the first that a table has is taken
+NAMES = {  # what tables call them, in small letters; the first that a table has is taken
     "file": ("file", "recording", "begin file"),
     "label": ("label",),
     "group": ("group",),
@@ -23,7 +24,6 @@ COLUMNS = {  # what tables call them, in small letters; the first that a table h
     "start": ("start", "start_s", "begin time (s)"),
     "end": ("end", "end_s", "end time (s)"),
 }
-FIXED = ("file", "start_s", "end_s", "label", "group", "split")  # of the result
 RAVEN = "begin time (s)"  # the selection tables of Raven have this column
 RAVEN_LABELS = ("label", "annotation", "species", "common name", "species code", "call type")
 AUDACITY = ["start", "end", "label"]  # the columns of a label track, which has no head
@@ -47,7 +47,7 @@ def read_annotations(
     table has no column of files, `file` is "" throughout.
 
     Args:
-        required: columns (of COLUMNS) that must be there; no row may lack its file, start or end then.
+        required: columns (of NAMES) that must be there; no row may lack its file, start or end then.
         columns: what the table calls its columns.
         strict: whether a row must end after it starts, and `split` be train, valid, test or nothing.
         faults: a list that takes what is wrong with rows, which are then left out; without one it is raised.
@@ -62,17 +62,17 @@ def read_annotations(
     columns = columns or {}
     named = _find_columns(heads, columns)
     if not named.keys() >= set(required):
-        optional = [key for key in COLUMNS if key not in required]
+        optional = [key for key in NAMES if key not in required]
         missing = [key for key in required if key not in named]
         needed, others, lacked = (
             [columns.get(key, key) for key in keys] for keys in (required, optional, missing)
         )
         words = f"needs the columns {','.join(needed)}[,{','.join(others)}], it lacks {', '.join(lacked)}"
         raise Fault(f"{path} {words}")
-    others = [head for head in heads if head and head not in {*named.values(), *COLUMNS, *FIXED}]
+    others = [head for head in heads if head and head not in {*named.values(), *NAMES, *COLUMNS}]
     right, lines, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
-        row = {key: _text(cells.get(named.get(key))) for key in COLUMNS}
+        row = {key: _text(cells.get(named.get(key))) for key in NAMES}
         problems = _complete(row, required, decimal, strict)
         if "file" in named and not row["file"]:
             problems.append("names no file")
@@ -81,7 +81,7 @@ def read_annotations(
             problems.append(f"has more cells than the table has columns: {more}")
         wrong += [f"{line}: {problem}" for problem in problems]
         if not problems:
-            right.append({key: row[key] for key in FIXED} | {head: _text(cells.get(head)) for head in others})
+            right.append({key: row[key] for key in COLUMNS} | {key: _text(cells.get(key)) for key in others})
             lines.append(line)
     if wrong and faults is None:
         raise_rows(path, wrong)
@@ -110,7 +110,7 @@ def annotations(rows: Iterable[Mapping[str, Any]], lines: Sequence[str] | None =
     import pandas as pd
 
     table = pd.DataFrame(list(rows), index=lines, dtype=object)
-    table = table.reindex(columns=list(dict.fromkeys([*FIXED, *table.columns])))
+    table = table.reindex(columns=list(dict.fromkeys([*COLUMNS, *table.columns])))
     seconds = table[["start_s", "end_s"]].astype(float)
     return table.where(table.notna(), "").assign(**seconds).rename_axis("line")
 
@@ -153,7 +153,7 @@ def _of_json(path: Path, text: str) -> tuple[list[str], list[Row], str]:
         raise Fault(f"{path} is not JSON: {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise Fault(f"{path} must be a list of mappings, each with its `file`")
-    heads = list(dict.fromkeys(head for row in rows for head in row)) or list(COLUMNS)
+    heads = list(dict.fromkeys(head for row in rows for head in row)) or list(NAMES)
     return heads, [(f"entry {n}", row) for n, row in enumerate(rows, start=1)], "."
 
 
@@ -196,7 +196,7 @@ def _find_columns(heads: Sequence[str], columns: Mapping[str, str]) -> dict[str,
     """Returns the heads of the fixed columns: as the user calls them, else by their usual names."""
     small = {head.strip().casefold(): head for head in reversed(heads)}
     named = {}
-    for key, usual in COLUMNS.items():
+    for key, usual in NAMES.items():
         usual = RAVEN_LABELS if key == "label" and RAVEN in small else usual
         for name in (columns[key],) if key in columns else usual:
             if name in heads or name.casefold() in small:

@@ -28,7 +28,11 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
     for count, item in enumerate(items):
         if time.monotonic() - shown >= LINE_EVERY_S:
             shown = time.monotonic()
-            LOG.info("%s: %s", what, _standing(count, total, shown - started))
+            seconds = shown - started
+            standing = f"{count:,} after {duration(seconds)}"
+            if total and count:
+                standing = f"{count:,} of {total:,}, {duration(seconds * (total - count) / count)} left"
+            LOG.info("%s: %s", what, standing)
         yield item
 
 
@@ -40,12 +44,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def _standing(count: int, total: int | None, seconds: float) -> str:
-    if not total or not count:
-        return f"{count:,} after {duration(seconds)}"
-    return f"{count:,} of {total:,}, {duration(seconds * (total - count) / count)} left"
 
 
 def to_terminal() -> None:

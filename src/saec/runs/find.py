@@ -132,10 +132,8 @@ def find_trained(reference: str, config: Config) -> Run | Seed:
             raise
     models = [*seeds, *([run] if run else [])]
     if len(models) > 1:
-        raise Fault(
-            f"{len(models)} models answer to {reference!r}, keep one of them in {config.models}:\n"
-            f"{_names(models)}"
-        )
+        several = f"{len(models)} models answer to {reference!r}, keep one of them in {config.models}"
+        raise Fault(f"{several}:\n{_names(models)}")
     return models[0]
 
 
@@ -146,11 +144,20 @@ def find_run(reference: str, models: Path) -> Run:
         MissingFault: there is none, with the list of those there are.
     """
     runs = all_runs(models)
+    there = "there is none yet, train one with main_01_train.py"
+    if runs:
+        there = f"there are\n{_names(runs[::-1])}"
     if reference.startswith(LATEST):
-        return _latest(as_file_name(reference.removeprefix(LATEST)), runs, models)
+        name = as_file_name(reference.removeprefix(LATEST))
+        of_session = [run for run in runs[::-1] if run.name == name]
+        finished = next((run for run in of_session if run.progress.finished), None)
+        if finished is None:
+            hint = f"; {of_session[0].folder.name} is not finished" if of_session else ""
+            raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {there}")
+        return finished
     matches = [run for run in runs if reference in (run.timestamp, run.folder.name)]
     if not matches:
-        raise MissingFault(f"no run {reference!r} in {models}: {_list(runs)}")
+        raise MissingFault(f"no run {reference!r} in {models}: {there}")
     if len(matches) > 1:
         raise Fault(f"several runs answer to {reference!r}, name the folder of one:\n{_names(matches)}")
     return matches[0]
@@ -170,21 +177,6 @@ def warn_of_unfinished(session_name: str, models: Path) -> None:
                 if not run.progress.finished:
                     words = "not finished yet; to go on with it: python main_01_train.py %s"
                     LOG.warning(words, run.folder)
-
-
-def _latest(name: str, runs: list[Run], models: Path) -> Run:
-    of_session = [run for run in runs if run.name == name]
-    finished = next((run for run in reversed(of_session) if run.progress.finished), None)
-    if finished is None:
-        hint = f"; {of_session[-1].folder.name} is not finished" if of_session else ""
-        raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {_list(runs)}")
-    return finished
-
-
-def _list(runs: list[Run]) -> str:
-    if not runs:
-        return "there is none yet, train one with main_01_train.py"
-    return "there are\n" + _names(list(reversed(runs)))
 
 
 def _names(runs: Sequence[Run | Seed]) -> str:

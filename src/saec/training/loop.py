@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Self
 
 import torch
@@ -52,10 +52,12 @@ def one_epoch(
     """
     learning, plan = training.learning.train(learner is not None), training.plan
     totals: dict[str, Tensor | float] = defaultdict(float)
-    started, waits, n_samples = time.perf_counter(), [], 0
+    started = ready = time.perf_counter()
+    waited_s, n_samples = 0.0, 0
     n_batches = training.train.n_training_batches if learner else training.valid.n_batches
     with torch.set_grad_enabled(learner is not None):
-        for batch in progress(_timed(batches, waits), what, n_batches, " batches"):
+        for batch in progress(batches, what, n_batches, " batches"):
+            waited_s += time.perf_counter() - ready
             with computing(plan.device, plan.precision):
                 scores = learning(batch)
             if learner:
@@ -63,9 +65,10 @@ def one_epoch(
             n_samples += len(batch)
             for name, score in scores.items():
                 totals[name] += score.detach() * len(batch)
+            ready = time.perf_counter()
     means = {name: float(total) / n_samples for name, total in totals.items()}  # the one wait for the device
     seconds = time.perf_counter() - started
-    work = {"pictures_per_s": n_samples / seconds, "waiting": sum(waits) / seconds}
+    work = {"pictures_per_s": n_samples / seconds, "waiting": waited_s / seconds}
     return means | training.objective.summary() | work
 
 
@@ -80,18 +83,6 @@ def end_epoch(training: Training, scores: dict[str, float]) -> bool:
     progress.stopped = not objective.end_epoch(stalled)
     progress.finished = progress.stopped or progress.epoch >= options.epochs
     return improved
-
-
-def _timed(batches: Iterable[Batch], waits: list[float]) -> Iterator[Batch]:
-    """Passes batches on and adds the seconds in which each was waited for."""
-    batches = iter(batches)
-    while True:
-        started = time.perf_counter()
-        batch = next(batches, None)
-        waits.append(time.perf_counter() - started)
-        if batch is None:
-            return
-        yield batch
 
 
 class RunWriter:

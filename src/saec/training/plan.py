@@ -180,15 +180,11 @@ def _as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) 
     session, data = session.but(model=theirs), session.data
     if parent.data.kind != data.kind:
         return session
-    settled = {key: getattr(parent.data, key) for key in data.target.from_training_set}
-    settled = {
-        key: value
-        for key, value in settled.items()
-        if value != "none" and getattr(data, key) in data.target.from_training_set[key]
-    }
-    for key, value in settled.items():
-        LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
-    session = with_data(session, settled)
+    for key, words in data.target.from_training_set.items():
+        value = getattr(parent.data, key)
+        if value != "none" and getattr(data, key) in words:
+            session = with_data(session, {key: value})
+            LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
     for key in ("sample_rate", "spectrum", "standardise", "channels"):
         here, there = getattr(session.data, key, None), getattr(parent.data, key, None)
         if here != there:

@@ -1,6 +1,7 @@
 """Optimizers and the course of their learning rate, which is a function of the step alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from math import cos, pi
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Factor = Annotated[float, Field(gt=0, lt=1)]
 
 
+@dataclass
 class Learner:
     """Takes the steps of an optimizer, with the learning rate of a schedule and clipped gradients.
 
@@ -28,22 +30,16 @@ class Learner:
     validation has not improved for `plateau_patience` epochs (None: never).
     """
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        schedule: Callable[[int], float],
-        clip: float | None,
-        factor: float = 1.0,
-        plateau_patience: int | None = None,
-    ):
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.clip = clip
-        self.factor = factor
-        self.plateau_patience = plateau_patience
-        self.lowered = 1.0  # by plateaus so far
-        self.n_steps = 0
-        self.rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer: Optimizer
+    schedule: Callable[[int], float]
+    clip: float | None
+    factor: float = 1.0
+    plateau_patience: int | None = None
+    lowered: float = field(default=1.0, init=False)  # by plateaus so far
+    n_steps: int = field(default=0, init=False)
+
+    def __post_init__(self):
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()

@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from saec.models import MODELS
 from saec.registry import Strict
@@ -11,13 +11,15 @@ from saec.registry import Strict
 LOG = logging.getLogger(__name__)
 
 
-class Augmentation(Strict):
-    rot_deg: float
-    trans_prop: float
-    brightness: float
-    contrast: float
-    gnoisesigm: float
-    gnoiseprob: float
+DISTORTIONS = {
+    "rot_deg": "rotation_deg",
+    "trans_prop": "shift",
+    "brightness": "brightness",
+    "contrast": "contrast",
+    "gnoisesigm": "noise",
+    "gnoiseprob": "noise_prob",
+}  # the reference's keys, and ours
+Augmentation = create_model("Augmentation", __base__=Strict, **{key: (float, ...) for key in DISTORTIONS})
 
 
 class Denoising(Strict):
@@ -74,18 +76,15 @@ def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
     if not raw.keys() & ReferenceTraining.model_fields.keys():
         return raw
     old = ReferenceTraining.model_validate(raw)
-    LOG.info(
-        "batch_size_te is not needed: validation uses the training's batch size and gives the same numbers"
-    )
+    LOG.info("batch_size_te is not needed: validation in any batch size gives the same numbers")
+    images = {"train": old.imgpath_train, "valid": old.imgpath_test, "channels": "rgb"}
+    distortion, denoising = old.data_generator.da, old.data_generator.den
+    distortions = {ours: getattr(distortion, key) for key, ours in DISTORTIONS.items()}
+    threshold = [denoising.thld_lo, denoising.thld_up]
     return {
-        "data": {
-            "kind": "images",
-            "train": old.imgpath_train,
-            "valid": old.imgpath_test,
-            "channels": "rgb",
-        },
-        "views": _views(old.data_generator),
-        **_start(old),
+        "data": {"kind": "images"} | images,
+        "views": {"name": "denoise", "threshold": threshold, "soft": False} | distortions,
+        **({"start": {"weights_of": old.model_tag}} if old.hot_start else {"model": old.model_tag}),
         "objective": {"name": "reconstruction", "loss": "mse"},
         "optimizer": {"name": "adam", "learning_rate": 1e-3},
         "training": {"epochs": old.n_epochs, "batch_size": old.batch_size_tr},
@@ -98,22 +97,3 @@ def upgrade_extraction(raw: dict[str, Any]) -> dict[str, Any]:
         return raw
     old = ReferenceExtraction.model_validate(raw)
     return {"run": old.model_tag, "data": {"images": old.imgpath}}
-
-
-def _views(generator: Generator) -> dict[str, Any]:
-    distortion, denoising = generator.da, generator.den
-    return {
-        "name": "denoise",
-        "threshold": [denoising.thld_lo, denoising.thld_up],
-        "soft": False,
-        "rotation_deg": distortion.rot_deg,
-        "shift": distortion.trans_prop,
-        "brightness": distortion.brightness,
-        "contrast": distortion.contrast,
-        "noise": distortion.gnoisesigm,
-        "noise_prob": distortion.gnoiseprob,
-    }
-
-
-def _start(old: ReferenceTraining) -> dict[str, Any]:
-    return {"start": {"weights_of": old.model_tag}} if old.hot_start else {"model": old.model_tag}

@@ -151,19 +151,15 @@ def test_the_most_similar_pictures_are_named_and_drawn(whole):
     assert (whole.folder / "similar_session.png").is_file()
 
 
-def test_what_was_found_is_remembered_and_the_same(project, monkeypatch):
+def test_what_was_computed_is_remembered_but_not_for_other_labels(project, monkeypatch):
     first = evaluate(session(), project)
-    monkeypatch.setattr(remember, "write_json", lambda *_: pytest.fail("judged again"))
-    again = evaluate(session(), project)
-    assert first.folder != again.folder
-    pd.testing.assert_frame_equal(first.scores, again.scores)
-
-
-def test_other_labels_are_judged_anew(project):
-    first = evaluate(session(evaluations=[KMEANS]), project)
     pattern = {"pattern": r"rec(?P<group>\d\d)_segm_(?P<label>\d{3})"}
     other = evaluate(session(evaluations=[KMEANS], labels=pattern), project)
     assert scores_of(first, "v_measure")["good"] != scores_of(other, "v_measure")["good"]
+    monkeypatch.setattr(remember, "write_json", lambda *_: pytest.fail("scored again"))
+    again = evaluate(session(), project)
+    assert first.folder != again.folder
+    pd.testing.assert_frame_equal(first.scores, again.scores)
 
 
 ALLOWED = ["kmeans", "hdbscan"]  # without labels
@@ -209,8 +205,7 @@ def test_foreign_tables_are_judged_by_their_own_labels(project):
     assert "does not say which pictures" in page and "no group (recording) is known" in page
 
 
-def said_in(report) -> str:
-    """All remarks of a report."""
+def remarks_of(report) -> str:
     about = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))
     return "\n".join(remark for section in about["sections"] for remark in section["remarks"])
 
@@ -223,21 +218,18 @@ def labels_of(project: Config, file: str, *columns: str, change=lambda number, r
     return file
 
 
-def test_a_split_that_shares_recordings_is_used_and_said(project):
-    side = lambda number, row: [*row, ("train", "test", "val")[number % 3 if number < 6 else number % 2]]  # noqa: E731
-    file = labels_of(project, "split.csv", "split", change=side)
-    report = evaluate(session(labels=file, evaluations=[LINEAR]), project)
-    said = said_in(report)
-    assert "groups (recordings) on both sides" in said and "2 pictures with a label are neither" in said
+def test_a_split_that_shares_recordings_is_used_and_further_columns_colour_the_page(project):
+    def extended(number: int, row: list[str]) -> list[str]:
+        side = ("train", "test", "val")[number % 3 if number < 6 else number % 2]
+        return [*row, side, str(number / 2), "ab"[number % 2]]
+
+    file = labels_of(project, "rich.csv", "split", "height (m)", "site", change=extended)
+    report = evaluate(session(labels=file, explorer={"color": "site"}), project)
+    remarks = remarks_of(report)
+    assert "groups (recordings) on both sides" in remarks
+    assert "2 pictures with a label are neither" in remarks
     spreads = report.scores[report.scores["score"] == "macro_f1"]["spread"]
     assert spreads.isna().all()  # one split has none
-
-
-def test_further_columns_of_the_labels_colour_the_page_and_stand_in_the_answers(project):
-    file = labels_of(
-        project, "rich.csv", "height (m)", "site", change=lambda n, row: [*row, str(n / 2), "ab"[n % 2]]
-    )
-    report = evaluate(session(labels=file, evaluations=[KMEANS], explorer={"color": "site"}), project)
     page = (report.folder / "explorer.html").read_text(encoding="utf-8")
     assert '"height (m)":{"kind":"number"' in page and '"color":"site"' in page
     answers = pd.read_csv(report.folder / "answers_session.csv")
@@ -251,8 +243,8 @@ def test_names_that_would_share_files_are_refused(project):
 
 
 def test_words_of_the_data_are_no_formulas_and_a_method_may_be_called_by_a_number(project):
-    words = lambda number, row: [row[0], ("a$b_$", "_hidden", "x^$")[number % 3], row[2]]  # noqa: E731
-    file = labels_of(project, "formulas.csv", change=words)
+    words = ("a$b_$", "_hidden", "x^$")
+    file = labels_of(project, "formulas.csv", change=lambda n, row: [row[0], words[n % 3], row[2]])
     methods = {"$_$": "songs/good.npz", "2024": "songs/bad.npz"}
     report = evaluate(session(labels=file, features=methods, explorer={}), project)
     assert "confusion_session.png" in names_in(report) and set(report.scores["method"]) == set(methods)

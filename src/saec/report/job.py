@@ -22,9 +22,7 @@ from saec.session import Session, SessionError, load_session
 
 LOG = logging.getLogger(__name__)
 MOST_ROWS = 60  # of a table on the page
-COMPONENTS = sorted(
-    (SECTIONS[name] for name in SECTIONS.names()), key=lambda component: component.target.position
-)
+COMPONENTS = sorted(map(SECTIONS.__getitem__, SECTIONS.names()), key=lambda one: one.target.position)
 
 
 class SharedKeys(Session):
@@ -120,13 +118,8 @@ class EvaluationJob:
             "sets": {name: one.about() for name, one in self.sets.items()},
             "scores": _records(scores),
             "sections": [
-                {
-                    "title": content.title,
-                    "remarks": content.remarks,
-                    "tables": {caption: _records(table) for caption, table in content.tables.items()},
-                    "figures": content.figures,
-                    "files": content.files,
-                }
+                {key: getattr(content, key) for key in ("title", "remarks", "figures", "files")}
+                | {"tables": {caption: _records(table) for caption, table in content.tables.items()}}
                 for content in contents
             ],
         }
@@ -170,23 +163,12 @@ def evaluate(session: SharedKeys | dict | Path | str, config: Config | None = No
 def write_page(path: Path, title: str, contents: list[Content]) -> None:
     """Writes one HTML file with all tables and figures, readable without a network."""
     templates = Environment(loader=PackageLoader("saec", "report"), autoescape=True)
-    sections = []
-    for one in contents:
-        data = {name: base64.b64encode((one.folder / name).read_bytes()).decode() for name in one.figures}
-        sections.append(
-            {
-                "content": one,
-                "tables": [_cells(caption, table) for caption, table in one.tables.items()],
-                "figures": [
-                    (f"data:image/png;base64,{data[name]}", words) for name, words in one.figures.items()
-                ],
-                "pages": {name: what for name, what in one.files.items() if name.endswith(".html")},
-            }
-        )
-    write_text(path, templates.get_template("report.html").render(title=title, sections=sections))
+    templates.filters["cells"] = _cells
+    templates.filters["encoded"] = lambda figure: base64.b64encode(figure.read_bytes()).decode("ascii")
+    write_text(path, templates.get_template("report.html").render(title=title, contents=contents))
 
 
-def _cells(caption: str, table: pd.DataFrame) -> dict[str, Any]:
+def _cells(table: pd.DataFrame) -> dict[str, Any]:
     """Makes cells words; the best of each column of numbers is marked where methods are compared."""
     numbers = table.select_dtypes("floating")
     compares = "method" in table and "other" not in table and len(table) > 1
@@ -195,7 +177,7 @@ def _cells(caption: str, table: pd.DataFrame) -> dict[str, Any]:
         [(_words(value), name in best and value == best[name]) for name, value in row.items()]
         for row in table.head(MOST_ROWS).to_dict("records")
     ]
-    return {"caption": caption, "head": list(table.columns), "rows": rows, "left": len(table) - len(rows)}
+    return {"head": list(table.columns), "rows": rows, "left": len(table) - len(rows)}
 
 
 def _words(value: Any) -> str:

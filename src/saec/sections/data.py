@@ -49,33 +49,33 @@ class Pictures:
         return [f"to look through: {folder}" for folder in self.folders]
 
     def write(self, folder: Path) -> list[Content]:
-        return [self._look(images, number, folder) for number, images in enumerate(self.folders)]
-
-    def _look(self, images: Path, number: int, folder: Path) -> Content:
-        result = inspect_pictures(images, self.n_workers)
-        content = Content(f"Pictures of {images}", folder, result.remarks())
-        stem = f"pictures_{number + 1}" if number else "pictures"
-        content.tables["Pictures"] = _summary(
-            {
-                "pictures": len(result.names),
-                "cannot be read": len(result.unreadable),
-                "size on disk": f"{result.n_bytes / 1e6:,.1f} MB",
-                "width x height (pixels)": _numbers(result.sizes, MOST_SIZES),
-                "modes": _numbers(result.modes, MOST_SIZES),
-                "recordings": len(result.recordings),
-                "blank": len(result.blank),
-                "all but the same as another": len(result.alike),
-            }
-        )
-        recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
-        content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
-        content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
-        alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
-        content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
-        caption, words = "Grey values of all pixels of all pictures", ("grey value (0 to 255)", "pixels")
-        name = f"{stem}_grey_values.png"
-        content.draw(name, caption, figures.histogram, result.levels, "Grey values", *words)
-        return content
+        contents = []
+        for number, images in enumerate(self.folders):
+            result = inspect_pictures(images, self.n_workers)
+            content = Content(f"Pictures of {images}", folder, result.remarks())
+            stem = f"pictures_{number + 1}" if number else "pictures"
+            content.tables["Pictures"] = _summary(
+                {
+                    "pictures": len(result.names),
+                    "cannot be read": len(result.unreadable),
+                    "size on disk": f"{result.n_bytes / 1e6:,.1f} MB",
+                    "width x height (pixels)": _numbers(result.sizes, MOST_SIZES),
+                    "modes": _numbers(result.modes, MOST_SIZES),
+                    "recordings": len(result.recordings),
+                    "blank": len(result.blank),
+                    "all but the same as another": len(result.alike),
+                }
+            )
+            recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
+            content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
+            content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
+            alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
+            content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
+            words = ("Grey values", "grey value (0 to 255)", "pixels")
+            caption, name = "Grey values of all pixels of all pictures", f"{stem}_grey_values.png"
+            content.draw(name, caption, figures.histogram, result.levels, *words)
+            contents.append(content)
+        return contents
 
 
 @SECTIONS.register("sounds")
@@ -86,10 +86,9 @@ class Sounds:
 
     def __init__(self, inputs: Inputs, *, inspect: bool = True):
         self.n_workers = inputs.config.n_workers
-        self.paths, self.listed = "", []
+        self.paths, self.listed = ", ".join(inputs.sounds or ()), []
         if inputs.sounds and (inspect or not inputs.has_features):
-            listed = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config)
-            self.paths, self.listed = listed or ("", [])
+            self.listed = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config) or []
 
     def describe(self) -> list[str]:
         return [f"to look through: {len(self.listed):,} recordings of {self.paths}"] if self.listed else []
@@ -119,17 +118,15 @@ class Sounds:
         return [content]
 
 
-def _find_sounds(paths: tuple[str, ...], config: Config) -> tuple[str, list[Listed]]:
-    """Lists recordings; returns their paths in words, too. Raises a `Fault` where none can be opened."""
-    place = sound_place(paths, config)
-    listed = list_sound(place)
-    words = ", ".join(map(str, place)) if isinstance(place, tuple) else str(place)
+def _find_sounds(paths: tuple[str, ...], config: Config) -> list[Listed]:
+    """Lists recordings; raises a `Fault` where none can be opened."""
+    listed = list_sound(sound_place(paths, config))
     if not any(header(one.path) for one in listed):
         raise Fault(
-            f"none of the {len(listed):,} recordings of {words} can be opened as sound, such as "
+            f"none of the {len(listed):,} recordings of {', '.join(paths)} can be opened as sound, such as "
             f"{listed[0].name}: look whether they were copied whole"
         )
-    return words, listed
+    return listed
 
 
 def look_through(listed: Sequence[Listed], n_workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -127,9 +127,7 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         parent = config.data_path(given.folders)
         files = sorted(path for path in parent.glob("*/*") if path.suffix.lower() == ".png")
         if not files:
-            raise MissingFault(
-                f"no picture in a folder of {parent}: folders with the names of labels are expected"
-            )
+            raise MissingFault(f"no picture in a folder of {parent}: folders, one a label, are expected")
         rows = [{"file": file.name, "label": file.parent.name} for file in files]
         return annotations(rows, [str(file) for file in files]), str(parent)
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)

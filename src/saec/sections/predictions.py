@@ -155,7 +155,17 @@ class ScoredPredictions:
             scores["time"] = self._score_along_time(content)
         for what, one in scores.items():
             _draw_confusion(what, one, content)
-        _write_scores(scores | _by_split(tables), content)
+        scores |= {
+            f"{what} of {split or 'no split'}": _score(part)
+            for what, table in tables.items()
+            if table["split"].nunique() > 1
+            for split, part in table.groupby("split")
+        }
+        table = pd.DataFrame([{"by": what, "n": one.n} | one.scores for what, one in scores.items()])
+        classes = pd.DataFrame([{"by": what} | row for what, one in scores.items() for row in one.classes])
+        content.write("predicted_scores.csv", table, "accuracy, macro-F1 and weighted F1")
+        content.write("predicted_classes.csv", classes, "precision, recall and F1 of each class")
+        content.tables = {"Scores of predictions": table} | content.tables
         return [content]
 
     def _labelled(self, content: Content) -> dict[str, pd.DataFrame]:
@@ -263,16 +273,6 @@ def _score(table: pd.DataFrame, label: str = "label") -> ClassScores:
     return score_classes(*(table[column].to_numpy(dtype=str) for column in (label, "predicted")))
 
 
-def _by_split(tables: dict[str, pd.DataFrame]) -> dict[str, ClassScores]:
-    """Scores each split alone, where there are several."""
-    return {
-        f"{what} of {split or 'no split'}": _score(part)
-        for what, table in tables.items()
-        if table["split"].nunique() > 1
-        for split, part in table.groupby("split")
-    }
-
-
 def _draw_confusion(what: str, one: ClassScores, content: Content) -> None:
     name, title, names = f"predicted_confusion_{what}", f"Confusion by {what}", one.names.tolist()
     caption = f"{title}: rows are what is true, columns what was predicted"
@@ -281,11 +281,3 @@ def _draw_confusion(what: str, one: ClassScores, content: Content) -> None:
     table.insert(0, "true", names, allow_duplicates=True)
     content.write(f"{name}.csv", table, f"counts by {what}: true classes down, predicted ones across")
     content.tables[f"Classes, by {what}"] = pd.DataFrame(one.classes)
-
-
-def _write_scores(scores: dict[str, ClassScores], content: Content) -> None:
-    table = pd.DataFrame([{"by": what, "n": one.n} | one.scores for what, one in scores.items()])
-    content.write("predicted_scores.csv", table, "accuracy, macro-F1 and weighted F1")
-    classes = pd.DataFrame([{"by": what} | row for what, one in scores.items() for row in one.classes])
-    content.write("predicted_classes.csv", classes, "precision, recall and F1 of each class")
-    content.tables = {"Scores of predictions": table} | content.tables

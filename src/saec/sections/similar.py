@@ -66,14 +66,9 @@ class Similar:
         return contents
 
 
-def _own_name(to: str, one: FeatureSet) -> str:
-    """Returns what is looked for as the set would call it."""
-    return to if one.per == "sample" else recording_of(to)
-
-
 def _require_query(to: str, one: FeatureSet, config: Config) -> None:
     """Raises a `Fault` where the query is of no set, or cannot be encoded as the set's features were."""
-    if _own_name(to, one) in one.names:
+    if (to if one.per == "sample" else recording_of(to)) in one.names:
         return
     if not config.data_path(to).exists():
         raise MissingFault(
@@ -89,23 +84,20 @@ def _find_similar(one: FeatureSet, options: Search, config: Config, content: Con
     All methods together weigh the same each; the figure shows these.
     """
     arrays = {method: table.rows for method, table in one.tables.items()}
-    to = _own_name(options.to, one)
-    if to in one.names:
-        own = np.flatnonzero(one.names == to)
-        names, folder = one.names[own], one.images
-        queries = {method: rows[own] for method, rows in arrays.items()}
+    to = options.to if one.per == "sample" else recording_of(options.to)
+    own = np.flatnonzero(one.names == to) if to in one.names else None
+    if own is not None:
+        names, folder, queries = one.names[own], one.images, [rows[own] for rows in arrays.values()]
     else:
-        path, own = config.data_path(options.to), None
-        names, encoded = _encoded(one, path, config)
-        queries = dict(zip(arrays, encoded, strict=True))
+        path = config.data_path(options.to)
+        names, queries = _encoded(one, path, config)
         folder = path if path.is_dir() else path.parent
+    queries, tables = dict(zip(arrays, queries, strict=True)), []
     searches = {method: [method] for method in arrays} | ({TOGETHER: list(arrays)} if len(arrays) > 1 else {})
-    tables = []
     for called, methods in searches.items():
         chosen = ([of[method] for method in methods] for of in (queries, arrays))
         indices, distances = search(*chosen, options.n, own)
-        query, rank = (number.ravel() for number in np.indices(indices.shape))
-        near = indices.ravel()
+        (query, rank), near = (number.ravel() for number in np.indices(indices.shape)), indices.ravel()
         columns = {"method": called, "query": names[query], "rank": rank + 1, "file": one.names[near]}
         columns |= {"label": one.samples.labels[near], "distance": distances.ravel()}
         tables.append(pd.DataFrame(columns))

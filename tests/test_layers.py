@@ -17,6 +17,8 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines of a file
+MOST_FILES_GOAL_100 = 99
+MOST_LINES_GOAL_11_000 = 14_400
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -110,9 +112,11 @@ def test_no_file_outside_data_asks_which_kind_of_data_it_has():
     assert not [m for m, tree in outside.items() if any(names_a_kind(node, kinds) for node in ast.walk(tree))]
 
 
-def test_files_are_short():
+def test_files_are_short_and_few_and_the_house_does_not_grow_unnoticed():
     n_lines = {m: len(file.read_text(encoding="utf-8").splitlines()) for m, file in MODULES.items()}
     assert not {module: n for module, n in n_lines.items() if n > LONGEST}
+    assert len(n_lines) <= MOST_FILES_GOAL_100
+    assert sum(n_lines.values()) <= MOST_LINES_GOAL_11_000
 
 
 def test_scripts_import_nothing_but_the_package():

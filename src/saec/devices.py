@@ -24,16 +24,10 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
-    there = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }[device.type]
-    if (device.index or 0) >= there:
-        raise Fault(
-            f"device {name} is not there ({there} of that kind found): choose auto or cpu, "
-            "or install the PyTorch build for your GPU"
-        )
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    there = f"is not there ({counts[device.type]} of that kind found)"
+    if (device.index or 0) >= counts[device.type]:
+        raise Fault(f"device {name} {there}: choose auto or cpu, or install the PyTorch build for your GPU")
     return device
 
 

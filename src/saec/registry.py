@@ -7,6 +7,7 @@ written in the signature and nowhere else.
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Literal
@@ -101,7 +102,7 @@ class Registry:
                 raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
         fields = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in options}
         component = create_model(name, __base__=self.base, **{self.key: (Literal[name], name)}, **fields)
-        component.target = staticmethod(_with(target, fixed))
+        component.target = staticmethod(partial(target, **fixed) if fixed else target)
         component.options = tuple(fields)
         component.__doc__ = inspect.getdoc(target)
         return component
@@ -111,10 +112,6 @@ def import_submodules(package: str, path: list[str]) -> None:
     """Imports every file of a package, so that each one registers what it defines."""
     for module in iter_modules(path):
         import_module(f"{package}.{module.name}")
-
-
-def _with(target: Callable, fixed: dict[str, Any]) -> Callable:
-    return (lambda *given, **options: target(*given, **fixed, **options)) if fixed else target
 
 
 def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:

@@ -33,7 +33,7 @@ def truth(run: Path, images: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     batches = (data.front(data.gather(chosen, cpu)) for chosen in chunks(rows, AT_ONCE))
     latents = torch.cat([model.encoder(pictures).flatten(1, 2) for pictures in batches])
     arrays = {"latents": latents.numpy(), "pooled": mean_std(latents).numpy()}
-    return data.names[: len(latents)].tolist(), arrays
+    return data.samples.names[: len(latents)].tolist(), arrays
 
 
 def _error(file: Path, names: list[str], expected: np.ndarray) -> float:

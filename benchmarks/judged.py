@@ -35,7 +35,7 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
     """
     found: dict[str, list[float]] = {}
     for part, splits in on.parts(seed):
-        labels, groups = on.data.labels, on.data.groups[part]
+        labels, groups = on.data.samples.labels, on.data.samples.groups[part]
         layout = reduce_dims(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
         clusters = {
             "kmeans": clustering("kmeans", seed=seed)(rows[part], labels[part], groups),

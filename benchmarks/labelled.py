@@ -52,7 +52,7 @@ class LabelledSet:
 
     def parts(self, seed: int) -> list[tuple[np.ndarray, list[Split]]]:
         """Rows that are clustered together, and the splits of their probes."""
-        labels, groups = self.data.labels, self.data.groups
+        labels, groups = self.data.samples.labels, self.data.samples.groups
         if not self.left_out:
             return [(np.arange(len(labels)), grouped_splits(labels, groups, N_FOLDS, seed))]
         out = [groups == name for name in self.left_out]

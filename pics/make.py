@@ -116,7 +116,7 @@ def make_reconstructions(run: Run) -> None:
     data = run.session.data(folder, Cache.of(config)).open()
     model = run.model()
     data = data.sized_for(model.height, model.time_pool)
-    first = [int(np.flatnonzero(data.labels == label)[3]) for label in np.unique(data.labels)]
+    first = [int(np.flatnonzero(data.samples.labels == label)[3]) for label in np.unique(data.samples.labels)]
     loader = Loader(data.subset(np.array(first)), run.session.views, 16, device, seed=0)
     file = HERE / "reconstructions.png"
     show_rebuilt(loader, model, "fp32", file, "validation pictures of the demo")

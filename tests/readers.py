@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saec.data.stored import Unusable
+from saec.faults import Unusable
 
 
 class Items:

@@ -15,12 +15,10 @@ from torch.nn import functional as F
 from saec.config import Config
 from saec.data import Cache, Raw
 from saec.data.audio import SoundFront
-from saec.data.recordings import Cutting, Piece
-from saec.data.recordings import cut as cut_recording
+from saec.data.recordings import Cutting, Recordings
 from saec.data.stored import Streamed
 from saec.faults import Fault, MissingFault
 from saec.session import SessionError, TrainingSession, load_session
-from saec.sound.listed import Listed, list_sound
 from saec.sound.spectra import SPECTRA
 from saec.training import plan_training
 from saec.training.build import build
@@ -35,8 +33,9 @@ def sounds(config: Config) -> Path:
     return record_classes(config.data / "sounds")
 
 
-def names_of(listed: list[Listed]) -> list[str]:
-    return [one.name for one in listed]
+def rows_of(recordings: Recordings, *columns: str) -> list[tuple]:
+    assert all(path.is_file() for path in recordings.paths.values())
+    return list(recordings.listed.table[["file", *columns]].itertuples(index=False, name=None))
 
 
 # Listing
@@ -46,34 +45,30 @@ def test_below_a_folder_the_first_folder_is_the_class(tmp_path):
     for name in ("b/deep/er/1.wav", "b/0.flac", "a/2.wav", "loose.ogg", ".hidden/3.wav", "a/.4.wav"):
         record(tmp_path / name, tone(300, 0.05))
     (tmp_path / "a" / "notes.txt").write_text("no sound")
-    listed = list_sound(tmp_path)
-    assert [(one.name, one.label) for one in listed] == [
+    assert rows_of(Recordings(tmp_path), "label") == [
         ("a/2.wav", "a"),
         ("b/0.flac", "b"),
         ("b/deep/er/1.wav", "b"),
         ("loose.ogg", ""),
     ]
-    assert all(one.path.is_file() for one in listed)
 
 
 def test_class_folders_wherever_they_lie_are_classes_by_their_names(tmp_path):
     for name in ("here/crow/1.wav", "there/far/tit/0.wav", "there/far/tit/x/2.wav"):
         record(tmp_path / name, tone(300, 0.05))
     folders = (tmp_path / "there" / "far" / "tit", tmp_path / "here" / "crow")
-    listed = list_sound(folders)
-    assert [(one.name, one.label) for one in listed] == [
+    assert rows_of(Recordings(folders), "label") == [
         ("crow/1.wav", "crow"),
         ("tit/0.wav", "tit"),
         ("tit/x/2.wav", "tit"),
     ]
-    assert [one.path.is_file() for one in listed] == [True] * 3
 
 
 def test_class_folders_of_one_name_are_refused(tmp_path):
     for name in ("a/crow/1.wav", "b/crow/2.wav"):
         record(tmp_path / name, tone(300, 0.05))
     with pytest.raises(Fault, match="two are called crow: rename"):
-        list_sound((tmp_path / "a" / "crow", tmp_path / "b" / "crow"))
+        Recordings((tmp_path / "a" / "crow", tmp_path / "b" / "crow"))
 
 
 ROWS = [
@@ -94,34 +89,37 @@ def table(request, tmp_path) -> Path:
 
 
 def test_a_table_says_label_group_split_and_stretch_of_each_row(table):
-    first, second, third = list_sound(table)
-    assert first == Listed(table.parent, "b.wav", "crow", "g", "train", 0.0, 0.5)
-    assert second == Listed(table.parent, "b.wav", "tit", "g", "valid", 0.5, 1.25)
-    assert third == Listed(table.parent, "sub/a.wav", "7", "", "test", None, None)
-    assert third.path.is_file()
+    recordings = Recordings(table)
+    assert rows_of(recordings, "label", "group", "split") == [
+        ("b.wav", "crow", "g", "train"),
+        ("b.wav", "tit", "g", "valid"),
+        ("sub/a.wav", "7", "sub/a.wav", "test"),
+    ]
+    assert recordings.folder == table.parent and list(recordings.paths) == ["b.wav", "sub/a.wav"]
+    assert np.array_equal(recordings.listed.times, [(0, 0.5), (0.5, 1.25), (np.nan, np.nan)], equal_nan=True)
 
 
 def test_a_table_may_name_files_alone(tmp_path):
     record(tmp_path / "a.wav", tone(300, 0.1))
     (tmp_path / "table.csv").write_text("file\na.wav\n")
-    assert list_sound(tmp_path / "table.csv") == [Listed(tmp_path, "a.wav")]
+    assert rows_of(Recordings(tmp_path / "table.csv"), "label", "split") == [("a.wav", "", "")]
 
 
 def test_one_recording_is_a_place_and_another_file_is_not(tmp_path):
     file = record(tmp_path / "a.wav", tone(300, 0.1))
-    assert list_sound(file) == [Listed(tmp_path, "a.wav")]
+    assert rows_of(Recordings(file), "label", "group") == [("a.wav", "", "a.wav")]
     (tmp_path / "a.doc").write_text("no sound")
     with pytest.raises(Fault, match="is no recording and no table of them: .* got '.doc'"):
-        list_sound(tmp_path / "a.doc")
+        Recordings(tmp_path / "a.doc")
     with pytest.raises(MissingFault, match="no folder of recordings"):
-        list_sound(tmp_path / "nowhere")
+        Recordings(tmp_path / "nowhere")
 
 
 # Pieces
 
 
-def cut(row: int, one: Listed, n: int, rate: int, segment_s: float | None, step_s: float) -> list[Piece]:
-    return cut_recording(row, one, n, Cutting(rate, segment_s, step_s, least=1))
+def cut(n: int, segment_s: float | None, step_s: float, *stretch: float) -> list[tuple[int, int]]:
+    return Cutting(RATE, segment_s, step_s, least=1).pieces(n, *stretch)
 
 
 def slow_starts(n: int, size: int, step: int, rate: int) -> list[int]:
@@ -138,33 +136,31 @@ def slow_starts(n: int, size: int, step: int, rate: int) -> list[int]:
 @pytest.mark.parametrize("n", [1, 1999, 2000, 2001, 2007, 2008, 2009, 3000, 3999, 4000, 4001, 9000])
 @pytest.mark.parametrize(("segment_s", "step_s"), [(0.25, 0.25), (0.25, 0.1), (0.1, 0.25), (0.25, 1.0)])
 def test_segments_start_every_step_and_the_last_ends_with_the_sound(n, segment_s, step_s):
-    pieces = cut(5, Listed(Path(), "a/song.wav"), n, RATE, segment_s, step_s)
-    expected = slow_starts(n, round(segment_s * RATE), round(step_s * RATE), RATE)
-    assert [piece.first for piece in pieces] == expected
-    assert {(piece.row, piece.recording, piece.n) for piece in pieces} == {
-        (5, "a/song.wav", min(n, round(segment_s * RATE)))
-    }
-    assert n - (pieces[-1].first + pieces[-1].n) < RATE / 1000
-    assert len({piece.name for piece in pieces}) == len(pieces)
+    size = round(segment_s * RATE)
+    pieces = cut(n, segment_s, step_s)
+    assert pieces == [(first, min(n, size)) for first in slow_starts(n, size, round(step_s * RATE), RATE)]
+    assert n - sum(pieces[-1]) < RATE / 1000
+    assert len({round(first / RATE, 3) for first, _ in pieces}) == len(pieces)
 
 
-def test_pieces_are_named_by_their_start_and_what_is_whole_by_its_file():
-    (whole,) = cut(0, Listed(Path(), "a/song.wav"), 100, RATE, None, 1.0)
-    assert (whole.name, whole.first, whole.n) == ("a/song.wav", 0, 100)
-    names = [piece.name for piece in cut(0, Listed(Path(), "a/song.wav"), 20_000, RATE, 1.0, 0.75)]
-    assert names == [f"a/song_segm_{start}.wav" for start in ("0000.000", "0000.750", "0001.500")]
+def test_pieces_are_named_by_their_start_and_what_is_whole_by_its_file(tmp_path):
+    record(tmp_path / "a" / "song.wav", tone(300, 0.1))
+    recordings, n = Recordings(tmp_path), {"a/song.wav": 20_000}
+    (whole, bad), (cut, _) = (recordings.pieces(n, Cutting(RATE, size, 0.75, 1)) for size in (None, 1.0))
+    assert whole.names.tolist() == ["a/song.wav"] and whole.times.tolist() == [[0, 2.5]] and not bad
+    assert cut.names.tolist() == [f"a/song_segm_{s}.wav" for s in ("0000.000", "0000.750", "0001.500")]
+    assert set(cut.files) == {"a/song.wav"} and set(cut.labels) == {"a"}
+    (tmp_path / "table.csv").write_text("file,start,end\na/song.wav,0.5,1\n")
+    stretch, _ = Recordings(tmp_path / "table.csv").pieces(n, Cutting(RATE, None, None, 1))
+    assert stretch.names.tolist() == ["a/song_segm_0000.500.wav"] and stretch.times.tolist() == [[0.5, 1]]
 
 
 def test_a_stretch_is_cut_within_itself_and_within_the_sound():
-    stretch = Listed(Path(), "a.wav", start_s=0.5, end_s=1.0)
-    (whole,) = cut(0, stretch, 12_000, RATE, None, 1.0)
-    assert (whole.name, whole.first, whole.n) == ("a_segm_0000.500.wav", 4000, 4000)
-    pieces = cut(0, stretch, 12_000, RATE, 0.2, 0.2)
-    assert [(p.first, p.n) for p in pieces] == [(4000, 1600), (5600, 1600), (6400, 1600)]
-    (rest,) = cut(0, stretch, 4100, RATE, None, 1.0)
-    assert (rest.first, rest.n) == (4000, 100)
-    (nothing,) = cut(0, stretch, 100, RATE, None, 1.0)
-    assert nothing.n == 0
+    assert cut(12_000, None, 1.0, 0.5, 1.0) == [(4000, 4000)]
+    assert cut(12_000, 0.2, 0.2, 0.5, 1.0) == [(4000, 1600), (5600, 1600), (6400, 1600)]
+    assert cut(4100, None, 1.0, 0.5, 1.0) == [(4000, 100)]
+    ((_, nothing),) = cut(100, None, 1.0, 0.5, 1.0)
+    assert nothing == 0
 
 
 @pytest.mark.parametrize("rate", [11_025, 16_000, 44_100])
@@ -232,7 +228,7 @@ def test_recordings_that_the_cache_has_no_room_for_are_streamed_and_are_the_same
 
 @pytest.mark.parametrize("rate", [11_025, 44_100])
 def test_other_rates_are_resampled_as_all_at_once(rate, config, monkeypatch):
-    monkeypatch.setattr("saec.sound.listed.BLOCK", 777)
+    monkeypatch.setattr("saec.sound.files.BLOCK", 777)
     file = record(config.data / "sounds" / "a.wav", tone(300, 0.3, rate=rate), rate)
     (found,) = stored(kind(config.data / "sounds", config).open())
     expected = soxr.resample(soundfile.read(file)[0], rate, RATE, quality="HQ")
@@ -259,7 +255,7 @@ def test_recordings_are_decoded_once_however_they_are_cut_and_anew_when_they_cha
     record(sounds / "low" / "0.wav", tone(500, 0.3, seed=9))
     other = kind(sounds, config).open()
     assert len(list(config.cache.iterdir())) == 2 and other.fingerprint != whole.fingerprint
-    place = other.names.tolist().index("low/0.wav")
+    place = other.samples.names.tolist().index("low/0.wav")
     assert len(stored(other)[place]) == 2400
 
 
@@ -318,7 +314,7 @@ def test_what_comes_out_of_real_recordings_is_librosas_mel_spectrogram(config):
     (config.data / "three.csv").write_text("\n".join(["file", *rows]))
     data = kind(config.data / "three.csv", config, fit="pad", length_s="longest").open()
     found = data.front(data.gather(np.arange(3), CPU))[:, 0].numpy()
-    assert data.names.tolist() == rows
+    assert data.samples.names.tolist() == rows
     for spectrum, file in zip(found, rows, strict=True):
         expected = of_librosa(soundfile.read(file)[0].astype(np.float32))
         n = expected.shape[1]
@@ -395,12 +391,12 @@ def test_a_front_end_cannot_give_other_rows():
 def test_what_is_known_of_each_segment_stands_beside_it(config, table):
     data = kind(table, config, segment_s=0.25).open()
     starts = (0, 0.25, 0.5, 0.75, 1.0)
-    assert data.names.tolist() == [
+    assert data.samples.names.tolist() == [
         *(f"b_segm_{start:08.3f}.wav" for start in starts),
         "sub/a_segm_0000.000.wav",
     ]
-    assert data.labels.tolist() == ["crow", "crow", "tit", "tit", "tit", "7"]
-    assert data.groups.tolist() == ["g"] * 5 + ["sub/a.wav"]
+    assert data.samples.labels.tolist() == ["crow", "crow", "tit", "tit", "tit", "7"]
+    assert data.samples.groups.tolist() == ["g"] * 5 + ["sub/a.wav"]
     assert data.samples.splits.tolist() == ["train"] * 2 + ["valid"] * 3 + ["test"]
     assert data.samples.files.tolist() == ["b.wav"] * 5 + ["sub/a.wav"]
     assert data.samples.times.tolist() == [[start, start + 0.25] for start in starts] + [[0, 0.1]]
@@ -423,8 +419,8 @@ def test_a_table_of_labels_overrules_folders_and_names_groups(config, sounds):
 
 def of(data) -> tuple[list[str], list[str], list[str]]:
     found = data.open()
-    assert data.samples.labels.tolist() == found.labels.tolist()
-    return found.names.tolist(), found.labels.tolist(), found.groups.tolist()
+    assert data.samples.labels.tolist() == found.samples.labels.tolist()
+    return found.samples.names.tolist(), found.samples.labels.tolist(), found.samples.groups.tolist()
 
 
 @pytest.mark.parametrize("place", ["folder", "class folders", "table"])
@@ -435,7 +431,7 @@ def test_segments_in_files_of_their_own_belong_to_their_recording(place, config)
         record(folder / name, tone(300, 0.05))
     (folder / "table.csv").write_text("\n".join(["file", *names]))
     places = {"folder": folder, "class folders": (folder / "a", folder / "b"), "table": folder / "table.csv"}
-    groups = kind(places[place], config).open().groups
+    groups = kind(places[place], config).open().samples.groups
     assert groups.tolist() == ["a/x", "a/x", "a/y", "a/y", "b/x", "b/x", "b/y", "b/y"]
 
 
@@ -458,7 +454,7 @@ def test_segments_are_as_long_as_they_are_said_to_be(config, sounds):
 
 
 def test_a_limit_takes_recordings_evenly(config, sounds):
-    names = kind(sounds, config, limit=4).open().names.tolist()
+    names = kind(sounds, config, limit=4).open().samples.names.tolist()
     assert names == ["high/0.wav", "low/0.wav", "low/3.wav", "mid/3.wav"]
     with pytest.raises(SessionError, match="limit"):
         load_session(heard_session(data={"limit": 0}), TrainingSession)
@@ -526,7 +522,7 @@ def test_stretches_that_overlap_to_the_millisecond_are_refused(config):
     record(config.data / "a.wav", tone(300, 0.5))
     (config.data / "table.csv").write_text("file,start,end\na.wav,0,0.3\na.wav,0.1,0.4\n")
     assert len(kind(config.data / "table.csv", config).open()) == 2
-    with pytest.raises(Fault, match="would share a name: .*\n  a_segm_0000.100.wav"):
+    with pytest.raises(Fault, match="2 samples share a name:\n  a_segm_0000.100.wav"):
         kind(config.data / "table.csv", config, segment_s=0.1).sizes()
 
 
@@ -538,7 +534,7 @@ def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, 
         kind(config.data / "table.csv", config).sizes()
     assert "\n  a.wav from 0.3 s on has 8 samples at 8000 Hz, 128 are needed" in str(fault.value)
     data = kind(config.data / "table.csv", config, skip_bad=True).open()
-    assert data.names.tolist() == ["a_segm_0000.000.wav"] and len(data.about["left_out"]) == 2
+    assert data.samples.names.tolist() == ["a_segm_0000.000.wav"] and len(data.about["left_out"]) == 2
 
 
 def test_the_class_of_each_made_sound_is_heard_in_its_loudest_row(config, sounds):
@@ -546,5 +542,5 @@ def test_the_class_of_each_made_sound_is_heard_in_its_loudest_row(config, sounds
     data = kind(sounds, config, spectrum=LINEAR).open()
     spectra = data.front(data.gather(np.arange(12), CPU))[:, 0].mean(dim=2)
     rows = spectra.argmax(dim=1).numpy()
-    hertz = [HERTZ[label] for label in data.labels]
+    hertz = [HERTZ[label] for label in data.samples.labels]
     assert np.abs((127 - rows) * RATE / 256 - hertz).max() <= RATE / 256

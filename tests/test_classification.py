@@ -384,7 +384,7 @@ def labelled(labels: str, groups: list[str] | None = None, splits: list[str] | N
 
 
 def drawn(data: Dataset, epoch: int, seed: int = 0, evenly: bool = True) -> list[str]:
-    feed = Loader(data, VIEWS.parse("plain"), 4, CPU, seed, tuple(np.unique(data.labels)), evenly)
+    feed = Loader(data, VIEWS.parse("plain"), 4, CPU, seed, tuple(np.unique(data.samples.labels)), evenly)
     batches = list(feed.training(epoch))
     assert len(batches) == feed.n_training_batches
     return [name for batch in batches for name in batch.names]
@@ -394,11 +394,11 @@ def test_oversampling_draws_every_class_as_often_as_the_most_frequent_one():
     data = labelled("aaaaaaabbc")
     for epoch in range(3):
         names = drawn(data, epoch)
-        labels = [data.labels[int(name)] for name in names]
+        labels = [data.samples.labels[int(name)] for name in names]
         assert {name: labels.count(name) for name in "abc"} == {"a": 7, "b": 7, "c": 7}
-        assert set(names) == set(data.names) and sorted(names[:21]) != names
-        assert [names.count(name) for name in data.names[:7]] == [1] * 7
-    assert sorted(drawn(data, 0, evenly=False)) == data.names.tolist()
+        assert set(names) == set(data.samples.names) and sorted(names[:21]) != names
+        assert [names.count(name) for name in data.samples.names[:7]] == [1] * 7
+    assert sorted(drawn(data, 0, evenly=False)) == data.samples.names.tolist()
     orders = [tuple(drawn(data, *key)) for key in ((0, 0), (1, 0), (0, 1), (0, 0))]
     assert orders[0] == orders[3] and len(set(orders)) == 3  # by seed and epoch alone
 

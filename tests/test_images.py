@@ -55,7 +55,7 @@ def test_pictures_are_sorted_by_code_point_whatever_the_case_of_their_suffix(fol
     for name in names:
         save(folder, name, random_levels())
     data = opened(folder)
-    assert data.names.tolist() == ["10.png", "9.png", "B.PNG", "_.png", "a.Png", "b.png", "ä.png"]
+    assert data.samples.names.tolist() == ["10.png", "9.png", "B.PNG", "_.png", "a.Png", "b.png", "ä.png"]
 
 
 def test_only_png_files_directly_in_the_folder_count(folder):
@@ -64,7 +64,7 @@ def test_only_png_files_directly_in_the_folder_count(folder):
     for name in ("a.png", "b.png.bak", "below/c.png"):
         save(folder, name, random_levels())
     (folder / "notes.txt").write_text("png")
-    assert opened(folder).names.tolist() == ["a.png"]
+    assert opened(folder).samples.names.tolist() == ["a.png"]
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,15 @@ def test_only_png_files_directly_in_the_folder_count(folder):
 )
 def test_a_limit_takes_pictures_evenly_over_the_sorted_list(folder, limit, taken):
     names = write_pictures(folder, intensities(10, 8, 8))
-    assert opened(folder, limit=limit).names.tolist() == [names[place] for place in taken]
+    assert opened(folder, limit=limit).samples.names.tolist() == [names[place] for place in taken]
 
 
 def test_rows_hold_the_pictures_of_their_names(folder):
     for value in (30, 10, 20):
         save(folder, f"{value}.png", np.full((4, 4), value, np.uint8))
     data = opened(folder)
-    assert [(name, picture.max() * 255) for name, picture in zip(data.names, pixels(data), strict=True)] == [
-        ("10.png", 10),
-        ("20.png", 20),
-        ("30.png", 30),
-    ]
+    values = [picture.max() * 255 for picture in pixels(data)]
+    assert data.samples.names.tolist() == ["10.png", "20.png", "30.png"] and values == [10, 20, 30]
 
 
 def test_a_missing_folder_and_one_without_pictures_are_told_apart(folder):
@@ -191,9 +188,9 @@ def test_damaged_pictures_are_listed_together_or_left_out(folder):
         opened(folder)
     assert names[1] in str(fault.value) and names[4] in str(fault.value)
     data = opened(folder, skip_bad=True)
-    assert data.names.tolist() == [names[place] for place in (0, 2, 3, 5)]
+    assert data.samples.names.tolist() == [names[place] for place in (0, 2, 3, 5)]
     assert data.about["left_out"] == [names[1], names[4]]
-    red = np.stack([read(folder / name)[..., 0] for name in data.names])
+    red = np.stack([read(folder / name)[..., 0] for name in data.samples.names])
     assert np.array_equal(table("viridis")[data.stored.array[data.rows]][..., 0], red)
 
 
@@ -303,8 +300,8 @@ def test_groups_are_the_recordings_in_the_names(folder):
     for name in ("a_segm_1.png", "a_segm_2.png", "b_segm_1.png", "lonely.png"):
         save(folder, name, random_levels())
     data = opened(folder)
-    assert data.groups.tolist() == ["a", "a", "b", "lonely.png"]
-    assert data.labels.tolist() == ["", "", "", ""]
+    assert data.samples.groups.tolist() == ["a", "a", "b", "lonely.png"]
+    assert data.samples.labels.tolist() == ["", "", "", ""]
 
 
 @pytest.mark.parametrize("levels_up", [0, 1, 2])
@@ -313,15 +310,15 @@ def test_labels_lie_in_the_folder_beside_it_or_one_further_up(folder, levels_up)
     place = (folder, *folder.parents)[levels_up]
     (place / "labels.csv").write_text("file,label\nrec00_segm_0001.000.png,finch\n", encoding="utf-8")
     data = opened(folder)
-    assert data.labels.tolist() == ["", "finch"]
-    assert data.groups.tolist() == ["rec00", "rec00"]
+    assert data.samples.labels.tolist() == ["", "finch"]
+    assert data.samples.groups.tolist() == ["rec00", "rec00"]
 
 
 def test_the_nearest_labels_that_name_a_picture_are_taken(folder):
     write_pictures(folder, intensities(1, 8, 8))
     for place, text in ((0, "other.png,wren"), (1, "rec00_segm_0000.000.png,finch"), (2, "rec00,crow")):
         (folder, *folder.parents)[place].joinpath("labels.csv").write_text(f"file,label\n{text}\n")
-    assert opened(folder).labels.tolist() == ["finch"]
+    assert opened(folder).samples.labels.tolist() == ["finch"]
 
 
 def test_labels_can_name_groups_of_their_own(folder):
@@ -329,8 +326,8 @@ def test_labels_can_name_groups_of_their_own(folder):
     rows = ["file,label,group", "rec00_segm_0000.000.png,finch,monday", "rec00_segm_0001.000.png,wren,"]
     (folder / "labels.csv").write_text("\ufeff" + "\n".join(rows), encoding="utf-8")
     data = opened(folder)
-    assert data.groups.tolist() == ["monday", "monday", "monday"]  # one recording, one group
-    assert data.labels.tolist() == ["finch", "wren", ""]
+    assert data.samples.groups.tolist() == ["monday", "monday", "monday"]  # one recording, one group
+    assert data.samples.labels.tolist() == ["finch", "wren", ""]
 
 
 def test_a_picture_that_is_not_listed_shares_the_group_of_its_recording(folder):
@@ -338,15 +335,15 @@ def test_a_picture_that_is_not_listed_shares_the_group_of_its_recording(folder):
         save(folder, name, random_levels())
     (folder / "labels.csv").write_text("file,label,group\na_segm_2.png,finch,monday\n")
     data = opened(folder)
-    assert data.groups.tolist() == ["monday", "monday", "monday", "b"]
-    assert data.labels.tolist() == ["", "finch", "", ""]
+    assert data.samples.groups.tolist() == ["monday", "monday", "monday", "b"]
+    assert data.samples.labels.tolist() == ["", "finch", "", ""]
 
 
 def test_a_foreign_table_two_folders_up_is_not_used_which_is_said(folder, heard):
     write_pictures(folder, intensities(1, 8, 8))
     table = folder.parents[1] / "labels.csv"
     table.write_text("name;label\nrec00_segm_0000.000.png;finch\n")
-    assert opened(folder).labels.tolist() == [""]
+    assert opened(folder).samples.labels.tolist() == [""]
     assert f"not used: {table} needs the columns file,label" in heard.text
     (folder.parent / "labels.csv").write_text(table.read_text())
     with pytest.raises(Fault, match="needs the columns file,label"):  # so near it is meant

@@ -44,7 +44,7 @@ def names_of(batches) -> list[str]:
 def test_every_sample_comes_once(n, batch_size):
     feed = loader(dataset(n), batch_size)
     for batches in (list(feed.training(0)), list(feed.validation())):
-        assert sorted(names_of(batches)) == feed.data.names.tolist()
+        assert sorted(names_of(batches)) == feed.data.samples.names.tolist()
         assert len(batches) == feed.n_batches
         assert all(1 <= len(batch) <= batch_size for batch in batches)
         assert all(len(batch) == batch_size for batch in batches[:-1])
@@ -68,7 +68,7 @@ def test_the_order_depends_on_seed_and_epoch_alone():
         np.random.seed(99)
         assert names_of(loader(data, 7, seed).training(epoch)) == order
         expected = np.random.default_rng([seed, epoch]).permutation(20)
-        assert order == data.names[expected].tolist()
+        assert order == data.samples.names[expected].tolist()
 
 
 def test_an_epoch_can_be_asked_for_without_those_before_it():
@@ -79,7 +79,7 @@ def test_an_epoch_can_be_asked_for_without_those_before_it():
 
 
 def test_validation_comes_in_the_order_of_names():
-    assert names_of(loader(dataset(20), 3).validation()) == dataset(20).names.tolist()
+    assert names_of(loader(dataset(20), 3).validation()) == dataset(20).samples.names.tolist()
 
 
 def test_labels_are_places_among_the_classes_and_unknown_ones_are_minus_one():
@@ -104,8 +104,8 @@ def test_a_split_keeps_recordings_apart_and_neither_side_is_empty(share, seed):
     data = dataset(60, per_recording=4)
     train, valid = split(data, share, seed)
     assert len(train) and len(valid)
-    assert not set(train.groups) & set(valid.groups)
-    assert sorted([*train.names, *valid.names]) == data.names.tolist()
+    assert not set(train.samples.groups) & set(valid.samples.groups)
+    assert sorted([*train.samples.names, *valid.samples.names]) == data.samples.names.tolist()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
@@ -123,12 +123,12 @@ def test_two_recordings_are_enough_for_a_split():
 def test_both_sides_of_a_split_hold_the_pictures_of_their_names():
     for part in split(dataset(30, per_recording=3), 0.4, 2):
         levels = part.gather(np.arange(len(part)), CPU).values[:, 0, 0].tolist()
-        assert levels == [int(name[:3]) for name in part.names]
+        assert levels == [int(name[:3]) for name in part.samples.names]
 
 
 def test_a_split_depends_on_the_seed_alone():
     data = dataset(60, per_recording=4)
-    drawn = [tuple(split(data, 0.3, seed)[1].names) for seed in (0, 0, 1, 2)]
+    drawn = [tuple(split(data, 0.3, seed)[1].samples.names) for seed in (0, 0, 1, 2)]
     assert drawn[0] == drawn[1]
     assert len(set(drawn)) == 3
 
@@ -153,7 +153,7 @@ def test_folders_that_share_names_or_recordings_are_warned_of(heard):
 
 def test_a_subset_of_a_subset_holds_the_right_pictures():
     part = dataset(20).subset(np.arange(5, 15)).subset(np.array([0, 9]))
-    assert part.names.tolist() == ["005.png", "014.png"]
+    assert part.samples.names.tolist() == ["005.png", "014.png"]
     assert part.gather(np.array([1, 0]), CPU).values[:, 0, 0].tolist() == [14, 5]
 
 
@@ -191,7 +191,7 @@ def test_several_processes_share_each_epoch_and_draw_their_own_numbers():
     for rank, share in enumerate(shares):
         batches = list(share.training(1))
         assert names_of(batches) == order[rank::2] and len(batches) == share.n_training_batches
-        assert names_of(share.validation()) == data.names[rank::2].tolist()
+        assert names_of(share.validation()) == data.samples.names[rank::2].tolist()
         assert [batch.index.tolist() for batch in share.validation()][0] == [
             rank,
             rank + 2,

@@ -68,7 +68,7 @@ def test_raw_pixels_tell_bars_apart_and_noise_does_not(made):
 
 def test_groups_that_are_left_out_are_clustered_alone_and_never_learnt_from(made):
     one_by_one = LabelledSet("bars", made.train, made.judged, made.config, left_out=("2", "4"))
-    groups = one_by_one.data.groups
+    groups = one_by_one.data.samples.groups
     parts = one_by_one.parts(0)
     assert len(parts) == 2
     for out, (clustered, [(known, asked)]) in zip(("2", "4"), parts, strict=True):

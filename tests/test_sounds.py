@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from saec import figures
 from saec.config import Config
+from saec.data.recordings import Recordings
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, plan_evaluation
-from saec.sections.data import look_through
+from saec.sections.data import read_through
 from saec.session import load_session
-from saec.sound.listed import list_sound
 
 RATE = 8000
 
@@ -75,10 +75,10 @@ def test_lengths_are_listed_and_summed_by_class(config, sounds):
 def test_several_threads_and_blocks_give_the_same(sounds, monkeypatch):
     for number in range(70):
         record(sounds / "crow" / f"short_{number}.wav", 0.01 + number / 1000)
-    listed = list_sound(sounds)
-    tables = [look_through(listed), look_through(listed, n_workers=3)]
-    monkeypatch.setattr("saec.sound.listed.BLOCK", 700)
-    tables.append(look_through(listed))
+    listed = Recordings(sounds)
+    tables = [read_through(listed), read_through(listed, n_workers=3)]
+    monkeypatch.setattr("saec.sound.files.BLOCK", 700)
+    tables.append(read_through(listed))
     for one, other in zip(tables[0] * 2, (*tables[1], *tables[2]), strict=True):
         pd.testing.assert_frame_equal(one, other)
 
@@ -195,7 +195,7 @@ def test_sound_and_predictions_are_looked_at_together(config, sounds):
 @pytest.mark.skipif("SAEC_REAL_DATA" not in os.environ, reason="SAEC_REAL_DATA is not set")
 def test_real_recordings_have_the_lengths_that_their_headers_say():
     folder = Path(os.environ["SAEC_REAL_DATA"]) / "soundscape"
-    table, unreadable = look_through(list_sound(folder), n_workers=2)
+    table, unreadable = read_through(Recordings(folder), n_workers=2)
     assert len(table) == 13 and not len(unreadable)
     for row in table.itertuples():
         about = soundfile.info(folder / row.file)

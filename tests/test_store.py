@@ -72,7 +72,7 @@ def test_a_second_opening_decodes_nothing(folder, cache, heard):
     second = Images(folder, cache).open()
     assert written == [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
     assert np.array_equal(first.stored.array, second.stored.array)
-    assert first.names.tolist() == second.names.tolist()
+    assert first.samples.names.tolist() == second.samples.names.tolist()
     assert "decoding" not in heard.text
 
 
@@ -115,7 +115,7 @@ def test_a_folder_that_has_changed_gets_a_new_store(folder, cache, change):
     after = Images(folder, cache, channels="rgb").open()
     assert before.fingerprint != after.fingerprint
     assert len(stores(cache)) == 2
-    assert after.names.tolist() == sorted(os.listdir(folder))
+    assert after.samples.names.tolist() == sorted(os.listdir(folder))
 
 
 def test_what_a_killed_process_left_is_not_read_and_goes_after_a_day(folder, cache):

@@ -164,7 +164,7 @@ def test_a_validation_sample_is_not_distorted_and_has_the_same_target_in_every_e
     assert len({float(target[target > 0].min()) for _, target in expected.values()}) > 4
     for batch_size in (1, 3, 100):
         pairs = by_name(loader(batch_size=batch_size, **STRONG).validation())
-        for name, picture in zip(data.names, clean, strict=True):
+        for name, picture in zip(data.samples.names, clean, strict=True):
             assert torch.equal(pairs[name][0], picture)
             assert torch.equal(pairs[name][1], expected[name][1])
     assert not torch.equal(by_name(loader(seed=1).validation())["000.png"][1], expected["000.png"][1])

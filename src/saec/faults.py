@@ -15,6 +15,10 @@ class MissingFault(Fault, FileNotFoundError):
     """A folder or file that is not there, or a folder without the files that belong in it."""
 
 
+class Unusable(Exception):
+    """A picture or recording that cannot be used, and why."""
+
+
 def listing(items: Sequence[object], most: int = 10) -> str:
     """Returns the first items, one an indented line, and the number of those left out."""
     rest = [f"  ... and {len(items) - most:,} more"] if len(items) > most else []

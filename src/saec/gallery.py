@@ -21,7 +21,7 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     chosen = np.array(evenly(range(len(data)), N_VIEWS))
     batch = loader.batch(chosen, Draws.training(len(chosen), loader.device, (loader.seed, 0, 0, 0)))
     columns = {"seen": data.front.show(batch.seen), "target": data.front.show(batch.target, batch.seen)}
-    labels = data.labels[chosen].tolist()
+    labels = data.samples.labels[chosen].tolist()
     names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]
     figures.panels(file, columns, names, title)
 
@@ -64,4 +64,4 @@ def show_folder(
     columns = {name: data.front.show(values, original) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - columns["original"])
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    figures.panels(file, columns, data.names[chosen].tolist(), title)
+    figures.panels(file, columns, data.samples.names[chosen].tolist(), title)

@@ -17,13 +17,13 @@ from torch.nn import functional as F
 from saec.data.batch import Dataset, Raw, shades
 from saec.data.files import refuse_bad
 from saec.data.kind import DATA, Sizes
-from saec.data.recordings import Cutting, Piece, Recordings, n_at_rate
+from saec.data.recordings import Cutting, Location, Recordings, n_at_rate
 from saec.data.store import Cache, n_bytes_of, open_items
-from saec.data.stored import Unusable, Windows
+from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
 from saec.samples import Samples
-from saec.sound.listed import Channel, Place, Unreadable, stream
+from saec.sound.files import Channel, stream
 from saec.sound.spectra import SPECTRA, Spectrum
 
 SoundFit = Literal["resize", "pad", "centre"]
@@ -159,7 +159,7 @@ class Audio:
 
     def __init__(
         self,
-        location: Place,
+        location: Location,
         cache: Cache,
         *,
         sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] = 16_000,
@@ -192,7 +192,7 @@ class Audio:
 
     @property
     def paths(self) -> list[Path]:
-        return self.recordings.paths
+        return list(self.recordings.paths.values())
 
     @cached_property
     def n_steps(self) -> list[int]:
@@ -202,7 +202,7 @@ class Audio:
     @cached_property
     def samples(self) -> Samples:
         """The samples that headers promise, without those of recordings that cannot be used."""
-        return self.recordings.samples(self._promised[0], self.cutting.rate)
+        return self._promised[0]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -217,13 +217,13 @@ class Audio:
         Raises:
             Fault: headers that cannot be read, recordings too short or too long.
         """
-        pieces, bad = self._promised
-        self._refuse(pieces, bad)
+        samples, bad = self._promised
+        self._refuse(samples, bad)
         n_bytes = n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
-        seconds = self._seconds(pieces)
+        seconds = self._seconds(samples)
         settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
-        return Sizes(len(pieces), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
+        return Sizes(len(samples), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
 
     def open(self, early: bool = False) -> Dataset:
         """Decodes the recordings, or finds them decoded; checks those that the cache has no room for.
@@ -239,21 +239,21 @@ class Audio:
             for source, n in zip(sources, facts["n_steps"], strict=True)
             if source.name not in bad
         }
-        pieces, short = self.recordings.pieces(n_there, self.cutting)
+        samples, short = self.recordings.pieces(n_there, self.cutting)
         bad |= short
-        self._refuse(pieces, bad)
+        self._refuse(samples, bad)
         if bad:
             lines = [f"{name} {reason}" for name, reason in bad.items()]
             LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
         self._warn_of_doubtful(facts)
         item_of = {source.name: item for item, source in enumerate(sources)}
-        windows = [(item_of[piece.recording], piece.first, piece.n) for piece in pieces]
-        stretches = [(one.name, one.start_s, one.end_s) for one in self.recordings.listed]
+        numbers = np.array([item_of[file] for file in samples.files.tolist()])
+        stretches = [(file, start_s, end_s) for file, _, _, start_s, end_s, *_ in self.recordings.state]
         return Dataset(
-            self.recordings.samples(pieces, self.cutting.rate),
-            items.cut(Windows(*np.array(windows, dtype=np.int64).T)),
-            np.arange(len(pieces)),
-            self._front(self._seconds(pieces)),
+            samples,
+            items.cut(Windows(numbers, *self._steps(samples))),
+            np.arange(len(samples)),
+            self._front(self._seconds(samples)),
             fingerprint(self.fingerprint, self.cutting.segment_s, self.cutting.step_s, stretches),
             {"left_out": list(bad), "sample_rate": self.cutting.rate},
             self.samples_are,
@@ -266,14 +266,10 @@ class Audio:
             Unusable: it cannot be read, or is not what was listed.
         """
         path, peak = self.paths[item], 0.0
-        try:
-            for block in stream(path, self.cutting.rate, self.channel, first, n):
-                peak = max(peak, float(np.abs(block).max(initial=0)))
-                yield block.astype(np.float32)
-        except Unreadable as reason:
-            raise Unusable(str(reason)) from reason
-        if self.recordings.sources[item].has_changed(path):
-            raise Unusable("was changed after the folder was listed: call again")
+        for block in stream(path, self.cutting.rate, self.channel, first, n):
+            peak = max(peak, float(np.abs(block).max(initial=0)))
+            yield block.astype(np.float32)
+        self.recordings.sources[item].require_unchanged(path)
         self._peaks[item] = peak
 
     def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
@@ -283,29 +279,34 @@ class Audio:
         return {"silent": silent, "rates": rates}
 
     @cached_property
-    def _promised(self) -> tuple[list[Piece], dict[str, str]]:
-        """Pieces as headers promise them, and what cannot be used, with the reason."""
+    def _promised(self) -> tuple[Samples, dict[str, str]]:
+        """The samples that headers promise, and what cannot be used, with the reason."""
         n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
-        pieces, short = self.recordings.pieces(n_there, self.cutting)
-        return pieces, bad | short
+        samples, short = self.recordings.pieces(n_there, self.cutting)
+        return samples, bad | short
 
-    def _seconds(self, pieces: list[Piece]) -> float:
+    def _steps(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+        """Returns of each sample the first step in its recording and the number of steps."""
+        first, end = (samples.times * self.cutting.rate).round().astype(np.int64).T
+        return first, end - first
+
+    def _seconds(self, samples: Samples) -> float:
         """Returns the seconds that samples are brought to."""
         if not isinstance(self.length_s, str):
             return self.length_s
         if self.cutting.segment_s is not None:
             return self.cutting.segment_s
-        n = [piece.n for piece in pieces]
-        return float(np.mean(n) if self.length_s == "mean" else max(n)) / self.cutting.rate
+        _, n = self._steps(samples)
+        return float(n.mean() if self.length_s == "mean" else n.max()) / self.cutting.rate
 
     def _front(self, seconds: float) -> SoundFront:
         n_frames = self.spectrum.n_frames(round(seconds * self.cutting.rate))
         return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
 
-    def _refuse(self, pieces: list[Piece], bad: dict[str, str]) -> None:
+    def _refuse(self, samples: Samples, bad: dict[str, str]) -> None:
         n_all = len(self.recordings.listed)
         refuse_bad(bad, self.folder, n_all, self.skip_bad, self.items_are, listed=n_all > 1)
-        if not pieces:
+        if not len(samples):
             raise MissingFault(f"none of the recordings of {self.folder} can be used")
 
     def _warn_of_doubtful(self, facts: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -93,18 +92,6 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """The shape of one sample as the front end gives it."""
         return self.front.shape
-
-    @cached_property
-    def names(self) -> np.ndarray:
-        return self.samples.names
-
-    @cached_property
-    def labels(self) -> np.ndarray:
-        return self.samples.labels
-
-    @cached_property
-    def groups(self) -> np.ndarray:
-        return self.samples.groups
 
     def subset(self, chosen: np.ndarray) -> "Dataset":
         """Returns the samples of these numbers, in the order of the numbers."""

@@ -1,13 +1,13 @@
 """Files as they are listed, some of them evenly taken, and those that cannot be used refused together."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from saec.faults import Fault, listing
+from saec.faults import Fault, Unusable, listing
 from saec.files import write_text
 
 T = TypeVar("T")
@@ -21,30 +21,19 @@ class File(NamedTuple):
     mtime_ns: int
 
     @classmethod
-    def of(cls, entry: os.DirEntry) -> "File":
-        stat = entry.stat()
-        return cls(entry.name, stat.st_size, stat.st_mtime_ns)
+    def of(cls, name: str, stat: os.stat_result) -> "File":
+        return cls(name, stat.st_size, stat.st_mtime_ns)
 
-    def has_changed(self, path: Path) -> bool:
-        """Whether what lies at the path now is something else, or nothing."""
-        try:
-            now = path.stat()
-        except OSError:
-            return True
-        return (now.st_size, now.st_mtime_ns) != (self.n_bytes, self.mtime_ns)
+    def require_unchanged(self, path: Path) -> None:
+        """Raises `Unusable` where what lies at the path now is something else, or nothing."""
+        if not path.exists() or File.of(self.name, path.stat()) != self:
+            raise Unusable("was changed after the folder was listed: call again")
 
 
 def evenly(items: Sequence[T], n: int) -> list[T]:
     """Returns at most n of the items, evenly spread, in their order."""
     n = min(n, len(items))
     return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
-
-
-def refuse_no_text(names: Iterable[str], folder: Path) -> None:
-    """Raises a `Fault` where names are bytes that the system cannot read as text."""
-    bad = [ascii(name) for name in names if name != name.encode(errors="replace").decode()]
-    if bad:
-        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
 
 
 def refuse_bad(

@@ -24,8 +24,8 @@ from saec.data.files import evenly, refuse_bad
 from saec.data.kind import DATA, Sizes
 from saec.data.png import decode, list_pictures, sidecar_map, size_of
 from saec.data.store import Cache, open_items
-from saec.data.stored import StartAgain, Unusable
-from saec.faults import Fault, listing
+from saec.data.stored import StartAgain
+from saec.faults import Fault, Unusable, listing
 from saec.files import fingerprint
 from saec.samples import Samples, nearest_labels
 
@@ -307,8 +307,7 @@ class Images:
 
     def _decoded(self, item: int) -> np.ndarray:
         picture = decode(self.paths[item])
-        if self.files[item].has_changed(self.paths[item]):
-            raise Unusable("was changed after the folder was listed: call again")
+        self.files[item].require_unchanged(self.paths[item])
         return picture
 
 

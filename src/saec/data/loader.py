@@ -65,7 +65,8 @@ class Loader:
         rng = np.random.default_rng([self.seed, epoch])
         if not self.evenly:
             return rng.permutation(len(self.data))
-        classes = [np.flatnonzero(self.data.labels == name) for name in np.unique(self.data.labels)]
+        labels = self.data.samples.labels
+        classes = [np.flatnonzero(labels == name) for name in np.unique(labels)]
         most = max(map(len, classes))
         drawn = [np.concatenate([rows, rng.choice(rows, most - len(rows))]) for rows in classes]
         return rng.permutation(np.concatenate(drawn))
@@ -80,7 +81,7 @@ class Loader:
         return Batch(
             seen,
             target,
-            self.data.names[chosen].tolist(),
+            self.data.samples.names[chosen].tolist(),
             torch.from_numpy(self._label[chosen]).to(self.device) if self.classes else None,
             raw.lengths,
             torch.from_numpy(chosen).to(self.device),
@@ -90,4 +91,4 @@ class Loader:
     def _label(self) -> np.ndarray:
         """Of each sample the number of its class, (n,) int64; -1 where it has none of the classes."""
         numbers = {name: number for number, name in enumerate(self.classes)}
-        return np.array([numbers.get(name, -1) for name in self.data.labels.tolist()], dtype=np.int64)
+        return np.array([numbers.get(name, -1) for name in self.data.samples.labels.tolist()], dtype=np.int64)

@@ -9,10 +9,9 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from saec.data.files import File, evenly, refuse_no_text
-from saec.data.stored import Unusable
+from saec.data.files import File, evenly
 from saec.documents import read_mapping
-from saec.faults import MissingFault
+from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.progress import progress
 
 SIDECAR = "_feature_extraction_parameters.json"
@@ -30,13 +29,17 @@ def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
     with os.scandir(folder) as entries:
         listed = progress(entries, "listing", unit=" files")
         files = [
-            File.of(entry) for entry in listed if entry.name.lower().endswith(".png") and entry.is_file()
+            File.of(entry.name, entry.stat())
+            for entry in listed
+            if entry.name.lower().endswith(".png") and entry.is_file()
         ]
     if not files:
         below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
         hint = f"; there are some in {below.parent}: name that folder" if below else ""
         raise MissingFault(f"no *.png directly in {folder}{hint}")
-    refuse_no_text([file.name for file in files], folder)
+    bad = [ascii(file.name) for file in files if file.name != file.name.encode(errors="replace").decode()]
+    if bad:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
     files.sort()
     return evenly(files, limit) if limit else files
 

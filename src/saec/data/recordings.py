@@ -2,8 +2,9 @@
 
 import logging
 import math
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -12,26 +13,17 @@ from typing import Any
 import numpy as np
 
 from saec.data.files import File, evenly
-from saec.faults import Fault, listing
+from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.progress import progress
-from saec.samples import SEGMENT, Samples, nearest_labels
-from saec.sound.listed import (
-    Channel,
-    Listed,
-    Place,
-    Unreadable,
-    header,
-    home_of,
-    lacks_channel,
-    list_sound,
-    stream,
-)
+from saec.samples import COLUMNS, SEGMENT, Samples, nearest_labels, read_annotations
+from saec.sound.files import SUFFIXES, Channel, find_recordings, header, lacks_channel, stream
 
 LOG = logging.getLogger(__name__)
+TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
 MOST_WHOLE_S = 120  # of a recording that is one sample
 ANY_RATE = 8_000  # of a file that cannot be opened
 LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
-NAMED_PER_S = 1000  # starts that names tell apart
+Location = Path | tuple[Path, ...]  # a folder, a table, one recording, or several class folders
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Cutting:
     rate: int
     segment_s: float | None
     step_s: float | None
-    least: int  # samples that a piece must have
+    least: int  # steps that a piece must have
 
     def __post_init__(self):
         if self.segment_s is not None and round(self.segment_s * self.rate) < self.least:
@@ -52,40 +44,22 @@ class Cutting:
         if self.step_s is not None and self.step_s < LEAST_STEP_S:
             raise Fault(f"step_s must be at least {LEAST_STEP_S:g} s, got {self.step_s:g}")
 
+    def pieces(self, n: int, start_s: float = math.nan, end_s: float = math.nan) -> list[tuple[int, int]]:
+        """Returns first step and number of steps of each piece of a recording of n steps.
 
-@dataclass(frozen=True)
-class Piece:
-    """So many samples of a recording, from `first` on."""
-
-    row: int  # in the list of what there is
-    recording: str
-    name: str
-    first: int
-    n: int
-
-
-def cut(row: int, listed: Listed, n_there: int, how: Cutting) -> list[Piece]:
-    """Cuts a recording of so many samples; the last piece ends where the sound does, but for 1 ms.
-
-    A recording shorter than a segment is one piece, shorter than the others. Nothing is cut without
-    `segment_s`.
-    """
-    rate, segment_s, step_s = how.rate, how.segment_s, how.step_s or how.segment_s or 1.0
-    first = min(round((listed.start_s or 0.0) * rate), n_there)
-    end = n_there if listed.end_s is None else min(round(listed.end_s * rate), n_there)
-    n = end - first
-    whole = listed.start_s is None and listed.end_s is None and segment_s is None
-    size = n if segment_s is None else min(round(segment_s * rate), n)
-    return [
-        Piece(
-            row,
-            listed.name,
-            listed.name if whole else piece_name(listed.name, (first + start) / rate),
-            first + start,
-            size,
-        )
-        for start in _starts(n, size, round(step_s * rate), math.ceil(rate / NAMED_PER_S))
-    ]
+        A stretch from `start_s` to `end_s` is cut within itself; NaN is the beginning or the end. The last
+        piece ends where the stretch does, but for less than 1 ms. A stretch shorter than a segment is one
+        piece; without `segment_s` nothing is cut.
+        """
+        first = 0 if math.isnan(start_s) else min(round(start_s * self.rate), n)
+        n = (n if math.isnan(end_s) else min(round(end_s * self.rate), n)) - first
+        if self.segment_s is None:
+            return [(first, n)]
+        size, step = min(round(self.segment_s * self.rate), n), (self.step_s or self.segment_s) * self.rate
+        starts = list(range(0, n - size, max(1, round(step))))
+        if not starts or n - size - starts[-1] >= math.ceil(LEAST_STEP_S * self.rate):
+            starts.append(n - size)
+        return [(first + start, size) for start in starts]
 
 
 def piece_name(recording: str, start_s: float) -> str:
@@ -94,118 +68,154 @@ def piece_name(recording: str, start_s: float) -> str:
     return str(path.with_name(f"{path.stem}{SEGMENT}{start_s:08.3f}{path.suffix}"))
 
 
-def _starts(n: int, size: int, step: int, least: int) -> Sequence[int]:
-    """What is left after the last step is no piece where less than `least` of it is new."""
-    steps = [k * step for k in range(math.ceil((n - size) / max(1, step)))]
-    return steps if steps and n - size - steps[-1] < least else [*steps, n - size]
-
-
 class Recordings:
-    """Recordings of a folder, of class folders or of a table, which may list several stretches of one."""
+    """Recordings of a folder, of class folders or of a table, which may list several stretches of one.
 
-    def __init__(self, location: Place, limit: int | None = None):
-        listed = list_sound(location)
-        self.location = location
-        self.folder = home_of(location)
-        self.listed = evenly(listed, limit) if limit else listed
+    `listed` are the recordings or stretches, by paths from `folder`; the first folder on the way to a
+    recording is its class. `paths` are those of the files, each once and sorted by the same names.
+
+    Raises:
+        MissingFault: the location is not there, or holds no recording.
+        Fault: a table that cannot be used, two class folders of one name, file names that are no text.
+    """
+
+    def __init__(self, location: Location, limit: int | None = None):
+        first = location[0] if isinstance(location, tuple) else location
+        self.folder = first.parent if isinstance(location, tuple) or first.is_file() else first
+        self.is_folder = self.folder == location
+        if first.is_file() and first.suffix.lower() in TABLES:
+            listed = _listed_by_table(first)
+            paths = {file: self.folder / file for file in listed.files.tolist()}
+        else:
+            paths = _paths_below(location)
+            listed = Samples.of(
+                paths, label=[file.partition("/")[0] if "/" in file else "" for file in paths]
+            )
+        self.listed = listed.subset(evenly(range(len(listed)), limit)) if limit else listed
+        self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
 
     @cached_property
-    def paths(self) -> list[Path]:
-        """Of the recordings, each once, sorted by name."""
-        return list({one.name: one.path for one in self.listed}.values())
+    def labelled(self) -> Samples:
+        """What is listed, with the labels and groups of the nearest `labels.csv` where a folder is listed."""
+        if not self.is_folder:
+            return self.listed
+        samples, remarks = nearest_labels(self.listed, self.folder, what="recordings")
+        for remark in remarks:
+            LOG.warning("%s", remark)
+        return samples
 
     @cached_property
     def sources(self) -> list[File]:
         """The recordings, each once, sorted by name."""
-        names = dict.fromkeys(one.name for one in self.listed)
-        stats = [path.stat() for path in progress(self.paths, "listing", len(self.paths), " recordings")]
-        return [File(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
+        return [File.of(name, path.stat()) for name, path in self._each("listing")]
 
     @cached_property
     def headers(self) -> list[Any]:
         """`soundfile.info` of each recording, None where it cannot be opened."""
-        return [header(path) for path in progress(self.paths, "looking", len(self.paths), " recordings")]
+        return [header(path) for _, path in self._each("looking")]
 
     @cached_property
     def state(self) -> list[tuple]:
         """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
         of = {source.name: source for source in self.sources}
-        return [
-            (one.name, of[one.name].n_bytes, of[one.name].mtime_ns, one.start_s, one.end_s, label, one.split)
-            for one, label in zip(self.listed, self.labels_and_groups[0].tolist(), strict=True)
+        columns = (
+            self.labelled.table[key].tolist() for key in ("file", "start_s", "end_s", "label", "split")
+        )
+        rows = [
+            (*of[file], *(None if math.isnan(s) else s for s in times), label, split)
+            for file, *times, label, split in zip(*columns, strict=True)
         ]
-
-    @cached_property
-    def labels_and_groups(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of what is listed: by the table, else by a `labels.csv`, by class folders and recordings."""
-        labels = np.array([one.label for one in self.listed], dtype=str)
-        if isinstance(self.location, Path) and self.location.is_dir():
-            samples = Samples.of([one.name for one in self.listed], label=labels)
-            samples, remarks = nearest_labels(samples, self.folder, what="recordings")
-            for remark in remarks:
-                LOG.warning("%s", remark)
-            return samples.labels, samples.groups
-        return labels, np.array([one.group or one.name.split(SEGMENT)[0] for one in self.listed], dtype=str)
+        return sorted(rows, key=lambda row: (row[0], row[3] or 0.0))
 
     def announced(self, rate: int, channel: Channel) -> tuple[dict[str, int], dict[str, str]]:
-        """By recording: samples at that rate as headers say, and why some cannot be used."""
+        """Returns by recording the samples at that rate as headers say, and why some cannot be used."""
         n, bad = {}, {}
-        for source, path, info in zip(self.sources, self.paths, self.headers, strict=True):
-            if info is None or not info.frames:
-                bad[source.name] = _why_closed(path) if info is None else "has no samples"
+        for (file, path), info in zip(self.paths.items(), self.headers, strict=True):
+            if info is None:
+                bad[file] = _why_closed(path)
+            elif not info.frames:
+                bad[file] = "has no samples"
             elif channel != "mean" and channel >= info.channels:
-                bad[source.name] = lacks_channel(info.channels, channel)
+                bad[file] = lacks_channel(info.channels, channel)
             else:
-                n[source.name] = n_at_rate(info, rate)
+                n[file] = n_at_rate(info, rate)
         return n, bad
 
-    def pieces(self, n_there: Mapping[str, int], how: Cutting) -> tuple[list[Piece], dict[str, str]]:
-        """Returns pieces, sorted by name, of recordings with so many samples; and why some give none."""
-        pieces, bad = [], {}
-        for row, one in enumerate(self.listed):
-            if one.name not in n_there:
+    def pieces(self, n_there: Mapping[str, int], how: Cutting) -> tuple[Samples, dict[str, str]]:
+        """Returns the pieces of recordings with so many samples, and why some recordings give none."""
+        pieces, bad, long = [], {}, {}
+        keys = ("start_s", "end_s", "file", "label", "group", "split")
+        for start_s, end_s, file, *texts in zip(*(self.labelled.table[key] for key in keys), strict=True):
+            cut = how.pieces(n_there[file], start_s, end_s) if file in n_there else []
+            whole = math.isnan(start_s) and math.isnan(end_s)
+            if cut and cut[0][1] < how.least:
+                start = "" if whole else f" from {np.nan_to_num(start_s):g} s on"
+                bad[f"{file}{start}"] = f"has {cut[0][1]} samples at {how.rate} Hz, {how.least} are needed"
                 continue
-            found = cut(row, one, n_there[one.name], how)
-            if found[0].n < how.least:
-                start = (
-                    "" if one.start_s is None and one.end_s is None else f" from {one.start_s or 0:g} s on"
-                )
-                bad[f"{one.name}{start}"] = (
-                    f"has {found[0].n} samples at {how.rate} Hz, {how.least} are needed"
-                )
-                continue
-            pieces += found
-        self._refuse(pieces, how)
-        return sorted(pieces, key=lambda piece: piece.name), bad
-
-    def samples(self, pieces: Sequence[Piece], rate: int) -> Samples:
-        """Returns the pieces with what is known of each."""
-        rows = [piece.row for piece in pieces]
-        labels, groups = self.labels_and_groups
-        return Samples.of(
-            [piece.name for piece in pieces],
-            file=[piece.recording for piece in pieces],
-            start_s=[piece.first / rate for piece in pieces],
-            end_s=[(piece.first + piece.n) / rate for piece in pieces],
-            label=labels[rows],
-            group=groups[rows],
-            split=[self.listed[row].split for row in rows],
-        )
-
-    def _refuse(self, pieces: Sequence[Piece], how: Cutting) -> None:
-        long = {self.listed[p.row].name: p.n / how.rate for p in pieces if p.n > MOST_WHOLE_S * how.rate}
+            for first, n in cut:
+                if n > MOST_WHOLE_S * how.rate:
+                    long[file] = f"{file}: {n / how.rate:.0f} s"
+                start_s, end_s = first / how.rate, (first + n) / how.rate
+                name = file if whole and how.segment_s is None else piece_name(file, start_s)
+                pieces.append((name, start_s, end_s, file, *texts))
         if long:
-            lines = [f"{name}: {seconds:.0f} s" for name, seconds in long.items()]
             raise Fault(
                 f"a sample is at most {MOST_WHOLE_S} s long, {len(long)} are longer: cut them by "
-                f"`data.segment_s`\n{listing(lines)}"
+                f"`data.segment_s`\n{listing(list(long.values()))}"
             )
-        twice = [name for name, n in Counter(piece.name for piece in pieces).items() if n > 1]
+        names, *columns = zip(*pieces, strict=True) if pieces else [()] * 7
+        return Samples.of(names, **dict(zip(keys, columns, strict=True))), bad
+
+    def _each(self, doing: str) -> Iterator[tuple[str, Path]]:
+        return progress(self.paths.items(), doing, len(self.paths), " recordings")
+
+
+def _paths_below(location: Location) -> dict[str, Path]:
+    """Returns the paths of one recording, of those below a folder, or below class folders, by their names."""
+    if isinstance(location, tuple):
+        twice = [name for name, n in Counter(folder.name for folder in location).items() if n > 1]
         if twice:
-            raise Fault(
-                "pieces start less than 0.001 s apart and would share a name: list stretches of a recording "
-                f"that do not overlap\n{listing(twice)}"
-            )
+            names = ", ".join(twice)
+            raise Fault(f"a class is called by the name of its folder, two are called {names}: rename")
+        return {
+            f"{folder.name}/{name}": folder / name for folder in location for name in find_recordings(folder)
+        }
+    if not location.is_file():
+        return {name: location / name for name in find_recordings(location)}
+    if location.suffix.lower() not in SUFFIXES:
+        raise Fault(
+            f"{location} is no recording and no table of them: expected a folder, a table, or sound, got "
+            f"{location.suffix or 'no suffix'!r}"
+        )
+    return {location.name: location}
+
+
+def _listed_by_table(table: Path) -> Samples:
+    """Returns the rows of a table; stretches are named by their starts, what is whole by its file."""
+    rows = read_annotations(table, ("file",), strict=True)
+    if rows.empty:
+        raise MissingFault(f"{table} names no recording: a row for each is expected, with its `file`")
+    rows["file"] = [_relative(table.parent, file) for file in rows["file"]]
+    missing = sorted({str(table.parent / f) for f in rows["file"] if not (table.parent / f).is_file()})
+    if missing:
+        raise MissingFault(f"{table} names {len(missing):,} files that are not there:\n{listing(missing)}")
+    starts = rows["start_s"].fillna(0.0).round(3)
+    counts = Counter(zip(rows["file"], starts, strict=True))
+    twice = [f"{name} at {start:g} s: {n} rows" for (name, start), n in counts.items() if n > 1]
+    if twice:
+        raise Fault(f"{table} names the same sound more than once:\n{listing(twice)}")
+    whole = rows[["start_s", "end_s"]].isna().all(axis=1)
+    names = [
+        file if is_whole else piece_name(file, start)
+        for file, start, is_whole in zip(rows["file"], starts, whole, strict=True)
+    ]
+    return Samples.of(names, **{key: rows[key] for key in COLUMNS})
+
+
+def _relative(folder: Path, file: str) -> str:
+    """Returns a path relative to the folder where it lies below it, without detours: so it has one name."""
+    path = Path(os.path.normpath(file.replace("\\", "/")))
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
 def n_at_rate(info: Any, rate: int) -> int:
@@ -219,6 +229,6 @@ def n_at_rate(info: Any, rate: int) -> int:
 def _why_closed(path: Path) -> str:
     try:
         next(stream(path, ANY_RATE), None)
-    except Unreadable as reason:
+    except Unusable as reason:
         return str(reason)
     return "cannot be read as sound"

@@ -15,7 +15,8 @@ import numpy as np
 
 from saec.config import Config
 from saec.data.ahead import ahead
-from saec.data.stored import Mapped, Reader, Streamed, Unusable, Windows
+from saec.data.stored import Mapped, Reader, Streamed, Windows
+from saec.faults import Unusable
 from saec.files import GB, TEMPORARY, appearing_folder, flush, free_bytes, require_writable, write_json
 from saec.progress import progress
 

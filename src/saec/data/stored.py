@@ -10,14 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saec.faults import Fault
+from saec.faults import Fault, Unusable
 from saec.progress import progress
 
 N_AT_ONCE = 1 << 28  # bytes on their way to a GPU
-
-
-class Unusable(Exception):
-    """An item that cannot be used, and why."""
 
 
 class StartAgain(Exception):

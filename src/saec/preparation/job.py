@@ -32,7 +32,7 @@ from saec.preparation.pictures import (
 from saec.progress import duration, progress
 from saec.samples import Samples, match_names, nearest_labels, raise_rows, read_annotations
 from saec.session import SessionError, load_session
-from saec.sound.listed import find_recordings, length_s, rate_hz, stubs_of
+from saec.sound.files import find_recordings, header, length_s, stubs_of
 
 LOG = logging.getLogger(__name__)
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
@@ -267,7 +267,8 @@ def _report(notes: list[Note], settings: PreparationSession, folder: Path) -> No
     n_pictures, n_skipped = (sum(len(note[key]) for note in notes) for key in ("pictures", "skipped"))
     n_padded, rate = sum(note["padded"] for note in notes), settings.sample_rate
     highest_hz = settings.drawing.axes(settings.n_samples)[0][-1]
-    rates = [rate_hz(settings.recordings / note["recording"]) or rate for note in notes]
+    headers = [header(settings.recordings / note["recording"]) for note in notes]
+    rates = [about.samplerate for about in headers if about]
     low = [own for own in rates if own < rate and own / 2 < highest_hz]
     if failed:
         LOG.warning("%d recordings left out, see %s:\n%s", len(failed), folder / FAILED, listing(failed))

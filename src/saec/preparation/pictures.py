@@ -10,10 +10,11 @@ import pandas as pd
 from PIL import Image
 
 from saec.data.png import SIDECAR
+from saec.faults import Unusable
 from saec.files import appearing, write_json, write_text
 from saec.preparation.look import PreparationSession
 from saec.samples import SEGMENT, Samples
-from saec.sound.listed import Unreadable, load_sound
+from saec.sound.files import load_sound
 
 ABOUT, PREPARED, FAILED, SKIPPED = "prepared.json", "prepared.csv", "failed.csv", "skipped.csv"
 PICTURES, NOTES = "pictures", "notes"  # folders of the part folder
@@ -37,7 +38,7 @@ def draw_recording(settings: PreparationSession, part: Path, stop: Event, wanted
     try:  # no variable here holds the sound: Windows removes no file that is mapped
         sound = settings.recordings / wanted.recording, settings.sample_rate, scratch
         _draw(load_sound(*sound), settings, part / PICTURES, stop, wanted, note)
-    except Unreadable as reason:
+    except Unusable as reason:
         note["failed"] = str(reason)
     finally:
         scratch.unlink(missing_ok=True)

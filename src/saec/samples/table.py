@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from posixpath import splitext
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.table)
 
-    @property
+    @cached_property
     def names(self) -> np.ndarray:
         """Returns the names of the samples, (n,) str, sorted by code point."""
         return np.array(self.table.index.to_list(), dtype=str)
@@ -67,12 +68,12 @@ class Samples:
         """Returns the recordings or pictures that samples are of, (n,) str."""
         return self.texts("file")
 
-    @property
+    @cached_property
     def labels(self) -> np.ndarray:
         """Returns the labels, (n,) str; "" where there is none."""
         return self.texts("label")
 
-    @property
+    @cached_property
     def groups(self) -> np.ndarray:
         """Returns the groups, (n,) str; the recording where a table names none."""
         return self.texts("group")

@@ -1,7 +1,6 @@
 """The sections on data: what there is in folders and tables before any training, and what to choose by it."""
 
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import pandas as pd
 
 from saec import figures
 from saec.config import Config
-from saec.faults import Fault, counted
+from saec.data.recordings import Recordings
+from saec.faults import Fault, Unusable, counted
 from saec.inspection import inspect as inspect_pictures
 from saec.progress import duration, progress
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.labels import picture_folder, sound_place
-from saec.sound.listed import Listed, Unreadable, header, list_sound, stream
+from saec.sections.labels import picture_folder, recordings_of
+from saec.sound.files import header, stream
 
 OVERLAID = 10  # classes up to which the figure tells them apart
 MOST_ROWS, MOST_SIZES = 20, 5  # of a table on the page; files have all of them
@@ -86,15 +86,17 @@ class Sounds:
 
     def __init__(self, inputs: Inputs, *, inspect: bool = True):
         self.n_workers = inputs.config.n_workers
-        self.paths, self.listed = ", ".join(inputs.sounds or ()), []
+        self.paths, self.recordings = ", ".join(inputs.sounds or ()), None
         if inputs.sounds and (inspect or not inputs.has_features):
-            self.listed = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config) or []
+            self.recordings = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config)
 
     def describe(self) -> list[str]:
-        return [f"to look through: {len(self.listed):,} recordings of {self.paths}"] if self.listed else []
+        if not self.recordings:
+            return []
+        return [f"to look through: {len(self.recordings.listed):,} recordings of {self.paths}"]
 
     def write(self, folder: Path) -> list[Content]:
-        table, unreadable = look_through(self.listed, self.n_workers)
+        table, unreadable = read_through(self.recordings, self.n_workers)
         content = Content(f"Recordings of {self.paths}", folder, _remarks(table, unreadable))
         content.tables["Recordings"] = _summary(
             {
@@ -118,26 +120,25 @@ class Sounds:
         return [content]
 
 
-def _find_sounds(paths: tuple[str, ...], config: Config) -> list[Listed]:
+def _find_sounds(paths: tuple[str, ...], config: Config) -> Recordings:
     """Lists recordings; raises a `Fault` where none can be opened."""
-    listed = list_sound(sound_place(paths, config))
-    if not any(header(one.path) for one in listed):
+    recordings = recordings_of(paths, config)
+    if not any(header(path) for path in recordings.paths.values()):
         raise Fault(
-            f"none of the {len(listed):,} recordings of {', '.join(paths)} can be opened as sound, such as "
-            f"{listed[0].name}: look whether they were copied whole"
+            f"none of the {len(recordings.paths):,} recordings of {', '.join(paths)} can be opened as sound, "
+            f"such as {next(iter(recordings.paths))}: look whether they were copied whole"
         )
-    return listed
+    return recordings
 
 
-def look_through(listed: Sequence[Listed], n_workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_through(recordings: Recordings, n_workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns what each recording holds (COLUMNS and clipped), and file and reason of those unreadable."""
-    recordings = list({one.name: one for one in listed}.values())
+    labels = dict(zip(recordings.listed.files.tolist(), recordings.listed.labels.tolist(), strict=True))
+    files = [(file, path, labels[file]) for file, path in recordings.paths.items()]
     rows: list[dict[str, Any]] = []
     with ThreadPoolExecutor(max(1, n_workers)) as pool:
-        for start in progress(
-            range(0, len(recordings), AT_ONCE), "listening", -(-len(recordings) // AT_ONCE)
-        ):
-            rows += pool.map(_look_at, recordings[start : start + AT_ONCE])
+        for start in progress(range(0, len(files), AT_ONCE), "listening", -(-len(files) // AT_ONCE)):
+            rows += pool.map(_read, *zip(*files[start : start + AT_ONCE], strict=True))
     unreadable = [row for row in rows if "reason" in row]
     return (
         pd.DataFrame([row for row in rows if "reason" not in row], columns=[*COLUMNS, "clipped"]),
@@ -145,23 +146,23 @@ def look_through(listed: Sequence[Listed], n_workers: int = 0) -> tuple[pd.DataF
     )
 
 
-def _look_at(one: Listed) -> dict[str, Any]:
+def _read(file: str, path: Path, label: str) -> dict[str, Any]:
     """Returns what the mean of its channels holds, or the reason why a recording cannot be read."""
-    about = header(one.path)
+    about = header(path)
     n, peak, clipped = 0, 0.0, False
     try:
-        for piece in stream(one.path, about.samplerate if about else 1):  # says why it cannot be opened
+        for piece in stream(path, about.samplerate if about else 1):  # says why it cannot be opened
             size = np.abs(piece)
             n, peak = n + len(size), max(peak, float(size.max(initial=0)))
             full = size >= FULL
             clipped |= bool((full[2:] & full[1:-1] & full[:-2]).any())
-    except (Unreadable, OSError) as error:
-        return {"file": one.name, "reason": str(error)}
+    except (Unusable, OSError) as error:
+        return {"file": file, "reason": str(error)}
     if n == 0:
-        return {"file": one.name, "reason": "has no samples"}
+        return {"file": file, "reason": "has no samples"}
     sizes = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate, "channels": about.channels}
     sizes |= {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}
-    return {"file": one.name, "class": one.label} | sizes
+    return {"file": file, "class": label} | sizes
 
 
 def _durations(table: pd.DataFrame) -> pd.DataFrame:

@@ -16,9 +16,8 @@ from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.registry import Strict
-from saec.samples import Samples, annotations, join, nearest_labels, read_annotations
+from saec.samples import COLUMNS, Samples, annotations, join, nearest_labels, read_annotations
 from saec.session import Count
-from saec.sound.listed import Place
 from saec.tables import Table, column_of
 
 WHAT = "pictures"  # what messages call samples of any kind
@@ -53,9 +52,9 @@ def picture_folder(path: str, config: Config) -> Path:
     return folder
 
 
-def sound_place(paths: tuple[str, ...], config: Config) -> Place:
-    """Returns a folder of recordings, class folders, a table or a recording, by absolute paths."""
-    return paths_of(absolute(paths[0] if len(paths) == 1 else paths, config))
+def recordings_of(paths: tuple[str, ...], config: Config) -> Recordings:
+    """Lists a folder of recordings, class folders, a table or a recording."""
+    return Recordings(paths_of(absolute(paths[0] if len(paths) == 1 else paths, config)))
 
 
 class Labels(Strict):
@@ -95,7 +94,7 @@ GivenLabels = Annotated[Labels, BeforeValidator(_as_labels)]  # null: the sessio
 
 
 def label_samples(
-    tables: dict[str, Table], given: Labels, images: Path | None, config: Config, sounds: Place | None
+    tables: dict[str, Table], given: Labels, images: Path | None, config: Config, sounds: Recordings | None
 ) -> tuple[Samples, list[str]]:
     """Returns the samples that these tables (by method) are of, and remarks on their labels.
 
@@ -135,16 +134,12 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
     return annotations(rows), f"pattern {given.pattern}"
 
 
-def _of_sounds(samples: Samples, place: Place) -> tuple[Samples, list[str]]:
+def _of_sounds(samples: Samples, recordings: Recordings) -> tuple[Samples, list[str]]:
     """Joins what the folders or the table that recordings are listed by say of them.
 
     What chose among trainings is no test, so `valid` counts as `train`; a split of one side parts nothing.
     """
-    recordings = Recordings(place)
-    listed = [{"file": one.name, "start_s": one.start_s, "end_s": one.end_s} for one in recordings.listed]
-    labels, groups = recordings.labels_and_groups
-    splits = [one.split for one in recordings.listed]
-    rows = annotations(listed).assign(label=labels, group=groups, split=splits)
+    rows = recordings.labelled.table[list(COLUMNS)]
     samples, remarks = join(samples, rows, str(recordings.folder), what=WHAT)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
     return samples.but(split=splits if {TRAIN, TEST} <= set(splits.tolist()) else ""), remarks

@@ -166,7 +166,7 @@ def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.
         pictures, latents, rebuilt = rebuild(rows)
         scores.append(pd.DataFrame(rebuilt_scores(pictures, rebuilt) | {"sparsity": sparsity(latents)}))
     table = pd.concat(scores, ignore_index=True)
-    table.insert(0, "file", data.names[chosen])
+    table.insert(0, "file", data.samples.names[chosen])
     errors = table["mse"].to_numpy()
     order = np.argsort(errors, kind="stable")
     curves, words = {"pictures": (np.linspace(0, 100, len(order)), errors[order])}, "share of pictures (%)"

@@ -182,7 +182,7 @@ def _add_pixels(one: FeatureSet, config: Config) -> None:
         LOG.warning("no pixels to compare with: %s", fault)
         one.remarks.append(f"no pixels to compare with: {fault}")
         return
-    rows = small_pictures(data.subset(np.searchsorted(data.names, one.names)))
+    rows = small_pictures(data.subset(np.searchsorted(data.samples.names, one.names)))
     varies = np.ptp(rows, axis=0) > 0
     one.pixels = {PIXELS: Table(one.images, rows[:, varies] if varies.any() else rows, one.samples)}
 

@@ -33,10 +33,9 @@ from saec.sections.labels import (
     label_samples,
     matching_files,
     picture_folder,
-    sound_place,
+    recordings_of,
 )
 from saec.session import SessionError
-from saec.sound.listed import list_sound
 from saec.tables import Table, read_layout, read_table, table_per_recording
 
 LOG = logging.getLogger(__name__)
@@ -224,9 +223,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     """Raises a `SessionError` with every fault of its files, folder and labels."""
     faults: list[str] = []
     images = given.images and collect_faults(faults, "images", picture_folder, given.images, config)
-    sounds = given.sounds and collect_faults(faults, "sounds", sound_place, given.sounds, config)
-    if sounds:
-        collect_faults(faults, "sounds", list_sound, sounds)
+    sounds = given.sounds and collect_faults(faults, "sounds", recordings_of, given.sounds, config)
     tables: dict[str, Table] = {}
     for method, file, how in collect_faults(faults, "features", _methods, given, config) or ():
         options = (how.key, how.columns, how.names, how.label, how.pooling)

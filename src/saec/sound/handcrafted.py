@@ -11,7 +11,7 @@ from scipy.special import entr
 
 from saec.faults import Fault
 from saec.registry import Registry
-from saec.sound.listed import Channel
+from saec.sound.files import Channel
 
 N_BLOCKS = 10  # that entropies are taken over
 N_MFCC = 13

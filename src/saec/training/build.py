@@ -64,12 +64,12 @@ class Training:
 
     def record(self) -> dict[str, Any]:
         """Returns what a run remembers beside its session."""
-        parent = self.plan.parent
+        parent, valid = self.plan.parent, self.valid.data
         versions = {name: version(name) for name in ("saec", "torch", "numpy")}
         return {
             "input_shape": list(self.plan.input_shape),
             "train": self._facts(self.train.data),
-            "valid": self._facts(self.valid.data) | {"groups": np.unique(self.valid.data.groups).tolist()},
+            "valid": self._facts(valid) | {"groups": np.unique(valid.samples.groups).tolist()},
             "classes": list(self.train.classes),
             "parent": str(parent.folder) if parent else None,
             "device": f"{self.plan.device} ({describe(self.plan.device)})",
@@ -79,7 +79,7 @@ class Training:
         }
 
     def _facts(self, data: Dataset) -> dict[str, Any]:
-        labels = {"labels": fingerprint(data.labels.tolist())} if self.objective.needs_labels else {}
+        labels = {"labels": fingerprint(data.samples.labels.tolist())} if self.objective.needs_labels else {}
         return {"n": len(data), "fingerprint": data.fingerprint, **labels, **data.about}
 
 
@@ -104,7 +104,7 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
         model.freeze(len(model.blocks) if freeze == "all_but_head" else freeze)
     if plan.parent:
         _inherit(learning, plan)
-    learning.objective.count_classes(train.labels)
+    learning.objective.count_classes(train.samples.labels)
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
     share = {"rank": rank, "world_size": world_size}
@@ -124,7 +124,7 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
     """
     session, labelled = plan.session, plan.session.objective.target.needs_labels
     train = plan.kinds["train"].open()
-    train = train.subset(np.flatnonzero(train.labels != "")) if labelled else train
+    train = train.subset(np.flatnonzero(train.samples.labels != "")) if labelled else train
     if not len(train):
         raise Fault("data.train: none of the labelled samples can be used")
     valid = None
@@ -137,7 +137,7 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
         n, what = len(train), train.samples_are
         rows = split(train.samples, session.data.valid, session.training.seed, labelled, what=what)
         train, valid = (train.subset(part) for part in rows)
-        names = listing(np.unique(valid.groups).tolist(), 5)
+        names = listing(np.unique(valid.samples.groups).tolist(), 5)
         LOG.info("set aside for validation: %d %s of %d, recordings:\n%s", len(valid), what, n, names)
     return train, _of_classes(train.samples.classes, valid) if labelled else valid
 
@@ -151,11 +151,11 @@ def _of_classes(classes: np.ndarray, valid: Dataset) -> Dataset:
     if len(classes) < 2:
         left = str(classes[0])
         raise Fault(f"data.train: one class is left to train on, {left!r}: two are needed at least")
-    usable = np.isin(valid.labels, classes)
+    usable = np.isin(valid.samples.labels, classes)
     if not usable.any():
         raise Fault("data.valid: none of its samples is of a class that training has")
     if not usable.all():
-        others = [label or "without a label" for label in np.unique(valid.labels[~usable]).tolist()]
+        others = [label or "without a label" for label in np.unique(valid.samples.labels[~usable]).tolist()]
         words = "%d validation samples are of no class that training has and are left out:\n%s"
         LOG.warning(words, int((~usable).sum()), listing(others))
     return valid.subset(np.flatnonzero(usable))

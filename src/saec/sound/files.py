@@ -1,13 +1,11 @@
-"""What sound there is: recordings of folders, of class folders or of a table, with what is known of each."""
+"""Sound files: those below a folder, what their headers say, and what they hold, block by block."""
 
 import hashlib
-import math
 import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import ceil, gcd
 from pathlib import Path
 from typing import Any, Literal
@@ -17,108 +15,7 @@ import soundfile
 import soxr
 from pydantic import NonNegativeInt
 
-from saec.faults import Fault, MissingFault, listing
-from saec.samples import read_annotations
-
-TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
-Place = Path | tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A recording, or a stretch of it in seconds, by a name that is relative to `folder`."""
-
-    folder: Path
-    name: str
-    label: str = ""
-    group: str = ""
-    split: str = ""  # train, valid, test, or nothing
-    start_s: float | None = None
-    end_s: float | None = None
-
-    @property
-    def path(self) -> Path:
-        return self.folder / self.name
-
-
-def home_of(place: Place) -> Path:
-    """The folder that a place is, or lies in."""
-    first = place[0] if isinstance(place, tuple) else place
-    return first.parent if isinstance(place, tuple) or first.is_file() else first
-
-
-def list_sound(place: Place) -> list[Listed]:
-    """Sorted by name. Below a folder, the first folder on the way to a recording is its class.
-
-    `place` is a folder, several class folders, a table (CSV or JSON: file, and perhaps label, group, split,
-    start, end in seconds), or one recording.
-
-    Raises:
-        MissingFault: it is not there, or holds no recording.
-        Fault: a table that cannot be used, two class folders of one name, file names that are no text.
-    """
-    if isinstance(place, tuple):
-        return _of_classes(place)
-    if place.is_file():
-        return _of_table(place) if place.suffix.lower() in TABLES else [_one(place)]
-    names = find_recordings(place)
-    return [Listed(place, name, label=name.partition("/")[0] if "/" in name else "") for name in names]
-
-
-def _one(file: Path) -> Listed:
-    if file.suffix.lower() not in SUFFIXES:
-        raise Fault(
-            f"{file} is no recording and no table of them: expected a folder, a table, or sound, got "
-            f"{file.suffix or 'no suffix'!r}"
-        )
-    return Listed(file.parent, file.name)
-
-
-def _of_classes(folders: tuple[Path, ...]) -> list[Listed]:
-    twice = [name for name, n in Counter(folder.name for folder in folders).items() if n > 1]
-    if twice:
-        raise Fault(f"a class is called by the name of its folder, two are called {', '.join(twice)}: rename")
-    listed = [
-        Listed(folder.parent, f"{folder.name}/{name}", label=folder.name)
-        for folder in folders
-        for name in find_recordings(folder)
-    ]
-    return sorted(listed, key=lambda one: one.name)
-
-
-def _of_table(table: Path) -> list[Listed]:
-    """Lists the rows of a table; all that is wrong with it is raised at once."""
-    rows = read_annotations(table, ("file",), strict=True)
-    if rows.empty:
-        raise MissingFault(f"{table} names no recording: a row for each is expected, with its `file`")
-    times = [
-        [None if math.isnan(s) else s for s in pair]
-        for pair in zip(rows["start_s"], rows["end_s"], strict=True)
-    ]
-    texts = zip(rows["file"], rows["label"], rows["group"], rows["split"], strict=True)
-    found = [
-        Listed(table.parent, _name(table.parent, file), *known, *pair)
-        for (file, *known), pair in zip(texts, times, strict=True)
-    ]
-    missing = sorted({str(one.path) for one in found if not one.path.is_file()})
-    if missing:
-        raise MissingFault(f"{table} names {len(missing):,} files that are not there:\n{listing(missing)}")
-    _refuse_twice(table, found)
-    return sorted(found, key=lambda one: (one.name, one.start_s or 0.0))
-
-
-def _name(folder: Path, file: str) -> str:
-    """Returns a path relative to the folder where it lies below it, without detours: so it has one name."""
-    path = Path(os.path.normpath(file.replace("\\", "/")))
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def _refuse_twice(table: Path, found: list[Listed]) -> None:
-    counts = Counter((one.name, round(one.start_s or 0.0, 3)) for one in found)
-    twice = [f"{name} at {start:g} s: {n} rows" for (name, start), n in counts.items() if n > 1]
-    if twice:
-        raise Fault(f"{table} names the same sound more than once:\n{listing(twice)}")
-
+from saec.faults import Fault, MissingFault, Unusable, listing
 
 USUAL = "wav flac ogg mp3 aif aiff aifc oga opus sph snd wave m4a aac wma".split()  # what fails is listed
 HEADERLESS = ".raw"
@@ -131,10 +28,6 @@ UNKNOWN_SIZE = 0xFFFFFF00  # programs that write into a pipe announce about this
 EXACT = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "CAF", "AU"}  # formats that are sought to the frame
 LEAD = 4096  # frames before a stretch that is resampled, more than the filter reaches
 Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its number
-
-
-class Unreadable(Exception):
-    """A recording that cannot be taken, and why."""
 
 
 def find_recordings(folder: Path) -> list[str]:
@@ -150,10 +43,10 @@ def find_recordings(folder: Path) -> list[str]:
     recordings = sorted(file.as_posix() for file in files if file.suffix.lower() in SUFFIXES)
     if not recordings:
         there = Counter(file.suffix.lower() or "no suffix" for file in files).most_common(5)
-        found = ", ".join(f"{count:,} x {suffix}" for suffix, count in there) or "no file at all"
+        instead = ", ".join(f"{count:,} x {suffix}" for suffix, count in there) or "no file at all"
         raise MissingFault(
             f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
-            f"found {found}"
+            f"found {instead}"
         )
     bad = [ascii(name) for name in recordings if name != name.encode(errors="replace").decode()]
     if bad:
@@ -173,14 +66,8 @@ def stubs_of(recordings: list[str]) -> dict[str, str]:
 
 def length_s(path: Path) -> float | None:
     """What the header announces, or None for a file that cannot be opened."""
-    found = header(path)
-    return found and found.frames / found.samplerate
-
-
-def rate_hz(path: Path) -> int | None:
-    """What the header announces, or None for a file that cannot be opened."""
-    found = header(path)
-    return found and found.samplerate
+    about = header(path)
+    return about and about.frames / about.samplerate
 
 
 def header(path: Path) -> Any:
@@ -200,13 +87,13 @@ def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
     """The whole recording, mono, at `rate`, memory-mapped from the scratch file: hours of it take no memory.
 
     Raises:
-        Unreadable: no sound file, truncated, without samples, or with samples that are no numbers.
+        Unusable: no sound file, truncated, without samples, or with samples that are no numbers.
     """
     with scratch.open("wb") as store:
         for piece in stream(path, rate):
             piece.tofile(store)
     if scratch.stat().st_size == 0:
-        raise Unreadable("has no samples")
+        raise Unusable("has no samples")
     return np.memmap(scratch, np.float64, "r")
 
 
@@ -219,7 +106,7 @@ def stream(
     middle of all.
 
     Raises:
-        Unreadable: no sound file, truncated, without that channel, or with samples that are no numbers.
+        Unusable: no sound file, truncated, without that channel, or with samples that are no numbers.
     """
     try:
         with soundfile.SoundFile(path) as file:
@@ -231,7 +118,7 @@ def stream(
             blocks = _at_rate(_mono(file, channel, n_frames), file.samplerate, rate)
             yield from _stretch(blocks, skipped, n)
     except soundfile.SoundFileError as error:
-        raise Unreadable(_reason(path, error)) from error
+        raise Unusable(_reason(path, error)) from error
 
 
 def _seek(file: soundfile.SoundFile, rate: int, first: int) -> int:
@@ -257,9 +144,9 @@ def _stretch(blocks: Iterator[np.ndarray], first: int, n: int | None) -> Iterato
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(folder):
+    for parent, _, names in os.walk(folder):
         for name in names:
-            yield Path(place, name).relative_to(folder)
+            yield Path(parent, name).relative_to(folder)
 
 
 def _clean(name: str) -> str:
@@ -275,20 +162,20 @@ def _require_uncut(file: soundfile.SoundFile) -> None:
     """Where less follows than the header announces, libsndfile reads what there is and only logs it."""
     for announced, there in CUT.findall(file.extra_info):
         if int(there) + 16 < int(announced) < UNKNOWN_SIZE:
-            raise Unreadable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
+            raise Unusable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
 
 
 def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int) -> Iterator[np.ndarray]:
     if channel != "mean" and channel >= file.channels:
-        raise Unreadable(lacks_channel(file.channels, channel))
+        raise Unusable(lacks_channel(file.channels, channel))
     n_read = file.tell()
     while len(block := file.read(n_frames, always_2d=True)):  # (frames, channels)
         if not np.isfinite(block).all():
-            raise Unreadable("holds samples that are not numbers (NaN or infinite)")
+            raise Unusable("holds samples that are not numbers (NaN or infinite)")
         n_read += len(block)
         yield block.mean(axis=1) if channel == "mean" else block[:, channel]
     if n_read < ENOUGH * file.frames:
-        raise Unreadable(f"is truncated: {file.frames:,} frames announced, {n_read:,} there")
+        raise Unusable(f"is truncated: {file.frames:,} frames announced, {n_read:,} there")
 
 
 def _at_rate(pieces: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:

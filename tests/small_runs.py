@@ -1,4 +1,4 @@
-"""Runs for tests: made without a training, compared bit for bit, or killed in a process of their own."""
+"""Runs for tests: made without a training, extracted from, compared, or killed in their own process."""
 
 import json
 import os
@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from conftest import TINY, training_session
+from conftest import TINY, extraction_session, training_session, write_pictures
 
+from saec import extract
 from saec.config import ROOT, Config, load_config
+from saec.features import Features
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 
@@ -56,6 +59,38 @@ def give_weights(run: Run, seed: int, epoch: int) -> None:
     progress = Progress(epoch=epoch, best=0.1, best_epoch=epoch, finished=True)
     for name in ("best", "last"):
         run.save(name, {"model": model}, progress, [HISTORY])
+
+
+class Songs:
+    """Pictures in `songs/images`, an untrained run, and extractions of them by it."""
+
+    def __init__(self, config: Config, levels: np.ndarray, model: dict | str = TINY, **run: Any):
+        self.config = config
+        self.folder = config.data / "songs"
+        self.images = self.folder / "images"
+        self.names = write_pictures(self.images, levels, "gray")
+        self.run = untrained_run(config, levels.shape[2], model, **run)
+        self.id = f"saec_{self.run.timestamp}"
+        self.part = self.folder / f".{self.id}.part"
+
+    def session(self, **changes: Any) -> dict[str, Any]:
+        plain = extraction_session(self.run.timestamp, precision="fp32", reconstructions=0)
+        return plain | changes
+
+    def extract(self, **changes: Any) -> Features:
+        return extract(self.session(**changes), self.config)
+
+    def files(self) -> dict[str, tuple[int, bytes]]:
+        """Time and contents of every file beside the image folder."""
+        files = [file for file in self.folder.iterdir() if file.is_file()]
+        return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
+
+
+def assert_same_files(features: Features, expected: Features) -> None:
+    """All files but the JSON agree bit for bit."""
+    assert [file.name for file in features.paths] == [file.name for file in expected.paths]
+    for mine, theirs in zip(features.paths[:-1], expected.paths[:-1], strict=True):
+        assert mine.read_bytes() == theirs.read_bytes(), mine.name
 
 
 def same(first: Any, second: Any) -> bool:

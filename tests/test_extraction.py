@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import TINY, extraction_session, intensities, write_pictures
 from PIL import Image
-from small_runs import untrained_run, workplace
+from small_runs import Songs, untrained_run, workplace
 
 from saec import extract
-from saec.config import ROOT, Config
+from saec.config import ROOT
 from saec.faults import Fault, MissingFault
 from saec.features import Features
 from saec.runs import Run
@@ -22,217 +22,171 @@ LEVELS = intensities(N)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> tuple[Config, Run]:
+def shared(tmp_path_factory) -> Songs:
     """Twelve grey pictures, whose bytes are their intensity, and a run; nothing in it is changed."""
-    config = workplace(tmp_path_factory.mktemp("place"))
-    write_pictures(config.data / "songs" / "images", LEVELS, "gray")
-    return config, untrained_run(config)
+    return Songs(workplace(tmp_path_factory.mktemp("place")), LEVELS)
 
 
 @pytest.fixture
 def extracted(shared, tmp_path):
     """Extracts with changes to the session, into a folder of the test's own."""
-    config, run = shared
-
-    def work(**changes) -> Features:
-        changes = {"out": str(tmp_path / "out"), "precision": "fp32", "reconstructions": 0} | changes
-        return extract(extraction_session(run.timestamp, **changes), config)
-
-    return work
+    return lambda **changes: shared.extract(**{"out": str(tmp_path / "out")} | changes)
 
 
-def own_encoding(run: Run, levels: np.ndarray) -> np.ndarray:
+@torch.no_grad()
+def assert_own_encoding(features: Features, run: Run, levels: np.ndarray) -> None:
     """(n, channels, time): one picture at a time through the run's encoder, in plain torch."""
-    encoder = run.model().encoder.eval()
+    encoder = run.model().encoder
     pictures = torch.from_numpy(levels).float() / 255
-    with torch.no_grad():
-        return np.stack([encoder(picture[None, None])[0, :, 0].numpy() for picture in pictures])
+    expected = np.stack([encoder(picture[None, None])[0, :, 0].numpy() for picture in pictures])
+    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def pooled_of(features: Features) -> tuple[str, np.ndarray]:
-    file = features.roles["pooled"]
-    return file.name, Features.load(file).X
+def pooled_of(features: Features) -> np.ndarray:
+    return Features.load(features.roles["pooled"]).X
 
 
-def other_folder(tmp_path: Path, levels: np.ndarray) -> str:
-    write_pictures(tmp_path / "own" / "images", levels, "gray")
-    return str(tmp_path / "own" / "images")
+def about(features: Features) -> dict:
+    return json.loads(features.paths[-1].read_text())
 
 
-def test_latents_are_the_models_own_encoding_row_by_row(shared, extracted):
-    expected = own_encoding(shared[1], LEVELS)
-    np.testing.assert_allclose(extracted().X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+def other_folder(tmp_path: Path, levels: np.ndarray, colormap: str = "gray") -> dict:
+    write_pictures(tmp_path / "own" / "images", levels, colormap)
+    return {"images": str(tmp_path / "own" / "images")}
 
 
-def test_colour_mapped_pictures_are_encoded_as_their_intensity(shared, extracted, tmp_path):
-    levels = LEVELS // 2 * 2  # viridis has colours that two levels share
-    write_pictures(tmp_path / "images", levels, "magma")
-    expected = own_encoding(shared[1], levels)
-    found = extracted(data={"images": str(tmp_path / "images")}).X
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+def test_latents_are_the_models_own_encoding_row_by_row_of_intensities(shared, extracted, tmp_path):
+    assert_own_encoding(extracted(), shared.run, LEVELS)
+    levels = LEVELS // 2 * 2  # some colours are shared by two levels
+    coloured = extracted(data=other_folder(tmp_path, levels, "magma"), variant="magma")
+    assert_own_encoding(coloured, shared.run, levels)
 
 
-def test_a_model_of_rgb_sees_three_channels(tmp_path):
-    config = workplace(tmp_path)
-    write_pictures(config.data / "songs" / "images", LEVELS[:3], "viridis")
-    run = untrained_run(config, data={"channels": "rgb"})
-    found = extract(extraction_session(run.timestamp, precision="fp32"), config)
-    for name, latent in zip(found.N, found.X, strict=True):
-        pixels = np.array(Image.open(config.data / "songs" / "images" / name))
+def test_a_model_of_rgb_sees_three_channels(config):
+    songs = Songs(config, LEVELS[:3], data={"channels": "rgb"})
+    write_pictures(songs.images, LEVELS[:3], "viridis")
+    features = songs.extract()
+    for name, latent in zip(features.N, features.X, strict=True):
+        pixels = torch.from_numpy(np.array(Image.open(songs.images / name))).permute(2, 0, 1)
         with torch.no_grad():
-            expected = run.model().encoder(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)[0, :, 0]
+            expected = songs.run.model().encoder(pixels[None] / 255)[0, :, 0]
         np.testing.assert_allclose(latent, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_pooled_features_are_means_then_deviations_of_the_trimmed_latents(extracted):
     features = extracted()
     kept = features.X[:, :, 1:-1].astype(np.float64)  # ceil(0.1 * 8) steps from each side
-    name, pooled = pooled_of(features)
-    assert name.startswith("pooled_mean_std_saec_") and pooled.dtype == np.float32
+    pooled = pooled_of(features)
+    assert features.roles["pooled"].name.startswith("pooled_mean_std_saec_") and pooled.dtype == np.float32
     expected = np.concatenate([kept.mean(axis=2), kept.std(axis=2)], axis=1)
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("pooling", "expected"),
-    [
-        ("max", lambda X: X[:, :, 1:-1].max(axis=2)),
-        ({"name": "flatten", "trim": 0.25}, lambda X: X[:, :, 2:-2].reshape(N, -1)),
-    ],
-)
-def test_the_sessions_pooling_is_used_and_named(extracted, pooling, expected):
-    features = extracted(pooling=pooling)
-    name, pooled = pooled_of(features)
-    assert name.startswith(f"pooled_{pooling if isinstance(pooling, str) else pooling['name']}_saec_")
-    np.testing.assert_allclose(pooled, expected(np.array(features.X)), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize(("width", "n_steps", "trim"), [(32, 8, 0.4), (4, 1, 0.1)])
+def test_latents_too_short_for_the_trimming_are_kept_whole(extracted, tmp_path, width, n_steps, trim, heard):
+    data = other_folder(tmp_path, intensities(3, width=width))
+    features = extracted(data=data, pooling={"name": "mean_std", "trim": trim})
+    assert features.X.shape == (3, TINY["latent"], n_steps)
+    means, deviations = np.split(pooled_of(features), 2, axis=1)
+    np.testing.assert_allclose(means, features.X.mean(axis=2), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(deviations, features.X.std(axis=2), rtol=1e-5, atol=1e-6)
+    words = f"latents have {n_steps} time steps, too few to trim {trim} of each side: all are kept"
+    assert words in heard.text
 
 
-def test_latents_too_short_for_the_trimming_asked_for_are_kept_whole(extracted, heard):
-    features = extracted(pooling={"name": "mean", "trim": 0.4})  # ceil(0.4 * 8) twice is all of them
-    np.testing.assert_allclose(pooled_of(features)[1], features.X.mean(axis=2), rtol=1e-5, atol=1e-6)
-    assert "latents have 8 time steps, too few to trim 0.4 of each side: all are kept" in heard.text
-
-
-def test_latents_of_half_precision_leave_pooled_features_as_they_were(extracted, tmp_path):
-    full, half = extracted(), extracted(latents="float16", out=str(tmp_path / "half"))
-    assert half.X.dtype == np.float16
+def test_half_precision_and_bf16_are_near_fp32_and_the_json_says_so(extracted):
+    full, half = extracted(), extracted(latents="float16", variant="half")
     np.testing.assert_array_equal(half.X, full.X.astype(np.float16))
-    assert pooled_of(half)[1].tobytes() == pooled_of(full)[1].tobytes()
-
-
-def test_bf16_is_near_fp32_and_says_so(extracted, tmp_path):
-    full, rough = extracted(), extracted(precision="bf16", out=str(tmp_path / "rough"))
-    assert rough.X.dtype == np.float32
-    error = np.abs(rough.X - full.X).max() / np.abs(full.X).max()
-    assert 0 < error < 0.05
-    assert json.loads(rough.paths[-1].read_text())["settings"]["precision"] == "bf16"
+    assert half.X.dtype == np.float16 and pooled_of(half).tobytes() == pooled_of(full).tobytes()
+    rough = extracted(precision="bf16", variant="rough")
+    assert rough.X.dtype == np.float32 and about(rough)["settings"]["precision"] == "bf16"
+    assert 0 < np.abs(rough.X - full.X).max() < 0.05 * np.abs(full.X).max()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("chosen", [slice(0, 12, 3), slice(7, 8)])
 def test_a_row_does_not_depend_on_the_other_pictures(extracted, tmp_path, precision, chosen):
-    images = other_folder(tmp_path, LEVELS)
-    of_all = extracted(precision=precision, data={"images": images}, out=str(tmp_path / "all"))
+    data = other_folder(tmp_path, LEVELS)
+    of_all = extracted(precision=precision, data=data)
     kept = of_all.N[chosen].tolist()
-    for file in Path(images).iterdir():
+    for file in Path(data["images"]).iterdir():
         if file.name not in kept:
             file.unlink()
-    of_some = extracted(precision=precision, data={"images": images}, out=str(tmp_path / "some"))
+    of_some = extracted(precision=precision, data=data, variant="some")
     assert of_some.N.tolist() == kept
-    scale = np.abs(of_all.X).max()
-    np.testing.assert_allclose(of_some.X, of_all.X[chosen], rtol=0, atol=1e-6 * scale)
+    np.testing.assert_allclose(of_some.X, of_all.X[chosen], rtol=0, atol=1e-6 * np.abs(of_all.X).max())
 
 
-@pytest.mark.parametrize("n_pixels", [2**21, 5 * 128 * 32, 1])
-def test_the_size_of_a_batch_does_not_matter(extracted, monkeypatch, tmp_path, n_pixels):
+def test_the_size_of_a_batch_does_not_matter(extracted, monkeypatch):
     """Five make batches of 5, 5 and 2; a picture may also be larger than a batch should be."""
     expected = extracted().X
-    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", n_pixels)
-    found = extracted(out=str(tmp_path / "other")).X
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    for n_pixels in (2**21, 5 * 128 * 32, 1):
+        monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", n_pixels)
+        found = extracted(variant=str(n_pixels)).X
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
-def test_all_pictures_are_taken_whatever_limit_the_training_had(tmp_path):
-    config = workplace(tmp_path)
-    write_pictures(config.data / "songs" / "images", LEVELS, "gray")
-    run = untrained_run(config, data={"limit": 3})
-    assert len(extract(extraction_session(run.timestamp, precision="fp32"), config).N) == N
-
-
-def test_weights_that_give_no_numbers_are_a_fault(tmp_path):
-    config = workplace(tmp_path)
-    write_pictures(config.data / "songs" / "images", LEVELS, "gray")
-    run = untrained_run(config)
-    state = torch.load(run.folder / "best.pt", weights_only=True)
+def test_weights_that_give_no_numbers_are_a_fault(config):
+    songs = Songs(config, LEVELS)
+    state = torch.load(songs.run.folder / "best.pt", weights_only=True)
     next(iter(state["model"].values())).fill_(float("nan"))
-    torch.save(state, run.folder / "best.pt")
+    torch.save(state, songs.run.folder / "best.pt")
     with pytest.raises(Fault, match="numbers that are not finite.*take another run"):
-        extract(extraction_session(run.timestamp, precision="fp32"), config)
-    assert not list((config.data / "songs").glob("*.npz"))
+        songs.extract()
+    assert not songs.files()
 
 
 def test_reconstructions_are_drawn_when_asked_for(extracted, tmp_path):
     extracted()
     assert not list((tmp_path / "out").glob("*.png"))
-    with_figure = extracted(reconstructions=3, variant="drawn")
-    about = with_figure.paths[-1]
-    with Image.open(about.parent / f"reconstructions_{about.stem}.png") as figure:
+    file = extracted(reconstructions=3, variant="drawn").paths[-1]
+    with Image.open(file.parent / f"reconstructions_{file.stem}.png") as figure:
         assert min(figure.size) > 50
 
 
-def test_clusters_are_held_against_labels_where_there_are_some(extracted, tmp_path, heard):
-    images = other_folder(tmp_path, LEVELS)
-    names = sorted(file.name for file in Path(images).iterdir())
-    rows = [f"{name},{'abc'[place % 3]}" for place, name in enumerate(names)]
-    (Path(images).parent / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
-    extracted(data={"images": images})
+def test_clusters_are_held_against_labels_where_there_are_some(shared, extracted, tmp_path, heard):
+    rows = [f"{name},{'abc'[i % 3]}" for i, name in enumerate(shared.names)]
+    data = other_folder(tmp_path, LEVELS)
+    (tmp_path / "own" / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    extracted(data=data)
     assert "clusters against 3 labels, pooled features, k-means: V-measure" in heard.text
 
 
-def test_pictures_that_cannot_be_read_are_left_out_when_the_run_left_such_out(tmp_path, heard):
-    config = workplace(tmp_path)
-    names = write_pictures(config.data / "songs" / "images", LEVELS, "gray")
-    (config.data / "songs" / "images" / names[4]).write_bytes(b"")
-    run = untrained_run(config, data={"skip_bad": True})
-    session = extraction_session(run.timestamp, precision="fp32", reconstructions=0)
-    features = extract(session, config)
-    assert features.N.tolist() == [name for name in names if name != names[4]]
-    assert json.loads(features.paths[-1].read_text())["left_out"] == [names[4]]
-    assert f"left out, unusable:\n  {names[4]}" in heard.text
-    expected = own_encoding(run, np.delete(LEVELS, 4, axis=0))
-    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+def test_all_pictures_but_bad_ones_are_taken_as_the_run_was_made_and_whatever_its_limit(config, heard):
+    songs = Songs(config, LEVELS, data={"skip_bad": True, "limit": 3})
+    bad = songs.names[4]
+    (songs.images / bad).write_bytes(b"")
+    features = songs.extract()
+    assert features.N.tolist() == [name for name in songs.names if name != bad]
+    assert about(features)["left_out"] == [bad] and f"left out, unusable:\n  {bad}" in heard.text
+    assert_own_encoding(features, songs.run, np.delete(LEVELS, 4, axis=0))
     heard.clear()
-    extract(session, config)
+    songs.extract()
     assert "nothing to do" in heard.text
 
 
 def test_all_faults_of_a_session_are_said_at_once(shared, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SessionError) as caught:
-        extract(extraction_session("20200101_000000", out=str(tmp_path / "file" / "below")), shared[0])
-    said = str(caught.value)
-    assert "has 2 faults" in said and "  out: cannot write into" in said
-    assert "  run: no run '20200101_000000' in" in said and "_untrained" in said
+        shared.extract(run="20200101_000000", out=str(tmp_path / "file" / "below"))
+    message = str(caught.value)
+    assert "has 2 faults" in message and "  out: cannot write into" in message
+    assert "  run: no run '20200101_000000' in" in message and "_untrained" in message
 
 
-def test_pictures_that_the_model_cannot_take_are_refused_before_they_are_read(shared, tmp_path):
-    config, run = shared
-    images = other_folder(tmp_path, intensities(2, width=30))
-    session = extraction_session(run.timestamp, data={"images": images})
-    with pytest.raises(SessionError, match="data.images: pictures are 30 wide .* multiple of 4"):
-        extract(session, config)
-
-
-def test_a_fit_of_the_extractions_own_comes_before_the_runs(shared, extracted, tmp_path):
+def test_pictures_that_the_model_cannot_take_are_refused_but_for_a_fit_of_the_extractions_own(
+    shared, extracted, tmp_path
+):
     levels = intensities(2, width=30)
-    features = extracted(data={"images": other_folder(tmp_path, levels), "fit": "pad"})
-    expected = own_encoding(shared[1], np.pad(levels, ((0, 0), (0, 0), (0, 2))))
-    assert features.X.shape == expected.shape == (2, TINY["latent"], 8)
-    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    data = other_folder(tmp_path, levels)
+    with pytest.raises(SessionError, match="data.images: pictures are 30 wide .* multiple of 4"):
+        extracted(data=data)
+    features = extracted(data=data | {"fit": "pad"})
+    assert features.X.shape == (2, TINY["latent"], 8)
+    assert_own_encoding(features, shared.run, np.pad(levels, ((0, 0), (0, 0), (0, 2))))
 
 
-def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_not(tmp_path, heard):
-    config = workplace(tmp_path)
+def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_not(config, heard):
     record = {"train": {"colormap": "viridis"}}
     rgb, grey = (
         untrained_run(config, data={"channels": channels}, record=record) for channels in ("rgb", "intensity")
@@ -240,63 +194,45 @@ def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_n
     words = "the model was trained on colour map viridis, these pictures have magma"
     for run, colormap, warned in ((rgb, "viridis", False), (grey, "magma", False), (rgb, "magma", True)):
         write_pictures(config.data / colormap, LEVELS[:2], colormap)
-        session = extraction_session(
-            run.timestamp, data={"images": colormap}, out=f"{run.timestamp}_{colormap}"
-        )
-        extract(session | {"reconstructions": 0}, config)
+        out = f"{run.timestamp}_{colormap}"
+        session = extraction_session(run.timestamp, data={"images": colormap}, out=out, reconstructions=0)
+        extract(session, config)
         assert (words in heard.text) == warned and ("the model was trained on" in heard.text) == warned
 
 
-def test_latents_of_one_step_are_not_trimmed_and_do_not_vary(extracted, tmp_path, heard):
-    images = other_folder(tmp_path, intensities(3, width=4))
-    features = extracted(data={"images": images})
-    assert features.X.shape == (3, TINY["latent"], 1)
-    assert "latents have 1 time steps, too few to trim 0.1 of each side: all are kept" in heard.text
-    pooled = pooled_of(features)[1]
-    np.testing.assert_array_equal(pooled[:, :8], features.X[:, :, 0])
-    assert not pooled[:, 8:].any()
-
-
 def test_one_picture_has_features_but_no_map(extracted, tmp_path, heard):
-    images = other_folder(tmp_path, LEVELS[:1])
-    features = extracted(data={"images": images}, reduction={})
-    assert features.X.shape == (1, 8, 8)
-    assert [file.name.split("_")[0] for file in features.paths] == ["full", "pooled", "saec"]
+    features = extracted(data=other_folder(tmp_path, LEVELS[:1]), reduction={})
+    assert features.X.shape == (1, 8, 8) and list(features.roles) == ["X", "pooled"]
     assert "1 pictures are too few for 2, 4, 8, 16 dimensions" in heard.text
-    assert json.loads(features.paths[-1].read_text())["n_neighbors_used"] is None
+    assert about(features)["n_neighbors_used"] is None
 
 
 def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path, heard, monkeypatch, capsys):
     """Through the script: a warning is no failure."""
-    config, run = shared
     monkeypatch.syspath_prepend(ROOT)
     from main_02_extract import main
 
-    images = other_folder(tmp_path, LEVELS[:5])
-    session = tmp_path / "small.json"
-    asked = extraction_session(run.timestamp, data={"images": images}, reduction={}, reconstructions=0)
-    session.write_text(json.dumps(asked))
-    assert main([str(session), "--config", str(config.data.parent / "config" / "config.yaml")]) == 0
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps(shared.session(data=other_folder(tmp_path, LEVELS[:5]), reduction={})))
+    config_file = shared.config.data.parent / "config" / "config.yaml"
+    assert main([str(file), "--config", str(config_file)]) == 0
     assert "5 pictures are too few for 4, 8, 16 dimensions: d dimensions need max(4, d + 2)" in heard.text
     assert "5 pictures have 4 neighbours, not 10" in heard.text
     names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
     assert names == [
-        f"full_features_saec_{run.timestamp}.npz",
-        f"pooled_mean_std_saec_{run.timestamp}.npz",
-        f"dimred_2_neigh_10_saec_{run.timestamp}.npz",  # named by the number asked for
-        f"saec_{run.timestamp}.json",
+        f"full_features_{shared.id}.npz",
+        f"pooled_mean_std_{shared.id}.npz",
+        f"dimred_2_neigh_10_{shared.id}.npz",  # named by the number that the session gives
+        f"{shared.id}.json",
     ]
     assert json.loads((tmp_path / "own" / names[-1]).read_text())["n_neighbors_used"] == 4
 
 
-def test_the_map_comes_with_other_dimensions_and_without_a_reduction_there_is_none(extracted):
+def test_the_map_comes_with_other_dimensions(extracted):
     features = extracted(reduction={"dims": [3, 3]})
     assert list(features.roles) == ["X", "pooled", "reduced_3"]
     with np.load(features.roles["reduced_3"], allow_pickle=False) as arrays:
         assert arrays["X_red"].shape == (N, 3) and arrays["X_2D"].shape == (N, 2)
-    without = extracted(reduction=None, variant="without")
-    assert [file.suffix for file in without.paths] == [".npz", ".npz", ".json"]
-    assert json.loads(without.paths[-1].read_text())["n_neighbors_used"] is None
 
 
 # Feature files that are read
@@ -309,8 +245,7 @@ def feature_file(tmp_path: Path, save=np.savez, **arrays) -> Path:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16])
+@pytest.mark.parametrize(("dtype", "order"), [(np.float16, "C"), (np.float32, "F"), (np.int16, "C")])
 def test_features_are_read_as_numpy_loads_them_and_mapped_where_they_can_be(tmp_path, dtype, order, save):
     rows = np.arange(24).reshape(4, 6).astype(dtype, order=order)
     file = feature_file(tmp_path, save, X=rows, X_red=rows[:, :2])
@@ -321,9 +256,11 @@ def test_features_are_read_as_numpy_loads_them_and_mapped_where_they_can_be(tmp_
     np.testing.assert_array_equal(Features.load(file, "X_red").X, rows[:, :2])
 
 
-def test_an_empty_file_of_features_is_read(tmp_path):
+def test_an_empty_file_of_features_is_read_and_a_missing_one_named(tmp_path):
     file = feature_file(tmp_path, X=np.zeros((0, 3), np.float32), N=np.array([], dtype="<U1"))
     assert Features.load(file).X.shape == (0, 3)
+    with pytest.raises(MissingFault, match="no such feature file: .*gone.npz"):
+        Features.load(tmp_path / "gone.npz")
 
 
 OBJECTS = np.array([{"a": 1}, None, 2, 3], dtype=object)
@@ -358,8 +295,3 @@ def test_damaged_files_are_a_fault(tmp_path, damage, save):
     file.write_bytes(kept[damage] if damage in kept else file.read_bytes()[: int(damage * len(content))])
     with pytest.raises(Fault, match="f.npz cannot be read as features"):
         Features.load(file)
-
-
-def test_a_missing_file_is_a_fault_that_names_it(tmp_path):
-    with pytest.raises(MissingFault, match="no such feature file: .*gone.npz"):
-        Features.load(tmp_path / "gone.npz")

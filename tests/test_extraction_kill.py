@@ -1,10 +1,11 @@
-"""An extraction that is interrupted or killed goes on where it was and ends as an unbroken one."""
+"""An extraction that is killed, or that begins while pictures are decoded, ends as an unbroken one."""
 
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +14,19 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import TINY, extraction_session, intensities, write_pictures
-from small_runs import untrained_run, workplace
+from conftest import intensities, write_pictures
+from PIL import Image
+from readers import Items
+from small_runs import Songs, assert_same_files, config_file, workplace
 
-from saec import extract
-from saec.config import ROOT, Config
+from saec.config import ROOT
+from saec.data import Cache
+from saec.data.store import Arriving
 from saec.extraction import ExtractionSession, plan_extraction
+from saec.extraction.sources.run import RunSource
+from saec.faults import Fault
 from saec.features import Features
 from saec.files import TEMPORARY
-from saec.runs import Run
 from saec.session import load_session
 
 BATCH, N = 2, 40  # a shard is eight batches: 16, 16 and 8 pictures
@@ -32,156 +37,267 @@ def small_batches(monkeypatch):
     monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * 32)
 
 
-class Place:
-    """Pictures, a run, and where an extraction keeps what is done."""
-
-    def __init__(self, config: Config, levels: np.ndarray, model: dict = TINY):
-        self.config = config
-        self.images = config.data / "songs" / "images"
-        write_pictures(self.images, levels, "gray")
-        self.run: Run = untrained_run(config, levels.shape[2], model)
-        self.part = self.images.parent / f".saec_{self.run.timestamp}.part"
-
-    def session(self, **changes) -> dict:
-        return extraction_session(self.run.timestamp, **{"precision": "fp32", "reconstructions": 0} | changes)
-
-    def extract(self, **changes) -> Features:
-        return extract(self.session(**changes), self.config)
-
-    def interrupted_after(self, n_batches: int, **changes) -> np.ndarray:
-        """Encodes as `extract` would, until Ctrl-C comes in the midst of a batch; which shards are done."""
-        job = plan_extraction(load_session(self.session(**changes), ExtractionSession), self.config)
-        job.source.pooling = Interrupted(job.source.pooling, n_batches)
-        with pytest.raises(KeyboardInterrupt):
-            job.run()
-        return np.load(self.part / "done.npy")
-
-
-class Interrupted:
-    """A pooling in the midst of which Ctrl-C comes."""
-
-    def __init__(self, pooling: Callable, n_batches: int):
-        self.pooling = pooling
-        self.trim = pooling.trim
-        self.left = n_batches
-
-    def __call__(self, latents: torch.Tensor) -> torch.Tensor:
-        if not self.left:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.pooling(latents)
-
-
 @pytest.fixture
-def place(config) -> Place:
-    return Place(config, intensities(N))
+def songs(config) -> Songs:
+    return Songs(config, intensities(N))
 
 
-def assert_same_bits(found: Features, expected: Features) -> None:
-    assert [file.name for file in found.paths] == [file.name for file in expected.paths]
-    for mine, theirs in zip(found.paths[:-1], expected.paths[:-1], strict=True):
-        assert mine.read_bytes() == theirs.read_bytes()
+def interrupted_after(songs: Songs, n_batches: int, **changes) -> list[bool]:
+    """Encodes until Ctrl-C comes in the midst of a batch; returns which shards are done."""
+    job = plan_extraction(load_session(songs.session(**changes), ExtractionSession), songs.config)
+    pool, left = job.source.pooling, [n_batches]
+
+    def pool_or_interrupt(latents: torch.Tensor) -> torch.Tensor:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return pool(latents)
+
+    job.source.pooling = pool_or_interrupt
+    with pytest.raises(KeyboardInterrupt):
+        job.run()
+    return np.load(songs.part / "done.npy").tolist()
 
 
 def left_over(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if file.name.startswith(".")]
 
 
-def test_shards_are_marked_one_by_one_as_they_are_done(place):
-    assert place.interrupted_after(7).tolist() == [False, False, False]
-    assert place.interrupted_after(8).tolist() == [True, False, False]
-    assert place.interrupted_after(11).tolist() == [True, True, False]  # goes on after the first
+def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_one(songs, heard):
+    torn = songs.folder / f"{TEMPORARY}0a1b2c3d_full_features_{songs.id}.npz"
+    torn.write_bytes(b"PK half a file, of a killed writing")
+    assert interrupted_after(songs, 7) == [False, False, False]
+    assert interrupted_after(songs, 8) == [True, False, False]
+    assert interrupted_after(songs, 11) == [True, True, False]  # goes on after the first
+    features = songs.extract()
+    assert "going on: 2 of 3 shards are done" in heard.text
+    assert_same_files(features, songs.extract(out="unbroken"))
+    assert not left_over(songs.folder)
 
 
-def test_an_interrupted_extraction_goes_on_and_ends_like_an_unbroken_one(place, heard):
-    assert place.interrupted_after(11).tolist() == [True, False, False]
-    found = place.extract()
-    assert "going on: 1 of 3 shards are done" in heard.text
-    assert_same_bits(found, place.extract(out="unbroken"))
-    assert not left_over(place.images.parent)
-
-
-def test_rows_of_a_shard_that_is_done_are_not_computed_again(place):
+def test_rows_of_a_shard_that_is_done_are_kept_and_others_computed_whatever_a_kill_left(songs):
     """Marked rows stay marked."""
-    place.interrupted_after(19)
-    np.load(place.part / "X.npy", mmap_mode="r+")[:32] += 1000
-    np.load(place.part / "pooled.npy", mmap_mode="r+")[:16] += 1000
-    found = place.extract()
-    assert (found.X[:32] > 500).all() and (found.X[32:] < 500).all()
-    pooled = Features.load(found.paths[1]).X
-    assert (pooled[:16] > 500).all() and (pooled[16:] < 500).all()
+    interrupted_after(songs, 11)
+    for name in ("X", "pooled"):
+        rows = np.load(songs.part / f"{name}.npy", mmap_mode="r+")
+        rows[:16] += 1000
+        rows[16:] = np.nan
+    found, unbroken = songs.extract(), songs.extract(out="unbroken")
+    for mine, theirs in zip(found.paths[:-1], unbroken.paths[:-1], strict=True):
+        rows, expected = Features.load(mine).X, Features.load(theirs).X
+        assert (rows[:16] > 500).all() and np.array_equal(rows[16:], expected[16:])
 
 
-def test_rows_of_a_shard_that_is_not_done_are_computed_whatever_a_kill_left(place):
-    place.interrupted_after(11)
-    np.load(place.part / "X.npy", mmap_mode="r+")[16:] = np.nan
-    np.load(place.part / "pooled.npy", mmap_mode="r+")[16:] = np.nan
-    assert_same_bits(place.extract(), place.extract(out="unbroken"))
+def only_begun(songs: Songs) -> None:
+    (songs.part / "plan.txt").unlink()  # it is written once the arrays are there
+    (songs.part / "X.npy").write_bytes(b"half")
 
 
-def test_a_part_folder_that_was_only_begun_is_begun_anew(place, heard):
-    place.interrupted_after(11)
-    (place.part / "plan.txt").unlink()  # it is written once the arrays are there
-    (place.part / "X.npy").write_bytes(b"half")
-    assert_same_bits(place.extract(), place.extract(out="unbroken"))
+ANEW = {
+    "only begun": (only_begun, {}),
+    "other pictures": (lambda songs: write_pictures(songs.images, intensities(N, seed=1), "gray"), {}),
+    "pooling": (lambda songs: None, {"pooling": "max"}),
+    "latents": (lambda songs: None, {"latents": "float16"}),
+    "precision": (lambda songs: None, {"precision": "bf16"}),
+    "weights": (lambda songs: None, {"weights": "last"}),
+}
+
+
+@pytest.mark.parametrize("case", ANEW)
+def test_other_settings_or_pictures_do_not_go_on_with_what_is_there(songs, heard, case):
+    do, changes = ANEW[case]
+    interrupted_after(songs, 11)
+    do(songs)
+    assert_same_files(songs.extract(**changes), songs.extract(out="unbroken", **changes))
     assert "going on" not in heard.text
 
 
-@pytest.mark.parametrize(
-    "changes", [{"pooling": "max"}, {"latents": "float16"}, {"precision": "bf16"}, {"weights": "last"}]
-)
-def test_other_settings_do_not_go_on_with_what_is_there(place, heard, changes):
-    place.interrupted_after(11)
-    assert_same_bits(place.extract(**changes), place.extract(out="unbroken", **changes))
-    assert "going on" not in heard.text
-
-
-def test_other_pictures_do_not_go_on_with_what_is_there(place, heard):
-    place.interrupted_after(11)
-    write_pictures(place.images, intensities(N, seed=1), "gray")
-    assert_same_bits(place.extract(), place.extract(out="unbroken"))
-    assert "going on" not in heard.text
-
-
-def test_a_broken_overwriting_does_not_pass_for_a_broken_completion(place, heard):
+def test_a_broken_overwriting_does_not_pass_for_a_broken_completion(songs, heard):
     """Both have three shards, of all forty pictures or of the thirty-seven that have changed."""
-    names = place.extract().N
-    for name in names[3:]:
-        os.utime(place.images / name, (1, 1))
-    place.interrupted_after(16, overwrite=True)
-    found = place.extract()
+    songs.extract()
+    for name in songs.names[3:]:
+        os.utime(songs.images / name, (1, 1))
+    interrupted_after(songs, 16, overwrite=True)
+    features = songs.extract()
     assert "3 of 40 pictures are as they were" in heard.text
-    assert_same_bits(found, place.extract(out="unbroken"))
+    assert_same_files(features, songs.extract(out="unbroken"))
 
 
-def test_a_kill_while_overwriting_leaves_no_file_of_the_other_settings(place):
+def test_a_kill_while_overwriting_leaves_no_file_of_the_other_settings(songs):
     """The old files go before the first new one comes, else two would answer for one dimension."""
-    first = place.extract(reduction={"dims": [2], "n_neighbors": 5})
-    blocked = place.images.parent / f"dimred_2_neigh_4_saec_{place.run.timestamp}.npz"
+    first = songs.extract(reduction={"dims": [2], "n_neighbors": 5})
+    blocked = songs.folder / f"dimred_2_neigh_4_{songs.id}.npz"
     (blocked / "in the way").mkdir(parents=True)
     other = {"reduction": {"dims": [2], "n_neighbors": 4}}
     with pytest.raises(OSError):
-        place.extract(overwrite=True, **other)
+        songs.extract(overwrite=True, **other)
     shutil.rmtree(blocked)
-    found = place.extract(**other)
+    features = songs.extract(**other)
     assert not first.paths[2].exists()
-    assert {file.name for file in place.images.parent.iterdir() if file.is_file()} == {
-        file.name for file in found.paths
-    }
+    assert set(songs.files()) == {file.name for file in features.paths}
 
 
-def test_what_a_killed_writing_left_is_swept(place):
-    folder = place.images.parent
-    torn = folder / f"{TEMPORARY}0a1b2c3d_full_features_saec_{place.run.timestamp}.npz"
-    torn.write_bytes(b"PK half a file")
-    place.extract()
-    assert not left_over(folder)
+# Pictures are encoded while others are still being decoded
 
 
-def called(place: Place, session_file: Path) -> subprocess.Popen:
+@pytest.fixture
+def overlapping(songs) -> Songs:
+    """With threads that decode, beside which is encoded."""
+    songs.config = songs.config.model_copy(update={"workers": 2})
+    return songs
+
+
+def extracted_otherwise(songs: Songs) -> Features:
+    """Features of the same pictures, all decoded before, in another cache."""
+    songs.config = songs.config.model_copy(update={"workers": 0, "cache": songs.config.data / "other"})
+    return songs.extract(out="other")
+
+
+def after_the_first_batch(monkeypatch, happens: Callable[[], None]) -> None:
+    """Lets something happen in the real work, once two pictures are encoded."""
+    encode, begun = RunSource.rows, []
+
+    def watched(source: RunSource, *given: object) -> dict[str, torch.Tensor]:
+        rows = encode(source, *given)
+        if not begun:
+            begun.append(True)
+            happens()
+        return rows
+
+    monkeypatch.setattr(RunSource, "rows", watched)
+
+
+def many(songs: Songs, n: int) -> list[Path]:
+    """So many more names of one picture: decoding them takes a while."""
+    files = [songs.images / f"z{number:05d}.png" for number in range(n)]
+    for file in files:
+        os.link(songs.images / songs.names[0], file)
+    return files
+
+
+def in_no_colour_map(songs: Songs, width: int = 32) -> str:
+    colours = np.random.default_rng(0).integers(0, 256, (128, width, 3), dtype=np.uint8)
+    Image.fromarray(colours).save(songs.images / songs.names[-2])
+    return songs.names[-2]
+
+
+def test_rows_are_given_as_soon_as_they_are_there_and_waited_for_until_then(tmp_path):
+    go_on = threading.Event()
+
+    def wait(item: int) -> None:
+        assert item < 4 or go_on.wait(10)
+
+    items = Items([np.full(3, row, np.uint8) for row in range(8)], ragged=False, before=wait)
+    arriving = Arriving(Cache(tmp_path), "key", items)
+
+    def levels(*rows: int) -> list[int]:
+        return arriving.gather(np.array(rows))[0][:, 0].tolist()
+
+    assert levels(3, 0) == [3, 0]
+    late: list[list[int]] = []
+    waiting = threading.Thread(target=lambda: late.append(levels(1, 6)))
+    waiting.start()
+    waiting.join(0.05)
+    assert late == []
+    go_on.set()
+    waiting.join(10)
+    assert late == [[1, 6]]
+    arriving.settle()
+
+
+def test_features_are_those_of_pictures_decoded_before_and_bad_ones_change_nothing(overlapping):
+    songs = overlapping
+    first = songs.extract()
+    assert not left_over(songs.folder)
+    before = songs.files()
+    (songs.images / "zz.png").write_bytes(b"no PNG")
+    with pytest.raises(Fault, match="1 of 41 pictures"):
+        songs.extract()
+    assert {name: songs.files()[name] for name in before} == before
+    without = songs.extract(data={"images": "songs/images", "skip_bad": True}, variant="without")
+    assert without.N.tolist() == songs.names and np.array_equal(without.X, first.X)
+    (songs.images / "zz.png").unlink()
+    assert_same_files(songs.extract(), extracted_otherwise(songs))
+
+
+def test_encoding_begins_while_pictures_are_decoded_and_faults_of_those_are_all_said(
+    overlapping, monkeypatch
+):
+    """Pictures that go bad after the first batch could not be found bad, were all decoded before."""
+    songs, last = overlapping, many(overlapping, 3000)[-2:]
+
+    def spoil() -> None:
+        last[0].unlink()
+        last[1].unlink()
+        last[1].write_bytes(b"no PNG")
+
+    after_the_first_batch(monkeypatch, spoil)
+    with pytest.raises(Fault, match=f"2 of {N + 3000} pictures in .* cannot be used") as fault:
+        songs.extract()
+    assert f"{last[0].name} cannot be opened" in str(fault.value)
+    assert f"{last[1].name} is not a PNG" in str(fault.value)
+    assert not [entry for entry in songs.folder.iterdir() if "saec" in entry.name]
+    assert list(songs.config.cache.iterdir()) == []
+
+
+def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overlapping, monkeypatch, heard):
+    songs = overlapping
+    many(songs, 500)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        after_the_first_batch(patch, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            songs.extract()
+    assert not [thread for thread in threading.enumerate() if thread.name == "arriving"]
+    assert list(songs.config.cache.iterdir()) == []
+    features = songs.extract()
+    assert "going on: 0 of 34 shards are done" in heard.text
+    assert_same_files(features, extracted_otherwise(songs))
+
+
+@pytest.mark.parametrize(("fit", "width"), [("none", 32), ("pad", 30)])
+def test_rows_encoded_before_a_picture_in_no_colour_map_came_are_encoded_again(config, fit, width, heard):
+    """Padding shows the difference: with a colour map it is the map's floor, without one black."""
+    config = config.model_copy(update={"workers": 2})
+    songs = Songs(config, intensities(N), data={"channels": "rgb", "fit": fit})
+    write_pictures(songs.images, intensities(N, width=width))
+    name = in_no_colour_map(songs, width)
+    features = songs.extract()
+    assert f"{name} is in no colour map with the others" in heard.text
+    assert_same_files(features, extracted_otherwise(songs))
+
+
+def test_intensity_of_a_picture_in_no_colour_map_is_refused(overlapping):
+    write_pictures(overlapping.images, intensities(N))
+    name = in_no_colour_map(overlapping)
+    with pytest.raises(Fault, match=f"{name} is in no colour map that is known"):
+        overlapping.extract()
+    assert not overlapping.files() and not overlapping.part.exists()
+
+
+# Processes that are killed
+
+
+def start(songs: Songs, session_file: Path) -> subprocess.Popen:
     command = [sys.executable, str(ROOT / "main_02_extract.py"), str(session_file)]
-    command += ["--config", str(place.config.data.parent / "config" / "config.yaml")]
+    command += ["--config", str(config_file(songs.config))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def end_well(songs: Songs, session_file: Path, words: str = "") -> dict[str, bytes]:
+    """Extracts by the script and returns the arrays; the files are moved away."""
+    process = start(songs, session_file)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0 and words in output, output
+    assert not left_over(songs.folder)
+    files = list(songs.folder.glob("*saec_*.npz"))
+    content = {file.name: file.read_bytes() for file in files}
+    for file in [*files, songs.folder / f"{songs.id}.json"]:
+        file.unlink()
+    return content
 
 
 def killed_when(process: subprocess.Popen, ready: Callable[[], bool]) -> None:
@@ -195,62 +311,59 @@ def killed_when(process: subprocess.Popen, ready: Callable[[], bool]) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
+def n_done(songs: Songs) -> int:
+    done = songs.part / "done.npy"
+    return sum(done.read_bytes()[128:]) if done.is_file() and done.stat().st_size > 128 else 0
+
+
 @pytest.fixture(scope="module")
-def wide(tmp_path_factory) -> tuple[Place, Path]:
+def wide(tmp_path_factory) -> tuple[Songs, Path]:
     """Pictures 1152 wide, of which a shard holds 112, and a session file."""
     levels = np.repeat(intensities(400, width=32), 36, axis=2)
     model = {"name": "compact", "widths": [8, 8, 8], "latent": 128, "time_halvings": 2}
-    place = Place(workplace(tmp_path_factory.mktemp("wide")), levels, model)
-    session_file = place.config.data / "wide.yaml"
-    session_file.write_text(yaml.safe_dump(place.session()))
-    return place, session_file
+    songs = Songs(workplace(tmp_path_factory.mktemp("wide")), levels, model)
+    session_file = songs.config.data / "wide.yaml"
+    session_file.write_text(yaml.safe_dump(songs.session()))
+    return songs, session_file
 
 
 @pytest.fixture(scope="module")
 def unbroken(wide) -> dict[str, bytes]:
-    """The files of an extraction in one go, by the script, moved away."""
-    place, session_file = wide
-    process = called(place, session_file)
-    said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, said
-    files = list(place.images.parent.glob("*saec_*.npz"))
-    content = {file.name: file.read_bytes() for file in files}
-    for file in [*files, place.images.parent / f"saec_{place.run.timestamp}.json"]:
-        file.unlink()
-    return content
+    return end_well(*wide)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_done", [1, 3])
-def test_killed_when_shards_are_done_it_goes_on_and_gives_the_same_bits(wide, unbroken, n_done):
-    place, session_file = wide
-    done = place.part / "done.npy"
-
-    def ready() -> bool:
-        return done.is_file() and done.stat().st_size > 128 and sum(done.read_bytes()[128:]) >= n_done
-
-    killed_when(called(place, session_file), ready)
-    assert place.part.is_dir() and not list(place.images.parent.glob("*.npz"))
-    end_well(place, session_file, unbroken, "shards are done")
+@pytest.mark.parametrize("least", [1, 3])
+def test_killed_when_shards_are_done_it_goes_on_and_gives_the_same_bits(wide, unbroken, least):
+    songs, session_file = wide
+    killed_when(start(songs, session_file), lambda: n_done(songs) >= least)
+    assert songs.part.is_dir() and not list(songs.folder.glob("*.npz"))
+    assert end_well(songs, session_file, "shards are done") == unbroken
 
 
 @pytest.mark.slow
 def test_killed_while_writing_it_leaves_no_torn_file_and_goes_on(wide, unbroken):
-    place, session_file = wide
-    folder = place.images.parent
-    killed_when(called(place, session_file), lambda: any(folder.glob(f"{TEMPORARY}*.npz")))
-    for file in folder.glob("*.npz"):
+    songs, session_file = wide
+    killed_when(start(songs, session_file), lambda: any(songs.folder.glob(f"{TEMPORARY}*.npz")))
+    for file in songs.folder.glob("*.npz"):
         assert file.name.startswith(TEMPORARY) or file.read_bytes() == unbroken[file.name]
-    end_well(place, session_file, unbroken, "going on: 4 of 4 shards are done")
+    assert end_well(songs, session_file, "going on: 4 of 4 shards are done") == unbroken
 
 
-def end_well(place: Place, session_file: Path, unbroken: dict[str, bytes], saying: str) -> None:
-    folder = place.images.parent
-    process = called(place, session_file)
-    said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0 and "going on:" in said and saying in said, said
-    files = {file.name: file for file in folder.glob("*.npz")}
-    assert {name: file.read_bytes() for name, file in files.items()} == unbroken
-    assert not left_over(folder)
-    for file in [*files.values(), folder / f"saec_{place.run.timestamp}.json"]:
-        file.unlink()
+@pytest.mark.slow
+def test_killed_while_decoding_and_encoding_it_goes_on_and_gives_the_same_bits(config, config_file):
+    config_file.write_text("device: cpu\nworkers: 2\n")
+    songs = Songs(config, np.repeat(intensities(8, width=32), 36, axis=2))
+    many(songs, 700)
+    session_file = songs.config.data / "wide.yaml"
+    session_file.write_text(yaml.safe_dump(songs.session()))
+
+    def ready() -> bool:
+        marked = n_done(songs) >= 1
+        stores = list(config.cache.iterdir()) if config.cache.exists() else []
+        assert not marked or all(store.name.startswith(TEMPORARY) for store in stores), "decoded too early"
+        return marked
+
+    killed_when(start(songs, session_file), ready)
+    features = end_well(songs, session_file, "going on:")
+    assert len(features) == 2 and features == end_well(songs, session_file)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim
 
 from saec.faults import Fault
 from saec.files import appearing
@@ -17,12 +17,12 @@ from saec.models import Model
 
 LOG = logging.getLogger(__name__)
 TOLERANCE = 1e-4  # relative to the largest latent
-NEEDED = {"onnx": ("onnx", "onnxscript", "onnxruntime")}  # packages of the extra of that name
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def require_packages(kind: str | bool) -> None:
     """Raises a `Fault` where packages are missing that an export of that kind needs."""
-    missing = [name for name in NEEDED.get(kind, ()) if not find_spec(name)]
+    missing = [name for name in PACKAGES if kind == "onnx" and not find_spec(name)]
     if missing:
         raise Fault(f"{kind} needs packages that are not installed: pip install {' '.join(missing)}")
 
@@ -43,14 +43,21 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> No
     other = torch.rand(5, channels, height, model.width or 7 * model.time_pool)
     sizes = {0: Dim("batch", min=1)}
     sizes |= {} if model.width else {3: model.time_pool * Dim("steps", min=2)}
-    write, load = FORMATS[file.suffix]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of its own internals here
         program = torch.export.export(encoder, (example,), dynamic_shapes=(sizes,))
         with appearing(file) as temporary:
-            write(program, temporary)
-            got, expected = load(temporary)(other), encoder(other)
-            error = float((got - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+            if file.suffix == ".onnx":
+                names = {"input_names": ["pictures"], "output_names": ["latents"]}
+                torch.onnx.export(program, dynamo=True, verbose=False, **names).save(temporary)
+                exported = _load_onnx(temporary)
+            else:
+                with temporary.open("wb") as handle:
+                    torch.export.save(program, handle)
+                with temporary.open("rb") as handle:
+                    exported = torch.export.load(handle).module()
+            expected = encoder(other)
+            error = float((exported(other) - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
             if not error <= TOLERANCE:
                 raise Fault(f"the exported encoder differs by {error:.1e} of its largest latent: not kept")
     LOG.info("exported the encoder to %s", file)
@@ -71,21 +78,6 @@ class OnnxEncoder(nn.Module):
         return self.run(pictures)
 
 
-def _write_pt2(program: ExportedProgram, file: Path) -> None:
-    with file.open("wb") as handle:
-        torch.export.save(program, handle)
-
-
-def _load_pt2(file: Path) -> Callable[[Tensor], Tensor]:
-    with file.open("rb") as handle:
-        return torch.export.load(handle).module()
-
-
-def _write_onnx(program: ExportedProgram, file: Path) -> None:
-    names = {"input_names": ["pictures"], "output_names": ["latents"]}
-    torch.onnx.export(program, dynamo=True, verbose=False, **names).save(file)
-
-
 def _load_onnx(file: Path, n_threads: int = 1) -> Callable[[Tensor], Tensor]:
     from onnxruntime import InferenceSession, SessionOptions
 
@@ -93,6 +85,3 @@ def _load_onnx(file: Path, n_threads: int = 1) -> Callable[[Tensor], Tensor]:
     options.intra_op_num_threads = n_threads
     session = InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     return lambda pictures: torch.from_numpy(session.run(None, {"pictures": pictures.numpy()})[0])
-
-
-FORMATS = {".pt2": (_write_pt2, _load_pt2), ".onnx": (_write_onnx, _load_onnx)}

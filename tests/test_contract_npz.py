@@ -2,55 +2,36 @@
 
 import json
 import os
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import extraction_session, intensities, write_pictures
-from small_runs import untrained_run, workplace
+from conftest import intensities
+from small_runs import Songs, assert_same_files, workplace
 
-from saec import extract
-from saec.config import Config
 from saec.features import Features
-from saec.runs import Run
 
 N = 37  # no multiple of the batch, nor of the shard
 BATCH = 4
-REDUCTION = {"dims": [2, 4, 8, 16], "n_neighbors": 10, "seed": 0}
-
-
-class Place:
-    """A folder of pictures beside its features, as a user has it."""
-
-    def __init__(self, folder: Path):
-        self.config: Config = workplace(folder)
-        self.images = self.config.data / "songs" / "images"
-        names = write_pictures(self.images, intensities(N))
-        for old, new in zip(names, ("Zaunkönig 1.png", "b.PNG", "_a.Png"), strict=False):
-            (self.images / old).rename(self.images / new)
-        self.run: Run = untrained_run(self.config)
-
-    def extract(self, **changes) -> Features:
-        session = extraction_session(self.run.timestamp, reduction=REDUCTION, precision="fp32", **changes)
-        return extract(session, self.config)
+DIMS = (2, 4, 8, 16)
+WITH_MAPS = {"reduction": {"dims": DIMS, "n_neighbors": 10, "seed": 0}}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Place:
-    return Place(tmp_path_factory.mktemp("place"))
-
-
-@pytest.fixture(scope="module")
-def small_batches():
+def songs(tmp_path_factory) -> Iterator[Songs]:
+    """A folder of pictures beside its features, as a user has it; small batches."""
+    songs = Songs(workplace(tmp_path_factory.mktemp("place")), intensities(N))
+    for old, new in zip(songs.names, ("Zaunkönig 1.png", "b.PNG", "_a.Png"), strict=False):
+        (songs.images / old).rename(songs.images / new)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * 32)
-        yield
+        yield songs
 
 
 @pytest.fixture(scope="module")
-def features(place, small_batches) -> Features:
-    return place.extract()
+def features(songs) -> Features:
+    return songs.extract(**WITH_MAPS, reconstructions=2)
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +54,17 @@ def reduced_files(root: Path) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def test_files_lie_beside_the_image_folder(place, root):
-    assert root == place.images.parent
-
-
-def test_names_parse_as_the_dashboard_parses_them(place, root):
+def test_names_parse_as_the_dashboard_parses_them_and_files_lie_beside_the_pictures(songs, root):
+    assert root == songs.folder
     listed = as_the_dashboard_lists(root)
-    assert {model for model, _, _ in listed} == {f"saec_{place.run.timestamp}.npz"}
-    assert {dims for _, dims, _ in listed} == {"dimred_2", "dimred_4", "dimred_8", "dimred_16"}
-    assert {name.split("_")[2:4] == ["neigh", "10"] for _, _, name in listed} == {True}
+    assert [model for model, _, _ in listed] == [f"{songs.id}.npz"] * len(DIMS)
+    assert sorted(dims for _, dims, _ in listed) == sorted(f"dimred_{d}" for d in DIMS)
+    assert all(name.split("_")[2:4] == ["neigh", "10"] for _, _, name in listed)
 
 
-def test_there_is_one_file_for_each_dimension_and_model(root):
-    counts = Counter((model, dims) for model, dims, _ in as_the_dashboard_lists(root))
-    assert set(counts.values()) == {1}
-
-
-def test_choosing_by_substrings_finds_one_file(place, features, tmp_path):
-    out = str(tmp_path)
-    place.extract(out=out)
-    place.extract(out=out, variant="other-word")
+def test_choosing_by_substrings_finds_one_file(songs, tmp_path):
+    for variant in (None, "other-word"):
+        songs.extract(**WITH_MAPS, out=str(tmp_path), variant=variant)
     listed = as_the_dashboard_lists(tmp_path)
     assert len(listed) == 8
     for model, dims, name in listed:
@@ -107,40 +79,33 @@ def test_reductions_are_float32_of_the_dimensions_in_their_names(root):
         assert arrays["X_red"].dtype == arrays["X_2D"].dtype == np.float32
 
 
-def test_the_map_is_the_same_in_all_files_to_the_bit(root):
+def test_the_map_is_the_same_in_all_files_to_the_bit_and_columns_are_standardised(root):
     files = reduced_files(root)
     expected = files["dimred_2"]["X_red"].tobytes()
     assert {arrays["X_2D"].tobytes() for arrays in files.values()} == {expected}
-
-
-def test_columns_are_standardised_and_finite_as_float16(root):
-    for arrays in reduced_files(root).values():
+    for arrays in files.values():
         for rows in (arrays["X_red"], arrays["X_2D"]):
             np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
             np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-5)
             assert np.isfinite(rows.astype(np.float16)).all()
 
 
-def test_full_features_are_float32_by_channel_and_time(place, root):
-    with np.load(root / f"full_features_saec_{place.run.timestamp}.npz", allow_pickle=False) as arrays:
+def test_full_features_are_float32_by_channel_and_time(songs, root):
+    with np.load(root / f"full_features_{songs.id}.npz", allow_pickle=False) as arrays:
         assert set(arrays) == {"X", "N"}
         assert arrays["X"].dtype == np.float32
         assert arrays["X"].shape == (N, 8, 8)
 
 
-def test_every_file_names_every_picture_once_sorted_by_code_point(place, root):
-    expected = sorted(os.listdir(place.images))
+def test_every_file_names_every_picture_once_sorted_by_code_point(songs, root):
+    expected = sorted(os.listdir(songs.images))
+    assert {"Zaunkönig 1.png", "b.PNG", "_a.Png"} < set(expected)
     files = sorted(root.glob("*.npz"))
     assert len(files) == 6
     for file in files:
         with np.load(file, allow_pickle=False) as arrays:
             assert arrays["N"].dtype.kind == "U"
             assert arrays["N"].tolist() == expected
-
-
-def test_names_are_bare_and_keep_their_suffix(place, features):
-    assert all((place.images / name).is_file() and "/" not in name for name in features.N)
-    assert {"Zaunkönig 1.png", "b.PNG", "_a.Png"} < set(features.N.tolist())
 
 
 def test_what_comes_back_is_what_was_written(features):
@@ -151,38 +116,31 @@ def test_what_comes_back_is_what_was_written(features):
     assert all(file.is_file() for file in features.paths)
 
 
-def test_the_json_says_what_the_files_are(place, features):
+def test_the_json_says_what_the_files_are_and_nothing_else_is_there(songs, features, root):
     about = json.loads(features.paths[-1].read_text(encoding="utf-8"))
-    assert about["id"] == f"saec_{place.run.timestamp}"
+    assert about["id"] == songs.id
     assert about["files"] == [file.name for file in features.paths[:-1]]
     assert about["roles"] == {role: file.name for role, file in features.roles.items()}
-    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in REDUCTION["dims"])]
+    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in DIMS)]
     assert about["n_pictures"] == N and about["n_neighbors_used"] == 10
-    assert about["model"] == str(place.run.folder)
-    assert about["session"]["data"]["images"] == str(place.config.data / "songs" / "images")
-    assert about["settings"]["images"] == str(place.images)
+    assert about["model"] == str(songs.run.folder)
+    assert about["session"]["data"]["images"] == about["settings"]["images"] == str(songs.images)
     assert about["settings"]["precision"] == "fp32"
     assert about["settings"]["pooling"] == {"name": "mean_std", "trim": 0.1}
-
-
-def test_nothing_else_is_left_in_the_folder(place, features, root):
-    expected = {file.name for file in features.paths}
-    expected |= {"images", f"reconstructions_saec_{place.run.timestamp}.png"}
+    expected = {file.name for file in features.paths} | {"images", f"reconstructions_{songs.id}.png"}
     assert set(os.listdir(root)) == expected
 
 
-@pytest.mark.parametrize("changes", [{"out": "elsewhere"}, {"out": "elsewhere", "overwrite": True}])
-def test_the_same_pictures_again_give_the_same_bits(place, features, changes):
-    again = place.extract(**changes)
-    assert len(again.paths) == len(features.paths)
-    for first, second in zip(features.paths[:-1], again.paths[:-1], strict=True):
-        assert second.parent == place.config.data / "elsewhere"
-        assert second.read_bytes() == first.read_bytes()
+def test_the_same_pictures_again_give_the_same_bits(songs, features):
+    for overwrite in (False, True):
+        again = songs.extract(**WITH_MAPS, out="elsewhere", overwrite=overwrite)
+        assert_same_files(again, features)
+        assert {file.parent for file in again.paths} == {songs.config.data / "elsewhere"}
 
 
-def test_overwriting_in_place_gives_the_same_bits(place, features):
+def test_overwriting_in_place_gives_the_same_bits(songs, features):
     before = {file: file.read_bytes() for file in features.paths[:-1]}
     times = {file: file.stat().st_mtime_ns for file in before}
-    place.extract(overwrite=True)
+    songs.extract(**WITH_MAPS, overwrite=True)
     assert {file: file.read_bytes() for file in before} == before
     assert all(file.stat().st_mtime_ns > times[file] for file in before)

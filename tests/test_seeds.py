@@ -2,7 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -106,23 +107,27 @@ def images(config) -> Path:
     return config.data / "songs" / "images"
 
 
+@contextmanager
+def old_torch() -> Iterator[None]:
+    """Lets torch deprecate TorchScript without a word."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def script_of(module: nn.Module, example: torch.Tensor) -> tuple[torch.jit.ScriptModule, torch.Tensor]:
     """As after a little training: statistics of the example in its norms; and its answer to the example."""
-    with torch.no_grad():
+    with torch.no_grad(), old_torch():
         for _ in range(3):
             module.train()(example)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            warnings.simplefilter("ignore", FutureWarning)
-            return torch.jit.script(module.eval()), module(example)
+        return torch.jit.script(module.eval()), module(example)
 
 
 def save(script: torch.jit.ScriptModule, config: Config, part: str, name: str, epoch: int = 3) -> Path:
     config.models.mkdir(exist_ok=True)
     file = config.models / f"{TS}_{part}_script_{name}_epo{epoch:03d}.pth"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
+    with old_torch():
         torch.jit.save(script, file)
     return file
 
@@ -196,14 +201,6 @@ def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
 
 
-def test_the_same_extraction_again_has_nothing_to_do(config, images, heard):
-    seed_of(config, "UnheardOf_v2", (unheard,))
-    extract(extraction_session(TS), config)
-    heard.clear()
-    extract(extraction_session(TS), config)
-    assert "nothing to do" in heard.text
-
-
 def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, heard):
     (encoder,) = seed_of(config, "UnheardOf_v2", (unheard,))
     features = extract(extraction_session(TS), config)
@@ -211,29 +208,19 @@ def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(conf
     assert features.X.shape == (N, 10, WIDTH // 16)
     assert "UnheardOf_v2 is no architecture of ours: the script is run, without a decoder" in heard.text
     assert not list(images.parent.glob("reconstructions_*"))
-
-
-def test_an_unknown_architecture_still_says_which_widths_it_takes(config, images):
-    seed_of(config, "UnheardOf_v2", (unheard,))
-    narrow = np.zeros((2, 128, 40), np.uint8)
-    write_pictures(config.data / "narrow", narrow)
+    write_pictures(config.data / "narrow", np.zeros((2, 128, 40), np.uint8))
     with pytest.raises(SessionError, match="pictures are 40 wide .* multiple of 16"):
         extract(extraction_session(TS, data={"images": "narrow"}), config)
 
 
-def test_without_a_decoder_there_are_features_but_no_reconstructions(config, images, heard):
-    encoder, _ = seed_of(config, "GenB3blocks", decoder=False)
+def test_without_a_decoder_of_the_same_epoch_there_are_features_but_no_reconstructions(config, images, heard):
+    encoder, decoder = seed_of(config, "GenB3blocks", decoder=False)
+    save(decoder, config, "decoder", "GenB3blocks", epoch=4)
     features = extract(extraction_session(TS), config)
     expected = answer(encoder, pixels(images))
     np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     assert f"{TS}_encoder_script_GenB3blocks_epo003.pth has no decoder beside it" in heard.text
     assert not list(images.parent.glob("reconstructions_*"))
-
-
-def test_a_decoder_of_another_epoch_is_not_taken(config):
-    _, decoder = seed_of(config, "GenB3blocks", decoder=False)
-    save(decoder, config, "decoder", "GenB3blocks", epoch=4)
-    assert find_trained(TS, config).decoder is None
 
 
 def training(channels: str, valid: float = 0.4, **start) -> dict:
@@ -257,27 +244,23 @@ def test_training_goes_out_from_its_weights(config):
     assert 0 < (after - before).abs().max() < 1e-4
 
 
-def test_training_on_intensity_is_refused_with_the_remedy(config, images):
-    seed_of(config, "GenB3blocks")
-    with pytest.raises(
-        SessionError, match="data.channels: .* trained on 3 channels, .* have 1: choose `rgb`"
-    ):
-        train(training("intensity"), config)
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        (
+            "GenB3blocks",
+            training("intensity"),
+            "data.channels: .* trained on 3 channels, .* have 1: choose `rgb`",
+        ),
+        ("UnheardOf_v2", {}, "start.weights_of: .*'UnheardOf_v2' .*nothing can be trained from"),
+        ("GenB3blocks", {"model": "GenBTP32_CH0256"}, "model: .*leave `model` out, or `start: scratch`"),
+    ],
+)
+def test_a_training_that_does_not_fit_its_weights_is_refused(config, images, name, changes, words):
+    seed_of(config, name, PAIRS.get(name, (unheard,)))
+    with pytest.raises(SessionError, match=words):
+        train(training("rgb") | changes, config)
     assert not [folder for folder in config.models.iterdir() if folder.is_dir()]
-
-
-def test_training_from_an_unknown_architecture_is_refused(config, images):
-    seed_of(config, "UnheardOf_v2", (unheard,))
-    with pytest.raises(
-        SessionError, match="start.weights_of: .*'UnheardOf_v2' .*nothing can be trained from"
-    ):
-        train(training("rgb"), config)
-
-
-def test_another_model_section_contradicts_its_architecture(config, images):
-    seed_of(config, "GenB3blocks")
-    with pytest.raises(SessionError, match="model: .*leave `model` out, or `start: scratch`"):
-        train(training("rgb") | {"model": "GenBTP32_CH0256"}, config)
 
 
 def refused(config: Config, *words: str) -> None:
@@ -286,57 +269,38 @@ def refused(config: Config, *words: str) -> None:
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_two_epochs_under_one_timestamp_are_listed(config, images):
+def test_several_models_under_one_timestamp_are_listed(config, images):
     encoder, _ = seed_of(config, "GenB3blocks")
-    save(encoder, config, "encoder", "GenB3blocks", epoch=4)
-    names = [f"{TS}_encoder_script_GenB3blocks_epo00{epoch}.pth" for epoch in (3, 4)]
-    refused(config, "2 models answer to", "keep one of them", *names)
+    names = [f"{TS}_encoder_script_GenB3blocks_epo003.pth"]
+    for name, epoch in (("GenB3blocks", 4), ("UnheardOf_v2", 3)):
+        names.append(save(encoder, config, "encoder", name, epoch).name)
+        refused(config, f"{len(names)} models answer to", "keep one of them", *names)
+    untrained_run(config).folder.rename(config.models / f"{TS}_mine")
+    refused(config, "4 models answer to", *names, f"{TS}_mine")
 
 
-def test_two_architectures_under_one_timestamp_are_listed(config, images):
-    seed_of(config, "GenB3blocks")
-    seed_of(config, "UnheardOf_v2", (unheard,))
-    refused(config, "2 models answer to", "GenB3blocks_epo003.pth", "UnheardOf_v2_epo003.pth")
-
-
-def test_a_run_of_the_same_timestamp_is_not_preferred_in_silence(config, images):
-    seed_of(config, "GenB3blocks")
-    run = untrained_run(config)
-    run.folder.rename(config.models / f"{TS}_mine")
-    refused(config, "2 models answer to", f"{TS}_encoder_script_GenB3blocks_epo003.pth", f"{TS}_mine")
-
-
-def test_other_tensors_under_a_known_name_are_a_fault(config, images):
+def test_other_tensors_or_another_answer_under_a_known_name_are_a_fault(config, images):
+    seed_of(config, "GenB3blocks", (uncut, decoder3))
+    refused(config, "is not our GenB3blocks, it differs by", "give it another name")
+    encoder, _ = seed_of(config, "GenB3blocks")
+    decoder = save(encoder, config, "decoder", "GenB3blocks")
+    refused(config, "does not hold the tensors of GenB3blocks", decoder.name)
     seed_of(config, "GenB3blocks", (unheard,))
     refused(config, "run: ", "does not hold the tensors of GenB3blocks", "give it another name")
 
 
-def test_the_right_tensors_but_another_answer_are_a_fault(config, images):
-    seed_of(config, "GenB3blocks", (uncut, decoder3))
-    refused(config, "is not our GenB3blocks, it differs by", "give it another name")
-
-
-def test_a_wrong_decoder_is_a_fault_that_names_the_decoder(config, images):
-    encoder, _ = seed_of(config, "GenB3blocks")
-    save(encoder, config, "decoder", "GenB3blocks")
-    refused(config, "does not hold the tensors of GenB3blocks", f"{TS}_decoder_script_GenB3blocks_epo003.pth")
-
-
-@pytest.mark.parametrize("part", ["encoder", "decoder"])
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
-def test_a_damaged_file_is_a_fault_that_names_it(config, images, part, share):
+def test_a_damaged_file_is_a_fault_that_names_it(config, images):
     seed_of(config, "GenB3blocks")
-    file = config.models / f"{TS}_{part}_script_GenB3blocks_epo003.pth"
-    content = file.read_bytes()
-    file.write_bytes(content[: int(share * len(content))])
-    refused(config, str(file), "is damaged or no TorchScript file", "restore it from a copy")
-
-
-def test_a_file_that_is_something_else_is_a_fault(config, images):
-    config.models.mkdir()
-    file = config.models / f"{TS}_encoder_script_GenB3blocks_epo003.pth"
+    words = ("is damaged or no TorchScript file", "restore it from a copy")
+    for part in ("encoder", "decoder"):
+        file = config.models / f"{TS}_{part}_script_GenB3blocks_epo003.pth"
+        content = file.read_bytes()
+        for share in (0, 0.01, 0.5, 0.999):
+            file.write_bytes(content[: int(share * len(content))])
+            refused(config, str(file), *words)
+        file.write_bytes(content)
     torch.save({"a": torch.zeros(3)}, file)
-    refused(config, str(file), "is damaged or no TorchScript file")
+    refused(config, str(file), *words)
 
 
 @pytest.mark.parametrize("build", [tall, flat])

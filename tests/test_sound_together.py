@@ -1,7 +1,7 @@
 """Rooms that work together on sound: one recording heard, features joined and combined, the nearest found."""
 
-import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from saec.training import go_on, train
 
 SEGMENTS = {"segment_s": 0.1, "length_s": 0.1, "spectrum": MEL | {"hop_length": 32}}
 COMBINE = {"classifier": "linear", "pca": 4}
+CRAFTED = {"extractor": {"name": "handcrafted", "sample_rate": RATE}, "reduction": None}
 LINEAR = {"name": "linear", "n_splits": 2, "n_repeats": 1, "curve": []}
 
 
@@ -45,8 +46,7 @@ def shared(tmp_path_factory) -> tuple[Config, Run]:
 def made(shared) -> dict[str, Path]:
     """Feature files of the other recordings: segments of the run, whole recordings by hand."""
     config, run = shared
-    crafted = {"extractor": {"name": "handcrafted", "sample_rate": RATE}, "reduction": None}
-    sessions = {"by_run": features_session(str(run.folder)), "by_hand": crafted}
+    sessions = {"by_run": features_session(str(run.folder)), "by_hand": CRAFTED}
     return {
         method: extract(session | {"data": {"sounds": "others"}}, config).roles["pooled"]
         for method, session in sessions.items()
@@ -66,7 +66,10 @@ def report_of(config: Config, made: dict[str, Path], **changes) -> Path:
     return evaluate(session | changes, config).folder
 
 
-# Models
+@pytest.fixture(scope="module")
+def combined(shared, made) -> Path:
+    """A report in which both methods are combined, which is only read."""
+    return report_of(shared[0], made, combine=COMBINE)
 
 
 @pytest.mark.parametrize("name", MODELS.names())
@@ -98,73 +101,51 @@ def test_what_is_predicted_of_a_recording_is_what_the_extraction_writes(shared):
     assert sum(heard.mean.values()) == pytest.approx(1)
 
 
-def test_a_tap_gives_what_the_block_gives(shared):
+def test_a_tap_gives_what_the_block_gives(shared, tmp_path):
     config, run = shared
     file = config.data / "others" / "mid" / "0.wav"
-    heard = predict(run, file, tap="conv1", config=config)
+    tapped = predict(run, file, tap="conv1", config=config)
     dropped = predict(run, file, layers_dropped=4, config=config)  # head, lin2, lin1, conv2
-    assert np.array_equal(heard.features, dropped.features)
-    model = run.model()
-    channels, height, width = run.record["input_shape"]
-    zeros = torch.zeros(1, channels, height, width)
-    (_, n, rows, steps) = run_to_tap(model.encoder.eval(), zeros, Tap("block", 1))[0].shape
-    assert heard.features.shape[1:] == (n * rows, steps)
-
-
-def test_a_run_of_pictures_and_a_missing_recording_are_named(shared, tmp_path):
-    config, run = shared
+    assert np.array_equal(tapped.features, dropped.features)
+    zeros = torch.zeros(1, *run.record["input_shape"])
+    (_, n, rows, steps) = run_to_tap(run.model().encoder, zeros, Tap("block", 1))[0].shape
+    assert tapped.features.shape[1:] == (n * rows, steps)
     with pytest.raises(Fault, match="no such recording: .*nowhere.wav"):
         predict(run, tmp_path / "nowhere.wav", config=config)
     with pytest.raises(Fault, match="no block 'conv9': did you mean 'conv"):
-        predict(run, config.data / "others" / "mid" / "0.wav", tap="conv9", config=config)
+        predict(run, file, tap="conv9", config=config)
 
 
 # Features of segments and of whole recordings
 
 
-def test_rows_per_recording_are_means_over_its_segments(shared, made):
-    config, _ = shared
-    folder = report_of(config, made, combine=COMBINE)
-    answers = pd.read_csv(folder / "answers_session.csv")
-    assert answers["file"].tolist() == sorted(f"{name}/{place}" for name in HERTZ for place in range(3))
+def test_rows_per_recording_are_means_over_its_segments(combined, made):
+    answers = pd.read_csv(combined / "answers_session.csv")
+    assert answers["file"].tolist() == sorted(f"{name}/{number}" for name in HERTZ for number in range(3))
     assert answers["label"].tolist() == [name.split("/")[0] for name in answers["file"]]
-    scores = pd.read_csv(folder / "scores.csv")
-    assert set(scores["method"]) == {"by_run", "by_hand", "combined"}
+    assert set(pd.read_csv(combined / "scores.csv")["method"]) == {"by_run", "by_hand", "combined"}
+    assert Features.load(made["by_hand"]).X.shape == (9, 136)
 
 
-def test_segments_and_whole_recordings_do_not_meet_otherwise(shared, made):
-    config, _ = shared
-    with pytest.raises(SessionError, match="features that are compared must be of the same pictures"):
-        report_of(config, made, per="sample")
-
-
-def test_segments_have_the_label_of_their_recording(shared, made):
+def test_segments_have_the_label_of_their_recording_and_are_no_whole_recordings(shared, made):
     config, _ = shared
     folder = report_of(config, {"by_run": made["by_run"]}, per="sample")
     answers = pd.read_csv(folder / "answers_session.csv")
     assert answers["file"].str.contains("_segm_").all() and len(answers) > 9
     assert answers["label"].tolist() == [name.split("/")[0] for name in answers["file"]]
     assert answers["group"].nunique() == 9
+    with pytest.raises(SessionError, match="features that are compared must be of the same pictures"):
+        report_of(config, made, per="sample")
 
 
 def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):
     config, _ = shared
-    table = config.data / "others.csv"
-    names = [f"others/{name}/{place}.wav" for name in HERTZ for place in range(3)]
-    with table.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file", "label", "group", "split"))
-        writer.writerows(
-            (name, f"a {place // 3}", f"g{place % 3}", "train") for place, name in enumerate(names)
-        )
-    features = extract(
-        {"extractor": {"name": "handcrafted", "sample_rate": RATE}, "reduction": None}
-        | {"data": {"sounds": "others.csv"}, "variant": "table"},
-        config,
-    )
-    folder = report_of(
-        config, {"one": features.paths[0]}, sounds="others.csv", per="sample", evaluations=["kmeans"]
-    )
+    names = [f"others/{name}/{number}.wav" for name in HERTZ for number in range(3)]
+    rows = [f"{name},a {i // 3},g{i % 3},train" for i, name in enumerate(names)]
+    (config.data / "others.csv").write_text("\n".join(["file,label,group,split", *rows]))
+    features = extract(CRAFTED | {"data": {"sounds": "others.csv"}, "variant": "table"}, config)
+    one = {"one": features.paths[0]}
+    folder = report_of(config, one, sounds="others.csv", per="sample", evaluations=["kmeans"])
     answers = pd.read_csv(folder / "answers_session.csv")
     assert answers["label"].nunique() == 3 and set(answers["group"]) == {"g0", "g1", "g2"}
 
@@ -175,13 +156,8 @@ def test_segments_of_a_stretch_have_the_label_of_the_stretch(shared, tmp_path):
     table = config.data / "long.csv"
     table.write_text("file,label,group,start,end\nlong.wav,first,a,0,0.4\nlong.wav,second,b,0.5,1.0\n")
     session = features_session(str(run.folder), data={"sounds": "long.csv"}, out="long")
-    folder = report_of(
-        config,
-        {"one": extract(session, config).roles["pooled"]},
-        sounds="long.csv",
-        per="sample",
-        evaluations=["kmeans"],
-    )
+    one = {"one": extract(session, config).roles["pooled"]}
+    folder = report_of(config, one, sounds="long.csv", per="sample", evaluations=["kmeans"])
     answers = pd.read_csv(folder / "answers_session.csv")
     starts = answers["file"].str.extract(r"_segm_(\d+\.\d+)")[0].astype(float)
     assert answers["label"].tolist() == ["first" if start < 0.4 else "second" for start in starts]
@@ -214,29 +190,24 @@ def test_a_decoder_of_whole_batches_is_no_partner_of_parts(shared):
 # The combiner
 
 
-def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(shared, made):
+def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(shared, made, combined):
     config, _ = shared
-    folder = report_of(config, made, combine=COMBINE)
-    about = json.loads((folder / "combiner_session.json").read_text(encoding="utf-8"))
+    about = json.loads((combined / "combiner_session.json").read_text(encoding="utf-8"))
     assert about["per"] == "recording" and [one["method"] for one in about["methods"]] == list(made)
-    found = extract(
-        {"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}, config
-    )
+    session = {"combiner": str(combined / "combiner_session.skops"), "data": {"sounds": "others"}}
+    found = extract(session, config)
     table = pd.read_csv(found.roles["predictions"])
     assert table["predicted"].tolist() == table["label"].tolist()  # which it has learnt
     assert found.X.shape == (9, 3) and table.filter(like="p ").sum(axis=1).to_numpy() == pytest.approx(1)
-    asked = {"combiner": "latest:session", "data": {"sounds": "others"}, "out": "new/folder"}
-    latest = extract(asked, config)
-    assert sorted(path.name for path in (config.data / "new" / "folder").iterdir()) == sorted(
-        file.name for file in latest.paths
-    )
+    latest = extract(session | {"combiner": "latest:session", "out": "new/folder"}, config)
+    there = sorted(path.name for path in (config.data / "new" / "folder").iterdir())
+    assert there == sorted(file.name for file in latest.paths)
     np.testing.assert_array_equal(latest.X, found.X)
 
 
-def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, made, monkeypatch, heard):
+def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, combined, monkeypatch, heard):
     config, _ = shared
-    folder = report_of(config, made, combine=COMBINE)
-    session = {"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}
+    session = {"combiner": str(combined / "combiner_session.skops"), "data": {"sounds": "others"}}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Handcrafted, "__call__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         extract(session | {"out": "broken"}, config)
@@ -247,14 +218,16 @@ def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, made, monkeyp
     assert not [path for path in (config.data / "broken").iterdir() if path.name.startswith(".")]
 
 
-def test_what_a_combiner_needs_is_said_at_once(shared, made, tmp_path):
+def test_what_a_combiner_needs_is_said_at_once(shared, combined, tmp_path):
     config, _ = shared
-    with pytest.raises(SessionError, match="no report of session 'nobody' .* has kept a combiner"):
-        extract({"combiner": "latest:nobody", "data": {"sounds": "others"}}, config)
-    folder = report_of(config, made, combine=COMBINE)
-    (folder / "combiner_session.json").unlink()
-    with pytest.raises(SessionError, match="no such file: .*combiner_session.json"):
-        extract({"combiner": str(folder / "combiner_session.skops"), "data": {"sounds": "others"}}, config)
+    alone = shutil.copy(combined / "combiner_session.skops", tmp_path)  # without the JSON beside it
+    words = {
+        "latest:nobody": "no report of session 'nobody' .* has kept a combiner",
+        alone: "no such file: .*combiner_session.json",
+    }
+    for reference, fault in words.items():
+        with pytest.raises(SessionError, match=fault):
+            extract({"combiner": reference, "data": {"sounds": "others"}}, config)
 
 
 # The nearest
@@ -270,7 +243,3 @@ def test_the_nearest_recordings_to_a_recording_by_each_method_and_by_all(shared,
     assert together["label"].tolist()[0] == "low" and together["query"].unique().tolist() == ["crow"]
     own = pd.read_csv(report_of(config, made, similar={"to": "low/1.wav", "n": 2}) / "similar_session.csv")
     assert (own["query"] == "low/1").all() and not (own["file"] == "low/1").any()
-
-
-def test_features_load_with_the_rows_that_were_written(made):
-    assert Features.load(made["by_hand"]).X.shape == (9, 136)

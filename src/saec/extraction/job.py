@@ -29,7 +29,6 @@ from saec.session import Count, Session, SessionError, load_session
 from saec.upgrade import upgrade_extraction
 
 LOG = logging.getLogger(__name__)
-PLAIN = {"sweep": (), "resamples": 0}  # clusters once, as they come
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -228,18 +227,17 @@ def _reductions(
 
 def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:
     """Says how well clusters agree with labels, where some are there."""
-    rows = np.flatnonzero(samples.labels != "")
-    labels, groups = samples.labels[rows], samples.groups[rows]
     if len(samples.classes) < 2:
         return
-    kmeans, hdbscan = (EVALUATIONS.parse({"name": name} | PLAIN) for name in ("kmeans", "hdbscan"))
-    clusters = {"pooled features, k-means": kmeans(pooled[rows], labels, groups)}
+    rows = np.flatnonzero(samples.labels != "")
+    clustered = {"kmeans": ("pooled features, k-means", pooled)}
     if map_2d is not None:
-        clusters["2-D map, HDBSCAN"] = hdbscan(map_2d[rows], labels, groups)
-    for what, scored in clusters.items():
+        clustered["hdbscan"] = ("2-D map, HDBSCAN", map_2d)
+    for name, (what, numbers) in clustered.items():
+        score = EVALUATIONS.parse({"name": name, "sweep": (), "resamples": 0})  # clusters once, as they come
+        scores = score(numbers[rows], samples.labels[rows], samples.groups[rows]).scores
         words = "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f"
-        scores = (scored.scores[score] for score in ("v_measure", "adjusted_rand"))
-        LOG.info(words, len(samples.classes), what, *scores)
+        LOG.info(words, len(samples.classes), what, scores["v_measure"], scores["adjusted_rand"])
 
 
 def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob:

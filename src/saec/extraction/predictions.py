@@ -54,15 +54,14 @@ def prediction_table(samples: Samples, probabilities: np.ndarray, classes: tuple
 
 def pooled_per_file(segments: pd.DataFrame) -> pd.DataFrame:
     """Returns means of probabilities over the segments of a file; its label where all have the same."""
-    chances = [column for column in segments if column.startswith(PROBABILITY)]
+    classes = classes_of(segments)
     files = segments.groupby("file", sort=False)
-    means = files[chances].mean()
+    means = files[[PROBABILITY + name for name in classes]].mean()
     table = files.agg(start=("start", "min"), end=("end", "max"))
     for text in ("label", "split"):
         if text in segments:
             table[text] = files[text].first().where(files[text].nunique() == 1, "")
-    likeliest = means.to_numpy().argmax(axis=1)
-    table["predicted"] = [chances[index].removeprefix(PROBABILITY) for index in likeliest]
+    table["predicted"] = np.array(classes)[means.to_numpy().argmax(axis=1)]
     return table.join(means).reset_index()
 
 
@@ -98,7 +97,7 @@ def read_predictions(file: Path) -> pd.DataFrame:
     table = read_annotations(file, required=("file",))
     if table.empty:
         raise Fault(f"{file} has no rows")
-    columns = [column for column in table.columns if column.startswith(PROBABILITY)]
+    columns = [PROBABILITY + name for name in classes_of(table)]
     missing = ([] if "predicted" in table else ["predicted"]) + ([] if columns else [f"{PROBABILITY}<class>"])
     if missing:
         raise Fault(
@@ -111,9 +110,8 @@ def read_predictions(file: Path) -> pd.DataFrame:
     one_time = table["start_s"].isna() != table["end_s"].isna()
     foreign = ~table["predicted"].isin(classes_of(table))
     problems = pd.Series("", table.index)
-    problems[foreign] = "predicted must be a class that has a column `p <class>`, got " + table["predicted"][
-        foreign
-    ].map(repr)
+    got = table["predicted"].map(repr)[foreign]
+    problems[foreign] = "predicted must be a class that has a column `p <class>`, got " + got
     problems[one_time] = "needs start and end, or neither of them"
     for column in reversed(columns):
         bad = ~np.isfinite(numbers[column])

@@ -136,7 +136,7 @@ def histograms(path: Path, values: dict[str, np.ndarray], title: str, x_label: s
 
 
 def maps(path: Path, panels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], title: str) -> None:
-    """Draws 2-D maps (n, 2) with labels (n,), by (row, column): sets down, methods across."""
+    """Draws 2-D maps (n, 2) with labels (n,), by (row, column): sets down, methods across; grey: no label."""
     rows, columns = (list(dict.fromkeys(key[side] for key in panels)) for side in (0, 1))
     figure = Figure((3.4 * len(columns) + 1.4, 3.2 * len(rows) + 0.5), DPI, layout="constrained")
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -145,23 +145,18 @@ def maps(path: Path, panels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]
     for (row, column), (layout, labels) in panels.items():
         axes = grid[rows.index(row), columns.index(column)]
         axes.axis("on")
-        _draw_map(axes, layout, labels)
+        axes.scatter(*layout[labels == ""].T, DOTS, color="0.8", linewidths=0)  # below those with a label
+        for number, name in enumerate(np.unique(labels[labels != ""])):
+            look = {"color": [colour(number)], "marker": MARKERS[number % len(MARKERS)], "linewidths": 0}
+            axes.scatter(*layout[labels == name].T, DOTS, label=plain(name), **look)
+        axes.set(xticks=[], yticks=[])
+        axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
+        axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
         axes.set_title(plain(f"{row}: {column}" if len(rows) > 1 else column), fontsize=8)
         if column == columns[-1]:
             _legend_beside(axes)
     figure.suptitle(title, fontsize=10)
     write_figure(path, figure)
-
-
-def _draw_map(axes: Axes, layout: np.ndarray, labels: np.ndarray) -> None:
-    """Draws points by label, each with a colour and a marker; points without a label are grey and below."""
-    axes.scatter(*layout[labels == ""].T, DOTS, color="0.8", linewidths=0)
-    for number, name in enumerate(np.unique(labels[labels != ""])):
-        look = {"color": [colour(number)], "marker": MARKERS[number % len(MARKERS)], "linewidths": 0}
-        axes.scatter(*layout[labels == name].T, DOTS, label=plain(name), **look)
-    axes.set(xticks=[], yticks=[])
-    axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
-    axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
 
 
 def tracks(path: Path, files: dict[str, tuple[np.ndarray, np.ndarray]], step_s: float, title: str) -> None:

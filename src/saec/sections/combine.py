@@ -127,20 +127,21 @@ def combined_methods(options: Combine, one: FeatureSet) -> list[str]:
 def _with_probe(options: Combine, one: FeatureSet) -> list[Component]:
     """Returns the set's evaluations, with a probe of the combination's classifier; an SVM has its grid."""
     require_probes(one)
-    evaluations = one.evaluations
+    evaluations = list(one.evaluations)
     if not any(component.name == options.classifier for component in evaluations):
-        evaluations = [*evaluations, EVALUATIONS.parse(options.classifier)]
+        evaluations.append(EVALUATIONS.parse(options.classifier))
     if options.classifier != SVM:
         return evaluations
-    return [_on_grid(component, options) if component.name == SVM else component for component in evaluations]
-
-
-def _on_grid(svm: Component, options: Combine) -> Component:
-    plain = EVALUATIONS.parse(SVM)
-    for key in ("C", "gamma"):
-        if getattr(svm, key) not in (getattr(plain, key), getattr(options, key)):
-            raise Fault(f"`{key}` of an svm in `evaluations` is that of `combine`: say it there alone")
-    return svm.model_copy(update={"C": options.C, "gamma": options.gamma, "class_weight": "balanced"})
+    plain, grid = EVALUATIONS.parse(SVM), {"C": options.C, "gamma": options.gamma}
+    for number, component in enumerate(evaluations):
+        if component.name == SVM:
+            other = [key for key in grid if getattr(component, key) not in (getattr(plain, key), grid[key])]
+            if other:
+                raise Fault(
+                    f"`{other[0]}` of an svm in `evaluations` is that of `combine`: say it there alone"
+                )
+            evaluations[number] = component.model_copy(update=grid | {"class_weight": "balanced"})
+    return evaluations
 
 
 def _recipe(table: Table) -> dict | None:

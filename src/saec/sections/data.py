@@ -114,9 +114,15 @@ class Sounds:
         what = "recordings that cannot be read, and why"
         content.write("sounds_unreadable.csv", unreadable, what, "Recordings that cannot be read")
         content.write("sounds_durations.csv", table[COLUMNS], "one row a recording")
-        if len(table):
-            content.tables["Durations in seconds"] = _durations(table)
-            _draw(table, content)
+        if table.empty:
+            return [content]
+        content.tables["Durations in seconds"] = _durations(table)
+        separate = 1 < table["class"].nunique() <= OVERLAID
+        of = {name or NO_CLASS: part for name, part in table.groupby("class")} if separate else {ALL: table}
+        values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
+        title, words = "Durations of recordings", ("duration (s)", "recordings")
+        caption = title + (", by class" if separate else "")
+        content.draw("sounds_durations.png", caption, figures.histograms, values, title, *words)
         return [content]
 
 
@@ -176,15 +182,6 @@ def _durations(table: pd.DataFrame) -> pd.DataFrame:
 def _summary(rows: dict[str, str | int]) -> pd.DataFrame:
     words = [f"{value:,}" if isinstance(value, int) else value for value in rows.values()]
     return pd.DataFrame({"what": rows.keys(), "found": words})
-
-
-def _draw(table: pd.DataFrame, content: Content) -> None:
-    separate = 1 < table["class"].nunique() <= OVERLAID
-    of = {name or NO_CLASS: part for name, part in table.groupby("class")} if separate else {ALL: table}
-    values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
-    title, words = "Durations of recordings", ("duration (s)", "recordings")
-    caption = title + (", by class" if separate else "")
-    content.draw("sounds_durations.png", caption, figures.histograms, values, title, *words)
 
 
 def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:

@@ -77,9 +77,8 @@ class Explorer:
         title = f"{one.name}: {len(shown):,} pictures"
         left_out = write_explorer(file, points, title, one.images, *options)
         if left_out:
-            content.remarks.append(
-                f"the explorer is not coloured by {', '.join(left_out)}: too many words, or none"
-            )
+            words = ", ".join(left_out)
+            content.remarks.append(f"the explorer is not coloured by {words}: too many words, or none")
 
 
 def _require_column(color: str, one: FeatureSet) -> None:

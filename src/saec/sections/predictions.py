@@ -139,9 +139,8 @@ class ScoredPredictions:
         if self.options is None:
             return []
         n_files, n_labels = self.table["file"].nunique(), int((self.table["label"] != "").sum())
-        truth = (
-            "" if self.tracks is None else f", {self.tracks['file'].nunique():,} files with a truth in time"
-        )
+        n_truth = 0 if self.tracks is None else self.tracks["file"].nunique()
+        truth = f", {n_truth:,} files with a truth in time" if n_truth else ""
         return [
             f"{self.file.name}: {len(self.table):,} predictions of {n_files:,} files and "
             f"{len(classes_of(self.table))} classes, {n_labels:,} with labels{truth}"
@@ -174,9 +173,8 @@ class ScoredPredictions:
         n_without = int((table["label"] == "").sum())
         n_learnt = int(((table["label"] != "") & (table["split"] == TRAIN)).sum())
         if n_without:
-            content.remarks.append(
-                f"{n_without:,} of {len(table):,} predictions have no label and are left out"
-            )
+            words = "predictions have no label and are left out"
+            content.remarks.append(f"{n_without:,} of {len(table):,} {words}")
         content.remarks += _never_learnt(table["label"], classes_of(table), "predictions")
         if n_learnt:
             content.remarks.append(

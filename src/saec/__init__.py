@@ -1,4 +1,4 @@
-"""Compact auto-encoders that turn folders of spectrogram pictures into features that cluster.
+"""Builds compact auto-encoders that turn folders of spectrogram pictures into features that cluster.
 
 The work of the scripts, from Python: each takes a session as a file, a mapping or an object.
 """

@@ -1,4 +1,4 @@
-"""The command line that all scripts share: sessions in, paths out, one clear message for a fault."""
+"""Runs the command line that all scripts share: sessions come in, paths go out, faults are clear messages."""
 
 import argparse
 import logging
@@ -24,19 +24,19 @@ T = TypeVar("T")
 
 
 class Result(Protocol):
-    """What a job leaves: a run, features, a report, a folder of pictures."""
+    """Holds what a job leaves: a run, features, a report, a folder of pictures."""
 
     @property
     def paths(self) -> list[Path]:
-        """The absolute paths of what is complete, in the order in which a script prints them."""
+        """Returns the absolute paths of what is complete, in the order in which a script prints them."""
 
 
 class Job(Protocol):
-    """A session that was checked on this machine, with everything that its work needs already listed."""
+    """Holds a session that was checked on this machine, with everything that its work needs listed."""
 
     @property
     def session(self) -> Session:
-        """The session with its paths, its precision and all defaults written out."""
+        """Returns the session with its paths, its precision and all defaults written out."""
 
     def describe(self) -> str:
         """Returns what will be done, in lines for people; nothing is computed or measured for it."""
@@ -103,7 +103,7 @@ def _run(
     plan: Callable[[S, Config], Job],
     plan_folder: PlanFolder | None,
 ) -> int:
-    """All sessions are read, then all are planned, then the first one is run."""
+    """Reads all sessions, then plans all of them, then runs the first one."""
     config = load_config(options.config)
 
     def read(name: str) -> tuple[S | None, Callable[[], Job]]:

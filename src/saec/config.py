@@ -1,4 +1,4 @@
-"""What belongs to this machine alone: where data, models and the cache lie, which device computes."""
+"""Reads what belongs to this machine alone: the folders of data, models and cache, and the device."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ def _device(raw: Any) -> str:
 
 
 class Config(Strict):
-    """The paths are absolute once `load_config` has read them."""
+    """Holds the settings of this machine; the paths are absolute after `load_config`."""
 
     data: Path = Path("data")
     models: Path = Path("models")
@@ -46,7 +46,7 @@ class Config(Strict):
         return min(os.cpu_count() or 1, 16) if self.workers == "auto" else self.workers
 
     def data_path(self, path: str | Path) -> Path:
-        """A session's relative path counts from the data folder.
+        """Returns a session's path as an absolute one; relative paths count from the data folder.
 
         Raises:
             Fault: a Windows path on another system, where it would become a folder of that name.

@@ -1,4 +1,4 @@
-"""Demo data made on the spot: recordings of birds that do not exist, and the pictures of their syllables."""
+"""Makes demo data: recordings of birds that do not exist, and the pictures of their syllables."""
 
 import logging
 import shutil

@@ -1,4 +1,4 @@
-"""The device that computes and its precision, by rules and not by measurements."""
+"""Chooses the device and the precision by rules, not by measurements."""
 
 import ctypes
 import sys

@@ -1,4 +1,4 @@
-"""Session and config files are read strictly: JSON and safe YAML; every fault names line and column."""
+"""Reads session and config files strictly (JSON, safe YAML); every fault names line and column."""
 
 import json
 import re

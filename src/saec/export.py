@@ -1,4 +1,4 @@
-"""The encoder as a file that needs none of our code: `torch.export` or ONNX, any batch and width it takes."""
+"""Exports the encoder to a file that needs none of our code: `torch.export` or ONNX, any batch and width."""
 
 import logging
 import tempfile
@@ -64,7 +64,7 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> No
 
 
 class OnnxEncoder(nn.Module):
-    """An encoder that ONNX Runtime runs on the CPU, with torch's number of threads."""
+    """Runs an encoder with ONNX Runtime on the CPU, with as many threads as torch uses."""
 
     def __init__(self, model: Model, input_shape: tuple[int, ...]):
         super().__init__()

@@ -8,15 +8,15 @@ T = TypeVar("T")
 
 
 class Fault(Exception):
-    """A fault of the user's or of the data: what was expected, what came, where, and what to do."""
+    """Is raised for a mistake of the user or in the data: what was expected, what came, where, what to do."""
 
 
 class MissingFault(Fault, FileNotFoundError):
-    """A folder or file that is not there, or a folder without the files that belong in it."""
+    """Is raised when a folder or file does not exist, or a folder lacks the files that belong in it."""
 
 
 class Unusable(Exception):
-    """A picture or recording that cannot be used, and why."""
+    """Is raised when a picture or recording cannot be used, and says why."""
 
 
 def listing(items: Sequence[object], most: int = 10) -> str:

@@ -1,4 +1,4 @@
-"""Features: channel-by-time latents with the names of their pictures, and how they are pooled."""
+"""Defines features (latents over channels and time, with the names of their pictures) and poolings."""
 
 import struct
 import zlib
@@ -26,7 +26,7 @@ Trim = Annotated[float, Field(ge=0, lt=0.5)]
 
 @dataclass(frozen=True)
 class Features:
-    """One row a sample, sorted by name: X is (n, channels, time) or (n, features), N the file names."""
+    """Holds one row a sample, sorted by name: X is (n, channels, time) or (n, features), N the file names."""
 
     X: np.ndarray
     N: np.ndarray

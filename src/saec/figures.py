@@ -1,4 +1,4 @@
-"""Figures take arrays and write PNG files; they know nothing of sessions."""
+"""Draws figures of arrays and writes them as PNG files, without any session."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, locks, checks of what can be written, fingerprints."""
+"""Writes files and folders that appear whole or not at all, locks them, and makes fingerprints."""
 
 import hashlib
 import json

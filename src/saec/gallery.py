@@ -1,4 +1,4 @@
-"""The figures that a run and features keep: what is learnt from, and what is rebuilt."""
+"""Draws the figures that a run and features keep: what is learnt from, and what is reconstructed."""
 
 from pathlib import Path
 

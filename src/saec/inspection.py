@@ -1,4 +1,4 @@
-"""Inspection of a folder of pictures: sizes, modes, grey values, blank pictures and pairs that are alike."""
+"""Inspects a folder of pictures: sizes, modes, grey values, blank pictures and pairs that are alike."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -54,7 +54,7 @@ class Learner:
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step."""
+        """Returns the learning rate of the next step."""
         return self.rates[0] * self.lowered * self.schedule(self.n_steps)
 
     def end_epoch(self, n_waited: int) -> None:
@@ -73,7 +73,7 @@ class Learner:
 
 
 def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
-    """Step k of w warm-up steps has (k + 1) / (w + 1) of the rate; then half a cosine down to 0."""
+    """Returns (k + 1) / (w + 1) of the rate for step k of w warm-up steps, then half a cosine down to 0."""
     n_warm = int(warmup * n_steps)
     if step < n_warm:
         return (step + 1) / (n_warm + 1)
@@ -95,7 +95,7 @@ def adam(
     plateau_patience: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
-    """Adam, as `adamw` with decoupled weight decay.
+    """Builds Adam, as `adamw` with decoupled weight decay.
 
     `warmup` is a share of all steps, `clip` the largest norm of the gradient. The schedule `plateau`
     multiplies the rate by `factor` whenever validation has not improved for `plateau_patience` epochs.

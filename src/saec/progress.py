@@ -1,4 +1,4 @@
-"""What people see while work goes on: progress as bars or lines, log lines on the terminal and in a file."""
+"""Shows people the progress of work as bars or lines, and writes log lines to the terminal and a file."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Named components: a session gives a name and options, a registry gives the code.
+"""Registers named components: a session gives a name and options, a registry gives the code.
 
 One rule for every component, function or class: what stands before the `*` in its signature is passed by the
 program, what stands after it is an option that a session may choose. Names, types and defaults of options are
@@ -20,7 +20,7 @@ from saec.faults import did_you_mean
 
 
 class Strict(BaseModel):
-    """Plain settings: frozen, no unknown key, every fault reported at once."""
+    """Checks plain settings: they are frozen, unknown keys are refused, every fault is reported at once."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, protected_namespaces=()
@@ -37,7 +37,7 @@ class Strict(BaseModel):
 
 
 class Component(Strict):
-    """A registered callable together with the checked options a session chose for it."""
+    """Is a registered callable together with the checked options that a session chose for it."""
 
     target: ClassVar[Callable[..., Any]]
     options: ClassVar[tuple[str, ...]] = ()
@@ -47,7 +47,7 @@ class Component(Strict):
 
 
 class Registry:
-    """The components of one axis, by the names that sessions use."""
+    """Holds the components of one axis by the names that sessions use."""
 
     def __init__(self, axis: str, key: str = "name", base: type[Component] = Component):
         self.axis = axis
@@ -90,7 +90,7 @@ class Registry:
 
     @property
     def field(self) -> Any:
-        """The type of a session's field that holds one component of this axis."""
+        """Returns the type of a session's field that holds one component of this axis."""
         return Annotated[SerializeAsAny[Component], PlainValidator(self.parse)]
 
     def _component(self, name: str, target: Callable, fixed: dict[str, Any]) -> type[Component]:

@@ -35,7 +35,7 @@ Export = Annotated[Literal[False, "pt2", "onnx"], BeforeValidator(lambda raw: "p
 
 
 class SessionError(Fault, ValueError):
-    """The faults of a session that cannot be run, all of them."""
+    """Is raised with all faults of a session that cannot be run."""
 
     def __init__(self, source: str, faults: Sequence[str]):
         self.faults = list(faults)
@@ -59,7 +59,7 @@ class Session(Strict):
 
     @property
     def folders(self) -> list[str]:
-        """The folders that are read, as the session says them."""
+        """Returns the folders that are read, as the session names them."""
         return []
 
     def named(self, name: str) -> Self:
@@ -139,7 +139,7 @@ class TrainingOptions(Strict):
 
 
 class WeightsOf(Strict):
-    """A start from trained weights; the first `freeze` blocks of the encoder stay as they are."""
+    """Starts from trained weights; the first `freeze` blocks of the encoder stay as they are."""
 
     weights_of: str
     weights: Weights = "best"

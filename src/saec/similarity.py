@@ -1,4 +1,4 @@
-"""Exact search for the nearest rows, in pieces, so that a million rows need no more memory than a piece."""
+"""Finds the nearest rows exactly, in pieces, so that a million rows need no more memory than one piece."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors

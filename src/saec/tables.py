@@ -1,4 +1,4 @@
-"""Feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
+"""Reads feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
 
 from collections.abc import Callable
 from contextlib import suppress

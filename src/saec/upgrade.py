@@ -33,7 +33,7 @@ class Generator(Strict):
 
 
 class ReferenceTraining(Strict):
-    """A training session with the reference's keys."""
+    """Is a training session with the reference's keys."""
 
     imgpath_train: str
     imgpath_test: str
@@ -60,7 +60,7 @@ class ReferenceTraining(Strict):
 
 
 class ReferenceExtraction(Strict):
-    """An extraction session with the reference's keys."""
+    """Is an extraction session with the reference's keys."""
 
     imgpath: str
     model_tag: str

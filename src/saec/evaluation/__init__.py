@@ -1,4 +1,4 @@
-"""Evaluations: components that take arrays and return scores, registered by the names that sessions use."""
+"""Registers evaluations, which take arrays and return scores, by the names that sessions use."""
 
 from saec.evaluation.base import EVALUATIONS
 from saec.registry import import_submodules

@@ -1,4 +1,4 @@
-"""Where evaluations are registered, and the scores that each of them returns.
+"""Registers evaluations, and defines the scores that each of them returns.
 
 A component is given rows (n, features), labels (n,) with "" where there is none, groups (n,), and perhaps a
 split (n,) of "train" and "test"; its options follow.
@@ -18,7 +18,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Scores:
-    """Named scores, and what they were computed from, as rows of tidy tables."""
+    """Holds named scores, and the rows of tidy tables from which they were computed."""
 
     scores: dict[str, float]
     stds: dict[str, float] = field(default_factory=dict)  # standard deviations, where scores are means

@@ -42,7 +42,7 @@ ClassWeight = Literal["balanced"] | None
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted pipeline, the options that the grid search chose, and their macro-F1 in its folds."""
+    """Holds a fitted pipeline, the options that the grid search chose, and their macro-F1 in its folds."""
 
     model: Pipeline
     chosen: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A combiner classifies samples by the features of several methods; its file needs no pickle."""
+"""Defines combiners, which classify samples by features of several methods; their files need no pickle."""
 
 import logging
 import warnings
@@ -29,7 +29,7 @@ Blocks = dict[str, np.ndarray]  # rows (n, features) by method
 
 @dataclass(frozen=True, eq=False)
 class Combiner:
-    """A classifier of samples by the features that several methods have computed of them.
+    """Classifies samples by the features that several methods have computed of them.
 
     `widths` are numbers of features by method, in order; `chosen` are the options that the grid search chose
     for an SVM, `macro_f1` their mean in its folds: the best of many, so better than for new samples.

@@ -1,4 +1,4 @@
-"""Folds that keep groups whole, and few labels drawn from them."""
+"""Draws folds that keep groups whole, and small numbers of labels from them."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Probes: how well a simple classifier tells the labels from features, with many labels and with few."""
+"""Measures how well a simple classifier predicts the labels from features, with many labels and with few."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def probe(
     class_weight: ClassWeight = None,
     seed: int = 0,
 ) -> Scores:
-    """Cross-validates a classifier on standardised features (and `pca` components); groups stay whole.
+    """Scores a classifier by cross-validation on standardised features (and `pca` components), groups whole.
 
     Folds are drawn `n_repeats` times; a `split` of the table is used instead of them. In the first folds
     training rows are also limited to so many a class as `curve` says, drawn `n_draws` times: the learning

@@ -1,4 +1,4 @@
-"""Labels and predictions along a recording on one grid of points in time, and scores of predictions."""
+"""Puts labels and predictions along a recording on one grid of points in time, and scores predictions."""
 
 import math
 import warnings

@@ -1,4 +1,4 @@
-"""The explorer: one HTML file to look through samples by their features, clusters and pictures."""
+"""Writes the explorer: one HTML file to look through samples by their features, clusters and pictures."""
 
 import base64
 import io
@@ -36,7 +36,7 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Space:
-    """One method's features: a 2-D map (n, 2), neighbours (n, k), and components (n, d) for nearness."""
+    """Holds one method's features: a 2-D map (n, 2), neighbours (n, k), components (n, d) for nearness."""
 
     layout: np.ndarray
     neighbors: np.ndarray
@@ -55,7 +55,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Points:
-    """Pictures by name; `columns` are what they can be coloured by, some of them clusters in a space."""
+    """Holds pictures by name; `columns` are what they can be coloured by, some are clusters in a space."""
 
     names: np.ndarray
     spaces: dict[str, Space]

@@ -1,4 +1,4 @@
-"""From a source, such as a run, and samples to feature files and predictions."""
+"""Computes features of samples with a source, such as a run, and writes feature files and predictions."""
 
 from saec.extraction.job import ExtractionJob, ExtractionSession, extract, plan_extraction
 from saec.extraction.predictions import Prediction, predict

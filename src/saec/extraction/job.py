@@ -1,4 +1,4 @@
-"""An extraction: what its session may say, and the job that is planned, described and done."""
+"""Defines the session of an extraction, and the job that is planned, described and done."""
 
 import logging
 import re
@@ -33,7 +33,7 @@ WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
 class Reduction(Strict):
-    """To how many dimensions pooled features are reduced, and how."""
+    """Says to how many dimensions pooled features are reduced, and how."""
 
     dims: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 4, 8, 16)
     n_neighbors: int = Field(10, ge=2)
@@ -41,7 +41,7 @@ class Reduction(Strict):
 
 
 class _Extraction(Session):
-    """The keys that do not depend on the source, of which exactly one is named."""
+    """Holds the keys that do not depend on the source, of which exactly one is named."""
 
     upgrade: ClassVar = staticmethod(upgrade_extraction)
 
@@ -53,7 +53,7 @@ class _Extraction(Session):
 
     @property
     def folders(self) -> list[str]:
-        """The folders that are read, as the session names them."""
+        """Returns the folders that are read, as the session names them."""
         return [self.data.location] if isinstance(self.data.location, str) else list(self.data.location)
 
     @model_validator(mode="after")
@@ -93,7 +93,7 @@ ExtractionSession = create_model(
 
 @dataclass(frozen=True)
 class ExtractionJob:
-    """A checked session: what computes, where files go, and what is there already."""
+    """Holds a checked session: its source, where its files go, and what exists already."""
 
     session: ExtractionSession
     source: Source

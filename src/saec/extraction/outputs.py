@@ -1,4 +1,4 @@
-"""Files of an extraction: their names, what is there already, and the rows that are computed so far."""
+"""Manages files of an extraction: their names, what exists already, and the rows that are computed so far."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ PLAN = "plan.txt"
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of one id in one folder, named as the dashboard parses them: `dimred_2_neigh_10_<id>.npz`."""
+    """Names the files of one id in one folder as the dashboard parses them: `dimred_2_neigh_10_<id>.npz`."""
 
     folder: Path
     id: str  # saec_<timestamp>...
@@ -37,12 +37,12 @@ class Outputs:
 
     @property
     def about(self) -> Path:
-        """The JSON file that says what the others are."""
+        """Returns the path of the JSON file that describes the others."""
         return self.folder / f"{self.id}.json"
 
     @property
     def part(self) -> Path:
-        """The folder of what is computed so far."""
+        """Returns the folder of what is computed so far."""
         return self.folder / f".{self.id}.part"
 
     def read_about(self) -> dict[str, Any] | None:
@@ -143,7 +143,7 @@ def read_about_file(file: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Earlier:
-    """Feature files of an earlier extraction, from which rows of unchanged samples are taken."""
+    """Holds feature files of an earlier extraction, from which rows of unchanged samples are taken."""
 
     npz: dict[str, Path]  # by array
     changed: set[str]  # names of sample files
@@ -158,7 +158,7 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Shards:
-    """Memory-mapped arrays in a part folder; whatever a kill leaves, rows of a marked shard are complete."""
+    """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked shard complete."""
 
     arrays: dict[str, np.ndarray]
     done: np.ndarray  # (n_shards,) bool

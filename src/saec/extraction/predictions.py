@@ -1,4 +1,4 @@
-"""What a classifier predicts: tables of segments and of files, or one recording in memory."""
+"""Writes what a classifier predicts: tables of segments and of files, or one recording in memory."""
 
 import logging
 import tempfile
@@ -125,8 +125,8 @@ def read_predictions(file: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Prediction:
-    """For each segment, in their order: `times` (segments, 2) in seconds and `features` (segments, channels,
-    time); with a classifier `probabilities` (segments, classes).
+    """Holds for each segment `times` (segments, 2) in seconds and `features` (segments, channels, time);
+    with a classifier also `probabilities` (segments, classes).
     """
 
     times: np.ndarray
@@ -136,17 +136,17 @@ class Prediction:
 
     @property
     def segments(self) -> list[str]:
-        """The likeliest class of each segment."""
+        """Returns the likeliest class of each segment."""
         return [self.classes[index] for index in self._probabilities.argmax(axis=1)]
 
     @property
     def mean(self) -> dict[str, float]:
-        """The mean probability over segments, by class."""
+        """Returns the mean probability over segments, by class."""
         return dict(zip(self.classes, self._probabilities.mean(axis=0).tolist(), strict=True))
 
     @property
     def predicted(self) -> str:
-        """The likeliest class of the recording."""
+        """Returns the likeliest class of the recording."""
         return max(self.mean, key=self.mean.get)
 
     @property

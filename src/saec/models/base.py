@@ -1,4 +1,4 @@
-"""What every architecture is: an encoder and, where it can reconstruct, a decoder."""
+"""Defines what every architecture is: an encoder and, if it can reconstruct, a decoder."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +14,7 @@ MODELS = Registry("model")
 
 
 class Model(nn.Module):
-    """An encoder from (batch, channels, height, width) to (batch, features, frequency, time), and back.
+    """Encodes (batch, channels, height, width) to (batch, features, frequency, time), and decodes back.
 
     Encoder and decoder are ordered containers of named blocks. `height` is the picture height that the
     encoder needs (None: any), `time_pool` the number of picture columns that make one time step of the
@@ -42,7 +42,7 @@ class Model(nn.Module):
 
     @property
     def takes(self) -> tuple[int | None, int, int | None]:
-        """Height, time pool and width, by which a front end brings samples to a size that fits."""
+        """Returns height, time pool and width, by which a front end brings samples to a size that fits."""
         return self.height, self.time_pool, self.width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class Model(nn.Module):
 
     @property
     def blocks(self) -> dict[str, nn.Module]:
-        """The blocks of the encoder by name, in their order."""
+        """Returns the blocks of the encoder by name, in their order."""
         return dict(self.encoder.named_children())
 
     def freeze(self, n: int) -> None:
@@ -79,7 +79,7 @@ def feature_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]
 
 @dataclass(frozen=True)
 class Tap:
-    """Where features are taken: the latents, the output of an earlier block (or the input), or the head's."""
+    """Says where features are taken: latents, the output of an earlier block (or input), or the head's."""
 
     at: Literal["latents", "block", "head"] = "latents"
     n_blocks: int = 0  # of the encoder, that are gone through before a tap at a block
@@ -122,7 +122,7 @@ def find_tap(model: Model, tap: str | None, layers_dropped: int | None, has_head
 
 
 def fold_batch_norms(module: nn.Module) -> nn.Module:
-    """Folds batch norms into the convolutions before them, in place; such a module is not for training."""
+    """Folds batch norms into the preceding convolutions in place; the module can no longer be trained."""
     for block in module.modules():
         layers = list(block.named_children()) if isinstance(block, nn.Sequential) else []
         for (name, layer), (after, norm) in zip(layers, layers[1:], strict=False):

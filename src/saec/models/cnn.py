@@ -1,4 +1,4 @@
-"""A convolutional encoder for classifiers: blocks that halve both axes, then two linear ones."""
+"""Builds a convolutional encoder for classifiers: blocks that halve both axes, then two linear blocks."""
 
 from collections import OrderedDict
 from itertools import pairwise

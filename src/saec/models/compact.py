@@ -1,4 +1,4 @@
-"""A compact auto-encoder: a coarse stem, few channels, one row of latents with context along time."""
+"""Builds a compact auto-encoder: a coarse stem, few channels, one row of latents with context over time."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""A convolutional auto-encoder whose decoder undoes max pooling by the indices of the maxima."""
+"""Builds a convolutional auto-encoder whose decoder undoes max pooling by the indices of the maxima."""
 
 from collections import OrderedDict
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The spectrogram auto-encoders: a table of architectures, and the one function that builds them all."""
+"""Builds the spectrogram auto-encoders from one table of architectures."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ Pair = tuple[int, int]  # (frequency, time)
 
 @dataclass(frozen=True)
 class Shape:
-    """One architecture. `..._end` names the layers after a block's convolutions."""
+    """Describes one architecture; `..._end` names the layers after a block's convolutions."""
 
     down: tuple[int, ...]  # channels out of each encoder block
     pools: tuple[Pair, ...]  # of each encoder block
@@ -34,7 +34,7 @@ class Shape:
 
     @property
     def rows(self) -> int:
-        """Frequency rows that the pools leave."""
+        """Returns the number of frequency rows that remain after pooling."""
         return HEIGHT // prod(frequency for frequency, _ in self.pools)
 
     @property
@@ -159,7 +159,7 @@ def _upsampling(shape: Shape, i: int, n_in: int, n_out: int) -> list[nn.Module]:
 
 
 def _paddings(kernel: int, stride: int) -> Pair:
-    """The padding and output padding that make an axis exactly `stride` times as long."""
+    """Returns padding and output padding that make an axis exactly `stride` times as long."""
     return (kernel - stride + 1) // 2, (kernel - stride) % 2
 
 

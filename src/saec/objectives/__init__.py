@@ -1,4 +1,4 @@
-"""What a model can learn, by the names that sessions use."""
+"""Registers objectives by the names that sessions use."""
 
 from saec.objectives.base import OBJECTIVES, Learning, Objective
 from saec.registry import import_submodules

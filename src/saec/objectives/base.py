@@ -1,4 +1,4 @@
-"""What every objective answers, the scores of a batch and whether to go on; and the plainest: to rebuild."""
+"""Defines what an objective returns, the scores of a batch and whether to go on; and the reconstruction."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
@@ -18,7 +18,7 @@ Batches = Callable[[], Iterable[Batch]]  # the same batches each time it is call
 
 
 class Objective(nn.Module):
-    """What is learnt. What changes over training is a buffer; heads that only training needs live here."""
+    """Defines what is learnt; what changes over training is a buffer, heads that only serve it live here."""
 
     best_by = "loss"  # the validation score that marks the best epoch
     rising = False  # whether its highest value does, not its lowest
@@ -59,7 +59,7 @@ class Objective(nn.Module):
 
 
 class Learning(nn.Module):
-    """A model and what it learns by, as one module: `forward(batch)` gives the scores."""
+    """Puts a model and its objective into one module whose `forward(batch)` gives the scores."""
 
     def __init__(self, model: Model, objective: Objective):
         super().__init__()
@@ -72,7 +72,7 @@ class Learning(nn.Module):
 
 @OBJECTIVES.register("reconstruction")
 class Reconstruction(Objective):
-    """Mean squared (mse) or mean absolute (mae) error over all pixels."""
+    """Computes the mean squared (mse) or mean absolute (mae) error over all pixels."""
 
     needs_decoder = True
 

@@ -1,4 +1,4 @@
-"""Tell classes apart, by labels."""
+"""Teaches a model to distinguish classes by labels."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ Balance = Literal["none", "weights", "oversample"]
 
 @OBJECTIVES.register("classification")
 class Classification(Objective):
-    """Cross-entropy of a linear head on pooled latents; the best epoch has the highest macro-F1.
+    """Computes the cross-entropy of a linear head on pooled latents; the best epoch has the highest macro-F1.
 
     `balance`: rare classes weigh more in the loss (weights: by the inverse of their share), or are drawn as
     often as the most frequent one (oversample). `mixup`: samples and labels are mixed in pairs, by shares of

@@ -1,4 +1,4 @@
-"""Tell one picture from all others whichever way it is distorted, and rebuild what is seen of it."""
+"""Teaches a model to recognise the two views of a picture among all others, and to reconstruct one."""
 
 from math import log
 from typing import Annotated
@@ -18,7 +18,7 @@ NEVER = -1e9  # the logit of a view with itself
 
 @OBJECTIVES.register("contrastive")
 class Contrastive(Objective):
-    """NT-Xent between the two views of each picture, plus the weighted error of rebuilding one of them.
+    """Computes NT-Xent between the two views of each picture, plus the weighted reconstruction error of one.
 
     Chen, Kornblith, Norouzi, Hinton 2020, "A simple framework for contrastive learning of visual
     representations", equation 1, on a projection of the latents as `pooling` pools them: best the way that

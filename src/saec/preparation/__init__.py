@@ -1,4 +1,4 @@
-"""From a folder of recordings to a folder of spectrogram pictures."""
+"""Makes a folder of spectrogram pictures from a folder of recordings."""
 
 from saec.preparation.job import PreparationJob, plan_preparation, prepare
 from saec.preparation.look import PreparationSession

@@ -40,7 +40,7 @@ FORMAT = 1  # raised whenever the same settings and recordings would give other 
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """A finished folder of spectrogram pictures."""
+    """Is a finished folder of spectrogram pictures."""
 
     folder: Path
 
@@ -51,7 +51,7 @@ class PictureFolder:
 
 @dataclass(frozen=True, order=True)
 class Annotation:
-    """One sound within a recording."""
+    """Describes one sound within a recording."""
 
     start_s: float
     end_s: float
@@ -60,7 +60,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class PreparationJob:
-    """A checked preparation: which pictures of which recordings, listed before anything is decoded."""
+    """Holds a checked preparation: which pictures of which recordings, listed before anything is decoded."""
 
     session: PreparationSession
     wanted: list[Wanted]

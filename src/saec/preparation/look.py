@@ -1,4 +1,4 @@
-"""A preparation's session, and how a segment of sound becomes a picture at its settings."""
+"""Defines a preparation's session, and how a segment of sound becomes a picture at its settings."""
 
 from dataclasses import dataclass
 from functools import lru_cache

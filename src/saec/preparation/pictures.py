@@ -1,4 +1,4 @@
-"""One recording becomes pictures and a note on them; the notes become the tables beside the pictures."""
+"""Makes pictures and a note of one recording; the notes become the tables beside the pictures."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ Note = dict[str, Any]
 
 
 class Wanted(NamedTuple):
-    """One recording, what the names of its pictures begin with, and the sounds to show (None: all of it)."""
+    """Names one recording, the start of its pictures' names, and the sounds to show (None: all of it)."""
 
     recording: str
     stub: str

@@ -1,4 +1,4 @@
-"""Pooled features to few dimensions: StandardScaler, UMAP, StandardScaler; neighbours are searched once."""
+"""Reduces pooled features to few dimensions: scaled, UMAP, scaled; neighbours are searched once."""
 
 import numpy as np
 from scipy.sparse import coo_array, csr_matrix

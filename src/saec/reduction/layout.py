@@ -1,4 +1,4 @@
-"""The layouts of UMAP: stochastic gradient descent on the neighbourhood graph, all dimensions at once."""
+"""Computes layouts of UMAP by gradient descent on the neighbourhood graph, all dimensions at once."""
 
 import os
 import warnings

@@ -1,4 +1,4 @@
-"""From an evaluation session to a folder of tables, figures and pages; no section is known by name here."""
+"""Writes an evaluation session's folder of tables, figures and pages, without naming any section."""
 
 import base64
 import logging
@@ -26,7 +26,7 @@ COMPONENTS = sorted(map(SECTIONS.__getitem__, SECTIONS.names()), key=lambda one:
 
 
 class SharedKeys(Session):
-    """The keys that all sections are planned from: one set of samples, or several under `sets`."""
+    """Holds the keys from which all sections are planned: one set of samples, or several under `sets`."""
 
     images: str | None = None
     features: Files | None = None
@@ -48,14 +48,14 @@ class SharedKeys(Session):
 
     @property
     def evaluated(self) -> dict[str, EvaluatedSet]:
-        """The sets by name; a single one has the session's."""
+        """Returns the sets by name; a single one has the session's name."""
         if self.sets or self.features is None:
             return self.sets
         return {self.name: EvaluatedSet(**{key: getattr(self, key) for key in EvaluatedSet.model_fields})}
 
     @property
     def folders(self) -> list[str]:
-        """The folders of pictures, as the session names them."""
+        """Returns the folders of pictures, as the session names them."""
         options = [self, *self.sets.values(), *(getattr(self, key) for key in type(self).model_fields)]
         return [images for one in options if (images := getattr(one, "images", None))]
 
@@ -73,7 +73,7 @@ EvaluationSession = create_model(
 
 @dataclass(frozen=True)
 class Report:
-    """A folder of tables, figures and pages; `scores` is the tidy table of all scores."""
+    """Is a folder of tables, figures and pages; `scores` is the tidy table of all scores."""
 
     folder: Path
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -85,7 +85,7 @@ class Report:
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """A checked session: its sets of features have been read, its sections are planned."""
+    """Holds a checked session whose sets of features have been read and whose sections are planned."""
 
     session: SharedKeys
     out: Path

@@ -1,4 +1,4 @@
-"""Trainings on the disk, each a folder: its session, its weights, its scores, and how far it has come."""
+"""Manages runs: folders with the session, the weights, the scores and the progress of a training."""
 
 from saec.runs.run import REBUILT, SESSION, TIMESTAMP, Progress, Run
 

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # relative to the largest value
 
 @dataclass(frozen=True)
 class Seed:
-    """A trained encoder, and perhaps decoder, of the reference."""
+    """Holds a trained encoder, and perhaps decoder, of the reference."""
 
     encoder: Path
     decoder: Path | None

@@ -1,4 +1,4 @@
-"""A run is a folder that says everything about a training: session, weights, scores."""
+"""Manages a run: a folder with everything about one training, its session, weights and scores."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -23,7 +23,7 @@ from saec.session import TrainingSession, Weights, load_session
 
 @dataclass
 class Progress:
-    """Where a training stands; saved with the weights."""
+    """Holds the progress of a training, which is saved with the weights."""
 
     epoch: int = 0  # finished ones
     best: float = float("inf")
@@ -58,7 +58,7 @@ SESSION, HISTORY, REBUILT = "session.yaml", "history.csv", "reconstructions.png"
 
 @dataclass(frozen=True)
 class Run:
-    """A training on the disk, finished or not."""
+    """Is the folder of a training, finished or not."""
 
     folder: Path
 
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains it."""
+        """Returns the lock file that the training process holds."""
         return self.folder / ".lock"
 
     @property
@@ -92,7 +92,6 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The name of its session."""
         return FOLDER.fullmatch(self.folder.name)["name"]
 
     @cached_property
@@ -101,7 +100,7 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What was recorded when the run was made: versions, device, sizes, colour map, validation groups."""
+        """Returns what was recorded at the start: versions, device, sizes, colour map, validation groups."""
         return self._document.get("record", {})
 
     @cached_property
@@ -111,7 +110,7 @@ class Run:
 
     @property
     def data(self) -> DataOptions:
-        """The options by which data were read, for reading others the same way."""
+        """Returns the data options, with which other data can be read in the same way."""
         return self.session.data
 
     @property
@@ -125,7 +124,7 @@ class Run:
 
     @property
     def closed(self) -> bool:
-        """Whether all that a finished run leaves is there."""
+        """Returns whether everything that a finished run leaves is there."""
         made = [self.exported] if self.exported else []
         keys = read_checkpoint(self._file("best"), mmap=True)["model"]
         if self._decodes and any(key.startswith("decoder.") for key in keys):
@@ -138,7 +137,7 @@ class Run:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The shape of one sample as the model takes it, (channels, height, width)."""
+        """Returns the shape of one sample as the model takes it, (channels, height, width)."""
         return tuple(self.record["input_shape"])
 
     @property
@@ -151,7 +150,7 @@ class Run:
 
     @property
     def progress(self) -> Progress:
-        """How far it has come; that is nowhere before the end of the first epoch."""
+        """Returns the progress; before the first epoch has ended it is empty."""
         file = self._file("last")
         return Progress(**read_checkpoint(file, mmap=True)["progress"]) if file.exists() else Progress()
 
@@ -175,7 +174,7 @@ class Run:
         return objective.eval()
 
     def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
-        """`parts` have a `state_dict`; all tensors are written as CPU tensors."""
+        """Saves the state dicts of `parts`, all tensors as CPU tensors."""
         states = {key: part.state_dict() for key, part in parts.items()}
         write_checkpoint(self._file(name), states | {"progress": asdict(progress), "history": history})
 
@@ -217,7 +216,7 @@ class Run:
 
 
 def write_checkpoint(file: Path, state: dict[str, Any]) -> None:
-    """All tensors become CPU tensors; the file appears whole or not at all.
+    """Writes all tensors as CPU tensors; the file appears whole or not at all.
 
     Raises:
         Fault: it cannot be written, because the disk is full for example.

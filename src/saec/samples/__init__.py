@@ -1,4 +1,4 @@
-"""Samples are one table, from the data kinds to the report: read, joined, split and averaged here."""
+"""Holds all samples in one table, from data kinds to the report: read, joined, split and averaged here."""
 
 from saec.samples.join import LABELS, join, match_names, nearest_labels
 from saec.samples.reader import annotations, raise_rows, read_annotations

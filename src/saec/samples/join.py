@@ -1,4 +1,4 @@
-"""What a table says of files is joined to samples; what does not match is counted and named."""
+"""Joins the rows of a table to samples, and counts and names what does not match."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def _match(
 
 
 def _ends_alike(one: str, other: str) -> bool:
-    """Whether the folders of two paths agree as far as both name them."""
+    """Returns whether the folders of two paths agree as far as both name them."""
     return one.endswith(f"/{other}") or other.endswith(f"/{one}")
 
 

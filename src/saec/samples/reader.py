@@ -1,4 +1,4 @@
-"""Every table of files that people bring is read here, into columns of the same names."""
+"""Reads every table of files that people bring, into columns of the same names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples are parted into training and validation, which never share a recording."""
+"""Splits samples into training and validation, which never share a recording."""
 
 import logging
 import warnings

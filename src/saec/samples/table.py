@@ -1,4 +1,4 @@
-"""The table of samples: one row a sample, with fixed columns and whatever else a user's table says."""
+"""Defines the table of samples: one row a sample, with fixed columns and any others of a user's table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEGMENT = "_segm_"  # stands between a recording's name and the start of a segme
 
 @dataclass(frozen=True)
 class Samples:
-    """A pandas DataFrame whose index is the samples' names: unique, sorted by code point.
+    """Wraps a pandas DataFrame whose index is the samples' names, which are unique and sorted by code point.
 
     Columns: `file` (the recording or picture that the sample is of), `start_s` and `end_s` (where in it, in
     seconds), `label`, `group` (the recording where no table names one: a split keeps groups whole), `split`

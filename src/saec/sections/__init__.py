@@ -1,4 +1,4 @@
-"""The sections of a report: components that the keys of an evaluation session ask for."""
+"""Registers the sections of a report, which the keys of an evaluation session ask for."""
 
 from saec.registry import import_submodules
 from saec.sections.base import SECTIONS

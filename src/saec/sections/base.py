@@ -1,4 +1,4 @@
-"""What a section of a report is: planned from a session's sets of features, described, then written."""
+"""Defines a section of a report: planned from a session's sets of features, described, then written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass
 class Inputs:
-    """What all sections are planned from. Each one adds its faults, with the session's key, to `faults`."""
+    """Holds what sections are planned from; each adds its faults, with the session's key, to `faults`."""
 
     config: Config
     reports: Path  # the folder that the report will lie in
@@ -36,7 +36,7 @@ class Inputs:
 
 @dataclass
 class Content:
-    """What stands under one heading: remarks, tables by caption, and the figures and files of the folder."""
+    """Holds what stands under one heading: remarks, tables by caption, figures and files of the folder."""
 
     title: str
     folder: Path  # the report's
@@ -62,7 +62,7 @@ class Content:
 
 
 class Section(Protocol):
-    """A registered class. Its keyword-only parameters are keys of the session, with their defaults.
+    """Is a registered class whose keyword-only parameters are keys of the session, with their defaults.
 
     `__init__(inputs, *, ...)` checks all that can be checked before work begins. A section that the session
     does not ask for describes nothing, and is not written.

@@ -1,4 +1,4 @@
-"""Several methods of a set are one more: scored beside them by probes, then fitted and kept."""
+"""Makes one more method of several methods of a set: scored beside them by probes, then fitted and kept."""
 
 import logging
 from importlib.metadata import version
@@ -23,7 +23,7 @@ SEED = 0
 
 
 class Combine(Strict):
-    """Features of several methods make one more method, called `name`; the combiner is kept with the report.
+    """Says which methods make one more method, called `name`; the combiner is kept with the report.
 
     Those of `use` (null: of all files of the set) are standardised, brought to at most `pca` principal
     components each, and classified together. An SVM, which weighs classes evenly here, is searched over `C`
@@ -79,7 +79,7 @@ class Combined:
         return [content]
 
     def _about(self, one: FeatureSet, combiner: Combiner) -> dict:
-        """`macro_f1` is the report's, of folds in which nothing was chosen; the search's is of its best."""
+        """Describes the combiner; `macro_f1` is the report's, of folds in which nothing was chosen."""
         options = self.options
         scores = next(
             result.scores

@@ -1,4 +1,4 @@
-"""The sections on data: what there is in folders and tables before any training, and what to choose by it."""
+"""Describes what folders and tables hold before any training, and what options suit them."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor

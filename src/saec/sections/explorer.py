@@ -1,4 +1,4 @@
-"""Every set goes out: as a page to explore, and as wide tables of features."""
+"""Writes each set as a page to explore and as wide tables of features."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ from saec.tables import Table, require_parquet
 
 
 class ExplorerOptions(Strict):
-    """`limit` pictures at most on the page; small pictures of so many MB are put into it."""
+    """Limits the page to `limit` pictures, and the small pictures in it to so many MB."""
 
     limit: Count = 20_000
     thumbnails_mb: Annotated[float, Field(ge=0)] = 6.0

@@ -1,4 +1,4 @@
-"""What a session names: files, folders, and where labels, groups and splits of samples come from."""
+"""Finds what a session names: files, folders, and the labels, groups and splits of samples."""
 
 import re
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ def recordings_of(paths: tuple[str, ...], config: Config) -> Recordings:
 
 
 class Labels(Strict):
-    """Where labels come from: a table, the folders that pictures lie in, or a pattern on file names.
+    """Says where labels come from: a table, the folders of the pictures, or a pattern on file names.
 
     `pattern` is a regular expression with groups named `label` and perhaps `group`, `split`. `least` leaves
     out classes that fewer groups (recordings) have.

@@ -1,4 +1,4 @@
-"""The section on predictions: scored segment by segment, file by file, and along time."""
+"""Scores predictions by segment, by file, and along time."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +32,7 @@ NOT_PREDICTED = "(none)"  # what a point has in the confusion where nothing was 
 
 
 class Predictions(Strict):
-    """A table of predictions is scored by labels, and by a truth along time on a grid of `grid_s` seconds.
+    """Scores a table of predictions by labels, and by a truth along time on a grid of `grid_s` seconds.
 
     `labels` (a table, or a pattern on file names) stand in place of the column `label`; `truth` is a table of
     start, end, label and, for several recordings, file.

@@ -1,4 +1,4 @@
-"""The sections on trained runs: how they compare, and how near the pictures that one rebuilds are."""
+"""Compares trained runs, and scores how near the pictures are that a run reconstructs."""
 
 import logging
 from pathlib import Path
@@ -101,7 +101,7 @@ def _row(run: Run, history: list[dict[str, float]]) -> dict[str, Any]:
 
 
 class Rebuilding(Strict):
-    """A run is scored by what it makes of so many pictures of a folder."""
+    """Scores a run by what it makes of so many pictures of a folder."""
 
     run: str
     images: str

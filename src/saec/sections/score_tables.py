@@ -122,7 +122,7 @@ def _with_spread(one: Result) -> dict[str, str]:
 
 
 def _draw_score(content: Content, scores: pd.DataFrame, score: str, unit: str) -> None:
-    """One score: methods down, sets and evaluations across, as a table and as bars."""
+    """Draws one score as a table and as bars: methods down, sets and evaluations across."""
     chosen = scores[scores["score"] == score]
     if chosen.empty:
         return

@@ -1,4 +1,4 @@
-"""The sections on features: every method of every set, through every evaluation."""
+"""Scores the features of every method of every set by every evaluation."""
 
 import hashlib
 import json

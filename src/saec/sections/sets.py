@@ -45,7 +45,7 @@ Per = Literal["sample", "recording"]
 
 
 class FeatureFile(Strict):
-    """A file of features, or a pattern of several: NPZ (X or X_red, and N), CSV or Parquet.
+    """Names a file of features, or a pattern of several: NPZ (X or X_red, and N), CSV or Parquet.
 
     `name` is what the method is called; `columns` is a pattern of the columns that are features, `names` and
     `label` are columns of a table; `pooling` makes one row a sample of latents.
@@ -72,7 +72,7 @@ Files = Annotated[tuple[FeatureFile, ...], BeforeValidator(_as_files), Field(min
 
 
 class EvaluatedSet(Strict):
-    """Features of the same samples, and where the labels of these come from.
+    """Names features of the same samples, and where the labels of these come from.
 
     `sounds`: the recordings that they are of, whose folders or table say labels, too. `per`: a row is a
     sample, or the mean over the samples of a recording.
@@ -87,7 +87,7 @@ class EvaluatedSet(Strict):
 
 @dataclass(frozen=True)
 class Result:
-    """The scores that one evaluation gives to one method's features of a set."""
+    """Holds the scores that one evaluation gives to one method's features of a set."""
 
     set: str
     method: str
@@ -115,7 +115,7 @@ class Combination:
 
 @dataclass
 class FeatureSet:
-    """Tables of features by method, all of the same samples in the same order.
+    """Holds tables of features by method, all of the same samples in the same order.
 
     A section leaves in it what those after it use: evaluations, combination, pixels, results.
     """
@@ -141,17 +141,17 @@ class FeatureSet:
 
     @property
     def scored(self) -> dict[str, Table]:
-        """The tables that are scored: those of the session, and pixels."""
+        """Returns the tables that are scored: those of the session, and pixels."""
         return self.tables | self.pixels
 
     @property
     def split(self) -> np.ndarray | None:
-        """The samples' splits, (n,) str; None where no table gives any."""
+        """Returns the samples' splits, (n,) str; None where no table gives any."""
         return splits if ((splits := self.samples.splits) != "").any() else None
 
     @cached_property
     def layouts(self) -> dict[str, np.ndarray]:
-        """A 2-D map (n, 2) of each method: that of the extraction, where there is one, else a new one."""
+        """Returns a 2-D map (n, 2) of each method: that of the extraction, if there is one, else a new."""
         return {method: _layout(table) for method, table in self.scored.items()}
 
     def blocks(self, methods: list[str]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The section on nearest samples: those of a set most like one sample, or like each one of a folder."""
+"""Finds the samples of a set that are nearest to one sample, or to each one of a folder."""
 
 import shutil
 import tempfile
@@ -30,7 +30,7 @@ TOGETHER = "all together"
 
 
 class Search(Strict):
-    """The `n` pictures nearest to a picture (of the features, or any other), or to each one of a folder."""
+    """Asks for the `n` pictures nearest to a picture (of the features, or any other), or each of a folder."""
 
     to: str
     n: Count = 10

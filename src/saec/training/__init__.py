@@ -1,4 +1,4 @@
-"""From a training session to a finished run."""
+"""Trains a run from a training session."""
 
 from saec.training.job import go_on, plan_run_folder, plan_training, train
 

@@ -1,4 +1,4 @@
-"""Everything a training works with, opened and built: data, model, objective, learner, progress."""
+"""Opens and builds everything a training works with: data, model, objective, learner, progress."""
 
 import logging
 import platform
@@ -28,7 +28,7 @@ N_SETTLING, SETTLED_AT_ONCE = 2_048, 32  # training samples that settle options 
 
 @dataclass
 class Training:
-    """What the loop needs; `parts` is what a checkpoint holds."""
+    """Holds what the loop needs; `parts` is what a checkpoint contains."""
 
     plan: TrainingPlan
     train: Loader

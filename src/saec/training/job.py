@@ -1,4 +1,4 @@
-"""A training as a job: a session that begins a new run, or a run that is gone on with."""
+"""Plans a training as a job: a session that begins a new run, or a run that is continued."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 
 
 class TrainingJob(TrainingPlan):
-    """A checked session that begins a new run, or goes on with the one that was begun."""
+    """Holds a checked session that begins a new run, or continues one."""
 
     def run(self) -> Run:
         """Trains and returns the finished run.
@@ -55,7 +55,7 @@ class TrainingJob(TrainingPlan):
 
 @dataclass(frozen=True)
 class FinishedJob:
-    """A run that is finished: nothing is left to do."""
+    """Holds a run that is finished: nothing is left to do."""
 
     session: TrainingSession
     begun: Run

@@ -1,4 +1,4 @@
-"""The one training loop, and what it leaves in its run's folder: epochs and files, never what is learnt."""
+"""Defines the one training loop and what it leaves in its run's folder; it never knows what is learnt."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""What a training session comes to on this machine: all that can be checked before a sample is decoded."""
+"""Plans a training session on this machine: all that can be checked before a sample is decoded."""
 
 import logging
 import time
@@ -30,7 +30,7 @@ VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """A checked session with absolute paths, its model and its precision resolved."""
+    """Holds a checked session with absolute paths, its model and its precision resolved."""
 
     session: TrainingSession
     config: Config
@@ -50,7 +50,7 @@ class TrainingPlan:
 
     @property
     def n_samples(self) -> tuple[int, int]:
-        """The numbers of samples for training and validation, estimated where validation is a share."""
+        """Returns the numbers of training and validation samples, estimated if validation is a share."""
         n_train = self.sizes["train"].n_samples
         if "valid" in self.sizes:
             return n_train, self.sizes["valid"].n_samples

@@ -1,4 +1,4 @@
-"""What features are computed by, each under its key of an extraction session."""
+"""Registers the sources of features, each under its key of an extraction session."""
 
 from saec.extraction.sources.base import SOURCES, ExtractionData, Source, build_source
 from saec.registry import import_submodules

@@ -1,4 +1,4 @@
-"""What a source of features is: samples in, named arrays out, a row a sample."""
+"""Defines what a source of features is: it turns samples into named arrays, one row a sample."""
 
 import logging
 import shutil
@@ -42,7 +42,7 @@ LOCATIONS = sorted({DATA[name].target.session_key for name in DATA.names()})  # 
 
 
 class _ExtractionData(Strict):
-    """What to extract from: a folder of pictures, or sound (a folder, class folders, a table, a recording).
+    """Names what to extract from: a folder of pictures, or sound (folder, class folders, table, recording).
 
     `fit`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that was trained
     on short sounds takes long recordings in segments.
@@ -55,7 +55,7 @@ class _ExtractionData(Strict):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Options that are not to be as in the run."""
+        """Returns the options that differ from those of the run."""
         return self.model_dump(exclude=set(LOCATIONS), exclude_none=True)
 
     @model_validator(mode="after")
@@ -66,7 +66,7 @@ class _ExtractionData(Strict):
 
     @property
     def key(self) -> str:
-        """The key that says where the samples lie."""
+        """Returns the key that says where the samples lie."""
         return next(key for key in LOCATIONS if getattr(self, key) is not None)
 
     @property
@@ -105,7 +105,7 @@ ExtractionData = create_model(
 
 @dataclass
 class Computed:
-    """The arrays that a source has computed, (samples, ...) each, by what they are."""
+    """Holds the arrays that a source has computed, (samples, ...) each, by what they are."""
 
     samples: Samples
     arrays: dict[str, np.ndarray]
@@ -131,12 +131,12 @@ class Source:
 
     @property
     def shapes(self) -> Shapes:
-        """Shape and type of one row of each array."""
+        """Returns shape and type of one row of each array."""
         raise NotImplementedError
 
     @property
     def n_bytes(self) -> int:
-        """The bytes of all arrays."""
+        """Returns the bytes of all arrays."""
         sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in self.shapes.values()]
         return self.sizes.n_samples * sum(sizes)
 

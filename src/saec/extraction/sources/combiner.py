@@ -1,4 +1,4 @@
-"""The source `combiner`: a fitted classifier of features, which are computed by each method's own source."""
+"""Defines the source `combiner`: a fitted classifier of features, which each method's own source computes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def _table(computed: Computed, per: str) -> tuple[Samples, np.ndarray]:
 def combiner(
     reference: str, data: ExtractionData, config: Config, faults: list[str]
 ) -> CombinerSource | None:
-    """A combiner's file, or `latest:<session name>`, that of the newest report of the session."""
+    """Builds the source of a combiner's file, or of `latest:<session name>`, that of its newest report."""
     file = collect_faults(faults, "combiner", _find, reference, config)
     fitted = file and collect_faults(faults, "combiner", Combiner.load, file.with_suffix(".skops"))
     recipes, per = (file and collect_faults(faults, "combiner", _recipes, file.with_suffix(".json"))) or (

@@ -1,4 +1,4 @@
-"""The sources `run`, a trained model or one of the reference, and `extractor`, features by a formula."""
+"""Defines the sources `run`, a trained model or one of the reference, and `extractor`, a formula."""
 
 import logging
 import time
@@ -81,7 +81,7 @@ class RunSource(Source):
 
     @cached_property
     def fast_model(self) -> Model:
-        """The model as it encodes fastest: batch norms folded, on the device, by the session's backend."""
+        """Returns the model as it encodes fastest: batch norms folded, on the device, in its backend."""
         fold_batch_norms(self.model.encoder)
         model = to_device(self.model, self.device, self.settings["precision"])
         self.objective = self.objective and self.objective.to(self.device)
@@ -140,7 +140,7 @@ def run(
     backend: Literal["torch", "onnx"] = "torch",
     reconstructions: Annotated[int, Field(ge=0)] = 64,
 ) -> RunSource | None:
-    """A run, or a model of the reference by its timestamp.
+    """Builds the source of a run, or of a model of the reference by its timestamp.
 
     `tap` names a block of the encoder whose output is taken in place of the latents; `layers_dropped` counts
     blocks from the end, over the encoder, then the head (0: what the head gives).
@@ -247,7 +247,7 @@ class HandcraftedSource(Source):
 def extractor(
     component: EXTRACTORS.field, data: ExtractionData, config: Config, faults: list[str]
 ) -> HandcraftedSource | None:
-    """Features by a formula, of recordings as the extractor's options cut and resample them."""
+    """Builds the source of features by a formula; the extractor's options cut and resample recordings."""
     made = component()
     hop = max(2, round(made.windows["step_s"] * made.listening["sample_rate"]))
     spectrum = {"name": "linear", "n_fft": 2 * hop, "hop_length": hop}  # never computed, but fits any rate

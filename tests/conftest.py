@@ -1,7 +1,10 @@
 """What the tests share: tiny pictures that are made, a workplace in a temporary folder, small sessions."""
 
+import io
 import logging
 import os
+import re
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,31 @@ def training_session(**changes: Any) -> dict[str, Any]:
 def extraction_session(run: str, **changes: Any) -> dict[str, Any]:
     """A session without a reduction, which would take seconds to compile."""
     return {"run": run, "data": {"images": "songs/images"}, "reduction": None, "reconstructions": 2} | changes
+
+
+def answer(script: Any, session: dict[str, Any] | Path, config: Config, *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of a script in this process."""
+    torch.set_num_threads(1)
+    folder = config.data.parent
+    file = session if isinstance(session, Path) else folder / "session.yaml"
+    if isinstance(session, dict):
+        file.write_text(yaml.safe_dump(session))
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+        code = script.main([str(file), *words, "--config", str(folder / "config" / "config.yaml")])
+    return code, out.getvalue(), err.getvalue()
+
+
+def refused(script: Any, session: dict[str, Any] | Path, config: Config, *words: str) -> str:
+    """What a script writes of a fault; it prints no path."""
+    code, out, text = answer(script, session, config, *words)
+    assert (code, out) == (2, "") and "Traceback" not in text
+    return text
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def has_words(text: str, words: str) -> bool:
+    """Whether the text has the parts, between which three dots stand, in their order."""
+    return re.search(".*".join(map(re.escape, words.split(" ... "))), text, re.DOTALL) is not None

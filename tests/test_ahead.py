@@ -23,10 +23,7 @@ def wait_until_none(name: str) -> None:
 @pytest.mark.parametrize("n_ahead", [0, 1, 2, 100])
 def test_results_come_in_the_order_of_their_keys(n_ahead, n_threads):
     assert list(ahead(lambda key: key * 2, range(20), n_ahead, n_threads)) == list(range(0, 40, 2))
-
-
-def test_nothing_comes_of_nothing():
-    assert list(ahead(str, [], 2)) == []
+    assert list(ahead(str, [], n_ahead, n_threads)) == []
 
 
 def test_so_many_are_begun_ahead_and_no_more():

@@ -1,318 +1,49 @@
-"""Whatever is wrong with data, files or this machine: one message with the remedy, and nothing is damaged."""
+"""Whatever is wrong with a session, a run or a path: one message with the remedy, and nothing is damaged."""
 
-import io
 import os
 import pickle
-import shutil
-import struct
-import zlib
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
 import torch
-import yaml
-from conftest import extraction_session, intensities, training_session, write_pictures
-from PIL import Image
+from conftest import (
+    TINY,
+    answer,
+    contents,
+    extraction_session,
+    has_words,
+    intensities,
+    refused,
+    training_session,
+    write_pictures,
+)
 from small_runs import untrained_run, workplace
+from sounds import CNN, LINEAR, MEL, features_session, heard_session, record, record_classes, tone
 
 import main_01_train
 import main_02_extract
 from saec.config import Config
-from saec.data.colormaps import table
-from saec.data.png import SIGNATURE
 from saec.faults import Fault, collect_faults, did_you_mean, listing
 from saec.runs import Run
 from saec.runs.find import all_runs
 
-RNG = np.random.default_rng(0)
-NOISE = RNG.integers(0, 256, (128, 32, 4)).astype(np.uint8)
 DATA = {"kind": "images", "train": "songs/images", "valid": 0.3}
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
 
 
-def answer(script: Any, session: dict[str, Any] | Path, config: Config, *words: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of a script in this process."""
-    torch.set_num_threads(1)
-    folder = config.data.parent
-    file = session if isinstance(session, Path) else folder / "session.yaml"
-    if isinstance(session, dict):
-        file.write_text(yaml.safe_dump(session))
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = script.main([str(file), *words, "--config", str(folder / "config" / "config.yaml")])
-    return code, out.getvalue(), err.getvalue()
-
-
-def refused(script: Any, session: dict[str, Any] | Path, config: Config, *words: str) -> str:
-    """What is said of a fault; no path is answered."""
-    code, out, said = answer(script, session, config, *words)
-    assert (code, out) == (2, "") and "Traceback" not in said
-    return said
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-
-
-def saved(picture: Image.Image, **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, "PNG", **options)
-    return file.getvalue()
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def palette(**options: Any) -> bytes:
-    return saved(Image.fromarray(NOISE[..., 0]).convert("P"), **options)
-
-
-GOOD = saved(Image.fromarray(NOISE[..., 0]))
-TRUNCATED = "is truncated or damaged (", "): make it again"
-NO_PNG = "is not a PNG, whatever its name says: save it as PNG"
-ALPHA = "has an alpha channel, grey or RGB is expected: save it without transparency"
-UNUSABLE = {
-    "truncated": (GOOD[: len(GOOD) // 2], TRUNCATED),
-    "only_a_header": (GOOD[:40], TRUNCATED),
-    "flipped": (GOOD[:100] + b"\0\0\0\0" + GOOD[104:], TRUNCATED),
-    "empty": (b"", ("is empty (0 bytes): copy it again",)),
-    "text": (b"this is no picture but a long enough text", (NO_PNG,)),
-    "jpeg": (b"\xff\xd8\xff\xe0" + bytes(100), (NO_PNG,)),
-    "short": (GOOD[:20], (NO_PNG,)),
-    "rgba": (saved(Image.fromarray(NOISE)), (ALPHA,)),
-    "grey_alpha": (saved(Image.fromarray(NOISE[..., :2])), (ALPHA,)),
-    "16_bit": (
-        saved(Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256)),
-        ("has 16 bits a channel, 8 are expected: save it as an 8-bit PNG",),
-    ),
-    "palette": (palette(transparency=0), ("has transparent colours: save it without transparency",)),
-    "bomb": (
-        SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)),
-        ("claims 100000 x 100000 pixels, at most 64,000,000 are read: cut it",),
-    ),
-    "no_pixels": (
-        SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 128, 8, 0, 0, 0, 0)),
-        ("claims 0 x 128 pixels",),
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", UNUSABLE)
-def test_a_picture_that_cannot_be_used_is_named_with_what_is_wrong_and_what_to_do(kind, config, pictures):
-    content, words = UNUSABLE[kind]
-    (pictures / f"zz_{kind}.png").write_bytes(content)
-    before = contents(pictures)
-    said = refused(main_01_train, training_session(), config)
-    assert f"1 of 13 pictures in {pictures} cannot be used, mend or remove them" in said
-    assert "or leave them out with `data.skip_bad: true`" in said
-    line = next(line for line in said.splitlines() if line.startswith(f"  zz_{kind}.png "))
-    assert all(word in line for word in words)
-    assert contents(pictures) == before and all_runs(config.models) == []
-
-
-def test_all_pictures_that_cannot_be_used_are_listed_at_once(config, pictures):
-    for kind, (content, _) in UNUSABLE.items():
-        (pictures / f"{kind}.png").write_bytes(content)
-    n = len(UNUSABLE)
-    said = refused(main_01_train, training_session(), config)
-    assert f"{n} of {12 + n} pictures" in said
-    assert said.count(".png ") == 10 and said.rstrip().endswith(f"... and {n - 10} more")
-    file = config.data / "songs" / "unusable_images.txt"
-    assert f"all are listed in {file}" in said
-    lines = file.read_text().splitlines()
-    assert sorted(line.split()[0] for line in lines) == sorted(f"{kind}.png" for kind in UNUSABLE)
-    assert list(config.cache.iterdir()) == []  # no half-built store is left
-
-
 @pytest.fixture
-def with_bad_ones(pictures) -> Path:
-    """Among them a first picture whose header, of another size, can be read but not its pixels."""
-    for kind, (content, _) in UNUSABLE.items():
-        (pictures / f"{kind}.png").write_bytes(content)
-    other_size = saved(Image.fromarray(NOISE[:60, :30, 0]))
-    (pictures / "a.png").write_bytes(other_size[: len(other_size) // 2])
-    return pictures
+def sounds(config: Config) -> Path:
+    """Four recordings of each of three classes."""
+    return record_classes(config.data / "sounds")
 
 
-def test_with_skip_bad_a_training_leaves_them_out_and_says_so(config, with_bad_ones):
-    session = training_session(data=DATA | {"skip_bad": True}, training=ONE_EPOCH)
-    code, out, said = answer(main_01_train, session, config)
-    assert code == 0 and "left out, unusable:\n  16_bit.png" in said
-    (run,) = all_runs(config.models)
-    assert out == f"{run.folder}\n"
-    assert run.record["train"]["n"] + run.record["valid"]["n"] == 12
-    assert run.record["train"]["left_out"] == sorted([*(f"{kind}.png" for kind in UNUSABLE), "a.png"])
+def session(**changes: Any) -> dict[str, Any]:
+    return heard_session(training=ONE_EPOCH, **changes)
 
 
-def test_with_skip_bad_there_must_be_a_good_one_left(config, with_bad_ones):
-    for file in with_bad_ones.glob("rec*.png"):
-        file.unlink()
-    said = refused(main_01_train, training_session(data=DATA | {"skip_bad": True}), config)
-    assert f"data.train: {with_bad_ones}: none of its pictures can be used:\n" in said
-
-
-def emptied(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
-
-
-def only_in_a_subfolder(folder: Path) -> None:
-    (folder / "deeper").mkdir()
-    for file in folder.glob("*.png"):
-        file.rename(folder / "deeper" / file.name)
-
-
-def only_bombs(folder: Path) -> None:
-    emptied(folder)
-    (folder / "bomb.png").write_bytes(UNUSABLE["bomb"][0])
-
-
-def with_one_wider(folder: Path) -> None:
-    Image.fromarray(NOISE[:, :28, 0]).save(folder / "wider.png")
-
-
-def too_high(folder: Path) -> None:
-    emptied(folder)
-    write_pictures(folder, intensities(8, height=200))
-
-
-def too_odd(folder: Path) -> None:
-    emptied(folder)
-    write_pictures(folder, intensities(8, width=30))
-
-
-def with_one_in_no_map(folder: Path) -> None:
-    Image.fromarray(NOISE[..., :3]).save(folder / "rec01_odd.png")
-
-
-def of_one_recording(folder: Path) -> None:
-    for file in folder.glob("*.png"):
-        if not file.name.startswith("rec00"):
-            file.unlink()
-
-
-def a_file_instead(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.write_text("not a folder")
-
-
-def labelled(content: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder.parent / "labels.csv").write_bytes(content)
-
-
-def with_sidecar(content: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "_feature_extraction_parameters.json").write_text(content)
-
-
-FIRST = "rec00_segm_0000.000.png"
-FOLDERS = {
-    "empty": (emptied, ["data.train: no *.png directly in {folder}"]),
-    "missing": (
-        shutil.rmtree,
-        ["data.train: no such folder: {folder}", "a folder of PNG spectrograms is expected"],
-    ),
-    "a file": (a_file_instead, ["data.train: no such folder: {folder}"]),
-    "deeper": (
-        only_in_a_subfolder,
-        ["no *.png directly in {folder}", "there are some in {folder}/deeper: name that folder"],
-    ),
-    "bombs": (only_bombs, ["{folder}: none of its pictures can be used:\n  bomb.png claims 100000 x 100000"]),
-    "mixed": (
-        with_one_wider,
-        [
-            "{folder} holds pictures of 2 sizes (width x height), one is expected",
-            "put each size into a folder of its own:",
-            f"\n  32 x 128: 12, {FIRST}, ",
-            "\n  28 x 128: 1, wider.png",
-        ],
-    ),
-    "height": (
-        too_high,
-        [
-            "data.train: pictures are 32 wide and 200 high",
-            "a height of 128: choose `data.fit: pad`, `crop` or `resize`, another model",
-        ],
-    ),
-    "width": (
-        too_odd,
-        ["data.train: pictures are 30 wide and 128 high, the model needs a width that is a multiple of 4"],
-    ),
-    "no map": (
-        with_one_in_no_map,
-        [
-            "{folder}/rec01_odd.png is in no colour map that is known",
-            "use `data.channels: rgb`, or leave it out",
-        ],
-    ),
-    "one recording": (
-        of_one_recording,
-        [
-            "data.valid: 0.3 needs at least two recordings, all 4 pictures come from 'rec00'",
-            "name a folder instead",
-        ],
-    ),
-    "two labels": (
-        labelled(f"file,label\n{FIRST},wren\n{FIRST},crow\n".encode()),
-        ["{folder.parent}/labels.csv says two things of one", f"\n  line 3: {FIRST}: 'wren' and 'crow'"],
-    ),
-    "columns": (
-        labelled(b"name;labels\na;b\n"),
-        ["{folder.parent}/labels.csv needs the columns file,label[,group", "it lacks file, label"],
-    ),
-    "no table": (labelled(b""), ["{folder.parent}/labels.csv needs the columns file,label[,group"]),
-    "latin labels": (
-        labelled(f"file,label\n{FIRST},p\xe1ssaro\n".encode("latin-1")),
-        ["{folder.parent}/labels.csv is not UTF-8 text (byte ", "): save it as UTF-8"],
-    ),
-    "stray quotation mark": (
-        labelled(f'file,label\n"{FIRST},wren\n'.encode() + b"x" * 131_072),
-        ["{folder.parent}/labels.csv is no CSV table (field larger", "look for a stray quotation mark"],
-    ),
-    "sidecar": (
-        with_sidecar("{"),
-        ["data.train: {folder}/_feature_extraction_parameters.json is not JSON: line 1, column 2"],
-    ),
-    "sidecar's kind": (with_sidecar("[]"), ["must hold a mapping of keys to values, got list"]),
-}
-
-
-@pytest.mark.parametrize("case", FOLDERS)
-def test_a_folder_that_cannot_be_trained_on_is_refused_before_a_run_is_made(case, config, pictures):
-    change, words = FOLDERS[case]
-    change(pictures)
-    before = contents(config.data)
-    said = refused(main_01_train, training_session(), config).replace("\\", "/")
-    for word in words:
-        assert word.format(folder=pictures).replace("\\", "/") in said
-    assert contents(config.data) == before and all_runs(config.models) == []
-
-
-@pytest.mark.parametrize("case", ["missing", "deeper", "height", "no map", "mixed"])
-def test_a_folder_that_cannot_be_extracted_from_is_refused_and_nothing_is_written(case, config, pictures):
-    run = untrained_run(config)
-    FOLDERS[case][0](pictures)
-    before = contents(config.data), contents(run.folder)
-    assert (
-        str(pictures) in refused(main_02_extract, extraction_session(run.timestamp), config)
-        or case == "height"
-    )
-    assert (contents(config.data), contents(run.folder)) == before
-
-
-def test_a_folder_that_no_longer_fits_leaves_the_features_that_are_there(config, pictures):
-    run = untrained_run(config)
-    session = extraction_session(run.timestamp, reconstructions=0)
-    assert answer(main_02_extract, session, config)[0] == 0
-    (pictures / "zz.png").write_bytes(UNUSABLE["truncated"][0])
-    before = contents(config.data)
-    assert "zz.png is truncated" in refused(main_02_extract, session, config)
-    after = contents(config.data)
-    assert after.keys() - before.keys() == {str(config.data / "songs" / "unusable_images.txt")}
-    assert {key: after[key] for key in before} == before
+# Paths and this machine
 
 
 @pytest.mark.parametrize("where", ["file", "below a file"])
@@ -363,18 +94,7 @@ def test_a_windows_path_on_another_system_is_refused_and_never_created(config, p
     assert not any("songs" in file.name for file in new) and not Path(path).exists()
 
 
-def test_a_file_name_that_is_no_utf_8_is_a_fault_that_names_it(config, pictures):
-    try:
-        Path(os.fsdecode(os.fsencode(pictures) + b"/\xff.png")).write_bytes(GOOD)
-    except (OSError, UnicodeError):
-        pytest.skip("this file system takes UTF-8 alone")
-    run = untrained_run(config)
-    for script, session in (
-        (main_01_train, training_session()),
-        (main_02_extract, extraction_session(run.timestamp)),
-    ):
-        said = refused(script, session, config)
-        assert f"{pictures} holds names that are no UTF-8 text, rename them:\n  '\\udcff.png'" in said
+# Trainings
 
 
 def test_a_loss_that_is_no_number_ends_the_training(config, pictures):
@@ -389,35 +109,15 @@ def test_a_loss_that_is_no_number_ends_the_training(config, pictures):
     assert not list(run.folder.glob("*.pt"))
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> tuple[Config, Run]:
-    """A finished run. The second test, the last to use it, spoils its weights."""
-    config = workplace(tmp_path_factory.mktemp("faults"))
-    write_pictures(config.data / "songs" / "images", intensities(12))
+def test_a_loss_that_is_no_number_leaves_the_epochs_before_it(config, pictures):
     assert answer(main_01_train, training_session(training=ONE_EPOCH), config)[0] == 0
-    return config, all_runs(config.models)[0]
-
-
-def test_a_run_whose_pictures_have_changed_does_not_go_on(trained):
-    config, run = trained
-    before = contents(run.folder)
-    new = config.data / "songs" / "images" / "rec03_segm_0000.000.png"
-    Image.fromarray(table("viridis")[NOISE[..., 0]]).save(new)
-    said = refused(main_01_train, run.folder, config, "--set", "training.epochs=2")
-    new.unlink()
-    assert f"the train pictures or their recordings have changed since {run.folder} was begun: put" in said
-    assert f"weights_of: {run.timestamp}" in said
-    assert contents(run.folder) == before
-
-
-def test_a_loss_that_is_no_number_leaves_the_epochs_before_it(trained):
-    config, run = trained
+    (run,) = all_runs(config.models)
     state = run.load("last")  # as a rate that is too high would leave it
     state["model"]["encoder.0.0.weight"][:] = torch.nan
     torch.save(state, run.folder / "last.pt")
     kept = {name: (run.folder / name).read_bytes() for name in ("best.pt", "history.csv")}
-    said = refused(main_01_train, run.folder, config, "--set", "training.epochs=2")
-    assert "epoch 2: the loss is nan" in said and f"epochs kept in {run.folder}: 1" in said
+    text = refused(main_01_train, run.folder, config, "--set", "training.epochs=2")
+    assert "epoch 2: the loss is nan" in text and f"epochs kept in {run.folder}: 1" in text
     assert {name: (run.folder / name).read_bytes() for name in kept} == kept
     assert run.progress.epoch == 1
 
@@ -452,6 +152,136 @@ def test_a_checkpoint_that_is_damaged_or_no_checkpoint_is_named_and_left_as_it_i
         assert f"{run.folder / 'last.pt'} is " in said or f"{run.folder / 'best.pt'} is " in said
         assert "restore it from a copy" in said
     assert contents(run.folder) == before and not trap.exists()
+
+
+# What a session asks for
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory) -> tuple[Config, Run]:
+    """A finished classifier of three classes, in a workplace of its own."""
+    place = workplace(tmp_path_factory.mktemp("classifier"))
+    record_classes(place.data / "sounds")
+    write_pictures(place.data / "songs" / "images", intensities(2))
+    assert answer(main_01_train, session(), place)[0] == 0
+    return place, all_runs(place.models)[0]
+
+
+def crafted(**options: Any) -> dict[str, Any]:
+    return {"run": None, "extractor": {"name": "handcrafted"} | options}
+
+
+TOO_SHORT = "model: needs spectra of at least 16 rows and 16 frames, got 16 x 14: choose a smaller"
+START = {"model": None}
+OTHER_ROWS = (
+    "the spectrum has 16 rows, the model takes 128: choose `data.spectrum.n_mels: 128` of a mel spectrum"
+)
+TRAINING: list[tuple[dict[str, Any], str]] = [
+    ({"model": TINY}, f"data.train: {OTHER_ROWS}, or another model"),
+    ({"model": "cnn"}, TOO_SHORT),
+    ({"model": "convae"}, TOO_SHORT),
+    ({"objective": "reconstruction"}, "objective: reconstruction needs a model with a decoder, cnn has none"),
+    (START | {"start": {"freeze": 5}}, "start.freeze: cnn has 4 blocks, got 5"),
+    (START | {"start": {"freeze": -1}}, "start"),
+    (START | {"start": {"freeze": "all"}}, "start"),
+    (START | {"start": {"weights_of": "20000101_000000"}}, "start.weights_of: no run '20000101_000000'"),
+    (
+        {"model": CNN | {"hidden": 5}, "start": {}},
+        "model: {run.folder} has  ... leave `model` out, or `start: scratch`",
+    ),
+    (
+        START | {"data": {"spectrum": LINEAR}, "start": {"freeze": 1}},
+        "the spectrum has 128 rows, the model takes 16",
+    ),
+]
+IMAGES = {"data": {"images": "songs/images"}}
+EXTRACTION: list[tuple[dict[str, Any], str]] = [
+    (IMAGES, "takes sounds: say `data: {{sounds: ...}}`, not `images`"),
+    ({"data": {}}, "name one of `images`, `sounds`"),
+    ({"data": {"images": "songs/images", "sounds": "sounds"}}, "name one of `images`, `sounds`"),
+    ({"tap": "conv3"}, "run: the encoder has no block 'conv3': did you mean 'conv"),
+    ({"layers_dropped": 6}, "run: the model has 5 blocks, 6 cannot be dropped"),
+    ({"tap": "conv1", "layers_dropped": 1}, "both say where features are taken: keep one"),
+    ({"tap": "conv1", "backend": "onnx"}, "need the encoder's blocks: choose `backend: torch`"),
+    ({"data": {"sounds": "sounds", "fit": "crop"}}, "fit: "),
+    ({"data": {"sounds": "nowhere"}}, "data.sounds: no folder of recordings"),
+    (crafted() | {"tap": "conv1"}, "`tap` is an option of a `run`"),
+    ({"extractor": "handcrafted"}, "got extractor and run"),
+    (crafted() | IMAGES, "handcrafted takes sounds: say `data: {{sounds: ...}}`, not `images`"),
+    (crafted(segment_s=0.1, step_s=1e-5), "step_s must be at least 0.001 s"),
+    (
+        crafted(sample_rate=2000, window_s=0.1),
+        "13 MFCC need as many filters ... a higher sampling rate",
+    ),
+]
+ASKED = [("train", *case) for case in TRAINING] + [("extract", *case) for case in EXTRACTION]
+
+
+@pytest.mark.parametrize(("what", "changes", "words"), ASKED)
+def test_what_cannot_be_done_is_refused_and_nothing_is_written(what, changes, words, classifier):
+    place, run = classifier
+    before = contents(place.data), contents(place.models)
+    if what == "train":
+        asked = session(data=changes.get("data", {})) | {
+            key: changes[key] for key in changes if key != "data"
+        }
+        if "start" in changes:
+            asked["start"] = {"weights_of": run.timestamp} | changes["start"]
+        text = refused(main_01_train, asked, place)
+    else:
+        text = refused(main_02_extract, features_session(**{"run": run.timestamp} | changes), place)
+    assert has_words(text, words.format(run=run))
+    assert (contents(place.data), contents(place.models)) == before
+
+
+def test_a_run_on_pictures_takes_no_sounds(config, pictures, sounds):
+    text = refused(main_02_extract, features_session(untrained_run(config).timestamp), config)
+    assert "takes images: say `data: {images: ...}`, not `sounds`" in text
+
+
+def test_a_child_that_gets_other_spectra_than_its_parent_is_warned(classifier, config, sounds):
+    start = {"weights_of": str(classifier[1].folder), "freeze": 1}
+    child = session(data={"spectrum": MEL | {"window": "hamming"}}) | {"start": start, "model": None}
+    code, _, text = answer(main_01_train, child, config)
+    assert code == 0 and has_words(text, "data.spectrum is name='mel' ... was trained with name='mel'")
+
+
+# Predictions of a classifier
+
+
+def predictions(config: Config, run: Run, **changes: Any) -> tuple[Path, pd.DataFrame, str]:
+    """The table that an extraction writes, and what it logs."""
+    code, out, text = answer(main_02_extract, features_session(str(run.folder), **changes), config)
+    assert code == 0, text
+    (file,) = [Path(line) for line in out.splitlines() if "predictions_2" in line]
+    return file, pd.read_csv(file), text
+
+
+def test_a_label_that_training_never_saw_is_warned_of_at_prediction(config, sounds, classifier):
+    record(sounds / "odd" / "0.wav", tone(2000))
+    _, rows, text = predictions(config, classifier[1])
+    assert "1 labels are of no class that was learnt:\n  odd" in text
+    assert rows["label"].tolist() == ["high"] * 4 + ["low"] * 4 + ["mid"] * 4 + ["odd"]
+    assert set(rows["predicted"]) <= {"high", "low", "mid"} and "p odd" not in rows
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "folder"),
+    [
+        ("sounds/low/0.wav", ["0.wav"], "sounds/low"),
+        (["sounds/low", "sounds/mid"], [f"{n}/{k}.wav" for n in ("low", "mid") for k in range(4)], "sounds"),
+        ("sounds/table.csv", ["low/0.wav"] * 2, "sounds"),
+    ],
+)
+def test_a_classifier_answers_for_a_recording_class_folders_and_a_table(
+    data, files, folder, config, sounds, classifier
+):
+    (sounds / "table.csv").write_text("file,start,end\nlow/0.wav,0,0.1\nlow/0.wav,0.1,0.2\n")
+    file, rows, _ = predictions(config, classifier[1], data={"sounds": data})
+    assert rows["file"].tolist() == files and file.parent == config.data / folder
+
+
+# The words
 
 
 def test_a_listing_shows_the_first_and_counts_the_rest():

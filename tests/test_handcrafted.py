@@ -1,20 +1,27 @@
-"""Hand-crafted features: against a slow loop over frames, values known by hand, sounds that have nothing."""
+"""Hand-crafted features: against a slow loop over frames, values known by hand, and by the script."""
 
+import json
 import os
 import time
 from cmath import exp as cexp
 from math import cos, floor, log2, log10, pi, sqrt
 from operator import mul
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import answer, contents, refused
 from pytest import approx
+from sounds import features_session, record, record_classes
+from sounds import tone as noisy_tone
 
+import main_02_extract
+from saec.config import Config
 from saec.faults import Fault
 from saec.sound import handcrafted as module
-from saec.sound.handcrafted import NAMES, handcrafted
+from saec.sound.handcrafted import NAMES, Handcrafted, handcrafted
 
 RATE = 8000
 EPS = 2.0**-52
@@ -268,3 +275,85 @@ def test_a_minute_takes_less_than_a_second():
 def test_what_cannot_be_taken_is_said(sound, rate, sizes, words):
     with pytest.raises(Fault, match=words):
         handcrafted(sound, rate, **sizes)
+
+
+# By the script
+
+
+def crafted(
+    config: Config, variant: str | None = None, **extractor: Any
+) -> tuple[np.ndarray, list[str], str]:
+    """Features and names of the recordings, and what the script writes beside their paths."""
+    session = features_session(None, extractor={"name": "handcrafted", "sample_rate": RATE} | extractor)
+    if variant and variant.startswith("spared"):
+        session["data"]["skip_bad"] = True
+    code, out, text = answer(main_02_extract, session | {"variant": variant}, config)
+    assert code == 0, text
+    with np.load(next(line for line in out.splitlines() if line.endswith(".npz"))) as found:
+        return found["X"], found["N"].tolist(), text
+
+
+@pytest.fixture
+def lengths(monkeypatch) -> list[int]:
+    """Collects the lengths of sounds, each a batch of its own; a list that begins with 0 ends at six."""
+    lengths: list[int] = []
+    call = Handcrafted.__call__
+
+    def counted(self: Handcrafted, sound: np.ndarray) -> np.ndarray:
+        lengths.append(len(sound))
+        if len(lengths) == 7 and lengths[0] == 0:
+            raise KeyboardInterrupt
+        return call(self, sound)
+
+    monkeypatch.setattr(Handcrafted, "__call__", counted)
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_SOUNDS", 1)
+    monkeypatch.setattr("saec.extraction.sources.base.BATCHES_PER_SHARD", 2)
+    return lengths
+
+
+def test_an_interrupted_extraction_goes_on_and_gives_what_an_unbroken_one_gives(config, lengths):
+    record_classes(config.data / "sounds")
+    lengths.append(0)
+    session = features_session(None, extractor={"name": "handcrafted", "sample_rate": RATE})
+    code, out, text = answer(main_02_extract, session, config)
+    assert (code, out) == (130, "") and "interrupted: what was complete is kept" in text
+    assert not list(config.data.glob("*.npz"))
+    lengths.clear()
+    part, names, text = crafted(config)
+    assert "going on: 2 of 6 shards are done" in text and len(lengths) == 8
+    assert part.shape == (12, 136) and np.array_equal(part, crafted(config, "whole")[0])
+    assert names == [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in range(4)]
+
+
+def test_only_sounds_that_have_changed_are_computed_again(config, lengths):
+    sounds = record_classes(config.data / "sounds")
+    before, names, _ = crafted(config)
+    about = json.loads((config.data / "saec_handcrafted.json").read_text(encoding="utf-8"))
+    assert about["settings"]["weights"]["sample_rate"] == RATE and len(about["pictures"]) == 12
+    lengths.clear()
+    assert "nothing to do, the files are there" in crafted(config)[2] and lengths == []
+    record(sounds / "low" / "1.wav", noisy_tone(500, 0.3))
+    (sounds / "mid" / "0.wav").unlink()
+    record(sounds / "high" / "9.wav", noisy_tone(3100, 0.25))
+    after, names_now, text = crafted(config)
+    assert "10 of 12 sounds are as they were" in text and sorted(lengths) == [2000, 2400]
+    assert np.array_equal(after, crafted(config, "fresh")[0])
+    assert sorted({*names, "high/9.wav"} - {"mid/0.wav"}) == names_now
+    kept = [name for name in names_now if name not in ("high/9.wav", "low/1.wav")]
+    assert np.array_equal(after[[*map(names_now.index, kept)]], before[[*map(names.index, kept)]])
+    files = contents(config.data)
+    session = features_session(None, extractor={"name": "handcrafted", "sample_rate": RATE, "hop_s": 0.02})
+    text = refused(main_02_extract, session, config)
+    assert "holds features saec_handcrafted made otherwise:" in text and "choose a `variant:` word" in text
+    assert contents(config.data) == files
+
+
+def test_a_recording_shorter_than_a_step_is_bad_and_any_rate_that_holds_the_filters_will_do(config):
+    sounds = record_classes(config.data / "sounds")
+    record(sounds / "low" / "three.wav", noisy_tone(300)[:3])
+    session = features_session(None, extractor={"name": "handcrafted", "sample_rate": RATE})
+    text = refused(main_02_extract, session, config)
+    assert "1 of 13 recordings" in text and "low/three.wav has 3 samples at 8000 Hz, 80 are needed" in text
+    for rate in (RATE, 96_000):
+        found, names, _ = crafted(config, f"spared{rate}", sample_rate=rate, window_s=0.1)
+        assert found.shape == (12, 136) and len(names) == 12 and np.isfinite(found).all()

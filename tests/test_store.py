@@ -58,14 +58,10 @@ def test_no_worker_and_two_workers_give_the_same_bytes(tmp_path):
     assert set(files[0]) == {ARRAY, ABOUT}
 
 
-def test_the_store_holds_one_byte_a_pixel(folder, cache):
-    data = Images(folder, cache).open()
-    assert isinstance(data.stored, Mapped) and isinstance(data.stored.array, np.memmap)
-    assert data.stored.array.dtype == np.uint8 and data.stored.shape == (6, 8, 8)
-
-
 def test_a_second_opening_decodes_nothing(folder, cache, heard):
     first = Images(folder, cache).open()
+    assert isinstance(first.stored, Mapped) and isinstance(first.stored.array, np.memmap)
+    assert first.stored.array.dtype == np.uint8 and first.stored.shape == (6, 8, 8)
     (store,) = stores(cache)
     written = [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
     heard.clear()
@@ -76,45 +72,34 @@ def test_a_second_opening_decodes_nothing(folder, cache, heard):
     assert "decoding" not in heard.text
 
 
-def test_intensity_and_rgb_share_a_store(folder, cache):
-    Images(folder, cache).open()
-    Images(folder, cache, channels="rgb", fit="pad").open()
-    assert len(stores(cache)) == 1
-
-
-def test_an_opened_store_counts_as_just_used(folder, cache):
+def test_intensity_and_rgb_share_a_store_which_counts_as_just_used_when_it_is_opened(folder, cache):
     Images(folder, cache).open()
     (store,) = stores(cache)
     os.utime(store, (1, 1))
-    Images(folder, cache).open()
-    assert time.time() - store.stat().st_mtime < 60
+    Images(folder, cache, channels="rgb", fit="pad").open()
+    assert stores(cache) == [store] and time.time() - store.stat().st_mtime < 60
 
 
-def changed(folder: Path) -> None:
-    name = sorted(os.listdir(folder))[2]
-    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / name)
+def write(file: Path) -> None:
+    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(file)
 
 
-def touched(folder: Path) -> None:
-    file = sorted(folder.iterdir())[2]
-    os.utime(file, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns + 1_000_000))
+CHANGES = {
+    "changed": lambda folder: write(sorted(folder.iterdir())[2]),
+    "touched": lambda folder: os.utime(sorted(folder.iterdir())[2]),
+    "added": lambda folder: write(folder / "z.png"),
+    "removed": lambda folder: sorted(folder.iterdir())[2].unlink(),
+}
 
 
-def added(folder: Path) -> None:
-    Image.fromarray(np.full((8, 8), 9, np.uint8)).save(folder / "z.png")
-
-
-def removed(folder: Path) -> None:
-    sorted(folder.iterdir())[2].unlink()
-
-
-@pytest.mark.parametrize("change", [changed, touched, added, removed], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_folder_that_has_changed_gets_a_new_store(folder, cache, change):
+    for file in folder.iterdir():
+        os.utime(file, (1, 1))
     before = Images(folder, cache, channels="rgb").open()
-    change(folder)
+    CHANGES[change](folder)
     after = Images(folder, cache, channels="rgb").open()
-    assert before.fingerprint != after.fingerprint
-    assert len(stores(cache)) == 2
+    assert before.fingerprint != after.fingerprint and len(stores(cache)) == 2
     assert after.samples.names.tolist() == sorted(os.listdir(folder))
 
 

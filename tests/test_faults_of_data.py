@@ -1,0 +1,496 @@
+"""Whatever is wrong with pictures and sounds: one message with the remedy, and nothing is damaged."""
+
+import io
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import (
+    answer,
+    contents,
+    extraction_session,
+    has_words,
+    intensities,
+    refused,
+    training_session,
+    write_pictures,
+)
+from PIL import Image
+from small_runs import untrained_run
+from sounds import RATE, features_session, heard_session, record, record_classes, tone
+
+import main_01_train
+import main_02_extract
+from saec.config import Config
+from saec.data.png import SIGNATURE
+from saec.runs.find import all_runs
+
+NOISE = np.random.default_rng(0).integers(0, 256, (128, 32, 4)).astype(np.uint8)
+ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
+CRAFTED = {"name": "handcrafted", "sample_rate": RATE}
+Change = Callable[[Path], Any]
+
+
+class Data:
+    """Twelve pictures or sounds in a folder, and the sessions that train on them and extract from them."""
+
+    def __init__(self, kind: str, config: Config):
+        self.kind, self.config = kind, config
+        self.pictures = kind == "images"
+        self.items_are = "pictures" if self.pictures else "recordings"
+        if self.pictures:
+            self.folder = config.data / "songs" / "images"
+            write_pictures(self.folder, intensities(12))
+        else:
+            self.folder = record_classes(config.data / "sounds")
+        self.good = contents(self.folder)
+        self.listed = self.folder.parent / f"unusable_{'images' if self.pictures else 'sounds'}.txt"
+
+    def training(self, **data: Any) -> dict[str, Any]:
+        if self.pictures:
+            data = {"kind": "images", "train": "songs/images", "valid": 0.3} | data
+            return training_session(data=data, training=ONE_EPOCH)
+        return heard_session(data=data, training=ONE_EPOCH)
+
+    def extraction(self, **data: Any) -> dict[str, Any]:
+        """Of pictures by an untrained run, of sounds by the handcrafted extractor."""
+        if self.pictures:
+            run = next(iter(all_runs(self.config.models)), None) or untrained_run(self.config)
+            session = extraction_session(run.timestamp, reconstructions=0)
+            return session | {"data": {"images": "songs/images"} | data}
+        return features_session(None, extractor=CRAFTED, data={"sounds": "sounds"} | data)
+
+    def add_bad(self) -> list[str]:
+        """Writes every bad file; returns their names in the folder."""
+        for name, (make, _) in BAD[self.kind].items():
+            make(self.folder / name)
+        return sorted(BAD[self.kind])
+
+
+@pytest.fixture(params=["images", "audio"])
+def data(request, config) -> Data:
+    return Data(request.param, config)
+
+
+# Files
+
+
+def saved(picture: Image.Image, **options: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def of_header(width: int, height: int) -> bytes:
+    content = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return SIGNATURE + struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content))
+
+
+def holding(content: bytes) -> Change:
+    return lambda file: file.write_bytes(content)
+
+
+def sound(samples: Any, share: float = 1, **options: Any) -> Change:
+    """Writes a recording of which only that share of bytes is kept."""
+
+    def write(file: Path) -> None:
+        whole = record(file, np.asarray(samples), **options).read_bytes()
+        file.write_bytes(whole[: int(len(whole) * share)])
+
+    return write
+
+
+GREY = NOISE[..., 0]
+GOOD = saved(Image.fromarray(GREY))
+NO_PNG = "is not a PNG, whatever its name says: save it as PNG"
+TRUNCATED = "is truncated or damaged ( ... ): make it again"
+ALPHA = "has an alpha channel, grey or RGB is expected: save it without transparency"
+SIXTEEN = "has 16 bits a channel, 8 are expected: save it as an 8-bit PNG"
+TRANSPARENT = saved(Image.fromarray(GREY).convert("P"), transparency=0)
+TOO_LARGE = "claims 100000 x 100000 pixels, at most 64,000,000 are read: cut it"
+WITH_NAN = np.where(np.arange(1600) == 700, np.nan, tone(300))
+NOT_NUMBERS = "holds samples that are not numbers (NaN or infinite)"
+BAD: dict[str, dict[str, tuple[Change, str]]] = {
+    "images": {
+        "truncated.png": (holding(GOOD[: len(GOOD) // 2]), TRUNCATED),
+        "only_a_header.png": (holding(GOOD[:40]), TRUNCATED),
+        "flipped.png": (holding(GOOD[:100] + b"\0\0\0\0" + GOOD[104:]), TRUNCATED),
+        "empty.png": (holding(b""), "is empty (0 bytes): copy it again"),
+        "text.png": (holding(b"this is no picture but a long enough text"), NO_PNG),
+        "jpeg.png": (holding(b"\xff\xd8\xff\xe0" + bytes(100)), NO_PNG),
+        "short.png": (holding(GOOD[:20]), NO_PNG),
+        "rgba.png": (holding(saved(Image.fromarray(NOISE))), ALPHA),
+        "grey_alpha.png": (holding(saved(Image.fromarray(NOISE[..., :2]))), ALPHA),
+        "16_bit.png": (holding(saved(Image.fromarray(GREY.astype(np.uint16) * 256))), SIXTEEN),
+        "palette.png": (holding(TRANSPARENT), "has transparent colours: save it without transparency"),
+        "bomb.png": (holding(of_header(100_000, 100_000)), TOO_LARGE),
+        "no_pixels.png": (holding(of_header(0, 128)), "claims 0 x 128 pixels"),
+    },
+    "audio": {
+        "low/three.wav": (sound(tone(300)[:3]), "has 3 samples at 8000 Hz, 128 are needed"),
+        "low/nan.wav": (sound(WITH_NAN, subtype="FLOAT"), NOT_NUMBERS),
+        "low/cut.wav": (sound(tone(300), 0.5), "is truncated: 3,200 bytes announced, "),
+        "mid/cut.flac": (sound(tone(300, 3.0), 0.5), ""),
+        "mid/empty.wav": (holding(b""), "is empty (0 bytes)"),
+        "mid/text.wav": (holding(b"no sound but long enough"), "cannot be read as sound"),
+        "mid/nothing.wav": (sound([]), "has no samples"),
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, bad in BAD.items() for name in bad])
+def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong_and_what_to_do(kind, name, config):
+    data = Data(kind, config)
+    make, words = BAD[kind][name]
+    make(data.folder / name)
+    before = contents(config.data)
+    text = refused(main_01_train, data.training(), config)
+    assert f"1 of 13 {data.items_are} in {data.folder} cannot be used, mend or remove them" in text
+    assert "or leave them out with `data.skip_bad: true`" in text
+    line = next(line for line in text.splitlines() if line.startswith(f"  {name} "))
+    assert has_words(line, words)
+    after = contents(config.data)
+    assert after.pop(str(data.listed)) and after == before and all_runs(config.models) == []
+
+
+def test_all_pictures_that_cannot_be_used_are_listed_at_once(config):
+    data = Data("images", config)
+    names = data.add_bad()
+    n = len(names)
+    text = refused(main_01_train, data.training(), config)
+    assert f"{n} of {12 + n} pictures" in text and f"all are listed in {data.listed}" in text
+    assert text.count(".png ") == 10 and text.rstrip().endswith(f"... and {n - 10} more")
+    assert sorted(line.split()[0] for line in data.listed.read_text().splitlines()) == names
+    assert list(config.cache.iterdir()) == []  # no half-built store is left
+
+
+def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
+    names = data.add_bad()
+    if data.pictures:  # of another size, which can be read, though its pixels cannot; and it comes first
+        other = saved(Image.fromarray(NOISE[:60, :30, 0]))
+        (data.folder / "0.png").write_bytes(other[: len(other) // 2])
+        names = ["0.png", *names]
+    code, out, text = answer(main_01_train, data.training(skip_bad=True), config)
+    (run,) = all_runs(config.models)
+    assert (code, out) == (0, f"{run.folder}\n") and f"left out, unusable:\n  {names[0]}" in text
+    assert sorted(run.record["train"]["left_out"]) == names
+    assert run.record["train"]["n"] + run.record["valid"]["n"] == 12
+
+
+def test_a_bad_file_leaves_the_features_that_are_there(data, config):
+    assert answer(main_02_extract, data.extraction(), config)[0] == 0
+    before = contents(config.data)
+    name = "text.png" if data.pictures else "low/nan.wav"
+    make, words = BAD[data.kind][name]
+    make(data.folder / name)
+    assert f"{name} {words}" in refused(main_02_extract, data.extraction(), config)
+    after = contents(config.data)
+    assert after.keys() - before.keys() == {str(data.listed), str(data.folder / name)}
+    assert {key: after[key] for key in before} == before
+    spared = data.extraction(skip_bad=True) | {"variant": "spared"}
+    code, _, text = answer(main_02_extract, spared, config)
+    assert code == 0 and f"left out, unusable:\n  {name}" in text
+
+
+def test_a_file_name_that_is_no_utf_8_is_a_fault_that_names_it(data, config):
+    name = b"\xff.png" if data.pictures else b"low/\xff.wav"
+    file = next(iter(data.good))
+    try:
+        shutil.copy(file, os.fsdecode(os.fsencode(data.folder) + b"/" + name))
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes UTF-8 alone")
+    words = f"{data.folder} holds names that are no UTF-8 text, rename them:\n  {os.fsdecode(name)!r}"
+    assert words in refused(main_01_train, data.training(), config)
+    assert words in refused(main_02_extract, data.extraction(), config)
+
+
+# Folders and tables
+
+
+def emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def only_bad(kind: str) -> Change:
+    def change(folder: Path) -> None:
+        emptied(folder)
+        for name, (make, _) in BAD[kind].items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            make(folder / name)
+
+    return change
+
+
+def without(pattern: str) -> Change:
+    return lambda folder: [file.unlink() for file in folder.rglob(pattern)]
+
+
+def only_pictures(**size: int) -> Change:
+    return lambda folder: (emptied(folder), write_pictures(folder, intensities(8, **size)))
+
+
+def a_file_instead(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("not a folder")
+
+
+def only_in_a_subfolder(folder: Path) -> None:
+    (folder / "deeper").mkdir()
+    for file in folder.glob("*.png"):
+        file.rename(folder / "deeper" / file.name)
+
+
+def picture(name: str, pixels: np.ndarray) -> Change:
+    return lambda folder: Image.fromarray(pixels).save(folder / name)
+
+
+def written(name: str, content: str, encoding: str = "utf-8") -> Change:
+    """Writes a file into the folder; `../name` lies beside it."""
+    return lambda folder: (folder / name).write_bytes(content.encode(encoding))
+
+
+def table(text: str) -> Change:
+    return written("table.csv", text)
+
+
+def without_classes(folder: Path) -> None:
+    for file in folder.rglob("*.wav"):
+        file.rename(folder / f"{file.parent.name}{file.name}")
+
+
+def of_one_group(folder: Path) -> None:
+    rows = [f"{file.relative_to(folder).as_posix()},,evening" for file in folder.rglob("*.wav")]
+    (folder / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
+
+
+def with_others(**hertz: float) -> Change:
+    return lambda folder: record_classes(folder.parent / "others", n=2, **hertz)
+
+
+def no_sound(folder: Path) -> None:
+    emptied(folder)
+    (folder / "notes.txt").write_text("no sound")
+
+
+def of_channels(*counts: int) -> Change:
+    def change(folder: Path) -> None:
+        for n in counts:
+            record(folder / "low" / f"of_{n}.wav", np.tile(tone(300)[:, None], n))
+
+    return change
+
+
+FIRST = "rec00_segm_0000.000.png"
+SIDECAR = "_feature_extraction_parameters.json"
+TWO_SIZES = (
+    "{folder} holds pictures of 2 sizes (width x height), one is expected ... put each size into a folder of"
+    f" its own: ... \n  32 x 128: 12, {FIRST},  ... \n  28 x 128: 1, wider.png"
+)
+TWICE = f"file,label\n{FIRST},wren\n{FIRST},crow\n"
+TIMES = "file,start,end\nlow/0.wav,soon,\nlow/2.wav,0.1,0.1\n,0,1\n"
+THREE_ROWS = (
+    "table.csv: 3 rows are not right, correct or delete them:"
+    "\n  line 2: start must be seconds from 0, got 'soon'"
+    "\n  line 3: must end after it starts, got start 0.1 and end 0.1 s"
+    "\n  line 4: names no file"
+)
+JSON_TIMES = '[{"file": "low/0.wav", "start": [1]}, {"file": null}]'
+GONE = "file,label\nlow/0.wav,low\nlow/9.wav,low\ngone/1.wav,mid\n"
+ONE_LEFT = "file,label,split\nlow/0.wav,low,train\nlow/1.wav,low,\nmid/0.wav,mid,valid\nlow/2.wav,low,valid\n"
+NEEDS_TWO = "data.train: classification needs samples of two classes at least, got "
+# A change of the folder, the words of the message, further options of the data; a table is trained on.
+FAULTS: dict[str, tuple] = {
+    "images: empty": (emptied, "data.train: no *.png directly in {folder}"),
+    "images: missing": (
+        shutil.rmtree,
+        "data.train: no such folder: {folder} ... a folder of PNG spectrograms is expected",
+    ),
+    "images: a file": (a_file_instead, "data.train: no such folder: {folder}"),
+    "images: deeper": (
+        only_in_a_subfolder,
+        "no *.png directly in {folder} ... there are some in {folder}/deeper: name that folder",
+    ),
+    "images: of two sizes": (picture("wider.png", GREY[:, :28]), TWO_SIZES),
+    "images: height": (
+        only_pictures(height=200),
+        "data.train: pictures are 32 wide and 200 high"
+        " ... a height of 128: choose `data.fit: pad`, `crop` or `resize`, another model",
+    ),
+    "images: width": (
+        only_pictures(width=30),
+        "data.train: pictures are 30 wide and 128 high, the model needs a width that is a multiple of 4",
+    ),
+    "images: no colour map": (
+        picture("rec01_odd.png", NOISE[..., :3]),
+        "{folder}/rec01_odd.png is in no colour map that is known"
+        " ... use `data.channels: rgb`, or leave it out",
+    ),
+    "images: two labels": (
+        written("../labels.csv", TWICE),
+        f"{{folder.parent}}/labels.csv says two things of one ... \n  line 3: {FIRST}: 'wren' and 'crow'",
+    ),
+    "images: sidecar": (written(SIDECAR, "{"), f"{{folder}}/{SIDECAR} is not JSON: line 1, column 2"),
+    "images: kind of sidecar": (written(SIDECAR, "[]"), "must hold a mapping of keys to values, got list"),
+    "images: bad ones alone": (
+        only_bad("images"),
+        "{folder}: none of its pictures can be used:\n",
+        {"skip_bad": True},
+    ),
+    "audio: empty": (
+        emptied,
+        "data.train: no recording in {folder} or below it ... found no file at all",
+    ),
+    "audio: missing": (shutil.rmtree, "data.train: no folder of recordings: {folder}"),
+    "audio: no sound": (no_sound, "expected files such as .wav ... found 1 x .txt"),
+    "audio: bad ones alone": (
+        only_bad("audio"),
+        "7 of 7 recordings in {folder} cannot be used, mend or remove them; all are listed in",
+        {"skip_bad": True},
+    ),
+    "audio: no rows": (table("file,label\n"), "table.csv names no recording: a row for each is expected"),
+    "audio: times": (table(TIMES), THREE_ROWS),
+    "audio: no such files": (
+        table(GONE),
+        "{folder}/table.csv names 2 files that are not there:\n ... gone/1.wav ... low/9.wav",
+    ),
+    "audio: twice": (
+        table("file,label\nlow/0.wav,low\nlow/0.wav,mid\n"),
+        "table.csv names the same sound more than once:\n  low/0.wav at 0 s: 2 rows",
+    ),
+    "audio: beyond the end": (
+        table("file,label,start,end\nlow/0.wav,low,,\nmid/0.wav,mid,7,8\n"),
+        "1 of 2 recordings ... \n  mid/0.wav from 7 s on has 0 samples at 8000 Hz, ",
+    ),
+    "audio: latin json": (
+        written("table.json", '[{"file": "p\xe1ssaro"}]', "latin-1"),
+        "{folder}/table.json is not ",
+    ),
+    "audio: times of json": (
+        written("table.json", JSON_TIMES),
+        "entry 1: start must be seconds from 0, got '[1]' ... entry 2: names no file",
+    ),
+    "audio: no table": (
+        written("table.xlsx", "PK"),
+        "table.xlsx is no recording and no table of them ... got '.xlsx'",
+    ),
+}
+ONLY_IN_TRAINING: dict[str, tuple] = {
+    "images: several folders": (
+        Path.exists,
+        "data.train: pictures lie in one folder, got 2",
+        {"train": ["songs/images", "songs"]},
+    ),
+    "images: one recording": (
+        without("rec0[12]*.png"),
+        "data.valid: 0.3 needs at least two recordings, all 4 pictures come from 'rec00'"
+        " ... name a folder instead",
+    ),
+    "audio: a missing channel": (
+        of_channels(2),
+        "12 of 13 recordings ... high/0.wav has 1 channels, channel 1 is asked for (the first is 0)",
+        {"channel": 1},
+    ),
+    "audio: one class": (
+        lambda folder: [shutil.rmtree(folder / name) for name in ("high", "mid")],
+        NEEDS_TWO + "one class, 'low': sort files into folders by class",
+    ),
+    "audio: no classes": (without_classes, NEEDS_TWO + "no labels"),
+    "audio: one of each": (
+        without("[123].wav"),
+        "data.valid: 0.25 needs two recordings and two samples of a class at least, got 3 and 1",
+    ),
+    "audio: one group": (
+        of_one_group,
+        "data.valid: 0.25 needs two recordings ... got 1 and 4: name a folder",
+    ),
+    "audio: other classes": (
+        with_others(odd=2000, strange=500),
+        "data.valid: none of its samples is of a class that training has",
+        {"valid": "others"},
+    ),
+    "audio: one class left": (
+        table(ONE_LEFT),
+        "data.train: one class is left to train on, 'low': two are needed at least",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*FAULTS, *ONLY_IN_TRAINING])
+def test_data_that_cannot_be_used_are_refused_before_anything_is_made(case, config):
+    change, words, *options = (FAULTS | ONLY_IN_TRAINING)[case]
+    data = Data(case.partition(":")[0], config)
+    change(data.folder)
+    options = dict(*options)
+    for file in data.folder.glob("table.*"):
+        options["train"] = f"sounds/{file.name}"
+    before = contents(config.data)
+    texts = [refused(main_01_train, data.training(**options), config)]
+    assert all_runs(config.models) == []
+    if case in FAULTS:
+        key = "images" if data.pictures else "sounds"
+        asked = {key if option == "train" else option: value for option, value in options.items()}
+        text = refused(main_02_extract, data.extraction(**asked), config)
+        texts.append(text.replace(f"data.{key}: ", "data.train: "))
+    for text in texts:
+        assert has_words(text.replace("\\", "/"), words.format(folder=data.folder).replace("\\", "/"))
+    after = contents(config.data)
+    after.pop(str(data.listed), None)
+    assert after == before
+
+
+# What can be learnt all the same
+
+
+def silent_ones(folder: Path) -> None:
+    for channels in ((), (2,)):
+        record(folder / "low" / f"silent{len(channels)}.wav", np.zeros((1600, *channels)))
+
+
+def of_other_rates(folder: Path) -> None:
+    for rate in (44_100, 4000):
+        record(folder / "low" / f"at_{rate}.wav", tone(300, rate=rate), rate)
+
+
+def with_unknown_ones(folder: Path) -> None:
+    with_others(low=300, odd=2000)(folder)
+    record(folder.parent / "others" / "loose.wav", tone(300))
+
+
+SILENT = "2 recordings are silent, all their samples are 0:\n  low/silent0.wav\n  low/silent1.wav"
+RATES = (
+    "resampled to 8000 Hz, recordings have 4000, 8000, 44100 Hz ... some recordings were made at 4000 Hz: "
+    "at `data.sample_rate: 8000` they hold nothing above 2000"
+)
+RARE = "1 classes have too few recordings for both sides and are not in validation:\n  rare"
+UNKNOWN = (
+    "3 validation samples are of no class that training has and are left out: ... \n  without a label"
+    " ... \n  odd"
+)
+WARNINGS: dict[str, tuple[Change, str, int, dict[str, Any]]] = {
+    "silence": (silent_ones, SILENT, 14, {"standardise": "item"}),
+    "channels": (of_channels(2, 3, 6), "", 15, {}),
+    "rates": (of_other_rates, RATES, 14, {}),
+    "rare": (lambda folder: record(folder / "rare" / "0.wav", tone(2000)), RARE, 13, {}),
+    "classes of validation": (with_unknown_ones, UNKNOWN, 14, {"valid": "others"}),
+}
+
+
+@pytest.mark.parametrize("case", WARNINGS)
+def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, heard):
+    change, words, n, options = WARNINGS[case]
+    data = Data("audio", config)
+    change(data.folder)
+    code, _, text = answer(main_01_train, data.training(**options), config)
+    (run,) = all_runs(config.models)
+    assert code == 0 and has_words(text, words)
+    warnings = [one for one in heard.records if one.levelname == "WARNING" and "no better" not in one.msg]
+    assert bool(warnings) == bool(words)
+    assert run.record["train"]["n"] + run.record["valid"]["n"] == n
+    assert run.record["classes"] == ["high", "low", "mid", *["rare"] * (case == "rare")]

@@ -1,4 +1,4 @@
-"""Defines the data kind `audio`: recordings, or segments of them, as spectra computed on the device."""
+"""The data kind `audio`: recordings, or segments of them, as spectra made on the device."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class SoundFront:
-    """Turns (batch, samples) float32 into (batch, 1, rows, frames) float, high frequencies on top.
+    """From (batch, samples) float32 to (batch, 1, rows, frames) float, high frequencies on top.
 
     `fit` says how an item becomes so many frames: stretched by bicubic interpolation, or cut off and filled
     up with the floor on the right (pad) or on both sides (centre).
@@ -50,7 +50,7 @@ class SoundFront:
 
     @property
     def in_units(self) -> bool:
-        """Returns whether values lie in [0, 1]."""
+        """Whether values lie in [0, 1]."""
         return self.spectrum.in_units and self.standardise == "none"
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
@@ -95,7 +95,7 @@ class SoundFront:
         return shades(values, float(low), float(high))
 
     def _stretched(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
-        """Resizes each item's own frames to `n_frames`: bicubic, with antialiasing where it gets shorter."""
+        """Each item's own frames to as many as come out: bicubic, with antialiasing where it gets shorter."""
         out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)
         size = (spectra.shape[1], self.n_frames)
         for n in set(n_frames):  # items of one length together
@@ -187,7 +187,7 @@ class Audio:
 
     @property
     def state(self) -> list[tuple]:
-        """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
+        """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
         return self.recordings.state
 
     @property
@@ -196,17 +196,17 @@ class Audio:
 
     @cached_property
     def n_steps(self) -> list[int]:
-        """Returns the largest possible number of samples of each recording, as headers say."""
+        """Samples of each recording, at most, as headers say."""
         return [n_at_rate(info, self.cutting.rate) for info in self.recordings.headers]
 
     @cached_property
     def samples(self) -> Samples:
-        """Returns the samples that headers promise, without those of recordings that cannot be used."""
+        """The samples that headers promise, without those of recordings that cannot be used."""
         return self._promised[0]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Returns the fingerprint of the recordings in the store, however they are cut."""
+        """Of the recordings in the store, however they are cut."""
         return fingerprint(
             "audio", VERSION, str(self.folder), self.recordings.sources, self.cutting.rate, self.channel
         )
@@ -280,7 +280,7 @@ class Audio:
 
     @cached_property
     def _promised(self) -> tuple[Samples, dict[str, str]]:
-        """Returns the samples that headers promise, and what cannot be used, with the reason."""
+        """The samples that headers promise, and what cannot be used, with the reason."""
         n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
         samples, short = self.recordings.pieces(n_there, self.cutting)
         return samples, bad | short

@@ -1,4 +1,4 @@
-"""Applies and inverts colour maps: a colour-mapped picture carries one byte of information per pixel."""
+"""Colour maps and their inverse: a colour-mapped picture carries one byte of information per pixel."""
 
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ ELSEWHERE = -1  # the level of a colour that is not in the map
 
 @lru_cache
 def table(name: str) -> np.ndarray:
-    """Returns the (256, 3) uint8 colours of a matplotlib map, truncated like matplotlib's own pictures.
+    """The (256, 3) uint8 colours of a matplotlib map, truncated like matplotlib's own pictures.
 
     Grey alone is not truncated: its levels are the pixels themselves.
 
@@ -34,14 +34,14 @@ def table(name: str) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def levels(name: str) -> np.ndarray:
-    """Returns for each 24-bit colour its level in the map, else -1; of levels with one colour the lower."""
+    """For each 24-bit colour its level in the map, else -1; of levels with one colour the lower."""
     found = np.full(1 << 24, ELSEWHERE, np.int16)
     found[_codes(table(name))[::-1]] = np.arange(256)[::-1]
     return found
 
 
 def to_intensity(picture: np.ndarray, name: str) -> np.ndarray | None:
-    """Returns the (height, width) uint8 levels of a grey or RGB picture, or None if a pixel has none."""
+    """The (height, width) uint8 levels of a grey or RGB picture, or None where a pixel is not in the map."""
     if picture.ndim == 2:
         return picture if name == "gray" else None
     if name == "gray":

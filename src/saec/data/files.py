@@ -1,4 +1,4 @@
-"""Lists files, takes some of them evenly, and refuses all unusable ones in one fault."""
+"""Files as they are listed, some of them evenly taken, and those that cannot be used refused together."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class File(NamedTuple):
-    """Holds what is listed of a file."""
+    """A file as it is listed."""
 
     name: str
     n_bytes: int

@@ -1,4 +1,4 @@
-"""Defines the data kind `images`: PNG spectrograms, one byte a pixel where a colour map explains them."""
+"""The data kind `images`: PNG spectrograms, one byte a pixel wherever a colour map explains them."""
 
 import logging
 import math
@@ -34,7 +34,7 @@ Fit = Literal["none", "pad", "crop", "resize"]
 
 @dataclass(frozen=True)
 class PictureFront:
-    """Turns (batch, height, width[, 3]) uint8 into (batch, channels, height, width) float."""
+    """From (batch, height, width[, 3]) uint8 to (batch, channels, height, width) float."""
 
     stored: tuple[int, int]  # height and width of a stored picture
     channels: Literal["intensity", "rgb"]
@@ -54,7 +54,7 @@ class PictureFront:
         return {}
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
-        """Returns this front end with the size that a model needs; `width` if it takes only that one.
+        """The same front end with the size that a model needs; `width` where it takes that one alone.
 
         Raises:
             Fault: the stored size does not suit the model and `fit` is none, or it is too narrow to crop.
@@ -113,7 +113,7 @@ class PictureFront:
         return colours[raw.long()].permute(0, 3, 1, 2).float() / 255
 
     def _padded(self, x: Tensor, n: int) -> Tensor:
-        """Adds n columns of the floor colour on the right."""
+        """The floor colour on the right, n columns of it."""
         if n <= 0:
             return x
         floor = torch.zeros(x.shape[1], device=x.device)
@@ -129,7 +129,7 @@ N_TRIED = 16  # pictures on which the colour maps are tried before all are decod
 
 @DATA.register("images")
 class Images:
-    """Reads PNG files directly in a folder, all of one size: grey, RGB or palette, 8 bits.
+    """PNG files directly in a folder, all of one size: grey, RGB or palette, 8 bits.
 
     `channels`: intensity (one channel, the colour map inverted) or rgb. `fit`: what to do with a size that
     does not suit the model (none: refuse; pad, crop: change the right end; resize). `limit`: take so many
@@ -169,12 +169,12 @@ class Images:
 
     @property
     def state(self) -> list[tuple]:
-        """Returns the name, bytes and time of change of each picture."""
+        """Of each picture: name, bytes and time of change."""
         return self.files
 
     @cached_property
     def samples(self) -> Samples:
-        """Returns the listed pictures, including those that cannot be read."""
+        """The pictures that are listed, those that cannot be read among them."""
         samples = Samples.of(file.name for file in self.files)
         samples, remarks = nearest_labels(samples, self.folder, what=self.samples_are)
         for remark in remarks:
@@ -187,7 +187,7 @@ class Images:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Returns the shape of a stored picture: a byte a pixel if a colour map explains all, else three."""
+        """Of a stored picture: one byte a pixel if a colour map explains all pictures, else three."""
         return self._size if self.colormap else (*self._size, 3)
 
     def sizes(self) -> Sizes:
@@ -271,7 +271,7 @@ class Images:
 
     @cached_property
     def _size(self) -> tuple[int, int]:
-        """Returns the size of the first readable header, or decodable picture if bad ones are left out."""
+        """Of the first picture whose header can be read; that can be decoded, where bad ones are left out."""
         reasons = []
         for file, path in zip(self.files, self.paths, strict=True):
             try:
@@ -281,7 +281,7 @@ class Images:
         raise Fault(f"{self.folder}: none of its pictures can be used:\n{listing(reasons)}")
 
     def _opened(self, early: bool) -> tuple[Any, dict[str, Any] | None]:
-        """Opens the pictures: one byte a pixel if a colour map explains all of them, else three."""
+        """One byte a pixel if a colour map explains all pictures, else three."""
         facts = self.cache.facts(self.fingerprint)
         if facts:
             self.colormap, self.not_in_map = facts["colormap"], facts["not_in_map"]

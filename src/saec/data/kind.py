@@ -1,4 +1,4 @@
-"""Defines the contract of a data kind: it lists samples, says their sizes, opens them and shows them."""
+"""The contract of a data kind: it lists samples, says their sizes, opens them and shows them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ def _location_or_share(raw: Any) -> Location | float:
 
 
 class DataOptions(Component):
-    """Holds the keys that every data section of a training session has beside the options of its kind."""
+    """What every data section of a training session says beside the options of its kind."""
 
     train: Annotated[Location, PlainValidator(_location)]
     valid: Annotated[Location | float, PlainValidator(_location_or_share)] = 0.1
@@ -58,7 +58,7 @@ def absolute(location: Location, config: Config) -> Location:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Holds the number of samples and their bytes, from listing and headers alone."""
+    """How many samples there are and what they take, from listing and headers alone."""
 
     n_samples: int
     n_bytes: int  # decoded
@@ -69,14 +69,14 @@ class Sizes:
 
     @property
     def room(self) -> str:
-        """Returns in words how much room the samples take."""
+        """What the samples take, in words."""
         if self.no_room:
             return f"{self.n_bytes / GB:.2f} GB, decoded whenever they are used: {self.no_room}"
         return f"{self.n_bytes / GB:.2f} GB of cache"
 
 
 class Kind(Protocol):
-    """Is a data kind with its options, on one folder (or table, or several folders) of files.
+    """A data kind with its options, on one folder (or table, or several folders) of files.
 
     `samples_are` is the word for its samples, `session_key` the key that an extraction session names them by.
     `from_training_set` says which options may be left to the training set, and the words for that.
@@ -89,11 +89,11 @@ class Kind(Protocol):
 
     @property
     def state(self) -> list[tuple]:
-        """Returns name, bytes, time of change, ... of each file; features are up to date while equal."""
+        """Of each file: name, bytes, time of change, ...; features are up to date while it is the same."""
 
     @property
     def samples(self) -> Samples:
-        """Returns the listed samples; nothing is decoded for them."""
+        """The samples that are listed; nothing is decoded for them."""
 
     def sizes(self) -> Sizes:
         """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""

@@ -1,4 +1,4 @@
-"""Lists PNG files and decodes them to arrays of bytes; those that cannot be used are listed together."""
+"""PNG files: listed, and decoded to arrays of bytes; those that cannot be used are listed together."""
 
 import os
 import struct

@@ -28,7 +28,7 @@ Location = Path | tuple[Path, ...]  # a folder, a table, one recording, or sever
 
 @dataclass(frozen=True)
 class Cutting:
-    """Says how recordings become samples."""
+    """How recordings become samples."""
 
     rate: int
     segment_s: float | None
@@ -96,7 +96,7 @@ class Recordings:
 
     @cached_property
     def labelled(self) -> Samples:
-        """Returns what is listed, for a folder with labels and groups of the nearest `labels.csv`."""
+        """What is listed, with the labels and groups of the nearest `labels.csv` where a folder is listed."""
         if not self.is_folder:
             return self.listed
         samples, remarks = nearest_labels(self.listed, self.folder, what="recordings")
@@ -106,17 +106,17 @@ class Recordings:
 
     @cached_property
     def sources(self) -> list[File]:
-        """Returns the recordings, each once, sorted by name."""
+        """The recordings, each once, sorted by name."""
         return [File.of(name, path.stat()) for name, path in self._each("listing")]
 
     @cached_property
     def headers(self) -> list[Any]:
-        """Returns `soundfile.info` of each recording, None where it cannot be opened."""
+        """`soundfile.info` of each recording, None where it cannot be opened."""
         return [header(path) for _, path in self._each("looking")]
 
     @cached_property
     def state(self) -> list[tuple]:
-        """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
+        """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
         of = {source.name: source for source in self.sources}
         columns = (
             self.labelled.table[key].tolist() for key in ("file", "start_s", "end_s", "label", "split")

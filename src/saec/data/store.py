@@ -1,4 +1,4 @@
-"""Stores decoded samples once in the cache, never half-built, or streams them if there is no room."""
+"""Decoded samples in the cache: stored once and never read half-built, or streamed where there is no room."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ N_AHEAD = 256  # items read before the first of them is looked at
 
 @dataclass(frozen=True)
 class Cache:
-    """Holds the folder of stores, how much room they may take together, and the threads that fill them."""
+    """Where stores lie, how much room they may take together, and how many threads fill them."""
 
     folder: Path
     gigabytes: float = 20
@@ -43,7 +43,7 @@ class Cache:
         return self.folder / f"{key}_{VERSION}{ending}"
 
     def holds(self, key: str) -> bool:
-        """Returns whether there is a finished store."""
+        """Whether there is a finished store."""
         return (self.path(key) / ABOUT).is_file()
 
     def find(self, key: str) -> tuple[Mapped, dict[str, Any]] | None:
@@ -61,7 +61,7 @@ class Cache:
         return next((self._facts_in(folder) for folder in folders if (folder / ABOUT).is_file()), None)
 
     def no_room(self, n_bytes: int) -> str:
-        """Returns why an array of that size is not kept here, with the remedy; "" where it can be."""
+        """Why an array of that size is not kept here, with the remedy; "" where it can be."""
         if n_bytes > self.gigabytes * GB:
             return f"the cache may hold {self.gigabytes:g} GB (raise `cache_gb` in the config to keep them)"
         free = free_bytes(self.folder)
@@ -97,7 +97,7 @@ class Cache:
 
 
 def n_bytes_of(reader: Reader) -> int:
-    """Returns the bytes of the decoded items."""
+    """What the items take when they are decoded."""
     n_steps = len(reader.paths) if reader.n_steps is None else sum(reader.n_steps)
     return n_steps * int(np.prod(reader.shape)) * np.dtype(reader.dtype).itemsize
 
@@ -138,7 +138,7 @@ def open_items(
 
 
 class Closed(Exception):
-    """Is raised when nobody waits for the rest any more."""
+    """Nobody waits for the rest any more."""
 
 
 class Arriving:

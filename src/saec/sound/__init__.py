@@ -1,1 +1,1 @@
-"""Reads recordings from files, and computes the spectra that models see."""
+"""Sound: recordings read from files, and the spectra that models look at."""

@@ -1,4 +1,4 @@
-"""Computes spectra by name: levels of all frequencies, mel bands and pitch classes, and cepstra.
+"""Spectra by name: levels of all frequencies, of mel bands and pitch classes, and what sums them up.
 
 A component is given the sampling rate in Hz; options follow.
 """
@@ -31,7 +31,7 @@ DELTA_FRAMES = 9
 
 
 def mel_bank(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, scale: Scale) -> Tensor:
-    """Returns (n_mels, n_fft / 2 + 1): triangles of equal area from `fmin` to `fmax` Hz, as librosa's.
+    """(n_mels, n_fft / 2 + 1): triangles of equal area from `fmin` to `fmax` Hz, ascending (librosa's).
 
     The lowest one may be empty where it begins at 0 Hz, as in librosa.
 
@@ -59,14 +59,14 @@ def mel_bank(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
 
 
 def chroma_bank(rate: int, n_fft: int) -> Tensor:
-    """Returns (12, n_fft / 2 + 1): the pitch classes C to B, tuned to A = 440 Hz (librosa's)."""
+    """(12, n_fft / 2 + 1): the pitch classes C to B, tuned to A = 440 Hz (librosa's)."""
     import librosa.filters
 
     return torch.from_numpy(librosa.filters.chroma(sr=rate, n_fft=n_fft, tuning=0.0, n_chroma=N_CHROMA))
 
 
 def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
-    """Returns (n_mfcc, n_mels): the first rows of the orthonormal DCT-II.
+    """(n_mfcc, n_mels): the first rows of the orthonormal DCT-II.
 
     Raises:
         Fault: there are fewer mel bands than coefficients.
@@ -80,7 +80,7 @@ def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
 
 
 def delta_filter(order: Literal[1, 2]) -> Tensor:
-    """Returns (9,) weights of 9 frames: the slope of their line, or the curvature of their parabola.
+    """(9,): what 9 frames are weighed with to give the slope of their line, or the bend of their parabola.
 
     Savitzky, Golay 1964, "Smoothing and differentiation of data by simplified least squares procedures":
     the polynomial of degree `order`, orthogonal to those below it, over the sum of its squares.
@@ -91,7 +91,7 @@ def delta_filter(order: Literal[1, 2]) -> Tensor:
 
 
 def deltas(rows: Tensor, weights: Tensor, n_frames: Tensor) -> Tensor:
-    """Returns (batch, rows, frames) weighed over 9 frames around each, none beyond n_frames (batch,).
+    """(batch, rows, frames), weighed over 9 frames around each, none of them beyond n_frames (batch,).
 
     A slope is the same all along its line, and so is the bend of a parabola: the first four frames have that
     of the first nine, the last four that of the last nine. An item of fewer frames has zeros.
@@ -156,7 +156,7 @@ class Frames:
         return WINDOWS[self.window](self.n_fft)
 
     def power(self, sound: Tensor, weights: Tensor) -> Tensor:
-        """Returns (batch, n_fft / 2 + 1, frames) of (batch, samples); zeros surround the sound."""
+        """(batch, samples) to (batch, n_fft / 2 + 1, frames); there are zeros before and after the sound."""
         waves = torch.stft(
             sound, self.n_fft, self.hop_length, window=weights, pad_mode="constant", return_complex=True
         )
@@ -165,19 +165,19 @@ class Frames:
 
 @dataclass(frozen=True)
 class Decibels:
-    """Computes levels from -floor_db to 0 against an item's own largest power ("max"), or a fixed power."""
+    """Levels from -floor_db to 0 against an item's own largest power ("max"), or against a fixed power."""
 
     reference: Reference
     floor_db: float
 
     def __call__(self, power: Tensor) -> Tensor:
-        """Returns dB of (batch, rows, frames) power; a silent item is at the floor everywhere."""
+        """(batch, rows, frames) of power to dB; all of a silent item lies at the floor."""
         loudest = power.amax(dim=(1, 2), keepdim=True)
         levels = 10 * (power.clamp(min=LEAST).log10() - self._reference(loudest))
         return levels.clamp(-self.floor_db, 0).masked_fill(loudest <= LEAST, -self.floor_db)
 
     def units(self, power: Tensor) -> Tensor:
-        """Returns the same levels in [0, 1], 0 at the floor."""
+        """The same in [0, 1], 0 at the floor."""
         return self(power) / self.floor_db + 1
 
     def _reference(self, loudest: Tensor) -> Tensor | float:
@@ -187,7 +187,7 @@ class Decibels:
 
 
 class Spectrum(ABC):
-    """Turns (batch, samples) into (batch, n_rows, frames) of float32, with high frequencies on top.
+    """What turns (batch, samples) into (batch, n_rows, frames) of float32; high frequencies are on top.
 
     An item's frames are those of its own samples, as if it were alone; what follows them is 0.
     """
@@ -204,7 +204,7 @@ class Spectrum(ABC):
 
     @property
     def is_relative(self) -> bool:
-        """Returns whether levels are relative to an item's own largest one, so its gain does not matter."""
+        """Whether levels are relative to an item's own largest one, so that its gain does not matter."""
         return self.decibels.reference == "max"
 
     def n_frames(self, n_samples: Count) -> Count:
@@ -221,7 +221,7 @@ class Spectrum(ABC):
 
     @abstractmethod
     def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:
-        """Returns the n_rows of (batch, n_fft / 2 + 1, frames), 0 beyond each item's n_frames (batch,)."""
+        """(batch, n_fft / 2 + 1, frames), 0 beyond each item's n_frames (batch,), to its n_rows."""
 
     def _on(self, device: torch.device) -> dict[str, Tensor]:
         if device not in self._banks:
@@ -238,7 +238,7 @@ Hertz = Annotated[float, Field(ge=0)]
 
 @SPECTRA.register("linear")
 class Linear(Spectrum):
-    """Computes the power of every frequency except half the sampling rate, in dB."""
+    """Power of every frequency but the highest, half the sampling rate, in dB."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class Linear(Spectrum):
 
 @SPECTRA.register("mel")
 class Mel(Spectrum):
-    """Computes power in bands even on the mel scale, in dB; `chroma` adds the pitch classes, B to C, below.
+    """Power in bands that are even on the mel scale, in dB; `chroma` adds the pitch classes, B to C, below.
 
     Pitch classes are relative to the strongest one of their frame.
     """
@@ -297,7 +297,7 @@ class Mel(Spectrum):
 
 @SPECTRA.register("mfcc")
 class Mfcc(Spectrum):
-    """Computes mel-frequency cepstral coefficients, the lowest on top, and as many of their `deltas`.
+    """Mel-frequency cepstral coefficients, the lowest on top, and as many of their `deltas`.
 
     The orthonormal DCT-II of mel levels in dB, not scaled to [0, 1]. `deltas` adds first, then second
     differences over 9 frames, as librosa.feature.delta; they are 0 in a sound of fewer frames.
@@ -336,6 +336,6 @@ class Mfcc(Spectrum):
 
 
 def _of_loudest(rows: Tensor) -> Tensor:
-    """Divides each frame of (batch, rows, frames) by its largest value, except frames of zeros."""
+    """(batch, rows, frames), each frame over its largest value; frames of nothing stay as they are."""
     largest = rows.amax(dim=1, keepdim=True)
     return rows / largest.masked_fill(largest < torch.finfo(rows.dtype).tiny, 1)

@@ -8,7 +8,6 @@ from pickle import UnpicklingError
 from typing import Any
 from zipfile import is_zipfile
 
-import pandas as pd
 import torch
 
 from saec.data.kind import DataOptions
@@ -208,6 +207,8 @@ class Run:
         write_text(self.folder / SESSION, to_yaml(document))
 
     def write_history(self, history: list[dict[str, float]]) -> None:
+        import pandas as pd  # a third of a second to import
+
         table = pd.DataFrame(history).to_csv(index=False, lineterminator="\n", na_rep="nan")
         write_text(self.folder / HISTORY, table)
 

@@ -17,8 +17,8 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines of a file
-MOST_FILES_GOAL_100 = 99
-MOST_LINES_GOAL_11_000 = 14_400
+MOST_FILES_GOAL_100 = 98
+MOST_LINES_GOAL_11_000 = 14_250
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

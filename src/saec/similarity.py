@@ -39,12 +39,12 @@ def search(
             [(one.transform(part) / np.sqrt(part.shape[1])).astype(np.float32) for one, part in pairs]
         )
 
-    asked, kept = scaled(queries), min(n + (own is not None), len(arrays[0]))
-    indices, distances = np.zeros((len(asked), 0), dtype=np.int64), np.zeros((len(asked), 0), np.float32)
+    wanted, kept = scaled(queries), min(n + (own is not None), len(arrays[0]))
+    indices, distances = np.zeros((len(wanted), 0), dtype=np.int64), np.zeros((len(wanted), 0), np.float32)
     for start in progress(starts, "searching", len(starts), " pieces"):
         piece = scaled([array[start : start + PIECE] for array in arrays])
         tree = NearestNeighbors(n_neighbors=min(kept, len(piece)), algorithm="brute").fit(piece)
-        nearest = tree.kneighbors(asked)
+        nearest = tree.kneighbors(wanted)
         distances, indices = np.hstack([distances, nearest[0]]), np.hstack([indices, nearest[1] + start])
         order = np.argsort(distances, axis=1, kind="stable")[:, :kept]
         indices, distances = (np.take_along_axis(one, order, 1) for one in (indices, distances))

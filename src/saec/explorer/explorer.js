@@ -28,7 +28,7 @@ function pick(row) {
   $("neighbors").replaceChildren(...neighborsOf(space(), row).map((one) => tile(one, pick)));
 }
 
-/** Rows come on top of the selection where asked; nothing clears it. */
+/** Rows come on top of the selection on request; nothing clears it. */
 function select(rows, added = state.adding) {
   rows = added && rows.length ? [...new Set([...state.rows, ...rows])] : rows;
   state.rows = rows;

@@ -1,4 +1,4 @@
-// How points look: a colour and a shape for each word of a column, told apart without seeing colours.
+// How points look: a colour and a shape for each word of a column, distinguishable without seeing colours.
 
 const OKABE_ITO = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000"];
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];

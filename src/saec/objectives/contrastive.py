@@ -23,7 +23,7 @@ class Contrastive(Objective):
     Chen, Kornblith, Norouzi, Hinton 2020, "A simple framework for contrastive learning of visual
     representations", equation 1, on a projection of the latents as `pooling` pools them: best the way that
     features will be pooled. `seen` and `target` are the views: choose a view that distorts both, such as
-    `pair`. Each is told from all other pictures of its batch, so scores depend on the batch size.
+    `pair`. Each is distinguished from all other pictures of its batch, so scores depend on the batch size.
     """
 
     def __init__(

@@ -215,7 +215,7 @@ def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
     if classes and without:
         remarks.append(f"{without:,} recordings lie in no class folder and have no label")
     if len(classes) == 1:
-        remarks.append(f"there is one class only, {next(iter(classes))}: nothing can be told apart")
+        remarks.append(f"there is one class only, {next(iter(classes))}: there is nothing to distinguish")
     few = [f"{name}: {n}" for name, n in sorted(classes.items()) if n < FEWEST]
     words = (
         f"classes have fewer than {FEWEST} recordings that can be read and cannot be on both sides of a "

@@ -260,7 +260,7 @@ def _file_table(table: pd.DataFrame, content: Content) -> pd.DataFrame:
         for key in ("label", "split")
     }
     several = [f"{name}: {', '.join(of)}" for name, of in words["label"].items() if len(of) > 1]
-    what = "files have segments of several labels and are judged by segments alone"
+    what = "files have segments of several labels and are scored by segments alone"
     content.remarks += counted(several, what, 5)
     columns = {key: [of[0] if len(of) == 1 else "" for of in by.values()] for key, by in words.items()}
     columns |= {"predicted": np.array(classes)[means.to_numpy().argmax(1)], "segments": files.size()}

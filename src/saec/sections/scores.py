@@ -130,8 +130,8 @@ def score_set(one: FeatureSet, cache: Path) -> list[Result]:
         scores = remembered(cache, (component.model_dump(mode="json"), *given), partial(component, *given))
         LOG.info("%s, %s, %s: %s", one.name, method, name, _headline(scores.scores))
         who = "probes" if name in CLASSIFIERS else f"{method}, {name}"
-        said = [f"{who}: {remark}" for remark in scores.remarks]
-        one.remarks += [remark for remark in said if remark not in one.remarks]
+        remarks = [f"{who}: {remark}" for remark in scores.remarks]
+        one.remarks += [remark for remark in remarks if remark not in one.remarks]
         before = names[:number].count(name)  # evaluations of one name are numbered from the second on
         results.append(
             Result(one.name, method, f"{name} {before + 1}" if before else name, scores, samples.labels)

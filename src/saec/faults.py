@@ -1,4 +1,4 @@
-"""Faults of the user's or of the data: one clear message, exit code 2, no traceback."""
+"""Defines faults of the user's or of the data: one clear message, exit code 2, no traceback."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""Optimizers and the course of their learning rate, which is a function of the step alone."""
+"""Builds optimizers with the course of their learning rate, which is a function of the step alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Sessions: settings read from one file and checked whole, before any data are read; no path is touched."""
+"""Reads a session's settings from one file and checks them whole before any data; no path is touched."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -44,7 +44,7 @@ class SessionError(Fault, ValueError):
 
 
 class Session(Strict):
-    """Settings read from one file, whose stem is the session's name."""
+    """Holds settings read from one file, whose stem is the session's name."""
 
     _name: str = PrivateAttr("session")
 

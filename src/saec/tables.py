@@ -25,7 +25,7 @@ Pooling = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows (n, features) of samples, sorted by name."""
+    """Holds rows (n, features) of samples, sorted by name."""
 
     file: Path
     rows: np.ndarray

@@ -1,4 +1,4 @@
-"""Sessions in the reference's spelling become ours; no other file has that spelling."""
+"""Turns sessions in the reference's spelling into ours; no other file has that spelling."""
 
 import logging
 from typing import Any, Self

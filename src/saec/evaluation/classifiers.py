@@ -1,4 +1,4 @@
-"""Classifiers of standardised rows; an SVM is fitted with the best options of a grid."""
+"""Fits classifiers of standardised rows, an SVM with the best options of a grid."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Clusterings, which use neither labels nor groups: how they agree with labels, and how stable they are."""
+"""Scores clusterings, which use neither labels nor groups, by agreement with labels and by stability."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ Build = Callable[[np.ndarray, float], ClusterMixin]  # from rows and the swept p
 
 
 class Umap(Strict):
-    """Rows are reduced before they are clustered, by umap-learn."""
+    """Reduces rows by umap-learn before they are clustered."""
 
     dims: PositiveInt = 2
     n_neighbors: Annotated[int, Field(ge=2)] = 10

@@ -1,4 +1,4 @@
-"""Architectures, by the names that sessions use: `MODELS.parse("GenB3blocks")(input_shape)` builds one."""
+"""Registers architectures by the names that sessions use: `MODELS.parse("GenB3blocks")(input_shape)`."""
 
 from saec.models.base import MODELS, Model, feature_shape
 from saec.registry import import_submodules

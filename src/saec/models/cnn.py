@@ -22,7 +22,7 @@ def cnn(
     latent: PositiveInt = 256,
     dropout: tuple[Dropout, Dropout] = (0.75, 0.5),
 ) -> Model:
-    """Convolutions of 5 x 5 with batch norm, leaky ReLU and max pooling; then two linear blocks.
+    """Builds 5 x 5 convolutions with batch norm, leaky ReLU and max pooling, then two linear blocks.
 
     Latents are (latent, 1, 1); there is no decoder. The classifier on the latents is the objective's head. It
     takes only spectra of the size that it was made for.

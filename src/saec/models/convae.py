@@ -24,7 +24,7 @@ def convae(
     latent: PositiveInt = 10,
     unpooling: Literal["indices", "nearest"] = "indices",
 ) -> Model:
-    """Convolutions of 5 x 5 with batch norm, leaky ReLU and max pooling, the last one bare; and back.
+    """Builds 5 x 5 convolutions with batch norm, leaky ReLU and max pooling, the last one bare; and back.
 
     `unpooling`: values return to the positions of the maxima (indices), which the decoder has only for the
     batch that was encoded last; or to the whole window (nearest), so that any latents can be decoded. It

@@ -1,4 +1,4 @@
-"""Recordings become a folder of spectrogram pictures: planned once, then made, whole or not at all."""
+"""Makes a folder of spectrogram pictures from recordings: planned once, then made, whole or not at all."""
 
 import json
 import logging

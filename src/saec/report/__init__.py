@@ -1,4 +1,4 @@
-"""Reports on features, predictions, runs and data: from an evaluation session to a folder."""
+"""Writes reports on features, predictions, runs and data: from an evaluation session to a folder."""
 
 from saec.report.job import EvaluationJob, EvaluationSession, Report, evaluate, plan_evaluation
 

@@ -231,7 +231,7 @@ def write_checkpoint(file: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(file: Path, mmap: bool = False) -> dict[str, Any]:
-    """Tensors on the CPU, whatever device they were saved from; `mmap` reads them when they are used.
+    """Reads tensors to the CPU, from whatever device they were saved; `mmap` reads them when they are used.
 
     Raises:
         Fault: the file is damaged, or no checkpoint of a run.

@@ -74,7 +74,7 @@ def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
 
 
 def split_by_table(samples: Samples) -> Rows:
-    """Parts samples by their column `split`: those for validation, and those for training or without a word.
+    """Splits samples by their column `split`: those for validation, and those for training or without a word.
 
     Raises:
         Fault: no sample is left to train on.

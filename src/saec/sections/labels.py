@@ -169,7 +169,7 @@ def _without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[st
 
 
 def _remarks(samples: Samples) -> list[str]:
-    """Remarks on samples without labels, on groups that nobody names, and on the split."""
+    """Returns remarks on samples without labels, on groups that nobody names, and on the split."""
     has_label, remarks = samples.labels != "", []
     if has_label.any():
         words = f"of {len(samples):,} pictures have no label"

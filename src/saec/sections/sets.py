@@ -106,7 +106,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Combination:
-    """Methods whose features, each brought to `pca` components, are one more method called `name`."""
+    """Names methods whose features, each reduced to `pca` components, are one more method called `name`."""
 
     name: str
     methods: list[str]

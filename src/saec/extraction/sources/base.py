@@ -200,7 +200,7 @@ class Source:
         return Computed(data.samples, shards.arrays, data)
 
     def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
-        """Batches are gathered ahead of the encoder, the last one filled up, and written behind it."""
+        """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
 
         def gather(rows: np.ndarray) -> Raw:
             return data.gather(np.pad(rows, (0, size - len(rows)), mode="edge"), self.device)

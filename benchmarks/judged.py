@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from benchmarks.labelled import LabelledSet
 from saec.data import Dataset, chunks
-from saec.data.colormaps import table
-from saec.data.files import evenly
+from saec.data.kind import evenly
+from saec.data.png import table
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.classifiers import fit_classifier
 from saec.evaluation.folds import Split, draw_few

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from saec.data.colormaps import table
+from saec.data.png import table
 
 HEIGHT = 128
 N_HARMONICS = 3

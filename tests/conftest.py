@@ -18,7 +18,7 @@ from PIL import Image
 
 from saec import gallery
 from saec.config import Config, load_config
-from saec.data.colormaps import table
+from saec.data.png import table
 from saec.extraction.sources import run
 
 # Drawing is half of a tiny training: the figures of a run show two pictures here.

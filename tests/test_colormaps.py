@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from saec.data.colormaps import ELSEWHERE, USUAL, levels, table, to_intensity
+from saec.data.png import ELSEWHERE, USUAL, levels, table, to_intensity
 from saec.faults import Fault
 
 COLOURED = [name for name in USUAL if name != "gray"]

@@ -10,9 +10,8 @@ from conftest import intensities, write_pictures
 from PIL import Image
 
 from saec.data import Cache, Dataset
-from saec.data.colormaps import USUAL, table
 from saec.data.images import Images
-from saec.data.png import SIDECAR
+from saec.data.png import SIDECAR, USUAL, table
 from saec.faults import Fault, MissingFault
 
 CPU = torch.device("cpu")

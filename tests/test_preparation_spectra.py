@@ -18,7 +18,7 @@ from test_spectra import by_librosa
 from saec.config import ROOT
 from saec.data.audio import SoundFront
 from saec.data.batch import Raw
-from saec.data.colormaps import to_intensity
+from saec.data.png import to_intensity
 from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation
 from saec.session import SessionError, load_session

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from saec.config import Config
 from saec.data import Draws
-from saec.data.colormaps import table
+from saec.data.png import table
 from saec.faults import Fault
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES

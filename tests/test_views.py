@@ -11,8 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import adjust_brightness, adjust_contrast, affine
 
 from saec.data import VIEWS, Dataset, Draws, Loader, Raw, seed_of
-from saec.data.colormaps import table
 from saec.data.images import PictureFront
+from saec.data.png import table
 from saec.data.stored import Mapped
 from saec.samples import Samples
 

@@ -7,7 +7,7 @@ import torch
 
 from saec import figures
 from saec.data import Dataset, Draws, Loader
-from saec.data.files import evenly
+from saec.data.kind import evenly
 from saec.devices import computing, to_device
 from saec.models import Model
 

@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
-from saec.data.files import evenly
+from saec.data.kind import evenly
 from saec.data.png import list_pictures
 from saec.progress import progress
 from saec.samples import SEGMENT

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def ahead(make: Callable[[K], T], keys: Iterable[K], n_ahead: int, n_threads: int = 1) -> Iterator[T]:
-    """What `make` gives for each key, in their order; so many are begun before they are asked for.
+    """Yields what `make` gives for each key, in their order; so many are begun before they are needed.
 
     Raises what `make` raises, where its result would have come. When the iterator is closed early, what has
     not begun never begins, and the threads end with what they have in hand.
@@ -29,10 +29,10 @@ def ahead(make: Callable[[K], T], keys: Iterable[K], n_ahead: int, n_threads: in
 
 
 class Behind:
-    """Does what it is told in one background thread, in that order; at most so many things wait.
+    """Makes calls in one background thread, in their order; at most so many wait.
 
-    What goes wrong is raised at a later call, at the latest when the block ends; the rest is then left out.
-    When the block ends by an exception of its own, what was told before is still done.
+    What one raises is raised at a later `do`, at the latest when the block ends; later calls are then left
+    out. When the block ends by an exception of its own, the calls that wait are still made.
     """
 
     def __init__(self, n_behind: int):
@@ -40,12 +40,12 @@ class Behind:
 
     def __enter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, "behind")
-        self._told: deque[Future[None]] = deque()
+        self._calls: deque[Future[None]] = deque()
         self._failed = False
         return self
 
-    def do(self, work: Callable[..., None], *given: Any) -> None:
-        self._told.append(self._thread.submit(self._run, work, given))
+    def do(self, call: Callable[..., None], *given: Any) -> None:
+        self._calls.append(self._thread.submit(self._run, call, given))
         self._wait(self.n_behind)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -55,13 +55,13 @@ class Behind:
         finally:
             self._thread.shutdown()
 
-    def _run(self, work: Callable[..., None], given: tuple[Any, ...]) -> None:
+    def _run(self, call: Callable[..., None], given: tuple[Any, ...]) -> None:
         if not self._failed:  # what comes after a failure may rely on it
             self._failed = True
-            work(*given)
+            call(*given)
             self._failed = False
 
     def _wait(self, n: int) -> None:
-        """Until at most n things are left to do."""
-        while len(self._told) > n:
-            self._told.popleft().result()
+        """Waits until at most n calls are left."""
+        while len(self._calls) > n:
+            self._calls.popleft().result()

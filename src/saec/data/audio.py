@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data.batch import Dataset, Raw, shades
-from saec.data.files import refuse_bad
-from saec.data.kind import DATA, Sizes
+from saec.data.kind import DATA, Sizes, refuse_bad
 from saec.data.recordings import Cutting, Location, Recordings, n_at_rate
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows

@@ -19,10 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data.batch import Dataset, Raw, shades
-from saec.data.colormaps import USUAL, table, to_intensity
-from saec.data.files import evenly, refuse_bad
-from saec.data.kind import DATA, Sizes
-from saec.data.png import decode, list_pictures, sidecar_map, size_of
+from saec.data.kind import DATA, Sizes, evenly, refuse_bad
+from saec.data.png import USUAL, decode, list_pictures, sidecar_map, size_of, table, to_intensity
 from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, listing
@@ -76,14 +74,8 @@ class PictureFront:
 
     def _as_wide(self, height: int, width: int) -> "PictureFront":
         high, wide = self.stored
-        narrow = self.fit in ("none", "crop") and wide < width
-        if (
-            self.fit == "none"
-            and (high, wide) != (height, width)
-            or narrow
-            or self.fit == "pad"
-            and wide > width
-        ):
+        suits = {"none": (high, wide) == (height, width), "crop": wide >= width, "pad": wide <= width}
+        if not suits.get(self.fit, True):
             raise Fault(
                 f"pictures are {wide} wide and {high} high, the model takes {width} x {height} alone: choose "
                 "`data.fit: resize`, another model, or make the pictures anew"
@@ -161,9 +153,7 @@ class Images:
         self.skip_bad = skip_bad
         self.files = list_pictures(folder, limit)
         self.paths = [folder / file.name for file in self.files]
-        self.colormap: str | None = (
-            None  # of all pictures, once it is known that they are stored as intensity
-        )
+        self.colormap: str | None = None  # of all pictures, where they are stored as intensity
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map
         self._sizes: dict[int, tuple[int, int]] = {}  # of pictures that have been read
 
@@ -266,7 +256,15 @@ class Images:
         for item, size in sorted(self._sizes.items()):
             if item not in unusable:
                 names[size].append(self.files[item].name)
-        _refuse_several_sizes(names, self.folder)
+        if len(names) > 1:
+            lines = [
+                f"{width} x {height}: {len(some)}, {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}"
+                for (height, width), some in sorted(names.items(), key=lambda pair: -len(pair[1]))
+            ]
+            raise Fault(
+                f"{self.folder} holds pictures of {len(names)} sizes (width x height), one is expected; "
+                f"put each size into a folder of its own:\n{listing(lines)}"
+            )
         return {"colormap": self.colormap, "not_in_map": self.not_in_map}
 
     @cached_property
@@ -309,16 +307,3 @@ class Images:
         picture = decode(self.paths[item])
         self.files[item].require_unchanged(self.paths[item])
         return picture
-
-
-def _refuse_several_sizes(names: dict[tuple[int, int], list[str]], folder: Path) -> None:
-    if len(names) <= 1:
-        return
-    lines = [
-        f"{width} x {height}: {len(some)}, {', '.join(some[:3])}{', ...' if len(some) > 3 else ''}"
-        for (height, width), some in sorted(names.items(), key=lambda pair: -len(pair[1]))
-    ]
-    raise Fault(
-        f"{folder} holds pictures of {len(names)} sizes (width x height), one is expected; "
-        f"put each size into a folder of its own:\n{listing(lines)}"
-    )

@@ -1,17 +1,23 @@
-"""The contract of a data kind: it lists samples, says their sizes, opens them and shows them."""
+"""The contract of a data kind, and what kinds share: listed files, and faults of those that are bad."""
 
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+import numpy as np
 from pydantic import PlainValidator
 
 from saec.config import Config
 from saec.data.batch import Dataset, FrontEnd
-from saec.files import GB
+from saec.faults import Fault, Unusable, listing
+from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
 
+T = TypeVar("T")
 Location = str | tuple[str, ...]  # one folder or file, or several folders
 
 
@@ -104,3 +110,51 @@ class Kind(Protocol):
         Such a dataset waits where a sample is not there yet. It has to be settled before what it gave is
         relied on, and closed.
         """
+
+
+class File(NamedTuple):
+    """A file as it is listed."""
+
+    name: str
+    n_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, name: str, stat: os.stat_result) -> "File":
+        return cls(name, stat.st_size, stat.st_mtime_ns)
+
+    def require_unchanged(self, path: Path) -> None:
+        """Raises `Unusable` where what lies at the path now is something else, or nothing."""
+        with suppress(OSError):
+            if File.of(self.name, path.stat()) == self:
+                return
+        raise Unusable("was changed after the folder was listed: call again")
+
+
+def evenly(items: Sequence[T], n: int) -> list[T]:
+    """Returns at most n of the items, evenly spread, in their order."""
+    n = min(n, len(items))
+    return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
+
+
+def refuse_bad(
+    bad: dict[str, str], folder: Path, n_all: int, skip_bad: bool, what: str, listed: bool = True
+) -> None:
+    """Raises a `Fault` where some, or with `skip_bad` all, cannot be used.
+
+    Ten are in the message, and all of them (`listed`) in a file beside the folder.
+    """
+    if not bad or (skip_bad and len(bad) < n_all):
+        return
+    lines = [f"{name} {reason}" for name, reason in bad.items()]
+    where, path = "the first of them", folder.parent / f"unusable_{folder.name}.txt"
+    if listed:
+        try:
+            write_text(path, "\n".join(lines) + "\n")
+            where = f"all are listed in {path}"
+        except OSError:
+            where = f"{path} for all of them could not be written"
+    remedy = "mend or remove them" + ("" if skip_bad else ", or leave them out with `data.skip_bad: true`")
+    raise Fault(
+        f"{len(bad)} of {n_all} {what} in {folder} cannot be used, {remedy}; {where}:\n{listing(lines)}"
+    )

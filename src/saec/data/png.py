@@ -1,21 +1,20 @@
-"""PNG files: listed, and decoded to arrays of bytes; those that cannot be used are listed together."""
+"""PNG files: listed, decoded to arrays of bytes, and colour maps inverted: one byte a pixel."""
 
 import os
 import struct
 import zlib
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from saec.data.files import File, evenly
+from saec.data.kind import File, evenly
 from saec.documents import read_mapping
-from saec.faults import Fault, MissingFault, Unusable, listing
+from saec.faults import Fault, MissingFault, Unusable, did_you_mean, listing
 from saec.progress import progress
 
 SIDECAR = "_feature_extraction_parameters.json"
-T = TypeVar("T")
 
 
 def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
@@ -96,3 +95,54 @@ def decode(path: Path) -> np.ndarray:
             return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise Unusable(f"is truncated or damaged ({error}): make it again") from error
+
+
+USUAL = ("gray", "viridis", "magma", "inferno", "plasma", "cividis")
+ELSEWHERE = -1  # the level of a colour that is not in the map
+
+
+@lru_cache
+def table(name: str) -> np.ndarray:
+    """Returns the (256, 3) uint8 colours of a matplotlib map, truncated like matplotlib's own pictures.
+
+    Grey alone is not truncated: its levels are the pixels themselves.
+
+    Raises:
+        Fault: matplotlib has no such map.
+    """
+    import matplotlib
+
+    if name == "gray":
+        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+
+    if name not in matplotlib.colormaps:
+        raise Fault(
+            f"unknown colour map {name!r}, {did_you_mean(name, list(USUAL))} or any other of matplotlib's"
+        )
+    colours = matplotlib.colormaps[name].resampled(256)(np.arange(256), bytes=True)
+    return np.ascontiguousarray(colours[:, :3])
+
+
+@lru_cache(maxsize=4)
+def levels(name: str) -> np.ndarray:
+    """Returns for each 24-bit colour its level in the map, else -1; of levels with one colour the lower."""
+    of_colour = np.full(1 << 24, ELSEWHERE, np.int16)
+    of_colour[_codes(table(name))[::-1]] = np.arange(256)[::-1]
+    return of_colour
+
+
+def to_intensity(picture: np.ndarray, name: str) -> np.ndarray | None:
+    """Returns the (height, width) uint8 levels of a picture, or None where a pixel is not in the map."""
+    if picture.ndim == 2:
+        return picture if name == "gray" else None
+    if name == "gray":
+        red = picture[..., 0]
+        grey = np.array_equal(red, picture[..., 1]) and np.array_equal(red, picture[..., 2])
+        return np.ascontiguousarray(red) if grey else None
+    intensity = levels(name)[_codes(picture)]
+    return None if intensity.min() == ELSEWHERE else intensity.astype(np.uint8)
+
+
+def _codes(colours: np.ndarray) -> np.ndarray:
+    red, green, blue = (colours[..., channel].astype(np.uint32) for channel in range(3))
+    return red << 16 | green << 8 | blue

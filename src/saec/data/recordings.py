@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from saec.data.files import File, evenly
+from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.progress import progress
 from saec.samples import COLUMNS, SEGMENT, Samples, nearest_labels, read_annotations

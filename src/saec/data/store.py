@@ -207,7 +207,7 @@ class Arriving:
         self._set(array, 0)
         try:
             results: list[tuple[int, str]] = []
-            with closing(_results(reader, self._cache.n_workers, "decoding", array)) as each:
+            with closing(_results(reader, self._cache.n_workers, "decoding", np.asarray(array))) as each:
                 for n, reason in each:
                     if self._closed:
                         raise Closed

@@ -245,13 +245,13 @@ def floored(x: Tensor, level: Tensor) -> Tensor:
 
 
 def without_bands(x: Tensor, height: Tensor, width: Tensor, low: Tensor, start: Tensor) -> Tensor:
-    """Without a band of frequencies and a stretch of time: extents and places are shares of the axes."""
+    """Without a band of frequencies and a stretch of time: extents and positions are shares of the axes."""
     rows = torch.arange(x.shape[2], device=x.device)[:, None] / x.shape[2]
     columns = torch.arange(x.shape[3], device=x.device) / x.shape[3]
     return x * _outside(rows, low, height) * _outside(columns, start, width)
 
 
-def _outside(places: Tensor, start: Tensor, extent: Tensor) -> Tensor:
-    """Where places lie outside of the extent; `start` 0 is the beginning of the axis, 1 as late as can be."""
+def _outside(positions: Tensor, start: Tensor, extent: Tensor) -> Tensor:
+    """Returns which positions are outside the extent; `start` 0 is the beginning of the axis, 1 its end."""
     first = start * (1 - extent)
-    return (places < first) | (places >= first + extent)
+    return (positions < first) | (positions >= first + extent)

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.preprocessing import StandardScaler
 
-from saec.data.files import evenly
+from saec.data.kind import evenly
 from saec.evaluation.agreement import agreement, internal
 from saec.evaluation.base import EVALUATIONS, Scores
 from saec.registry import Strict

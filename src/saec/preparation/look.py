@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from saec.data.colormaps import table
+from saec.data.png import table
 from saec.faults import Fault
 from saec.registry import Component
 from saec.session import Session

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from saec.data.files import evenly
+from saec.data.kind import evenly
 from saec.explorer import Points, Space, write_explorer
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, map_npz

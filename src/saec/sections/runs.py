@@ -12,7 +12,7 @@ from pydantic import BeforeValidator
 from saec import figures
 from saec.config import Config
 from saec.data import Cache, chunks
-from saec.data.files import evenly
+from saec.data.kind import evenly
 from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.faults import Fault, MissingFault
 from saec.progress import progress

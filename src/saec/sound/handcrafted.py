@@ -50,8 +50,7 @@ def handcrafted(
     window, averaged over mid windows: Giannakopoulos 2015, "pyAudioAnalysis: an open-source Python library
     for audio signal analysis", PLoS ONE 10(12). Other than there, bin k of n is k rate / n Hz in all
     features, a semitone holds the mean of all its bins, filters that do not fit the spectrum are left out.
-    Frames that would reach beyond the sound are left
-    out, unless it is shorter than one.
+    Frames that would reach beyond the sound are left out, unless it is shorter than one.
 
     Raises:
         Fault: the sound is empty, not one channel or not finite, or the windows are too short.
@@ -94,14 +93,10 @@ def sizes(
 
 def _normalised(sound: np.ndarray) -> np.ndarray:
     signal = np.asarray(sound, dtype=np.float64)
-    if signal.ndim != 1 or not signal.size or not np.isfinite(signal).all():
+    shape = f"an array of shape {signal.shape}" if signal.ndim != 1 or not signal.size else ""
+    if shape or not np.isfinite(signal).all():
         raise Fault(
-            "hand-crafted features need one channel of finite samples, got "
-            + (
-                f"an array of shape {signal.shape}"
-                if signal.ndim != 1 or not signal.size
-                else "NaN or infinity"
-            )
+            f"hand-crafted features need one channel of finite samples, got {shape or 'NaN or infinity'}"
         )
     loudest = np.abs(signal).max()
     signal = signal - signal.mean()
@@ -128,9 +123,9 @@ def _semitones(rate: float, window: int) -> np.ndarray:
     """(bins, 12): sums over octaves of the mean over each semitone's bins, from A on; 0 Hz has no pitch."""
     bins = np.arange(1, window // 2)
     semitones = np.round(12 * np.log2(bins * rate / window / A0_HZ)).astype(int)
-    _, places, counts = np.unique(semitones, return_inverse=True, return_counts=True)
+    _, of_bin, counts = np.unique(semitones, return_inverse=True, return_counts=True)
     weights = np.zeros((window // 2, N_CHROMA))
-    weights[bins, semitones % N_CHROMA] = 1 / counts[places]
+    weights[bins, semitones % N_CHROMA] = 1 / counts[of_bin]
     return weights
 
 
@@ -143,14 +138,19 @@ def _short_term(frames: np.ndarray, filters: np.ndarray, pitches: np.ndarray) ->
     squares = frames**2
     mfcc = dct(np.log10(magnitudes @ filters + FLOOR), axis=1, norm="ortho")[:, :N_MFCC]
     chroma = _part(energies @ pitches, energies.sum(axis=1, keepdims=True))
+    shares = _part(magnitudes, magnitudes.sum(axis=1, keepdims=True))
+    bins = 2 * np.arange(n_bins) / frames.shape[1]  # as fractions of half the sampling rate
+    centroids = shares @ bins
+    below = energies.cumsum(axis=1)
     columns = [
         crossings / (frames.shape[1] - 1),
         squares.mean(axis=1),
         _entropy(squares),
-        *_spectral_shape(magnitudes, frames.shape[1]),
+        centroids,
+        np.sqrt((shares * (bins - centroids[:, None]) ** 2).sum(axis=1)),
         _entropy(energies),
-        _flux(magnitudes),
-        _rolloff(energies),
+        (np.diff(shares, axis=0, prepend=shares[:1]) ** 2).sum(axis=1),
+        (below > ROLLOFF * below[:, -1:]).argmax(axis=1) / n_bins,
     ]
     return np.column_stack([*columns, mfcc, chroma, chroma.std(axis=1)])
 
@@ -165,25 +165,6 @@ def _entropy(energies: np.ndarray) -> np.ndarray:
     length = energies.shape[1] // N_BLOCKS
     blocks = energies[:, : N_BLOCKS * length].reshape(-1, N_BLOCKS, length).sum(axis=2)
     return entr(_part(blocks, blocks.sum(axis=1, keepdims=True))).sum(axis=1) / np.log(2)
-
-
-def _spectral_shape(magnitudes: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centroid and spread as fractions of half the sampling rate."""
-    weights = _part(magnitudes, magnitudes.sum(axis=1, keepdims=True))
-    bins = 2 * np.arange(magnitudes.shape[1]) / window
-    centroids = weights @ bins
-    spreads = np.sqrt((weights * (bins - centroids[:, None]) ** 2).sum(axis=1))
-    return centroids, spreads
-
-
-def _flux(magnitudes: np.ndarray) -> np.ndarray:
-    shares = _part(magnitudes, magnitudes.sum(axis=1, keepdims=True))
-    return (np.diff(shares, axis=0, prepend=shares[:1]) ** 2).sum(axis=1)
-
-
-def _rolloff(energies: np.ndarray) -> np.ndarray:
-    below = energies.cumsum(axis=1)
-    return (below > ROLLOFF * below[:, -1:]).argmax(axis=1) / energies.shape[1]
 
 
 def _mid_term(features: np.ndarray, n_mid: int, mid_step: int) -> np.ndarray:
@@ -221,18 +202,10 @@ class Handcrafted:
         mid_window_s: PositiveFloat = 1.0,
         mid_step_s: PositiveFloat = 1.0,
     ):
-        self.listening = {
-            "sample_rate": sample_rate,
-            "channel": channel,
-            "segment_s": segment_s,
-            "step_s": step_s,
-        }
-        self.windows = {
-            "window_s": window_s,
-            "step_s": hop_s,
-            "mid_window_s": mid_window_s,
-            "mid_step_s": mid_step_s,
-        }
+        self.listening = {"sample_rate": sample_rate, "channel": channel}
+        self.listening |= {"segment_s": segment_s, "step_s": step_s}
+        self.windows = {"window_s": window_s, "step_s": hop_s}
+        self.windows |= {"mid_window_s": mid_window_s, "mid_step_s": mid_step_s}
         sizes(sample_rate, *self.windows.values())  # what windows and rate cannot do is said now
 
     def __call__(self, sound: np.ndarray) -> np.ndarray:

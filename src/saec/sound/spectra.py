@@ -42,7 +42,13 @@ def mel_bank(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
     import librosa.filters
 
     highest = rate / 2 if fmax is None else fmax
-    _require_range(rate, fmin, highest)
+    if highest > rate / 2:
+        raise Fault(
+            f"fmax must be at most {rate / 2:,g} Hz, half the rate of {rate:,} Hz, got {highest:,g} Hz: "
+            "lower fmax, or raise the rate if the recordings hold more"
+        )
+    if fmin >= highest:
+        raise Fault(f"fmin must be below fmax = {highest:,g} Hz, got {fmin:,g} Hz")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of empty filters: they are a fault, below
         bank = librosa.filters.mel(
@@ -96,25 +102,13 @@ def deltas(rows: Tensor, weights: Tensor, n_frames: Tensor) -> Tensor:
     A slope is the same all along its line, and so is the bend of a parabola: the first four frames have that
     of the first nine, the last four that of the last nine. An item of fewer frames has zeros.
     """
-    n_there = rows.shape[-1]
-    if n_there < DELTA_FRAMES:
+    if rows.shape[-1] < DELTA_FRAMES:
         return torch.zeros_like(rows)
-    found = rows.unfold(-1, DELTA_FRAMES, 1) @ weights  # (batch, rows, frames - 8)
+    slopes = rows.unfold(-1, DELTA_FRAMES, 1) @ weights  # (batch, rows, frames - 8)
     last = (n_frames - DELTA_FRAMES)[:, None]
-    nearest = torch.arange(n_there, device=rows.device) - DELTA_FRAMES // 2
+    nearest = torch.arange(rows.shape[-1], device=rows.device) - DELTA_FRAMES // 2
     nearest = nearest.minimum(last).clamp(min=0)  # (batch, frames)
-    spread = found.gather(-1, nearest[:, None].expand_as(rows))
-    return spread.masked_fill(last[..., None] < 0, 0)
-
-
-def _require_range(rate: int, fmin: float, fmax: float) -> None:
-    if fmax > rate / 2:
-        raise Fault(
-            f"fmax must be at most {rate / 2:,g} Hz, half the rate of {rate:,} Hz, got {fmax:,g} Hz: "
-            "lower fmax, or raise the rate if the recordings hold more"
-        )
-    if fmin >= fmax:
-        raise Fault(f"fmin must be below fmax = {fmax:,g} Hz, got {fmin:,g} Hz")
+    return slopes.gather(-1, nearest[:, None].expand_as(rows)).masked_fill(last[..., None] < 0, 0)
 
 
 LEAST = 1e-10  # power below it counts as so much, as in librosa
@@ -135,32 +129,6 @@ def _reference(raw: Any) -> str | float:
 
 
 Reference = Annotated[Literal["max"] | float, PlainValidator(_reference)]
-
-
-@dataclass(frozen=True)
-class Frames:
-    """Windows of `n_fft` samples, `hop_length` apart; the middle of the first is the first sample."""
-
-    n_fft: int
-    hop_length: int
-    window: Window
-
-    def __post_init__(self):
-        if self.hop_length > self.n_fft:
-            raise Fault(
-                f"hop_length must be at most n_fft = {self.n_fft}, got {self.hop_length}: the sound between "
-                "two windows would be lost"
-            )
-
-    def weights(self) -> Tensor:
-        return WINDOWS[self.window](self.n_fft)
-
-    def power(self, sound: Tensor, weights: Tensor) -> Tensor:
-        """(batch, samples) to (batch, n_fft / 2 + 1, frames); there are zeros before and after the sound."""
-        waves = torch.stft(
-            sound, self.n_fft, self.hop_length, window=weights, pad_mode="constant", return_complex=True
-        )
-        return waves.real.square() + waves.imag.square()
 
 
 @dataclass(frozen=True)
@@ -189,18 +157,23 @@ class Decibels:
 class Spectrum(ABC):
     """What turns (batch, samples) into (batch, n_rows, frames) of float32; high frequencies are on top.
 
-    An item's frames are those of its own samples, as if it were alone; what follows them is 0.
+    The middle of the first of `n_fft` samples is the first sample; there are zeros before and after the
+    sound. An item's frames are those of its own samples, as if it were alone; what follows them is 0.
     """
 
     in_units = True  # whether values lie in [0, 1]
     decibels: Decibels
 
-    def __init__(self, n_rows: int, frames: Frames, banks: dict[str, Tensor]):
+    def __init__(self, n_rows: int, n_fft: int, hop_length: int, window: Window, banks: dict[str, Tensor]):
+        if hop_length > n_fft:
+            raise Fault(
+                f"hop_length must be at most n_fft = {n_fft}, got {hop_length}: the sound between "
+                "two windows would be lost"
+            )
         self.n_rows = n_rows
-        self.n_fft = frames.n_fft
-        self.hop_length = frames.hop_length
-        self._frames = frames
-        self._banks = {torch.device("cpu"): {"window": frames.weights()} | banks}
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self._banks = {torch.device("cpu"): {"window": WINDOWS[window](n_fft)} | banks}
 
     @property
     def is_relative(self) -> bool:
@@ -214,7 +187,9 @@ class Spectrum(ABC):
         """Returns the spectra of (batch, samples), with zeros after each item's own n_samples (batch,)."""
         with torch.autocast(sound.device.type, enabled=False):
             banks = self._on(sound.device)
-            power = self._frames.power(sound.float(), banks["window"])
+            framed = {"window": banks["window"], "pad_mode": "constant", "return_complex": True}
+            waves = torch.stft(sound.float(), self.n_fft, self.hop_length, **framed)
+            power = waves.real.square() + waves.imag.square()  # (batch, n_fft / 2 + 1, frames)
             n_frames = self.n_frames(n_samples.to(sound.device))
             beyond = torch.arange(power.shape[-1], device=sound.device) >= n_frames[:, None, None]
             return self._rows(power.masked_fill(beyond, 0), n_frames, banks).masked_fill(beyond, 0)
@@ -250,7 +225,7 @@ class Linear(Spectrum):
         reference: Reference = "max",
         floor_db: PositiveFloat = 80.0,
     ):
-        super().__init__(n_fft // 2, Frames(n_fft, hop_length, window), {})
+        super().__init__(n_fft // 2, n_fft, hop_length, window, {})
         self.decibels = Decibels(reference, floor_db)
 
     def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:
@@ -279,11 +254,10 @@ class Mel(Spectrum):
         scale: Scale = "slaney",
         chroma: bool = False,
     ):
-        frames = Frames(n_fft, hop_length, window)
         banks = {"mel": mel_bank(rate, n_fft, n_mels, fmin, fmax, scale).flip(0)}
         if chroma:
             banks["chroma"] = chroma_bank(rate, n_fft).flip(0)
-        super().__init__(n_mels + N_CHROMA * chroma, frames, banks)
+        super().__init__(n_mels + N_CHROMA * chroma, n_fft, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.chroma_decibels = Decibels(1.0, floor_db)
 
@@ -321,11 +295,10 @@ class Mfcc(Spectrum):
         scale: Scale = "slaney",
         deltas: Literal[0, 1, 2] = 0,
     ):
-        frames = Frames(n_fft, hop_length, window)
         banks = {"cosines": cosine_bank(n_mfcc, n_mels)}
         banks["mel"] = mel_bank(rate, n_fft, n_mels, fmin, fmax, scale)
         banks |= {f"delta{order}": delta_filter(order) for order in range(1, deltas + 1)}
-        super().__init__(n_mfcc * (1 + deltas), frames, banks)
+        super().__init__(n_mfcc * (1 + deltas), n_fft, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.deltas = deltas
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from saec.data import Dataset, Loader, chunks
-from saec.data.files import evenly
+from saec.data.kind import evenly
 from saec.devices import describe, to_device
 from saec.faults import Fault, listing
 from saec.files import fingerprint

@@ -1,4 +1,4 @@
-"""Kinds of data, by the names that sessions use, and the views that make training pairs of their batches."""
+"""Registers kinds of data by the names that sessions use, and the views that make training pairs."""
 
 from saec.data.batch import Batch, Dataset, Raw, chunks
 from saec.data.kind import DATA, Kind, Sizes

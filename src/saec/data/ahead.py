@@ -1,4 +1,4 @@
-"""Work done beside the main thread, in order and bounded: begun before it is needed, or finished after it."""
+"""Does bounded work beside the main thread, in order: ahead of its use, or after it."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def ahead(make: Callable[[K], T], keys: Iterable[K], n_ahead: int, n_threads: int = 1) -> Iterator[T]:
-    """Yields what `make` gives for each key, in their order; so many are begun before they are needed.
+    """Yields what `make` returns for each key, in order; so many are begun before they are needed.
 
     Raises what `make` raises, where its result would have come. When the iterator is closed early, what has
     not begun never begins, and the threads end with what they have in hand.

@@ -1,4 +1,4 @@
-"""The data kind `audio`: recordings, or segments of them, as spectra made on the device."""
+"""Defines the data kind `audio`: recordings, or segments of them, as spectra computed on the device."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ TINY = 1e-6
 
 @dataclass(frozen=True)
 class SoundFront:
-    """From (batch, samples) float32 to (batch, 1, rows, frames) float, high frequencies on top.
+    """Turns (batch, samples) float32 into (batch, 1, rows, frames) float, high frequencies on top.
 
     `fit` says how an item becomes so many frames: stretched by bicubic interpolation, or cut off and filled
     up with the floor on the right (pad) or on both sides (centre).
@@ -49,7 +49,7 @@ class SoundFront:
 
     @property
     def in_units(self) -> bool:
-        """Whether values lie in [0, 1]."""
+        """Returns whether values lie in [0, 1]."""
         return self.spectrum.in_units and self.standardise == "none"
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
@@ -94,7 +94,7 @@ class SoundFront:
         return shades(values, float(low), float(high))
 
     def _stretched(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
-        """Each item's own frames to as many as come out: bicubic, with antialiasing where it gets shorter."""
+        """Resizes each item's own frames to `n_frames`: bicubic, with antialiasing where it gets shorter."""
         out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)
         size = (spectra.shape[1], self.n_frames)
         for n in set(n_frames):  # items of one length together
@@ -140,7 +140,7 @@ NEARLY = 0.98  # of a rate: 22,000 Hz are as good as 22,050
 
 @DATA.register("audio")
 class Audio:
-    """Recordings of a folder (its subfolders are classes), of class folders, or of a table.
+    """Reads recordings of a folder (its subfolders are classes), of class folders, or of a table.
 
     `sample_rate`: what all are resampled to. `channel`: the mean of all, or one by its number. `segment_s`:
     recordings are cut into segments of so many seconds, one every `step_s` (null: one after the other).
@@ -186,7 +186,7 @@ class Audio:
 
     @property
     def state(self) -> list[tuple]:
-        """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
+        """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
         return self.recordings.state
 
     @property
@@ -195,17 +195,17 @@ class Audio:
 
     @cached_property
     def n_steps(self) -> list[int]:
-        """Samples of each recording, at most, as headers say."""
+        """Returns the largest possible number of samples of each recording, as headers say."""
         return [n_at_rate(info, self.cutting.rate) for info in self.recordings.headers]
 
     @cached_property
     def samples(self) -> Samples:
-        """The samples that headers promise, without those of recordings that cannot be used."""
+        """Returns the samples that headers promise, without those of recordings that cannot be used."""
         return self._promised[0]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the recordings in the store, however they are cut."""
+        """Returns the fingerprint of the recordings in the store, however they are cut."""
         return fingerprint(
             "audio", VERSION, str(self.folder), self.recordings.sources, self.cutting.rate, self.channel
         )
@@ -279,7 +279,7 @@ class Audio:
 
     @cached_property
     def _promised(self) -> tuple[Samples, dict[str, str]]:
-        """The samples that headers promise, and what cannot be used, with the reason."""
+        """Returns the samples that headers promise, and what cannot be used, with the reason."""
         n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
         samples, short = self.recordings.pieces(n_there, self.cutting)
         return samples, bad | short
@@ -309,7 +309,7 @@ class Audio:
             raise MissingFault(f"none of the recordings of {self.folder} can be used")
 
     def _warn_of_doubtful(self, facts: dict[str, Any]) -> None:
-        """Recordings that can be used and look as if something had gone wrong when they were made."""
+        """Warns of usable recordings that look as if something had gone wrong when they were made."""
         silent = [self.recordings.sources[item].name for item in facts["silent"]]
         if silent:
             LOG.warning(

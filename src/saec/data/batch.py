@@ -1,4 +1,4 @@
-"""What travels from the data to the objective: a batch, and the set of samples it is taken from."""
+"""Defines a batch, and the data set from which batches are taken."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from saec.samples import Samples
 
 
 class Raw(NamedTuple):
-    """Samples as they are stored: uint8 pictures, float32 sounds, ..."""
+    """Holds samples as they are stored: uint8 pictures, float32 sounds, ..."""
 
     values: Tensor  # (batch, height, width[, 3]), or (batch, steps of the longest), zeros behind shorter ones
     lengths: Tensor | None = None  # (batch,) int64, of samples of several lengths: their own steps
@@ -23,7 +23,7 @@ class Raw(NamedTuple):
 
 @dataclass
 class Batch:
-    """What goes in (`seen`), what it is held against (`target`), and what is known of each sample."""
+    """Holds what the model sees (`seen`), its `target`, and names and labels of the samples."""
 
     seen: Tensor  # (batch, channels, height, width)
     target: Tensor
@@ -37,22 +37,22 @@ class Batch:
 
     @property
     def mask(self) -> Tensor | None:
-        """Which stored steps are a sample's own, (batch, steps of the longest) bool; None where all are."""
+        """Returns which stored steps are a sample's own, (batch, longest) bool; None if all are."""
         if self.lengths is None:
             return None
         return torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
 
 
 class FrontEnd(Protocol):
-    """A data kind's deterministic way from stored numbers to the float tensor that views and models take."""
+    """Turns stored numbers into the float tensor that views and models take, always in the same way."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample that comes out, without the batch axis."""
+        """Returns the shape of one sample that comes out, without the batch axis."""
 
     @property
     def in_units(self) -> bool:
-        """Whether all values lie in [0, 1]."""
+        """Returns whether all values lie in [0, 1]."""
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
         """Returns the same front end with a size that a model can take; raises a `Fault` if there is none."""
@@ -75,7 +75,7 @@ def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples sorted by name, as the store holds them, with the front end that makes them floats."""
+    """Holds samples sorted by name, as they are stored, and the front end that makes floats of them."""
 
     samples: Samples
     stored: Mapped | Streamed | Arriving
@@ -90,7 +90,7 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one sample as the front end gives it."""
+        """Returns the shape of one sample as the front end gives it."""
         return self.front.shape
 
     def subset(self, chosen: np.ndarray) -> "Dataset":

@@ -1,4 +1,4 @@
-"""The data kind `images`: PNG spectrograms, one byte a pixel wherever a colour map explains them."""
+"""Defines the data kind `images`: PNG spectrograms, one byte a pixel where a colour map explains them."""
 
 import logging
 import math
@@ -32,7 +32,7 @@ Fit = Literal["none", "pad", "crop", "resize"]
 
 @dataclass(frozen=True)
 class PictureFront:
-    """From (batch, height, width[, 3]) uint8 to (batch, channels, height, width) float."""
+    """Turns (batch, height, width[, 3]) uint8 into (batch, channels, height, width) float."""
 
     stored: tuple[int, int]  # height and width of a stored picture
     channels: Literal["intensity", "rgb"]
@@ -52,7 +52,7 @@ class PictureFront:
         return {}
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
-        """The same front end with the size that a model needs; `width` where it takes that one alone.
+        """Returns this front end with the size that a model needs; `width` if it takes only that one.
 
         Raises:
             Fault: the stored size does not suit the model and `fit` is none, or it is too narrow to crop.
@@ -105,7 +105,7 @@ class PictureFront:
         return colours[raw.long()].permute(0, 3, 1, 2).float() / 255
 
     def _padded(self, x: Tensor, n: int) -> Tensor:
-        """The floor colour on the right, n columns of it."""
+        """Adds n columns of the floor colour on the right."""
         if n <= 0:
             return x
         floor = torch.zeros(x.shape[1], device=x.device)
@@ -121,7 +121,7 @@ N_TRIED = 16  # pictures on which the colour maps are tried before all are decod
 
 @DATA.register("images")
 class Images:
-    """PNG files directly in a folder, all of one size: grey, RGB or palette, 8 bits.
+    """Reads PNG files directly in a folder, all of one size: grey, RGB or palette, 8 bits.
 
     `channels`: intensity (one channel, the colour map inverted) or rgb. `fit`: what to do with a size that
     does not suit the model (none: refuse; pad, crop: change the right end; resize). `limit`: take so many
@@ -159,12 +159,12 @@ class Images:
 
     @property
     def state(self) -> list[tuple]:
-        """Of each picture: name, bytes and time of change."""
+        """Returns the name, bytes and time of change of each picture."""
         return self.files
 
     @cached_property
     def samples(self) -> Samples:
-        """The pictures that are listed, those that cannot be read among them."""
+        """Returns the listed pictures, including those that cannot be read."""
         samples = Samples.of(file.name for file in self.files)
         samples, remarks = nearest_labels(samples, self.folder, what=self.samples_are)
         for remark in remarks:
@@ -177,7 +177,7 @@ class Images:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a stored picture: one byte a pixel if a colour map explains all pictures, else three."""
+        """Returns the shape of a stored picture: a byte a pixel if a colour map explains all, else three."""
         return self._size if self.colormap else (*self._size, 3)
 
     def sizes(self) -> Sizes:
@@ -269,7 +269,7 @@ class Images:
 
     @cached_property
     def _size(self) -> tuple[int, int]:
-        """Of the first picture whose header can be read; that can be decoded, where bad ones are left out."""
+        """Returns the size of the first readable header, or decodable picture if bad ones are left out."""
         reasons = []
         for file, path in zip(self.files, self.paths, strict=True):
             try:
@@ -279,7 +279,7 @@ class Images:
         raise Fault(f"{self.folder}: none of its pictures can be used:\n{listing(reasons)}")
 
     def _opened(self, early: bool) -> tuple[Any, dict[str, Any] | None]:
-        """One byte a pixel if a colour map explains all pictures, else three."""
+        """Opens the pictures: one byte a pixel if a colour map explains all of them, else three."""
         facts = self.cache.facts(self.fingerprint)
         if facts:
             self.colormap, self.not_in_map = facts["colormap"], facts["not_in_map"]

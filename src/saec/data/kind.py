@@ -1,4 +1,4 @@
-"""The contract of a data kind, and what kinds share: listed files, and faults of those that are bad."""
+"""Defines the contract of a data kind, and what kinds share: listed files, and faults of unusable ones."""
 
 import os
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def _location_or_share(raw: Any) -> Location | float:
 
 
 class DataOptions(Component):
-    """What every data section of a training session says beside the options of its kind."""
+    """Holds the keys that every data section of a training session has beside the options of its kind."""
 
     train: Annotated[Location, PlainValidator(_location)]
     valid: Annotated[Location | float, PlainValidator(_location_or_share)] = 0.1
@@ -64,7 +64,7 @@ def absolute(location: Location, config: Config) -> Location:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many samples there are and what they take, from listing and headers alone."""
+    """Holds the number of samples and their bytes, from listing and headers alone."""
 
     n_samples: int
     n_bytes: int  # decoded
@@ -75,14 +75,14 @@ class Sizes:
 
     @property
     def room(self) -> str:
-        """What the samples take, in words."""
+        """Returns in words how much room the samples take."""
         if self.no_room:
             return f"{self.n_bytes / GB:.2f} GB, decoded whenever they are used: {self.no_room}"
         return f"{self.n_bytes / GB:.2f} GB of cache"
 
 
 class Kind(Protocol):
-    """A data kind with its options, on one folder (or table, or several folders) of files.
+    """Is a data kind with its options, on one folder (or table, or several folders) of files.
 
     `samples_are` is the word for its samples, `session_key` the key that an extraction session names them by.
     `from_training_set` says which options may be left to the training set, and the words for that.
@@ -95,11 +95,11 @@ class Kind(Protocol):
 
     @property
     def state(self) -> list[tuple]:
-        """Of each file: name, bytes, time of change, ...; features are up to date while it is the same."""
+        """Returns name, bytes, time of change, ... of each file; features are up to date while equal."""
 
     @property
     def samples(self) -> Samples:
-        """The samples that are listed; nothing is decoded for them."""
+        """Returns the listed samples; nothing is decoded for them."""
 
     def sizes(self) -> Sizes:
         """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""
@@ -113,7 +113,7 @@ class Kind(Protocol):
 
 
 class File(NamedTuple):
-    """A file as it is listed."""
+    """Holds what is listed of a file."""
 
     name: str
     n_bytes: int

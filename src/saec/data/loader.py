@@ -1,4 +1,4 @@
-"""Batches in the order that seed and epoch give; whatever is random happens on the batch, on the device."""
+"""Draws batches in the order that seed and epoch give; randomness is applied to batches on the device."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Loader:
 
     @property
     def n_batches(self) -> int:
-        """The number of validation batches, and of training batches unless classes are drawn evenly."""
+        """Returns the number of validation batches, or training batches unless classes are drawn evenly."""
         return self._n_batches(len(self.data))
 
     @property
@@ -89,6 +89,6 @@ class Loader:
 
     @cached_property
     def _label(self) -> np.ndarray:
-        """Of each sample the number of its class, (n,) int64; -1 where it has none of the classes."""
+        """Returns each sample's class number, (n,) int64; -1 where it has none of the classes."""
         numbers = {name: number for number, name in enumerate(self.classes)}
         return np.array([numbers.get(name, -1) for name in self.data.samples.labels.tolist()], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""PNG files: listed, decoded to arrays of bytes, and colour maps inverted: one byte a pixel."""
+"""Lists PNG files, decodes them to arrays of bytes, and inverts colour maps: one byte a pixel."""
 
 import os
 import struct

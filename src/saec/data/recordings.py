@@ -1,4 +1,4 @@
-"""Recordings as they are listed, and the pieces that they are cut into, each of which is a sample."""
+"""Lists recordings, and cuts them into pieces, each of which is a sample."""
 
 import logging
 import math
@@ -28,7 +28,7 @@ Location = Path | tuple[Path, ...]  # a folder, a table, one recording, or sever
 
 @dataclass(frozen=True)
 class Cutting:
-    """How recordings become samples."""
+    """Says how recordings become samples."""
 
     rate: int
     segment_s: float | None
@@ -69,7 +69,7 @@ def piece_name(recording: str, start_s: float) -> str:
 
 
 class Recordings:
-    """Recordings of a folder, of class folders or of a table, which may list several stretches of one.
+    """Lists recordings of a folder, of class folders or of a table, which may name several stretches of one.
 
     `listed` are the recordings or stretches, by paths from `folder`; the first folder on the way to a
     recording is its class. `paths` are those of the files, each once and sorted by the same names.
@@ -96,7 +96,7 @@ class Recordings:
 
     @cached_property
     def labelled(self) -> Samples:
-        """What is listed, with the labels and groups of the nearest `labels.csv` where a folder is listed."""
+        """Returns what is listed, for a folder with labels and groups of the nearest `labels.csv`."""
         if not self.is_folder:
             return self.listed
         samples, remarks = nearest_labels(self.listed, self.folder, what="recordings")
@@ -106,17 +106,17 @@ class Recordings:
 
     @cached_property
     def sources(self) -> list[File]:
-        """The recordings, each once, sorted by name."""
+        """Returns the recordings, each once, sorted by name."""
         return [File.of(name, path.stat()) for name, path in self._each("listing")]
 
     @cached_property
     def headers(self) -> list[Any]:
-        """`soundfile.info` of each recording, None where it cannot be opened."""
+        """Returns `soundfile.info` of each recording, None where it cannot be opened."""
         return [header(path) for _, path in self._each("looking")]
 
     @cached_property
     def state(self) -> list[tuple]:
-        """Of each stretch that is listed: file, bytes, time of change, start, end, label and split."""
+        """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
         of = {source.name: source for source in self.sources}
         columns = (
             self.labelled.table[key].tolist() for key in ("file", "start_s", "end_s", "label", "split")

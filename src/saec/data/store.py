@@ -1,4 +1,4 @@
-"""Decoded samples in the cache: stored once and never read half-built, or streamed where there is no room."""
+"""Stores decoded samples once in the cache, never half-built, or streams them if there is no room."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from saec.files import GB, TEMPORARY, appearing_folder, flush, free_bytes, requi
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
-VERSION = 2  # of how samples lie in the cache: older stores are not found, and go when room is needed
+VERSION = 2  # of how samples lie in the cache: older stores are not used, and are removed when room is needed
 ARRAY, ABOUT = "samples.npy", "about.json"
 CHECKED = "_checked"  # ends the name of a folder that holds facts alone
 N_AHEAD = 256  # items read before the first of them is looked at
@@ -29,7 +29,7 @@ N_AHEAD = 256  # items read before the first of them is looked at
 
 @dataclass(frozen=True)
 class Cache:
-    """Where stores lie, how much room they may take together, and how many threads fill them."""
+    """Holds the folder of stores, how much room they may take together, and the threads that fill them."""
 
     folder: Path
     gigabytes: float = 20
@@ -43,7 +43,7 @@ class Cache:
         return self.folder / f"{key}_{VERSION}{ending}"
 
     def holds(self, key: str) -> bool:
-        """Whether there is a finished store."""
+        """Returns whether there is a finished store."""
         return (self.path(key) / ABOUT).is_file()
 
     def find(self, key: str) -> tuple[Mapped, dict[str, Any]] | None:
@@ -61,7 +61,7 @@ class Cache:
         return next((self._facts_in(folder) for folder in folders if (folder / ABOUT).is_file()), None)
 
     def no_room(self, n_bytes: int) -> str:
-        """Why an array of that size is not kept here, with the remedy; "" where it can be."""
+        """Returns why an array of that size is not kept here, with the remedy; "" where it can be."""
         if n_bytes > self.gigabytes * GB:
             return f"the cache may hold {self.gigabytes:g} GB (raise `cache_gb` in the config to keep them)"
         free = free_bytes(self.folder)
@@ -97,7 +97,7 @@ class Cache:
 
 
 def n_bytes_of(reader: Reader) -> int:
-    """What the items take when they are decoded."""
+    """Returns the bytes of the decoded items."""
     n_steps = len(reader.paths) if reader.n_steps is None else sum(reader.n_steps)
     return n_steps * int(np.prod(reader.shape)) * np.dtype(reader.dtype).itemsize
 
@@ -111,11 +111,11 @@ def open_items(
 
     Raises:
         Fault: as the reader says.
-        StartAgain: the reader has met something else than it was made for.
+        StartAgain: the reader has read something else than it was made for.
     """
-    found = cache.find(key)
-    if found:
-        return found
+    stored = cache.find(key)
+    if stored:
+        return stored
     n_bytes = n_bytes_of(reader)
     no_room = cache.no_room(n_bytes)
     what = f"{len(reader.paths):,} {reader.items_are} of {folder} ({n_bytes / GB:.2f} GB)"
@@ -138,11 +138,11 @@ def open_items(
 
 
 class Closed(Exception):
-    """Nobody waits for the rest any more."""
+    """Is raised when nobody waits for the rest any more."""
 
 
 class Arriving:
-    """Items of one step each while their store is being filled, in their order, by a thread of its own.
+    """Gives items of one step each, in order, while a thread of its own is still filling their store.
 
     What goes wrong there is raised where a sample is waited for.
     """

@@ -1,4 +1,4 @@
-"""Samples as they are stored, by numbers of rows: from an array, or read whenever they are used."""
+"""Gives samples as they are stored, by numbers of rows: from an array, or read whenever they are used."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,11 @@ N_AT_ONCE = 1 << 28  # bytes on their way to a GPU
 
 
 class StartAgain(Exception):
-    """What was expected of samples while they were still being decoded does not hold: open them again."""
+    """Is raised when an expectation of samples that are still being decoded proves wrong: open them again."""
 
 
 class Reader(Protocol):
-    """What a store is filled from: items (pictures, recordings) of steps (a picture is one, sound has many).
+    """Reads what fills a store: items (pictures, recordings) of steps (one a picture, many a sound).
 
     `items_are` is the word for the items, `paths` are theirs, `shape` is of one step.
     """
@@ -35,7 +35,7 @@ class Reader(Protocol):
 
     @property
     def n_steps(self) -> Sequence[int] | None:
-        """Of each item, at most, as headers say; None: every item is one step."""
+        """Returns the largest possible number of steps of each item, as headers say; None if each has one."""
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields steps from `first` on, n of them or all, in blocks (steps, *shape).
@@ -54,7 +54,7 @@ class Reader(Protocol):
 
 
 class Windows(NamedTuple):
-    """Where samples lie in items (pictures, recordings): the item, the first step, the number of steps."""
+    """Says where samples lie in items (pictures, recordings): the item, first step and number of steps."""
 
     item: np.ndarray  # (samples,) int64, as the others
     first: np.ndarray
@@ -63,7 +63,7 @@ class Windows(NamedTuple):
 
 @dataclass(frozen=True)
 class Mapped:
-    """Samples in one array of steps (steps, *shape), mapped from the cache or in a GPU's memory.
+    """Holds samples in one array of steps (steps, *shape), mapped from the cache or in a GPU's memory.
 
     A sample is one step, or with `starts` and `n_steps` (samples,) a stretch of steps.
     """
@@ -74,7 +74,7 @@ class Mapped:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(samples, *shape), or of stretches (samples, steps of the longest, *shape)."""
+        """Returns (samples, *shape), or for stretches (samples, steps of the longest, *shape)."""
         if self.starts is None:
             return tuple(self.array.shape)
         return (len(self.starts), int(self.n_steps.max(initial=1)), *self.array.shape[1:])
@@ -114,7 +114,7 @@ class Mapped:
 
 
 class Streamed:
-    """Samples that are read from their files whenever they are used, in the shapes that a store has."""
+    """Reads samples from their files whenever they are used, in the shapes that a store has."""
 
     def __init__(self, reader: Reader, windows: Windows, n_workers: int):
         self.reader = reader

@@ -1,4 +1,4 @@
-"""Views: from stored bytes to what goes in (seen) and what it is held against (target)."""
+"""Computes views: what the model sees and its target, from stored samples."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -26,7 +26,7 @@ def of_units(view: View) -> View:
 
 
 class Draws:
-    """Random numbers for one batch: a training batch has one generator, validation one for each sample.
+    """Draws random numbers for one batch: a training batch has one generator, validation one for each sample.
 
     Nothing is carried along, so that a resumed run repeats an unbroken one and a validation sample gets the
     same numbers in every epoch, whoever computes it.
@@ -41,7 +41,7 @@ class Draws:
 
     @classmethod
     def training(cls, n: int, device: torch.device, key: tuple[int, int, int, int]) -> "Draws":
-        """`key` is (seed, epoch, step, rank)."""
+        """Returns the numbers of a training batch; `key` is (seed, epoch, step, rank)."""
         return cls([key], n, device, learning=True)
 
     @classmethod
@@ -49,11 +49,11 @@ class Draws:
         return cls([(seed, int(index)) for index in chosen], len(chosen), device, learning=False)
 
     def uniform(self, *shape: int) -> Tensor:
-        """(batch, *shape) numbers in [0, 1)."""
+        """Returns (batch, *shape) numbers in [0, 1)."""
         return self._draw(torch.rand, shape)
 
     def normal(self, *shape: int) -> Tensor:
-        """(batch, *shape) standard normal numbers."""
+        """Returns (batch, *shape) standard normal numbers."""
         return self._draw(torch.randn, shape)
 
     def _draw(self, draw: Callable, shape: tuple[int, ...]) -> Tensor:
@@ -65,7 +65,7 @@ class Draws:
 
 @VIEWS.register("plain")
 def plain(raw: Raw, front: FrontEnd, draws: Draws) -> tuple[Tensor, Tensor]:
-    """The picture itself, in and out."""
+    """Returns the picture unchanged, as seen and as target."""
     clean = front(raw)
     return clean, clean
 
@@ -86,7 +86,7 @@ def denoise(
     noise: Annotated[float, Field(ge=0)] = 0.1,
     noise_prob: Share = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Seen: turned, moved, noisy, of other brightness and contrast. Target: all below a threshold taken away.
+    """Returns distorted pictures as seen, and as target pictures without all values below a threshold.
 
     The threshold is drawn per picture; values below it become 0 (hard), or all are lowered by it (soft).
     Validation sees the picture as it is. The target is not moved along.
@@ -109,7 +109,7 @@ def denoise(
 
 
 def moved(x: Tensor, degrees: Tensor, shift: Tensor) -> Tensor:
-    """Each picture turned about its centre and moved by a share of its width, to whole pixels; 0 comes in."""
+    """Rotates pictures about their centres, shifts them by shares of the width, whole pixels; 0 comes in."""
     height, width = x.shape[2:]
     angle = -torch.deg2rad(degrees.flatten())  # counted like torchvision
     columns = (shift.flatten() * width).round() * 2 / width
@@ -121,13 +121,13 @@ def moved(x: Tensor, degrees: Tensor, shift: Tensor) -> Tensor:
 
 
 def factor(strength: float, chance: Tensor) -> Tensor:
-    """Uniform in [1 - strength, 1 + strength], never below 0."""
+    """Returns factors uniform in [1 - strength, 1 + strength], never below 0."""
     low = max(0.0, 1 - strength)
     return low + (1 + strength - low) * chance
 
 
 def jittered(x: Tensor, brightness: Tensor, contrast: Tensor, brightness_first: Tensor) -> Tensor:
-    """Brightness and contrast as torchvision's ColorJitter defines them, in an order drawn per picture."""
+    """Changes brightness and contrast like torchvision's ColorJitter, in an order drawn per picture."""
 
     def brighter(x: Tensor) -> Tensor:
         return (x * brightness).clamp(0, 1)
@@ -140,7 +140,7 @@ def jittered(x: Tensor, brightness: Tensor, contrast: Tensor, brightness_first: 
 
 
 def grey_mean(x: Tensor) -> Tensor:
-    """The mean grey level of each picture, (batch, 1, 1, 1)."""
+    """Returns the mean grey level of each picture, (batch, 1, 1, 1)."""
     means = x.mean(dim=(2, 3), keepdim=True)
     if x.shape[1] == 1:
         return means
@@ -149,7 +149,7 @@ def grey_mean(x: Tensor) -> Tensor:
 
 
 def seed_of(*key: int) -> int:
-    """63 bits for a key such as (seed, epoch, step, rank); keys that differ give other bits."""
+    """Returns 63 bits for a key such as (seed, epoch, step, rank); different keys give different bits."""
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
 
 
@@ -173,7 +173,7 @@ def pair(
     noise: Annotated[float, Field(ge=0)] = 0.1,
     mask: Part = 0.15,
 ) -> tuple[Tensor, Tensor]:
-    """Seen and target: two distortions of one picture, in validation too.
+    """Returns two distortions of one picture as seen and target, in validation too.
 
     Each is moved and stretched in time and frequency (shares of the axis, at most), made louder or softer
     (`gain`), has a floor taken away or put under it (at most `floor`), noise added (standard deviation at
@@ -201,7 +201,7 @@ def distort(
     noise: Annotated[float, Field(ge=0)] = 0.05,
     mask: Part = 0.1,
 ) -> tuple[Tensor, Tensor]:
-    """Seen: a distortion, as in `pair`. Target: the picture itself. Validation sees it as it is."""
+    """Returns a distortion, as in `pair`, as seen, and the picture as target; validation sees the picture."""
     clean = front(raw)
     if not draws.learning:
         return clean, clean
@@ -218,7 +218,7 @@ def distorted(
     noise: float,
     mask: float,
 ) -> Tensor:
-    """Pictures moved and stretched within reach, each by factors of its own."""
+    """Returns pictures that are distorted within the given reach, each by factors of its own."""
     chance = draws.uniform(N_CHANCES).T[..., None, None, None]  # (chances, batch, 1, 1, 1)
     around = 2 * chance - 1
     x = warped(clean, *(most * share.flatten() for most, share in zip(reach, around[:4], strict=True)))
@@ -228,9 +228,7 @@ def distorted(
 
 
 def warped(x: Tensor, shift: Tensor, frequency_shift: Tensor, stretch: Tensor, up: Tensor) -> Tensor:
-    """Each picture moved by shares of its axes, and stretched about its middle in time, about 0 Hz in
-    frequency; 0 comes in.
-    """
+    """Shifts by shares of the axes, stretches about the middle in time and 0 Hz in frequency; 0 comes in."""
     still = torch.zeros_like(shift)
     time = torch.stack([1 + stretch, still, 2 * shift], dim=1)
     frequency = torch.stack([still, 1 + up, 2 * frequency_shift - up], dim=1)  # the last row is 0 Hz
@@ -239,13 +237,13 @@ def warped(x: Tensor, shift: Tensor, frequency_shift: Tensor, stretch: Tensor, u
 
 
 def floored(x: Tensor, level: Tensor) -> Tensor:
-    """A positive level is taken away and the rest spread over [0, 1]; a negative one is put underneath."""
+    """Subtracts a positive level and rescales the rest to [0, 1], or puts a negative level underneath."""
     lowered = (x - level).clamp(min=0) / (1 - level.clamp(min=0))
     return torch.where(level > 0, lowered, x - level * (1 - x))
 
 
 def without_bands(x: Tensor, height: Tensor, width: Tensor, low: Tensor, start: Tensor) -> Tensor:
-    """Without a band of frequencies and a stretch of time: extents and positions are shares of the axes."""
+    """Removes a band of frequencies and a stretch of time; extents and positions are shares of the axes."""
     rows = torch.arange(x.shape[2], device=x.device)[:, None] / x.shape[2]
     columns = torch.arange(x.shape[3], device=x.device) / x.shape[3]
     return x * _outside(rows, low, height) * _outside(columns, start, width)

@@ -1,1 +1,1 @@
-"""Sound: recordings read from files, and the spectra that models look at."""
+"""Reads recordings from files, and computes the spectra that models see."""

@@ -1,4 +1,4 @@
-"""Sound files: those below a folder, what their headers say, and what they hold, block by block."""
+"""Reads sound files: those below a folder, what their headers say, and their samples, block by block."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its num
 
 
 def find_recordings(folder: Path) -> list[str]:
-    """The recordings below a folder as relative POSIX paths, sorted by code point; hidden ones are left out.
+    """Returns the recordings below a folder as sorted relative POSIX paths; hidden ones are left out.
 
     Raises:
         MissingFault: there is no such folder, or no recording in it.
@@ -55,7 +55,7 @@ def find_recordings(folder: Path) -> list[str]:
 
 
 def stubs_of(recordings: list[str]) -> dict[str, str]:
-    """What the names of a recording's pictures begin with; those who would share it get a hash, too."""
+    """Returns what names of a recording's pictures begin with; those who would share it get a hash, too."""
     plain = {recording: _clean(Path(recording).stem) for recording in recordings}
     shared = Counter(stub.lower() for stub in plain.values())  # some file systems take A for a
     return {
@@ -65,13 +65,13 @@ def stubs_of(recordings: list[str]) -> dict[str, str]:
 
 
 def length_s(path: Path) -> float | None:
-    """What the header announces, or None for a file that cannot be opened."""
+    """Returns the length that the header announces, or None for a file that cannot be opened."""
     about = header(path)
     return about and about.frames / about.samplerate
 
 
 def header(path: Path) -> Any:
-    """`soundfile.info`: frames, samplerate, channels, format; None for a file that cannot be opened."""
+    """Returns `soundfile.info`, with frames, samplerate, ...; None for a file that cannot be opened."""
     try:
         return soundfile.info(path)
     except (soundfile.SoundFileError, OSError):
@@ -79,12 +79,12 @@ def header(path: Path) -> Any:
 
 
 def lacks_channel(n_there: int, channel: int) -> str:
-    """Why a recording cannot be used of which that channel is asked for."""
+    """Returns why a recording without that channel cannot be used."""
     return f"has {n_there} channels, channel {channel} is asked for (the first is 0)"
 
 
 def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
-    """The whole recording, mono, at `rate`, memory-mapped from the scratch file: hours of it take no memory.
+    """Reads a whole recording, mono, at `rate`, memory-mapped from the scratch file, so it takes no memory.
 
     Raises:
         Unusable: no sound file, truncated, without samples, or with samples that are no numbers.
@@ -159,7 +159,7 @@ def _digest(recording: str) -> str:
 
 
 def _require_uncut(file: soundfile.SoundFile) -> None:
-    """Where less follows than the header announces, libsndfile reads what there is and only logs it."""
+    """Refuses a file with less than its header announces, which libsndfile only logs."""
     for announced, there in CUT.findall(file.extra_info):
         if int(there) + 16 < int(announced) < UNKNOWN_SIZE:
             raise Unusable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
@@ -179,7 +179,7 @@ def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int) -> Iterato
 
 
 def _at_rate(pieces: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
-    """The stream gives the same numbers, bit for bit, as resampling all at once."""
+    """Resamples a stream to the same numbers, bit for bit, as resampling all at once."""
     if rate == wanted:
         yield from pieces
         return

@@ -1,4 +1,4 @@
-"""Hand-crafted features: a sound as 136 statistics of its waveform, spectrum, cepstrum and pitch classes."""
+"""Computes 136 hand-crafted features of a sound: statistics of waveform, spectrum, cepstrum, pitches."""
 
 from itertools import product
 from typing import Annotated
@@ -44,7 +44,7 @@ def handcrafted(
     mid_window_s: float = 1.0,
     mid_step_s: float = 1.0,
 ) -> np.ndarray:
-    """(samples,) at `rate` Hz to (136,) float32, in the order of `NAMES`; neither gain nor offset matters.
+    """Returns (136,) float32 of (samples,) at `rate` Hz, named by `NAMES`; gain and offset do not matter.
 
     34 features a frame and their differences to the frame before, mean and population std over each mid
     window, averaged over mid windows: Giannakopoulos 2015, "pyAudioAnalysis: an open-source Python library
@@ -69,7 +69,7 @@ def handcrafted(
 def sizes(
     rate: float, window_s: float, step_s: float, mid_window_s: float, mid_step_s: float
 ) -> tuple[int, int, int, int]:
-    """Window and step in samples, mid window (the frames inside it) and its step in frames.
+    """Returns window and step in samples, mid window and its step in frames.
 
     Raises:
         Fault: windows are too short for what is computed in them, or hold too few filters.
@@ -105,7 +105,7 @@ def _normalised(sound: np.ndarray) -> np.ndarray:
 
 
 def _mel_filters(rate: float, window: int) -> np.ndarray:
-    """(bins, filters): triangles of area 1, those that lie below half the rate and hold a bin."""
+    """Returns (bins, filters): triangles of area 1 that are below half the rate and contain a bin."""
     low, centre, high = EDGES_HZ[:-2], EDGES_HZ[1:-1], EDGES_HZ[2:]
     bins = np.arange(window // 2)[:, None] * rate / window
     sides = np.minimum((bins - low) / (centre - low), (high - bins) / (high - centre))
@@ -120,7 +120,7 @@ def _mel_filters(rate: float, window: int) -> np.ndarray:
 
 
 def _semitones(rate: float, window: int) -> np.ndarray:
-    """(bins, 12): sums over octaves of the mean over each semitone's bins, from A on; 0 Hz has no pitch."""
+    """Returns (bins, 12): octaves' sums of the mean over each semitone's bins, from A on, without 0 Hz."""
     bins = np.arange(1, window // 2)
     semitones = np.round(12 * np.log2(bins * rate / window / A0_HZ)).astype(int)
     _, of_bin, counts = np.unique(semitones, return_inverse=True, return_counts=True)
@@ -130,7 +130,7 @@ def _semitones(rate: float, window: int) -> np.ndarray:
 
 
 def _short_term(frames: np.ndarray, filters: np.ndarray, pitches: np.ndarray) -> np.ndarray:
-    """(frames, samples) to (frames, 34)."""
+    """Returns (frames, 34) features of (frames, samples)."""
     n_bins = frames.shape[1] // 2
     magnitudes = np.abs(rfft(frames, axis=1)[:, :n_bins]) / n_bins
     energies = magnitudes**2
@@ -156,19 +156,19 @@ def _short_term(frames: np.ndarray, filters: np.ndarray, pitches: np.ndarray) ->
 
 
 def _part(some: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Parts of a total; of nothing, 0."""
+    """Returns parts of a total; of nothing, 0."""
     return np.divide(some, total, out=np.zeros_like(some), where=total > 0)
 
 
 def _entropy(energies: np.ndarray) -> np.ndarray:
-    """Bits by which a row's energy is spread over blocks of it, what does not fill the last one left out."""
+    """Returns the entropy, in bits, of a row's energy over its blocks; an incomplete last one is left out."""
     length = energies.shape[1] // N_BLOCKS
     blocks = energies[:, : N_BLOCKS * length].reshape(-1, N_BLOCKS, length).sum(axis=2)
     return entr(_part(blocks, blocks.sum(axis=1, keepdims=True))).sum(axis=1) / np.log(2)
 
 
 def _mid_term(features: np.ndarray, n_mid: int, mid_step: int) -> np.ndarray:
-    """(frames, 68) to (136,): the mean over mid windows, of which the last may be a part."""
+    """Returns (136,) of (frames, 68): the mean over mid windows, of which the last may be shorter."""
     n = len(features)
     starts = range(0, min(n, max(n - n_mid, 0) + mid_step), mid_step)  # until one reaches the end
     windows = [features[start : start + n_mid] for start in starts]
@@ -181,7 +181,7 @@ EXTRACTORS = Registry("extractor")
 
 @EXTRACTORS.register("handcrafted")
 class Handcrafted:
-    """The 136 hand-crafted features of a sound, and the way it is listened to.
+    """Computes the 136 hand-crafted features of a sound, with its options of resampling and cutting.
 
     34 short-term features and their differences in frames of `window_s`, one every `hop_s`; their means and
     deviations in mid-term windows of `mid_window_s`, one every `mid_step_s`; the mean over these. Recordings
@@ -206,8 +206,7 @@ class Handcrafted:
         self.listening |= {"segment_s": segment_s, "step_s": step_s}
         self.windows = {"window_s": window_s, "step_s": hop_s}
         self.windows |= {"mid_window_s": mid_window_s, "mid_step_s": mid_step_s}
-        sizes(sample_rate, *self.windows.values())  # what windows and rate cannot do is said now
+        sizes(sample_rate, *self.windows.values())  # raises now if windows do not suit the rate
 
     def __call__(self, sound: np.ndarray) -> np.ndarray:
-        """(samples,) in [-1, 1] to (136,) float32."""
         return handcrafted(sound, self.listening["sample_rate"], **self.windows)

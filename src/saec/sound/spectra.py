@@ -1,4 +1,4 @@
-"""Spectra by name: levels of all frequencies, of mel bands and pitch classes, and what sums them up.
+"""Computes spectra by name: levels of all frequencies, mel bands and pitch classes, and cepstra.
 
 A component is given the sampling rate in Hz; options follow.
 """
@@ -31,7 +31,7 @@ DELTA_FRAMES = 9
 
 
 def mel_bank(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None, scale: Scale) -> Tensor:
-    """(n_mels, n_fft / 2 + 1): triangles of equal area from `fmin` to `fmax` Hz, ascending (librosa's).
+    """Returns (n_mels, n_fft / 2 + 1): triangles of equal area from `fmin` to `fmax` Hz, as librosa's.
 
     The lowest one may be empty where it begins at 0 Hz, as in librosa.
 
@@ -65,14 +65,14 @@ def mel_bank(rate: int, n_fft: int, n_mels: int, fmin: float, fmax: float | None
 
 
 def chroma_bank(rate: int, n_fft: int) -> Tensor:
-    """(12, n_fft / 2 + 1): the pitch classes C to B, tuned to A = 440 Hz (librosa's)."""
+    """Returns (12, n_fft / 2 + 1): the pitch classes C to B, tuned to A = 440 Hz (librosa's)."""
     import librosa.filters
 
     return torch.from_numpy(librosa.filters.chroma(sr=rate, n_fft=n_fft, tuning=0.0, n_chroma=N_CHROMA))
 
 
 def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
-    """(n_mfcc, n_mels): the first rows of the orthonormal DCT-II.
+    """Returns (n_mfcc, n_mels): the first rows of the orthonormal DCT-II.
 
     Raises:
         Fault: there are fewer mel bands than coefficients.
@@ -86,7 +86,7 @@ def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
 
 
 def delta_filter(order: Literal[1, 2]) -> Tensor:
-    """(9,): what 9 frames are weighed with to give the slope of their line, or the bend of their parabola.
+    """Returns (9,) weights of 9 frames: the slope of their line, or the curvature of their parabola.
 
     Savitzky, Golay 1964, "Smoothing and differentiation of data by simplified least squares procedures":
     the polynomial of degree `order`, orthogonal to those below it, over the sum of its squares.
@@ -97,7 +97,7 @@ def delta_filter(order: Literal[1, 2]) -> Tensor:
 
 
 def deltas(rows: Tensor, weights: Tensor, n_frames: Tensor) -> Tensor:
-    """(batch, rows, frames), weighed over 9 frames around each, none of them beyond n_frames (batch,).
+    """Returns (batch, rows, frames) weighed over 9 frames around each, none beyond n_frames (batch,).
 
     A slope is the same all along its line, and so is the bend of a parabola: the first four frames have that
     of the first nine, the last four that of the last nine. An item of fewer frames has zeros.
@@ -133,19 +133,19 @@ Reference = Annotated[Literal["max"] | float, PlainValidator(_reference)]
 
 @dataclass(frozen=True)
 class Decibels:
-    """Levels from -floor_db to 0 against an item's own largest power ("max"), or against a fixed power."""
+    """Computes levels from -floor_db to 0 against an item's own largest power ("max"), or a fixed power."""
 
     reference: Reference
     floor_db: float
 
     def __call__(self, power: Tensor) -> Tensor:
-        """(batch, rows, frames) of power to dB; all of a silent item lies at the floor."""
+        """Returns dB of (batch, rows, frames) power; a silent item is at the floor everywhere."""
         loudest = power.amax(dim=(1, 2), keepdim=True)
         levels = 10 * (power.clamp(min=LEAST).log10() - self._reference(loudest))
         return levels.clamp(-self.floor_db, 0).masked_fill(loudest <= LEAST, -self.floor_db)
 
     def units(self, power: Tensor) -> Tensor:
-        """The same in [0, 1], 0 at the floor."""
+        """Returns the same levels in [0, 1], 0 at the floor."""
         return self(power) / self.floor_db + 1
 
     def _reference(self, loudest: Tensor) -> Tensor | float:
@@ -155,7 +155,7 @@ class Decibels:
 
 
 class Spectrum(ABC):
-    """What turns (batch, samples) into (batch, n_rows, frames) of float32; high frequencies are on top.
+    """Turns (batch, samples) into (batch, n_rows, frames) of float32, with high frequencies on top.
 
     The middle of the first of `n_fft` samples is the first sample; there are zeros before and after the
     sound. An item's frames are those of its own samples, as if it were alone; what follows them is 0.
@@ -177,7 +177,7 @@ class Spectrum(ABC):
 
     @property
     def is_relative(self) -> bool:
-        """Whether levels are relative to an item's own largest one, so that its gain does not matter."""
+        """Returns whether levels are relative to an item's own largest one, so its gain does not matter."""
         return self.decibels.reference == "max"
 
     def n_frames(self, n_samples: Count) -> Count:
@@ -196,7 +196,7 @@ class Spectrum(ABC):
 
     @abstractmethod
     def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:
-        """(batch, n_fft / 2 + 1, frames), 0 beyond each item's n_frames (batch,), to its n_rows."""
+        """Returns the n_rows of (batch, n_fft / 2 + 1, frames), 0 beyond each item's n_frames (batch,)."""
 
     def _on(self, device: torch.device) -> dict[str, Tensor]:
         if device not in self._banks:
@@ -213,7 +213,7 @@ Hertz = Annotated[float, Field(ge=0)]
 
 @SPECTRA.register("linear")
 class Linear(Spectrum):
-    """Power of every frequency but the highest, half the sampling rate, in dB."""
+    """Computes the power of every frequency except half the sampling rate, in dB."""
 
     def __init__(
         self,
@@ -234,7 +234,7 @@ class Linear(Spectrum):
 
 @SPECTRA.register("mel")
 class Mel(Spectrum):
-    """Power in bands that are even on the mel scale, in dB; `chroma` adds the pitch classes, B to C, below.
+    """Computes power in bands even on the mel scale, in dB; `chroma` adds the pitch classes, B to C, below.
 
     Pitch classes are relative to the strongest one of their frame.
     """
@@ -271,7 +271,7 @@ class Mel(Spectrum):
 
 @SPECTRA.register("mfcc")
 class Mfcc(Spectrum):
-    """Mel-frequency cepstral coefficients, the lowest on top, and as many of their `deltas`.
+    """Computes mel-frequency cepstral coefficients, the lowest on top, and as many of their `deltas`.
 
     The orthonormal DCT-II of mel levels in dB, not scaled to [0, 1]. `deltas` adds first, then second
     differences over 9 frames, as librosa.feature.delta; they are 0 in a sound of fewer frames.
@@ -309,6 +309,6 @@ class Mfcc(Spectrum):
 
 
 def _of_loudest(rows: Tensor) -> Tensor:
-    """(batch, rows, frames), each frame over its largest value; frames of nothing stay as they are."""
+    """Divides each frame of (batch, rows, frames) by its largest value, except frames of zeros."""
     largest = rows.amax(dim=1, keepdim=True)
     return rows / largest.masked_fill(largest < torch.finfo(rows.dtype).tiny, 1)

@@ -156,7 +156,7 @@ def _short_term(frames: np.ndarray, filters: np.ndarray, pitches: np.ndarray) ->
 
 
 def _part(some: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Returns parts of a total; of nothing, 0."""
+    """Returns shares of a total, 0 where the total is 0."""
     return np.divide(some, total, out=np.zeros_like(some), where=total > 0)
 
 

@@ -36,7 +36,7 @@ def fewer_threads():
 
 
 @pytest.fixture(autouse=True)
-def heard(caplog):
+def log(caplog):
     caplog.set_level(logging.INFO, logger="saec")
     return caplog
 
@@ -59,8 +59,8 @@ def intensities(n: int, height: int = 128, width: int = 32, seed: int = 0) -> np
     """(n, height, width) uint8: a bright bar on noise, its place by the picture's number modulo 3."""
     rng = np.random.default_rng(seed)
     pictures = rng.integers(0, 60, (n, height, width))
-    for place, picture in enumerate(pictures):
-        row = 20 + 40 * (place % 3)
+    for index, picture in enumerate(pictures):
+        row = 20 + 40 * (index % 3)
         picture[row : row + 12] += 150
     return pictures.astype(np.uint8)
 
@@ -71,8 +71,8 @@ def write_pictures(
     """Writes PNG files `rec<i>_segm_<SSSS.mmm>.png`; returns their names, sorted."""
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for place, picture in enumerate(levels):
-        names.append(f"rec{place // per_recording:02d}_segm_{place:04d}.000.png")
+    for index, picture in enumerate(levels):
+        names.append(f"rec{index // per_recording:02d}_segm_{index:04d}.000.png")
         pixels = picture if colormap == "gray" else table(colormap)[picture]
         Image.fromarray(pixels).save(folder / names[-1])
     return sorted(names)

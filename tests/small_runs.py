@@ -114,7 +114,7 @@ def assert_equal_runs(run: Run, expected: Run) -> None:
     assert same(*best)
 
 
-def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:
+def killed_call(workspace: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:
     """Trains in a process of its own, killed at a moment; returns whether that came before the end."""
     process = subprocess.Popen(
         [sys.executable, ROOT / "main_01_train.py", *words],
@@ -124,7 +124,7 @@ def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Pa
     )
     with process:
         while process.poll() is None:
-            folder = next(place.models.glob(f"*_{name}"), None)
+            folder = next(workspace.models.glob(f"*_{name}"), None)
             if folder and moment(folder) and still(process, moment, folder):
                 process.kill()
                 return True
@@ -133,18 +133,18 @@ def killed_call(place: Config, name: str, words: list[Any], moment: Callable[[Pa
     return False
 
 
-def killed_run(place: Config, name: str, session: dict[str, Any], moment: Callable[[Path], bool]) -> Run:
+def killed_run(workspace: Config, name: str, session: dict[str, Any], moment: Callable[[Path], bool]) -> Run:
     """Returns the run of a training that was killed at a moment, which the run's folder tells."""
     for attempt in range(10):  # some moments are so short that one may miss them
-        file = place.models.parent / f"{name}_{attempt}.yaml"
+        file = workspace.models.parent / f"{name}_{attempt}.yaml"
         file.write_text(json.dumps(session))
-        if killed_call(place, file.stem, [file, "--config", config_file(place)], moment):
-            return Run(next(place.models.glob(f"*_{file.stem}")))
+        if killed_call(workspace, file.stem, [file, "--config", config_file(workspace)], moment):
+            return Run(next(workspace.models.glob(f"*_{file.stem}")))
     raise AssertionError(f"the moment was missed {attempt + 1} times")
 
 
-def config_file(place: Config) -> Path:
-    return place.models.parent / "config" / "config.yaml"
+def config_file(workspace: Config) -> Path:
+    return workspace.models.parent / "config" / "config.yaml"
 
 
 def still(process: subprocess.Popen, moment: Callable[[Path], bool], folder: Path) -> bool:

@@ -32,16 +32,16 @@ def record(file: Path, sound: np.ndarray, rate: int = RATE, **options: Any) -> P
 
 def record_classes(folder: Path, n: int = 4, seconds: float = 0.2, **hertz: float) -> Path:
     """`<folder>/<class>/<number>.wav`, n of each class, a little different in length."""
-    for place, (name, frequency) in enumerate((hertz or HERTZ).items()):
+    for index, (name, frequency) in enumerate((hertz or HERTZ).items()):
         for number in range(n):
-            sound = tone(frequency, seconds * (1 + number / 20), seed=100 * place + number)
+            sound = tone(frequency, seconds * (1 + number / 20), seed=100 * index + number)
             record(folder / name / f"{number}.wav", sound)
     return folder
 
 
-def kind(place: Path | tuple[Path, ...], config: Config, **options: Any) -> Kind:
+def kind(index: Path | tuple[Path, ...], config: Config, **options: Any) -> Kind:
     data = DATA.parse({"kind": "audio", "train": ""} | LISTENING | options)
-    return data(place, Cache.of(config))
+    return data(index, Cache.of(config))
 
 
 def heard_session(**changes: Any) -> dict[str, Any]:

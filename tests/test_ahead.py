@@ -1,4 +1,4 @@
-"""Work beside the main thread: in order, bounded, its errors heard, its threads at an end when it is left."""
+"""Work beside the main thread: in order, bounded, its errors raised, its threads ended when it is left."""
 
 import threading
 import time

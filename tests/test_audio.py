@@ -172,14 +172,14 @@ def stored(data) -> list[np.ndarray]:
     return [sound[:n].numpy() for sound, n in zip(raw.values, raw.lengths, strict=True)]
 
 
-def test_what_a_recording_holds_is_kept_as_it_is(config, heard):
+def test_what_a_recording_holds_is_kept_as_it_is(config, log):
     sounds = {"PCM_16": tone(300, 0.1), "FLOAT": np.tile([-1.0, 1.0, -1.5, 1e-6], 200)}
     for subtype, sound in sounds.items():
         file = record(config.data / "sounds" / f"{subtype}.wav", sound, subtype=subtype)
         sounds[subtype] = soundfile.read(file)[0].astype(np.float32)
     found = stored(kind(config.data / "sounds", config).open())
     assert found[0].tolist() == sounds["FLOAT"].tolist() and found[1].tolist() == sounds["PCM_16"].tolist()
-    assert "clipped" not in heard.text
+    assert "clipped" not in log.text
 
 
 @pytest.mark.parametrize("decibels", [-80, -60, -20, 18])
@@ -199,7 +199,7 @@ def test_a_recording_gives_the_same_normalised_spectrum_however_loud_it_is(
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 @pytest.mark.parametrize("rate", [RATE, 11_025, 44_100])
-def test_recordings_that_the_cache_has_no_room_for_are_streamed_and_are_the_same(suffix, rate, config, heard):
+def test_recordings_that_the_cache_has_no_room_for_are_streamed_and_are_the_same(suffix, rate, config, log):
     for number, seconds in enumerate((0.5, 1.3, 3.0)):
         record(config.data / "sounds" / f"{number}.{suffix}", tone(300, seconds, number, rate), rate)
     options = {"segment_s": 0.2, "step_s": 0.13}
@@ -249,8 +249,8 @@ def test_recordings_are_decoded_once_however_they_are_cut_and_anew_when_they_cha
     record(sounds / "low" / "0.wav", tone(500, 0.3, seed=9))
     other = kind(sounds, config).open()
     assert len(list(config.cache.iterdir())) == 2 and other.fingerprint != whole.fingerprint
-    place = other.samples.names.tolist().index("low/0.wav")
-    assert len(stored(other)[place]) == 2400
+    workspace = other.samples.names.tolist().index("low/0.wav")
+    assert len(stored(other)[workspace]) == 2400
 
 
 # The front end
@@ -389,15 +389,15 @@ def test_a_table_of_labels_overrules_folders_and_names_groups(config, sounds):
     assert known["low/1.wav"] == ("low", "pair") and known["mid/0.wav"] == ("mid", "pair")
 
 
-@pytest.mark.parametrize("place", ["folder", "class folders", "table"])
-def test_segments_in_files_of_their_own_belong_to_their_recording(place, config):
+@pytest.mark.parametrize("workspace", ["folder", "class folders", "table"])
+def test_segments_in_files_of_their_own_belong_to_their_recording(workspace, config):
     folder = config.data / "sounds"
     names = [f"{name}/{song}_segm_000{k}.wav" for name in ("a", "b") for song in ("x", "y") for k in (0, 1)]
     for name in names:
         record(folder / name, tone(300, 0.05))
     (folder / "table.csv").write_text("\n".join(["file", *names]))
     places = {"folder": folder, "class folders": (folder / "a", folder / "b"), "table": folder / "table.csv"}
-    groups = kind(places[place], config).open().samples.groups
+    groups = kind(places[workspace], config).open().samples.groups
     assert groups.tolist() == ["a/x", "a/x", "a/y", "a/y", "b/x", "b/x", "b/y", "b/y"]
 
 
@@ -421,7 +421,7 @@ def test_a_limit_takes_recordings_evenly(config, sounds):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "output"),
     [
         ({"segment_s": 0.01}, "segment_s: 0.01 s are 80 samples at 8000 Hz, 128 are needed"),
         ({"segment_s": 0.1, "step_s": 0.0005}, "step_s must be at least 0.001 s, got 0.0005"),
@@ -432,8 +432,8 @@ def test_a_limit_takes_recordings_evenly(config, sounds):
         ),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_anything_is_decoded(options, said, config, sounds):
-    with pytest.raises(Fault, match=said):
+def test_options_that_cannot_be_are_refused_before_anything_is_decoded(options, output, config, sounds):
+    with pytest.raises(Fault, match=output):
         kind(sounds, config, **options)
     assert not config.cache.exists()
 
@@ -442,18 +442,18 @@ def test_what_the_training_set_decides_is_written_down_and_validation_is_heard_a
     record_classes(config.data / "sounds")
     record_classes(config.data / "other", n=2, seconds=0.5)
     session = heard_session(data={"valid": "other", "standardise": "set"})
-    bench = build(check_training(load_session(session, TrainingSession), config))
-    data = bench.session.data
+    built = build(check_training(load_session(session, TrainingSession), config))
+    data = built.session.data
     assert data.length_s == pytest.approx(0.215)
-    learnt = torch.cat([batch.seen for batch in bench.train.training(0)])
+    learnt = torch.cat([batch.seen for batch in built.train.training(0)])
     assert float(learnt.mean()) == pytest.approx(0, abs=1e-4)
     assert float(learnt.std(correction=0)) == pytest.approx(1, abs=1e-4)
-    heard = torch.cat([batch.seen for batch in bench.valid.validation()])
-    assert heard.shape == (6, 1, 16, 14) and bench.valid.data.front.standardise == data.standardise
+    log = torch.cat([batch.seen for batch in built.valid.validation()])
+    assert log.shape == (6, 1, 16, 14) and built.valid.data.front.standardise == data.standardise
     plain = kind(config.data / "other", config, length_s=data.length_s).open()
     expected = plain.front(plain.gather(np.arange(6), CPU))
-    assert torch.allclose(heard * data.standardise[1] + data.standardise[0], expected, atol=1e-5)
-    again = load_session(bench.session.model_dump(mode="json"), TrainingSession)
+    assert torch.allclose(log * data.standardise[1] + data.standardise[0], expected, atol=1e-5)
+    again = load_session(built.session.model_dump(mode="json"), TrainingSession)
     assert again.data == data and isinstance(again.data.standardise, tuple)
 
 
@@ -480,7 +480,7 @@ def test_stretches_that_overlap_to_the_millisecond_are_refused(config):
         kind(config.data / "table.csv", config, segment_s=0.1).sizes()
 
 
-def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, heard):
+def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, log):
     record(config.data / "a.wav", tone(300, 0.5))
     rows = ["a.wav,0,0.2", "a.wav,0.3,0.301", "a.wav,0.4,0.402"]
     (config.data / "table.csv").write_text("\n".join(["file,start,end", *rows]))

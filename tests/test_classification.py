@@ -56,8 +56,8 @@ def objective(channels: int, classes: str, **options: Any) -> Objective:
     return made((channels, 1, 1), tuple(classes))
 
 
-def bench_of(session: dict[str, Any], place: Config) -> Training:
-    return build(check_training(load_session(session, TrainingSession), place))
+def build_training(session: dict[str, Any], workspace: Config) -> Training:
+    return build(check_training(load_session(session, TrainingSession), workspace))
 
 
 def history(run: Run) -> list[dict[str, float]]:
@@ -66,12 +66,12 @@ def history(run: Run) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Config:
+def workspace(tmp_path_factory) -> Config:
     """A workplace that the tests of this file share: three classes, and two others."""
-    place = workplace(tmp_path_factory.mktemp("classes"))
-    record_classes(place.data / "sounds")
-    record_classes(place.data / "others", n=4, deep=200, shrill=3500)
-    return place
+    workspace = workplace(tmp_path_factory.mktemp("classes"))
+    record_classes(workspace.data / "sounds")
+    record_classes(workspace.data / "others", n=4, deep=200, shrill=3500)
+    return workspace
 
 
 # The models
@@ -232,27 +232,27 @@ def test_blocks_are_counted_over_the_encoder_and_the_head():
 
 
 @pytest.fixture(scope="module")
-def full_sized(place) -> Run:
+def full_sized(workspace) -> Run:
     """The reference's classifier at 128 mels and 21 frames of 50 ms, after an epoch on a second of each."""
     for number in range(6):
         name = f"{'abc'[number % 3]}/{number}.wav"
-        record(place.data / "seconds" / name, tone(300 + 500 * (number % 3), 1.0, seed=number))
+        record(workspace.data / "seconds" / name, tone(300 + 500 * (number % 3), 1.0, seed=number))
     mel = {"name": "mel", "n_fft": 400, "hop_length": 400, "n_mels": 128}
     data = {"train": "seconds", "valid": 0.5, "spectrum": mel}
     session = heard_session(data=data, model="cnn", training=ONE_EPOCH)
-    return train(load_session(session, TrainingSession).named("full"), place)
+    return train(load_session(session, TrainingSession).named("full"), workspace)
 
 
-def dropped(run: Run, place: Config, n: int) -> Features:
+def dropped(run: Run, workspace: Config, n: int) -> Features:
     session = features_session(run.timestamp, layers_dropped=n, variant=f"l{n}", pooling="flatten")
-    return extract(session | {"data": {"sounds": "seconds"}}, place)
+    return extract(session | {"data": {"sounds": "seconds"}}, workspace)
 
 
-def test_dropped_layers_leave_what_the_references_table_says_beside_probabilities(full_sized, place):
-    features = {n: dropped(full_sized, place, n) for n in DROPPED}
+def test_dropped_layers_leave_what_the_references_table_says_beside_probabilities(full_sized, workspace):
+    features = {n: dropped(full_sized, workspace, n) for n in DROPPED}
     assert {n: one.X[0].size for n, one in features.items()} == DROPPED
     model, answers = full_sized.model(), full_sized.objective()
-    _, valid = (loader.data for loader in loaders(full_sized, place))
+    _, valid = (loader.data for loader in loaders(full_sized, workspace))
     rows = [features[0].N.tolist().index(name) for name in valid.samples.names]
     x = valid.front(valid.gather(np.arange(len(valid)), CPU))
     with torch.no_grad():
@@ -271,9 +271,9 @@ def test_dropped_layers_leave_what_the_references_table_says_beside_probabilitie
     assert_allclose(table[["p a", "p b", "p c"]], probabilities.X, atol=1e-6)
 
 
-def loaders(run: Run, place: Config) -> tuple[Loader, Loader]:
-    bench = bench_of(run.session.model_dump(mode="json"), place)
-    return bench.train, bench.valid
+def loaders(run: Run, workspace: Config) -> tuple[Loader, Loader]:
+    built = build_training(run.session.model_dump(mode="json"), workspace)
+    return built.train, built.valid
 
 
 # The objective
@@ -377,7 +377,7 @@ def labelled(labels: str, groups: list[str] | None = None, splits: list[str] | N
     """Pictures of one level each, their own number."""
     n = len(labels)
     stored = np.repeat(np.arange(n, dtype=np.uint8), 4).reshape(n, 2, 2)
-    names = np.array([f"{place:03d}" for place in range(n)])
+    names = np.array([f"{index:03d}" for index in range(n)])
     front = PictureFront((2, 2), "intensity")
     samples = Samples.of(names, label=list(labels), group=groups, split=splits)
     return Dataset(samples, Mapped(stored), np.arange(n), front, "", {})
@@ -403,29 +403,29 @@ def test_oversampling_draws_every_class_as_often_as_the_most_frequent_one():
     assert orders[0] == orders[3] and len(set(orders)) == 3  # by seed and epoch alone
 
 
-def test_an_objective_that_oversamples_is_given_even_batches(place):
-    record_classes(place.data / "uneven", n=2)
-    record_classes(place.data / "uneven", n=8, low=300)
+def test_an_objective_that_oversamples_is_given_even_batches(workspace):
+    record_classes(workspace.data / "uneven", n=2)
+    record_classes(workspace.data / "uneven", n=8, low=300)
     data = {"train": "uneven", "valid": "sounds"}
     session = heard_session(data=data, objective={"name": "classification", "balance": "oversample"})
-    bench = bench_of(session, place)
-    labels = torch.cat([batch.label for batch in bench.train.training(0)])
-    assert torch.bincount(labels).tolist() == [8, 8, 8] and bench.train.n_training_batches == 6
-    assert [len(batch) for batch in bench.valid.validation()] == [4, 4, 4]
+    built = build_training(session, workspace)
+    labels = torch.cat([batch.label for batch in built.train.training(0)])
+    assert torch.bincount(labels).tolist() == [8, 8, 8] and built.train.n_training_batches == 6
+    assert [len(batch) for batch in built.valid.validation()] == [4, 4, 4]
 
 
 # Training and validation
 
 
 @pytest.fixture(scope="module")
-def tables(place) -> dict[str, Path]:
+def tables(workspace) -> dict[str, Path]:
     """Tables of the fixture's sounds: number 0 is for tests, 1 for validation or for training."""
     names = [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in range(4)]
     words = {"three": ("test", "valid", "train", ""), "two": ("test", "train", "train", "train")}
     found = {}
     for key, parts_of in words.items():
         rows = [f"{name},{name.split('/')[0]},{parts_of[int(name[-5])]}" for name in names]
-        found[key] = place.data / "sounds" / f"{key}.csv"
+        found[key] = workspace.data / "sounds" / f"{key}.csv"
         found[key].write_text("\n".join(["file,label,split", *rows]))
     return found
 
@@ -433,10 +433,10 @@ def tables(place) -> dict[str, Path]:
 @pytest.mark.parametrize("valid", [0.25, "sounds"])
 @pytest.mark.parametrize("key", ["three", "two"])
 @pytest.mark.parametrize("name", ["classification", "reconstruction"])
-def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid, place, tables):
+def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid, workspace, tables):
     session = heard_session(data={"train": str(tables[key]), "valid": valid}, objective={"name": name})
-    bench = bench_of(session | ({"model": CONVAE} if name == "reconstruction" else {}), place)
-    learnt, aside = (set(loader.data.samples.names) for loader in (bench.train, bench.valid))
+    built = build_training(session | ({"model": CONVAE} if name == "reconstruction" else {}), workspace)
+    learnt, aside = (set(loader.data.samples.names) for loader in (built.train, built.valid))
     numbers = (2, 3) if key == "three" else (1, 2, 3)
     listed = {f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in numbers}
     if valid == "sounds":
@@ -452,8 +452,8 @@ def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid,
 
 def plateaued(name: str = "adam", **options: Any) -> Learner:
     weight = nn.Parameter(torch.zeros(1))
-    said = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau_patience": 3}
-    return OPTIMIZERS.parse(said | options)([("weight", weight)], 100)
+    output = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau_patience": 3}
+    return OPTIMIZERS.parse(output | options)([("weight", weight)], 100)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
@@ -503,8 +503,8 @@ WAVERING = heard_session(
 
 
 @pytest.fixture(scope="module")
-def unbroken(place) -> Run:
-    return train(load_session(WAVERING, TrainingSession).named("unbroken"), place)
+def unbroken(workspace) -> Run:
+    return train(load_session(WAVERING, TrainingSession).named("unbroken"), workspace)
 
 
 def better(row: dict[str, float]) -> tuple[float, float]:
@@ -513,7 +513,7 @@ def better(row: dict[str, float]) -> tuple[float, float]:
 
 @torch.no_grad()
 def test_the_best_epoch_has_the_highest_macro_f1_that_of_its_weights_and_of_equals_the_lowest_loss(
-    unbroken, place
+    unbroken, workspace
 ):
     rows, progress = history(unbroken), unbroken.progress
     best = max(range(len(rows)), key=lambda index: better(rows[index]))
@@ -522,7 +522,7 @@ def test_the_best_epoch_has_the_highest_macro_f1_that_of_its_weights_and_of_equa
     lowest = min(range(len(rows)), key=lambda index: rows[index]["valid_loss"])
     assert best not in (lowest, len(rows) - 1)  # else nothing is seen
     model, answers = unbroken.model("best"), unbroken.objective("best")
-    batches = list(loaders(unbroken, place)[1].validation())
+    batches = list(loaders(unbroken, workspace)[1].validation())
     answered = torch.cat([answers.logits(model.encoder(batch.seen)).argmax(1) for batch in batches])
     true = torch.cat([batch.label for batch in batches])
     assert progress.best == pytest.approx(f1_score(true, answered, average="macro", zero_division=0))
@@ -552,16 +552,16 @@ def test_the_rate_of_a_run_halves_after_every_second_epoch_without_a_better_macr
     assert rate < 0.3
 
 
-def test_some_epochs_and_the_rest_equal_all_of_them(unbroken, place):
+def test_some_epochs_and_the_rest_equal_all_of_them(unbroken, workspace):
     options = WAVERING["training"] | {"epochs": 5}
-    part = train(load_session(WAVERING | {"training": options}, TrainingSession).named("part"), place)
-    assert_equal_runs(go_on(part, place, epochs=8), unbroken)
+    part = train(load_session(WAVERING | {"training": options}, TrainingSession).named("part"), workspace)
+    assert_equal_runs(go_on(part, workspace, epochs=8), unbroken)
 
 
-def test_a_killed_run_is_finished_as_if_unbroken(unbroken, place):
-    run = killed_run(place, "killed", WAVERING, lambda folder: 1 < n_epochs_written(folder) < 7)
+def test_a_killed_run_is_finished_as_if_unbroken(unbroken, workspace):
+    run = killed_run(workspace, "killed", WAVERING, lambda folder: 1 < n_epochs_written(folder) < 7)
     assert 1 < run.progress.epoch < 8
-    assert_equal_runs(go_on(run, place), unbroken)
+    assert_equal_runs(go_on(run, workspace), unbroken)
 
 
 # Transfer
@@ -576,29 +576,29 @@ SCRATCH: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def parents(place) -> dict[str, Run]:
+def parents(workspace) -> dict[str, Run]:
     """A run of each way of learning, on the three classes."""
     found = {}
     for name, changes in SCRATCH.items():
         session = heard_session(data={"spectrum": LINEAR}, training=ONE_EPOCH) | changes
-        found[name] = train(load_session(session, TrainingSession).named(name), place)
+        found[name] = train(load_session(session, TrainingSession).named(name), workspace)
     return found
 
 
-def child(parent: Run, place: Config, freeze: int | str, **changes: Any) -> Training:
+def child(parent: Run, workspace: Config, freeze: int | str, **changes: Any) -> Training:
     """A classifier of the two other classes that starts from a parent's weights."""
     start = {"weights_of": parent.timestamp, "weights": "last", "freeze": freeze}
     data = {"train": "others", "spectrum": LINEAR} | changes.pop("data", {})
     session = heard_session(data=data, start=start, **changes)
     session.pop("model")
-    return bench_of(session | {"optimizer": {"name": "adamw", "learning_rate": 0.05}}, place)
+    return build_training(session | {"optimizer": {"name": "adamw", "learning_rate": 0.05}}, workspace)
 
 
-def learn(bench: Training, n_epochs: int = 2) -> None:
+def learn(built: Training, n_epochs: int = 2) -> None:
     """Epochs as a training has them, validation included."""
     for epoch in range(n_epochs):
-        one_epoch(bench, bench.train.training(epoch), "learning", bench.learner)
-        one_epoch(bench, bench.valid.validation(), "validation")
+        one_epoch(built, built.train.training(epoch), "learning", built.learner)
+        one_epoch(built, built.valid.validation(), "validation")
 
 
 def blocks_of(model: Model) -> list[dict[str, Tensor]]:
@@ -607,78 +607,80 @@ def blocks_of(model: Model) -> list[dict[str, Tensor]]:
 
 @pytest.mark.parametrize("name", SCRATCH)
 @pytest.mark.parametrize("freeze", [0, 2, "all_but_head"])
-def test_frozen_blocks_of_any_parent_stay_bit_for_bit_and_the_others_learn(name, freeze, parents, place):
+def test_frozen_blocks_of_any_parent_stay_bit_for_bit_and_the_others_learn(name, freeze, parents, workspace):
     parent = parents[name]
-    bench = child(parent, place, freeze)
+    built = child(parent, workspace, freeze)
     theirs = blocks_of(parent.model("last"))
-    assert same(blocks_of(bench.model), theirs)
-    head = bench.objective.head.weight.clone()
-    learn(bench)
+    assert same(blocks_of(built.model), theirs)
+    head = built.objective.head.weight.clone()
+    learn(built)
     n = len(theirs) if freeze == "all_but_head" else freeze
-    now = blocks_of(bench.model)
+    now = blocks_of(built.model)
     assert same(now[:n], theirs[:n])
     for before, after in zip(theirs[n:], now[n:], strict=True):
         moved = {key for key in before if not torch.equal(before[key], after[key])}
         assert not before or moved and all(key in moved for key in before if "running_" in key)
-    assert not torch.equal(bench.objective.head.weight, head)
-    decoder, same_decoder = bench.model.decoder, parent.model("last").decoder
+    assert not torch.equal(built.objective.head.weight, head)
+    decoder, same_decoder = built.model.decoder, parent.model("last").decoder
     assert decoder is None or same(decoder.state_dict(), same_decoder.state_dict())
 
 
 @pytest.mark.parametrize("name", SCRATCH)
-def test_frozen_blocks_are_deaf_to_the_batch_they_are_in(name, parents, place):
+def test_frozen_blocks_are_deaf_to_the_batch_they_are_in(name, parents, workspace):
     """Neither its statistics nor dropout are at work while the head learns."""
-    bench = child(parents[name], place, "all_but_head")
-    bench.model.train()
-    batch = next(iter(bench.train.training(0)))
+    built = child(parents[name], workspace, "all_but_head")
+    built.model.train()
+    batch = next(iter(built.train.training(0)))
     assert len(batch) > 1
-    alone = torch.cat([bench.model.encoder(one[None]) for one in batch.seen])
-    assert torch.allclose(bench.model.encoder(batch.seen), alone, atol=1e-5)
-    learning = {id(weight) for group in bench.learner.optimizer.param_groups for weight in group["params"]}
-    assert learning.isdisjoint(map(id, bench.model.encoder.parameters()))
-    assert learning.issuperset(map(id, bench.objective.parameters()))
+    alone = torch.cat([built.model.encoder(one[None]) for one in batch.seen])
+    assert torch.allclose(built.model.encoder(batch.seen), alone, atol=1e-5)
+    learning = {id(weight) for group in built.learner.optimizer.param_groups for weight in group["params"]}
+    assert learning.isdisjoint(map(id, built.model.encoder.parameters()))
+    assert learning.issuperset(map(id, built.objective.parameters()))
 
 
 @pytest.mark.parametrize(("train_on", "taken"), [("sounds", True), ("others", False)])
-def test_a_head_is_taken_over_where_classes_are_the_same(train_on, taken, parents, place):
+def test_a_head_is_taken_over_where_classes_are_the_same(train_on, taken, parents, workspace):
     parent = parents["classifier"]
-    bench = child(parent, place, 0, data={"train": train_on})
+    built = child(parent, workspace, 0, data={"train": train_on})
     theirs = parent.objective("last").head
-    assert len(bench.objective.classes) == (3 if taken else 2)
-    assert same(bench.objective.head.state_dict(), theirs.state_dict()) == taken
-    assert bench.session.model == parent.session.model
-    assert bench.session.data.length_s == parent.session.data.length_s
-    assert list(bench.plan.input_shape) == parent.record["input_shape"]
-    assert bench.record()["parent"] == str(parent.folder)
+    assert len(built.objective.classes) == (3 if taken else 2)
+    assert same(built.objective.head.state_dict(), theirs.state_dict()) == taken
+    assert built.session.model == parent.session.model
+    assert built.session.data.length_s == parent.session.data.length_s
+    assert list(built.plan.input_shape) == parent.record["input_shape"]
+    assert built.record()["parent"] == str(parent.folder)
 
 
-def test_a_head_of_other_classes_is_not_taken_over_and_weights_of_classes_are_counted_anew(parents, place):
+def test_a_head_of_other_classes_is_not_taken_over_and_weights_of_classes_are_counted_anew(
+    parents, workspace
+):
     parent = parents["classifier"]
-    record_classes(place.data / "renamed", hoch=3000, tief=300, mittel=1000)
-    bench = child(parent, place, 0, data={"train": "renamed"})
+    record_classes(workspace.data / "renamed", hoch=3000, tief=300, mittel=1000)
+    built = child(parent, workspace, 0, data={"train": "renamed"})
     theirs = parent.objective("last").head
-    assert bench.objective.head.weight.shape == theirs.weight.shape
-    assert not torch.equal(bench.objective.head.weight, theirs.weight)
-    record_classes(place.data / "uneven_too", n=2)
-    record_classes(place.data / "uneven_too", n=6, low=300)
+    assert built.objective.head.weight.shape == theirs.weight.shape
+    assert not torch.equal(built.objective.head.weight, theirs.weight)
+    record_classes(workspace.data / "uneven_too", n=2)
+    record_classes(workspace.data / "uneven_too", n=6, low=300)
     weighing = {"name": "classification", "balance": "weights"}
     data = {"train": "uneven_too", "valid": "sounds"}
-    bench = child(parent, place, 0, data=data, objective=weighing)
-    labels, classes = bench.train.data.samples.labels, np.array(["high", "low", "mid"])
+    built = child(parent, workspace, 0, data=data, objective=weighing)
+    labels, classes = built.train.data.samples.labels, np.array(["high", "low", "mid"])
     expected = compute_class_weight("balanced", classes=classes, y=labels)
-    assert_allclose(bench.objective.weights, expected, rtol=1e-6)
+    assert_allclose(built.objective.weights, expected, rtol=1e-6)
 
 
-def test_a_transfer_that_was_interrupted_keeps_frozen_what_was_without_its_parent(parents, place):
-    parent = Run(shutil.copytree(parents["classifier"].folder, place.models / "20000101_000000_parent"))
+def test_a_transfer_that_was_interrupted_keeps_frozen_what_was_without_its_parent(parents, workspace):
+    parent = Run(shutil.copytree(parents["classifier"].folder, workspace.models / "20000101_000000_parent"))
     start = {"weights_of": "20000101_000000", "freeze": 2}
     session = heard_session(data={"train": "others", "spectrum": LINEAR}, start=start) | {"model": None}
-    whole = train(load_session(session, TrainingSession).named("whole"), place)
+    whole = train(load_session(session, TrainingSession).named("whole"), workspace)
     short = session | {"training": ONE_EPOCH}
-    part = train(load_session(short, TrainingSession).named("short"), place)
+    part = train(load_session(short, TrainingSession).named("short"), workspace)
     theirs = blocks_of(parent.model("best"))
     shutil.rmtree(parent.folder)
-    run = go_on(part, place, epochs=2)
+    run = go_on(part, workspace, epochs=2)
     assert_equal_runs(run, whole)
     ours = blocks_of(run.model("best"))
     assert same(ours[:2], theirs[:2]) and not same(ours[2:], theirs[2:])

@@ -207,14 +207,14 @@ def test_a_damaged_or_foreign_file_is_refused_as_such(tmp_path):
         Combiner.load(tmp_path / "nowhere.skops")
 
 
-def test_methods_that_do_not_fit_are_a_damage_and_another_version_of_scikit_learn_a_warning(tmp_path, heard):
+def test_methods_that_do_not_fit_are_a_damage_and_another_version_of_scikit_learn_a_warning(tmp_path, log):
     combiner, file = fitted(), tmp_path / "birds.skops"
     Combiner(combiner.widths | {"third": 2}, combiner.model).save(file)
     with pytest.raises(Fault, match="methods are not those of its classifier"):
         Combiner.load(file)
     combiner.save(file)
     Combiner.load(changed(file, lambda schema: schema.replace(sklearn.__version__, "1.5.0")))
-    assert "fitted with scikit-learn 1.5.0" in heard.text
+    assert "fitted with scikit-learn 1.5.0" in log.text
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_single_files_are_searched_over_the_grid_of_the_combination(project):
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "output"),
     [
         ({"features": "birds/halves.npz"}, "two methods at least are combined, set session has halves alone"),
         ({"combine": {"use": ["halves", "partiy"]}}, "no method of set session: 'partiy'.*mean 'parity'"),
@@ -337,8 +337,8 @@ def test_single_files_are_searched_over_the_grid_of_the_combination(project):
         ({"combine": {"C": [0]}}, "combine.C.0: .*greater than 0"),
     ],
 )
-def test_a_combination_that_cannot_be_is_said_at_planning(changes, said, project):
-    with pytest.raises(SessionError, match=said):
+def test_a_combination_that_cannot_be_is_said_at_planning(changes, output, project):
+    with pytest.raises(SessionError, match=output):
         planned(project, evaluations=changes.pop("evaluations", ["kmeans"]), **changes)
 
 

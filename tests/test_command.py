@@ -31,10 +31,10 @@ on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for
 class Answer(NamedTuple):
     code: int
     paths: list[Path]  # on stdout
-    said: str  # on stderr
+    output: str  # on stderr
 
 
-class Place(NamedTuple):
+class Workspace(NamedTuple):
     """A workplace with twelve pictures, and sessions that are written into it."""
 
     folder: Path
@@ -68,14 +68,14 @@ class Place(NamedTuple):
         before = self.files()
         answered = self.train(*words)
         assert (answered.code, answered.paths) == (2, []) and self.files() == before
-        return answered.said
+        return answered.output
 
     def checked(self, *words: str, script: Any = main_01_train) -> str:
         """What a check says, which ends with 0, prints no path and writes nothing."""
         before = self.files()
         answered = answer(script, *words, "--check", "--config", str(self.config_file))
         assert (answered.code, answered.paths) == (0, []) and self.files() == before
-        return answered.said
+        return answered.output
 
 
 def answer(script: Any, *words: str) -> Answer:
@@ -89,22 +89,22 @@ def answer(script: Any, *words: str) -> Answer:
     return Answer(code, paths, err.getvalue())
 
 
-def new_place(folder: Path) -> Place:
-    place = Place(folder)
-    place.config_file.parent.mkdir()
-    place.config_file.write_text("device: cpu\nworkers: 0\n")
-    write_pictures(place.config.data / "songs" / "images", intensities(12))
-    return place
+def new_workspace(folder: Path) -> Workspace:
+    workspace = Workspace(folder)
+    workspace.config_file.parent.mkdir()
+    workspace.config_file.write_text("device: cpu\nworkers: 0\n")
+    write_pictures(workspace.config.data / "songs" / "images", intensities(12))
+    return workspace
 
 
 @pytest.fixture
-def place(tmp_path) -> Place:
-    return new_place(tmp_path)
+def workspace(tmp_path) -> Workspace:
+    return new_workspace(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Place:
-    return new_place(tmp_path_factory.mktemp("command"))
+def shared(tmp_path_factory) -> Workspace:
+    return new_workspace(tmp_path_factory.mktemp("command"))
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def n_epochs(run: Path) -> int:
 
 def test_a_training_answers_with_its_run_folder_alone_and_what_is_no_run_is_refused(shared, trained):
     (run,) = trained.paths
-    assert trained.code == 0 and "epoch 1 of 1" in trained.said
+    assert trained.code == 0 and "epoch 1 of 1" in trained.output
     assert run.parent == shared.config.models and re.fullmatch(r"\d{8}_\d{6}_song", run.name)
     assert f"{run.parent} is no run's folder" in shared.refused(str(run.parent))
 
@@ -150,7 +150,7 @@ def test_extractions_answer_with_their_files_and_last_their_json_in_the_order_of
     names = [f"full_features_{saec}.npz", f"pooled_mean_std_{saec}.npz", f"{saec}.json"]
     assert answered.code == 0 and [path.name for path in answered.paths] == names
     again = shared.extract(session)
-    assert again.paths == answered.paths and "nothing to do" in again.said
+    assert again.paths == answered.paths and "nothing to do" in again.output
     sessions = [
         shared.session(word, extraction_session("latest:song", variant=word, reconstructions=0))
         for word in ("second", "first")
@@ -168,13 +168,13 @@ def test_a_run_goes_on_to_another_total_of_epochs_and_is_finished_then(shared, t
     assert yaml.safe_load((run / "session.yaml").read_text())["training"]["epochs"] == 3
     before = shared.files()
     answered = shared.train(str(run))
-    assert (answered.code, answered.paths) == (0, [run]) and "is finished: 3 epochs" in answered.said
+    assert (answered.code, answered.paths) == (0, [run]) and "is finished: 3 epochs" in answered.output
     assert shared.files() == before
-    said = shared.refused(str(run), "--set", "training.epochs=2")
-    assert f"{run} has 3 epochs already, training.epochs cannot be 2" in said
+    output = shared.refused(str(run), "--set", "training.epochs=2")
+    assert f"{run} has 3 epochs already, training.epochs cannot be 2" in output
     for change in ("training.batch_size=3", "training.epochs=0", "training.epochs", "x=1"):
-        said = shared.refused(str(run), "--set", change)
-        assert f"takes --set training.epochs=<number> only, got '{change}'" in said
+        output = shared.refused(str(run), "--set", change)
+        assert f"takes --set training.epochs=<number> only, got '{change}'" in output
 
 
 @on_posix
@@ -190,7 +190,7 @@ def test_a_session_with_an_unfinished_run_begins_anew_and_the_run_can_go_on_wher
     *_, folder = interrupted
     answered = shared.train(shared.session("endless", training_session(training=ONE_EPOCH)))
     assert answered.code == 0 and answered.paths != [folder]
-    assert f"to go on with it: python main_01_train.py {folder}" in answered.said
+    assert f"to go on with it: python main_01_train.py {folder}" in answered.output
     before, total = (folder / "history.csv").read_text(), n_epochs(folder) + 1
     answered = shared.train(str(folder), "--set", f"training.epochs={total}")
     assert (answered.code, answered.paths) == (0, [folder])
@@ -200,31 +200,31 @@ def test_a_session_with_an_unfinished_run_begins_anew_and_the_run_can_go_on_wher
 
 @pytest.mark.parametrize("words", [["demo"], ["demo.yaml"], []])
 def test_a_shipped_session_is_found_by_name_and_without_one_the_demo_is_meant(
-    place, words, monkeypatch, tmp_path
+    workspace, words, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)
-    assert "the demo data are not there yet" in place.checked(*words)
-    assert "the demo data are not there yet" in place.checked(*words, script=main_02_extract)
+    assert "the demo data are not there yet" in workspace.checked(*words)
+    assert "the demo data are not there yet" in workspace.checked(*words, script=main_02_extract)
 
 
 @pytest.mark.parametrize("name, hint", [("dmeo", "did you mean 'demo'?"), ("xyz", "choose from .*demo")])
-def test_an_unknown_session_names_the_nearest_or_all_there_are(place, name, hint):
-    for answered, params in ((place.train(name), "training"), (place.extract(name), "extraction")):
+def test_an_unknown_session_names_the_nearest_or_all_there_are(workspace, name, hint):
+    for answered, params in ((workspace.train(name), "training"), (workspace.extract(name), "extraction")):
         assert (answered.code, answered.paths) == (2, [])
         words = rf"no session file {name}, and none of that name in .*{params}: {hint}"
-        assert re.search(words, answered.said)
+        assert re.search(words, answered.output)
 
 
-def test_check_prints_sessions_with_every_default_and_what_it_prints_is_a_session(place, monkeypatch):
-    session = place.session("mine", training_session())
-    monkeypatch.chdir(place.folder)  # a session may lie anywhere and be named relatively
-    said = place.checked("mine.yaml", "--set", "training.epochs=5")
+def test_check_prints_sessions_with_every_default_and_what_it_prints_is_a_session(workspace, monkeypatch):
+    session = workspace.session("mine", training_session())
+    monkeypatch.chdir(workspace.folder)  # a session may lie anywhere and be named relatively
+    output = workspace.checked("mine.yaml", "--set", "training.epochs=5")
     summary = "12 pictures, about 4 of them for validation, 1x128x32"
     for words in ("session mine", "epochs: 5", "learning_rate: 0.001", "GB of cache", "for 5", summary):
-        assert words in said
-    assert "weights, latent 8 x 1 x 8" in said
-    printed = place.checked(session).split("session mine\n")[1].split("\n\n")[0]
-    assert printed in place.checked(place.session("again", yaml.safe_load(printed)))
+        assert words in output
+    assert "weights, latent 8 x 1 x 8" in output
+    printed = workspace.checked(session).split("session mine\n")[1].split("\n\n")[0]
+    assert printed in workspace.checked(workspace.session("again", yaml.safe_load(printed)))
 
 
 @pytest.mark.parametrize(
@@ -239,78 +239,83 @@ def test_check_prints_sessions_with_every_default_and_what_it_prints_is_a_sessio
         ("trainin.epochs=3", "trainin: unknown key, did you mean 'training'?"),
     ],
 )
-def test_a_change_that_is_not_right_is_a_fault_of_a_check_too(place, change, words):
-    session = place.session("mine", training_session())
+def test_a_change_that_is_not_right_is_a_fault_of_a_check_too(workspace, change, words):
+    session = workspace.session("mine", training_session())
     for more in ([], ["--check"]):
-        assert words in place.refused(session, *more, "--set", change)
+        assert words in workspace.refused(session, *more, "--set", change)
 
 
-def test_check_prints_the_paths_and_the_precision_that_will_be_taken(place):
-    run = untrained_run(place.config)
-    images = place.config.data / "songs" / "images"
-    said = place.checked(place.session("mine", training_session(training={"epochs": 1})))
-    assert f"train: {images}\n" in said and re.search("precision: (fp32|bf16)\n", said)
-    features = place.session("features", extraction_session(run.timestamp))
-    said = place.checked(features, script=main_02_extract)
-    assert f": {images}\n" in said and f" in {images.parent}: new" in said
-    assert f"files of saec_{run.timestamp}" in said and "12 pictures 1x128x32" in said
-    assert re.search(r"\(cpu\), (fp32|bf16)\n", said)
+def test_check_prints_the_paths_and_the_precision_that_will_be_taken(workspace):
+    run = untrained_run(workspace.config)
+    images = workspace.config.data / "songs" / "images"
+    output = workspace.checked(workspace.session("mine", training_session(training={"epochs": 1})))
+    assert f"train: {images}\n" in output and re.search("precision: (fp32|bf16)\n", output)
+    features = workspace.session("features", extraction_session(run.timestamp))
+    output = workspace.checked(features, script=main_02_extract)
+    assert f": {images}\n" in output and f" in {images.parent}: new" in output
+    assert f"files of saec_{run.timestamp}" in output and "12 pictures 1x128x32" in output
+    assert re.search(r"\(cpu\), (fp32|bf16)\n", output)
 
 
-def test_check_of_several_prints_every_session_once_and_a_change_holds_for_all(place):
-    names = [place.session(name, training_session()) for name in ("one", "two")]
-    said = place.checked("demo", names[0])
+def test_check_of_several_prints_every_session_once_and_a_change_holds_for_all(workspace):
+    names = [workspace.session(name, training_session()) for name in ("one", "two")]
+    output = workspace.checked("demo", names[0])
     for words in ("session demo\n", "session one\n", "the demo data are not there yet", "12 pictures"):
-        assert said.count(words) == 1
-    said = place.checked(*names, "--set", "training.epochs=7", "--set", "views.soft=true")
-    assert said.count("epochs: 7") == 2 and said.count("soft: true") == 2
+        assert output.count(words) == 1
+    output = workspace.checked(*names, "--set", "training.epochs=7", "--set", "views.soft=true")
+    assert output.count("epochs: 7") == 2 and output.count("soft: true") == 2
 
 
-def test_all_sessions_are_read_and_checked_before_the_first_starts(place):
-    good = place.session("good", training_session(training=ONE_EPOCH))
-    bad = place.session("bad", training_session(modle=1, training={"epochs": 0}))
-    worse = place.session("worse", training_session(views="denoize"))
-    said = place.refused(good, bad, worse)
-    assert f"{bad} has 2 faults:" in said and f"{worse} has a fault:" in said
-    assert "did you mean 'model'?" in said and "did you mean 'denoise'?" in said
+def test_all_sessions_are_read_and_checked_before_the_first_starts(workspace):
+    good = workspace.session("good", training_session(training=ONE_EPOCH))
+    bad = workspace.session("bad", training_session(modle=1, training={"epochs": 0}))
+    worse = workspace.session("worse", training_session(views="denoize"))
+    output = workspace.refused(good, bad, worse)
+    assert f"{bad} has 2 faults:" in output and f"{worse} has a fault:" in output
+    assert "did you mean 'model'?" in output and "did you mean 'denoise'?" in output
     names = [
-        place.session(name, training_session(data={"kind": "images", "train": f"songs/{name}"}))
+        workspace.session(name, training_session(data={"kind": "images", "train": f"songs/{name}"}))
         for name in ("here", "there")
     ]
-    said = place.refused(good, *names)
+    output = workspace.refused(good, *names)
     for name in ("here", "there"):
-        folder = place.config.data / "songs" / name
-        assert f"session {name} has a fault:\n  data.train: no such folder: {folder}" in said
-    said = place.refused(*2 * [place.session("bad", training_session(modle=1))])
-    assert said.count("modle") == 1 and len(said.splitlines()) == 2  # the same fault once, and nothing else
+        folder = workspace.config.data / "songs" / name
+        assert f"session {name} has a fault:\n  data.train: no such folder: {folder}" in output
+    output = workspace.refused(*2 * [workspace.session("bad", training_session(modle=1))])
+    assert (
+        output.count("modle") == 1 and len(output.splitlines()) == 2
+    )  # the same fault once, and nothing else
 
 
-def test_the_latest_of_a_session_that_has_no_finished_run_lists_what_there_is(place):
-    session = place.session("features", extraction_session("latest:song"))
-    answered = place.extract(session)
+def test_the_latest_of_a_session_that_has_no_finished_run_lists_what_there_is(workspace):
+    session = workspace.session("features", extraction_session("latest:song"))
+    answered = workspace.extract(session)
     assert answered.code == 2
-    assert f"no finished run of session 'song' in {place.config.models}: there is none yet" in answered.said
-    run = untrained_run(place.config)
-    answered = place.extract(session)
-    assert answered.code == 2 and answered.said.endswith(f"there are\n  {run.folder.name}\n")
+    assert (
+        f"no finished run of session 'song' in {workspace.config.models}: there is none yet"
+        in answered.output
+    )
+    run = untrained_run(workspace.config)
+    answered = workspace.extract(session)
+    assert answered.code == 2 and answered.output.endswith(f"there are\n  {run.folder.name}\n")
     for file in run.folder.glob("*.pt"):
         file.unlink()
-    answered = place.extract(place.session("features", extraction_session("latest:untrained")))
-    assert answered.code == 2 and f"{run.folder.name} is not finished" in answered.said
+    answered = workspace.extract(workspace.session("features", extraction_session("latest:untrained")))
+    assert answered.code == 2 and f"{run.folder.name} is not finished" in answered.output
 
 
-def test_a_config_that_is_not_right_or_a_gpu_that_is_not_there_is_a_fault(place):
-    session = place.session("mine", training_session())
-    place.config_file.write_text("device: cuda:99\nworkers: 0\n")
-    said = place.refused(session)
-    assert re.search("config.device: device cuda:99 is not there.*: choose auto or cpu", said)
-    place.config_file.write_text("devise: cpu")
-    said = place.refused(session)
-    assert f"{place.config_file} cannot be used:\n  devise: unknown key, did you mean 'device'?" in said
+def test_a_config_that_is_not_right_or_a_gpu_that_is_not_there_is_a_fault(workspace):
+    session = workspace.session("mine", training_session())
+    workspace.config_file.write_text("device: cuda:99\nworkers: 0\n")
+    output = workspace.refused(session)
+    assert re.search("config.device: device cuda:99 is not there.*: choose auto or cpu", output)
+    workspace.config_file.write_text("devise: cpu")
+    output = workspace.refused(session)
+    assert f"{workspace.config_file} cannot be used:\n  devise: unknown key, did you mean 'device'?" in output
 
 
-def test_words_that_are_no_options_end_with_2_and_help_with_0(place):
-    assert place.train("--chek").code == 2
+def test_words_that_are_no_options_end_with_2_and_help_with_0(workspace):
+    assert workspace.train("--chek").code == 2
     with redirect_stdout(io.StringIO()) as out:
         assert main_01_train.main(["--help"]) == 0
     assert "--check" in out.getvalue() and "--set" in out.getvalue()

@@ -42,11 +42,11 @@ def test_what_a_config_leaves_out_has_a_default(file):
 
 
 def test_the_references_trained_models_are_our_models_and_its_untrained_ones_are_not_used(
-    file, tmp_path, heard
+    file, tmp_path, log
 ):
     file.write_text("path_untrained_models: cold\npath_trained_models: trained")
     assert load_config(file).models == tmp_path / "place" / "trained"
-    assert "path_untrained_models is not used" in heard.text
+    assert "path_untrained_models is not used" in log.text
     file.write_text("models: a\npath_trained_models: b")
     with pytest.raises(Fault, match="gives both `models` and `path_trained_models`: keep one"):
         load_config(file)

@@ -381,8 +381,8 @@ def test_an_evaluation_gives_finite_named_scores_and_the_same_again(name):
     labels = np.array(["finch", "wren", "crow"])[np.arange(60) % 3]
     rows = (rng.normal(size=(60, 4)) + 8 * (np.arange(60) % 3)[:, None]).astype(np.float32)
     groups = np.arange(60) // 6
-    asked = {"n_repeats": 1, "curve": [], "umap": None}
-    options = {key: value for key, value in asked.items() if key in EVALUATIONS[name].options}
+    wanted = {"n_repeats": 1, "curve": [], "umap": None}
+    options = {key: value for key, value in wanted.items() if key in EVALUATIONS[name].options}
     evaluation = EVALUATIONS.parse({"name": name} | options)
     found = evaluation(rows, labels, groups)
     assert found.scores and all(type(s) is float and np.isfinite(s) for s in found.scores.values())

@@ -44,11 +44,11 @@ def test_a_table_has_the_recordings_of_the_speakers_and_no_groups_where_they_are
 
 @pytest.mark.parametrize(("n", "n_digits"), [(5, 5), (20, 10)])
 def test_few_labels_are_spread_over_digits_and_the_others_of_these_are_asked(tones, n, n_digits):
-    learnt, asked = few_labels("theo", n, seed=0)
-    assert len(learnt) == n and not learnt & asked
-    assert len({name[0] for name in learnt}) == len({name[0] for name in asked}) == n_digits
-    assert len(asked) == n_digits * N_EACH - n
-    assert few_labels("theo", n, seed=0) == (learnt, asked) != few_labels("theo", n, seed=1)
+    learnt, wanted = few_labels("theo", n, seed=0)
+    assert len(learnt) == n and not learnt & wanted
+    assert len({name[0] for name in learnt}) == len({name[0] for name in wanted}) == n_digits
+    assert len(wanted) == n_digits * N_EACH - n
+    assert few_labels("theo", n, seed=0) == (learnt, wanted) != few_labels("theo", n, seed=1)
 
 
 def test_a_stitched_recording_says_what_is_heard_when(tones):

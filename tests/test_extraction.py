@@ -83,7 +83,7 @@ def test_pooled_features_are_means_then_deviations_of_the_trimmed_latents(extrac
 
 
 @pytest.mark.parametrize(("width", "n_steps", "trim"), [(32, 8, 0.4), (4, 1, 0.1)])
-def test_latents_too_short_for_the_trimming_are_kept_whole(extracted, tmp_path, width, n_steps, trim, heard):
+def test_latents_too_short_for_the_trimming_are_kept_whole(extracted, tmp_path, width, n_steps, trim, log):
     data = other_folder(tmp_path, intensities(3, width=width))
     features = extracted(data=data, pooling={"name": "mean_std", "trim": trim})
     assert features.X.shape == (3, TINY["latent"], n_steps)
@@ -91,7 +91,7 @@ def test_latents_too_short_for_the_trimming_are_kept_whole(extracted, tmp_path, 
     np.testing.assert_allclose(means, features.X.mean(axis=2), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(deviations, features.X.std(axis=2), rtol=1e-5, atol=1e-6)
     words = f"latents have {n_steps} time steps, too few to trim {trim} of each side: all are kept"
-    assert words in heard.text
+    assert words in log.text
 
 
 def test_half_precision_and_bf16_are_near_fp32_and_the_json_says_so(extracted):
@@ -144,25 +144,25 @@ def test_reconstructions_are_drawn_when_asked_for(extracted, tmp_path):
         assert min(figure.size) > 50
 
 
-def test_clusters_are_held_against_labels_where_there_are_some(shared, extracted, tmp_path, heard):
+def test_clusters_are_held_against_labels_where_there_are_some(shared, extracted, tmp_path, log):
     rows = [f"{name},{'abc'[i % 3]}" for i, name in enumerate(shared.names)]
     data = other_folder(tmp_path, LEVELS)
     (tmp_path / "own" / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
     extracted(data=data)
-    assert "clusters against 3 labels, pooled features, k-means: V-measure" in heard.text
+    assert "clusters against 3 labels, pooled features, k-means: V-measure" in log.text
 
 
-def test_all_pictures_but_bad_ones_are_taken_as_the_run_was_made_and_whatever_its_limit(config, heard):
+def test_all_pictures_but_bad_ones_are_taken_as_the_run_was_made_and_whatever_its_limit(config, log):
     songs = Songs(config, LEVELS, data={"skip_bad": True, "limit": 3})
     bad = songs.names[4]
     (songs.images / bad).write_bytes(b"")
     features = songs.extract()
     assert features.N.tolist() == [name for name in songs.names if name != bad]
-    assert about(features)["left_out"] == [bad] and f"left out, unusable:\n  {bad}" in heard.text
+    assert about(features)["left_out"] == [bad] and f"left out, unusable:\n  {bad}" in log.text
     assert_own_encoding(features, songs.run, np.delete(LEVELS, 4, axis=0))
-    heard.clear()
+    log.clear()
     songs.extract()
-    assert "nothing to do" in heard.text
+    assert "nothing to do" in log.text
 
 
 def test_all_faults_of_a_session_are_said_at_once(shared, tmp_path):
@@ -186,7 +186,7 @@ def test_pictures_that_the_model_cannot_take_are_refused_but_for_a_fit_of_the_ex
     assert_own_encoding(features, shared.run, np.pad(levels, ((0, 0), (0, 0), (0, 2))))
 
 
-def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_not(config, heard):
+def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_not(config, log):
     record = {"train": {"colormap": "viridis"}}
     rgb, grey = (
         untrained_run(config, data={"channels": channels}, record=record) for channels in ("rgb", "intensity")
@@ -197,17 +197,17 @@ def test_an_rgb_run_warns_of_pictures_in_another_colour_map_and_intensity_need_n
         out = f"{run.timestamp}_{colormap}"
         session = extraction_session(run.timestamp, data={"images": colormap}, out=out, reconstructions=0)
         extract(session, config)
-        assert (words in heard.text) == warned and ("the model was trained on" in heard.text) == warned
+        assert (words in log.text) == warned and ("the model was trained on" in log.text) == warned
 
 
-def test_one_picture_has_features_but_no_map(extracted, tmp_path, heard):
+def test_one_picture_has_features_but_no_map(extracted, tmp_path, log):
     features = extracted(data=other_folder(tmp_path, LEVELS[:1]), reduction={})
     assert features.X.shape == (1, 8, 8) and list(features.roles) == ["X", "pooled"]
-    assert "1 pictures are too few for 2, 4, 8, 16 dimensions" in heard.text
+    assert "1 pictures are too few for 2, 4, 8, 16 dimensions" in log.text
     assert about(features)["n_neighbors_used"] is None
 
 
-def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path, heard, monkeypatch, capsys):
+def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path, log, monkeypatch, capsys):
     """Through the script: a warning is no failure."""
     monkeypatch.syspath_prepend(ROOT)
     from main_02_extract import main
@@ -216,8 +216,8 @@ def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path
     file.write_text(json.dumps(shared.session(data=other_folder(tmp_path, LEVELS[:5]), reduction={})))
     config_file = shared.config.data.parent / "config" / "config.yaml"
     assert main([str(file), "--config", str(config_file)]) == 0
-    assert "5 pictures are too few for 4, 8, 16 dimensions: d dimensions need max(4, d + 2)" in heard.text
-    assert "5 pictures have 4 neighbours, not 10" in heard.text
+    assert "5 pictures are too few for 4, 8, 16 dimensions: d dimensions need max(4, d + 2)" in log.text
+    assert "5 pictures have 4 neighbours, not 10" in log.text
     names = [Path(line).name for line in capsys.readouterr().out.splitlines()]
     assert names == [
         f"full_features_{shared.id}.npz",

@@ -33,13 +33,13 @@ def change(songs: Songs, name: str) -> None:
     os.replace(songs.images / "new_rec00_segm_0000.000.png", songs.images / name)
 
 
-def test_the_same_again_reads_and_writes_nothing_however_the_run_is_named(songs, heard):
+def test_the_same_again_reads_and_writes_nothing_however_the_run_is_named(songs, log):
     first, before = songs.extract(), songs.files()
     shutil.rmtree(songs.config.cache)
     for changes in ({}, {"run": str(songs.run.folder)}, {"run": "latest:untrained"}, {"reconstructions": 4}):
-        heard.clear()
+        log.clear()
         second = songs.extract(**changes)
-        assert f"{songs.id}: nothing to do, the files are there" in heard.text
+        assert f"{songs.id}: nothing to do, the files are there" in log.text
         assert second.paths == first.paths and songs.files() == before
         np.testing.assert_array_equal(second.X, first.X)
     assert not songs.config.cache.exists()
@@ -117,13 +117,13 @@ CHANGES = {  # what is done to the folder, what of its rows is taken over, and t
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_only_pictures_that_are_not_as_they_were_are_encoded(songs, heard, case):
+def test_only_pictures_that_are_not_as_they_were_are_encoded(songs, log, case):
     """And all files equal those of an extraction into an empty folder."""
     do, kept, changes = CHANGES[case]
     songs.extract(**changes)
     do(songs)
     after = songs.extract(**changes)
-    assert f"{kept} pictures are as they were, only the rest is encoded" in heard.messages
+    assert f"{kept} pictures are as they were, only the rest is encoded" in log.messages
     assert after.N.tolist() == sorted(file.name for file in songs.images.iterdir())
     assert_same_files(after, songs.extract(out="fresh", **changes))
 

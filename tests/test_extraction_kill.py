@@ -63,14 +63,14 @@ def left_over(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir() if file.name.startswith(".")]
 
 
-def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_one(songs, heard):
+def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_one(songs, log):
     torn = songs.folder / f"{TEMPORARY}0a1b2c3d_full_features_{songs.id}.npz"
     torn.write_bytes(b"PK half a file, of a killed writing")
     assert interrupted_after(songs, 7) == [False, False, False]
     assert interrupted_after(songs, 8) == [True, False, False]
     assert interrupted_after(songs, 11) == [True, True, False]  # goes on after the first
     features = songs.extract()
-    assert "going on: 2 of 3 shards are done" in heard.text
+    assert "going on: 2 of 3 shards are done" in log.text
     assert_same_files(features, songs.extract(out="unbroken"))
     assert not left_over(songs.folder)
 
@@ -104,22 +104,22 @@ ANEW = {
 
 
 @pytest.mark.parametrize("case", ANEW)
-def test_other_settings_or_pictures_do_not_go_on_with_what_is_there(songs, heard, case):
+def test_other_settings_or_pictures_do_not_go_on_with_what_is_there(songs, log, case):
     do, changes = ANEW[case]
     interrupted_after(songs, 11)
     do(songs)
     assert_same_files(songs.extract(**changes), songs.extract(out="unbroken", **changes))
-    assert "going on" not in heard.text
+    assert "going on" not in log.text
 
 
-def test_a_broken_overwriting_does_not_pass_for_a_broken_completion(songs, heard):
+def test_a_broken_overwriting_does_not_pass_for_a_broken_completion(songs, log):
     """Both have three shards, of all forty pictures or of the thirty-seven that have changed."""
     songs.extract()
     for name in songs.names[3:]:
         os.utime(songs.images / name, (1, 1))
     interrupted_after(songs, 16, overwrite=True)
     features = songs.extract()
-    assert "3 of 40 pictures are as they were" in heard.text
+    assert "3 of 40 pictures are as they were" in log.text
     assert_same_files(features, songs.extract(out="unbroken"))
 
 
@@ -240,7 +240,7 @@ def test_encoding_begins_while_pictures_are_decoded_and_faults_of_those_are_all_
     assert list(songs.config.cache.iterdir()) == []
 
 
-def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overlapping, monkeypatch, heard):
+def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overlapping, monkeypatch, log):
     songs = overlapping
     many(songs, 500)
 
@@ -254,19 +254,19 @@ def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overla
     assert not [thread for thread in threading.enumerate() if thread.name == "arriving"]
     assert list(songs.config.cache.iterdir()) == []
     features = songs.extract()
-    assert "going on: 0 of 34 shards are done" in heard.text
+    assert "going on: 0 of 34 shards are done" in log.text
     assert_same_files(features, extracted_otherwise(songs))
 
 
 @pytest.mark.parametrize(("fit", "width"), [("none", 32), ("pad", 30)])
-def test_rows_encoded_before_a_picture_in_no_colour_map_came_are_encoded_again(config, fit, width, heard):
+def test_rows_encoded_before_a_picture_in_no_colour_map_came_are_encoded_again(config, fit, width, log):
     """Padding shows the difference: with a colour map it is the map's floor, without one black."""
     config = config.model_copy(update={"workers": 2})
     songs = Songs(config, intensities(N), data={"channels": "rgb", "fit": fit})
     write_pictures(songs.images, intensities(N, width=width))
     name = in_no_colour_map(songs, width)
     features = songs.extract()
-    assert f"{name} is in no colour map with the others" in heard.text
+    assert f"{name} is in no colour map with the others" in log.text
     assert_same_files(features, extracted_otherwise(songs))
 
 

@@ -52,32 +52,32 @@ def test_an_output_folder_that_is_a_file_is_refused(where, config, pictures):
     taken = config.data / "taken"
     taken.write_text("mine")
     out = taken if where == "file" else taken / "deeper"
-    said = refused(main_02_extract, extraction_session(run.timestamp, out=str(out)), config)
-    assert f"out: cannot write into {out} (" in said and "): choose another folder" in said
+    output = refused(main_02_extract, extraction_session(run.timestamp, out=str(out)), config)
+    assert f"out: cannot write into {out} (" in output and "): choose another folder" in output
     assert taken.read_text() == "mine"
 
 
 @pytest.mark.parametrize("key", ["cache", "models"])
 def test_a_cache_or_a_models_folder_that_is_a_file_is_refused(key, config, pictures):
     getattr(config, key).write_text("mine")
-    said = refused(main_01_train, training_session(), config)
-    assert f"cannot write into {getattr(config, key)} (" in said and "): choose another folder" in said
+    output = refused(main_01_train, training_session(), config)
+    assert f"cannot write into {getattr(config, key)} (" in output and "): choose another folder" in output
     assert getattr(config, key).read_text() == "mine"
 
 
 def test_several_faults_of_the_data_are_said_at_once(config, config_file, pictures):
     config_file.write_text("device: cuda:99\nworkers: 0\n")
     data = DATA | {"valid": "songs/nowhere"}
-    said = refused(
+    output = refused(
         main_01_train, training_session(data=data, start={"weights_of": "20250617_131810"}), config
     )
-    assert "session session has 3 faults:" in said
+    assert "session session has 3 faults:" in output
     for key in (
         "config.device: device cuda:99 is not there",
         "start.weights_of: no run",
         "data.valid: no such",
     ):
-        assert f"\n  {key}" in said
+        assert f"\n  {key}" in output
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there such paths are at home")
@@ -88,8 +88,8 @@ def test_a_windows_path_on_another_system_is_refused_and_never_created(config, p
         assert f"{path} is a Windows path" in refused(main_01_train, training_session(data=data), config)
     run = untrained_run(config)
     for changes in ({"data": {"images": path}}, {"out": path}):
-        said = refused(main_02_extract, extraction_session(run.timestamp, **changes), config)
-        assert f"{path} is a Windows path" in said
+        output = refused(main_02_extract, extraction_session(run.timestamp, **changes), config)
+        assert f"{path} is a Windows path" in output
     new = set(config.data.parent.rglob("*")) - set(before)
     assert not any("songs" in file.name for file in new) and not Path(path).exists()
 
@@ -99,13 +99,13 @@ def test_a_windows_path_on_another_system_is_refused_and_never_created(config, p
 
 def test_a_loss_that_is_no_number_ends_the_training(config, pictures):
     session = training_session(optimizer={"name": "adam", "learning_rate": 1e30})
-    said = refused(main_01_train, session, config)
+    output = refused(main_01_train, session, config)
     (run,) = all_runs(config.models)
     assert (
-        "epoch 1: the loss is nan" in said
-        and "try a lower optimizer.learning_rate, or optimizer.clip" in said
+        "epoch 1: the loss is nan" in output
+        and "try a lower optimizer.learning_rate, or optimizer.clip" in output
     )
-    assert f"epochs kept in {run.folder}: 0" in said
+    assert f"epochs kept in {run.folder}: 0" in output
     assert not list(run.folder.glob("*.pt"))
 
 
@@ -145,12 +145,12 @@ def test_a_checkpoint_that_is_damaged_or_no_checkpoint_is_named_and_left_as_it_i
             damaged = {"empty": b"", "text": b"text" * 9, "cut": good[:-100], "pickle": pickle.dumps(3, 2)}
             file.write_bytes(damaged[kind])
     before = contents(run.folder)
-    for said in (
+    for output in (
         refused(main_01_train, run.folder, config),
         refused(main_02_extract, extraction_session(run.timestamp), config),
     ):
-        assert f"{run.folder / 'last.pt'} is " in said or f"{run.folder / 'best.pt'} is " in said
-        assert "restore it from a copy" in said
+        assert f"{run.folder / 'last.pt'} is " in output or f"{run.folder / 'best.pt'} is " in output
+        assert "restore it from a copy" in output
     assert contents(run.folder) == before and not trap.exists()
 
 
@@ -160,11 +160,11 @@ def test_a_checkpoint_that_is_damaged_or_no_checkpoint_is_named_and_left_as_it_i
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory) -> tuple[Config, Run]:
     """A finished classifier of three classes, in a workplace of its own."""
-    place = workplace(tmp_path_factory.mktemp("classifier"))
-    record_classes(place.data / "sounds")
-    write_pictures(place.data / "songs" / "images", intensities(2))
-    assert answer(main_01_train, session(), place)[0] == 0
-    return place, all_runs(place.models)[0]
+    workspace = workplace(tmp_path_factory.mktemp("classifier"))
+    record_classes(workspace.data / "sounds")
+    write_pictures(workspace.data / "songs" / "images", intensities(2))
+    assert answer(main_01_train, session(), workspace)[0] == 0
+    return workspace, all_runs(workspace.models)[0]
 
 
 def crafted(**options: Any) -> dict[str, Any]:
@@ -219,19 +219,19 @@ ASKED = [("train", *case) for case in TRAINING] + [("extract", *case) for case i
 
 @pytest.mark.parametrize(("what", "changes", "words"), ASKED)
 def test_what_cannot_be_done_is_refused_and_nothing_is_written(what, changes, words, classifier):
-    place, run = classifier
-    before = contents(place.data), contents(place.models)
+    workspace, run = classifier
+    before = contents(workspace.data), contents(workspace.models)
     if what == "train":
-        asked = session(data=changes.get("data", {})) | {
+        wanted = session(data=changes.get("data", {})) | {
             key: changes[key] for key in changes if key != "data"
         }
         if "start" in changes:
-            asked["start"] = {"weights_of": run.timestamp} | changes["start"]
-        text = refused(main_01_train, asked, place)
+            wanted["start"] = {"weights_of": run.timestamp} | changes["start"]
+        text = refused(main_01_train, wanted, workspace)
     else:
-        text = refused(main_02_extract, features_session(**{"run": run.timestamp} | changes), place)
+        text = refused(main_02_extract, features_session(**{"run": run.timestamp} | changes), workspace)
     assert has_words(text, words.format(run=run))
-    assert (contents(place.data), contents(place.models)) == before
+    assert (contents(workspace.data), contents(workspace.models)) == before
 
 
 def test_a_run_on_pictures_takes_no_sounds(config, pictures, sounds):

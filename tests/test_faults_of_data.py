@@ -435,8 +435,8 @@ def test_data_that_cannot_be_used_are_refused_before_anything_is_made(case, conf
     assert all_runs(config.models) == []
     if case in FAULTS:
         key = "images" if data.pictures else "sounds"
-        asked = {key if option == "train" else option: value for option, value in options.items()}
-        text = refused(main_02_extract, data.extraction(**asked), config)
+        wanted = {key if option == "train" else option: value for option, value in options.items()}
+        text = refused(main_02_extract, data.extraction(**wanted), config)
         texts.append(text.replace(f"data.{key}: ", "data.train: "))
     for text in texts:
         assert has_words(text.replace("\\", "/"), words.format(folder=data.folder).replace("\\", "/"))
@@ -483,14 +483,14 @@ WARNINGS: dict[str, tuple[Change, str, int, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", WARNINGS)
-def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, heard):
+def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, log):
     change, words, n, options = WARNINGS[case]
     data = Data("audio", config)
     change(data.folder)
     code, _, text = answer(main_01_train, data.training(**options), config)
     (run,) = all_runs(config.models)
     assert code == 0 and has_words(text, words)
-    warnings = [one for one in heard.records if one.levelname == "WARNING" and "no better" not in one.msg]
+    warnings = [one for one in log.records if one.levelname == "WARNING" and "no better" not in one.msg]
     assert bool(warnings) == bool(words)
     assert run.record["train"]["n"] + run.record["valid"]["n"] == n
     assert run.record["classes"] == ["high", "low", "mid", *["rare"] * (case == "rare")]

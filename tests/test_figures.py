@@ -38,7 +38,7 @@ def holds(figure: np.ndarray, colour: tuple[float, ...], at_least: int = 50) -> 
 
 
 def names(n: int) -> list[str]:
-    return [f"rec_segm_{place:04d}.png" for place in range(n)]
+    return [f"rec_segm_{index:04d}.png" for index in range(n)]
 
 
 @pytest.mark.parametrize(("n", "width"), [(1, 24), (33, 24), (3, 8), (3, 4000)])

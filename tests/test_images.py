@@ -77,7 +77,7 @@ def test_only_png_files_directly_in_the_folder_count(folder):
 )
 def test_a_limit_takes_pictures_evenly_over_the_sorted_list(folder, limit, taken):
     names = write_pictures(folder, intensities(10, 8, 8))
-    assert opened(folder, limit=limit).samples.names.tolist() == [names[place] for place in taken]
+    assert opened(folder, limit=limit).samples.names.tolist() == [names[index] for index in taken]
 
 
 def test_a_missing_folder_and_one_without_pictures_are_told_apart(folder):

@@ -58,8 +58,8 @@ def sounds(config: Config) -> Path:
 
 def joined(config: Config, **session) -> tuple[pd.DataFrame, str]:
     """One row a sample: label, group, split and further columns; and all remarks."""
-    asked = {"evaluations": [], "explorer": None, "table": None, "inspect": False, "pixels": False} | session
-    (one,) = plan_evaluation(load_session(asked, EvaluationSession), config).sets.values()
+    wanted = {"evaluations": [], "explorer": None, "table": None, "inspect": False, "pixels": False} | session
+    (one,) = plan_evaluation(load_session(wanted, EvaluationSession), config).sets.values()
     return one.samples.table, "\n".join(one.remarks)
 
 
@@ -71,11 +71,11 @@ def test_the_nearest_table_wins_over_the_feature_file_and_what_it_lacks_is_empty
     file = features(
         config, PICTURES, "own.csv", Label=list("wxyz"), site=["p", "q", "r", "s"], size=[1, 2, 3, 4]
     )
-    known, said = joined(config, images="songs/images", features=file)
+    known, output = joined(config, images="songs/images", features=file)
     assert known["label"].tolist() == ["near", "", "far", ""]
     assert known["group"].tolist() == ["one", "one", "b", "c.png"]  # a recording's samples share its group
     assert known["site"].tolist() == ["x", "", "y", ""] and known["size"].tolist() == [1, 2, 3, 4]
-    assert "2 of 4 pictures have no label" in said and "1 labels of" in said
+    assert "2 of 4 pictures have no label" in output and "1 labels of" in output
 
 
 def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recordings(config, pictures):
@@ -93,9 +93,9 @@ def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recor
 def test_a_table_that_the_session_names_wins_over_the_nearest_one(config, pictures):
     table(config.data / "mine.csv", "file,label", *(f"{name},mine" for name in PICTURES[:3]), "d.png,mine")
     session = {"images": "songs/images", "features": features(config, PICTURES)}
-    known, said = joined(config, labels="mine.csv", **session)
+    known, output = joined(config, labels="mine.csv", **session)
     assert known["label"].tolist() == ["mine"] * 3 + [""] and "site" not in known
-    assert "mine.csv are of none of the pictures" in said
+    assert "mine.csv are of none of the pictures" in output
     assert labels(config, labels={"least": 1}, **session) == ["near", "", "far", ""]
     assert labels(config, labels={"least": 2}, **session) == ["", "", "", ""]
 
@@ -104,8 +104,8 @@ def test_folders_and_patterns_win_over_the_nearest_table(config, pictures):
     for name in (*PICTURES[:2], "d.png"):
         table(config.data / "sorted" / name[0] / name)
     session = {"images": "songs/images", "features": features(config, PICTURES)}
-    known, said = joined(config, labels={"folders": "sorted"}, **session)
-    assert known["label"].tolist() == ["a", "a", "", ""] and "1 labels of" in said
+    known, output = joined(config, labels={"folders": "sorted"}, **session)
+    assert known["label"].tolist() == ["a", "a", "", ""] and "1 labels of" in output
     pattern = r"^(?P<group>(?P<label>[ab]))_segm_(?P<split>\d)?"
     known, _ = joined(config, labels={"pattern": pattern}, **session)
     assert known["label"].tolist() == ["a", "a", "b", ""] == known["group"].replace("c.png", "").tolist()
@@ -132,19 +132,19 @@ def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(conf
     table(config.data / "mine.csv", "picture,species,part", *lines)
     columns = {"file": "picture", "label": "species", "split": "part"}
     file = features(config, PICTURES)
-    known, said = joined(config, features=file, labels={"file": "mine.csv", "columns": columns})
+    known, output = joined(config, features=file, labels={"file": "mine.csv", "columns": columns})
     assert known["label"].tolist() == list("abab") and known["split"].tolist() == ["train", "test", "", "x"]
-    assert "2 pictures with a label are neither 'train' nor 'test'" in said
-    assert "the split has 1 groups (recordings) on both sides" in said
+    assert "2 pictures with a label are neither 'train' nor 'test'" in output
+    assert "the split has 1 groups (recordings) on both sides" in output
 
 
 def test_what_is_said_of_a_recording_holds_for_its_segments(config, pictures):
     lines = ["a.wav,whole,g", "b.wav,other,", "e.wav,gone,"]
     table(config.data / "mine.csv", "file,label,group", *lines)
-    known, said = joined(config, features=features(config, PICTURES), labels="mine.csv")
+    known, output = joined(config, features=features(config, PICTURES), labels="mine.csv")
     assert known["label"].tolist() == ["whole", "whole", "other", ""]
     assert known["group"].tolist() == ["g", "g", "b", "c.png"]
-    assert "1 labels of" in said and "e.wav" in said and "a.wav" not in said
+    assert "1 labels of" in output and "e.wav" in output and "a.wav" not in output
 
 
 def test_of_means_over_recordings_what_all_segments_agree_on_is_known(config, sounds):
@@ -161,7 +161,7 @@ def test_of_means_over_recordings_what_all_segments_agree_on_is_known(config, so
 
 def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(config, sounds):
     session = {"features": features(config, SEGMENTS), "sounds": "sounds"}
-    known, said = joined(config, **session)
+    known, output = joined(config, **session)
     assert known["label"].tolist() == ["crow", "crow", "tit"] and set(known["split"]) == {""}
     assert known["group"].tolist() == ["crow/a.wav", "crow/a.wav", "tit/b.wav"]
     table(config.data / "mine.csv", "file,label", "crow/a.wav,mine")

@@ -18,8 +18,8 @@ CPU = torch.device("cpu")
 def dataset(n: int, per_recording: int = 1) -> Dataset:
     """Pictures of one level each, their own number."""
     stored = np.repeat(np.arange(n, dtype=np.uint8), 4).reshape(n, 2, 2)
-    names = np.array([f"{place:03d}.png" for place in range(n)])
-    groups = np.array([f"rec{place // per_recording:02d}" for place in range(n)])
+    names = np.array([f"{index:03d}.png" for index in range(n)])
+    groups = np.array([f"rec{index // per_recording:02d}" for index in range(n)])
     labels = np.array(["", "finch", "wren"])[np.arange(n) % 3]
     samples = Samples.of(names, label=labels, group=groups)
     return Dataset(samples, Mapped(stored), np.arange(n), PictureFront((2, 2), "intensity"), "", {})
@@ -108,10 +108,10 @@ class Slow:
 
     def __init__(self, stored: Mapped):
         self.stored = stored
-        self.asked: list[int] = []
+        self.wanted: list[int] = []
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray, None]:
-        self.asked += rows.tolist()
+        self.wanted += rows.tolist()
         return self.stored.gather(rows)
 
 
@@ -121,12 +121,12 @@ def test_batches_are_gathered_before_they_are_asked_for_and_not_after_the_loop_i
     batches = loader(replace(data, stored=slow), 2).validation()
     assert next(batches).names == ["000.png", "001.png"]
     deadline = time.monotonic() + 10
-    while len(slow.asked) < 6 and time.monotonic() < deadline:
+    while len(slow.wanted) < 6 and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert slow.asked == list(range(6))
+    assert slow.wanted == list(range(6))
     batches.close()
     time.sleep(0.05)
-    assert slow.asked == list(range(6))
+    assert slow.wanted == list(range(6))
 
 
 def test_several_processes_share_each_epoch_and_draw_their_own_numbers():

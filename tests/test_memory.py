@@ -19,9 +19,9 @@ MOST_MORE_MB = 40  # the pictures alone have 60 MB
 def test_fifteen_times_as_many_pictures_take_little_more_memory(tmp_path, variant):
     made, peaks = write_pictures(tmp_path / "made", N_MADE, WIDTH), []
     for n in (1_000, 15_000):
-        place = tmp_path / str(n)
-        link(made, place / "images", n)
-        paths = {"data": place, "models": place / "models", "cache": place / "cache"}
+        workspace = tmp_path / str(n)
+        link(made, workspace / "images", n)
+        paths = {"data": workspace, "models": workspace / "models", "cache": workspace / "cache"}
         config = Config(**paths, device="cpu", workers=2)
         changes = {"run": untrained(config).timestamp, "variant": variant}
         with ProcessPoolExecutor(1, get_context("spawn")) as process:

@@ -31,8 +31,8 @@ def test_the_notebook_runs_from_first_to_last(valid):
     book = nbformat.read(NOTEBOOK, as_version=4)
     book.cells[1].source = book.cells[1].source.replace("../data/demo/valid", valid.as_posix())
     nbclient.NotebookClient(book, timeout=300, kernel_name="python3").execute()
-    said = "".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", ()))
-    assert "30 pictures, 8 dimensions" in said and "V-measure 1.00" in said
+    output = "".join(out.get("text", "") for cell in book.cells for out in cell.get("outputs", ()))
+    assert "30 pictures, 8 dimensions" in output and "V-measure 1.00" in output
     drawn = [
         out for cell in book.cells for out in cell.get("outputs", ()) if "image/png" in out.get("data", {})
     ]

@@ -23,7 +23,7 @@ CLASSES = np.array(["crow", "tit", "wren"])
 
 
 def slow_tracks(
-    end_s: float, step_s: float, true: list, said: list[tuple[float, float, np.ndarray]]
+    end_s: float, step_s: float, true: list, output: list[tuple[float, float, np.ndarray]]
 ) -> tuple[list[str], list[str]]:
     """Both tracks, point after point."""
     truth, answers = [], []
@@ -31,7 +31,7 @@ def slow_tracks(
     while (point := k * step_s + step_s / 2) < end_s:
         labels = {label for start, end, label in true if start <= point < end and label}
         truth.append(labels.pop() if len(labels) == 1 else "")
-        holding = [shares for start, end, shares in said if start <= point < end]
+        holding = [shares for start, end, shares in output if start <= point < end]
         mean = sum(holding) / len(holding) if holding else None
         answers.append("" if mean is None else str(CLASSES[max(range(3), key=lambda c: mean[c])]))
         k += 1
@@ -68,11 +68,11 @@ def test_a_point_belongs_to_the_segment_that_starts_there_and_two_labels_at_once
 def test_the_mean_of_overlapping_segments_decides_not_the_last_or_the_most():
     starts, ends = np.array([0.0, 0.5, 0.5]), np.array([1.0, 1.5, 1.5])
     shares = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.35, 0.65, 0.0]])
-    said = predicted_track(np.array([0.25, 0.75, 1.25, 1.75]), starts, ends, shares, CLASSES)
-    assert said.tolist() == ["crow", "tit", "tit", ""]  # (0.9 + 0.2 + 0.35) / 3 < 0.5
+    output = predicted_track(np.array([0.25, 0.75, 1.25, 1.75]), starts, ends, shares, CLASSES)
+    assert output.tolist() == ["crow", "tit", "tit", ""]  # (0.9 + 0.2 + 0.35) / 3 < 0.5
     shares[0, :2] = 1.0, 0.0
-    said = predicted_track(np.array([0.75]), starts, ends, shares, CLASSES)
-    assert said.tolist() == ["crow"]
+    output = predicted_track(np.array([0.75]), starts, ends, shares, CLASSES)
+    assert output.tolist() == ["crow"]
 
 
 def test_scores_are_those_by_hand():
@@ -126,7 +126,7 @@ def project(config: Config) -> Config:
 
 
 def predictions() -> pd.DataFrame:
-    said = {
+    output = {
         "crow/one.wav": ("crow", [[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.1, 0.5, 0.4]]),
         "tit/two.wav": ("tit", [[0.1, 0.8, 0.1], [0.2, 0.7, 0.1]]),
         "wren/three.wav": ("wren", [[0.5, 0.1, 0.4], [0.1, 0.5, 0.4]]),  # by its means a wren
@@ -136,7 +136,7 @@ def predictions() -> pd.DataFrame:
         {"file": file, "start": number, "end": number + 1, "label": label}
         | {"predicted": CLASSES[int(np.argmax(shares))]}
         | {f"p {name}": share for name, share in zip(CLASSES, shares, strict=True)}
-        for file, (label, pieces) in said.items()
+        for file, (label, pieces) in output.items()
         for number, shares in enumerate(pieces)
     ]
     return pd.DataFrame(rows)
@@ -156,11 +156,11 @@ def scores(folder: Path) -> pd.DataFrame:
 
 
 def test_segments_and_files_are_judged_and_written(project):
-    folder, said = judged(project)
+    folder, output = judged(project)
     found = scores(folder)
     assert found.loc["segments", ["n", "accuracy"]].tolist() == [7, pytest.approx(4 / 7)]
     assert found.loc["files", ["n", "accuracy", "macro_f1", "weighted_f1"]].tolist() == [3, 1, 1, 1]
-    assert "1 of 8 predictions have no label and are left out" in said and "never learnt" not in said
+    assert "1 of 8 predictions have no label and are left out" in output and "never learnt" not in output
     files = pd.read_csv(folder / "predicted_files.csv", keep_default_na=False).set_index("file")
     assert files.loc["wren/three.wav", ["label", "predicted", "segments"]].tolist() == ["wren", "wren", 2]
     assert files.loc["wren/four.wav", ["label", "predicted"]].tolist() == ["", "wren"]
@@ -180,20 +180,20 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_pictures_have_no_times_and_are_judged_once(project):
-    folder, said = judged(project, predictions().assign(start="", end="").drop_duplicates("file"))
+    folder, output = judged(project, predictions().assign(start="", end="").drop_duplicates("file"))
     assert scores(folder).index.tolist() == ["segments"] and "predicted_files.csv" not in names_in(folder)
-    assert "each file has one prediction: what holds of segments holds of files" in said
+    assert "each file has one prediction: what holds of segments holds of files" in output
 
 
 def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(project):
-    folder, said = judged(project, predictions().replace({"label": {"tit": "owl"}}))
-    assert "1 classes of the labels were never learnt" in said and "owl: 2 predictions" in said
-    assert "counts as wrong" in said and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
+    folder, output = judged(project, predictions().replace({"label": {"tit": "owl"}}))
+    assert "1 classes of the labels were never learnt" in output and "owl: 2 predictions" in output
+    assert "counts as wrong" in output and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
 
 
 def test_what_was_learnt_from_is_said_and_judged_apart(project):
-    folder, said = judged(project, predictions().assign(split=["train"] * 3 + ["test"] * 4 + [""]))
-    assert "3 of 7 predictions with a label are of the split train, which was learnt from" in said
+    folder, output = judged(project, predictions().assign(split=["train"] * 3 + ["test"] * 4 + [""]))
+    assert "3 of 7 predictions with a label are of the split train, which was learnt from" in output
     found = scores(folder)
     assert found.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
     assert found.loc["segments of train", "accuracy"] == pytest.approx(2 / 3)
@@ -214,16 +214,19 @@ def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(project):
         "recording,species\none.wav,crow\n.\\tit\\two.wav,crow\nwren/three.wav,\nfive.wav,tit\n"
     )
     columns = {"file": "recording", "label": "species"}
-    folder, said = judged(project, labels={"file": "labels.csv", "columns": columns})
+    folder, output = judged(project, labels={"file": "labels.csv", "columns": columns})
     assert scores(folder)["n"].to_dict() == {"segments": 5, "files": 2}
-    assert scores(folder).loc["files", "accuracy"] == 0.5 and "1 labels of" in said and "five.wav" in said
+    assert scores(folder).loc["files", "accuracy"] == 0.5 and "1 labels of" in output and "five.wav" in output
     folder, _ = judged(project, labels={"pattern": "^(?P<label>[a-z]+)/"})
     assert scores(folder)["n"].to_dict() == {"segments": 8, "files": 4}
 
 
 def test_a_file_with_segments_of_several_labels_is_judged_by_segments_alone(project):
-    folder, said = judged(project, changed(0, "label", "tit"))
-    assert "crow/one.wav: crow, tit" in said and scores(folder)["n"].to_dict() == {"segments": 7, "files": 2}
+    folder, output = judged(project, changed(0, "label", "tit"))
+    assert "crow/one.wav: crow, tit" in output and scores(folder)["n"].to_dict() == {
+        "segments": 7,
+        "files": 2,
+    }
 
 
 def test_a_truth_in_time_is_compared_point_by_point(project):
@@ -231,7 +234,7 @@ def test_a_truth_in_time_is_compared_point_by_point(project):
         "file,start,end,label\ncrow/one.wav,0,1.5,crow\ncrow/one.wav,2,2.5,owl\n"
         "crow/one.wav,3.5,4,crow\ntwo.wav,0.25,0.75,tit\nsix.wav,0,1,tit\n"
     )
-    folder, said = judged(project, truth="truth.csv", grid_s=0.5)
+    folder, output = judged(project, truth="truth.csv", grid_s=0.5)
     tracks = pd.read_csv(folder / "predicted_tracks.csv", keep_default_na=False)
     one = tracks[tracks["file"] == "crow/one.wav"]
     assert one["time_s"].tolist() == [0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75]
@@ -251,7 +254,7 @@ def test_a_truth_in_time_is_compared_point_by_point(project):
         "2 files have no truth in time",
         "owl: 1 points of the grid",
     ):
-        assert words in said, said
+        assert words in output, output
     assert "predicted_tracks.png" in names_in(folder)
 
 
@@ -261,16 +264,18 @@ def test_a_truth_in_time_is_compared_point_by_point(project):
 def test_a_truth_of_one_recording_needs_no_column_of_files_and_with_tabs_no_header(project, text):
     predictions()[:3].drop(columns="label").to_csv(project.data / "predictions.csv", index=False)
     (project.data / "truth.txt").write_text(text)
-    asked = {"predictions": {"file": "predictions.csv", "truth": "truth.txt"}}
-    tracks = plan_evaluation(load_session(asked, EvaluationSession), project).sections["predictions"].tracks
+    wanted = {"predictions": {"file": "predictions.csv", "truth": "truth.txt"}}
+    tracks = plan_evaluation(load_session(wanted, EvaluationSession), project).sections["predictions"].tracks
     assert tracks["file"].tolist() == ["crow/one.wav"] * 10 and tracks["truth"].tolist() == ["crow"] * 10
 
 
 def test_words_of_others_are_words_on_the_page(project):
-    odd = "<script>alert(1)</script>"
-    table = predictions().replace({"label": {"tit": odd}, "predicted": {"tit": odd}})
-    table = table.rename(columns={"p tit": f"p {odd}"}).assign(file=lambda t: "<b>" + t["file"])
-    (project.data / "truth.csv").write_text(f"file,start,end,label\n<b>tit/two.wav,0,1,{odd}\n<i>,0,1,<u>\n")
+    strange = "<script>alert(1)</script>"
+    table = predictions().replace({"label": {"tit": strange}, "predicted": {"tit": strange}})
+    table = table.rename(columns={"p tit": f"p {strange}"}).assign(file=lambda t: "<b>" + t["file"])
+    (project.data / "truth.csv").write_text(
+        f"file,start,end,label\n<b>tit/two.wav,0,1,{strange}\n<i>,0,1,<u>\n"
+    )
     folder, _ = judged(project, table, truth="truth.csv")
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;" in page and "&lt;i&gt;" in page

@@ -73,9 +73,9 @@ def test_the_sidecar_tells_the_spectrum_and_nothing_that_was_not_used(recordings
     record(recordings / "a.wav", noise(0.2))
     options = MEL | {"fmin": 200.0, "fmax": 3000.0, "scale": "htk"}
     out = prepare(settings(recordings, spectrum=options))
-    told = sidecar(out)
-    frequencies, times = np.array(told.pop("frequency_axis")), np.array(told.pop("time_axis"))
-    assert told == {
+    stated = sidecar(out)
+    frequencies, times = np.array(stated.pop("frequency_axis")), np.array(stated.pop("time_axis"))
+    assert stated == {
         "sampling_frequency": RATE,
         "segment_duration_sec": 0.1,
         "segment_step_size": 0.8,

@@ -30,17 +30,17 @@ def made(tmp_path: Path) -> LabelledSet:
     return LabelledSet("bars", images, images, config)
 
 
-def call(monkeypatch: pytest.MonkeyPatch, made: LabelledSet, place: Path, *more: str) -> list[dict]:
+def call(monkeypatch: pytest.MonkeyPatch, made: LabelledSet, workspace: Path, *more: str) -> list[dict]:
     """The rows of results after a call of the command line."""
-    session = place / "tiny.json"
+    session = workspace / "tiny.json"
     session.write_text(json.dumps(training_session(model=TINY, views="pair", objective="contrastive")))
-    monkeypatch.setitem(SETS, "bars", lambda place, config: made)
+    monkeypatch.setitem(SETS, "bars", lambda workspace, config: made)
     monkeypatch.setattr("benchmarks.learning.CALIBRATED_S", 0.0)
     words = ["--sets", "bars", "--contenders", str(session), "--seeds", "0", "--seconds", "0.1"]
-    places = ["--place", str(place), "--results", str(place / "results.jsonl"), "--threads", "2"]
+    places = ["--place", str(workspace), "--results", str(workspace / "results.jsonl"), "--threads", "2"]
     monkeypatch.setattr(sys, "argv", ["quality", *words, *places, *more])
     quality.main()
-    return quality.written(place / "results.jsonl")
+    return quality.written(workspace / "results.jsonl")
 
 
 @pytest.mark.slow
@@ -71,9 +71,9 @@ def test_groups_that_are_left_out_are_clustered_alone_and_never_learnt_from(made
     groups = one_by_one.data.samples.groups
     parts = one_by_one.parts(0)
     assert len(parts) == 2
-    for out, (clustered, [(known, asked)]) in zip(("2", "4"), parts, strict=True):
-        assert set(groups[clustered]) == set(groups[asked]) == {out}
-        assert out not in groups[known] and len(known) + len(asked) == N
+    for out, (clustered, [(known, wanted)]) in zip(("2", "4"), parts, strict=True):
+        assert set(groups[clustered]) == set(groups[wanted]) == {out}
+        assert out not in groups[known] and len(known) + len(wanted) == N
 
 
 def test_models_are_held_to_the_picture_in_its_colours(made):

@@ -96,11 +96,11 @@ def names_in(report) -> set[str]:
 @pytest.fixture(scope="module")
 def whole(project):
     """A report with everything that needs no run."""
-    asked = session(
+    wanted = session(
         pixels=True, inspect=True, table="csv", explorer={}, similar={"to": "rec00_segm_0001.000.png"}
     )
     (project.data / "songs" / "images" / "notes.txt").write_text("no picture")
-    return evaluate(asked, project)
+    return evaluate(wanted, project)
 
 
 def test_good_features_score_better_than_bad_ones_and_pixels_stand_beside_as_the_floor(whole):
@@ -254,8 +254,8 @@ def test_words_of_the_data_are_no_formulas_and_a_method_may_be_called_by_a_numbe
 def test_a_handful_of_pictures_is_judged_too(project, n):
     names = np.load(project.data / "songs" / "good.npz")["N"][:n]
     np.savez(project.data / f"few_{n}.npz", X=features()[:n], N=names)
-    asked = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
-    assert (evaluate(asked, project).folder / "explorer.html").is_file()
+    wanted = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
+    assert (evaluate(wanted, project).folder / "explorer.html").is_file()
 
 
 def test_rare_classes_are_refused_or_left_out_in_words(project):
@@ -342,13 +342,13 @@ def with_run(project):
 
 
 def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(project, with_run):
-    asked = session(
+    wanted = session(
         features="latest:untrained",
         evaluations=[KMEANS],
         rebuilt={"run": "latest:untrained", "images": "songs/images", "limit": 10},
         runs="*_untrained",
     )
-    report = evaluate(asked, project)
+    report = evaluate(wanted, project)
     assert set(report.scores["method"]) == {"untrained mean std"}
     table = pd.read_csv(report.folder / "rebuilt.csv")
     assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]

@@ -39,15 +39,15 @@ WHOLE = training_session(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Config:
-    place = workplace(tmp_path_factory.mktemp("resume"))
-    write_pictures(place.data / "songs" / "images", intensities(6), per_recording=2)
-    return place
+def workspace(tmp_path_factory) -> Config:
+    workspace = workplace(tmp_path_factory.mktemp("resume"))
+    write_pictures(workspace.data / "songs" / "images", intensities(6), per_recording=2)
+    return workspace
 
 
 @pytest.fixture(scope="module")
-def unbroken(place) -> Run:
-    return train(load_session(WHOLE, TrainingSession).named("unbroken"), place)
+def unbroken(workspace) -> Run:
+    return train(load_session(WHOLE, TrainingSession).named("unbroken"), workspace)
 
 
 def short_session(n_epochs: int, **changes: Any) -> dict[str, Any]:
@@ -70,25 +70,27 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
 # More epochs
 
 
-def test_an_epoch_and_one_more_equal_two_in_bf16(place):
+def test_an_epoch_and_one_more_equal_two_in_bf16(workspace):
     """In fp32 so does a classification, whose runs have more state."""
-    both = train(short_session(2, precision="bf16"), place)
-    part = train(short_session(1, precision="bf16"), place)
+    both = train(short_session(2, precision="bf16"), workspace)
+    part = train(short_session(1, precision="bf16"), workspace)
     assert n_epochs_written(part.folder) == 1
-    more = go_on(part, place, epochs=2)
+    more = go_on(part, workspace, epochs=2)
     assert more.folder == part.folder
     assert_equal_folders(Run(part.folder), both)
     assert Run(part.folder).session.training.epochs == 2
 
 
-def test_a_finished_run_is_returned_at_once_left_as_it_is_and_needs_no_data(place, unbroken, heard, tmp_path):
+def test_a_finished_run_is_returned_at_once_left_as_it_is_and_needs_no_data(
+    workspace, unbroken, log, tmp_path
+):
     before = contents(unbroken.folder)
-    assert go_on(Run(unbroken.folder), place) == unbroken
-    assert go_on(Run(unbroken.folder), place, epochs=EPOCHS) == unbroken
+    assert go_on(Run(unbroken.folder), workspace) == unbroken
+    assert go_on(Run(unbroken.folder), workspace, epochs=EPOCHS) == unbroken
     with pytest.raises(Fault, match="has 4 epochs already, training.epochs cannot be 3"):
-        go_on(Run(unbroken.folder), place, epochs=3)
+        go_on(Run(unbroken.folder), workspace, epochs=3)
     assert contents(unbroken.folder) == before
-    assert "is finished: 4 epochs" in heard.text
+    assert "is finished: 4 epochs" in log.text
     other = workplace(tmp_path)
     copied = shutil.copytree(unbroken.folder, tmp_path / unbroken.folder.name)
     file = copied / "session.yaml"
@@ -135,14 +137,14 @@ def test_a_run_that_another_process_is_at_work_on_is_refused_and_left_as_it_is(c
     assert not run.lock.exists()
 
 
-def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(config, heard):
+def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(config, log):
     run = untrained_run(config)
     run.save("last", {"model": run.model()}, Progress(epoch=1, best_epoch=1), [])
     with locked(run.lock, run.folder):
         warn_of_unfinished(run.name, config.models)
-        assert heard.text == ""
+        assert log.text == ""
     warn_of_unfinished(run.name, config.models)
-    assert f"not finished yet; to go on with it: python main_01_train.py {run.folder}" in heard.text
+    assert f"not finished yet; to go on with it: python main_01_train.py {run.folder}" in log.text
     assert not run.lock.exists()
 
 
@@ -172,18 +174,18 @@ MOMENTS = {
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(place, unbroken, moment):
-    run = killed_run(place, moment.replace(" ", "_"), WHOLE, MOMENTS[moment])
+def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(workspace, unbroken, moment):
+    run = killed_run(workspace, moment.replace(" ", "_"), WHOLE, MOMENTS[moment])
     if moment.startswith("writing"):
         assert list(run.folder.glob(".writing_*"))
-    assert_equal_folders(go_on(run, place), unbroken)
+    assert_equal_folders(go_on(run, workspace), unbroken)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
-def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(place, unbroken):
-    run = killed_run(place, "twice", WHOLE, lambda f: n_epochs_written(f) == 1 and writing("last.pt")(f))
-    call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config_file(place)]
+def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(workspace, unbroken):
+    run = killed_run(workspace, "twice", WHOLE, lambda f: n_epochs_written(f) == 1 and writing("last.pt")(f))
+    call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config_file(workspace)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(call, env=TWO_THREADS, **quiet) as process:
         while n_epochs_written(run.folder) < 3:
@@ -198,16 +200,16 @@ def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(pla
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
 @pytest.mark.parametrize("patience", [None, 1])
-def test_a_run_killed_as_it_begins_its_further_epochs_knows_of_them(place, patience):
+def test_a_run_killed_as_it_begins_its_further_epochs_knows_of_them(workspace, patience):
     """With patience it had stopped early, which further epochs overrule."""
     session = short_session(2 if patience is None else 30, optimizer={"name": "adam", "learning_rate": 0.5})
     session["training"]["patience"] = patience
-    run = train(load_session(session, TrainingSession).named(f"further_{patience}"), place)
+    run = train(load_session(session, TrainingSession).named(f"further_{patience}"), workspace)
     done = run.progress.epoch
-    words = [run.folder, "--config", config_file(place), "--set", f"training.epochs={done + 3}"]
-    assert killed_call(place, run.name, words, lambda folder: f"epochs: {done + 3}" in session_of(folder))
+    words = [run.folder, "--config", config_file(workspace), "--set", f"training.epochs={done + 3}"]
+    assert killed_call(workspace, run.name, words, lambda folder: f"epochs: {done + 3}" in session_of(folder))
     assert run.progress.epoch == done
-    assert go_on(Run(run.folder), place).progress.epoch > done
+    assert go_on(Run(run.folder), workspace).progress.epoch > done
 
 
 def session_of(folder: Path) -> str:

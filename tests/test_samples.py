@@ -246,9 +246,11 @@ DECOMPOSED, COMPOSED = (unicodedata.normalize(form, "Mésange.png") for form in 
 
 @pytest.mark.parametrize(("name", "file"), [("lonely.png", file) for file in NEAR] + [(DECOMPOSED, COMPOSED)])
 def test_what_is_only_written_otherwise_is_matched_and_said_once(name, file, tmp_path):
-    found, said = joined(Samples.of(["a.png", name]), f"file,label\n{file},wren\n", tmp_path)
-    assert found.labels[found.names == name] == ["wren"] and said.count("written otherwise") == 1
-    assert "1 files are written otherwise (suffix, folders, " in said and f"{file!r} with {name!r}" in said
+    found, output = joined(Samples.of(["a.png", name]), f"file,label\n{file},wren\n", tmp_path)
+    assert found.labels[found.names == name] == ["wren"] and output.count("written otherwise") == 1
+    assert (
+        "1 files are written otherwise (suffix, folders, " in output and f"{file!r} with {name!r}" in output
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,12 +271,14 @@ def test_what_may_be_something_else_is_not_matched(names, file, tmp_path):
 
 def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
     text = "file,label\nlonely.png,wren\na_segm_0001.00.png,crow\n"
-    found, said = joined(PICTURES, text, tmp_path, what="pictures")
-    assert "1 labels of table.csv are of none of the pictures" in said and "\n  a_segm_0001.00.png" in said
-    assert "'a_segm_0001.00.png' is nearly 'a_segm_0001.000.png'" in said
-    assert "3 of 4 pictures are in no row of table.csv" in said
-    beside, said = joined(PICTURES, text, tmp_path, named=False)
-    assert "1 labels of table.csv" in said and "\n  a_segm" not in said
+    found, output = joined(PICTURES, text, tmp_path, what="pictures")
+    assert (
+        "1 labels of table.csv are of none of the pictures" in output and "\n  a_segm_0001.00.png" in output
+    )
+    assert "'a_segm_0001.00.png' is nearly 'a_segm_0001.000.png'" in output
+    assert "3 of 4 pictures are in no row of table.csv" in output
+    beside, output = joined(PICTURES, text, tmp_path, named=False)
+    assert "1 labels of table.csv" in output and "\n  a_segm" not in output
 
 
 @pytest.mark.parametrize("text", ["x.png,a\ny.png,b\n", ""])
@@ -283,8 +287,8 @@ def test_a_table_that_matches_nothing_is_a_fault_where_it_is_named_else_a_remark
     words = f"table.csv labels none of the 4 pictures: {reason}"
     with pytest.raises(Fault, match=words):
         joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures")
-    found, said = joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures", named=False)
-    assert found is PICTURES and words in said
+    found, output = joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures", named=False)
+    assert found is PICTURES and words in output
 
 
 def test_two_rows_that_say_different_things_of_a_sample_are_listed(tmp_path):

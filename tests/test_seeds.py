@@ -201,25 +201,25 @@ def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
 
 
-def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, heard):
+def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, log):
     (encoder,) = seed_of(config, "UnheardOf_v2", (unheard,))
     features = extract(extraction_session(TS), config)
     np.testing.assert_allclose(features.X, answer(encoder, pixels(images)), rtol=0, atol=1e-5)
     assert features.X.shape == (N, 10, WIDTH // 16)
-    assert "UnheardOf_v2 is no architecture of ours: the script is run, without a decoder" in heard.text
+    assert "UnheardOf_v2 is no architecture of ours: the script is run, without a decoder" in log.text
     assert not list(images.parent.glob("reconstructions_*"))
     write_pictures(config.data / "narrow", np.zeros((2, 128, 40), np.uint8))
     with pytest.raises(SessionError, match="pictures are 40 wide .* multiple of 16"):
         extract(extraction_session(TS, data={"images": "narrow"}), config)
 
 
-def test_without_a_decoder_of_the_same_epoch_there_are_features_but_no_reconstructions(config, images, heard):
+def test_without_a_decoder_of_the_same_epoch_there_are_features_but_no_reconstructions(config, images, log):
     encoder, decoder = seed_of(config, "GenB3blocks", decoder=False)
     save(decoder, config, "decoder", "GenB3blocks", epoch=4)
     features = extract(extraction_session(TS), config)
     expected = answer(encoder, pixels(images))
     np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
-    assert f"{TS}_encoder_script_GenB3blocks_epo003.pth has no decoder beside it" in heard.text
+    assert f"{TS}_encoder_script_GenB3blocks_epo003.pth has no decoder beside it" in log.text
     assert not list(images.parent.glob("reconstructions_*"))
 
 

@@ -11,9 +11,9 @@ from saec.similarity import search
 def slow(queries: list[np.ndarray], arrays: list[np.ndarray]) -> np.ndarray:
     """All distances, each file standardised and weighing the same."""
     total = 0
-    for asked, rows in zip(queries, arrays, strict=True):
+    for wanted, rows in zip(queries, arrays, strict=True):
         mean, std = rows.mean(0), rows.std(0)
-        one, other = (asked - mean) / std, (rows - mean) / std
+        one, other = (wanted - mean) / std, (rows - mean) / std
         total = total + np.square(one[:, None] - other[None]).sum(-1) / rows.shape[1]
     return np.sqrt(total)
 

@@ -1,4 +1,4 @@
-"""Rooms that work together on sound: one recording heard, features joined and combined, the nearest found."""
+"""Rooms work together on sound: one recording is encoded, features are combined, the nearest are searched."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ LINEAR = {"name": "linear", "n_splits": 2, "n_repeats": 1, "curve": []}
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory) -> tuple[Config, Run]:
-    """A run that tells segments of three classes apart, and recordings it has not heard."""
+    """A run that classifies segments of three classes, and recordings that it was not trained on."""
     config = workplace(tmp_path_factory.mktemp("together"))
     record_classes(config.data / "sounds", n=4, seconds=0.3)
     record_classes(config.data / "others", n=3, seconds=0.25)
@@ -92,13 +92,13 @@ def test_what_is_predicted_of_a_recording_is_what_the_extraction_writes(shared):
     features = extract(features_session(str(run.folder), data={"sounds": "others"}), config)
     table = pd.read_csv(features.roles["predictions"])
     rows = table[table["file"] == "low/1.wav"]
-    heard = predict(run, config.data / "others" / "low" / "1.wav", config=config)
-    assert heard.segments == rows["predicted"].astype(str).tolist() and len(rows) == len(heard.times) > 1
-    np.testing.assert_allclose(heard.times, rows[["start", "end"]], atol=1e-6)
-    chances = rows[[f"p {name}" for name in heard.classes]].to_numpy()
-    np.testing.assert_allclose(heard.probabilities, chances, atol=1e-2)  # there in bf16 where it pays
-    assert heard.predicted == max(heard.mean, key=heard.mean.get)
-    assert sum(heard.mean.values()) == pytest.approx(1)
+    log = predict(run, config.data / "others" / "low" / "1.wav", config=config)
+    assert log.segments == rows["predicted"].astype(str).tolist() and len(rows) == len(log.times) > 1
+    np.testing.assert_allclose(log.times, rows[["start", "end"]], atol=1e-6)
+    chances = rows[[f"p {name}" for name in log.classes]].to_numpy()
+    np.testing.assert_allclose(log.probabilities, chances, atol=1e-2)  # there in bf16 where it pays
+    assert log.predicted == max(log.mean, key=log.mean.get)
+    assert sum(log.mean.values()) == pytest.approx(1)
 
 
 def test_a_tap_gives_what_the_block_gives(shared, tmp_path):
@@ -182,9 +182,9 @@ def test_a_transfer_of_another_length_goes_on_at_its_parents(shared):
 
 def test_a_decoder_of_whole_batches_is_no_partner_of_parts(shared):
     config, _ = shared
-    asked = heard_session(model={"name": "convae", "widths": [2], "latent": 2}, views="pair")
+    wanted = heard_session(model={"name": "convae", "widths": [2], "latent": 2}, views="pair")
     with pytest.raises(SessionError, match="decodes a part of a batch.* `model.unpooling: nearest`"):
-        train(asked | {"objective": "contrastive"}, config)
+        train(wanted | {"objective": "contrastive"}, config)
 
 
 # The combiner
@@ -205,14 +205,14 @@ def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(sh
     np.testing.assert_array_equal(latest.X, found.X)
 
 
-def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, combined, monkeypatch, heard):
+def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, combined, monkeypatch, log):
     config, _ = shared
     session = {"combiner": str(combined / "combiner_session.skops"), "data": {"sounds": "others"}}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Handcrafted, "__call__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         extract(session | {"out": "broken"}, config)
     found = extract(session | {"out": "broken"}, config)
-    assert "going on: 1 of 1 shards are done" in heard.text
+    assert "going on: 1 of 1 shards are done" in log.text
     np.testing.assert_array_equal(found.X, extract(session | {"out": "unbroken"}, config).X)
     assert list(found.roles) == ["X", "probabilities", "predictions", "predictions_files"]
     assert not [path for path in (config.data / "broken").iterdir() if path.name.startswith(".")]

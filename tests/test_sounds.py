@@ -1,4 +1,4 @@
-"""A folder of sound is looked through: what is in it by construction is found, and what to choose is said."""
+"""A folder of sound is looked through: what is in it is reported, and what to choose is recommended."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def looked(config: Config, *folders: str) -> tuple[Path, dict, str]:
 
 
 def test_lengths_are_listed_and_summed_by_class(config, sounds):
-    folder, section, said = looked(config)
+    folder, section, output = looked(config)
     table = pd.read_csv(folder / "sounds_durations.csv").set_index("file")
     assert table.columns.tolist() == ["class", "duration_s", "rate_hz", "channels", "format", "peak"]
     assert table["duration_s"].tolist() == [1, 1.25, 1.5, 2, 2, 2] and set(table["rate_hz"]) == {RATE}
@@ -57,7 +57,7 @@ def test_lengths_are_listed_and_summed_by_class(config, sounds):
     assert table.loc["tit/deep/0.flac", ["class", "format"]].tolist() == ["tit", "FLAC PCM_16"]
     assert table["peak"].tolist() == pytest.approx([0.5] * 6, abs=1e-4)
     rows = {row["class"]: row for row in section["tables"]["Durations in seconds"]}
-    assert list(rows) == ["all", "crow", "tit"] and said == ""
+    assert list(rows) == ["all", "crow", "tit"] and output == ""
     lengths = np.array([1, 1.25, 1.5, 2, 2, 2])
     low, high = np.percentile(lengths, [5, 95])
     assert rows["all"] == {
@@ -90,12 +90,12 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_stops_nothing(config,
     (sounds / "crow" / "cut.wav").write_bytes(whole[:3000])
     record(sounds / "crow" / "odd.wav", 0.1, peak=np.nan, subtype="FLOAT")
     soundfile.write(sounds / "crow" / "nothing.wav", np.zeros(0), RATE)
-    folder, section, said = looked(config)
+    folder, section, output = looked(config)
     bad = pd.read_csv(folder / "sounds_unreadable.csv").set_index("file")["reason"]
-    assert len(bad) == 5 and "5 recordings cannot be read" in said
+    assert len(bad) == 5 and "5 recordings cannot be read" in output
     reasons = {"cut": "truncated", "empty": "is empty", "nothing": "has no samples", "odd": "not numbers"}
     for name, reason in (reasons | {"text": "cannot be read as sound"}).items():
-        assert reason in bad[f"crow/{name}.wav"] and f"crow/{name}.wav {bad[f'crow/{name}.wav']}" in said
+        assert reason in bad[f"crow/{name}.wav"] and f"crow/{name}.wav {bad[f'crow/{name}.wav']}" in output
     assert len(pd.read_csv(folder / "sounds_durations.csv")) == 6
 
 
@@ -106,9 +106,9 @@ def test_silent_and_clipped_recordings_are_named(config, sounds):
     touching = sound / np.abs(sound).max()  # one sample, no more
     soundfile.write(sounds / "crow" / "touching.wav", touching, RATE)
     soundfile.write(sounds / "crow" / "clipped.wav", np.clip(1.2 * sound, -1, 1), RATE)
-    _, _, said = looked(config)
-    assert "1 recordings are silent: no sample but 0:\n  crow/silent.wav" in said
-    assert "1 recordings are clipped: samples in a row at full scale:\n  crow/clipped.wav" in said
+    _, _, output = looked(config)
+    assert "1 recordings are silent: no sample but 0:\n  crow/silent.wav" in output
+    assert "1 recordings are clipped: samples in a row at full scale:\n  crow/clipped.wav" in output
 
 
 def test_what_to_choose_is_said(config, sounds):
@@ -116,7 +116,7 @@ def test_what_to_choose_is_said(config, sounds):
     record(sounds / "tit" / "two.wav", 2, channels=2)
     record(sounds / "owl" / "long.wav", 30)
     record(sounds / "nobody.wav", 2)
-    _, section, said = looked(config)
+    _, section, output = looked(config)
     for words in (
         "recordings have 2 sampling rates, 8,000 (9), 16,000 (1): choose the lowest, sample_rate: 8000",
         "different numbers of channels, 1 (9), 2 (1)",
@@ -125,18 +125,18 @@ def test_what_to_choose_is_said(config, sounds):
         "1 classes have fewer than 2 recordings",
         "owl: 1",
     ):
-        assert words in said, said
+        assert words in output, output
     rows = section["tables"]["Durations in seconds"]
     assert [row["class"] for row in rows] == ["all", "no class", "crow", "owl", "tit"]
 
 
 def test_one_class_only_is_said_and_none_is_not(config, sounds):
-    _, _, said = looked(config, "sounds/crow")  # its recordings lie directly in it
-    assert said == ""
+    _, _, output = looked(config, "sounds/crow")  # its recordings lie directly in it
+    assert output == ""
     for file in (sounds / "tit").rglob("*.flac"):
         file.unlink()
-    _, _, said = looked(config)
-    assert "there is one class only, crow" in said
+    _, _, output = looked(config)
+    assert "there is one class only, crow" in output
 
 
 def test_a_long_tail_is_drawn_over_widening_bins_and_many_classes_as_one(tmp_path, monkeypatch):
@@ -177,8 +177,8 @@ def test_recordings_that_open_and_then_fail_leave_a_report_and_names_are_words_o
     record(sounds / "<b>$x_" / "<i>.wav", 1)
     for file in sounds.rglob("*.*"):
         file.write_bytes(file.read_bytes()[:1000])
-    folder, section, said = looked(config)
-    assert "7 recordings cannot be read" in said and "Durations in seconds" not in section["tables"]
+    folder, section, output = looked(config)
+    assert "7 recordings cannot be read" in output and "Durations in seconds" not in section["tables"]
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page and "<b>" not in page and "<i>" not in page
 

@@ -137,15 +137,15 @@ def test_an_item_depends_on_neither_its_padding_nor_the_others(name, reference):
     made = spectrum(name, **FEW, chroma=True, deltas=2, reference=reference)
     sizes = [4000, 2501, 3, 64 * 8 - 1, 64 * 8, 1000, 0]  # of which two have 8 and 9 frames
     batch = torch.zeros(len(sizes), 5000)
-    for place, n in enumerate(sizes):
-        batch[place, :n] = torch.from_numpy(noise(n, place, gain=0.3**place))
+    for index, n in enumerate(sizes):
+        batch[index, :n] = torch.from_numpy(noise(n, index, gain=0.3**index))
     together = made(batch, torch.tensor(sizes))
-    for place, n in enumerate(sizes):
-        alone = made(batch[place : place + 1, : max(n, 1)], torch.tensor([n]))[0]
+    for index, n in enumerate(sizes):
+        alone = made(batch[index : index + 1, : max(n, 1)], torch.tensor([n]))[0]
         alone = alone[:, : made.n_frames(n)]
-        among = together[place, :, : made.n_frames(n)]
+        among = together[index, :, : made.n_frames(n)]
         torch.testing.assert_close(among, alone, rtol=1e-6, atol=1e-6 if made.in_units else 1e-4)
-        assert not together[place, :, made.n_frames(n) :].any()
+        assert not together[index, :, made.n_frames(n) :].any()
 
 
 @pytest.mark.parametrize("name", ["linear", "mel"])

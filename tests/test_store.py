@@ -58,18 +58,18 @@ def test_no_worker_and_two_workers_give_the_same_bytes(tmp_path):
     assert set(files[0]) == {ARRAY, ABOUT}
 
 
-def test_a_second_opening_decodes_nothing(folder, cache, heard):
+def test_a_second_opening_decodes_nothing(folder, cache, log):
     first = Images(folder, cache).open()
     assert isinstance(first.stored, Mapped) and isinstance(first.stored.array, np.memmap)
     assert first.stored.array.dtype == np.uint8 and first.stored.shape == (6, 8, 8)
     (store,) = stores(cache)
     written = [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
-    heard.clear()
+    log.clear()
     second = Images(folder, cache).open()
     assert written == [(file, file.stat().st_mtime_ns) for file in sorted(store.iterdir())]
     assert np.array_equal(first.stored.array, second.stored.array)
     assert first.samples.names.tolist() == second.samples.names.tolist()
-    assert "decoding" not in heard.text
+    assert "decoding" not in log.text
 
 
 def test_intensity_and_rgb_share_a_store_which_counts_as_just_used_when_it_is_opened(folder, cache):
@@ -159,8 +159,8 @@ def test_the_cache_says_why_it_keeps_no_data_and_what_to_do(tmp_path):
         cache.no_room(3_400_000_000)
         == "the cache may hold 2 GB (raise `cache_gb` in the config to keep them)"
     )
-    said = Cache(tmp_path / "cache", gigabytes=1e12).no_room(10**18)
-    assert re.fullmatch(r"the disk of .*cache has \d+\.\d\d GB free \(make room on it to keep them\)", said)
+    output = Cache(tmp_path / "cache", gigabytes=1e12).no_room(10**18)
+    assert re.fullmatch(r"the disk of .*cache has \d+\.\d\d GB free \(make room on it to keep them\)", output)
 
 
 def test_facts_alone_are_no_store_and_go_like_one_beyond_the_size_of_the_cache(tmp_path):

@@ -40,9 +40,9 @@ def streamed(folder: Path, **options) -> Dataset:
     return data
 
 
-def odd_one(folder: Path, place: int) -> str:
+def odd_one(folder: Path, workspace: int) -> str:
     """A picture in no colour map."""
-    name = sorted(os.listdir(folder))[place]
+    name = sorted(os.listdir(folder))[workspace]
     colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     Image.fromarray(colours).save(folder / name)
     return name
@@ -66,9 +66,9 @@ def test_streamed_pictures_equal_stored_ones(folder, channels, n_workers):
     assert_same(streamed(folder, channels=channels, n_workers=n_workers), stored)
 
 
-@pytest.mark.parametrize("place", [0, 3, 39])
-def test_streamed_pictures_in_no_colour_map_are_rgb(folder, place):
-    name = odd_one(folder, place)
+@pytest.mark.parametrize("workspace", [0, 3, 39])
+def test_streamed_pictures_in_no_colour_map_are_rgb(folder, workspace):
+    name = odd_one(folder, workspace)
     assert_same(streamed(folder, channels="rgb"), opened(folder, 1, channels="rgb"))
     for gigabytes in (1e-6, 1):  # facts that are kept say it as well, and are enough for a store
         with pytest.raises(Fault, match=f"{name} is in no colour map that is known"):
@@ -160,13 +160,13 @@ def too_small(config: Config) -> Config:
     return config.model_copy(update={"cache_gb": 1e-6, "cache": config.data / "small"})
 
 
-def test_a_training_on_streamed_pictures_gives_the_same_scores_bit_for_bit(config, pictures, heard):
+def test_a_training_on_streamed_pictures_gives_the_same_scores_bit_for_bit(config, pictures, log):
     session = load_session(training_session(), TrainingSession)
     histories = [
         (train(session, where).folder / "history.csv").read_text() for where in (config, too_small(config))
     ]
     assert histories[0] == histories[1]
-    assert "are decoded whenever they are used: the cache may hold 1e-06 GB (raise `cache_gb`" in heard.text
+    assert "are decoded whenever they are used: the cache may hold 1e-06 GB (raise `cache_gb`" in log.text
 
 
 def test_features_of_streamed_pictures_are_the_same_bit_for_bit(config, pictures):

@@ -35,16 +35,16 @@ OPTIONS = {"epochs": 2, "batch_size": 2, "precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Config:
+def workspace(tmp_path_factory) -> Config:
     """A workplace that the tests of this file share, with the pictures of three recordings."""
-    place = workplace(tmp_path_factory.mktemp("training"))
-    write_pictures(place.data / "songs" / "images", intensities(6), per_recording=2)
-    return place
+    workspace = workplace(tmp_path_factory.mktemp("training"))
+    write_pictures(workspace.data / "songs" / "images", intensities(6), per_recording=2)
+    return workspace
 
 
 @pytest.fixture(scope="module")
-def run(place) -> Run:
-    return train(load_session(tiny_session(), TrainingSession).named("first"), place)
+def run(workspace) -> Run:
+    return train(load_session(tiny_session(), TrainingSession).named("first"), workspace)
 
 
 def tiny_session(**changes: Any) -> dict[str, Any]:
@@ -60,11 +60,11 @@ def history(run: Run) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def after_an_epoch(session: dict[str, Any], place: Config) -> tuple[dict[str, Tensor], dict[str, float]]:
+def after_an_epoch(session: dict[str, Any], workspace: Config) -> tuple[dict[str, Tensor], dict[str, float]]:
     """Weights and scores, without a run folder."""
-    bench = build(check_training(load_session(session, TrainingSession), place))
-    scores = one_epoch(bench, bench.train.training(0), "epoch 1", bench.learner)
-    return dict(bench.model.state_dict()), scores
+    built = build(check_training(load_session(session, TrainingSession), workspace))
+    scores = one_epoch(built, built.train.training(0), "epoch 1", built.learner)
+    return dict(built.model.state_dict()), scores
 
 
 def log_of(run: Run) -> str:
@@ -81,7 +81,9 @@ def test_history_has_a_row_an_epoch_with_training_and_validation(run):
     assert all(0 < float(row[part]) < 1 for row in rows for part in ("train_loss", "valid_loss"))
 
 
-def test_checkpoints_are_plain_tensors_and_values_and_the_best_is_of_the_lowest_validation_loss(run, place):
+def test_checkpoints_are_plain_tensors_and_values_and_the_best_is_of_the_lowest_validation_loss(
+    run, workspace
+):
     last, best = (torch.load(run.folder / f"{name}.pt", weights_only=True) for name in ("last", "best"))
     assert set(last) == {"model", "objective", "learner", "progress", "history"}
     assert last["progress"]["epoch"] == 2 and last["progress"]["finished"] is True
@@ -91,18 +93,18 @@ def test_checkpoints_are_plain_tensors_and_values_and_the_best_is_of_the_lowest_
     assert [row["valid_loss"] for row in last["history"]] == losses
     assert run.progress.best == min(losses)
     assert run.progress.best_epoch == losses.index(min(losses)) + 1
-    files = [*run.folder.iterdir(), *place.models.iterdir()]
+    files = [*run.folder.iterdir(), *workspace.models.iterdir()]
     assert not [file.name for file in files if file.name.startswith(".")]  # half written
 
 
-def test_the_session_is_written_with_every_default_and_loads_again(run, place):
+def test_the_session_is_written_with_every_default_and_loads_again(run, workspace):
     content = yaml.safe_load((run.folder / "session.yaml").read_text(encoding="utf-8"))
     record = content.pop("record")
     again = load_session(content, TrainingSession)
     assert again.named("first") == run.session
     assert content == again.model_dump(mode="json")
     assert content["data"] == {
-        **{"kind": "images", "train": str(place.data / "songs" / "images"), "valid": 0.3},
+        **{"kind": "images", "train": str(workspace.data / "songs" / "images"), "valid": 0.3},
         **{"channels": "intensity", "fit": "none", "limit": None, "skip_bad": False},
     }
     assert content["model"] == TINY and content["start"] == "scratch"
@@ -114,11 +116,11 @@ def test_the_session_is_written_with_every_default_and_loads_again(run, place):
     assert record["input_shape"] == [1, 128, 32] and record["threads"] == 2 and "torch" in record["versions"]
 
 
-def test_a_run_is_found_by_second_and_session_and_one_of_two_by_its_folder(run, place, config):
-    assert run.folder.parent == place.models
+def test_a_run_is_found_by_second_and_session_and_one_of_two_by_its_folder(run, workspace, config):
+    assert run.folder.parent == workspace.models
     assert re.fullmatch(r"\d{8}_\d{6}_first", run.folder.name)
-    assert find_run(run.timestamp, place.models) == Run.at(run.folder) == run
-    assert find_run("latest:first", place.models) == run
+    assert find_run(run.timestamp, workspace.models) == Run.at(run.folder) == run
+    assert find_run("latest:first", workspace.models) == run
     names = [f"{run.timestamp}_{name}" for name in ("first", "my_songs")]
     first, songs = (Run(shutil.copytree(run.folder, config.models / name)) for name in names)
     with pytest.raises(Fault, match=f"several runs answer to '{run.timestamp}'") as fault:
@@ -138,12 +140,12 @@ def test_figures_are_valid_pictures_and_the_log_has_the_plan_every_epoch_and_the
     assert "first: 2 epochs, best epoch" in log_of(run)
 
 
-def test_the_best_model_rebuilds_pictures_with_the_validation_loss_that_was_noted(run, place):
-    bench = build(check_training(run.session, place))
+def test_the_best_model_rebuilds_pictures_with_the_validation_loss_that_was_noted(run, workspace):
+    built = build(check_training(run.session, workspace))
     model = run.model("best")
     errors = []
     with torch.no_grad():
-        for batch in bench.valid.validation():
+        for batch in built.valid.validation():
             rebuilt = model.decoder(model.encoder(batch.seen))
             errors.extend((rebuilt - batch.target).square().mean(dim=(1, 2, 3)).tolist())
     assert np.isclose(np.mean(errors), run.progress.best, rtol=1e-5)
@@ -165,24 +167,24 @@ def test_a_run_that_is_no_better_than_the_mean_picture_says_so_with_its_error(ru
     assert float(error) == pytest.approx(np.mean((targets - np.mean(targets, axis=0)) ** 2), abs=6e-6)
 
 
-def test_a_run_that_learns_does_not_warn(place):
+def test_a_run_that_learns_does_not_warn(workspace):
     levels = np.full((16, 128, 8), 250, np.uint8)
     levels[::2] = 5
-    write_pictures(place.data / "bright and dark", levels, "gray")
+    write_pictures(workspace.data / "bright and dark", levels, "gray")
     session = tiny_session(
         views="plain",
         data=data(train="bright and dark", valid="bright and dark"),
         optimizer={"name": "adam", "learning_rate": 0.02},
         training=dict(OPTIONS, epochs=6),
     )
-    run = train(session, place)
+    run = train(session, workspace)
     assert run.progress.best < 0.1  # of the mean picture it is 0.23
     assert "no better than" not in log_of(run)
 
 
-def test_patience_stops_a_training_that_no_longer_improves(place):
+def test_patience_stops_a_training_that_no_longer_improves(workspace):
     wild = {"name": "adam", "learning_rate": 0.5}
-    run = train(tiny_session(optimizer=wild, training=dict(OPTIONS, epochs=30, patience=2)), place)
+    run = train(tiny_session(optimizer=wild, training=dict(OPTIONS, epochs=30, patience=2)), workspace)
     losses = [float(row["valid_loss"]) for row in history(run)]
     assert 3 <= len(losses) < 30
     assert losses.index(min(losses)) == len(losses) - 3
@@ -194,18 +196,18 @@ def test_patience_stops_a_training_that_no_longer_improves(place):
 
 
 @pytest.mark.parametrize(("precision", "n_epochs"), [("fp32", 2), ("bf16", 1)])
-def test_the_same_session_gives_the_same_run_bit_for_bit(run, place, precision, n_epochs):
+def test_the_same_session_gives_the_same_run_bit_for_bit(run, workspace, precision, n_epochs):
     session = tiny_session(training=dict(OPTIONS, precision=precision, epochs=n_epochs))
-    first, second = (run if precision == "fp32" else train(session, place)), train(session, place)
+    first, second = (run if precision == "fp32" else train(session, workspace)), train(session, workspace)
     assert (first.folder / "history.csv").read_bytes() == (second.folder / "history.csv").read_bytes()
     assert same(first.load("last"), second.load("last"))
     assert same(first.load("best"), second.load("best"))
     assert first.session.training.precision == precision
 
 
-def test_another_seed_gives_other_weights(place):
+def test_another_seed_gives_other_weights(workspace):
     sessions = (tiny_session(training=dict(OPTIONS, seed=seed)) for seed in (0, 0, 1))
-    first, again, other = (after_an_epoch(session, place) for session in sessions)
+    first, again, other = (after_an_epoch(session, workspace) for session in sessions)
     assert same(first[0], again[0]) and first[1]["loss"] == again[1]["loss"] != other[1]["loss"]
     assert not any(same(first[0][key], other[0][key]) for key in first[0] if key.endswith("weight"))
 
@@ -226,14 +228,14 @@ def hot(run: Run, **start: Any) -> dict[str, Any]:
     return tiny_session(start={"weights_of": run.timestamp, **start}, model=None)
 
 
-def test_a_hot_start_begins_with_the_parents_weights_learns_on_and_leaves_its_parent_alone(run, place):
+def test_a_hot_start_begins_with_the_parents_weights_learns_on_and_leaves_its_parent_alone(run, workspace):
     before = run.load("last")
     for weights in ("best", "last"):
-        bench = build(check_training(load_session(hot(run, weights=weights), TrainingSession), place))
-        assert same(dict(bench.model.state_dict()), dict(run.load(weights)["model"]))
-        assert bench.progress.epoch == 0 and bench.learner.n_steps == 0
-        assert bench.session.model == MODELS.parse(TINY)
-    child = train(hot(run) | {"training": dict(OPTIONS, epochs=1)}, place)
+        built = build(check_training(load_session(hot(run, weights=weights), TrainingSession), workspace))
+        assert same(dict(built.model.state_dict()), dict(run.load(weights)["model"]))
+        assert built.progress.epoch == 0 and built.learner.n_steps == 0
+        assert built.session.model == MODELS.parse(TINY)
+    child = train(hot(run) | {"training": dict(OPTIONS, epochs=1)}, workspace)
     assert same(before, run.load("last"))
     theirs, own = run.load("best")["model"], child.load("last")["model"]
     assert theirs.keys() == own.keys()
@@ -243,9 +245,9 @@ def test_a_hot_start_begins_with_the_parents_weights_learns_on_and_leaves_its_pa
     assert child.record["parent"] == str(run.folder)
 
 
-def test_frozen_blocks_stay_as_they_are_statistics_included_in_bf16_too(run, place):
+def test_frozen_blocks_stay_as_they_are_statistics_included_in_bf16_too(run, workspace):
     session = hot(run, freeze=2) | {"training": dict(OPTIONS, precision="bf16")}
-    own, theirs = after_an_epoch(session, place)[0], run.load("best")["model"]
+    own, theirs = after_an_epoch(session, workspace)[0], run.load("best")["model"]
     frozen = [key for key in own if key.startswith(("encoder.0.", "encoder.1."))]
     assert any("running_mean" in key for key in frozen)
     assert all(same(own[key], theirs[key]) for key in frozen)
@@ -253,14 +255,14 @@ def test_frozen_blocks_stay_as_they_are_statistics_included_in_bf16_too(run, pla
     assert third and not any(same(own[key], theirs[key]) for key in third)
 
 
-def test_all_blocks_can_be_frozen_and_one_more_is_a_fault(run, place):
-    bench = build(check_training(load_session(hot(run, freeze=5), TrainingSession), place))
-    assert not any(weight.requires_grad for weight in bench.model.encoder.parameters())
+def test_all_blocks_can_be_frozen_and_one_more_is_a_fault(run, workspace):
+    built = build(check_training(load_session(hot(run, freeze=5), TrainingSession), workspace))
+    assert not any(weight.requires_grad for weight in built.model.encoder.parameters())
     with pytest.raises(SessionError, match="start.freeze: compact has 5 blocks, got 6"):
-        plan_training(load_session(hot(run, freeze=6), TrainingSession), place)
+        plan_training(load_session(hot(run, freeze=6), TrainingSession), workspace)
 
 
-def test_a_start_that_contradicts_the_parent_or_has_none_is_a_fault(run, place):
+def test_a_start_that_contradicts_the_parent_or_has_none_is_a_fault(run, workspace):
     for changes, words in (
         ({"model": TINY | {"latent": 16}}, "model: .*'latent': 8.*'latent': 16.*leave `model` out"),
         ({"data": data(channels="rgb")}, "on 1 channels, these data have 3: choose `intensity`"),
@@ -270,19 +272,19 @@ def test_a_start_that_contradicts_the_parent_or_has_none_is_a_fault(run, place):
         ),
     ):
         with pytest.raises(SessionError, match=words):
-            train(hot(run) | changes, place)
-    same_model = plan_training(load_session(hot(run) | {"model": TINY}, TrainingSession), place)
+            train(hot(run) | changes, workspace)
+    same_model = plan_training(load_session(hot(run) | {"model": TINY}, TrainingSession), workspace)
     assert same_model.parent == run
 
 
 # Data of all kinds
 
 
-def test_one_picture_in_colours_trains_an_architecture_of_the_reference(place):
-    write_pictures(place.data / "one", intensities(1, width=64))
-    write_pictures(place.data / "wide", intensities(3, width=64), per_recording=1)
+def test_one_picture_in_colours_trains_an_architecture_of_the_reference(workspace):
+    write_pictures(workspace.data / "one", intensities(1, width=64))
+    write_pictures(workspace.data / "wide", intensities(3, width=64), per_recording=1)
     one = data(train="one", valid="wide", channels="rgb")
-    run = train(tiny_session(data=one, model="GenB3blocks", training=dict(OPTIONS, epochs=1)), place)
+    run = train(tiny_session(data=one, model="GenB3blocks", training=dict(OPTIONS, epochs=1)), workspace)
     assert run.record["train"]["n"] == 1 and run.record["valid"]["n"] == 3
     assert np.isfinite(float(history(run)[0]["train_loss"]))
     assert all(torch.isfinite(weight).all() for weight in run.load("last")["model"].values())
@@ -291,10 +293,10 @@ def test_one_picture_in_colours_trains_an_architecture_of_the_reference(place):
         assert run.model("last").encoder(torch.rand(1, 3, 128, 64)).shape == (1, 256, 1, 8)
 
 
-def test_folders_that_share_file_names_are_warned_of(place, heard):
+def test_folders_that_share_file_names_are_warned_of(workspace, log):
     session = tiny_session(data=data(valid="songs/images"), training=dict(OPTIONS, epochs=1))
-    build(check_training(load_session(session, TrainingSession), place))
-    assert "train and valid share 6 file names, validation will look too good" in heard.text
+    build(check_training(load_session(session, TrainingSession), workspace))
+    assert "train and valid share 6 file names, validation will look too good" in log.text
 
 
 def test_all_faults_are_raised_at_once_before_the_run_is_made(config, pictures):
@@ -313,10 +315,10 @@ def test_all_faults_are_raised_at_once_before_the_run_is_made(config, pictures):
 # Extras
 
 
-def test_tensorboard_gets_the_scores_of_every_epoch(place):
+def test_tensorboard_gets_the_scores_of_every_epoch(workspace):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run = train(tiny_session(training=dict(OPTIONS, epochs=1, tensorboard=True)), place)
+    run = train(tiny_session(training=dict(OPTIONS, epochs=1, tensorboard=True)), workspace)
     events = EventAccumulator(str(run.folder / "tensorboard")).Reload()
     values = [event.value for event in events.Scalars("valid_loss")]
     assert np.allclose(values, [float(row["valid_loss"]) for row in history(run)], rtol=1e-6)

@@ -44,10 +44,10 @@ def faults_of(raw: dict, kind: type = TrainingSession) -> list[str]:
     return caught.value.faults
 
 
-def test_the_references_training_session_becomes_ours_word_for_word(tmp_path, heard):
+def test_the_references_training_session_becomes_ours_word_for_word(tmp_path, log):
     raw = reference()
     assert upgrade_training(raw) == OURS and raw == REFERENCE
-    assert "batch_size_te is not needed" in heard.text
+    assert "batch_size_te is not needed" in log.text
     file = tmp_path / "params.json"
     file.write_text(json.dumps(raw))
     session = load_session(file, TrainingSession, ["training.epochs=3", "data.fit=pad"])

@@ -78,8 +78,8 @@ def slow_pair(picture: Tensor, chance: list[float], noise: Tensor, o: dict) -> t
     if chance[3] < o["noise_prob"]:
         seen = (seen + o["noise"] * noise).clamp(0, 1)
     brightness, contrast = (
-        low + (1 + o[what] - low) * chance[place]
-        for place, what in ((4, "brightness"), (5, "contrast"))
+        low + (1 + o[what] - low) * chance[index]
+        for index, what in ((4, "brightness"), (5, "contrast"))
         for low in [max(0.0, 1 - o[what])]
     )
     steps = [(adjust_brightness, brightness), (adjust_contrast, contrast)]
@@ -190,7 +190,7 @@ def test_an_epoch_gives_the_same_views_again_and_other_epochs_and_seeds_give_oth
 
     assert torch.equal(seen(1, 0), seen(1, 0))
     views = [seen(0, 0), seen(0, 1), seen(1, 0), seen(1, 1)]
-    assert all(not torch.equal(a, b) for place, a in enumerate(views) for b in views[:place])
+    assert all(not torch.equal(a, b) for index, a in enumerate(views) for b in views[:index])
 
 
 def test_a_key_is_not_its_sum():

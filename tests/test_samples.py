@@ -253,6 +253,13 @@ def test_what_is_only_written_otherwise_is_matched_and_said_once(name, file, tmp
     )
 
 
+def test_means_of_recordings_whose_names_have_dots_get_their_labels(tmp_path):
+    found, _ = joined(
+        Samples.of(["bird.2021", "crow"]), "file,label\nbird.2021.wav,x\ncrow.wav,y\n", tmp_path
+    )
+    assert found.labels.tolist() == ["x", "y"]
+
+
 @pytest.mark.parametrize(
     ("names", "file"),
     [
@@ -260,6 +267,8 @@ def test_what_is_only_written_otherwise_is_matched_and_said_once(name, file, tmp
         (["x/a.wav"], "y/a.wav"),  # in another folder
         (["a.png", "a.wav"], "a"),
         (["x/a.wav", "a.wav"], "y/a.wav\na.wav"),  # one is there as it is written
+        (["rec.ch1_segm_0001.000.png"], "rec.ch2.wav"),  # another channel: what follows a dot is no suffix
+        (["b_segm_0001.500"], "b_segm_0001.750"),
     ],
 )
 def test_what_may_be_something_else_is_not_matched(names, file, tmp_path):

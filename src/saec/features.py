@@ -33,6 +33,11 @@ class Features:
     paths: list[Path] = field(default_factory=list)  # all files of the same extraction, its JSON last
     roles: dict[str, Path] = field(default_factory=dict)  # by what they hold: X, pooled, ...
 
+    @property
+    def files(self) -> list[Path]:
+        """Returns the paths, by the name that version 0.1.0 had for them."""
+        return self.paths
+
     @classmethod
     def load(cls, file: Path, key: str = "X") -> "Features":
         """Opens an NPZ, memory-mapped; nothing that would need pickle is read.

@@ -47,8 +47,9 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     for leftover in parent.glob(f"{TEMPORARY}*"):
-        if leftover.is_dir() and leftover.stat().st_mtime < time.time() - DAY_S:
-            shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another process has just moved it
+            if leftover.is_dir() and leftover.stat().st_mtime < time.time() - DAY_S:
+                shutil.rmtree(leftover, ignore_errors=True)
     part = parent / f"{TEMPORARY}{secrets.token_hex(4)}"
     part.mkdir()
     try:
@@ -65,8 +66,12 @@ def appearing_folder(folder: Path) -> Iterator[Path]:
     """
     with temporary_folder(folder.parent) as part:
         yield part
-        if not folder.exists():
-            _replace(part, folder)
+        try:
+            if not folder.exists():
+                _replace(part, folder)
+        except OSError:
+            if not folder.exists():  # else another process was faster
+                raise
 
 
 def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:

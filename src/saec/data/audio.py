@@ -252,7 +252,7 @@ class Audio:
             samples,
             items.cut(Windows(numbers, *self._steps(samples))),
             np.arange(len(samples)),
-            self._front(self._seconds(samples)),
+            self._front(self._seconds(self.samples)),  # as headers promise, which is what `sizes` settles
             fingerprint(self.fingerprint, self.cutting.segment_s, self.cutting.step_s, stretches),
             {"left_out": list(bad), "sample_rate": self.cutting.rate},
             self.samples_are,

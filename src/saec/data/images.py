@@ -169,7 +169,7 @@ class Images:
         samples, remarks = nearest_labels(samples, self.folder, what=self.samples_are)
         for remark in remarks:
             LOG.warning("%s", remark)
-        return samples
+        return samples.but(split="")  # one beside pictures is for evaluations
 
     @cached_property
     def fingerprint(self) -> str:
@@ -201,7 +201,7 @@ class Images:
         try:
             stored, facts = self._opened(early and not self.skip_bad)
         except StartAgain:  # and now it is known that no map explains all
-            stored, facts = self._opened(early and self.channels == "rgb")
+            stored, facts = self._opened(early and not self.skip_bad and self.channels == "rgb")
         facts = facts or {"colormap": self.colormap, "not_in_map": self.not_in_map, "unusable": []}
         if self.channels == "intensity" and facts["colormap"] is None:
             raise Fault(

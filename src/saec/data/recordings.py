@@ -102,7 +102,7 @@ class Recordings:
         samples, remarks = nearest_labels(self.listed, self.folder, what="recordings")
         for remark in remarks:
             LOG.warning("%s", remark)
-        return samples
+        return samples.but(split="")  # one beside recordings is for evaluations
 
     @cached_property
     def sources(self) -> list[File]:

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from saec.config import Config
 from saec.data.ahead import ahead
 from saec.data.stored import Mapped, Reader, Streamed, Windows
 from saec.faults import Unusable
-from saec.files import GB, TEMPORARY, appearing_folder, flush, free_bytes, require_writable, write_json
+from saec.files import DAY_S, GB, TEMPORARY, appearing_folder, flush, free_bytes, require_writable, write_json
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
@@ -84,7 +85,11 @@ class Cache:
         return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
 
     def _make_room(self, kept: Path) -> None:
-        """Removes the least recently used stores until the rest fits."""
+        """Removes the least recently used stores until the rest fits, and what is left of torn removals."""
+        for folder in self.folder.iterdir():
+            is_torn = folder.is_dir() and not (folder / ABOUT).is_file()
+            if is_torn and folder.stat().st_mtime < time.time() - DAY_S:
+                shutil.rmtree(folder, ignore_errors=True)
         finished = [folder for folder in self.folder.iterdir() if (folder / ABOUT).is_file()]
         finished = [folder for folder in finished if not folder.name.startswith(TEMPORARY)]
         total = 0
@@ -133,7 +138,7 @@ def open_items(
     arriving = Arriving(cache, key, reader)
     if early and cache.n_workers:
         return arriving, None
-    arriving.settle()
+    arriving.build()  # without a thread, so that Ctrl-C ends it at once
     return cache.find(key)
 
 
@@ -161,10 +166,8 @@ class Arriving:
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray, None]:
         """Returns these items, (rows, *shape), once they are there."""
+        self._begin()
         with self._changed:
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="arriving")
-                self._thread.start()
             last = int(rows.max(initial=-1))
             self._changed.wait_for(lambda: self._error or (self._array is not None and self._n_there > last))
             if self._error:
@@ -173,9 +176,7 @@ class Arriving:
 
     def settle(self) -> None:
         """Waits until all is there and kept; raises what went wrong."""
-        if self._thread is None:
-            self._build()
-            return
+        self._begin()
         self._thread.join()
         if self._error:
             raise self._error
@@ -186,16 +187,23 @@ class Arriving:
         if self._thread:
             self._thread.join()
 
+    def _begin(self) -> None:
+        with self._changed:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="arriving")
+                self._thread.start()
+
     def _run(self) -> None:
         try:
-            self._build()
+            self.build()
             self._set(self._cache.find(self._key)[0].array, self.shape[0])
         except BaseException as error:  # raised again by whoever waits
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
 
-    def _build(self) -> None:
+    def build(self) -> None:
+        """Decodes all items into their store."""
         self._cache.keep(self._key, self._fill)
 
     def _fill(self, folder: Path) -> dict[str, Any]:

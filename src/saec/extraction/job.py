@@ -132,7 +132,10 @@ class ExtractionJob:
         LOG.info("%s", self.describe())
         outputs.folder.mkdir(parents=True, exist_ok=True)
         with locked(outputs.folder / f".{outputs.id}.lock", outputs.id):
-            if outputs.state(self.settings, kind.state, self._overwrites) != self.state:
+            state = outputs.state(self.settings, kind.state, self._overwrites)
+            if state == "same":  # another process, or an earlier session of this call, has made them
+                return outputs.features()
+            if state != self.state:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             remove_leftovers(outputs.folder, f"_{outputs.id}.*")
             self._replace_files(self.source.compute(outputs.part, self._earlier()))

@@ -138,6 +138,8 @@ def read_about_file(file: Path) -> dict[str, Any]:
             f"{file} was not made by main_02_extract.py, so other samples cannot be compared with it: "
             "extract features of both by one run"
         )
+    if "pooled" not in about["roles"]:
+        raise Fault(f"{file} holds scores of a combiner: name features of a run or an extractor")
     return about
 
 
@@ -148,9 +150,9 @@ class Earlier:
     npz: dict[str, Path]  # by array
     changed: set[str]  # names of sample files
 
-    def rows(self, samples: Samples) -> np.ndarray:
-        """Returns pairs (row now, row in the files), (n, 2)."""
-        names = map_npz(next(iter(self.npz.values())), "N")
+    def rows(self, samples: Samples, file: Path) -> np.ndarray:
+        """Returns pairs (row now, row in that file), (n, 2); a kill may have left files of two states."""
+        names = map_npz(file, "N")
         _, now, before = np.intersect1d(samples.names, names, assume_unique=True, return_indices=True)
         unchanged = ~np.isin(samples.files[now], np.array(sorted(self.changed), dtype=str))
         return np.stack([now, before], axis=1)[unchanged]

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,7 +74,7 @@ class PreparationJob:
         """Returns the folder in which this very work is done and all pictures are still there."""
         out, source = self.session.out, self.session.recordings
         for folder in [out] if out else sorted(source.parent.glob(f"{self.session.stem}_*"), reverse=True):
-            if (folder / ABOUT).is_file():
+            with suppress(Fault):  # none is there, or another folder's is damaged: it is not this one
                 about = read_mapping(folder / ABOUT)
                 is_whole = about.get("pictures") == sum(1 for _ in folder.glob("*.png"))
                 if about.get("fingerprint") == self.fingerprint and is_whole:

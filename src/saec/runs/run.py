@@ -193,8 +193,8 @@ class Run:
             before, now = self.record[part], record[part]
             if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups", "labels")):
                 raise Fault(
-                    f"the {part} pictures or their recordings have changed since {self.folder} was begun: "
-                    "put them back to go on, or begin a new run with "
+                    f"the {part} pictures or their recordings have changed since {self.folder} was begun, "
+                    "or another version began it: put them back to go on, or begin a new run with "
                     f"`start: {{weights_of: {self.timestamp}, weights: last}}`"
                 )
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS = "labels.csv"
+SUFFIXES = {
+    f".{suffix}"
+    for suffix in "png jpg jpeg tif tiff bmp wav wave flac ogg oga opus mp3 m4a aac aif aiff au snd".split()
+}
 FILLED = ("label", "group", "split")
 TOLERANCE_S = 0.001  # names tell milliseconds
 N_COMPARED = 2_000  # names among which near ones are looked for
@@ -116,7 +120,7 @@ def _rows_of_keys(samples: Samples) -> Mapping[Key, list[int]]:
             rows[FILE, file].append(row)
         if SEGMENT in name:
             rows[SEGMENTS, recording].append(row)
-        elif recording == name:
+        elif splitext(name)[1].lower() not in SUFFIXES:
             rows[MEAN, name].append(row)
     return dict(rows)
 
@@ -136,7 +140,10 @@ def _plain(name: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return splitext(_plain(name))[0]
+    """Returns a path without the suffix of a picture or sound; names of recordings may have dots, too."""
+    path = _plain(name)
+    stem, suffix = splitext(path)
+    return stem if suffix in SUFFIXES else path
 
 
 def _match(

@@ -63,7 +63,10 @@ class FeatureFile(Strict):
 def _as_files(raw: Any) -> Any:
     """Takes a file, a list of files, or files by the names of methods."""
     if isinstance(raw, dict) and "file" not in raw:
-        return [{"name": str(name)} | as_file(one) for name, one in raw.items()]
+        return [
+            one if isinstance(one, FeatureFile) else {"name": str(name)} | as_file(one)
+            for name, one in raw.items()
+        ]
     return [as_file(one) for one in (raw if isinstance(raw, list | tuple) else [raw])]
 
 

@@ -10,7 +10,7 @@ from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
 from saec.files import locked
 from saec.runs import SESSION, Run
-from saec.runs.find import warn_of_unfinished
+from saec.runs.find import find_trained, warn_of_unfinished
 from saec.session import TrainingSession, load_session
 from saec.training import loop
 from saec.training.build import build
@@ -32,6 +32,8 @@ class TrainingJob(TrainingPlan):
         if self.begun:
             with locked(self.begun.lock, self.begun.folder):
                 return self._go_on(self.begun)
+        if self.parent and self.parent != find_trained(self.session.start.weights_of, self.config):
+            return plan_training(self.session, self.config).run()  # `latest:` is a run of this very call
         warn_of_unfinished(self.session.name, self.config.models)
         training = build(self)
         run = Run.create(self.config.models, training.session, training.record())

@@ -178,8 +178,12 @@ class Source:
     def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
         """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
         n, size = len(data), self.batch_size(data)
-        kept = earlier.rows(data.samples) if earlier else np.zeros((0, 2), dtype=np.int64)
+        kept = np.zeros((0, 2), dtype=np.int64)  # rows that all files have
         if earlier:
+            pairs_of = {name: earlier.rows(data.samples, file) for name, file in earlier.npz.items()}
+            in_all = set.intersection(*(set(pairs[:, 0].tolist()) for pairs in pairs_of.values()))
+            pairs_of = {name: p[np.isin(p[:, 0], sorted(in_all))] for name, p in pairs_of.items()}
+            kept = next(iter(pairs_of.values()))
             words = "%d of %d %s are as they were, only the rest is encoded"
             LOG.info(words, len(kept), n, data.samples_are)
         todo = list(chunks(np.setdiff1d(np.arange(n), kept[:, 0]), size * BATCHES_PER_SHARD))
@@ -189,7 +193,9 @@ class Source:
             LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
         for name, file in earlier.npz.items() if earlier else ():
             before = map_npz(file, "X")
-            for pairs in chunks(kept, size * BATCHES_PER_SHARD):  # which need not all fit into memory
+            for pairs in chunks(
+                pairs_of[name], size * BATCHES_PER_SHARD
+            ):  # which need not all fit into memory
                 shards.arrays[name][pairs[:, 0]] = before[pairs[:, 1]]
         try:
             self._fill(shards, todo, data, size)

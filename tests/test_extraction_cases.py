@@ -9,8 +9,10 @@ import pytest
 from conftest import intensities, write_pictures
 from small_runs import Songs, assert_same_files, give_weights
 
+from saec.extraction.outputs import Earlier
 from saec.faults import Fault
 from saec.files import locked
+from saec.samples import Samples
 from saec.session import SessionError
 
 REMEDIES = ("`variant:`", "`out:`", "`overwrite: true`")
@@ -200,3 +202,13 @@ def test_what_onnx_cannot_do_is_said_before_anything_is_read(songs, monkeypatch)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(SessionError, match="backend: .*pip install onnxruntime"):
         songs.extract(backend="onnx")
+
+
+def test_rows_are_taken_from_each_file_by_its_own_names_after_a_kill_between_files(tmp_path):
+    files = {"X": tmp_path / "x.npz", "pooled": tmp_path / "pooled.npz"}
+    np.savez(files["X"], X=np.zeros((3, 1)), N=np.array(["a", "c", "d"]))  # written before the kill
+    np.savez(files["pooled"], X=np.zeros((3, 1)), N=np.array(["a", "b", "d"]))  # and not written any more
+    rows = Earlier(files, {"a"}).rows(Samples.of(["a", "c", "d"]))
+    assert {name: pairs.tolist() for name, pairs in rows.items()} == {"X": [[2, 2]], "pooled": [[2, 2]]}
+    np.savez(files["pooled"], X=np.zeros((2, 1)), N=np.array(["a", "d"]))
+    assert Earlier(files, set()).rows(Samples.of(["a", "c", "d"]))["pooled"].tolist() == [[0, 0], [2, 1]]

@@ -150,12 +150,17 @@ class Earlier:
     npz: dict[str, Path]  # by array
     changed: set[str]  # names of sample files
 
-    def rows(self, samples: Samples, file: Path) -> np.ndarray:
-        """Returns pairs (row now, row in that file), (n, 2); a kill may have left files of two states."""
-        names = map_npz(file, "N")
-        _, now, before = np.intersect1d(samples.names, names, assume_unique=True, return_indices=True)
-        unchanged = ~np.isin(samples.files[now], np.array(sorted(self.changed), dtype=str))
-        return np.stack([now, before], axis=1)[unchanged]
+    def rows(self, samples: Samples) -> dict[str, np.ndarray]:
+        """Returns pairs (row now, row in the file), (n, 2), by array: of unchanged samples in all files,
+        since a kill may have left files of two states.
+        """
+        names_of = {array: np.array(map_npz(file, "N")) for array, file in self.npz.items()}
+        names = samples.names[~np.isin(samples.files, np.array(sorted(self.changed), dtype=str))]
+        for others in names_of.values():
+            names = np.intersect1d(names, others)
+        now = np.intersect1d(samples.names, names, return_indices=True)[1]
+        before = {a: np.intersect1d(n, names, return_indices=True)[1] for a, n in names_of.items()}
+        return {array: np.stack([now, rows], axis=1) for array, rows in before.items()}
 
 
 @dataclass(frozen=True)

@@ -178,24 +178,19 @@ class Source:
     def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
         """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
         n, size = len(data), self.batch_size(data)
-        kept = np.zeros((0, 2), dtype=np.int64)  # rows that all files have
+        pairs_of = earlier.rows(data.samples) if earlier else {}
+        kept = next(iter(pairs_of.values()), np.zeros((0, 2), dtype=np.int64))[:, 0]
         if earlier:
-            pairs_of = {name: earlier.rows(data.samples, file) for name, file in earlier.npz.items()}
-            in_all = set.intersection(*(set(pairs[:, 0].tolist()) for pairs in pairs_of.values()))
-            pairs_of = {name: p[np.isin(p[:, 0], sorted(in_all))] for name, p in pairs_of.items()}
-            kept = next(iter(pairs_of.values()))
             words = "%d of %d %s are as they were, only the rest is encoded"
             LOG.info(words, len(kept), n, data.samples_are)
-        todo = list(chunks(np.setdiff1d(np.arange(n), kept[:, 0]), size * BATCHES_PER_SHARD))
+        todo = list(chunks(np.setdiff1d(np.arange(n), kept), size * BATCHES_PER_SHARD))
         plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
         shards = Shards.open(part, plan, n, self.shapes, todo)
         if shards.resumed:
             LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
-        for name, file in earlier.npz.items() if earlier else ():
-            before = map_npz(file, "X")
-            for pairs in chunks(
-                pairs_of[name], size * BATCHES_PER_SHARD
-            ):  # which need not all fit into memory
+        for name, rows in pairs_of.items():
+            before = map_npz(earlier.npz[name], "X")
+            for pairs in chunks(rows, size * BATCHES_PER_SHARD):  # which need not all fit into memory
                 shards.arrays[name][pairs[:, 0]] = before[pairs[:, 1]]
         try:
             self._fill(shards, todo, data, size)

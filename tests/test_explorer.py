@@ -13,7 +13,7 @@ import pytest
 from conftest import intensities, write_pictures
 from PIL import Image
 
-from saec.explorer import N_NEIGHBORS, Points, Space, links, thumbnails, write_explorer
+from saec.explorer.page import N_NEIGHBORS, Points, Space, links, thumbnails, write_explorer
 
 N = 30
 

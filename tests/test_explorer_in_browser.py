@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import intensities, write_pictures
 
-from saec.explorer import Points, Space, write_explorer
+from saec.explorer.page import Points, Space, write_explorer
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

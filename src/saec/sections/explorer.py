@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from saec.data.kind import evenly
-from saec.explorer import Points, Space, write_explorer
+from saec.explorer.page import Points, Space, write_explorer
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, map_npz
 from saec.registry import Strict

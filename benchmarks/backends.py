@@ -42,7 +42,7 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, dict[str, floa
     auto = resolve_precision("auto", CPU)
     able = [backend for backend in BACKENDS if auto == "bf16" or not backend.__name__.endswith("bf16")]
     started = {backend.__name__: begun(backend, model, example) for backend in able}
-    there = {backend: found for backend, found in started.items() if found}
+    there = {backend: result for backend, result in started.items() if result}
     seconds: dict[str, list[float]] = {backend: [] for backend in there}
     for _ in range(options.rounds):
         for backend, (encode, _) in there.items():
@@ -96,9 +96,9 @@ def _row(
     ratios = [theirs / own for own, theirs in zip(seconds, auto, strict=True)]
     error = float((encode(example).float() - expected).abs().mean() / expected.abs().mean())
     rate = len(example) / median(seconds)
-    spread = f"({min(ratios):.2f}, {max(ratios):.2f})"
+    around = f"({min(ratios):.2f}, {max(ratios):.2f})"
     print(
-        f"{backend:22} {rate:10.1f} {median(ratios):7.2f} {spread:>14} {error:8.1e} {start:8.1f}", flush=True
+        f"{backend:22} {rate:10.1f} {median(ratios):7.2f} {around:>14} {error:8.1e} {start:8.1f}", flush=True
     )
     return {
         "pictures_per_s": rate,

@@ -1,4 +1,4 @@
-"""Who is measured at which work, and how many times as fast as the reference's loop each is asked to be."""
+"""Who is measured at which work, and how many times as fast as the reference's loop each is to be."""
 
 import argparse
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ LARGER_BATCH = {"cuda": 128}  # of the reference's session, where that pays
 
 @dataclass(frozen=True)
 class Setting:
-    """Pictures of one width, a place to write to, and the options of the command line."""
+    """Pictures of one width, a folder to write to, and the options of the command line."""
 
     images: Images
-    place: Path
+    workspace: Path
     options: argparse.Namespace
 
     @property
@@ -36,13 +36,15 @@ class Setting:
         return default_session(self.images, **training)
 
     def task(self, name: str, session: Raw, **more: Any) -> Task:
-        """A task with a place of its own."""
-        place = self.place / name
-        place.mkdir(parents=True)
-        return Task(session, pictures_of(session), place, self.options.device, self.options.threads, **more)
+        """A task with a folder of its own."""
+        workspace = self.workspace / name
+        workspace.mkdir(parents=True)
+        return Task(
+            session, pictures_of(session), workspace, self.options.device, self.options.threads, **more
+        )
 
-    def entry(self, name: str, setup: Setup, session: Raw, asked: float | None = None, **more: Any) -> Entry:
-        return Entry(name, setup, self.task(f"{setup.__name__}, {name}", session, **more), asked)
+    def entry(self, name: str, setup: Setup, session: Raw, goal: float | None = None, **more: Any) -> Entry:
+        return Entry(name, setup, self.task(f"{setup.__name__}, {name}", session, **more), goal)
 
 
 def loading(on: Setting) -> list[Entry]:
@@ -72,7 +74,7 @@ def extraction(on: Setting, runs: dict[str, Path]) -> list[Entry]:
     """Files to latents and pooled features in NPZ; in bf16 only where the device computes in it."""
     entries = [on.entry("reference", reference.extraction, on.first, run=runs["same"])]
     able = resolve_precision("auto", torch.device(on.options.device)) == "bf16"
-    for name, precision, asked in (
+    for name, precision, goal in (
         ("same", "bf16", 3.5),
         ("same", "fp32", 2.0),
         ("default", "bf16", 25.0),
@@ -81,7 +83,7 @@ def extraction(on: Setting, runs: dict[str, Path]) -> list[Entry]:
         if precision == "bf16" and not able:
             continue
         session, what = getattr(on, name)(), {"precision": precision, "run": runs[name]}
-        entries.append(on.entry(f"{name}, {precision}", ours.extraction, session, asked, **what))
+        entries.append(on.entry(f"{name}, {precision}", ours.extraction, session, goal, **what))
     return entries
 
 

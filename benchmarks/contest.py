@@ -6,18 +6,18 @@ from typing import Any
 
 from benchmarks.workers import Setup, Task, Worker
 
-HEADINGS = ("work, width", "contender", "pictures/s", "x first", "asked", "memory MB", "remarks")
+HEADINGS = ("work, width", "contender", "pictures/s", "x first", "goal", "memory MB", "remarks")
 WIDTHS = (17, 25, 24, 22, 14, 10, 0)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A contender, and how many times as fast as the first one it is asked to be."""
+    """A contender, and how many times as fast as the first one it is to be."""
 
     name: str
     setup: Setup
     task: Task
-    asked: float | None = None
+    goal: float | None = None
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Row:
             "contender": self.entry.name,
             "pictures_per_s": self.rates,
             "times_the_first": self.ratios,
-            "asked": self.entry.asked,
+            "goal": self.entry.goal,
             "errors": self.errors,
             **self.peaks,
             **shares,
@@ -48,14 +48,14 @@ class Row:
     def cells(self) -> list[str]:
         on_gpu = self.peaks["gpu_mb"]
         memory = f"{self.peaks['anonymous_mb']:.0f}" + (f" + {on_gpu:.0f}" if on_gpu else "")
-        rates, ratios = _spread(self.rates), _spread(self.ratios)
+        rates, ratios = _with_range(self.rates), _with_range(self.ratios)
         return [self.work, self.entry.name, rates, ratios, self._verdict(), memory, self._remarks()]
 
     def _verdict(self) -> str:
-        if self.entry.asked is None:
+        if self.entry.goal is None:
             return ""
-        reached = median(self.ratios) >= self.entry.asked
-        return f">= {self.entry.asked:g} {'yes' if reached else 'NO'}"
+        reached = median(self.ratios) >= self.entry.goal
+        return f">= {self.entry.goal:g} {'yes' if reached else 'NO'}"
 
     def _remarks(self) -> str:
         errors = [f"{array} error {error:.1e}" for array, error in self.errors.items()]
@@ -92,8 +92,8 @@ def _line(cells: list[str]) -> str:
     return "".join(f"{cell:<{width}}" for cell, width in zip(cells, WIDTHS, strict=True)).rstrip()
 
 
-def _spread(values: list[float]) -> str:
+def _with_range(values: list[float]) -> str:
     """Median, least and most."""
-    found = (median(values), min(values), max(values))
-    middle, least, most = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in found)
+    result = (median(values), min(values), max(values))
+    middle, least, most = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in result)
     return f"{middle} ({least} to {most})"

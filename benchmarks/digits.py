@@ -1,4 +1,4 @@
-"""Who hears digits of speakers never heard? `python -m benchmarks.digits --place FOLDER --results FILE`.
+"""Scores classifiers on new speakers: `python -m benchmarks.digits --workspace FOLDER --results FILE`.
 
 Jobs, each over the seeds: `classify` learns from three speakers and asks for three others; `combine` puts
 features of that classifier, of one that learnt without labels, and hand-crafted ones together, speaker by
@@ -21,7 +21,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks.digits_table import tables
 from benchmarks.jobs import parsed, written
-from benchmarks.labelled import DEVELOPED_ON, JUDGED_ON
+from benchmarks.labelled import DEVELOPED_ON, SCORED_ON
 from benchmarks.spoken import RECIPES, SPEAKERS, WEIGHTS, few_labels, session, stitched, write_table
 from saec import evaluate, extract, train
 from saec.config import Config
@@ -39,7 +39,7 @@ COMBINATIONS = {
     "classifier and hand-crafted": ["classifier", "hand-crafted"],
     "all three": ["classifier", "without labels", "hand-crafted"],
 }
-JUDGED = {
+SCORING = {
     "evaluations": [{"name": "svm", "n_splits": 3, "n_repeats": 1, "curve": []}],
     "inspect": False,
     "explorer": None,
@@ -52,8 +52,10 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     logging.getLogger("saec").setLevel(logging.ERROR)
-    place = options.place
-    config = Config(data=place, models=place / "models", cache=place / "cache", device=options.device)
+    workspace = options.workspace
+    config = Config(
+        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
+    )
     done = {(row["job"], row["seed"]) for row in written(options.results)}
     for job, seed in product(options.jobs, options.seeds):
         if (job, seed) in done or options.table:
@@ -69,14 +71,14 @@ def main() -> None:
 def classify(seed: int, config: Config) -> Iterator[Row]:
     for recipe in RECIPES:
         run = classifier(recipe, seed, config)
-        table = write_table(config.data / "judged.csv", dict.fromkeys(JUDGED_ON, "test"))
-        heard = predictions(run, table, config, WEIGHTS[recipe])
-        yield {"recipe": recipe, "macro_f1": macro_f1(heard), "epochs": run.progress.epoch}
+        table = write_table(config.data / "scored.csv", dict.fromkeys(SCORED_ON, "test"))
+        predicted = predictions(run, table, config, WEIGHTS[recipe])
+        yield {"recipe": recipe, "macro_f1": macro_f1(predicted), "epochs": run.progress.epoch}
 
 
 def combine(seed: int, config: Config) -> Iterator[Row]:
-    """Each speaker is asked by what was learnt from the other two, whom no encoder has heard."""
-    table = write_table(config.data / "judged.csv", dict.fromkeys(JUDGED_ON, ""))
+    """Each speaker is classified by what was learnt from the other two, from whom no encoder has learnt."""
+    table = write_table(config.data / "scored.csv", dict.fromkeys(SCORED_ON, ""))
     learnt = write_table(config.data / "developed.csv", dict.fromkeys(DEVELOPED_ON, "train"))
     unlabelled = session("ours", learnt, seed, **WITHOUT_LABELS)
     sources = {"classifier": classifier("ours", seed, config), "without labels": train(unlabelled, config)}
@@ -93,22 +95,22 @@ def combine(seed: int, config: Config) -> Iterator[Row]:
     scores: dict[str, float] = {}
     for name, methods in COMBINATIONS.items():
         together = {"name": name, "use": methods, "C": [1.0, 10.0], "gamma": ["scale", 0.001]}
-        asked = JUDGED | {"features": files, "sounds": [str(table)], "combine": together}
-        found = evaluate(asked, config).scores
-        found = found[found["score"] == "macro_f1"]
-        scores |= dict(zip(found["method"], found["value"].astype(float), strict=True))
+        scoring = SCORING | {"features": files, "sounds": [str(table)], "combine": together}
+        result = evaluate(scoring, config).scores
+        result = result[result["score"] == "macro_f1"]
+        scores |= dict(zip(result["method"], result["value"].astype(float), strict=True))
     yield from ({"method": method, "macro_f1": value} for method, value in scores.items())
 
 
 def transfer(seed: int, config: Config) -> Iterator[Row]:
-    sixth = JUDGED_ON[seed % len(JUDGED_ON)]
+    sixth = SCORED_ON[seed % len(SCORED_ON)]
     five = {speaker: "train" for speaker in SPEAKERS if speaker != sixth}
     parent = train(session("ours", write_table(config.data / f"without_{sixth}.csv", five), seed), config)
     for n in N_LABELS:
-        learnt, asked = few_labels(sixth, n, seed)
+        learnt, others_chosen = few_labels(sixth, n, seed)
         few, others = (
             write_table(config.data / f"{sixth}_{n}_{part}.csv", {sixth: ""}, chosen)
-            for part, chosen in (("learnt", learnt), ("asked", asked))
+            for part, chosen in (("learnt", learnt), ("scored", others_chosen))
         )
         starts = {
             "scratch": {"start": "scratch"},
@@ -118,12 +120,12 @@ def transfer(seed: int, config: Config) -> Iterator[Row]:
         for name, start in starts.items():
             changes = start | {"training": TRANSFERRED, "data": {"valid": str(few)}}
             run = train(session("ours", few, seed, **changes), config)
-            heard = predictions(run, others, config, WEIGHTS["ours"])
-            yield {"labels": n, "start": name, "macro_f1": macro_f1(heard)}
+            predicted = predictions(run, others, config, WEIGHTS["ours"])
+            yield {"labels": n, "start": name, "macro_f1": macro_f1(predicted)}
 
 
 def tracks(seed: int, config: Config) -> Iterator[Row]:
-    speaker = JUDGED_ON[seed % len(JUDGED_ON)]
+    speaker = SCORED_ON[seed % len(SCORED_ON)]
     sound, truth = stitched(config.data / f"stitched_{seed}", speaker, seed)
     parent = classifier("ours", seed, config)
     cut = {"run": str(parent.folder), "weights": WEIGHTS["ours"]}
@@ -141,32 +143,32 @@ JOBS = {"classify": classify, "combine": combine, "transfer": transfer, "tracks"
 
 def classifier(recipe: str, seed: int, config: Config) -> Run:
     """Learnt from the three speakers, once a seed."""
-    known = config.data / f"{recipe}_{seed}.txt"
-    if known.exists():
-        return Run(Path(known.read_text(encoding="utf-8")))
+    kept = config.data / f"{recipe}_{seed}.txt"
+    if kept.exists():
+        return Run(Path(kept.read_text(encoding="utf-8")))
     table = write_table(config.data / "developed.csv", dict.fromkeys(DEVELOPED_ON, "train"))
     run = train(session(recipe, table, seed), config)
-    known.write_text(str(run.folder), encoding="utf-8")
+    kept.write_text(str(run.folder), encoding="utf-8")
     return run
 
 
 def predictions(run: Run, table: Path, config: Config, weights: str) -> pd.DataFrame:
-    out = config.data / "heard" / f"{run.folder.name}_{table.stem}"
-    asked = {"run": str(run.folder), "data": {"sounds": str(table)}, "weights": weights, "out": str(out)}
-    made = extract(asked | {"reduction": None, "reconstructions": 0, "overwrite": True}, config)
+    out = config.data / "predicted" / f"{run.folder.name}_{table.stem}"
+    extraction = {"run": str(run.folder), "data": {"sounds": str(table)}, "weights": weights, "out": str(out)}
+    made = extract(extraction | {"reduction": None, "reconstructions": 0, "overwrite": True}, config)
     return pd.read_csv(made.roles["predictions_files"], dtype=str)
 
 
-def macro_f1(heard: pd.DataFrame) -> float:
-    return float(f1_score(heard["label"], heard["predicted"], average="macro", zero_division=0))
+def macro_f1(predicted: pd.DataFrame) -> float:
+    return float(f1_score(predicted["label"], predicted["predicted"], average="macro", zero_division=0))
 
 
 def _pooled(run: Run, table: Path, config: Config) -> str:
     out = config.data / "features" / run.folder.name
-    asked = {"run": str(run.folder), "weights": WEIGHTS["ours"], "pooling": "weighted_stats"}
-    asked["data"] = {"sounds": str(table)}
+    extraction = {"run": str(run.folder), "weights": WEIGHTS["ours"], "pooling": "weighted_stats"}
+    extraction["data"] = {"sounds": str(table)}
     made = extract(
-        asked | {"reduction": None, "reconstructions": 0, "overwrite": True, "out": str(out)}, config
+        extraction | {"reduction": None, "reconstructions": 0, "overwrite": True, "out": str(out)}, config
     )
     return str(made.roles["pooled"])
 
@@ -176,9 +178,11 @@ def _from(parent: Run, freeze: int | str) -> Row:
 
 
 def _options() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
-    return parsed(asked)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS))
+    return parsed(parser)
 
 
 if __name__ == "__main__":

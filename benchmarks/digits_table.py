@@ -8,7 +8,7 @@ import pandas as pd
 Row = dict[str, Any]
 PLACES = {
     "classify": ("recipe", "Unseen speakers, macro-F1"),
-    "combine": ("method", "Features of speakers never heard, svm, macro-F1"),
+    "combine": ("method", "Features of new speakers, svm, macro-F1"),
     "transfer": ("start", "A sixth speaker from few labels, macro-F1"),
 }
 
@@ -16,16 +16,16 @@ PLACES = {
 def tables(rows: Sequence[Row]) -> str:
     parts = []
     for job, (key, title) in PLACES.items():
-        found = pd.DataFrame([row for row in rows if row["job"] == job])
-        if len(found):
-            by = [key, "labels"] if "labels" in found else [key]
-            parts.append(f"{title}\n{_spread(found, by)}")
+        result = pd.DataFrame([row for row in rows if row["job"] == job])
+        if len(result):
+            by = [key, "labels"] if "labels" in result else [key]
+            parts.append(f"{title}\n{_with_range(result, by)}")
     parts += [_along_time(row) for row in rows if row["job"] == "tracks"]
     return "\n\n".join(parts)
 
 
-def _spread(found: pd.DataFrame, by: list[str]) -> str:
-    scores = found.groupby(by, sort=False)["macro_f1"].agg(["mean", "min", "max", "count"])
+def _with_range(result: pd.DataFrame, by: list[str]) -> str:
+    scores = result.groupby(by, sort=False)["macro_f1"].agg(["mean", "min", "max", "count"])
     return scores.round(3).to_string()
 
 

@@ -37,7 +37,7 @@ def truth(run: Path, images: Path) -> tuple[list[str], dict[str, np.ndarray]]:
 
 
 def _error(file: Path, names: list[str], expected: np.ndarray) -> float:
-    found = Features.load(file)
-    places = {name: place for place, name in enumerate(found.N)}
-    got = found.X[[places[name] for name in names]]
+    result = Features.load(file)
+    row_of = {name: row for row, name in enumerate(result.N)}
+    got = result.X[[row_of[name] for name in names]]
     return float(np.abs(got - expected).mean() / np.abs(expected).mean())

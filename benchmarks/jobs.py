@@ -14,14 +14,16 @@ def written(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def parsed(asked: argparse.ArgumentParser) -> argparse.Namespace:
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """The command line, with the options that all of them have."""
-    asked.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    asked.add_argument("--place", type=Path, required=True, help="folder of what is made and the runs; kept")
-    asked.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
-    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked.add_argument("--device", default="auto")
-    asked.add_argument("--table", action="store_true", help="show what was written, learn nothing")
-    options = asked.parse_args()
-    options.place = options.place.absolute()
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--workspace", type=Path, required=True, help="folder of what is made and the runs; kept"
+    )
+    parser.add_argument("--results", type=Path, required=True, help="file of results, one line a row; kept")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--table", action="store_true", help="show what was written, learn nothing")
+    options = parser.parse_args()
+    options.workspace = options.workspace.absolute()
     return options

@@ -1,4 +1,4 @@
-"""Labelled sets that features are judged on: what is learnt from, what is judged, and how it is split."""
+"""Labelled sets that features are scored on: what is learnt from, what is scored, and how it is split."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ from saec.evaluation.folds import Split, grouped_splits
 from saec.faults import Fault
 
 DEVELOPED_ON = ("george", "jackson", "lucas")  # speakers that choices were made on
-JUDGED_ON = ("nicolas", "theo", "yweweler")  # speakers that no choice has seen
+SCORED_ON = ("nicolas", "theo", "yweweler")  # speakers that no choice has seen
 AS_PICTURES = {  # spoken digits at 8 kHz, each whole in the middle of a picture of 256 x 128
     "sample_rate": 8000,
     "segment_s": 1.18,
@@ -33,18 +33,18 @@ N_FOLDS = 5
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder to learn from and one to judge on; `left_out` are groups that are judged one by one."""
+    """A folder to learn from and one to score; `left_out` are groups that are scored one by one."""
 
     name: str
     train: Path
-    judged: Path
+    scored: Path
     config: Config
     left_out: tuple[str, ...] = ()
 
     @cached_property
     def data(self) -> Dataset:
-        """What is judged, as intensities."""
-        return Images(self.judged, self.cache).open()
+        """What is scored, as intensities."""
+        return Images(self.scored, self.cache).open()
 
     @property
     def cache(self) -> Cache:
@@ -59,58 +59,60 @@ class LabelledSet:
         return [(np.flatnonzero(of), [(np.flatnonzero(~of), np.flatnonzero(of))]) for of in out]
 
 
-def bird0(place: Path, config: Config) -> LabelledSet:
+def bird0(workspace: Path, config: Config) -> LabelledSet:
     """Syllables of one finch, by song file."""
     images = real_data() / "bird0" / "images"
     return LabelledSet("bird0", images, images, config)
 
 
-def xc(place: Path, config: Config) -> LabelledSet:
+def xc(workspace: Path, config: Config) -> LabelledSet:
     """Calls of some species, by recording."""
     images = real_data() / "xc" / "test" / "images"
     return LabelledSet("xc", images, images, config)
 
 
-def demo(place: Path, config: Config) -> LabelledSet:
-    """Made-up syllables: learnt from eight recordings, judged on all ten."""
-    make_demo(place / "demo", config.n_workers)
-    if not (place / "demo_all" / "images").exists():
+def demo(workspace: Path, config: Config) -> LabelledSet:
+    """Made-up syllables: learnt from eight recordings, scored on all ten."""
+    make_demo(workspace / "demo", config.n_workers)
+    if not (workspace / "demo_all" / "images").exists():
         for side in ("train", "valid"):
             shutil.copytree(
-                place / "demo" / side / "images", place / "demo_all" / "images", dirs_exist_ok=True
+                workspace / "demo" / side / "images", workspace / "demo_all" / "images", dirs_exist_ok=True
             )
-        shutil.copyfile(place / "demo" / "labels.csv", place / "demo_all" / "labels.csv")
-    return LabelledSet("demo", place / "demo" / "train" / "images", place / "demo_all" / "images", config)
+        shutil.copyfile(workspace / "demo" / "labels.csv", workspace / "demo_all" / "labels.csv")
+    return LabelledSet(
+        "demo", workspace / "demo" / "train" / "images", workspace / "demo_all" / "images", config
+    )
 
 
-def digits_developed(place: Path, config: Config, out: str) -> LabelledSet:
+def digits_developed(workspace: Path, config: Config, out: str) -> LabelledSet:
     """Digits of a speaker whom choices were made on; learnt from the other two of them."""
     others = tuple(speaker for speaker in DEVELOPED_ON if speaker != out)
-    folders = [digits(place, config, speakers) for speakers in (others, DEVELOPED_ON)]
+    folders = [digits(workspace, config, speakers) for speakers in (others, DEVELOPED_ON)]
     return LabelledSet(f"digits_{out}", *folders, config, (out,))
 
 
-def digits_judged(place: Path, config: Config) -> LabelledSet:
+def digits_scored(workspace: Path, config: Config) -> LabelledSet:
     """Digits of three speakers, each left out in turn; learnt without labels from three others."""
-    folders = [digits(place, config, speakers) for speakers in (DEVELOPED_ON, DEVELOPED_ON + JUDGED_ON)]
-    return LabelledSet("digits", *folders, config, JUDGED_ON)
+    folders = [digits(workspace, config, speakers) for speakers in (DEVELOPED_ON, DEVELOPED_ON + SCORED_ON)]
+    return LabelledSet("digits", *folders, config, SCORED_ON)
 
 
 SETS: dict[str, Callable[[Path, Config], LabelledSet]] = {
     "bird0": bird0,
     "demo": demo,
     "xc": xc,
-    "digits": digits_judged,
+    "digits": digits_scored,
     **{
-        f"digits_{out}": lambda place, config, out=out: digits_developed(place, config, out)
+        f"digits_{out}": lambda workspace, config, out=out: digits_developed(workspace, config, out)
         for out in DEVELOPED_ON
     },
 }
 
 
-def digits(place: Path, config: Config, speakers: tuple[str, ...]) -> Path:
+def digits(workspace: Path, config: Config, speakers: tuple[str, ...]) -> Path:
     """Pictures of what these speakers say, with a labels.csv beside them."""
-    folder = place / "_".join(("digits", *speakers))
+    folder = workspace / "_".join(("digits", *speakers))
     images = folder / "images"
     if images.exists():
         return images

@@ -64,7 +64,7 @@ def features(learnt: Learnt, on: LabelledSet, poolings: Sequence[str]) -> tuple[
     """Features (n, features) by pooling, sorted by name, and how many pictures a second were encoded."""
     session = {
         "run": str(learnt.run.folder),
-        "data": {"images": str(on.judged)},
+        "data": {"images": str(on.scored)},
         "out": str(learnt.run.folder / "features"),
         "weights": "last",
         "pooling": poolings[0],
@@ -72,9 +72,9 @@ def features(learnt: Learnt, on: LabelledSet, poolings: Sequence[str]) -> tuple[
         "reconstructions": 0,
     }
     started = time.perf_counter()
-    found = extract(session, on.config)
-    rate = len(found.X) / (time.perf_counter() - started)
-    latents = torch.from_numpy(np.array(found.X))
+    result = extract(session, on.config)
+    rate = len(result.X) / (time.perf_counter() - started)
+    latents = torch.from_numpy(np.array(result.X))
     return {name: POOLINGS.parse(name)(latents).numpy() for name in poolings}, rate
 
 

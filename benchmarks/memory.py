@@ -41,9 +41,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="saec_memory_", dir=options.folder) as folder:
         made = write_pictures(Path(folder) / "made", N_MADE, WIDTH)
         for n in options.numbers:
-            place = Path(folder) / str(n)
-            link(made, place / "images", n)
-            rows += measured(n, place, options)
+            workspace = Path(folder) / str(n)
+            link(made, workspace / "images", n)
+            rows += measured(n, workspace, options)
     few, many = (
         max(row["anonymous_mb"] for row in rows if row["pictures"] == n and row["step"] != "with reduction")
         for n in (min(options.numbers), max(options.numbers))
@@ -65,9 +65,11 @@ def link(made: Path, folder: Path, n: int) -> None:
             shutil.copy2(files[number % N_MADE], folder / name)
 
 
-def measured(n: int, place: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def measured(n: int, workspace: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """One row a step, printed as soon as it is there."""
-    config = Config(data=place, models=place / "models", cache=place / "cache", device=options.device)
+    config = Config(
+        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
+    )
     run = untrained(config)
     steps: list[tuple[str, Callable, dict]] = [
         ("check, first", check_extraction, {}),
@@ -134,13 +136,13 @@ def _extraction_session(changes: dict[str, Any]) -> ExtractionSession:
 
 
 def _options() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--numbers", type=int, nargs="+", default=[1_000, 100_000], help="of pictures")
-    asked.add_argument("--device", default="cpu")
-    asked.add_argument("--folder", type=Path, help="where the pictures are put for the time being")
-    asked.add_argument("--reduction", action="store_true", help="measure one more step, with a reduction")
-    asked.add_argument("--json", type=Path)
-    return asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--numbers", type=int, nargs="+", default=[1_000, 100_000], help="of pictures")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--folder", type=Path, help="where the pictures are put for the time being")
+    parser.add_argument("--reduction", action="store_true", help="measure one more step, with a reduction")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

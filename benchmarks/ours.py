@@ -28,7 +28,7 @@ PROFILED_S = 1.0
 
 def first_pass(task: Task) -> Measure:
     """Files to batches on the device, decoded into a new store."""
-    bench, caches = workbench(task), fresh(task.place / "caches")
+    bench, caches = workbench(task), fresh(task.workspace / "caches")
 
     def one() -> int:
         cache = replace(Cache.of(bench.plan.config), folder=next(caches))
@@ -62,17 +62,17 @@ def training(task: Task) -> Measure:
 
     def measure(seconds: float) -> dict[str, float]:
         scores = learn(seconds)
-        found = {key: scores[key] for key in ("pictures_per_s", "waiting")}
+        result = {key: scores[key] for key in ("pictures_per_s", "waiting")}
         if bench.plan.device.type == "cuda":
-            found["busy"] = min(1.0, _kernel_seconds(learn) * found["pictures_per_s"])
-        return found
+            result["busy"] = min(1.0, _kernel_seconds(learn) * result["pictures_per_s"])
+        return result
 
     return measure
 
 
 def extraction(task: Task) -> Measure:
     """`extract` from files to NPZ, with a cold cache and without a reduction."""
-    folders, found = fresh(task.place / "extractions"), {}
+    folders, result = fresh(task.workspace / "extractions"), {}
 
     def one() -> int:
         folder = next(folders)
@@ -85,10 +85,10 @@ def extraction(task: Task) -> Measure:
             "precision": task.precision,
         }
         features = extract(session, config_of(task, cache=folder / "cache"))
-        found.update(latents=features.roles["X"], pooled=features.roles["pooled"])
+        result.update(latents=features.roles["X"], pooled=features.roles["pooled"])
         return len(features.X)
 
-    return lambda seconds: {"pictures_per_s": stretched(one, seconds)} | found
+    return lambda seconds: {"pictures_per_s": stretched(one, seconds)} | result
 
 
 def encoding(task: Task) -> Measure:
@@ -125,11 +125,11 @@ def kept(bench: Training) -> Run:
 
 def workbench(task: Task) -> Training:
     session = load_session(task.session, TrainingSession)
-    return build(check_training(session, config_of(task, cache=task.place / "cache")))
+    return build(check_training(session, config_of(task, cache=task.workspace / "cache")))
 
 
 def config_of(task: Task, cache: Path) -> Config:
-    return Config(data=task.place, models=task.place / "models", cache=cache, device=task.device)
+    return Config(data=task.workspace, models=task.workspace / "models", cache=cache, device=task.device)
 
 
 def for_a_while(loader: Loader, epochs: Iterator[int], seconds: float) -> Iterator[Batch]:
@@ -145,10 +145,10 @@ def for_a_while(loader: Loader, epochs: Iterator[int], seconds: float) -> Iterat
 def fresh(folder: Path) -> Iterator[Path]:
     """Empty folders; each is removed when the next one is asked for."""
     for count in itertools.count():
-        place = folder / str(count)
-        place.mkdir(parents=True)
-        yield place
-        shutil.rmtree(place)
+        workspace = folder / str(count)
+        workspace.mkdir(parents=True)
+        yield workspace
+        shutil.rmtree(workspace)
 
 
 def _kernel_seconds(learn: Any) -> float:

@@ -40,9 +40,9 @@ def write_pictures(
     """Writes n pictures `rec<i>_segm_<SSSS.mmm>.png`, each under so many names; returns the folder."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng([seed, width])
-    for place in range(n):
+    for index in range(n):
         png = _png(spectrogram(rng, width))
-        for number in range(place, n * copies, n):
+        for number in range(index, n * copies, n):
             name = f"{recording}{number // PER_RECORDING:05d}_segm_{number % PER_RECORDING:04d}.000.png"
             (folder / name).write_bytes(png)
     return folder

@@ -51,15 +51,15 @@ def verdict(rows: list[Row], auto: str) -> str:
 
 
 def _options() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--model", default="GenBTP32_CH0256", help="beside the default session's")
-    asked.add_argument("--pictures", type=int, default=16, help="so many 256 wide, fewer of wider ones")
-    asked.add_argument("--width", type=int, default=256, help="columns")
-    asked.add_argument("--pairs", type=int, default=3, help="rounds")
-    asked.add_argument("--seconds", type=float, default=3.0, help="for each measurement, at least")
-    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked.add_argument("--device", default="auto")
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="GenBTP32_CH0256", help="beside the default session's")
+    parser.add_argument("--pictures", type=int, default=16, help="so many 256 wide, fewer of wider ones")
+    parser.add_argument("--width", type=int, default=256, help="columns")
+    parser.add_argument("--pairs", type=int, default=3, help="rounds")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement, at least")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
     options.device = str(resolve_device(options.device))
     return options
 

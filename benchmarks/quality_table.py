@@ -35,11 +35,11 @@ def _table(name: str, rows: Sequence[Row]) -> str:
         words = (row["contender"], row["state"], row["pooling"])
         contenders.setdefault(" ".join(filter(None, words)), []).append(row)
     lines = [[name, *SCORES.values()], ["---"] * (len(SCORES) + 1)]
-    lines += [[who, *(_spread(own, score) for score in SCORES)] for who, own in contenders.items()]
+    lines += [[who, *(_with_range(own, score) for score in SCORES)] for who, own in contenders.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _spread(rows: Sequence[Row], score: str) -> str:
+def _with_range(rows: Sequence[Row], score: str) -> str:
     values = [row[score] for row in rows if score in row]
     if not values:
         return ""

@@ -21,7 +21,7 @@ from saec.config import ROOT
 
 DIMS, N_NEIGHBORS = (2, 4, 8, 16), 10
 N_KINDS, N_FACTORS = 40, 24
-N_JUDGED = 3_000  # rows that trustworthiness is counted on: it takes (rows x rows)
+N_SCORED = 3_000  # rows that trustworthiness is counted on: it takes (rows x rows)
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         for _ in range(1 + options.pairs):
             for way, seconds in timed.items():
                 seconds.append(run(way, npz, Path(folder) / f"{way}.npz"))
-        trust = {way: judged(npz, Path(folder) / f"{way}.npz") for way in WAYS}
+        trust = {way: scored(npz, Path(folder) / f"{way}.npz") for way in WAYS}
         shape = list(np.load(npz)["X"].shape)
     result = summary({way: seconds[1:] for way, seconds in timed.items()}, trust) | {"shape": shape}
     show(result)
@@ -80,7 +80,7 @@ def plain(rows: np.ndarray) -> dict[str, np.ndarray]:
 def ours(rows: np.ndarray) -> dict[str, np.ndarray]:
     from saec.reduction import reduce_dims
 
-    return {str(d): found for d, found in reduce_dims(rows, DIMS, N_NEIGHBORS, seed=0).items()}
+    return {str(d): values for d, values in reduce_dims(rows, DIMS, N_NEIGHBORS, seed=0).items()}
 
 
 WAYS: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]] = {"plain": plain, "ours": ours}
@@ -99,14 +99,14 @@ def run(way: str, npz: Path, out: Path) -> float:
     return time.perf_counter() - started
 
 
-def judged(npz: Path, found: Path) -> dict[str, float]:
+def scored(npz: Path, values: Path) -> dict[str, float]:
     """Trustworthiness of each embedding, by its name."""
     from sklearn.manifold import trustworthiness
     from sklearn.preprocessing import StandardScaler
 
     rows = StandardScaler().fit_transform(np.load(npz)["X"])
-    chosen = np.unique(np.linspace(0, len(rows) - 1, N_JUDGED, dtype=int))
-    with np.load(found) as embeddings:
+    chosen = np.unique(np.linspace(0, len(rows) - 1, N_SCORED, dtype=int))
+    with np.load(values) as embeddings:
         return {
             name: float(trustworthiness(rows[chosen], embeddings[name][chosen], n_neighbors=N_NEIGHBORS))
             for name in embeddings

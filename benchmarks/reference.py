@@ -33,12 +33,12 @@ class Pictures(Dataset):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, Tensor, str]:
-        picture = Image.open(self.files[place])
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, str]:
+        picture = Image.open(self.files[index])
         seen = self.augment(pil_to_tensor(picture) / 255)
         target = pil_to_tensor(picture) / 255
         target[target < np.random.uniform(*self.thresholds)] = 0.0
-        return seen, target, self.files[place].name
+        return seen, target, self.files[index].name
 
 
 def augmentation(
@@ -86,7 +86,7 @@ def training(task: Task) -> Measure:
 def extraction(task: Task) -> Measure:
     """Files to pooled features in an NPZ: all latents in memory, written, read again, pooled."""
     encoder = Run(task.run).model().encoder.to(task.device)
-    files = {"latents": task.place / "full_features.npz", "pooled": task.place / "pooled.npz"}
+    files = {"latents": task.workspace / "full_features.npz", "pooled": task.workspace / "pooled.npz"}
 
     def one() -> int:
         loader = DataLoader(Pictures(task.images), BATCH_TO_EXTRACT, shuffle=True)
@@ -95,8 +95,8 @@ def extraction(task: Task) -> Measure:
             codes.append(encoder(seen.to(task.device)).detach().cpu().numpy())
             names += batch_names
         np.savez(files["latents"], X=np.concatenate(codes).squeeze(), N=np.array(names))
-        with np.load(files["latents"]) as found:
-            np.savez(files["pooled"], X=pooled(found["X"]), N=found["N"])
+        with np.load(files["latents"]) as result:
+            np.savez(files["pooled"], X=pooled(result["X"]), N=result["N"])
         return len(names)
 
     return lambda seconds: {"pictures_per_s": stretched(one, seconds)} | files

@@ -16,8 +16,8 @@ Raw = dict[str, Any]
 def reference_session(images: Images, model: str) -> Raw:
     """As the reference spells it."""
     raw = json.loads((SHIPPED / "reference_cold_start.json").read_text(encoding="utf-8"))
-    places = {"imgpath_train": str(images.few), "imgpath_test": str(images.valid)}
-    return raw | places | {"model_tag": model}
+    folders = {"imgpath_train": str(images.few), "imgpath_test": str(images.valid)}
+    return raw | folders | {"model_tag": model}
 
 
 def same_session(images: Images, model: str, **training: Any) -> Raw:
@@ -28,8 +28,8 @@ def same_session(images: Images, model: str, **training: Any) -> Raw:
 def default_session(images: Images, **training: Any) -> Raw:
     """`default.json` as it is shipped, on other pictures."""
     raw = json.loads((SHIPPED / "default.json").read_text(encoding="utf-8"))
-    places = {"train": str(images.many), "valid": str(images.valid)}
-    return _with(raw | {"data": raw["data"] | places}, training)
+    folders = {"train": str(images.many), "valid": str(images.valid)}
+    return _with(raw | {"data": raw["data"] | folders}, training)
 
 
 def pictures_of(session: Raw) -> Path:

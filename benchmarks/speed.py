@@ -52,33 +52,33 @@ def measured(options: argparse.Namespace, folder: Path) -> list[Row]:
     rows: list[Row] = []
     runs: dict[str, Path] = {}
     for width in options.widths:
-        place = folder / str(width)
-        on = contenders.Setting(write_images(place, options.pictures, width), place, options)
+        workspace = folder / str(width)
+        on = contenders.Setting(write_images(workspace, options.pictures, width), workspace, options)
         runs = runs or contenders.runs(on)
         for work, entries, share in (
             ("loading", contenders.loading(on), LOADING_SHARE),
             ("training", contenders.training(on), 1),
             ("extraction", contenders.extraction(on, runs), 1),
         ):
-            found = contest(f"{work} {width}", entries, options.pairs, share * options.seconds)
-            for row in found if work == "extraction" else ():
+            result = contest(f"{work} {width}", entries, options.pairs, share * options.seconds)
+            for row in result if work == "extraction" else ():
                 row.errors = errors(row.entry.task, row.last)
-            print(table(found), end="\n\n", flush=True)
-            rows += found
+            print(table(result), end="\n\n", flush=True)
+            rows += result
     return rows
 
 
 def _options() -> argparse.Namespace:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--model", default="GenBTP32_CH0256", help="the architecture that both train")
-    asked.add_argument("--pictures", type=int, default=64, help="so many 256 wide, fewer of wider ones")
-    asked.add_argument("--widths", type=int, nargs="+", default=[256, 1152], help="columns")
-    asked.add_argument("--pairs", type=int, default=3, help="rounds")
-    asked.add_argument("--seconds", type=float, default=3.0, help="for each measurement, at least")
-    asked.add_argument("--threads", type=int, default=torch.get_num_threads())
-    asked.add_argument("--device", default="auto")
-    asked.add_argument("--json", type=Path)
-    options = asked.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="GenBTP32_CH0256", help="the architecture that both train")
+    parser.add_argument("--pictures", type=int, default=64, help="so many 256 wide, fewer of wider ones")
+    parser.add_argument("--widths", type=int, nargs="+", default=[256, 1152], help="columns")
+    parser.add_argument("--pairs", type=int, default=3, help="rounds")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each measurement, at least")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
     options.device = str(resolve_device(options.device))
     return options
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from benchmarks.labelled import DEVELOPED_ON, JUDGED_ON, real_data
+from benchmarks.labelled import DEVELOPED_ON, SCORED_ON, real_data
 
 RATE = 8_000
-SPEAKERS = DEVELOPED_ON + JUDGED_ON
+SPEAKERS = DEVELOPED_ON + SCORED_ON
 Raw = dict[str, Any]
 
 # The reference's: windows of 50 ms that do not overlap, 51 of them whatever the duration; AdamW at 2e-3,
@@ -83,14 +83,14 @@ def few_labels(speaker: str, n: int, seed: int) -> tuple[set[str], set[str]]:
     of = {digit: [p.name for p in recordings_of(speaker) if p.name[0] == digit] for digit in "0123456789"}
     digits = sorted(rng.permutation(list(of))[:n].tolist())
     learnt: set[str] = set()
-    for place in range(n):
-        names = of[digits[place % len(digits)]]
+    for index in range(n):
+        names = of[digits[index % len(digits)]]
         learnt.add(rng.choice([name for name in names if name not in learnt]))
     return learnt, {name for digit in digits for name in of[digit]} - learnt
 
 
 def stitched(folder: Path, speaker: str, seed: int, n: int = 60, pause_s: float = 0.3) -> tuple[Path, Path]:
-    """A recording of digits with pauses between them, and the table of what is said when."""
+    """A recording of digits with pauses between them, and the table of what sounds when."""
     rng = np.random.default_rng(seed)
     pieces, rows, at = [], [], 0
     for path in rng.permutation(recordings_of(speaker))[:n]:

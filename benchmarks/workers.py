@@ -1,4 +1,4 @@
-"""Each contender works in a process of its own, which is kept alive and told in turn to measure."""
+"""Each contender works in a process of its own, which is kept alive and called in turn to measure."""
 
 import logging
 import os
@@ -23,7 +23,7 @@ class Task:
 
     session: dict[str, Any]
     images: Path
-    place: Path  # where it may write
+    workspace: Path  # where it may write
     device: str
     n_threads: int
     precision: str = "auto"

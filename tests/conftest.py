@@ -56,7 +56,7 @@ def config(config_file: Path) -> Config:
 
 
 def intensities(n: int, height: int = 128, width: int = 32, seed: int = 0) -> np.ndarray:
-    """(n, height, width) uint8: a bright bar on noise, its place by the picture's number modulo 3."""
+    """(n, height, width) uint8: a bright bar on noise, its position by the picture's number modulo 3."""
     rng = np.random.default_rng(seed)
     pictures = rng.integers(0, 60, (n, height, width))
     for index, picture in enumerate(pictures):

@@ -38,7 +38,7 @@ def test_so_many_are_begun_ahead_and_no_more():
     results.close()
 
 
-def test_an_error_comes_in_the_place_of_its_result():
+def test_an_error_comes_where_its_result_would_come():
     def make(key: int) -> int:
         if key == 3:
             raise OSError("no such picture")
@@ -83,7 +83,7 @@ def test_things_are_done_behind_in_their_order_and_all_when_the_block_ends():
     assert not threads("behind")
 
 
-def test_nothing_is_done_after_a_failure_which_is_heard():
+def test_nothing_is_done_after_a_failure_which_is_raised():
     done: list[int] = []
 
     def fail() -> None:
@@ -96,7 +96,7 @@ def test_nothing_is_done_after_a_failure_which_is_heard():
     assert done == [1]
 
 
-def test_what_was_told_before_an_error_of_the_block_is_still_done():
+def test_what_was_given_before_an_error_of_the_block_is_still_done():
     done: list[int] = []
     with pytest.raises(KeyboardInterrupt), Behind(100) as behind:
         behind.do(time.sleep, 0.05)

@@ -177,8 +177,8 @@ def test_what_a_recording_holds_is_kept_as_it_is(config, log):
     for subtype, sound in sounds.items():
         file = record(config.data / "sounds" / f"{subtype}.wav", sound, subtype=subtype)
         sounds[subtype] = soundfile.read(file)[0].astype(np.float32)
-    found = stored(kind(config.data / "sounds", config).open())
-    assert found[0].tolist() == sounds["FLOAT"].tolist() and found[1].tolist() == sounds["PCM_16"].tolist()
+    result = stored(kind(config.data / "sounds", config).open())
+    assert result[0].tolist() == sounds["FLOAT"].tolist() and result[1].tolist() == sounds["PCM_16"].tolist()
     assert "clipped" not in log.text
 
 
@@ -222,16 +222,16 @@ def test_recordings_that_the_cache_has_no_room_for_are_streamed_and_are_the_same
 def test_other_rates_are_resampled_as_all_at_once(rate, config, monkeypatch):
     monkeypatch.setattr("saec.sound.files.BLOCK", 777)
     file = record(config.data / "sounds" / "a.wav", tone(300, 0.3, rate=rate), rate)
-    (found,) = stored(kind(config.data / "sounds", config).open())
+    (result,) = stored(kind(config.data / "sounds", config).open())
     expected = soxr.resample(soundfile.read(file)[0], rate, RATE, quality="HQ")
-    assert found.tolist() == expected.astype(np.float32).tolist() and len(found) == 2400
+    assert result.tolist() == expected.astype(np.float32).tolist() and len(result) == 2400
 
 
 @pytest.mark.parametrize(("channel", "expected"), [("mean", 0.1), (0, 0.4), (1, -0.2)])
 def test_channels_are_averaged_or_one_is_chosen(channel, expected, config):
     record(config.data / "sounds" / "a.wav", np.tile([0.4, -0.2], (800, 1)), subtype="FLOAT")
-    (found,) = stored(kind(config.data / "sounds", config, channel=channel).open())
-    assert np.allclose(found, expected, atol=1e-6)
+    (result,) = stored(kind(config.data / "sounds", config, channel=channel).open())
+    assert np.allclose(result, expected, atol=1e-6)
 
 
 def test_recordings_are_decoded_once_however_they_are_cut_and_anew_when_they_change(config, sounds):
@@ -262,10 +262,10 @@ def front(n_frames: int, **options) -> SoundFront:
 
 def raw(*sounds: np.ndarray) -> Raw:
     """A batch as it is stored."""
-    found = np.zeros((len(sounds), max(map(len, sounds))), np.float32)
-    for row, sound in zip(found, sounds, strict=True):
+    result = np.zeros((len(sounds), max(map(len, sounds))), np.float32)
+    for row, sound in zip(result, sounds, strict=True):
         row[: len(sound)] = sound
-    return Raw(torch.from_numpy(found), torch.tensor([len(sound) for sound in sounds]))
+    return Raw(torch.from_numpy(result), torch.tensor([len(sound) for sound in sounds]))
 
 
 def of_librosa(sound: np.ndarray) -> np.ndarray:
@@ -278,7 +278,7 @@ def of_librosa(sound: np.ndarray) -> np.ndarray:
     return librosa.power_to_db(mel, ref=np.max)[::-1] / 80 + 1
 
 
-def heard_by(front: SoundFront, *sounds: np.ndarray) -> np.ndarray:
+def through(front: SoundFront, *sounds: np.ndarray) -> np.ndarray:
     """(items, rows, frames)."""
     return front(raw(*sounds))[:, 0].numpy()
 
@@ -293,12 +293,12 @@ def heard_by(front: SoundFront, *sounds: np.ndarray) -> np.ndarray:
 )
 def test_what_comes_out_is_librosas_mel_spectrogram_filled_up_with_the_floor_or_cut(fit, n_frames, first):
     sound = tone(700, 0.3)
-    (found,) = heard_by(front(n_frames, fit=fit), sound)
+    (result,) = through(front(n_frames, fit=fit), sound)
     expected = of_librosa(sound)[:, max(-first, 0) :][:, :n_frames]
     first = max(first, 0)
     end = first + expected.shape[1]
-    assert found.shape == (16, n_frames) and np.abs(found[:, first:end] - expected).max() < 1e-3
-    assert (found[:, :first] == 0).all() and (found[:, end:] == 0).all()
+    assert result.shape == (16, n_frames) and np.abs(result[:, first:end] - expected).max() < 1e-3
+    assert (result[:, :first] == 0).all() and (result[:, end:] == 0).all()
 
 
 @pytest.mark.skipif(REAL is None, reason="SAEC_REAL_DATA is not set")
@@ -308,9 +308,9 @@ def test_what_comes_out_of_real_recordings_is_librosas_mel_spectrogram(config):
     (config.data).mkdir()
     (config.data / "three.csv").write_text("\n".join(["file", *rows]))
     data = kind(config.data / "three.csv", config, fit="pad", length_s="longest").open()
-    found = data.front(data.gather(np.arange(3), CPU))[:, 0].numpy()
+    result = data.front(data.gather(np.arange(3), CPU))[:, 0].numpy()
     assert data.samples.names.tolist() == rows
-    for spectrum, file in zip(found, rows, strict=True):
+    for spectrum, file in zip(result, rows, strict=True):
         expected = of_librosa(soundfile.read(file)[0].astype(np.float32))
         n = expected.shape[1]
         assert np.abs(spectrum[:, :n] - expected).max() < 1e-3 and (spectrum[:, n:] == 0).all()
@@ -318,13 +318,13 @@ def test_what_comes_out_of_real_recordings_is_librosas_mel_spectrogram(config):
 
 @pytest.mark.parametrize("fit", ["resize", "pad", "centre"])
 @pytest.mark.parametrize("n_frames", [8, 13, 40])
-def test_an_item_is_heard_alike_alone_and_beside_longer_ones(fit, n_frames):
+def test_an_spectrum_is_the_same_alone_and_beside_longer_ones(fit, n_frames):
     sounds = [tone(300, 0.1), tone(900, 0.35), tone(2000, 0.2)]
     one = front(n_frames, fit=fit)
-    together = heard_by(one, *sounds)
+    together = through(one, *sounds)
     assert together.shape == (3, 16, n_frames) and one.shape == (1, 16, n_frames)
     for item, sound in zip(together, sounds, strict=True):
-        assert np.allclose(item, heard_by(one, sound)[0], atol=1e-5)
+        assert np.allclose(item, through(one, sound)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("n_frames", [5, 20, 60])
@@ -332,22 +332,22 @@ def test_a_resized_item_is_bicubically_stretched_along_time(n_frames):
     sound = tone(700, 0.3)
     plain = torch.from_numpy(of_librosa(sound).copy())[None, None]
     expected = F.interpolate(plain, (16, n_frames), mode="bicubic", antialias=True).clamp(0, 1)
-    assert np.abs(heard_by(front(n_frames), sound)[0] - expected[0, 0].numpy()).max() < 1e-3
+    assert np.abs(through(front(n_frames), sound)[0] - expected[0, 0].numpy()).max() < 1e-3
 
 
 def test_items_are_standardised_each_by_itself_and_silence_stays_finite():
-    found = heard_by(front(12, standardise="item"), tone(300), tone(2000, 0.1), np.zeros(900))
-    assert np.allclose(found.mean(axis=(1, 2)), 0, atol=1e-5)
-    assert np.allclose(found[:2].std(axis=(1, 2)), 1, atol=1e-4) and (found[2] == 0).all()
+    result = through(front(12, standardise="item"), tone(300), tone(2000, 0.1), np.zeros(900))
+    assert np.allclose(result.mean(axis=(1, 2)), 0, atol=1e-5)
+    assert np.allclose(result[:2].std(axis=(1, 2)), 1, atol=1e-4) and (result[2] == 0).all()
 
 
 def test_a_set_is_standardised_by_the_mean_and_deviation_of_all_its_values():
     sounds = [tone(300), tone(2000, 0.1), np.zeros(900)]
-    plain = heard_by(front(12), *sounds)
+    plain = through(front(12), *sounds)
     undecided = front(12, standardise="set")
     decided = undecided.from_training_set([raw(*sounds[:2]), raw(sounds[2])])["standardise"]
     assert decided == pytest.approx((plain.mean(), plain.std()), abs=1e-5)
-    assert np.allclose(heard_by(front(12, standardise=decided), *sounds), (plain - decided[0]) / decided[1])
+    assert np.allclose(through(front(12, standardise=decided), *sounds), (plain - decided[0]) / decided[1])
     assert front(12).from_training_set([raw(*sounds)]) == {}
 
 
@@ -361,7 +361,7 @@ def test_a_front_end_gives_as_many_frames_as_a_model_can_take(fit, n_frames):
 # The kind
 
 
-def test_what_is_known_of_each_segment_stands_beside_it(config, table):
+def test_labels_of_each_segment_stand_beside_it(config, table):
     data = kind(table, config, segment_s=0.25).open()
     starts = (0, 0.25, 0.5, 0.75, 1.0)
     assert data.samples.names.tolist() == [
@@ -384,9 +384,9 @@ def test_a_table_of_labels_overrules_folders_and_names_groups(config, sounds):
     (sounds / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
     samples = kind(sounds, config).samples
     assert kind(sounds, config).open().samples.table.equals(samples.table)
-    known = dict(zip(samples.names, zip(samples.labels, samples.groups, strict=True), strict=True))
-    assert known["low/0.wav"] == ("hum", "low/0.wav") and known["low/2.wav"] == ("low", "low/2.wav")
-    assert known["low/1.wav"] == ("low", "pair") and known["mid/0.wav"] == ("mid", "pair")
+    labelled = dict(zip(samples.names, zip(samples.labels, samples.groups, strict=True), strict=True))
+    assert labelled["low/0.wav"] == ("hum", "low/0.wav") and labelled["low/2.wav"] == ("low", "low/2.wav")
+    assert labelled["low/1.wav"] == ("low", "pair") and labelled["mid/0.wav"] == ("mid", "pair")
 
 
 @pytest.mark.parametrize("workspace", ["folder", "class folders", "table"])
@@ -396,8 +396,8 @@ def test_segments_in_files_of_their_own_belong_to_their_recording(workspace, con
     for name in names:
         record(folder / name, tone(300, 0.05))
     (folder / "table.csv").write_text("\n".join(["file", *names]))
-    places = {"folder": folder, "class folders": (folder / "a", folder / "b"), "table": folder / "table.csv"}
-    groups = kind(places[workspace], config).open().samples.groups
+    folders = {"folder": folder, "class folders": (folder / "a", folder / "b"), "table": folder / "table.csv"}
+    groups = kind(folders[workspace], config).open().samples.groups
     assert groups.tolist() == ["a/x", "a/x", "a/y", "a/y", "b/x", "b/x", "b/y", "b/y"]
 
 
@@ -406,8 +406,8 @@ def test_segments_in_files_of_their_own_belong_to_their_recording(workspace, con
 )
 def test_items_are_brought_to_the_mean_the_longest_or_a_stated_length(length_s, seconds, config, sounds):
     data = kind(sounds, config, length_s=length_s)
-    sizes, found = data.sizes(), data.open()
-    assert sizes.front.shape == found.shape == (1, 16, 1 + round(seconds * RATE) // 128)
+    sizes, result = data.sizes(), data.open()
+    assert sizes.front.shape == result.shape == (1, 16, 1 + round(seconds * RATE) // 128)
     decided = {"length_s": pytest.approx(seconds)} if isinstance(length_s, str) else {}
     assert sizes.from_training_set == decided and sizes.n_samples == 12
     assert kind(sounds, config, segment_s=0.1).open().shape == (1, 16, 1 + 800 // 128)
@@ -438,7 +438,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_decoded(options, 
     assert not config.cache.exists()
 
 
-def test_what_the_training_set_decides_is_written_down_and_validation_is_heard_alike(config):
+def test_what_the_training_set_decides_is_written_down_and_validation_is_read_alike(config):
     record_classes(config.data / "sounds")
     record_classes(config.data / "other", n=2, seconds=0.5)
     session = heard_session(data={"valid": "other", "standardise": "set"})
@@ -491,7 +491,7 @@ def test_a_stretch_that_is_too_short_leaves_the_others_of_its_recording(config, 
     assert data.samples.names.tolist() == ["a_segm_0000.000.wav"] and len(data.about["left_out"]) == 2
 
 
-def test_the_class_of_each_made_sound_is_heard_in_its_loudest_row(config, sounds):
+def test_the_class_of_each_made_sound_is_in_its_loudest_row(config, sounds):
     """Rows run from 4000 Hz, on top, to 0: the tones of the fixture lie where they should."""
     data = kind(sounds, config, spectrum=LINEAR).open()
     spectra = data.front(data.gather(np.arange(12), CPU))[:, 0].mean(dim=2)

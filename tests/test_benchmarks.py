@@ -1,4 +1,4 @@
-"""The benchmarks run: every contender at a tiny size, in this process; the whole of it when asked for."""
+"""The benchmarks run: every contender at a tiny size, in this process; all of it with `-m slow`."""
 
 import argparse
 import json
@@ -31,9 +31,9 @@ def on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> contenders.Setting:
 
 
 def work_once(entry: Entry) -> dict:
-    found = entry.setup(entry.task)(0.0)
-    assert found["pictures_per_s"] > 0, entry.name
-    return found
+    result = entry.setup(entry.task)(0.0)
+    assert result["pictures_per_s"] > 0, entry.name
+    return result
 
 
 def test_every_contender_loads_trains_and_extracts_the_features_that_the_weights_give(on):
@@ -46,7 +46,7 @@ def test_every_contender_loads_trains_and_extracts_the_features_that_the_weights
     assert np.allclose(pooled(latents), mean_std(torch.from_numpy(latents)).numpy(), atol=1e-6)
 
 
-def test_a_row_says_what_was_reached_and_what_was_asked(on):
+def test_a_row_says_what_was_reached_and_the_goal(on):
     entry = contenders.training(on)[1]
     row = Row("training 64", entry, [20.0, 30.0, 25.0], [2.0, 3.0, 2.6], {"waiting": 0.5}, MEMORY)
     last = table([row]).splitlines()[-1]
@@ -54,7 +54,7 @@ def test_a_row_says_what_was_reached_and_what_was_asked(on):
     assert row.facts()["times_the_first"] == [2.0, 3.0, 2.6]
 
 
-def test_precisions_are_compared_and_auto_is_judged(on):
+def test_precisions_are_compared_and_auto_is_scored(on):
     rows = [
         Row("training 64", entry, [rate], [rate], {}, MEMORY)
         for entry, rate in zip(precision.entries(on, "default", "encoding"), (1.0, 2.0), strict=True)

@@ -1,4 +1,4 @@
-"""Classes told apart: the convolutional models to the letter, the objective, splits, transfer, resuming."""
+"""Classifiers: the convolutional models to the letter, the objective, splits, transfer, resuming."""
 
 import csv
 import shutil
@@ -95,7 +95,7 @@ class ReferenceCnn(nn.Sequential):
 
 
 class ReferenceConvAE(nn.Module):
-    """Four times down, with the places of the maxima, and up again by them."""
+    """Four times down, with the indices of the maxima, and up again by them."""
 
     def __init__(self, n: int = 10):
         super().__init__()
@@ -111,13 +111,13 @@ class ReferenceConvAE(nn.Module):
             for layer in self.down[start : start + 3]:
                 x = layer(x)
             before = x.shape
-            x, places = F.max_pool2d(x, 2, return_indices=True)
-            kept.append((places, before))
+            x, indices = F.max_pool2d(x, 2, return_indices=True)
+            kept.append((indices, before))
         return x, kept
 
     def decode(self, x: Tensor, kept: list[tuple[Tensor, torch.Size]]) -> Tensor:
-        for start, (places, size) in zip((0, 3, 6, 9), reversed(kept), strict=True):
-            x = F.max_unpool2d(x, places, 2, output_size=size[2:])
+        for start, (indices, size) in zip((0, 3, 6, 9), reversed(kept), strict=True):
+            x = F.max_unpool2d(x, indices, 2, output_size=size[2:])
             for layer in self.up[start : start + 3]:
                 x = layer(x)
         return x
@@ -173,17 +173,17 @@ def test_convae_is_the_references_and_rebuilds_as_it_does(n_frames):
 
 
 @torch.no_grad()
-def test_convae_without_places_decodes_latents_of_any_batch():
+def test_convae_without_indices_decodes_latents_of_any_batch():
     even = MODELS.parse(CONVAE | {"unpooling": "nearest"})((1, 16, 12)).eval()
     latents = even.encoder(torch.rand(3, 1, 16, 12))
     even.encoder(torch.rand(2, 1, 16, 12))
     assert even.decoder(latents).shape == (3, 1, 16, 12)
-    places = MODELS.parse(CONVAE)((1, 16, 12)).eval()
-    latents = places.encoder(torch.rand(3, 1, 16, 12))
-    places.encoder(torch.rand(2, 1, 16, 12))
+    unpooled = MODELS.parse(CONVAE)((1, 16, 12)).eval()
+    latents = unpooled.encoder(torch.rand(3, 1, 16, 12))
+    unpooled.encoder(torch.rand(2, 1, 16, 12))
     words = "was given latents of another batch: choose `model.unpooling: nearest`"
     with pytest.raises(ValueError, match=words):
-        places.decoder(latents)
+        unpooled.decoder(latents)
 
 
 @pytest.mark.parametrize("name", ["cnn", "convae"])
@@ -422,12 +422,12 @@ def tables(workspace) -> dict[str, Path]:
     """Tables of the fixture's sounds: number 0 is for tests, 1 for validation or for training."""
     names = [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in range(4)]
     words = {"three": ("test", "valid", "train", ""), "two": ("test", "train", "train", "train")}
-    found = {}
+    result = {}
     for key, parts_of in words.items():
         rows = [f"{name},{name.split('/')[0]},{parts_of[int(name[-5])]}" for name in names]
-        found[key] = workspace.data / "sounds" / f"{key}.csv"
-        found[key].write_text("\n".join(["file,label,split", *rows]))
-    return found
+        result[key] = workspace.data / "sounds" / f"{key}.csv"
+        result[key].write_text("\n".join(["file,label,split", *rows]))
+    return result
 
 
 @pytest.mark.parametrize("valid", [0.25, "sounds"])
@@ -578,11 +578,11 @@ SCRATCH: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def parents(workspace) -> dict[str, Run]:
     """A run of each way of learning, on the three classes."""
-    found = {}
+    result = {}
     for name, changes in SCRATCH.items():
         session = heard_session(data={"spectrum": LINEAR}, training=ONE_EPOCH) | changes
-        found[name] = train(load_session(session, TrainingSession).named(name), workspace)
-    return found
+        result[name] = train(load_session(session, TrainingSession).named(name), workspace)
+    return result
 
 
 def child(parent: Run, workspace: Config, freeze: int | str, **changes: Any) -> Training:

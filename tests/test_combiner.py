@@ -1,4 +1,4 @@
-"""Features combined: judged in the same folds as each file alone, fitted without leaks, kept safely."""
+"""Features combined: scored in the same folds as each file alone, fitted without leaks, kept safely."""
 
 import json
 import os
@@ -275,7 +275,7 @@ def report(project):
     return evaluate(session(evaluations=[*probes, {"name": "kmeans", "sweep": [], "resamples": 0}]), project)
 
 
-def test_the_combination_is_judged_beside_each_file_and_beats_both(report):
+def test_the_combination_is_scored_beside_each_file_and_beats_both(report):
     scores = report.scores[report.scores["score"] == "macro_f1"].set_index(["evaluation", "method"])["value"]
     for probe in ("svm", "knn"):
         assert scores[probe, "combined"] > 0.95 and max(scores[probe, m] for m in ("halves", "parity")) < 0.7
@@ -337,7 +337,7 @@ def test_single_files_are_searched_over_the_grid_of_the_combination(project):
         ({"combine": {"C": [0]}}, "combine.C.0: .*greater than 0"),
     ],
 )
-def test_a_combination_that_cannot_be_is_said_at_planning(changes, output, project):
+def test_a_combination_that_cannot_be_is_a_fault_at_planning(changes, output, project):
     with pytest.raises(SessionError, match=output):
         planned(project, evaluations=changes.pop("evaluations", ["kmeans"]), **changes)
 
@@ -356,14 +356,14 @@ def test_other_parts_of_the_same_columns_are_another_combination(project):
     for method, columns in {"one": slice(0, 7), "rest": slice(7, 11)}.items():
         np.savez(project.data / "birds" / f"{method}.npz", X=whole[:, columns], N=names)
     probe, combine = {"name": "linear"} | QUICK, {"pca": 1, "classifier": "linear"}
-    found = []
+    result = []
     for methods in (("halves", "parity"), ("one", "rest")):
         files = {method: f"birds/{method}.npz" for method in methods}
         one = planned(project, evaluations=[probe], combine=combine, features=files).sets["session"]
         results = score_set(one, project.cache)
-        found.append(results[-1].scores)
+        result.append(results[-1].scores)
         given = (one.samples.labels, one.samples.groups, None)
         widths = tuple(table.rows.shape[1] for table in one.tables.values())
         again = EVALUATIONS.parse(probe | {"pca": 1})(whole, *given, widths)
-        assert results[-1].method == "combined" and found[-1].scores == again.scores
-    assert found[0].scores != found[1].scores
+        assert results[-1].method == "combined" and result[-1].scores == again.scores
+    assert result[0].scores != result[1].scores

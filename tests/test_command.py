@@ -64,7 +64,7 @@ class Workspace(NamedTuple):
         return {str(path): path.read_bytes() if path.is_file() else b"" for path in paths}
 
     def refused(self, *words: str) -> str:
-        """What is said of a training that ends with 2, prints no path and writes nothing."""
+        """The fault of a training that ends with 2, prints no path and writes nothing."""
         before = self.files()
         answered = self.train(*words)
         assert (answered.code, answered.paths) == (2, []) and self.files() == before
@@ -79,7 +79,7 @@ class Workspace(NamedTuple):
 
 
 def answer(script: Any, *words: str) -> Answer:
-    """What the script answers in this process. Whatever it is asked: stdout holds absolute paths alone."""
+    """What the script answers in this process. stdout holds absolute paths alone."""
     torch.set_num_threads(1)  # two that wait for each other take seconds where others compute too
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = script.main(list(words))
@@ -199,7 +199,7 @@ def test_a_session_with_an_unfinished_run_begins_anew_and_the_run_can_go_on_wher
 
 
 @pytest.mark.parametrize("words", [["demo"], ["demo.yaml"], []])
-def test_a_shipped_session_is_found_by_name_and_without_one_the_demo_is_meant(
+def test_a_shipped_session_is_read_by_name_and_without_one_the_demo_is_meant(
     workspace, words, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)

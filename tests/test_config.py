@@ -12,7 +12,7 @@ from saec.faults import Fault, MissingFault
 
 @pytest.fixture
 def file(tmp_path) -> Path:
-    path = tmp_path / "place" / "config" / "config.yaml"
+    path = tmp_path / "project" / "config" / "config.yaml"
     path.parent.mkdir(parents=True)
     return path
 
@@ -20,11 +20,11 @@ def file(tmp_path) -> Path:
 def test_paths_count_from_the_folder_above_the_configs_and_absolute_ones_stay(file, tmp_path, monkeypatch):
     file.write_text("data: songs\nmodels: ../elsewhere/models\n")
     monkeypatch.chdir(tmp_path)
-    for path in (file, Path("place/config/config.yaml")):
+    for path in (file, Path("project/config/config.yaml")):
         config = load_config(path)
-        assert config.data == tmp_path / "place" / "songs"
+        assert config.data == tmp_path / "project" / "songs"
         assert config.models == tmp_path / "elsewhere" / "models"
-        assert config.cache == tmp_path / "place" / "cache"
+        assert config.cache == tmp_path / "project" / "cache"
     assert config.data_path("train/../images/") == config.data / "images"  # of a session
     assert config.data_path(tmp_path / "x") == tmp_path / "x"
     for path in ("c", "C:songs", "~/songs"):
@@ -45,7 +45,7 @@ def test_the_references_trained_models_are_our_models_and_its_untrained_ones_are
     file, tmp_path, log
 ):
     file.write_text("path_untrained_models: cold\npath_trained_models: trained")
-    assert load_config(file).models == tmp_path / "place" / "trained"
+    assert load_config(file).models == tmp_path / "project" / "trained"
     assert "path_untrained_models is not used" in log.text
     file.write_text("models: a\npath_trained_models: b")
     with pytest.raises(Fault, match="gives both `models` and `path_trained_models`: keep one"):

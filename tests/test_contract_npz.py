@@ -21,7 +21,7 @@ WITH_MAPS = {"reduction": {"dims": DIMS, "n_neighbors": 10, "seed": 0}}
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory) -> Iterator[Songs]:
     """A folder of pictures beside its features, as a user has it; small batches."""
-    songs = Songs(workplace(tmp_path_factory.mktemp("place")), intensities(N))
+    songs = Songs(workplace(tmp_path_factory.mktemp("project")), intensities(N))
     for old, new in zip(songs.names, ("Zaunkönig 1.png", "b.PNG", "_a.Png"), strict=False):
         (songs.images / old).rename(songs.images / new)
     with pytest.MonkeyPatch.context() as patch:
@@ -47,11 +47,11 @@ def as_the_dashboard_lists(root: Path) -> list[tuple[str, str, str]]:
 
 
 def reduced_files(root: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
+    result = {}
     for _, dims, name in as_the_dashboard_lists(root):
         with np.load(root / name, allow_pickle=False) as arrays:
-            found[dims] = dict(arrays)
-    return found
+            result[dims] = dict(arrays)
+    return result
 
 
 def test_names_parse_as_the_dashboard_parses_them_and_files_lie_beside_the_pictures(songs, root):
@@ -138,7 +138,7 @@ def test_the_same_pictures_again_give_the_same_bits(songs, features):
         assert {file.parent for file in again.paths} == {songs.config.data / "elsewhere"}
 
 
-def test_overwriting_in_place_gives_the_same_bits(songs, features):
+def test_overwriting_gives_the_same_bits(songs, features):
     before = {file: file.read_bytes() for file in features.paths[:-1]}
     times = {file: file.stat().st_mtime_ns for file in before}
     songs.extract(**WITH_MAPS, overwrite=True)

@@ -104,7 +104,7 @@ def test_a_model_is_an_ordered_list_of_blocks_of_which_the_first_can_be_frozen(n
     assert all(module.training for block in blocks[1:] for module in block.modules())
 
 
-def test_the_shape_of_features_is_found_without_touching_statistics_or_mode():
+def test_the_shape_of_features_is_computed_without_touching_statistics_or_mode():
     model = parsed(MODELS, "compact")((1, 128, 64)).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     assert feature_shape(model, (1, 128, 64)) == (128, 1, 8)
@@ -120,7 +120,7 @@ def test_compact_refuses_more_time_halvings_than_its_strides_can_do():
 
 @pytest.mark.parametrize("widths", [(2, 2), (2,) * 6])
 @pytest.mark.parametrize("time_halvings", [1, 2, 3])
-def test_compact_has_the_time_pool_it_is_asked_for(widths, time_halvings):
+def test_compact_has_the_time_pool_of_its_option(widths, time_halvings):
     model = parsed(MODELS, "compact", widths=widths, latent=5, time_halvings=time_halvings)((3, 128, 64))
     assert model.time_pool == 2**time_halvings
     assert feature_shape(model, (3, 128, 64)) == (5, 1, 64 // 2**time_halvings)
@@ -172,9 +172,9 @@ def test_reconstruction_is_the_mean_error_over_all_pixels(loss, error):
     seen, target = torch.rand(2, 3, 1, 128, 32)
     objective = parsed(OBJECTIVES, "reconstruction", loss=loss)((8, 1, 8), ())
     with torch.no_grad():
-        found = objective(model, Batch(seen, target, list("abc")))["loss"]
+        result = objective(model, Batch(seen, target, list("abc")))["loss"]
         rebuilt = model.decoder(model.encoder(seen)).numpy()
-    assert np.isclose(float(found), np.mean(error(rebuilt - target.numpy())), rtol=1e-5)
+    assert np.isclose(float(result), np.mean(error(rebuilt - target.numpy())), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("loss", "error"), [("mse", np.square), ("mae", np.abs)])
@@ -333,8 +333,8 @@ def slow_weighted_stats(latent: np.ndarray) -> np.ndarray:
     distances = [np.sum((latent[:, step] - median) ** 2) for step in range(n_steps)]
     weights = np.full(n_steps, 1 / n_steps) if not any(distances) else distances / np.sum(distances)
     means = np.average(latent, axis=1, weights=weights)
-    spread = np.sqrt(np.average((latent - means[:, None]) ** 2, axis=1, weights=weights))
-    return np.concatenate([means, spread, latent.min(axis=1), latent.max(axis=1)])
+    deviation = np.sqrt(np.average((latent - means[:, None]) ** 2, axis=1, weights=weights))
+    return np.concatenate([means, deviation, latent.min(axis=1), latent.max(axis=1)])
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 36])
@@ -353,8 +353,8 @@ def test_poolings_equal_numpy_on_the_steps_that_are_kept(name, slow, trim, n_ste
     latents = np.random.default_rng(0).normal(size=(3, 5, n_steps)).astype(np.float32)
     cut = int(np.ceil(np.float32(trim * n_steps)))
     kept = latents[:, :, cut : n_steps - cut] if n_steps > 2 * cut else latents
-    found = parsed(POOLINGS, name, trim=trim)(torch.from_numpy(latents))
-    assert np.allclose(found, slow(kept), atol=1e-6)
+    result = parsed(POOLINGS, name, trim=trim)(torch.from_numpy(latents))
+    assert np.allclose(result, slow(kept), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -384,8 +384,8 @@ def test_an_evaluation_gives_finite_named_scores_and_the_same_again(name):
     wanted = {"n_repeats": 1, "curve": [], "umap": None}
     options = {key: value for key, value in wanted.items() if key in EVALUATIONS[name].options}
     evaluation = EVALUATIONS.parse({"name": name} | options)
-    found = evaluation(rows, labels, groups)
-    assert found.scores and all(type(s) is float and np.isfinite(s) for s in found.scores.values())
-    assert found.predicted.shape == labels.shape and found.predicted.dtype.kind == "U"
+    result = evaluation(rows, labels, groups)
+    assert result.scores and all(type(s) is float and np.isfinite(s) for s in result.scores.values())
+    assert result.predicted.shape == labels.shape and result.predicted.dtype.kind == "U"
     again = evaluation(rows, labels, groups)
-    assert again.scores == found.scores and (again.predicted == found.predicted).all()
+    assert again.scores == result.scores and (again.predicted == result.predicted).all()

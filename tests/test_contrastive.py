@@ -1,4 +1,4 @@
-"""Two views of a picture: distortions within what was asked, NT-Xent by its formula, a training."""
+"""Two views of a picture: distortions within their limits, NT-Xent by its formula, a training."""
 
 import numpy as np
 import pytest
@@ -103,7 +103,7 @@ def test_each_distortion_alone_changes_both_views_and_differently_and_without_an
         assert 0 <= float(torch.stack([one, other]).min()) and float(torch.stack([one, other]).max()) <= 1
 
 
-def test_a_picture_moves_by_the_share_that_is_asked():
+def test_a_picture_moves_by_the_given_share():
     picture = torch.zeros(1, 1, 20, 40)
     picture[..., 10, 20] = 1
     still = torch.zeros(1)
@@ -129,7 +129,7 @@ def test_a_floor_is_taken_away_or_put_underneath():
     assert away == pytest.approx([0, 0, 0.5, 1]) and under == pytest.approx([0.2, 0.36, 0.68, 1])
 
 
-def test_bands_have_the_extents_that_are_asked_wherever_they_lie():
+def test_bands_have_the_given_extents_wherever_they_lie():
     for start in (0.0, 0.5, 1.0):
         share = [torch.full((1, 1, 1, 1), value) for value in (0.25, 0.5, start, start)]
         kept = without_bands(torch.ones(1, 1, 20, 40), *share)[0, 0]

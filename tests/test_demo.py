@@ -80,7 +80,7 @@ def test_syllables_vary_and_are_finite(kind):
 
 
 @pytest.mark.slow
-def test_the_kinds_can_be_told_apart_but_not_trivially(tmp_path):
+def test_the_kinds_differ_but_not_trivially(tmp_path):
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -108,7 +108,7 @@ def _interrupted(n_samples: int, rng: np.random.Generator) -> np.ndarray:
     raise KeyboardInterrupt
 
 
-# Three commands of a new user, in a fresh place, without a session; with fewer epochs here
+# Three commands of a new user, in a fresh folder, without a session; with fewer epochs here
 
 
 def run(script: str, config_file: Path, *more: str) -> tuple[list[Path], str]:
@@ -128,8 +128,8 @@ def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
 
     files, output = run("main_02_extract.py", config_file)
     assert [file.suffix for file in files] == [".npz"] * 6 + [".json"]
-    found = re.search(r"clusters against 10 labels, pooled features, k-means: V-measure (0\.\d+)", output)
-    assert found and float(found[1]) > 0.3
+    result = re.search(r"clusters against 10 labels, pooled features, k-means: V-measure (0\.\d+)", output)
+    assert result and float(result[1]) > 0.3
     with np.load(files[2]) as reduced:
         assert reduced["X_red"].shape == reduced["X_2D"].shape == (len(reduced["N"]), 2)
 

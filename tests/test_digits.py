@@ -43,7 +43,7 @@ def test_a_table_has_the_recordings_of_the_speakers_and_no_groups_where_they_are
 
 
 @pytest.mark.parametrize(("n", "n_digits"), [(5, 5), (20, 10)])
-def test_few_labels_are_spread_over_digits_and_the_others_of_these_are_asked(tones, n, n_digits):
+def test_few_labels_are_of_all_digits_and_the_others_of_these_are_scored(tones, n, n_digits):
     learnt, wanted = few_labels("theo", n, seed=0)
     assert len(learnt) == n and not learnt & wanted
     assert len({name[0] for name in learnt}) == len({name[0] for name in wanted}) == n_digits
@@ -51,7 +51,7 @@ def test_few_labels_are_spread_over_digits_and_the_others_of_these_are_asked(ton
     assert few_labels("theo", n, seed=0) == (learnt, wanted) != few_labels("theo", n, seed=1)
 
 
-def test_a_stitched_recording_says_what_is_heard_when(tones):
+def test_a_stitched_recording_says_what_sounds_when(tones):
     file, truth = stitched(tones / "long", "theo", seed=0, n=5)
     sound, rate = soundfile.read(file)
     for row in rows_of(truth):
@@ -72,7 +72,7 @@ def test_every_job_is_done_once_and_its_table_shown(tones, monkeypatch, capsys):
     monkeypatch.setattr(digits, "TRANSFERRED", quick)
     monkeypatch.setattr(digits, "N_LABELS", (5, 20))
     monkeypatch.setattr(digits, "WITHOUT_LABELS", digits.WITHOUT_LABELS | {"training": quick})
-    words = f"digits --place {tones / 'place'} --results {tones / 'results.jsonl'} --seeds 0 --threads 2"
+    words = f"digits --workspace {tones / 'work'} --results {tones / 'results.jsonl'} --seeds 0 --threads 2"
     monkeypatch.setattr(sys, "argv", [*words.split(), "--device", "cpu"])
     digits.main()
     rows = digits.written(tones / "results.jsonl")

@@ -91,8 +91,8 @@ VALUES = {text: text for text in SAME} | {
 
 @pytest.mark.parametrize(("text", "value"), VALUES.items())
 def test_plain_values_are_what_a_reader_takes_them_for(text, value):
-    found = read_value(text, "--set")
-    assert found == value and type(found) is type(value)
+    result = read_value(text, "--set")
+    assert result == value and type(result) is type(value)
 
 
 def test_a_value_from_the_command_line_that_is_no_yaml_names_its_source():
@@ -113,8 +113,8 @@ def test_text_stays_the_same_text_through_yaml(file, text):
 
 def test_values_stay_the_same_values_through_yaml_in_their_order_and_without_aliases(file):
     for value in (0, -7, 1e-3, 0.1, 1e300, 5e-324, 1.0, True, None, [], {}, [[1, 2], [3]]):
-        found = read_mapping(file(to_yaml({"a": value})))["a"]
-        assert found == value and type(found) is type(value)
+        result = read_mapping(file(to_yaml({"a": value})))["a"]
+        assert result == value and type(result) is type(value)
     assert to_yaml({"z": 1, "a": [2, 4, 8], "m": {"k": None}}) == "z: 1\na: [2, 4, 8]\nm:\n  k: null\n"
     same = [1, 2]
     assert "&" not in to_yaml({"a": same, "b": same})

@@ -132,7 +132,7 @@ def test_every_point_is_drawn_and_pointing_and_clicking_show_its_picture_columns
     assert points.names[rows[0]] in page.locator("#shown").inner_text()
 
 
-def test_the_lasso_selects_what_lies_in_it_nearest_to_the_centre_first_and_adds_where_asked(page, written):
+def test_the_lasso_selects_what_lies_in_it_nearest_to_the_centre_first_and_adds_on_shift(page, written):
     lasso(page, around(page, list(range(20))))
     assert selected(page) == set(range(20))
     shown = page.locator("#gallery button").evaluate_all(ROWS)

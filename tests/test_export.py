@@ -66,7 +66,7 @@ def test_every_architecture_can_be_exported(tmp_path, name, file):
 @pytest.mark.parametrize("name", FILES)
 def test_an_encoder_that_gives_other_numbers_when_exported_is_not_kept(tmp_path, name):
     class Moody(torch.nn.Module):
-        """Gives other numbers each time it is asked."""
+        """Gives other numbers at each call."""
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.mean(dim=2, keepdim=True) * torch.rand(1)
@@ -79,7 +79,7 @@ def test_an_encoder_that_gives_other_numbers_when_exported_is_not_kept(tmp_path,
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("export", "name"), [(True, FILES[0]), ("pt2", FILES[0]), ("onnx", FILES[1])])
-def test_a_run_exports_its_best_weights_when_asked(config, precision, export, name):
+def test_a_run_exports_its_best_weights_when_the_session_says_so(config, precision, export, name):
     write_pictures(config.data / "songs" / "images", intensities(6), per_recording=2)
     options = {"epochs": 1, "batch_size": 2, "precision": precision, "export": export}
     run = train(training_session(training=options), config)

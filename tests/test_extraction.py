@@ -24,7 +24,7 @@ LEVELS = intensities(N)
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory) -> Songs:
     """Twelve grey pictures, whose bytes are their intensity, and a run; nothing in it is changed."""
-    return Songs(workplace(tmp_path_factory.mktemp("place")), LEVELS)
+    return Songs(workplace(tmp_path_factory.mktemp("project")), LEVELS)
 
 
 @pytest.fixture
@@ -122,8 +122,8 @@ def test_the_size_of_a_batch_does_not_matter(extracted, monkeypatch):
     expected = extracted().X
     for n_pixels in (2**21, 5 * 128 * 32, 1):
         monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", n_pixels)
-        found = extracted(variant=str(n_pixels)).X
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+        result = extracted(variant=str(n_pixels)).X
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 def test_weights_that_give_no_numbers_are_a_fault(config):
@@ -136,7 +136,7 @@ def test_weights_that_give_no_numbers_are_a_fault(config):
     assert not songs.files()
 
 
-def test_reconstructions_are_drawn_when_asked_for(extracted, tmp_path):
+def test_reconstructions_are_drawn_when_the_session_says_so(extracted, tmp_path):
     extracted()
     assert not list((tmp_path / "out").glob("*.png"))
     file = extracted(reconstructions=3, variant="drawn").paths[-1]
@@ -165,7 +165,7 @@ def test_all_pictures_but_bad_ones_are_taken_as_the_run_was_made_and_whatever_it
     assert "nothing to do" in log.text
 
 
-def test_all_faults_of_a_session_are_said_at_once(shared, tmp_path):
+def test_all_faults_of_a_session_are_reported_at_once(shared, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SessionError) as caught:
         shared.extract(run="20200101_000000", out=str(tmp_path / "file" / "below"))

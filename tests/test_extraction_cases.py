@@ -196,7 +196,7 @@ def test_onnx_encodes_as_torch_does(songs):
         songs.extract(out="onnx")
 
 
-def test_what_onnx_cannot_do_is_said_before_anything_is_read(songs, monkeypatch):
+def test_what_onnx_cannot_do_is_a_fault_before_anything_is_read(songs, monkeypatch):
     with pytest.raises(SessionError, match="backend: .*encodes in fp32"):
         songs.extract(backend="onnx", precision="bf16")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

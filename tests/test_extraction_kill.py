@@ -82,8 +82,8 @@ def test_rows_of_a_shard_that_is_done_are_kept_and_others_computed_whatever_a_ki
         rows = np.load(songs.part / f"{name}.npy", mmap_mode="r+")
         rows[:16] += 1000
         rows[16:] = np.nan
-    found, unbroken = songs.extract(), songs.extract(out="unbroken")
-    for mine, theirs in zip(found.paths[:-1], unbroken.paths[:-1], strict=True):
+    result, unbroken = songs.extract(), songs.extract(out="unbroken")
+    for mine, theirs in zip(result.paths[:-1], unbroken.paths[:-1], strict=True):
         rows, expected = Features.load(mine).X, Features.load(theirs).X
         assert (rows[:16] > 500).all() and np.array_equal(rows[16:], expected[16:])
 
@@ -220,7 +220,7 @@ def test_features_are_those_of_pictures_decoded_before_and_bad_ones_change_nothi
     assert_same_files(songs.extract(), extracted_otherwise(songs))
 
 
-def test_encoding_begins_while_pictures_are_decoded_and_faults_of_those_are_all_said(
+def test_encoding_begins_while_pictures_are_decoded_and_faults_of_those_are_all_reported(
     overlapping, monkeypatch
 ):
     """Pictures that go bad after the first batch could not be found bad, were all decoded before."""

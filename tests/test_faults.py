@@ -65,7 +65,7 @@ def test_a_cache_or_a_models_folder_that_is_a_file_is_refused(key, config, pictu
     assert getattr(config, key).read_text() == "mine"
 
 
-def test_several_faults_of_the_data_are_said_at_once(config, config_file, pictures):
+def test_several_faults_of_the_data_are_reported_at_once(config, config_file, pictures):
     config_file.write_text("device: cuda:99\nworkers: 0\n")
     data = DATA | {"valid": "songs/nowhere"}
     output = refused(

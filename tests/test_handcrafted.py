@@ -1,4 +1,4 @@
-"""Hand-crafted features: against a slow loop over frames, values known by hand, and by the script."""
+"""Hand-crafted features: against a slow loop over frames, values computed by hand, and by the script."""
 
 import json
 import os
@@ -74,8 +74,8 @@ def slow_chroma(energies: list[float], hertz: list[float]) -> list[float]:
     for f, e in list(zip(hertz, energies, strict=True))[1:]:
         semitones.setdefault(round(12 * log2(f / 27.5)), []).append(e)
     classes = [0.0] * 12
-    for semitone, found in semitones.items():
-        classes[semitone % 12] += sum(found) / len(found) / sum(energies)
+    for semitone, result in semitones.items():
+        classes[semitone % 12] += sum(result) / len(result) / sum(energies)
     return classes
 
 
@@ -86,14 +86,14 @@ def slow_frame(x: list[float], before: list[float] | None, rate: int) -> tuple[l
     M = [abs(sum(v * turn[k * t % n] for t, v in enumerate(x))) / half for k in range(half)]
     energies, hertz = [m * m for m in M], [k * rate / n for k in range(half)]
     centroid = sum(f * m for f, m in zip(hertz, M, strict=True)) / sum(M)
-    spread = sqrt(sum((f - centroid) ** 2 * m for f, m in zip(hertz, M, strict=True)) / sum(M))
+    deviation = sqrt(sum((f - centroid) ** 2 * m for f, m in zip(hertz, M, strict=True)) / sum(M))
     last = M if before is None else before
     flux = sum((a / sum(M) - b / sum(last)) ** 2 for a, b in zip(M, last, strict=True))
     rolloff = next(k for k in range(half) if sum(energies[: k + 1]) > 0.9 * sum(energies)) / half
     chroma = slow_chroma(energies, hertz)
     zcr = sum(abs(np.sign(b) - np.sign(a)) / 2 for a, b in zip(x, x[1:], strict=False)) / (n - 1)
     squares = [v * v for v in x]
-    shapes = [zcr, sum(squares) / n, bits(in_blocks(squares)), 2 * centroid / rate, 2 * spread / rate]
+    shapes = [zcr, sum(squares) / n, bits(in_blocks(squares)), 2 * centroid / rate, 2 * deviation / rate]
     shapes += [bits(in_blocks(energies)), flux, rolloff]
     return [*shapes, *slow_mfcc(M, hertz, rate), *chroma, float(np.std(chroma))], M
 
@@ -116,9 +116,9 @@ def slow(sound: np.ndarray, rate: int, window_s: float, step_s: float, mid_s: fl
     return np.mean(held, axis=0)
 
 
-def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
-    far = np.flatnonzero(~np.isclose(found, expected, rtol=1e-4, atol=1e-7))
-    assert not far.size, [(NAMES[i], found[i], expected[i]) for i in far]
+def assert_same(result: np.ndarray, expected: np.ndarray) -> None:
+    far = np.flatnonzero(~np.isclose(result, expected, rtol=1e-4, atol=1e-7))
+    assert not far.size, [(NAMES[i], result[i], expected[i]) for i in far]
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_names_are_those_of_the_numbers():
     assert NAMES[7:9] == ("mean rolloff", "mean mfcc1") and NAMES[20:22] == ("mean mfcc13", "mean chroma1")
     assert NAMES[33:35] == ("mean chroma_std", "mean delta zcr") and NAMES[68] == "std zcr"
     assert NAMES[-1] == "std delta chroma_std"
-    found = handcrafted(noise(RATE), RATE)
-    assert found.shape == (136,) and found.dtype == np.float32
+    result = handcrafted(noise(RATE), RATE)
+    assert result.shape == (136,) and result.dtype == np.float32
 
 
 EVEN = np.tile([1.0, -1.0], 2000)
@@ -173,7 +173,7 @@ KNOWN = [  # by hand
 ]
 
 
-def test_values_that_are_known_by_hand():
+def test_values_computed_by_hand():
     for sound, name, value in KNOWN:
         assert feature(sound, f"mean {name}") == value, name
     assert feature(CHANGING, "mean flux") > 1e-3
@@ -213,17 +213,17 @@ def test_every_sound_has_finite_numbers(rate):
 
 @pytest.mark.parametrize("level", [0.0, 0.1, -0.3, 1.0])
 def test_a_constant_sound_is_silence_and_not_what_rounding_leaves(level):
-    found = dict(zip(NAMES, handcrafted(np.full(12_345, level), RATE), strict=True))
-    assert {name for name, value in found.items() if abs(value) > 1e-6} == {"mean mfcc1"}
+    result = dict(zip(NAMES, handcrafted(np.full(12_345, level), RATE), strict=True))
+    assert {name for name, value in result.items() if abs(value) > 1e-6} == {"mean mfcc1"}
 
 
 def test_a_sound_shorter_than_a_window_is_one_padded_window():
     short = noise(150)
     padded = np.concatenate([short - short.mean(), np.zeros(250)])
-    found = handcrafted(short, RATE)
+    result = handcrafted(short, RATE)
     x = padded / abs(padded).max()
-    assert found[1] == approx(float((x**2).mean()), rel=1e-6)
-    assert not found[68:].any() and not found[34:68].any()  # one frame: no std, no delta
+    assert result[1] == approx(float((x**2).mean()), rel=1e-6)
+    assert not result[68:].any() and not result[34:68].any()  # one frame: no std, no delta
 
 
 @pytest.mark.parametrize("n", [400, 3000, 7999])
@@ -272,7 +272,7 @@ def test_a_minute_takes_less_than_a_second():
         (CLICK, 1000, {}, "got 4 that fit windows of 50 samples at 1000 Hz"),
     ],
 )
-def test_what_cannot_be_taken_is_said(sound, rate, sizes, words):
+def test_what_cannot_be_taken_is_a_fault(sound, rate, sizes, words):
     with pytest.raises(Fault, match=words):
         handcrafted(sound, rate, **sizes)
 
@@ -289,8 +289,8 @@ def crafted(
         session["data"]["skip_bad"] = True
     code, out, text = answer(main_02_extract, session | {"variant": variant}, config)
     assert code == 0, text
-    with np.load(next(line for line in out.splitlines() if line.endswith(".npz"))) as found:
-        return found["X"], found["N"].tolist(), text
+    with np.load(next(line for line in out.splitlines() if line.endswith(".npz"))) as result:
+        return result["X"], result["N"].tolist(), text
 
 
 @pytest.fixture
@@ -355,5 +355,5 @@ def test_a_recording_shorter_than_a_step_is_bad_and_any_rate_that_holds_the_filt
     text = refused(main_02_extract, session, config)
     assert "1 of 13 recordings" in text and "low/three.wav has 3 samples at 8000 Hz, 80 are needed" in text
     for rate in (RATE, 96_000):
-        found, names, _ = crafted(config, f"spared{rate}", sample_rate=rate, window_s=0.1)
-        assert found.shape == (12, 136) and len(names) == 12 and np.isfinite(found).all()
+        result, names, _ = crafted(config, f"spared{rate}", sample_rate=rate, window_s=0.1)
+        assert result.shape == (12, 136) and len(names) == 12 and np.isfinite(result).all()

@@ -80,7 +80,7 @@ def test_a_limit_takes_pictures_evenly_over_the_sorted_list(folder, limit, taken
     assert opened(folder, limit=limit).samples.names.tolist() == [names[index] for index in taken]
 
 
-def test_a_missing_folder_and_one_without_pictures_are_told_apart(folder):
+def test_a_missing_folder_and_one_without_pictures_are_different_faults(folder):
     with pytest.raises(MissingFault, match="no such folder: .*nowhere"):
         opened(folder / "nowhere")
     save(folder, "a.png", random_levels())
@@ -160,9 +160,9 @@ def test_a_grey_picture_among_coloured_ones_keeps_its_grey_as_rgb(folder):
 
 def fitted(folder: Path, fit: str, height: int | None = 8, time_pool: int = 8, **options) -> np.ndarray:
     data = opened(folder, fit=fit, **options).sized_for(height, time_pool)
-    found = pixels(data)
-    assert found.shape[1:] == data.shape
-    return found
+    result = pixels(data)
+    assert result.shape[1:] == data.shape
+    return result
 
 
 @pytest.mark.parametrize("fit", ["none", "pad", "crop", "resize"])
@@ -189,21 +189,21 @@ def test_a_size_that_does_not_suit_is_refused_with_the_remedies(folder, width, f
 def test_pad_adds_the_floor_colour_on_the_right(folder, channels):
     levels = random_levels(8, 12)
     save(folder, "a.png", table("viridis")[levels])
-    found = np.rint(fitted(folder, "pad", channels=channels)[0] * 255).transpose(1, 2, 0)
+    result = np.rint(fitted(folder, "pad", channels=channels)[0] * 255).transpose(1, 2, 0)
     expected, floor = (table("viridis")[levels], table("viridis")[0])
     if channels == "intensity":
         expected, floor = opened(folder).stored.array[0][..., None], 0
-    assert found.shape[:2] == (8, 16)
-    assert np.array_equal(found[:, :12], expected)
-    assert (found[:, 12:] == floor).all()
+    assert result.shape[:2] == (8, 16)
+    assert np.array_equal(result[:, :12], expected)
+    assert (result[:, 12:] == floor).all()
 
 
 def test_pad_of_plain_rgb_adds_black(folder):
     picture = np.random.default_rng(0).integers(1, 256, (8, 12, 3), dtype=np.uint8)
     save(folder, "a.png", picture)
-    found = fitted(folder, "pad", channels="rgb")[0]
-    assert np.array_equal(np.rint(found[:, :, :12] * 255), picture.transpose(2, 0, 1))
-    assert (found[:, :, 12:] == 0).all()
+    result = fitted(folder, "pad", channels="rgb")[0]
+    assert np.array_equal(np.rint(result[:, :, :12] * 255), picture.transpose(2, 0, 1))
+    assert (result[:, :, 12:] == 0).all()
 
 
 def test_crop_takes_the_right_end_away(folder):
@@ -215,9 +215,9 @@ def test_crop_takes_the_right_end_away(folder):
 @pytest.mark.parametrize(("width", "expected"), [(3, 8), (11, 8), (13, 16), (21, 24)])
 def test_resize_takes_the_nearest_width_and_at_least_one_step(folder, width, expected):
     save(folder, "a.png", np.full((8, width), 77, np.uint8))
-    found = fitted(folder, "resize")
-    assert found.shape == (1, 1, 8, expected)
-    assert np.allclose(found * 255, 77, atol=1e-3)
+    result = fitted(folder, "resize")
+    assert result.shape == (1, 1, 8, expected)
+    assert np.allclose(result * 255, 77, atol=1e-3)
 
 
 def test_resize_is_bilinear_with_antialias_as_torchvision_does_it(folder):
@@ -233,10 +233,10 @@ def test_resize_is_bilinear_with_antialias_as_torchvision_does_it(folder):
 def test_pad_and_crop_resize_the_height_alone(folder, fit, width):
     column = np.arange(10, 130, 10, dtype=np.uint8)
     save(folder, "a.png", np.tile(column, (4, 1)))  # every row alike
-    found = fitted(folder, fit)[0, 0] * 255
-    assert found.shape == (8, width)
+    result = fitted(folder, fit)[0, 0] * 255
+    assert result.shape == (8, width)
     expected = np.pad(column, (0, 4))[:width]
-    assert np.allclose(found, expected[None], atol=1e-3)
+    assert np.allclose(result, expected[None], atol=1e-3)
 
 
 def test_a_model_of_any_height_keeps_the_height(folder):
@@ -244,7 +244,7 @@ def test_a_model_of_any_height_keeps_the_height(folder):
     assert fitted(folder, "pad", height=None).shape == (1, 1, 11, 16)
 
 
-# What is known of them
+# Labels and groups
 
 
 def test_groups_are_the_recordings_in_the_names(folder):

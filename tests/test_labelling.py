@@ -71,18 +71,18 @@ def test_the_nearest_table_wins_over_the_feature_file_and_what_it_lacks_is_empty
     file = features(
         config, PICTURES, "own.csv", Label=list("wxyz"), site=["p", "q", "r", "s"], size=[1, 2, 3, 4]
     )
-    known, output = joined(config, images="songs/images", features=file)
-    assert known["label"].tolist() == ["near", "", "far", ""]
-    assert known["group"].tolist() == ["one", "one", "b", "c.png"]  # a recording's samples share its group
-    assert known["site"].tolist() == ["x", "", "y", ""] and known["size"].tolist() == [1, 2, 3, 4]
+    labelled, output = joined(config, images="songs/images", features=file)
+    assert labelled["label"].tolist() == ["near", "", "far", ""]
+    assert labelled["group"].tolist() == ["one", "one", "b", "c.png"]  # a recording's samples share its group
+    assert labelled["site"].tolist() == ["x", "", "y", ""] and labelled["size"].tolist() == [1, 2, 3, 4]
     assert "2 of 4 pictures have no label" in output and "1 labels of" in output
 
 
 def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recordings(config, pictures):
     file = features(config, PICTURES, "own.csv", Label=list("wxyz"), site=["p", "q", "r", "s"])
-    known, _ = joined(config, features=file)
-    assert known["label"].tolist() == list("wxyz") and known["site"].tolist() == ["p", "q", "r", "s"]
-    assert known["group"].tolist() == ["a", "a", "b", "c.png"] and set(known["split"]) == {""}
+    labelled, _ = joined(config, features=file)
+    assert labelled["label"].tolist() == list("wxyz") and labelled["site"].tolist() == ["p", "q", "r", "s"]
+    assert labelled["group"].tolist() == ["a", "a", "b", "c.png"] and set(labelled["split"]) == {""}
     both = {"own": file, "plain": features(config, PICTURES)}
     assert labels(config, features=both) == list("wxyz")
     other = features(config, PICTURES, "other.csv", Label=list("wxyy"))
@@ -93,8 +93,8 @@ def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recor
 def test_a_table_that_the_session_names_wins_over_the_nearest_one(config, pictures):
     table(config.data / "mine.csv", "file,label", *(f"{name},mine" for name in PICTURES[:3]), "d.png,mine")
     session = {"images": "songs/images", "features": features(config, PICTURES)}
-    known, output = joined(config, labels="mine.csv", **session)
-    assert known["label"].tolist() == ["mine"] * 3 + [""] and "site" not in known
+    labelled, output = joined(config, labels="mine.csv", **session)
+    assert labelled["label"].tolist() == ["mine"] * 3 + [""] and "site" not in labelled
     assert "mine.csv are of none of the pictures" in output
     assert labels(config, labels={"least": 1}, **session) == ["near", "", "far", ""]
     assert labels(config, labels={"least": 2}, **session) == ["", "", "", ""]
@@ -104,12 +104,14 @@ def test_folders_and_patterns_win_over_the_nearest_table(config, pictures):
     for name in (*PICTURES[:2], "d.png"):
         table(config.data / "sorted" / name[0] / name)
     session = {"images": "songs/images", "features": features(config, PICTURES)}
-    known, output = joined(config, labels={"folders": "sorted"}, **session)
-    assert known["label"].tolist() == ["a", "a", "", ""] and "1 labels of" in output
+    labelled, output = joined(config, labels={"folders": "sorted"}, **session)
+    assert labelled["label"].tolist() == ["a", "a", "", ""] and "1 labels of" in output
     pattern = r"^(?P<group>(?P<label>[ab]))_segm_(?P<split>\d)?"
-    known, _ = joined(config, labels={"pattern": pattern}, **session)
-    assert known["label"].tolist() == ["a", "a", "b", ""] == known["group"].replace("c.png", "").tolist()
-    assert known["split"].tolist() == ["0", "0", "0", ""]
+    labelled, _ = joined(config, labels={"pattern": pattern}, **session)
+    assert (
+        labelled["label"].tolist() == ["a", "a", "b", ""] == labelled["group"].replace("c.png", "").tolist()
+    )
+    assert labelled["split"].tolist() == ["0", "0", "0", ""]
 
 
 def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictures):
@@ -132,45 +134,50 @@ def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(conf
     table(config.data / "mine.csv", "picture,species,part", *lines)
     columns = {"file": "picture", "label": "species", "split": "part"}
     file = features(config, PICTURES)
-    known, output = joined(config, features=file, labels={"file": "mine.csv", "columns": columns})
-    assert known["label"].tolist() == list("abab") and known["split"].tolist() == ["train", "test", "", "x"]
+    labelled, output = joined(config, features=file, labels={"file": "mine.csv", "columns": columns})
+    assert labelled["label"].tolist() == list("abab") and labelled["split"].tolist() == [
+        "train",
+        "test",
+        "",
+        "x",
+    ]
     assert "2 pictures with a label are neither 'train' nor 'test'" in output
     assert "the split has 1 groups (recordings) on both sides" in output
 
 
-def test_what_is_said_of_a_recording_holds_for_its_segments(config, pictures):
+def test_labels_of_a_recording_hold_for_its_segments(config, pictures):
     lines = ["a.wav,whole,g", "b.wav,other,", "e.wav,gone,"]
     table(config.data / "mine.csv", "file,label,group", *lines)
-    known, output = joined(config, features=features(config, PICTURES), labels="mine.csv")
-    assert known["label"].tolist() == ["whole", "whole", "other", ""]
-    assert known["group"].tolist() == ["g", "g", "b", "c.png"]
+    labelled, output = joined(config, features=features(config, PICTURES), labels="mine.csv")
+    assert labelled["label"].tolist() == ["whole", "whole", "other", ""]
+    assert labelled["group"].tolist() == ["g", "g", "b", "c.png"]
     assert "1 labels of" in output and "e.wav" in output and "a.wav" not in output
 
 
-def test_of_means_over_recordings_what_all_segments_agree_on_is_known(config, sounds):
+def test_of_means_over_recordings_what_all_segments_agree_on_is_kept(config, sounds):
     lines = [f"{name},{label},g,{site}" for name, label, site in zip(SEGMENTS, "aab", "xyz", strict=True)]
     table(config.data / "mine.csv", "file,label,group,site", *lines)
     file = features(config, SEGMENTS)
-    known, _ = joined(config, features=file, labels="mine.csv", per="recording")
-    assert known.index.tolist() == ["crow/a", "tit/b"] and known["label"].tolist() == ["a", "b"]
-    assert known["site"].tolist() == ["", "z"] and known["group"].tolist() == ["g", "g"]
+    labelled, _ = joined(config, features=file, labels="mine.csv", per="recording")
+    assert labelled.index.tolist() == ["crow/a", "tit/b"] and labelled["label"].tolist() == ["a", "b"]
+    assert labelled["site"].tolist() == ["", "z"] and labelled["group"].tolist() == ["g", "g"]
     own = features(config, SEGMENTS, "own.csv", Label=list("abb"), site=list("xyz"))
-    known, _ = joined(config, features=own, per="recording")
-    assert known["label"].tolist() == ["", "b"] and "site" not in known
+    labelled, _ = joined(config, features=own, per="recording")
+    assert labelled["label"].tolist() == ["", "b"] and "site" not in labelled
 
 
 def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(config, sounds):
     session = {"features": features(config, SEGMENTS), "sounds": "sounds"}
-    known, output = joined(config, **session)
-    assert known["label"].tolist() == ["crow", "crow", "tit"] and set(known["split"]) == {""}
-    assert known["group"].tolist() == ["crow/a.wav", "crow/a.wav", "tit/b.wav"]
+    labelled, output = joined(config, **session)
+    assert labelled["label"].tolist() == ["crow", "crow", "tit"] and set(labelled["split"]) == {""}
+    assert labelled["group"].tolist() == ["crow/a.wav", "crow/a.wav", "tit/b.wav"]
     table(config.data / "mine.csv", "file,label", "crow/a.wav,mine")
     assert labels(config, labels="mine.csv", **session) == ["mine", "mine", ""]
     assert labels(config, labels={"pattern": "/(?P<label>.)_"}, **session) == ["a", "a", "b"]
     table(sounds / "labels.csv", "file,label,group", "crow/a.wav,told,one")
-    known, _ = joined(config, **session)
-    assert known["label"].tolist() == ["told", "told", "tit"]
-    assert known["group"].tolist() == ["one", "one", "tit/b.wav"]
+    labelled, _ = joined(config, **session)
+    assert labelled["label"].tolist() == ["told", "told", "tit"]
+    assert labelled["group"].tolist() == ["one", "one", "tit/b.wav"]
     assert joined(config, per="recording", **session)[0]["label"].tolist() == ["told", "tit"]
 
 
@@ -179,14 +186,14 @@ def test_a_table_of_sound_says_labels_of_stretches_and_splits(config, sounds):
     lines = ["crow/a.wav,caw,train,0,0.2", "crow/a.wav,alarm,valid,0.2,0.4", "tit/b.wav,song,test,,"]
     table(sounds / "list.csv", head, *lines)
     session = {"features": features(config, SEGMENTS), "sounds": "sounds/list.csv"}
-    known, _ = joined(config, **session)
-    assert known["label"].tolist() == ["caw", "alarm", "song"]
-    assert known["split"].tolist() == ["train", "train", "test"]  # what chose among trainings is no test
+    labelled, _ = joined(config, **session)
+    assert labelled["label"].tolist() == ["caw", "alarm", "song"]
+    assert labelled["split"].tolist() == ["train", "train", "test"]  # what chose among trainings is no test
     table(sounds / "list.csv", head, *lines[:2], "tit/b.wav,song,valid,,")
-    known, _ = joined(config, **session)
-    assert set(known["split"]) == {""}  # one side alone parts nothing
-    known, _ = joined(config, per="recording", **session)
-    assert known["label"].tolist() == ["", "song"]
+    labelled, _ = joined(config, **session)
+    assert set(labelled["split"]) == {""}  # one side alone parts nothing
+    labelled, _ = joined(config, per="recording", **session)
+    assert labelled["label"].tolist() == ["", "song"]
     session["features"] = features(config, ["x.png", "y.png"])
     with pytest.raises(Fault, match="labels none of the 2 pictures: 'crow/a.wav' there, 'x.png' here"):
         joined(config, **session)

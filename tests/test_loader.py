@@ -64,7 +64,7 @@ def test_the_order_depends_on_seed_and_epoch_alone():
         assert order == data.samples.names[expected].tolist()
 
 
-def test_an_epoch_can_be_asked_for_without_those_before_it():
+def test_an_epoch_can_be_drawn_without_those_before_it():
     feed = loader(dataset(20), 3)
     for epoch in range(3):
         expected = names_of(feed.training(epoch))
@@ -75,7 +75,7 @@ def test_validation_comes_in_the_order_of_names():
     assert names_of(loader(dataset(20), 3).validation()) == dataset(20).samples.names.tolist()
 
 
-def test_labels_are_places_among_the_classes_and_unknown_ones_are_minus_one():
+def test_labels_are_numbers_of_the_classes_and_unknown_ones_are_minus_one():
     batches = list(loader(dataset(6), 4, classes=("finch",)).validation())
     assert [label for batch in batches for label in batch.label.tolist()] == [-1, 0, -1, -1, 0, -1]
     assert all(batch.label is None for batch in loader(dataset(6), 4).validation())
@@ -104,7 +104,7 @@ def test_a_subset_of_a_subset_holds_the_right_pictures():
 
 
 class Slow:
-    """Stored pictures that say which of them were asked for."""
+    """Stored pictures that record which of them were gathered."""
 
     def __init__(self, stored: Mapped):
         self.stored = stored
@@ -115,7 +115,7 @@ class Slow:
         return self.stored.gather(rows)
 
 
-def test_batches_are_gathered_before_they_are_asked_for_and_not_after_the_loop_is_left():
+def test_batches_are_gathered_before_they_are_used_and_not_after_the_loop_is_left():
     data = dataset(100)
     slow = Slow(data.stored)
     batches = loader(replace(data, stored=slow), 2).validation()

@@ -153,7 +153,7 @@ def test_kept_features_get_the_same_scores_in_a_report(made, tmp_path):
 
 
 def holds(new: Any, old: Any) -> bool:
-    """Whether all that was said is said the same way; more keys may have come."""
+    """Whether all values are the same; more keys may have come."""
     if isinstance(old, dict):
         return isinstance(new, dict) and all(key in new and holds(new[key], old[key]) for key in old)
     return new == old

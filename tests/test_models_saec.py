@@ -1,4 +1,4 @@
-"""The spectrogram auto-encoders: their known sizes, pictures given back whole, and no dead weight."""
+"""The spectrogram auto-encoders: their numbers of weights, pictures given back whole, and no dead weight."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Predictions are judged by segment, by file and along time: by hand, by slow loops, and through a report."""
+"""Predictions are scored by segment, by file and along time: by hand, by slow loops, and through a report."""
 
 import json
 from pathlib import Path
@@ -76,15 +76,15 @@ def test_the_mean_of_overlapping_segments_decides_not_the_last_or_the_most():
 
 
 def test_scores_are_those_by_hand():
-    found = score_classes(np.array(list("aaabc")), np.array(list("aabba")))
-    assert found.scores == pytest.approx({"accuracy": 3 / 5, "macro_f1": 4 / 9, "weighted_f1": 8 / 15})
-    assert found.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 0]] and found.n == 5
-    a, b, c = found.classes
+    result = score_classes(np.array(list("aaabc")), np.array(list("aabba")))
+    assert result.scores == pytest.approx({"accuracy": 3 / 5, "macro_f1": 4 / 9, "weighted_f1": 8 / 15})
+    assert result.confusion.tolist() == [[2, 1, 0], [0, 1, 0], [1, 0, 0]] and result.n == 5
+    a, b, c = result.classes
     assert (a["precision"], a["recall"], a["n"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3), 3)
     assert (b["precision"], b["recall"], c["f1"]) == (0.5, 1.0, 0.0)
 
 
-def test_classes_that_nobody_asked_for_move_no_macro_f1_and_warn_nobody():
+def test_classes_without_labels_change_no_macro_f1_and_warn_nobody():
     labels, answers = np.array(["a", "b", "c", "d"]), np.array(["a", "x", "y", ""])  # all but one new
     scored = score_classes(labels, answers)
     by_library = f1_score(labels, answers, labels=list("abcd"), average="macro", zero_division=0)
@@ -142,7 +142,7 @@ def predictions() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def judged(project: Config, table: pd.DataFrame | None = None, **changes) -> tuple[Path, str]:
+def evaluated(project: Config, table: pd.DataFrame | None = None, **changes) -> tuple[Path, str]:
     """The report's folder and all its remarks, on these predictions."""
     if table is not None:
         table.to_csv(project.data / "predictions.csv", index=False)
@@ -155,11 +155,11 @@ def scores(folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "predicted_scores.csv").set_index("by")
 
 
-def test_segments_and_files_are_judged_and_written(project):
-    folder, output = judged(project)
-    found = scores(folder)
-    assert found.loc["segments", ["n", "accuracy"]].tolist() == [7, pytest.approx(4 / 7)]
-    assert found.loc["files", ["n", "accuracy", "macro_f1", "weighted_f1"]].tolist() == [3, 1, 1, 1]
+def test_segments_and_files_are_scored_and_written(project):
+    folder, output = evaluated(project)
+    result = scores(folder)
+    assert result.loc["segments", ["n", "accuracy"]].tolist() == [7, pytest.approx(4 / 7)]
+    assert result.loc["files", ["n", "accuracy", "macro_f1", "weighted_f1"]].tolist() == [3, 1, 1, 1]
     assert "1 of 8 predictions have no label and are left out" in output and "never learnt" not in output
     files = pd.read_csv(folder / "predicted_files.csv", keep_default_na=False).set_index("file")
     assert files.loc["wren/three.wav", ["label", "predicted", "segments"]].tolist() == ["wren", "wren", 2]
@@ -179,25 +179,25 @@ def names_in(folder: Path) -> list[str]:
     return [file.name for file in folder.iterdir()]
 
 
-def test_pictures_have_no_times_and_are_judged_once(project):
-    folder, output = judged(project, predictions().assign(start="", end="").drop_duplicates("file"))
+def test_pictures_have_no_times_and_are_scored_once(project):
+    folder, output = evaluated(project, predictions().assign(start="", end="").drop_duplicates("file"))
     assert scores(folder).index.tolist() == ["segments"] and "predicted_files.csv" not in names_in(folder)
     assert "each file has one prediction: what holds of segments holds of files" in output
 
 
 def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(project):
-    folder, output = judged(project, predictions().replace({"label": {"tit": "owl"}}))
+    folder, output = evaluated(project, predictions().replace({"label": {"tit": "owl"}}))
     assert "1 classes of the labels were never learnt" in output and "owl: 2 predictions" in output
     assert "counts as wrong" in output and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
 
 
-def test_what_was_learnt_from_is_said_and_judged_apart(project):
-    folder, output = judged(project, predictions().assign(split=["train"] * 3 + ["test"] * 4 + [""]))
+def test_what_was_learnt_from_is_remarked_on_and_scored_apart(project):
+    folder, output = evaluated(project, predictions().assign(split=["train"] * 3 + ["test"] * 4 + [""]))
     assert "3 of 7 predictions with a label are of the split train, which was learnt from" in output
-    found = scores(folder)
-    assert found.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
-    assert found.loc["segments of train", "accuracy"] == pytest.approx(2 / 3)
-    assert found.loc[["segments", "files", "files of test"], "n"].tolist() == [7, 3, 2] and len(found) == 6
+    result = scores(folder)
+    assert result.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
+    assert result.loc["segments of train", "accuracy"] == pytest.approx(2 / 3)
+    assert result.loc[["segments", "files", "files of test"], "n"].tolist() == [7, 3, 2] and len(result) == 6
 
 
 def test_what_an_extraction_writes_is_read(project):
@@ -205,7 +205,7 @@ def test_what_an_extraction_writes_is_read(project):
     samples = Samples.of(["one.png", "three.png", "two.png"], label=["crow", "", "tit"])
     table = prediction_table(samples, np.eye(3, dtype=np.float32) * 0.7 + 0.1, tuple(CLASSES.tolist()))
     for written in (table, pooled_per_file(table)):
-        folder, _ = judged(project, written)
+        folder, _ = evaluated(project, written)
         assert scores(folder).loc["segments", ["n", "accuracy"]].tolist() == [2, 0.5]
 
 
@@ -214,15 +214,15 @@ def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(project):
         "recording,species\none.wav,crow\n.\\tit\\two.wav,crow\nwren/three.wav,\nfive.wav,tit\n"
     )
     columns = {"file": "recording", "label": "species"}
-    folder, output = judged(project, labels={"file": "labels.csv", "columns": columns})
+    folder, output = evaluated(project, labels={"file": "labels.csv", "columns": columns})
     assert scores(folder)["n"].to_dict() == {"segments": 5, "files": 2}
     assert scores(folder).loc["files", "accuracy"] == 0.5 and "1 labels of" in output and "five.wav" in output
-    folder, _ = judged(project, labels={"pattern": "^(?P<label>[a-z]+)/"})
+    folder, _ = evaluated(project, labels={"pattern": "^(?P<label>[a-z]+)/"})
     assert scores(folder)["n"].to_dict() == {"segments": 8, "files": 4}
 
 
-def test_a_file_with_segments_of_several_labels_is_judged_by_segments_alone(project):
-    folder, output = judged(project, changed(0, "label", "tit"))
+def test_a_file_with_segments_of_several_labels_is_scored_by_segments_alone(project):
+    folder, output = evaluated(project, changed(0, "label", "tit"))
     assert "crow/one.wav: crow, tit" in output and scores(folder)["n"].to_dict() == {
         "segments": 7,
         "files": 2,
@@ -234,18 +234,21 @@ def test_a_truth_in_time_is_compared_point_by_point(project):
         "file,start,end,label\ncrow/one.wav,0,1.5,crow\ncrow/one.wav,2,2.5,owl\n"
         "crow/one.wav,3.5,4,crow\ntwo.wav,0.25,0.75,tit\nsix.wav,0,1,tit\n"
     )
-    folder, output = judged(project, truth="truth.csv", grid_s=0.5)
+    folder, output = evaluated(project, truth="truth.csv", grid_s=0.5)
     tracks = pd.read_csv(folder / "predicted_tracks.csv", keep_default_na=False)
     one = tracks[tracks["file"] == "crow/one.wav"]
     assert one["time_s"].tolist() == [0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75]
     assert one["truth"].tolist() == ["crow"] * 3 + ["", "owl", "", "", "crow"]
     assert one["predicted"].tolist() == ["crow"] * 4 + ["tit"] * 2 + [""] * 2
-    found = scores(folder).loc["time"]
-    assert (found["n"], found["accuracy"]) == (6, pytest.approx(4 / 6))  # owl is unknown, one point uncovered
+    result = scores(folder).loc["time"]
+    assert (result["n"], result["accuracy"]) == (
+        6,
+        pytest.approx(4 / 6),
+    )  # owl is unknown, one point uncovered
     classes = pd.read_csv(folder / "predicted_classes.csv").query("by == 'time'").set_index("class")
     assert classes["recall"].to_dict() == {"crow": 0.75, "owl": 0, "tit": 1}
     assert classes["precision"].to_dict() == {"crow": 1, "owl": 0, "tit": 0.5}
-    assert found["macro_f1"] == pytest.approx((2 * 0.75 / 1.75 + 0 + 2 / 3) / 3)
+    assert result["macro_f1"] == pytest.approx((2 * 0.75 / 1.75 + 0 + 2 / 3) / 3)
     for words in (
         "3.0 s of 4.5 s have a truth and are judged, every 0.5 s",
         "0.5 s that are judged lie in no predicted segment and count as wrong",
@@ -276,7 +279,7 @@ def test_words_of_others_are_words_on_the_page(project):
     (project.data / "truth.csv").write_text(
         f"file,start,end,label\n<b>tit/two.wav,0,1,{strange}\n<i>,0,1,<u>\n"
     )
-    folder, _ = judged(project, table, truth="truth.csv")
+    folder, _ = evaluated(project, table, truth="truth.csv")
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;" in page and "&lt;i&gt;" in page
     assert not [tag for tag in ("<script", "<b>", "<i>", "<u>") if tag in page]
@@ -310,7 +313,7 @@ BAD_PREDICTIONS = [
 @pytest.mark.parametrize(("table", "words"), BAD_PREDICTIONS)
 def test_a_table_that_is_not_right_is_refused_with_its_lines(project, table, words):
     with pytest.raises(Fault, match=f"(?s)predictions.*{words}"):
-        judged(project, table)
+        evaluated(project, table)
     assert not (project.data / "reports").exists()
 
 
@@ -333,20 +336,20 @@ HEAD = "file,start,end,label\n"
 def test_a_truth_that_cannot_be_used_is_refused_before_any_work(project, text, words):
     (project.data / "truth.csv").write_text(text)
     with pytest.raises(Fault, match=f"(?s)predictions.truth: .*{words}"):
-        judged(project, truth="truth.csv")
+        evaluated(project, truth="truth.csv")
     assert not (project.data / "reports").exists()
 
 
 def test_a_truth_needs_the_times_of_predictions(project):
     (project.data / "truth.csv").write_text("file,start,end,label\ntwo.wav,0,1,tit\n")
     with pytest.raises(Fault, match="needs start and end of every row"):
-        judged(project, predictions().assign(start="", end=""), truth="truth.csv")
+        evaluated(project, predictions().assign(start="", end=""), truth="truth.csv")
 
 
 def test_all_faults_are_raised_at_once_and_the_plan_describes_what_is_scored(project):
     (project.data / "labels.csv").write_text("file,species\na,b\n")
     with pytest.raises(SessionError) as caught:
-        judged(project, file="gone.csv", labels="labels.csv", truth="none.csv")
+        evaluated(project, file="gone.csv", labels="labels.csv", truth="none.csv")
     keys = [fault.split(":")[0] for fault in caught.value.faults]
     assert keys == ["predictions.file", "predictions.labels", "predictions.truth"]
     (project.data / "labels.csv").write_text("file,label\na,b\n")
@@ -356,7 +359,7 @@ def test_all_faults_are_raised_at_once_and_the_plan_describes_what_is_scored(pro
         ({"grid_s": 0}, "predictions.grid_s"),
     ):
         with pytest.raises(Fault, match=words):
-            judged(project, **changes)
+            evaluated(project, **changes)
     session = load_session({"predictions": "predictions.csv"}, EvaluationSession)
     plan = plan_evaluation(session, project).describe()
     assert "predictions.csv: 8 predictions of 4 files and 3 classes, 7 with labels" in plan

@@ -176,14 +176,14 @@ def test_names_starts_and_the_tables_are_those_of_the_contract(recordings):
     assert (axes[0][1], axes[0][-1], axes[1][0]) == (93.75, 12000, 128 / 24000)
 
 
-def test_recordings_are_found_in_folders_and_share_no_name(recordings):
+def test_recordings_are_listed_in_folders_and_share_no_name(recordings):
     for name in ("x/song.wav", "y/song.flac", "y/Song.WAV", "other.ogg", ".trash/no.wav", "._other.wav"):
         record(recordings / name, noise(0.1), subtype="VORBIS" if name.endswith("ogg") else "PCM_16")
     out = prepare(settings(recordings))
-    found = {row["recording"]: row["file"] for row in table(out / "prepared.csv")}
-    assert sorted(found) == ["other.ogg", "x/song.wav", "y/Song.WAV", "y/song.flac"]
-    assert found["other.ogg"] == "other_segm_0000.000.png"
-    stubs = [found[name].split("_segm_")[0] for name in ("x/song.wav", "y/Song.WAV", "y/song.flac")]
+    result = {row["recording"]: row["file"] for row in table(out / "prepared.csv")}
+    assert sorted(result) == ["other.ogg", "x/song.wav", "y/Song.WAV", "y/song.flac"]
+    assert result["other.ogg"] == "other_segm_0000.000.png"
+    stubs = [result[name].split("_segm_")[0] for name in ("x/song.wav", "y/Song.WAV", "y/song.flac")]
     assert len(set(stubs)) == 3
     assert all(len(stub) == 11 and stub[4] == "_" for stub in stubs)
 
@@ -332,7 +332,7 @@ def test_missing_recordings_are_a_fault_that_says_what_was_expected(recordings):
     assert sorted(path.name for path in recordings.parent.iterdir()) == ["recordings"]
 
 
-def test_a_place_that_is_taken_is_a_fault_with_remedies(recordings):
+def test_a_folder_that_is_taken_is_a_fault_with_remedies(recordings):
     record(recordings / "a.wav", noise(0.2))
     out = recordings.parent / "out"
     out.mkdir()

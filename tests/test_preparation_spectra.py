@@ -170,7 +170,7 @@ def test_every_spectrum_in_units_can_be_a_picture_and_no_other(recordings, name)
         ),
     ],
 )
-def test_what_a_spectrum_cannot_be_is_said_with_its_key_before_anything_is_touched(changes, faults):
+def test_what_a_spectrum_cannot_be_is_a_fault_with_its_key_before_anything_is_touched(changes, faults):
     raw = {"recordings": "nowhere", "sample_rate": RATE, "segment_s": 0.1, "spectrum": MEL, "equalize": False}
     with pytest.raises(SessionError) as caught:
         load_session(raw | changes, PreparationSession)

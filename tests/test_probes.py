@@ -41,7 +41,7 @@ def test_what_the_features_tell_is_read(name, labelled):
     assert scores.scores["macro_f1"] > 0.95 and scores.scores["balanced_accuracy"] > 0.95
     assert [row["class"] for row in scores.classes] == ["crow", "tit", "wren"]
     assert all(row["f1"] > 0.9 and row["n"] == N // 3 for row in scores.classes)
-    assert (scores.predicted == labelled[1]).mean() > 0.95  # each row is asked once
+    assert (scores.predicted == labelled[1]).mean() > 0.95  # each row is tested once
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -54,7 +54,7 @@ def test_features_that_tell_the_recording_alone_are_of_no_use(name, labelled):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_more_labels_are_no_worse_and_few_are_spread_over_draws(name):
+def test_more_labels_are_no_worse_and_few_vary_over_draws(name):
     rng = np.random.default_rng(0)
     kinds = np.arange(300) % 3
     rows = kinds[:, None] + rng.normal(scale=0.9, size=(300, 2))
@@ -66,7 +66,7 @@ def test_more_labels_are_no_worse_and_few_are_spread_over_draws(name):
     assert set(sizes) == {6} and len(sizes) == 15  # five folds, three draws
 
 
-def test_no_group_is_on_both_sides_every_row_is_asked_once_and_repeats_draw_other_folds(labelled):
+def test_no_group_is_on_both_sides_every_row_is_tested_once_and_repeats_draw_other_folds(labelled):
     _, labels, groups = labelled
     splits = grouped_splits(labels, groups, 5, seed=0)
     assert len(splits) == 5 and sorted(np.concatenate([test for _, test in splits])) == list(range(N))
@@ -128,7 +128,7 @@ def test_a_given_split_is_kept_to_and_labels_may_be_missing(labelled):
     assert (scores.predicted != "").sum() == 36 and (scores.predicted[split == "test"] != "").all()
     with pytest.raises(Fault, match="'train' and rows 'test', got 'a'"):
         given_split(np.array(["a", "a"]))
-    labels = np.where(np.arange(N) % 2, labels, "")  # rows without a label are neither learnt from nor asked
+    labels = np.where(np.arange(N) % 2, labels, "")  # rows without a label are neither learnt from nor tested
     scores = EVALUATIONS.parse({"name": "knn"} | QUICK)(rows, labels, groups)
     assert ((scores.predicted != "") == (labels != "")).all()
     assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in scores.folds)

@@ -33,6 +33,6 @@ def test_without_a_terminal_a_line_a_minute_says_how_much_is_left(monkeypatch, c
     assert "encoding: 1 of 3" in caplog.text and "left" in caplog.text
 
 
-def test_a_duration_is_said_as_one_says_it():
+def test_a_duration_is_written_for_people():
     words = {0.4: "0 s", 42: "42 s", 200: "3 min 20 s", 7500: "2 h 5 min"}
     assert {seconds: duration(seconds) for seconds in words} == words

@@ -1,4 +1,4 @@
-"""The quality benchmark on a small made set: every contender is judged alike, and no job is done twice."""
+"""The quality benchmark on a small made set: every contender is scored alike, and no job is done twice."""
 
 import json
 import sys
@@ -10,9 +10,9 @@ import pytest
 from conftest import TINY, intensities, training_session, write_pictures
 
 from benchmarks import labelled, quality
-from benchmarks.judged import FLOORS, rebuilt, scores
-from benchmarks.labelled import JUDGED_ON, SETS, LabelledSet
+from benchmarks.labelled import SCORED_ON, SETS, LabelledSet
 from benchmarks.quality_table import tables
+from benchmarks.scored import FLOORS, rebuilt, scores
 from saec.config import Config
 from saec.faults import Fault
 
@@ -37,14 +37,14 @@ def call(monkeypatch: pytest.MonkeyPatch, made: LabelledSet, workspace: Path, *m
     monkeypatch.setitem(SETS, "bars", lambda workspace, config: made)
     monkeypatch.setattr("benchmarks.learning.CALIBRATED_S", 0.0)
     words = ["--sets", "bars", "--contenders", str(session), "--seeds", "0", "--seconds", "0.1"]
-    places = ["--place", str(workspace), "--results", str(workspace / "results.jsonl"), "--threads", "2"]
-    monkeypatch.setattr(sys, "argv", ["quality", *words, *places, *more])
+    folders = ["--workspace", str(workspace), "--results", str(workspace / "results.jsonl"), "--threads", "2"]
+    monkeypatch.setattr(sys, "argv", ["quality", *words, *folders, *more])
     quality.main()
     return quality.written(workspace / "results.jsonl")
 
 
 @pytest.mark.slow
-def test_a_contender_is_judged_before_and_after_by_every_pooling_beside_pixels(
+def test_a_contender_is_scored_before_and_after_by_every_pooling_beside_pixels(
     made, tmp_path, monkeypatch, capsys
 ):
     rows = call(monkeypatch, made, tmp_path)
@@ -60,20 +60,20 @@ def test_a_contender_is_judged_before_and_after_by_every_pooling_beside_pixels(
 
 def test_raw_pixels_tell_bars_apart_and_noise_does_not(made):
     assert FLOORS["pixels"](made.data).shape == (N, N)  # as many components as there are pictures, or 64
-    found = scores(FLOORS["raw pixels"](made.data), made, seed=0)
-    assert found["linear all"] == pytest.approx(1) and found["linear 5"] > 0.9
+    result = scores(FLOORS["raw pixels"](made.data), made, seed=0)
+    assert result["linear all"] == pytest.approx(1) and result["linear 5"] > 0.9
     noise = scores(np.random.default_rng(0).normal(size=(N, 8)), made, seed=0)
     assert noise["linear all"] < 0.6 and noise["kmeans v_measure"] < 0.3
 
 
 def test_groups_that_are_left_out_are_clustered_alone_and_never_learnt_from(made):
-    one_by_one = LabelledSet("bars", made.train, made.judged, made.config, left_out=("2", "4"))
+    one_by_one = LabelledSet("bars", made.train, made.scored, made.config, left_out=("2", "4"))
     groups = one_by_one.data.samples.groups
     parts = one_by_one.parts(0)
     assert len(parts) == 2
-    for out, (clustered, [(known, wanted)]) in zip(("2", "4"), parts, strict=True):
+    for out, (clustered, [(table_now, wanted)]) in zip(("2", "4"), parts, strict=True):
         assert set(groups[clustered]) == set(groups[wanted]) == {out}
-        assert out not in groups[known] and len(known) + len(wanted) == N
+        assert out not in groups[table_now] and len(table_now) + len(wanted) == N
 
 
 def test_models_are_held_to_the_picture_in_its_colours(made):
@@ -83,7 +83,7 @@ def test_models_are_held_to_the_picture_in_its_colours(made):
     assert rebuilt(same, made.data)["rgb mse"] == 0 and made.data.about["colormap"] == "viridis"
 
 
-def test_a_table_has_a_line_a_contender_with_mean_and_spread_over_seeds():
+def test_a_table_has_a_line_a_contender_with_mean_and_range_over_seeds():
     row = {"set": "bars", "contender": "default", "state": "trained", "pooling": "mean_std"}
     table = tables([row | {"seed": seed, "linear 5": score} for seed, score in enumerate((0.5, 0.7))])
     assert "| default trained mean_std |" in table and "0.600 ± 0.100" in table
@@ -95,4 +95,4 @@ def test_sets_are_named_for_what_they_hold_and_need_the_real_data(tmp_path, monk
     for name in sorted(set(SETS) - {"demo"}):
         with pytest.raises(Fault, match="SAEC_REAL_DATA"):
             SETS[name](tmp_path, config)
-    assert not set(JUDGED_ON) & set(labelled.DEVELOPED_ON)
+    assert not set(SCORED_ON) & set(labelled.DEVELOPED_ON)

@@ -67,12 +67,12 @@ def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
     rows = noise(1500, 8)
     exact, exact_distances = knn(rows, 10, seed=0)
     monkeypatch.setattr(neighbors, "EXACT_UP_TO", 1000)
-    found, distances = knn(rows, 10, seed=0)
-    assert found.dtype == exact.dtype and distances.dtype == exact_distances.dtype
-    hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
+    result, distances = knn(rows, 10, seed=0)
+    assert result.dtype == exact.dtype and distances.dtype == exact_distances.dtype
+    hits = [len(set(a) & set(b)) for a, b in zip(result.tolist(), exact.tolist(), strict=True)]
     assert sum(hits) > 0.95 * exact.size
     again = knn(rows, 10, seed=0)
-    assert np.array_equal(again[0], found) and np.array_equal(again[1], distances)
+    assert np.array_equal(again[0], result) and np.array_equal(again[1], distances)
 
 
 @COMPILES

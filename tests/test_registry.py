@@ -140,7 +140,7 @@ def test_an_option_that_would_hide_something_is_refused_at_registration(option):
 
 def test_another_key_and_base_may_carry_the_name_and_no_option_hides_what_the_base_says():
     class Placed(Component):
-        place: str
+        position: str
 
     registry = Registry("data kind", key="kind", base=Placed)
 
@@ -148,17 +148,17 @@ def test_another_key_and_base_may_carry_the_name_and_no_option_hides_what_the_ba
     def sounds(folder: str, *, rate: int = 8000) -> tuple[str, int]:
         return folder, rate
 
-    parsed = registry.parse({"kind": "sounds", "place": "here"})
-    assert parsed.place == "here" and parsed("there") == (
+    parsed = registry.parse({"kind": "sounds", "position": "here"})
+    assert parsed.position == "here" and parsed("there") == (
         "there",
         8000,
     )  # what the base says is not passed on
     with pytest.raises(ValueError, match="a mapping with `kind`, got {'name': 'sounds'}"):
         registry.parse({"name": "sounds"})
 
-    def hiding(folder: str, *, place: str = "") -> None: ...
+    def hiding(folder: str, *, position: str = "") -> None: ...
 
-    with pytest.raises(NameError, match="an option cannot be called 'place'"):
+    with pytest.raises(NameError, match="an option cannot be called 'position'"):
         registry.register("hiding")(hiding)
 
 

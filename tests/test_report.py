@@ -37,7 +37,7 @@ def features(n: int = N, noise: float = 0.1) -> np.ndarray:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Config:
     """Pictures of three kinds in nine recordings, with labels, and two feature files of them."""
-    config = workplace(tmp_path_factory.mktemp("judged"))
+    config = workplace(tmp_path_factory.mktemp("scored"))
     names = write_pictures(config.data / "songs" / "images", intensities(N))
     rows = [f"{name},{KINDS[number % 3]},{name[:5]}" for number, name in enumerate(names)]
     (config.data / "songs" / "labels.csv").write_text("\n".join(["file,label,group", *rows]))
@@ -195,7 +195,7 @@ def test_several_sets_stand_side_by_side_and_a_folder_alone_is_inspected(project
     assert names_in(alone) == files
 
 
-def test_foreign_tables_are_judged_by_their_own_labels(project):
+def test_foreign_tables_are_scored_by_their_own_labels(project):
     frame = pd.DataFrame(features(), columns=[f"Feature_{n + 1}" for n in range(6)])
     frame.insert(0, "Label", KINDS[np.arange(N) % 3])
     frame.to_csv(project.data / "ReefCLR-kenya-embeddings.csv", index=False)
@@ -251,7 +251,7 @@ def test_words_of_the_data_are_no_formulas_and_a_method_may_be_called_by_a_numbe
 
 
 @pytest.mark.parametrize("n", [2, 3, pytest.param(5, marks=pytest.mark.slow)])  # of 5 there is a map
-def test_a_handful_of_pictures_is_judged_too(project, n):
+def test_a_handful_of_pictures_is_scored_too(project, n):
     names = np.load(project.data / "songs" / "good.npz")["N"][:n]
     np.savez(project.data / f"few_{n}.npz", X=features()[:n], N=names)
     wanted = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
@@ -341,7 +341,7 @@ def with_run(project):
     return run
 
 
-def test_a_run_names_its_features_and_is_judged_by_what_it_rebuilds(project, with_run):
+def test_a_run_names_its_features_and_is_scored_by_what_it_rebuilds(project, with_run):
     wanted = session(
         features="latest:untrained",
         evaluations=[KMEANS],

@@ -154,7 +154,7 @@ def test_what_is_no_such_table_is_a_fault(required, content, words, tmp_path):
         read_annotations(written(tmp_path, content, name), required)
 
 
-def test_all_rows_that_are_not_right_are_said_at_once(tmp_path):
+def test_all_rows_that_are_not_right_are_reported_at_once(tmp_path):
     text = "file,start,end,split\na,soon,,\na,-1,,\na,2,1,\na,0,inf,\n,0,1,\na,nan,,learn\na,1,2,val\n"
     with pytest.raises(Fault, match=": 7 rows are not right, correct or delete them:\n") as caught:
         read_annotations(written(tmp_path, text), ("file",), strict=True)
@@ -187,8 +187,8 @@ SEGMENTS = Samples.of(
 
 
 def joined(samples: Samples, text: str, tmp_path: Path, **options) -> tuple[Samples, str]:
-    found, remarks = join(samples, read_annotations(written(tmp_path, text)), "table.csv", **options)
-    return found, "\n".join(remarks)
+    result, remarks = join(samples, read_annotations(written(tmp_path, text)), "table.csv", **options)
+    return result, "\n".join(remarks)
 
 
 FIRST, SECOND = "a_segm_0000.000.png", "a_segm_0001.000.png"
@@ -205,24 +205,24 @@ PRECEDENCE = [  # what wins is what won before there was one join; "-" is no lab
 
 @pytest.mark.parametrize(("samples", "text", "labels", "groups"), PRECEDENCE)
 def test_rows_are_matched_by_name_then_file_then_recording(samples, text, labels, groups, tmp_path):
-    found, _ = joined(samples, f"file,label,group\n{text}", tmp_path)
-    assert " ".join(label or "-" for label in found.labels) == labels
-    assert " ".join(found.groups) == groups
+    result, _ = joined(samples, f"file,label,group\n{text}", tmp_path)
+    assert " ".join(label or "-" for label in result.labels) == labels
+    assert " ".join(result.groups) == groups
 
 
 def test_what_a_table_leaves_empty_stays_and_further_columns_come(tmp_path):
     samples = PICTURES.but(label=["a", "b", "c", "d"])
     text = "file,label,site,split\na_segm_0000.000.png,,here,test\nlonely.png,wren,there,Training\n"
-    found, _ = joined(samples, text, tmp_path)
-    assert found.labels.tolist() == ["a", "b", "c", "wren"] and found.others == ["site"]
-    assert found.texts("site").tolist() == ["here", "", "", "there"]
-    assert found.splits.tolist() == ["test", "", "", "train"]
+    result, _ = joined(samples, text, tmp_path)
+    assert result.labels.tolist() == ["a", "b", "c", "wren"] and result.others == ["site"]
+    assert result.texts("site").tolist() == ["here", "", "", "there"]
+    assert result.splits.tolist() == ["test", "", "", "train"]
 
 
 def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
     text = "file,label,start,end\ns/x.wav,wren,0,1\ns/x.wav,crow,1.0004,5\n"
-    found, _ = joined(SEGMENTS, text, tmp_path)
-    assert found.labels.tolist() == ["wren", "crow", "crow"]
+    result, _ = joined(SEGMENTS, text, tmp_path)
+    assert result.labels.tolist() == ["wren", "crow", "crow"]
     by_name, _ = joined(Samples.of(SEGMENTS.names), text, tmp_path)  # the name says where it begins
     assert by_name.labels.tolist() == ["wren", "crow", "crow"]
     whole, _ = joined(Samples.of(["s/x.wav"]), text, tmp_path)
@@ -231,12 +231,12 @@ def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
     assert overlapping.labels.tolist() == ["", "crow", "crow"]
 
 
-def test_a_mean_over_a_recording_has_what_is_said_of_its_segments_alike(tmp_path):
+def test_a_mean_over_a_recording_has_what_its_segments_agree_on(tmp_path):
     means = Samples.of(np.array(["a", "b", "x/c"]))
     rows = "a_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
     assert all(type(name) is str for name in means.table.index)
-    found, remarks = joined(means, f"file,label,group\n{rows}", tmp_path)
-    assert found.labels.tolist() == ["", "owl", "tit"] and found.groups.tolist() == ["g", "b", "x/c"]
+    result, remarks = joined(means, f"file,label,group\n{rows}", tmp_path)
+    assert result.labels.tolist() == ["", "owl", "tit"] and result.groups.tolist() == ["g", "b", "x/c"]
     assert remarks == ""
 
 
@@ -245,19 +245,19 @@ DECOMPOSED, COMPOSED = (unicodedata.normalize(form, "Mésange.png") for form in 
 
 
 @pytest.mark.parametrize(("name", "file"), [("lonely.png", file) for file in NEAR] + [(DECOMPOSED, COMPOSED)])
-def test_what_is_only_written_otherwise_is_matched_and_said_once(name, file, tmp_path):
-    found, output = joined(Samples.of(["a.png", name]), f"file,label\n{file},wren\n", tmp_path)
-    assert found.labels[found.names == name] == ["wren"] and output.count("written otherwise") == 1
+def test_what_is_only_written_otherwise_is_matched_and_remarked_on_once(name, file, tmp_path):
+    result, output = joined(Samples.of(["a.png", name]), f"file,label\n{file},wren\n", tmp_path)
+    assert result.labels[result.names == name] == ["wren"] and output.count("written otherwise") == 1
     assert (
         "1 files are written otherwise (suffix, folders, " in output and f"{file!r} with {name!r}" in output
     )
 
 
 def test_means_of_recordings_whose_names_have_dots_get_their_labels(tmp_path):
-    found, _ = joined(
+    result, _ = joined(
         Samples.of(["bird.2021", "crow"]), "file,label\nbird.2021.wav,x\ncrow.wav,y\n", tmp_path
     )
-    assert found.labels.tolist() == ["x", "y"]
+    assert result.labels.tolist() == ["x", "y"]
 
 
 @pytest.mark.parametrize(
@@ -273,14 +273,14 @@ def test_means_of_recordings_whose_names_have_dots_get_their_labels(tmp_path):
 )
 def test_what_may_be_something_else_is_not_matched(names, file, tmp_path):
     table = read_annotations(written(tmp_path, "file,label\n" + file.replace("\n", ",x\n") + ",x\n"))
-    found, remarks = join(Samples.of(names), table, "table", named=False)
-    assert found.labels.tolist() == ["x" if name in file.split("\n") else "" for name in sorted(names)]
+    result, remarks = join(Samples.of(names), table, "table", named=False)
+    assert result.labels.tolist() == ["x" if name in file.split("\n") else "" for name in sorted(names)]
     assert any("labels" in remark for remark in remarks)
 
 
 def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
     text = "file,label\nlonely.png,wren\na_segm_0001.00.png,crow\n"
-    found, output = joined(PICTURES, text, tmp_path, what="pictures")
+    result, output = joined(PICTURES, text, tmp_path, what="pictures")
     assert (
         "1 labels of table.csv are of none of the pictures" in output and "\n  a_segm_0001.00.png" in output
     )
@@ -296,8 +296,8 @@ def test_a_table_that_matches_nothing_is_a_fault_where_it_is_named_else_a_remark
     words = f"table.csv labels none of the 4 pictures: {reason}"
     with pytest.raises(Fault, match=words):
         joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures")
-    found, output = joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures", named=False)
-    assert found is PICTURES and words in output
+    result, output = joined(PICTURES, f"file,label\n{text}", tmp_path, what="pictures", named=False)
+    assert result is PICTURES and words in output
 
 
 def test_two_rows_that_say_different_things_of_a_sample_are_listed(tmp_path):
@@ -313,15 +313,15 @@ def test_the_nearest_table_that_names_a_sample_is_taken_and_a_faulty_one_only_fa
     assert nearest_labels(PICTURES, folder) == (PICTURES, [])
     faulty = "name,label\nlonely.png,wren\n"
     (tmp_path / "labels.csv").write_text(faulty)
-    found, (remark,) = nearest_labels(PICTURES, folder)
-    assert found is PICTURES and remark.startswith(f"not used: {tmp_path / 'labels.csv'} needs the columns")
+    result, (remark,) = nearest_labels(PICTURES, folder)
+    assert result is PICTURES and remark.startswith(f"not used: {tmp_path / 'labels.csv'} needs the columns")
     (folder.parent / "labels.csv").write_text(faulty)
     with pytest.raises(Fault, match="needs the columns file,label"):
         nearest_labels(PICTURES, folder)
     (folder / "labels.csv").write_text("file,label\nno.png,wren\n")
     (folder.parent / "labels.csv").write_text("file,label\nlonely.png,finch\n")
-    found, remarks = nearest_labels(PICTURES, folder, what="pictures")
-    assert found.labels.tolist() == ["", "", "", "finch"]
+    result, remarks = nearest_labels(PICTURES, folder, what="pictures")
+    assert result.labels.tolist() == ["", "", "", "finch"]
     assert remarks[0].startswith(f"{folder / 'labels.csv'} labels none of the 4 pictures: 'no.png' there")
 
 
@@ -421,10 +421,10 @@ def test_folders_that_share_names_or_recordings_are_warned_of(caplog):
 def test_a_recording_is_what_its_samples_say_alike():
     names = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b.png", "c_segm_0000.000.png"]
     samples = Samples.of(names, label=list("xyxz"), group=list("gghh"), n=[1.0, 2.0, 3.0, 4.0])
-    found = per_recording(samples)
-    assert found.names.tolist() == ["a", "b", "c"] and found.labels.tolist() == ["", "x", "z"]
-    assert found.groups.tolist() == ["g", "h", "h"]
-    np.testing.assert_array_equal(found.table["n"], [np.nan, 3, 4])
+    result = per_recording(samples)
+    assert result.names.tolist() == ["a", "b", "c"] and result.labels.tolist() == ["", "x", "z"]
+    assert result.groups.tolist() == ["g", "h", "h"]
+    np.testing.assert_array_equal(result.table["n"], [np.nan, 3, 4])
     recordings, means = means_per_recording(samples.names, np.arange(8.0).reshape(4, 2))
     assert recordings.tolist() == ["a", "b", "c"] and means.dtype == np.float32
     assert means.tolist() == [[1, 2], [4, 5], [6, 7]]

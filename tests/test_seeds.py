@@ -279,7 +279,7 @@ def test_several_models_under_one_timestamp_are_listed(config, images):
     refused(config, "4 models answer to", *names, f"{TS}_mine")
 
 
-def test_other_tensors_or_another_answer_under_a_known_name_are_a_fault(config, images):
+def test_other_tensors_or_another_answer_under_a_registered_name_are_a_fault(config, images):
     seed_of(config, "GenB3blocks", (uncut, decoder3))
     refused(config, "is not our GenB3blocks, it differs by", "give it another name")
     encoder, _ = seed_of(config, "GenB3blocks")

@@ -38,7 +38,7 @@ def test_no_path_is_touched_when_a_session_is_loaded():
     assert load_session(raw, TrainingSession).data.train == r"C:\nowhere"
 
 
-def test_every_fault_is_said_at_once_with_its_path_and_the_nearest_name():
+def test_every_fault_is_reported_at_once_with_its_path_and_the_nearest_name():
     raw = training_session(
         data={"kind": "images", "train": "songs", "chanels": "rgb", "fit": "stretch"},
         views={"name": "denoise", "threshold": [0.3, 2], "treshold": 1},
@@ -147,7 +147,7 @@ def test_a_start_that_is_neither_scratch_nor_weights_is_refused(start, faults):
     assert faults_of(training_session(start=start)) == faults
 
 
-def test_the_faults_of_an_extraction_session_are_all_said():
+def test_the_faults_of_an_extraction_session_are_all_reported():
     raw = extraction_session(
         20250617,
         pooling={"name": "mean_std", "trim": 0.7},

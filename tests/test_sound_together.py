@@ -195,14 +195,14 @@ def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(sh
     about = json.loads((combined / "combiner_session.json").read_text(encoding="utf-8"))
     assert about["per"] == "recording" and [one["method"] for one in about["methods"]] == list(made)
     session = {"combiner": str(combined / "combiner_session.skops"), "data": {"sounds": "others"}}
-    found = extract(session, config)
-    table = pd.read_csv(found.roles["predictions"])
+    result = extract(session, config)
+    table = pd.read_csv(result.roles["predictions"])
     assert table["predicted"].tolist() == table["label"].tolist()  # which it has learnt
-    assert found.X.shape == (9, 3) and table.filter(like="p ").sum(axis=1).to_numpy() == pytest.approx(1)
+    assert result.X.shape == (9, 3) and table.filter(like="p ").sum(axis=1).to_numpy() == pytest.approx(1)
     latest = extract(session | {"combiner": "latest:session", "out": "new/folder"}, config)
     there = sorted(path.name for path in (config.data / "new" / "folder").iterdir())
     assert there == sorted(file.name for file in latest.paths)
-    np.testing.assert_array_equal(latest.X, found.X)
+    np.testing.assert_array_equal(latest.X, result.X)
 
 
 def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, combined, monkeypatch, log):
@@ -211,14 +211,14 @@ def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, combined, mon
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Handcrafted, "__call__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         extract(session | {"out": "broken"}, config)
-    found = extract(session | {"out": "broken"}, config)
+    result = extract(session | {"out": "broken"}, config)
     assert "going on: 1 of 1 shards are done" in log.text
-    np.testing.assert_array_equal(found.X, extract(session | {"out": "unbroken"}, config).X)
-    assert list(found.roles) == ["X", "probabilities", "predictions", "predictions_files"]
+    np.testing.assert_array_equal(result.X, extract(session | {"out": "unbroken"}, config).X)
+    assert list(result.roles) == ["X", "probabilities", "predictions", "predictions_files"]
     assert not [path for path in (config.data / "broken").iterdir() if path.name.startswith(".")]
 
 
-def test_what_a_combiner_needs_is_said_at_once(shared, combined, tmp_path):
+def test_what_a_combiner_needs_is_reported_at_once(shared, combined, tmp_path):
     config, _ = shared
     alone = shutil.copy(combined / "combiner_session.skops", tmp_path)  # without the JSON beside it
     words = {

@@ -111,7 +111,7 @@ def test_silent_and_clipped_recordings_are_named(config, sounds):
     assert "1 recordings are clipped: samples in a row at full scale:\n  crow/clipped.wav" in output
 
 
-def test_what_to_choose_is_said(config, sounds):
+def test_what_to_choose_is_remarked_on(config, sounds):
     record(sounds / "tit" / "fast.wav", 2, rate=16000)
     record(sounds / "tit" / "two.wav", 2, channels=2)
     record(sounds / "owl" / "long.wav", 30)
@@ -130,7 +130,7 @@ def test_what_to_choose_is_said(config, sounds):
     assert [row["class"] for row in rows] == ["all", "no class", "crow", "owl", "tit"]
 
 
-def test_one_class_only_is_said_and_none_is_not(config, sounds):
+def test_one_class_only_is_remarked_on_and_none_is_not(config, sounds):
     _, _, output = looked(config, "sounds/crow")  # its recordings lie directly in it
     assert output == ""
     for file in (sounds / "tit").rglob("*.flac"):
@@ -184,8 +184,8 @@ def test_recordings_that_open_and_then_fail_leave_a_report_and_names_are_words_o
 
 
 def test_sound_and_predictions_are_looked_at_together(config, sounds):
-    (config.data / "said.csv").write_text("file,start,end,label,predicted,p crow\na.wav,0,1,crow,crow,1\n")
-    session = {"sounds": "sounds", "predictions": "said.csv"}
+    (config.data / "given.csv").write_text("file,start,end,label,predicted,p crow\na.wav,0,1,crow,crow,1\n")
+    session = {"sounds": "sounds", "predictions": "given.csv"}
     job = plan_evaluation(load_session(session, EvaluationSession), config)
     assert "to look through: 6 recordings of" in job.describe()
     names = {file.name for file in evaluate(session, config).folder.iterdir()}

@@ -30,8 +30,8 @@ CASES = [
 
 def spectrum(name: str, rate: int = 8000, **options):
     """Options that a spectrum has no use for are left out."""
-    known = {key: value for key, value in options.items() if key in SPECTRA[name].options}
-    return SPECTRA.parse({"name": name} | known)(rate)
+    labelled = {key: value for key, value in options.items() if key in SPECTRA[name].options}
+    return SPECTRA.parse({"name": name} | labelled)(rate)
 
 
 def of_one(name: str, sound: np.ndarray, rate: int = 8000, **options) -> np.ndarray:
@@ -153,8 +153,8 @@ def test_an_item_is_loudest_inside_its_own_frames(name):
     """Its last sample is a click that the first frame beyond it would see from nearer."""
     batch = torch.zeros(1, 1000)
     batch[0, 126] = 1
-    found = spectrum(name, **FEW)(batch, torch.tensor([127]))
-    assert found.max() == 1 and found.shape[-1] == 16 and not found[..., 2:].any()
+    result = spectrum(name, **FEW)(batch, torch.tensor([127]))
+    assert result.max() == 1 and result.shape[-1] == 16 and not result[..., 2:].any()
 
 
 def test_differences_end_where_the_item_ends_and_are_none_of_fewer_than_nine_frames():
@@ -162,8 +162,8 @@ def test_differences_end_where_the_item_ends_and_are_none_of_fewer_than_nine_fra
     options = FEW | {"deltas": 2}
     sound = noise(1000)
     batch = torch.from_numpy(np.pad(sound, (0, 1000)))[None]
-    found = spectrum("mfcc", **options)(batch, torch.tensor([1000]))[0, :, : 1 + 1000 // 64]
-    np.testing.assert_allclose(found, by_librosa("mfcc", sound, 8000, options), atol=1e-3)
+    result = spectrum("mfcc", **options)(batch, torch.tensor([1000]))[0, :, : 1 + 1000 // 64]
+    np.testing.assert_allclose(result, by_librosa("mfcc", sound, 8000, options), atol=1e-3)
     short = of_one("mfcc", noise(64 * 8 - 1), **options)
     assert short.shape == (39, 8) and short[:13].any() and not short[13:].any()
     assert of_one("mfcc", noise(64 * 8), **options)[13:].all()
@@ -181,17 +181,17 @@ def test_silence_is_dark(name, reference):
 
 
 def test_silent_mfcc_are_those_of_levels_at_the_floor():
-    found = of_one("mfcc", np.zeros(2000, np.float32), **FEW, floor_db=60.0, deltas=2)
-    assert np.allclose(found[0], -60 * np.sqrt(20), atol=1e-3) and np.allclose(found[1:], 0, atol=1e-3)
+    result = of_one("mfcc", np.zeros(2000, np.float32), **FEW, floor_db=60.0, deltas=2)
+    assert np.allclose(result[0], -60 * np.sqrt(20), atol=1e-3) and np.allclose(result[1:], 0, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", SPECTRA.names())
 def test_three_samples_make_one_frame_that_is_right(name):
     sound = np.array([0.5, -1.0, 0.25], np.float32)
-    found = of_one(name, sound, **FEW)
+    result = of_one(name, sound, **FEW)
     options = {key: value for key, value in FEW.items() if key in SPECTRA[name].options}
-    assert found.shape[1] == 1
-    np.testing.assert_allclose(found, by_librosa(name, sound, 8000, options), atol=1e-3)
+    assert result.shape[1] == 1
+    np.testing.assert_allclose(result, by_librosa(name, sound, 8000, options), atol=1e-3)
 
 
 def test_a_tone_lights_its_row_and_its_chord_below_and_high_frequencies_are_on_top():
@@ -202,8 +202,8 @@ def test_a_tone_lights_its_row_and_its_chord_below_and_high_frequencies_are_on_t
         nearest = 19 - np.abs(middles - frequency).argmin()
         assert (of_one("mel", tone(frequency), **FEW).argmax(axis=0)[4:-4] == nearest).all()
     for frequency in (440.0, 880.0):
-        found = of_one("mel", tone(frequency), n_fft=2048, n_mels=40, chroma=True)
-        assert found.shape[0] == 52 and (found[40:].argmax(axis=0)[8:-8] == 2).all()
+        result = of_one("mel", tone(frequency), n_fft=2048, n_mels=40, chroma=True)
+        assert result.shape[0] == 52 and (result[40:].argmax(axis=0)[8:-8] == 2).all()
 
 
 def test_a_fixed_reference_tells_loud_from_quiet_and_the_own_maximum_does_not():
@@ -230,9 +230,9 @@ def test_what_comes_in_and_autocast_change_no_precision(name):
 def test_a_spectrum_is_the_same_on_a_gpu(name):
     made, n = spectrum(name, **FEW, chroma=True, deltas=2), torch.tensor([2000, 900])
     sound = torch.from_numpy(np.stack([noise(2000), np.pad(noise(900), (0, 1100))]))
-    found = made(sound.cuda(), n)
-    assert found.is_cuda
-    torch.testing.assert_close(found.cpu(), made(sound, n), rtol=1e-3, atol=1e-3)
+    result = made(sound.cuda(), n)
+    assert result.is_cuda
+    torch.testing.assert_close(result.cpu(), made(sound, n), rtol=1e-3, atol=1e-3)
 
 
 # Faults

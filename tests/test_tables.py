@@ -1,4 +1,4 @@
-"""Feature files of any maker become rows by name; what cannot be judged is refused in words."""
+"""Feature files of any maker become rows by name; what cannot be scored is refused in words."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def test_constant_columns_are_counted(tmp_path):
         ({"X": np.array([["a", "b"]] * 3), "N": NAMES}, "must be numbers"),
     ],
 )
-def test_an_npz_that_cannot_be_judged_is_refused(tmp_path, arrays, words):
+def test_an_npz_that_cannot_be_scored_is_refused(tmp_path, arrays, words):
     with pytest.raises(Fault, match=f"(?s){words}"):
         read_table(saved(tmp_path / "a.npz", **arrays))
 
@@ -109,7 +109,7 @@ def test_an_npz_with_objects_or_damage_is_refused(tmp_path):
         ("", "cannot be read as a table"),
     ],
 )
-def test_a_table_that_cannot_be_judged_is_refused(tmp_path, text, words):
+def test_a_table_that_cannot_be_scored_is_refused(tmp_path, text, words):
     with pytest.raises(Fault, match=f"(?s){words}"):
         read_table(csv(tmp_path / "a.csv", text))
 

@@ -116,7 +116,7 @@ def test_the_session_is_written_with_every_default_and_loads_again(run, workspac
     assert record["input_shape"] == [1, 128, 32] and record["threads"] == 2 and "torch" in record["versions"]
 
 
-def test_a_run_is_found_by_second_and_session_and_one_of_two_by_its_folder(run, workspace, config):
+def test_a_run_is_named_by_second_and_session_and_one_of_two_by_its_folder(run, workspace, config):
     assert run.folder.parent == workspace.models
     assert re.fullmatch(r"\d{8}_\d{6}_first", run.folder.name)
     assert find_run(run.timestamp, workspace.models) == Run.at(run.folder) == run
@@ -327,7 +327,7 @@ def test_tensorboard_gets_the_scores_of_every_epoch(workspace):
 def test_a_checkpoint_written_on_a_gpu_is_read_without_one_and_a_damaged_one_is_named(
     run, tmp_path, monkeypatch
 ):
-    """torch writes beside each tensor where it lay; here it is told that all lay on a GPU."""
+    """torch writes beside each tensor where it lay; here it says that all lay on a GPU."""
     copied = Run(shutil.copytree(run.folder, tmp_path / run.folder.name))
     for name in ("best", "last"):
         file, state = copied.folder / f"{name}.pt", run.load(name)

@@ -33,7 +33,7 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
     """Means over the parts of the set. Nothing is chosen by label: k-means knows the number of classes,
     HDBSCAN takes the 2-D map and the sizes that `hdbscan` has by default.
     """
-    found: dict[str, list[float]] = {}
+    result: dict[str, list[float]] = {}
     for part, splits in on.parts(seed):
         labels, groups = on.data.samples.labels, on.data.samples.groups[part]
         layout = reduce_dims(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
@@ -43,12 +43,12 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
         }
         for name, agreement in clusters.items():
             for score in ("v_measure", "adjusted_rand"):
-                found.setdefault(f"{name} {score}", []).append(agreement.scores[score])
+                result.setdefault(f"{name} {score}", []).append(agreement.scores[score])
         for classifier in CLASSIFIERS:
             for n in LABELS_PER_CLASS:
                 values = [probe_scores(rows, labels, one, classifier, n, seed) for one in splits]
-                found.setdefault(f"{classifier} {n or 'all'}", []).append(float(np.mean(values)))
-    return {score: float(np.mean(values)) for score, values in found.items()}
+                result.setdefault(f"{classifier} {n or 'all'}", []).append(float(np.mean(values)))
+    return {score: float(np.mean(values)) for score, values in result.items()}
 
 
 def probe_scores(

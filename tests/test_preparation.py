@@ -23,6 +23,7 @@ import saec
 from saec.config import Config
 from saec.faults import Fault, MissingFault
 from saec.preparation import PreparationSession, plan_preparation
+from saec.sound.files import stubs_of
 
 RATE = 8000
 SMALL = {"sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
@@ -186,6 +187,28 @@ def test_recordings_are_listed_in_folders_and_share_no_name(recordings):
     stubs = [result[name].split("_segm_")[0] for name in ("x/song.wav", "y/Song.WAV", "y/song.flac")]
     assert len(set(stubs)) == 3
     assert all(len(stub) == 11 and stub[4] == "_" for stub in stubs)
+
+
+STUBS = {
+    "XC1 Mésange-bleue (tü).wav": "XC1_Mesange_bleue_tu",
+    "XC123456 - Eurasian Wren - Troglodytes.wav": "XC123456___Eurasian_Wren___Tro",
+    "Borneo_Danum_Valley_Plot_007_AM12_20230501_070600.WAV": "Borneo_Danum_V_20230501_070600",
+    "Borneo_Danum_Valley_Plot_007_AM12_20230501T070600Z.WAV": "Borneo_Danum__20230501T070600Z",
+    "A_call_of_some_other_bird_nearby_2.wav": "A_call_of_some_other_bird_ne_2",
+    "ホトトギス.wav": "recording",
+}
+
+
+def test_names_of_pictures_keep_date_and_time_and_are_of_one_recording():
+    """Of 20,160 files of a minute each of one site, six digits of a hash are too few."""
+    assert stubs_of(list(STUBS)) == STUBS
+    days = pd.date_range("2023-05-01", periods=20_160, freq="min").strftime("%Y%m%d_%H%M%S")
+    names = [f"Borneo_Danum_Valley_Plot_{plot}_{day}.WAV" for plot in ("007", "008") for day in days]
+    stubs = stubs_of([*names, "x/a.wav", "y/A.flac"])
+    assert len({stub.lower() for stub in stubs.values()}) == len(names) + 2
+    assert all(day in stubs[name] for day, name in zip([*days, *days], names, strict=True))
+    taken = stubs_of(["x/a.wav", "y/A.flac"])["x/a.wav"]
+    assert len(set(stubs_of(["x/a.wav", "y/A.flac", f"{taken}.wav"]).values())) == 3
 
 
 def test_short_recordings_are_padded_in_the_middle_or_skipped(recordings, caplog):

@@ -21,6 +21,7 @@ USUAL = "wav flac ogg mp3 aif aiff aifc oga opus sph snd wave m4a aac wma".split
 HEADERLESS = ".raw"
 SUFFIXES = {f".{s.lower()}" for s in (*soundfile.available_formats(), *USUAL)} - {HEADERLESS}
 STUB = 30  # letters of a recording's name that its pictures carry
+END = re.compile(r"(?:(?<=_)\d|\d{6})[\dTZ_]{0,15}$")  # of a name: a date, a time, a number
 BLOCK = 1 << 18  # frames decoded at a time
 ENOUGH = 0.98  # of the announced frames: an MP3's announcement may be an estimate
 CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -55,13 +56,20 @@ def find_recordings(folder: Path) -> list[str]:
 
 
 def stubs_of(recordings: list[str]) -> dict[str, str]:
-    """Returns what names of a recording's pictures begin with; those who would share it get a hash, too."""
-    plain = {recording: _clean(Path(recording).stem) for recording in recordings}
+    """Returns what names of a recording's pictures begin with; those who would share it get a hash, too.
+
+    No two are the same, in whatever case: the hash has as many digits as that takes.
+    """
+    plain = {recording: _stub(Path(recording).stem) for recording in recordings}
     shared = Counter(stub.lower() for stub in plain.values())  # some file systems take A for a
-    return {
-        recording: stub if shared[stub.lower()] == 1 else f"{stub}_{_digest(recording)}"
-        for recording, stub in plain.items()
-    }
+    stubs, n_digits = plain, 4
+    while len({stub.lower() for stub in stubs.values()}) < len(stubs):
+        n_digits += 2
+        stubs = {
+            recording: stub if shared[stub.lower()] == 1 else f"{stub}_{_digest(recording)[:n_digits]}"
+            for recording, stub in plain.items()
+        }
+    return stubs
 
 
 def length_s(path: Path) -> float | None:
@@ -149,13 +157,16 @@ def _files(folder: Path) -> Iterator[Path]:
             yield Path(parent, name).relative_to(folder)
 
 
-def _clean(name: str) -> str:
+def _stub(name: str) -> str:
+    """Returns the first plain letters of a name; of a longer one that ends in digits these are the last."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_]", "", re.sub(r"[ -]", "_", plain))[:STUB] or "recording"
+    plain = re.sub(r"[^A-Za-z0-9_]", "", re.sub(r"[ -]", "_", plain)) or "recording"
+    end = END.search(plain) if len(plain) > STUB else None
+    return f"{plain[: STUB - 1 - len(end[0])]}_{end[0]}" if end else plain[:STUB]
 
 
 def _digest(recording: str) -> str:
-    return hashlib.sha256(recording.encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    return hashlib.sha256(recording.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _require_uncut(file: soundfile.SoundFile) -> None:

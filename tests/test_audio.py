@@ -73,10 +73,14 @@ def test_class_folders_of_one_name_are_refused(tmp_path):
         Recordings((tmp_path / "a" / "crow", tmp_path / "b" / "crow"))
 
 
+HEADS = ("file", "label", "group", "split", "start", "end", "names")  # the last one is a further column
 ROWS = [
-    {"file": "b.wav", "label": "tit", "group": "g", "split": "Validation", "start": 0.5, "end": 1.25},
-    {"file": "b.wav", "label": "crow", "group": "g", "split": "train", "start": 0, "end": 0.5},
-    {"file": "./sub\\a.wav", "label": 7, "group": "", "split": "TEST", "start": "", "end": ""},
+    dict(zip(HEADS, row, strict=True))
+    for row in (
+        ("b.wav", "tit", "g", "Validation", 0.5, 1.25, "x"),
+        ("b.wav", "crow", "g", "train", 0, 0.5, "y"),
+        ("./sub\\a.wav", 7, "", "TEST", "", "", ""),
+    )
 ]
 
 
@@ -373,6 +377,7 @@ def test_labels_of_each_segment_stand_beside_it(config, table):
     assert data.samples.splits.tolist() == ["train"] * 2 + ["valid"] * 3 + ["test"]
     assert data.samples.files.tolist() == ["b.wav"] * 5 + ["sub/a.wav"]
     assert data.samples.times.tolist() == [[start, start + 0.25] for start in starts] + [[0, 0.1]]
+    assert data.samples.texts("names").tolist() == [*"yyxxx", ""]  # a further column, whatever it is called
     part = data.subset(np.array([5, 2])).samples
     assert part.files.tolist() == ["sub/a.wav", "b.wav"] and part.splits.tolist() == ["test", "valid"]
     assert part.times.tolist() == [[0, 0.1], [0.5, 0.75]]
@@ -411,6 +416,17 @@ def test_items_are_brought_to_the_mean_the_longest_or_a_stated_length(length_s, 
     decided = {"length_s": pytest.approx(seconds)} if isinstance(length_s, str) else {}
     assert sizes.from_training_set == decided and sizes.n_samples == 12
     assert kind(sounds, config, segment_s=0.1).open().shape == (1, 16, 1 + 800 // 128)
+
+
+def test_the_length_of_sounds_is_settled_by_headers_though_a_recording_proves_cut(config, sounds):
+    whole = record(sounds / "low" / "cut.flac", tone(300, 8.0)).read_bytes()
+    (sounds / "low" / "cut.flac").write_bytes(whole[: len(whole) // 2])
+    data = kind(sounds, config, skip_bad=True)
+    sizes, opened = data.sizes(), data.open()
+    assert sizes.n_samples == 13 and len(opened) == 12 and opened.about["left_out"] == ["low/cut.flac"]
+    seconds = sizes.from_training_set["length_s"]
+    assert seconds == pytest.approx((12 * 0.2 * 1.075 + 8) / 13)
+    assert opened.shape == sizes.front.shape == (1, 16, 1 + round(seconds * RATE) // 128)
 
 
 def test_a_limit_takes_recordings_evenly(config, sounds):

@@ -22,6 +22,7 @@ from small_runs import untrained_run
 import main_01_train
 import main_02_extract
 from saec.config import Config, load_config
+from saec.runs import Run
 
 ROOT = Path(__file__).parents[1]
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
@@ -285,6 +286,16 @@ def test_all_sessions_are_read_and_checked_before_the_first_starts(workspace):
     assert (
         output.count("modle") == 1 and len(output.splitlines()) == 2
     )  # the same fault once, and nothing else
+
+
+def test_the_latest_run_of_an_earlier_session_is_the_one_of_this_very_call(workspace):
+    parts = training_session(training=ONE_EPOCH)
+    first = workspace.session("first", parts)
+    before = workspace.train(first).paths[0]
+    second = workspace.session("second", parts | {"model": None, "start": {"weights_of": "latest:first"}})
+    answered = workspace.train(first, second)
+    assert answered.code == 0 and answered.paths[0] not in (before, *answered.paths[1:])
+    assert Run(answered.paths[1]).record["parent"] == str(answered.paths[0])
 
 
 def test_the_latest_of_a_session_that_has_no_finished_run_lists_what_there_is(workspace):

@@ -276,6 +276,7 @@ def test_what_may_be_something_else_is_not_matched(names, file, tmp_path):
     result, remarks = join(Samples.of(names), table, "table", named=False)
     assert result.labels.tolist() == ["x" if name in file.split("\n") else "" for name in sorted(names)]
     assert any("labels" in remark for remark in remarks)
+    assert any("a.wav may be x/a.wav or y/a.wav" in remark for remark in remarks) == (file == "a.wav")
 
 
 def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):

@@ -15,7 +15,7 @@ import numpy as np
 from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.progress import progress
-from saec.samples import COLUMNS, SEGMENT, Samples, nearest_labels, read_annotations
+from saec.samples import SEGMENT, Samples, nearest_labels, read_annotations
 from saec.sound.files import SUFFIXES, Channel, find_recordings, header, lacks_channel, stream
 
 LOG = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
 MOST_WHOLE_S = 120  # of a recording that is one sample
 ANY_RATE = 8_000  # of a file that cannot be opened
 LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
+TEXTS = ("label", "group", "split")
 Location = Path | tuple[Path, ...]  # a folder, a table, one recording, or several class folders
 
 
@@ -144,8 +145,8 @@ class Recordings:
     def pieces(self, n_there: Mapping[str, int], how: Cutting) -> tuple[Samples, dict[str, str]]:
         """Returns the pieces of recordings with so many samples, and why some recordings give none."""
         pieces, bad, long = [], {}, {}
-        keys = ("start_s", "end_s", "file", "label", "group", "split")
-        for start_s, end_s, file, *texts in zip(*(self.labelled.table[key] for key in keys), strict=True):
+        keys = ("start_s", "end_s", "file", *TEXTS, *self.labelled.others)
+        for start_s, end_s, file, *rest in zip(*(self.labelled.table[key] for key in keys), strict=True):
             cut = how.pieces(n_there[file], start_s, end_s) if file in n_there else []
             whole = math.isnan(start_s) and math.isnan(end_s)
             if cut and cut[0][1] < how.least:
@@ -157,13 +158,13 @@ class Recordings:
                     long[file] = f"{file}: {n / how.rate:.0f} s"
                 start_s, end_s = first / how.rate, (first + n) / how.rate
                 name = file if whole and how.segment_s is None else piece_name(file, start_s)
-                pieces.append((name, start_s, end_s, file, *texts))
+                pieces.append((name, start_s, end_s, file, *rest))
         if long:
             raise Fault(
                 f"a sample is at most {MOST_WHOLE_S} s long, {len(long)} are longer: cut them by "
                 f"`data.segment_s`\n{listing(list(long.values()))}"
             )
-        names, *columns = zip(*pieces, strict=True) if pieces else [()] * 7
+        names, *columns = zip(*pieces, strict=True) if pieces else [()] * (1 + len(keys))
         return Samples.of(names, **dict(zip(keys, columns, strict=True))), bad
 
     def _each(self, doing: str) -> Iterator[tuple[str, Path]]:
@@ -209,7 +210,7 @@ def _listed_by_table(table: Path) -> Samples:
         file if is_whole else piece_name(file, start)
         for file, start, is_whole in zip(rows["file"], starts, whole, strict=True)
     ]
-    return Samples.of(names, **{key: rows[key] for key in COLUMNS})
+    return Samples.of(names, **rows.to_dict("list"))
 
 
 def _relative(folder: Path, file: str) -> str:

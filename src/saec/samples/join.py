@@ -58,7 +58,7 @@ def join(
         message = f"{source} labels none of the {len(samples):,} {what}: {example}{_near(files, names)}"
         if named:
             raise Fault(message)
-        return samples, [message]
+        return samples, [*remarks, message]
     _refuse_contradictions(table, matches, lines_of, source)
     columns = {}
     for column in [one for one in table.columns if one in FILLED or one not in COLUMNS]:
@@ -155,7 +155,7 @@ def _match(
     """
     files = [file for file in dict.fromkeys(files) if file]
     matches = {file: key for file in files for key in reversed(_keys(file)) if key in keys}
-    n_exact = len(matches)
+    n_exact, several, remarks = len(matches), {}, []
     for written in (_plain, _stem):
         taken, buckets = set(matches.values()), defaultdict(list)
         for kind, name in keys if len(matches) < len(files) else ():
@@ -170,13 +170,20 @@ def _match(
                 alike = alike or [key for other, key in bucket if _ends_alike(path, other)]
                 if len(alike) == 1 and file not in more:
                     more[file] = alike[0]
+                elif alike:
+                    several[file] = " or ".join(name for _, name in alike[:3])
         counts = Counter(more.values())
         matches |= {file: key for file, key in more.items() if counts[key] == 1}
+    unclear = [f"{file} may be {names}" for file, names in several.items() if file not in matches]
+    if unclear:
+        words = f"files may be of several {what}, give their paths"
+        remarks.append(f"{source}: {len(unclear):,} {words}:\n{listing(unclear)}")
     if len(matches) == n_exact:
-        return matches, []
+        return matches, remarks
     file, (_, name) = list(matches.items())[n_exact]
-    words = "are written otherwise (suffix, folders, separators, Unicode form) and are matched all the same"
-    return matches, [f"{source}: {len(matches) - n_exact:,} files {words}, such as {file!r} with {name!r}"]
+    words = "files are written otherwise (suffix, folders, separators, Unicode form) and are matched"
+    remarks.append(f"{source}: {len(matches) - n_exact:,} {words}, such as {file!r} with {name!r}")
+    return matches, remarks
 
 
 def _ends_alike(one: str, other: str) -> bool:

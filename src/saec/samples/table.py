@@ -33,7 +33,7 @@ class Samples:
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, names: Iterable[str], **columns: Any) -> Samples:
+    def of(cls, names: Iterable[str], /, **columns: Any) -> Samples:
         """Makes the table of samples by these names; columns that are not given are empty.
 
         `file` is the name itself where it is not given, `group` the recording that the name says.

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+import yaml
+from small_runs import untrained_run
 from torch import nn
 
 from saec.models import MODELS, Model
 from saec.models.base import fold_batch_norms
 from saec.models.saec import ARCHITECTURES
+from saec.runs import Run
 
 # name: (weights of the encoder, of the decoder, code channels, picture columns a time step)
 GOLDEN = {
@@ -23,10 +26,12 @@ GOLDEN = {
     "conv_tran_L4_TP08": (859_072, 837_059, 256, 8),
     "conv_tran_texture_01": (766_080, 765_827, 256, 8),
     "conv_tran_textr_resh": (278_496, 278_403, 512, 8),
+    "texture_gapless": (766_080, 765_827, 256, 8),
+    "textr_resh_gapless": (278_496, 278_403, 512, 8),
 }
 
 
-def build(name: str, channels: int = 3, device: str = "meta") -> Model:
+def build(name: str | dict, channels: int = 3, device: str = "meta") -> Model:
     with torch.device(device):
         return MODELS.parse(name)((channels, 128, 256))
 
@@ -35,7 +40,7 @@ def n_weights(module: nn.Module) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
-def test_the_table_holds_the_thirteen_names_and_no_other():
+def test_the_table_holds_the_thirteen_names_and_two_without_gaps():
     assert set(ARCHITECTURES) == set(GOLDEN)
 
 
@@ -56,6 +61,34 @@ def test_weights_are_as_many_as_the_references_and_the_latent_is_one_row(name):
     if name.startswith("conv_"):
         *_, convolution, sigmoid = model.decoder[-1]
         assert isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and isinstance(sigmoid, nn.Sigmoid)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_latent_has_as_many_channels_as_are_asked_for(name):
+    model = build({"name": name, "latent": 96})
+    code = model.encoder(torch.empty(1, 3, 128, 2 * model.time_pool, device="meta"))
+    assert code.shape == (1, 96, 1, 2) and model.decoder(code).shape == (1, 3, 128, 2 * model.time_pool)
+
+
+def test_a_latent_is_widened_as_the_reference_does_and_refused_where_it_cannot_be():
+    wide = build({"name": "conv_tran_L5_TP32_ch256", "latent": 512})
+    assert (n_weights(wide.encoder), n_weights(wide.decoder)) == GOLDEN["conv_tran_L5_TP32_ch512"][:2]
+    sym = build({"name": "conv_tran_L5_sym", "latent": 64}).encoder
+    assert [sym.block5[0].out_channels, sym.block6.in_channels, sym.block6.out_channels] == [64, 64, 64]
+    with pytest.raises(ValueError, match="`latent` must be a multiple of 16, got 100"):
+        build({"name": "conv_tran_textr_resh", "latent": 100})
+
+
+@pytest.mark.parametrize("name", ["conv_tran_texture_01", "conv_tran_textr_resh"])
+def test_a_run_without_a_width_of_its_latent_keeps_the_strides_that_its_name_had_in_0_1_0(config, name):
+    run = untrained_run(config, model=name)
+    assert run.session.model.name == name
+    session = yaml.safe_load((run.folder / "session.yaml").read_text())
+    del session["model"]["latent"]
+    (run.folder / "session.yaml").write_text(yaml.safe_dump(session))
+    decoder = Run(run.folder).model().decoder
+    strides = [layer.stride for layer in decoder.modules() if isinstance(layer, nn.ConvTranspose2d)]
+    assert strides[-4:] == [(2, 2), (2, 2), (2, 2), (1, 1)]
 
 
 @pytest.mark.parametrize("name", GOLDEN)

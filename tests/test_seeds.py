@@ -70,6 +70,56 @@ def decoder32() -> list[nn.Module]:
     return [*sum(blocks, []), nn.Conv2d(64, 3, (1, 1)), nn.Sigmoid()]
 
 
+def single(n_in: int, n_out: int, *end: nn.Module) -> list[nn.Module]:
+    return [nn.Conv2d(n_in, n_out, 3, padding=1), nn.BatchNorm2d(n_out), *end]
+
+
+def narrow(n_in: int, n_out: int, stride: int, *end: nn.Module) -> list[nn.Module]:
+    """A decoder's block with a kernel of 3, padded by one at every stride, 4 included."""
+    up = nn.ConvTranspose2d(n_in, n_out, (3, 3), stride=stride, padding=(1, 1), output_padding=stride - 1)
+    return [up, *(end or [nn.BatchNorm2d(n_out), nn.ReLU()])]
+
+
+class Reshape(nn.Module):
+    """Moves channels and rows into one axis, or back; time stays."""
+
+    def __init__(self, channels: int, rows: int):
+        super().__init__()
+        self.channels, self.rows = channels, rows
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(x.size(0), self.channels, self.rows, x.size(3))
+
+
+def encoder_texture() -> list[nn.Module]:
+    """conv_tran_texture_01: pools of 2 after the second and 4 after the third convolution, then (16, 1)."""
+    first = [*single(3, 32, nn.ReLU()), *single(32, 64, nn.ReLU(), nn.MaxPool2d(2))]
+    return [
+        *first,
+        *single(64, 128, nn.ReLU(), nn.MaxPool2d(4)),
+        *single(128, 128),
+        nn.Conv2d(128, 256, (16, 1)),
+    ]
+
+
+def decoder_texture() -> list[nn.Module]:
+    first = [nn.ConvTranspose2d(256, 128, (16, 1)), nn.BatchNorm2d(128), nn.ReLU()]
+    blocks = [*narrow(128, 128, 1), *narrow(128, 64, 4), *narrow(64, 32, 2)]
+    return [*first, *blocks, *narrow(32, 3, 1, nn.Sigmoid())]
+
+
+def encoder_reshape() -> list[nn.Module]:
+    """conv_tran_textr_resh: pools after the third and the fourth, 32 channels of 16 rows are 512 of one."""
+    first = [*single(3, 32, nn.ReLU()), *single(32, 64, nn.ReLU())]
+    pooled = [*single(64, 128, nn.ReLU(), nn.MaxPool2d(2)), *single(128, 128, nn.ReLU(), nn.MaxPool2d(4))]
+    return [*first, *pooled, *single(128, 32), Reshape(512, 1)]
+
+
+def decoder_reshape() -> list[nn.Module]:
+    blocks = [*narrow(32, 128, 1), *narrow(128, 128, 4), *narrow(128, 64, 2), *narrow(64, 32, 1)]
+    return [Reshape(32, 16), *blocks, *narrow(32, 3, 1, nn.Sigmoid())]
+
+
 def unheard() -> list[nn.Module]:
     """An encoder that is no architecture of ours: ten channels, a step every sixteen columns."""
     return [nn.Conv2d(3, 10, (128, 16), stride=(128, 16))]
@@ -91,7 +141,12 @@ def flat() -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d((2, 2)), nn.Flatten()]
 
 
-PAIRS = {"GenB3blocks": (encoder3, decoder3), "GenBTP32_CH0256": (encoder32, decoder32)}
+PAIRS = {
+    "GenB3blocks": (encoder3, decoder3),
+    "GenBTP32_CH0256": (encoder32, decoder32),
+    "conv_tran_texture_01": (encoder_texture, decoder_texture),
+    "conv_tran_textr_resh": (encoder_reshape, decoder_reshape),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +223,12 @@ def n_weights(module: nn.Module) -> int:
 
 def test_the_modules_written_here_have_the_weights_that_the_spec_counts():
     counts = {name: tuple(n_weights(nn.Sequential(*part())) for part in pair) for name, pair in PAIRS.items()}
-    assert counts == {"GenB3blocks": (1_080_512, 1_144_457), "GenBTP32_CH0256": (1_736_640, 3_483_907)}
+    assert counts == {
+        "GenB3blocks": (1_080_512, 1_144_457),
+        "GenBTP32_CH0256": (1_736_640, 3_483_907),
+        "conv_tran_texture_01": (766_080, 765_827),
+        "conv_tran_textr_resh": (278_496, 278_403),
+    }
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -177,7 +237,7 @@ def test_features_by_a_timestamp_are_those_of_the_script(config, images, name):
     features = extract(extraction_session(TS), config)
     expected = answer(encoder, pixels(images))
     assert features.X.shape == expected.shape
-    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(features.X, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     folder = images.parent
     assert [file.name for file in features.paths] == [
         f"full_features_saec_{TS}.npz",
@@ -198,7 +258,7 @@ def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
     with torch.no_grad():
         expected, got = decoder(encoder(pictures)), model.decoder(model.encoder(pictures))
     assert got.shape == pictures.shape
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
 
 def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, log):

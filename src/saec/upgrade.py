@@ -1,4 +1,4 @@
-"""Turns sessions in the reference's spelling into ours; no other file has that spelling."""
+"""Turns sessions in the spelling of the reference, or of version 0.1.0, into ours; no other file has it."""
 
 import logging
 from typing import Any, Self
@@ -20,6 +20,8 @@ DISTORTIONS = {
     "gnoiseprob": "noise_prob",
 }  # the reference's keys, and ours
 Augmentation = create_model("Augmentation", __base__=Strict, **{key: (float, ...) for key in DISTORTIONS})
+
+RENAMED = {"conv_tran_texture_01": "texture_gapless", "conv_tran_textr_resh": "textr_resh_gapless"}
 
 
 class Denoising(Strict):
@@ -97,3 +99,13 @@ def upgrade_extraction(raw: dict[str, Any]) -> dict[str, Any]:
         return raw
     old = ReferenceExtraction.model_validate(raw)
     return {"run": old.model_tag, "data": {"images": old.imgpath}}
+
+
+def upgrade_run(raw: dict[str, Any]) -> dict[str, Any]:
+    """Returns a run's session with today's name of its architecture: two were not yet the reference's, and
+    no width of the latent was written.
+    """
+    model = raw.get("model")
+    if isinstance(model, dict) and "latent" not in model and model.get("name") in RENAMED:
+        return raw | {"model": {"name": RENAMED[model["name"]]}}
+    return raw

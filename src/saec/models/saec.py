@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import prod
 from typing import Literal
 
+from pydantic import PositiveInt
 from torch import nn
 
 from saec.models.base import MODELS, Model
@@ -41,6 +42,20 @@ class Shape:
     def time_pool(self) -> int:
         return prod(time for _, time in self.pools)
 
+    def with_latent(self, channels: int) -> "Shape":
+        """Returns the architecture with a latent of so many channels, as the reference widens it.
+
+        Raises:
+            ValueError: the last block's channels, times its rows, cannot be as many.
+        """
+        rows, ends = self.rows if self.collapse == "reshape" else 1, {}
+        if channels % rows:
+            raise ValueError(f"`latent` must be a multiple of {rows}, got {channels}")
+        if self.code == self.down[-1] * rows:
+            n = channels // rows
+            ends = {"down": (*self.down[:-1], n), "up": (n, *self.up[1:])}
+        return replace(self, code=channels, **ends)
+
 
 GENB = Shape(
     down=(64, 128, 128, 128, 256),
@@ -74,24 +89,25 @@ BLOCKS_3 = Shape(
 L5 = replace(GENB, down=(64, 64, 128, 256, 256), up=(256, 256, 128, 64, 64))
 TEXTURE = Shape(
     down=(32, 64, 128, 128),
-    pools=((1, 1), (2, 2), (1, 1), (4, 4)),
+    pools=((1, 1), (2, 2), (4, 4), (1, 1)),
     up=(128, 128, 64, 32),
-    scales=((2, 2), (2, 2), (2, 2), (1, 1)),  # 4 as 2 * 2: at stride 4 a kernel of 3 leaves gaps
+    scales=((1, 1), (4, 4), (2, 2), (1, 1)),  # a kernel of 3 leaves gaps at stride 4
     collapse="conv",
-    code_end="norm relu",
+    code_end="norm",
     single=True,
     kernel=3,
 )
 RESHAPED = replace(
     TEXTURE,
     down=(*TEXTURE.down, 32),
-    pools=(*TEXTURE.pools, (1, 1)),
-    up=(32, *TEXTURE.up),
-    scales=((1, 1), *TEXTURE.scales),
+    pools=((1, 1), *TEXTURE.pools),
+    up=(32, 128, 128, 64, 32),
+    scales=(*TEXTURE.scales, (1, 1)),
     code=512,
     collapse="reshape",
-    code_end="norm",
 )
+GAPLESS = ((2, 2), (2, 2), (2, 2), (1, 1))  # 4 as 2 * 2
+LATE_POOLS = ((1, 1), (2, 2), (1, 1), (4, 4))
 ARCHITECTURES = {
     "GenBTP32_CH0256": GENB,
     "GenC_new_TP32_CH0256": replace(
@@ -104,7 +120,7 @@ ARCHITECTURES = {
     "GenBTP16_CH0256": GENB_TP16,
     "GenBTP08_CH0256": GENB_TP08,
     "conv_tran_L5_TP32_ch256": L5,
-    "conv_tran_L5_TP32_ch512": replace(L5, down=(*L5.down[:4], 512), up=(512, *L5.up[1:]), code=512),
+    "conv_tran_L5_TP32_ch512": L5.with_latent(512),
     "conv_conv_L5_TP32": replace(L5, bilinear=True),
     "conv_tran_L5_sym": replace(
         L5, pools=((2, 2),) * 5, scales=((2, 2),) * 5, collapse="conv", code_end="norm relu"
@@ -112,11 +128,19 @@ ARCHITECTURES = {
     "conv_tran_L4_TP08": replace(BLOCKS_3, down=(64, 64, 128), up=(128, 64, 64), picture_end="sigmoid"),
     "conv_tran_texture_01": TEXTURE,
     "conv_tran_textr_resh": RESHAPED,
+    "texture_gapless": replace(TEXTURE, pools=LATE_POOLS, scales=GAPLESS, code_end="norm relu"),
+    "textr_resh_gapless": replace(RESHAPED, pools=(*LATE_POOLS, (1, 1)), scales=((1, 1), *GAPLESS)),
 }
 
 
-def spectrogram_autoencoder(input_shape: tuple[int, ...], *, shape: Shape) -> Model:
-    """Encodes pictures (channels, 128, width) as (code, 1, width / time_pool), and decodes them again."""
+def spectrogram_autoencoder(
+    input_shape: tuple[int, ...], *, shape: Shape, latent: PositiveInt | None = None
+) -> Model:
+    """Encodes pictures (channels, 128, width) as (latent, 1, width / time_pool), and decodes them again.
+
+    Without `latent`, its channels are as many as the reference has.
+    """
+    shape = shape.with_latent(latent) if latent else shape
     down = list(pairwise((input_shape[0], *shape.down)))
     up = list(pairwise((*shape.up, input_shape[0])))
     encoder = [_down(shape, i, *widths) for i, widths in enumerate(down)] + _collapse(shape)
@@ -159,8 +183,9 @@ def _upsampling(shape: Shape, i: int, n_in: int, n_out: int) -> list[nn.Module]:
 
 
 def _paddings(kernel: int, stride: int) -> Pair:
-    """Returns padding and output padding that make an axis exactly `stride` times as long."""
-    return (kernel - stride + 1) // 2, (kernel - stride) % 2
+    """Returns padding (1 at least) and output padding that make an axis exactly `stride` times as long."""
+    padding = max(1, (kernel - stride + 1) // 2)
+    return padding, stride - kernel + 2 * padding
 
 
 def _end(words: str, n: int) -> list[nn.Module]:

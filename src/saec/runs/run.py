@@ -18,6 +18,7 @@ from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.registry import Component
 from saec.session import TrainingSession, Weights, load_session
+from saec.upgrade import upgrade_run
 
 
 @dataclass
@@ -105,7 +106,8 @@ class Run:
     @cached_property
     def session(self) -> TrainingSession:
         raw = {key: value for key, value in self._document.items() if key != "record"}
-        return load_session(raw, TrainingSession, title=str(self.folder / SESSION)).named(self.name)
+        title = str(self.folder / SESSION)
+        return load_session(upgrade_run(raw), TrainingSession, title=title).named(self.name)
 
     @property
     def data(self) -> DataOptions:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from saec.files import (
     TEMPORARY,
     appearing,
     appearing_folder,
+    files_below,
     fingerprint,
     locked,
     map_npz,
@@ -155,3 +157,29 @@ def test_a_lock_is_held_by_one_and_gone_afterwards_however_the_block_ends(tmp_pa
     assert names(tmp_path) == []
     with locked(lock, "this"):
         assert lock.exists()
+
+
+def linked(path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.symlink_to(target, target_is_directory=target.is_dir())
+    except OSError:  # Windows asks for a privilege
+        pytest.skip("no symbolic links here")
+
+
+def test_files_below_a_folder_are_sorted_without_hidden_ones_and_links_are_followed_once(tmp_path):
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    names = ["b.PNG", "a.png", "x/c.png", "x/y/d.png", "x.png/e.png"]
+    for name in (*names, "._a.png", ".hidden/f.png", "x/.g.png", "notes.txt", "../elsewhere/h.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    linked(folder / "z", elsewhere)
+    linked(folder / "i.png", elsewhere / "h.png")
+    linked(elsewhere / "round", folder)
+    linked(folder / "x" / "up", folder)
+    listed = list(files_below(folder, (".png",)))
+    assert listed == sorted([*names, "i.png", "z/h.png"])
+    assert list(files_below(folder, (".png",), recursive=False)) == ["a.png", "b.PNG", "i.png"]
+    linked(folder / "x" / "gone.png", tmp_path / "nowhere.png")
+    with pytest.raises(Fault, match="lead nowhere, remove or mend them:\n  x/gone.png"):
+        files_below(folder, (".png",))

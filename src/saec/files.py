@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from saec.faults import Fault
+from saec.faults import Fault, listing
 
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
@@ -152,6 +152,46 @@ def map_npz(path: Path, key: str) -> np.ndarray:
 def as_file_name(words: str) -> str:
     """Returns the words with `_` for what may not stand in the name of a file or folder."""
     return re.sub(r"[^\w.-]", "_", words)
+
+
+def files_below(
+    folder: Path, suffixes: Container[str] | None = None, recursive: bool = True
+) -> dict[str, os.DirEntry]:
+    """Returns the files in a folder, and below it, by relative POSIX path, sorted by code point.
+
+    Hidden ones are left out. Links are followed, but not to a folder on the way to them. `suffixes` are
+    written small.
+
+    Raises:
+        Fault: a folder cannot be listed, names are no text, or links lead nowhere.
+    """
+    listed: dict[str, os.DirEntry] = {}
+    left = [(str(folder), "", {os.path.realpath(folder)})]
+    while left:
+        path, stem, above = left.pop()
+        for entry in _visible(path):
+            name = stem + entry.name
+            if entry.is_dir():
+                real = os.path.realpath(entry)
+                left += [(entry.path, f"{name}/", above | {real})] if recursive and real not in above else []
+            elif suffixes is None or os.path.splitext(entry.name)[1].lower() in suffixes:
+                listed[name] = entry
+    no_text = sorted(ascii(name) for name in listed if name != name.encode(errors="replace").decode())
+    if no_text:
+        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(no_text)}")
+    no_files = sorted(name for name, entry in listed.items() if not entry.is_file())
+    if no_files:
+        raise Fault(f"{folder} holds links that lead nowhere, remove or mend them:\n{listing(no_files)}")
+    return dict(sorted(listed.items()))
+
+
+def _visible(folder: str) -> list[os.DirEntry]:
+    """Returns what is in a folder and not hidden, as systems hide it: by a dot."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise Fault(f"{folder} cannot be listed ({error.strerror}): look at its permissions") from error
 
 
 def require_writable(folder: Path) -> None:

@@ -151,7 +151,8 @@ class Images:
         self.channels = channels
         self.fit = fit
         self.skip_bad = skip_bad
-        self.files = list_pictures(folder, limit)
+        files = list_pictures(folder, recursive=False)
+        self.files = evenly(files, limit) if limit else files
         self.paths = [folder / file.name for file in self.files]
         self.colormap: str | None = None  # of all pictures, where they are stored as intensity
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map

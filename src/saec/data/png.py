@@ -1,6 +1,5 @@
 """Lists PNG files, decodes them to arrays of bytes, and inverts colour maps: one byte a pixel."""
 
-import os
 import struct
 import zlib
 from functools import lru_cache
@@ -9,38 +8,32 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from saec.data.kind import File, evenly
+from saec.data.kind import File
 from saec.documents import read_mapping
-from saec.faults import Fault, MissingFault, Unusable, did_you_mean, listing
+from saec.faults import Fault, MissingFault, Unusable, did_you_mean
+from saec.files import files_below
 from saec.progress import progress
 
+SUFFIXES = (".png",)
 SIDECAR = "_feature_extraction_parameters.json"
 
 
-def list_pictures(folder: Path, limit: int | None = None) -> list[File]:
-    """Lists the PNG files directly in a folder, sorted by code point; `limit` takes so many, evenly spread.
+def list_pictures(folder: Path, recursive: bool | None = None) -> list[File]:
+    """Lists the PNG files directly in a folder, or below it (None: where there are some), sorted by name.
 
     Raises:
-        MissingFault: there is no such folder, or no PNG directly in it.
+        MissingFault: there is no such folder, or no PNG in it.
+        Fault: names are no text, or lead nowhere.
     """
     if not folder.is_dir():
         raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
-    with os.scandir(folder) as entries:
-        listed = progress(entries, "listing", unit=" files")
-        files = [
-            File.of(entry.name, entry.stat())
-            for entry in listed
-            if entry.name.lower().endswith(".png") and entry.is_file()
-        ]
-    if not files:
-        below = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".png"), None)
-        hint = f"; there are some in {below.parent}: name that folder" if below else ""
+    entries = files_below(folder, SUFFIXES, bool(recursive))
+    below = {} if entries or recursive else files_below(folder, SUFFIXES)
+    if not entries and (not below or recursive is False):
+        hint = f"; there are some in {(folder / next(iter(below))).parent}: name that folder" if below else ""
         raise MissingFault(f"no *.png directly in {folder}{hint}")
-    bad = [ascii(file.name) for file in files if file.name != file.name.encode(errors="replace").decode()]
-    if bad:
-        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
-    files.sort()
-    return evenly(files, limit) if limit else files
+    listed = progress((entries or below).items(), "listing", len(entries or below), " files")
+    return [File.of(name, entry.stat()) for name, entry in listed]
 
 
 def sidecar_map(folder: Path) -> list[str]:

@@ -1,13 +1,13 @@
 """Reads sound files: those below a folder, what their headers say, and their samples, block by block."""
 
 import hashlib
-import os
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from math import ceil, gcd
 from pathlib import Path
+from posixpath import splitext
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +15,8 @@ import soundfile
 import soxr
 from pydantic import NonNegativeInt
 
-from saec.faults import Fault, MissingFault, Unusable, listing
+from saec.faults import MissingFault, Unusable
+from saec.files import files_below
 
 USUAL = "wav flac ogg mp3 aif aiff aifc oga opus sph snd wave m4a aac wma".split()  # what fails is listed
 HEADERLESS = ".raw"
@@ -36,22 +37,18 @@ def find_recordings(folder: Path) -> list[str]:
 
     Raises:
         MissingFault: there is no such folder, or no recording in it.
-        Fault: file names that are no text.
+        Fault: names are no text, or lead nowhere.
     """
     if not folder.is_dir():
         raise MissingFault(f"no folder of recordings: {folder}")
-    files = [file for file in _files(folder) if not any(part.startswith(".") for part in file.parts)]
-    recordings = sorted(file.as_posix() for file in files if file.suffix.lower() in SUFFIXES)
+    recordings = list(files_below(folder, SUFFIXES))
     if not recordings:
-        there = Counter(file.suffix.lower() or "no suffix" for file in files).most_common(5)
-        instead = ", ".join(f"{count:,} x {suffix}" for suffix, count in there) or "no file at all"
+        there = Counter(splitext(name)[1].lower() or "no suffix" for name in files_below(folder))
+        instead = ", ".join(f"{count:,} x {suffix}" for suffix, count in there.most_common(5))
         raise MissingFault(
             f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
-            f"found {instead}"
+            f"found {instead or 'no file at all'}"
         )
-    bad = [ascii(name) for name in recordings if name != name.encode(errors="replace").decode()]
-    if bad:
-        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(bad)}")
     return recordings
 
 
@@ -149,12 +146,6 @@ def _stretch(blocks: Iterator[np.ndarray], first: int, n: int | None) -> Iterato
             yield block
         if n == 0:
             return
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            yield Path(parent, name).relative_to(folder)
 
 
 def _stub(name: str) -> str:

@@ -4,17 +4,10 @@ import sys
 from collections.abc import Sequence
 
 from saec.command import serve
-from saec.preparation import PreparationSession, plan_preparation
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return serve(
-        "Recordings become a folder of spectrogram pictures.",
-        "preparation",
-        PreparationSession,
-        plan_preparation,
-        argv,
-    )
+    return serve("preparation", argv)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from saec.config import Config, load_config
 from saec.runs import Run
 
 ROOT = Path(__file__).parents[1]
+SCRIPTS = sorted(file.stem for file in ROOT.glob("main_*.py"))
+COMPUTING = ("torch", "pandas", "sklearn", "scipy", "matplotlib")
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
 on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 
@@ -330,3 +332,12 @@ def test_words_that_are_no_options_end_with_2_and_help_with_0(workspace):
     with redirect_stdout(io.StringIO()) as out:
         assert main_01_train.main(["--help"]) == 0
     assert "--check" in out.getvalue() and "--set" in out.getvalue()
+
+
+@pytest.mark.parametrize("module", ["saec", *SCRIPTS])
+def test_help_and_the_package_wait_for_nothing_that_computes(module):
+    is_script = module in SCRIPTS
+    call = f"{module}.main(['--help'])" if is_script else ""
+    code = f"import sys, {module}\n{call}\nprint([name for name in {COMPUTING} if name in sys.modules])"
+    answered = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, text=True, check=True)
+    assert answered.stdout.endswith("[]\n") and ("--check" in answered.stdout) == is_script

@@ -23,18 +23,21 @@ from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
 from saec.demo import make_demo
 from saec.evaluation import EVALUATIONS
+from saec.extraction import ExtractionSession
 from saec.extraction.sources import SOURCES, ExtractionData
 from saec.extraction.sources.base import build_source
 from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
+from saec.preparation import PreparationSession
+from saec.report import EvaluationSession
 from saec.runs.find import find_run
 from saec.samples import Samples
 from saec.sections import SECTIONS
 from saec.sections.base import Inputs
 from saec.sections.sets import FeatureSet
-from saec.session import load_session
+from saec.session import TrainingSession, load_session
 from saec.sound.handcrafted import EXTRACTORS
 from saec.sound.spectra import SPECTRA
 
@@ -173,11 +176,11 @@ def test_every_session_of_the_pages_is_right(text, tmp_path):
     (tmp_path / "session.yaml").write_text(text, encoding="utf-8")
     keys = yaml.safe_load(text).keys()
     if "recordings" in keys:
-        kind = main_00_prepare.PreparationSession
+        kind = PreparationSession
     elif "training" in keys:
-        kind = main_01_train.TrainingSession
+        kind = TrainingSession
     else:
-        kind = main_02_extract.ExtractionSession if "run" in keys else main_03_evaluate.EvaluationSession
+        kind = ExtractionSession if "run" in keys else EvaluationSession
     load_session(tmp_path / "session.yaml", kind)
 
 

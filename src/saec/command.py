@@ -2,25 +2,56 @@
 
 import argparse
 import logging
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-import torch
-
-from saec.config import ROOT, Config, load_config
+from saec.config import ROOT, load_config
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean
 from saec.progress import to_terminal
-from saec.session import Session, load_session
+
+if TYPE_CHECKING:  # what computes takes seconds to import, which --help need not wait for
+    from saec.session import Session
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".json", ".yaml", ".yml")
 DEMO = "demo"
 DONE, FAULT, INTERRUPTED = 0, 2, 130  # 1, a bug, is what Python ends with
-S = TypeVar("S", bound=Session)
 T = TypeVar("T")
+
+
+class Script(NamedTuple):
+    """Says what a script does, and where its session and the functions that plan are imported from."""
+
+    what: str
+    room: str
+    session: str
+    plan: str
+    plan_folder: str = ""  # plans from a folder given in place of a session, and the changes
+
+
+SCRIPTS = {  # by the folder of their shipped sessions
+    "preparation": Script(
+        "Recordings become a folder of spectrogram pictures.",
+        *("saec.preparation", "PreparationSession", "plan_preparation"),
+    ),
+    "training": Script(
+        "Sessions become trained runs; a run's folder goes on with it.",
+        *("saec.training", "TrainingSession", "plan_training", "plan_run_folder"),
+    ),
+    "extraction": Script(
+        "A run and pictures, or sound, become features and predictions.",
+        *("saec.extraction", "ExtractionSession", "plan_extraction"),
+    ),
+    "evaluation": Script(
+        "Features are scored, and shown on a page to explore.",
+        *("saec.report", "EvaluationSession", "plan_evaluation"),
+    ),
+}
 
 
 class Result(Protocol):
@@ -35,7 +66,7 @@ class Job(Protocol):
     """Holds a session that was checked on this machine, with everything that its work needs listed."""
 
     @property
-    def session(self) -> Session:
+    def session(self) -> "Session":
         """Returns the session with its paths, its precision and all defaults written out."""
 
     def describe(self) -> str:
@@ -48,46 +79,38 @@ class Job(Protocol):
         """Does the work and returns what it leaves."""
 
 
-PlanFolder = Callable[[Path, Sequence[str], Config], Job]
-
-
-def serve(
-    what: str,
-    params: str,
-    kind: type[S],
-    plan: Callable[[S, Config], Job],
-    argv: Sequence[str] | None = None,
-    *,
-    plan_folder: PlanFolder | None = None,
-) -> int:
+def serve(script: str, argv: Sequence[str] | None = None) -> int:
     """Plans and runs the sessions of one call and returns the exit code.
 
-    Paths of what is complete go to stdout, one a line; all else goes to stderr. `params` is the folder of
-    the shipped sessions. `plan_folder` plans from a folder given in place of a session, and the changes.
+    Paths of what is complete go to stdout, one a line; all else goes to stderr.
     """
     to_terminal()
     try:
-        options = _parser(what, params).parse_args(argv)
+        options = _parser(script).parse_args(argv)
     except SystemExit as end:  # --help, or words that are no options
         return int(end.code or DONE)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a path may have any letters
     try:
-        return _run(options, params, kind, plan, plan_folder)
+        return _run(options, script)
     except Fault as fault:
         LOG.error("%s", fault)
-    except torch.OutOfMemoryError as error:
-        reason = str(error).splitlines()[0]
-        LOG.error("%s: lower training.batch_size, or set `device: cpu` in the config", reason)
     except OSError as error:
         LOG.error("%s: %s", error.strerror or type(error).__name__, error.filename or error)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # of torch
+            raise
+        reason = str(error).splitlines()[0]
+        LOG.error("%s: lower training.batch_size, or set `device: cpu` in the config", reason)
     except KeyboardInterrupt:
         LOG.error("interrupted: what was complete is kept")
         return INTERRUPTED
     return FAULT
 
 
-def _parser(what: str, params: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=what)
-    sessions = f"session files, or names of those in session_params/{params} (default: demo)"
+def _parser(script: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=SCRIPTS[script].what)
+    sessions = f"session files, or names of those in session_params/{script} (default: demo)"
     parser.add_argument("session", nargs="*", help=sessions)
     parser.add_argument("--config", type=Path, metavar="FILE", help="another config.yaml")
     change = {"action": "append", "default": [], "dest": "changes", "metavar": "key.path=value"}
@@ -96,18 +119,17 @@ def _parser(what: str, params: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(
-    options: argparse.Namespace,
-    params: str,
-    kind: type[S],
-    plan: Callable[[S, Config], Job],
-    plan_folder: PlanFolder | None,
-) -> int:
+def _run(options: argparse.Namespace, script: str) -> int:
     """Reads all sessions, then plans all of them, then runs the first one."""
-    config = load_config(options.config)
+    from saec.session import load_session
 
-    def read(name: str) -> tuple[S | None, Callable[[], Job]]:
-        path = find_session(name, params)
+    about, config = SCRIPTS[script], load_config(options.config)
+    room = import_module(about.room)
+    kind, plan = getattr(room, about.session), getattr(room, about.plan)
+    plan_folder = getattr(room, about.plan_folder) if about.plan_folder else None
+
+    def read(name: str) -> tuple["Session | None", Callable[[], Job]]:
+        path = find_session(name, script)
         if plan_folder and path.is_dir():
             return None, partial(plan_folder, path, options.changes, config)
         session = load_session(path, kind, options.changes)
@@ -115,7 +137,7 @@ def _run(
 
     demo = config.data / DEMO
 
-    def waits(session: S | None) -> bool:
+    def waits(session: "Session | None") -> bool:
         folders = [] if session is None or demo.exists() else session.folders
         return any(config.data_path(folder).is_relative_to(demo) for folder in folders)
 
@@ -141,7 +163,7 @@ def _run(
     return DONE
 
 
-def find_session(name: str, params: str) -> Path:
+def find_session(name: str, script: str) -> Path:
     """Returns an existing path, else a shipped session by its name, with or without suffix.
 
     Raises:
@@ -149,7 +171,7 @@ def find_session(name: str, params: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    folder = ROOT / "session_params" / params
+    folder = ROOT / "session_params" / script
     shipped = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
     matches = [path for path in shipped if name in (path.name, path.stem)]
     if len(matches) > 1:

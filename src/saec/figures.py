@@ -45,28 +45,35 @@ def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], tit
     n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (width * len(columns))))
     n_rows, n_columns = -(-n // n_blocks), n_blocks * len(columns)
     width_inches = max(3.0, n_columns * PANEL_HEIGHT * width / height + 0.3)
-    figure = Figure((width_inches, n_rows * (PANEL_HEIGHT + 0.16) + 0.75), DPI)
-    grid = figure.subplots(n_rows, n_columns, squeeze=False)
-    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.65 / figure.get_figheight(), 0.04, 0.22)
-    figure.text(0.01, 1 - 0.2 / figure.get_figheight(), plain(title), fontsize=8)
-    for axes in grid.flat:
-        axes.axis("off")
+    wide, high = (width_inches - 0.1) / n_columns, PANEL_HEIGHT + 0.16
+    size = (width_inches, n_rows * high + 0.75)
+    figure = Figure(size, DPI)
+    axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False, xlim=(0, size[0]), ylim=(size[1], 0))
+    axes.axis("off")  # in inches from the top left: one axes for each picture takes seconds
+    axes.text(0.05, 0.2, plain(title), fontsize=8)
     for column, (heading, pictures) in enumerate(columns.items()):
         largest = max(float(pictures.max()), 1e-6) if heading == "error" else None
         for number, name in enumerate(names):
             block, row = divmod(number, n_rows)
-            axes = grid[row, block * len(columns) + column]
-            _draw_picture(axes, pictures[number], largest)
+            left, top = 0.05 + wide * (block * len(columns) + column), 0.65 + high * row
+            _draw_picture(
+                axes, (left, left + wide - 0.03, top + PANEL_HEIGHT, top), pictures[number], largest
+            )
             if row == 0:
-                axes.set_title(plain(heading), fontsize=8, pad=12)
+                axes.text(left + wide / 2, 0.5, plain(heading), fontsize=8, horizontalalignment="center")
             if column == 0:
-                axes.text(0, 1.04, plain(name[-48:]), fontsize=4.5, transform=axes.transAxes)
+                axes.text(left, top - 0.03, plain(name[-48:]), fontsize=4.5)
     write_figure(path, figure)
 
 
-def _draw_picture(axes: Axes, picture: np.ndarray, largest: float | None) -> None:
-    """Draws one picture (channels, height, width); `largest` is the largest value of an error."""
-    look = {"interpolation": "nearest", "aspect": "auto"}
+def _draw_picture(
+    axes: Axes, edges: tuple[float, float, float, float], picture: np.ndarray, largest: float | None
+) -> None:
+    """Draws one picture (channels, height, width) between edges (left, right, bottom, top).
+
+    `largest` is the largest value of an error.
+    """
+    look = {"interpolation": "nearest", "aspect": "auto", "extent": edges}
     if picture.shape[0] == 3 and largest is None:
         axes.imshow(picture.transpose(1, 2, 0).clip(0, 1), **look)
     else:

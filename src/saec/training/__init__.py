@@ -1,5 +1,6 @@
 """Trains a run from a training session."""
 
+from saec.session import TrainingSession
 from saec.training.job import go_on, plan_run_folder, plan_training, train
 
-__all__ = ["go_on", "plan_run_folder", "plan_training", "train"]
+__all__ = ["TrainingSession", "go_on", "plan_run_folder", "plan_training", "train"]

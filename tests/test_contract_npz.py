@@ -10,6 +10,7 @@ import pytest
 from conftest import intensities
 from small_runs import Songs, assert_same_files, workplace
 
+from saec.faults import MissingFault
 from saec.features import Features
 
 N = 37  # no multiple of the batch, nor of the shard
@@ -112,6 +113,14 @@ def test_what_comes_back_is_what_was_written(features):
     with np.load(features.paths[0], allow_pickle=False) as arrays:
         np.testing.assert_array_equal(features.X, arrays["X"])
         np.testing.assert_array_equal(features.N, arrays["N"])
+    np.testing.assert_array_equal(features.X_pooled, np.load(features.roles["pooled"])["X"])
+    with np.load(features.roles[f"reduced_{max(DIMS)}"]) as arrays:
+        np.testing.assert_array_equal(features.X_red, arrays["X_red"])
+        np.testing.assert_array_equal(features.X_2D, arrays["X_2D"])
+    with pytest.raises(
+        MissingFault, match="no X_2D: these features have no reduced file, but \\['X', 'pooled'"
+    ):
+        _ = Features(features.X, features.N, roles=dict(list(features.roles.items())[:2])).X_2D
     assert [file.suffix for file in features.paths] == [".npz"] * 6 + [".json"]
     assert all(file.is_file() for file in features.paths)
 

@@ -82,7 +82,7 @@ def test_pooled_features_are_means_then_deviations_of_the_trimmed_latents(extrac
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("width", "n_steps", "trim"), [(32, 8, 0.4), (4, 1, 0.1)])
+@pytest.mark.parametrize(("width", "n_steps", "trim"), [(32, 8, 0.4), (32, 8, 4), (4, 1, 0.1)])
 def test_latents_too_short_for_the_trimming_are_kept_whole(extracted, tmp_path, width, n_steps, trim, log):
     data = other_folder(tmp_path, intensities(3, width=width))
     features = extracted(data=data, pooling={"name": "mean_std", "trim": trim})

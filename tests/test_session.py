@@ -161,6 +161,24 @@ def test_the_faults_of_an_extraction_session_are_all_reported():
     assert paths == [*expected, "weigths"]
 
 
+@pytest.mark.parametrize("trim", [-1, 0.5, 2.0, True, "2", None])
+def test_a_trim_is_a_share_or_a_number_of_steps(trim):
+    faults = faults_of(extraction_session("a", pooling={"name": "mean", "trim": trim}), ExtractionSession)
+    words = f"pooling.trim: must be a share below 0.5 or a whole number of time steps, got {trim!r}"
+    assert faults == [words]
+
+
+def test_a_session_is_named_by_its_name_else_by_its_file(tmp_path):
+    file = tmp_path / "songs.yaml"
+    file.write_text(yaml.safe_dump(training_session()))
+    assert load_session(file, TrainingSession).name == "songs"
+    assert load_session(file, TrainingSession, ["name=other songs"]).name == "other_songs"
+    assert load_session(training_session(name="mine"), TrainingSession).name == "mine"
+    assert load_session(training_session(), TrainingSession).name == "session"
+    for name in (3, "", None, ["a"]):
+        assert faults_of(training_session(name=name)) == [f"name: must be a word, got {name!r}"]
+
+
 @pytest.mark.parametrize(
     "change, where, value",
     [

@@ -108,8 +108,27 @@ def test_values_of_the_wrong_kind_are_faults_with_their_path_and_ours_have_our_p
         assert faults == [f"hot_start: input should be a valid boolean, got {hot!r}"]
 
 
-def test_our_keys_among_the_references_are_faults():
-    assert any(fault.startswith("training: unknown key") for fault in faults_of(reference(training={})))
+def test_our_keys_beside_the_references_add_options_or_replace_components(log):
+    ours = {
+        "training": {"seed": 7, "epochs": 4},
+        "model": {"latent": 64},
+        "views": {"soft": True},
+        "optimizer": "adamw",
+        "objective": {"name": "contrastive", "temperature": 0.1},
+    }
+    session = load_session(
+        reference(name="mine", **ours), TrainingSession, ["data.fit=pad", "training.seed=8"]
+    )
+    assert (session.name, session.training.seed, session.training.epochs) == ("mine", 8, 4)
+    assert (session.training.batch_size, session.optimizer.name) == (8, "adamw")
+    assert (session.model.name, session.model.latent) == ("GenB3blocks", 64)
+    assert (session.views.soft, session.views.rotation_deg) == (True, 0.25)
+    assert (session.objective.name, session.objective.temperature) == ("contrastive", 0.1)
+    assert "training: {'epochs': 4, 'batch_size': 8, 'seed': 7}, by the session's own key" in log.text
+    raw = {"imgpath": "a", "model_tag": "b", "variant": "c", "reduction": None, "data": {"fit": "pad"}}
+    extraction = load_session(raw, ExtractionSession)
+    assert (extraction.variant, extraction.reduction, extraction.data.images) == ("c", None, "a")
+    assert faults_of(reference(training={"sed": 1})) == ["training.sed: unknown key, did you mean 'seed'?"]
 
 
 def test_the_references_extraction_session_becomes_ours_and_its_timestamp_stays_text(tmp_path):

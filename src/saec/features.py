@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from tokenize import TokenError
-from typing import Annotated
+from typing import Annotated, Any
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import PlainValidator
 from torch import Tensor
 
 from saec.faults import Fault, MissingFault
@@ -21,7 +21,16 @@ from saec.registry import Registry
 POOLINGS = Registry("pooling")
 DAMAGE = (OSError, ValueError, EOFError, BadZipFile, struct.error, zlib.error, TokenError, SyntaxError)
 TINY = torch.finfo(torch.float32).tiny
-Trim = Annotated[float, Field(ge=0, lt=0.5)]
+
+
+def _share_or_steps(raw: Any) -> float | int:
+    whole = isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0
+    if not whole and not (isinstance(raw, float) and 0 <= raw < 0.5):
+        raise ValueError(f"must be a share below 0.5 or a whole number of time steps, got {raw!r}")
+    return raw
+
+
+Trim = Annotated[float | int, PlainValidator(_share_or_steps)]  # of the time steps, cut from each side
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,25 @@ class Features:
     N: np.ndarray
     paths: list[Path] = field(default_factory=list)  # all files of the same extraction, its JSON last
     roles: dict[str, Path] = field(default_factory=dict)  # by what they hold: X, pooled, ...
+
+    @property
+    def X_pooled(self) -> np.ndarray:
+        return self._of("pooled", "X")
+
+    @property
+    def X_red(self) -> np.ndarray:
+        """Returns the reduction to the most dimensions, (n, d); `roles` names the files of all."""
+        return self._of("reduced", "X_red")
+
+    @property
+    def X_2D(self) -> np.ndarray:
+        return self._of("reduced", "X_2D")
+
+    def _of(self, role: str, key: str) -> np.ndarray:
+        roles = [name for name in self.roles if name.startswith(role)]
+        if not roles:
+            raise MissingFault(f"no {key}: these features have no {role} file, but {[*self.roles]}")
+        return self.load(self.roles[max(roles, key=lambda name: (len(name), name))], key).X
 
     @property
     def files(self) -> list[Path]:
@@ -59,13 +87,13 @@ class Features:
         return features
 
 
-def n_trimmed(n_steps: int, trim: float) -> int:
-    """Returns how many time steps are cut from each side: ceil(trim * T), or none if no step were left."""
-    cut = ceil(round(trim * n_steps, 9))
+def n_trimmed(n_steps: int, trim: float | int) -> int:
+    """Returns how many time steps each side loses, `trim` or ceil(trim * T); none if no step were left."""
+    cut = trim if isinstance(trim, int) else ceil(round(trim * n_steps, 9))
     return cut if n_steps > 2 * cut else 0
 
 
-def trimmed(latents: Tensor, trim: float) -> Tensor:
+def trimmed(latents: Tensor, trim: float | int) -> Tensor:
     cut = n_trimmed(latents.shape[-1], trim)
     return latents[..., cut : latents.shape[-1] - cut]
 

@@ -1,6 +1,6 @@
 """Reads a session's settings from one file and checks them whole before any data; no path is touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -49,8 +49,8 @@ class Session(Strict):
     _name: str = PrivateAttr("session")
 
     @classmethod
-    def upgrade(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        """Returns what a file says in the present spelling; raises `ValueError` for keys that are neither."""
+    def upgrade(cls, raw: dict[str, Any], ours: Collection[str] = ()) -> dict[str, Any]:
+        """Returns what a file says in our spelling, whose keys are `ours`; raises `ValueError` for others."""
         return raw
 
     @property
@@ -80,7 +80,7 @@ def load_session(
 ) -> S:
     """Returns the session of a file, of a mapping or itself, with changes `key.path=value`.
 
-    `title` names a mapping in the message of its faults.
+    Its name is its `name`, else the file's stem. `title` names a mapping in the message of its faults.
 
     Raises:
         SessionError: with every fault there is, each with its path.
@@ -93,11 +93,16 @@ def load_session(
     else:
         raw, name, title = read_mapping(Path(source)), Path(source).stem, str(source)
     try:
-        raw = kind.upgrade(raw)
+        ours = kind.upgrade({key: value for key, value in raw.items() if key != "name"}, kind.model_fields)
         defaults = {key: field.default for key, field in kind.model_fields.items()}
-        return kind.model_validate(changed(raw, changes, defaults)).named(name)
+        raw = changed({"name": raw.get("name", name)} | ours, changes, defaults)
+        name = raw.pop("name")
+        session = kind.model_validate(raw)
     except ValidationError as error:
         raise SessionError(title, [_sentence(fault) for fault in error.errors()]) from error
+    if not name or not isinstance(name, str):
+        raise SessionError(title, [f"name: must be a word, got {name!r}"])
+    return session.named(name)
 
 
 def _sentence(fault: dict[str, Any]) -> str:

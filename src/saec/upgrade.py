@@ -1,7 +1,8 @@
 """Turns sessions in the spelling of the reference, or of version 0.1.0, into ours; no other file has it."""
 
 import logging
-from typing import Any, Self
+from collections.abc import Collection
+from typing import Any, Self, TypeVar
 
 from pydantic import Field, create_model, model_validator
 
@@ -9,8 +10,7 @@ from saec.models import MODELS
 from saec.registry import Strict
 
 LOG = logging.getLogger(__name__)
-
-
+R = TypeVar("R", bound=Strict)
 DISTORTIONS = {
     "rot_deg": "rotation_deg",
     "trans_prop": "shift",
@@ -68,8 +68,8 @@ class ReferenceExtraction(Strict):
     model_tag: str
 
 
-def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
-    """Returns a session of ours as it is, and one of the reference in our keys.
+def upgrade_training(raw: dict[str, Any], ours: Collection[str] = ()) -> dict[str, Any]:
+    """Returns a session of ours as it is, and one of the reference in our keys; some may be in it.
 
     Raises:
         ValueError: keys or values that the reference does not know, or a `hot_start` that does not go with
@@ -77,13 +77,13 @@ def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
     """
     if not raw.keys() & ReferenceTraining.model_fields.keys():
         return raw
-    old = ReferenceTraining.model_validate(raw)
+    old, added = _parted(ReferenceTraining, raw, ours)
     LOG.info("batch_size_te is not needed: validation in any batch size gives the same numbers")
     images = {"train": old.imgpath_train, "valid": old.imgpath_test, "channels": "rgb"}
     distortion, denoising = old.data_generator.da, old.data_generator.den
     distortions = {ours: getattr(distortion, key) for key, ours in DISTORTIONS.items()}
     threshold = [denoising.thld_lo, denoising.thld_up]
-    return {
+    upgraded = {
         "data": {"kind": "images"} | images,
         "views": {"name": "denoise", "threshold": threshold, "soft": False} | distortions,
         **({"start": {"weights_of": old.model_tag}} if old.hot_start else {"model": old.model_tag}),
@@ -91,14 +91,33 @@ def upgrade_training(raw: dict[str, Any]) -> dict[str, Any]:
         "optimizer": {"name": "adam", "learning_rate": 1e-3},
         "training": {"epochs": old.n_epochs, "batch_size": old.batch_size_tr},
     }
+    return _with(upgraded, added)
 
 
-def upgrade_extraction(raw: dict[str, Any]) -> dict[str, Any]:
-    """Returns a session of ours as it is, and one of the reference in our keys."""
+def upgrade_extraction(raw: dict[str, Any], ours: Collection[str] = ()) -> dict[str, Any]:
+    """Returns a session of ours as it is, and one of the reference in our keys, as with a training."""
     if not raw.keys() & ReferenceExtraction.model_fields.keys():
         return raw
-    old = ReferenceExtraction.model_validate(raw)
-    return {"run": old.model_tag, "data": {"images": old.imgpath}}
+    old, added = _parted(ReferenceExtraction, raw, ours)
+    return _with({"run": old.model_tag, "data": {"images": old.imgpath}}, added)
+
+
+def _parted(kind: type[R], raw: dict[str, Any], ours: Collection[str]) -> tuple[R, dict[str, Any]]:
+    added = {key: value for key, value in raw.items() if key in ours}
+    return kind.model_validate({key: value for key, value in raw.items() if key not in ours}), added
+
+
+def _with(upgraded: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
+    """Returns the session with keys of ours: options are added to the same component, or replace it."""
+    for key, value in added.items():
+        before = upgraded.get(key)
+        before = {"name": before} if isinstance(before, str) else before
+        if isinstance(before, dict) and isinstance(value, dict):
+            same = value.get("name", before.get("name")) == before.get("name")
+            value = before | value if same else value
+        upgraded[key] = value
+        LOG.info("%s: %s, by the session's own key `%s`", key, value, key)
+    return upgraded
 
 
 def upgrade_run(raw: dict[str, Any]) -> dict[str, Any]:

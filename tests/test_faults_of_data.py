@@ -92,6 +92,16 @@ def of_header(width: int, height: int) -> bytes:
     return SIGNATURE + struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content))
 
 
+def with_chunk(at: int, kind: bytes, content: bytes) -> bytes:
+    """Returns a picture with one more chunk, before its pixels (33: after the header) or after them."""
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return GOOD[:at] + chunk + GOOD[at:]
+
+
+def of_two_headers(width: int, height: int) -> bytes:
+    return with_chunk(33, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+
+
 def holding(content: bytes) -> Change:
     return lambda file: file.write_bytes(content)
 
@@ -130,6 +140,9 @@ BAD: dict[str, dict[str, tuple[Change, str]]] = {
         "16_bit.png": (holding(saved(Image.fromarray(GREY.astype(np.uint16) * 256))), SIXTEEN),
         "palette.png": (holding(TRANSPARENT), "has transparent colours: save it without transparency"),
         "bomb.png": (holding(of_header(100_000, 100_000)), TOO_LARGE),
+        "two_headers.png": (holding(of_two_headers(13_000, 13_000)), TRUNCATED),
+        "second_bomb.png": (holding(of_two_headers(30_000, 30_000)), TRUNCATED),
+        "colours_after_pixels.png": (holding(with_chunk(len(GOOD) - 12, b"iCCP", b"")), TRUNCATED),
         "no_pixels.png": (holding(of_header(0, 128)), "claims 0 x 128 pixels"),
     },
     "audio": {
@@ -172,6 +185,7 @@ def test_all_pictures_that_cannot_be_used_are_listed_at_once(config):
 
 def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
     names = data.add_bad()
+    assert f"all are listed in {data.listed}" in refused(main_01_train, data.training(), config)
     if data.pictures:  # of another size, which can be read, though its pixels cannot; and it comes first
         other = saved(Image.fromarray(NOISE[:60, :30, 0]))
         (data.folder / "0.png").write_bytes(other[: len(other) // 2])
@@ -179,6 +193,7 @@ def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
     code, out, text = answer(main_01_train, data.training(skip_bad=True), config)
     (run,) = all_runs(config.models)
     assert (code, out) == (0, f"{run.folder}\n") and f"left out, unusable:\n  {names[0]}" in text
+    assert not data.listed.exists()
     assert sorted(run.record["train"]["left_out"]) == names
     assert run.record["train"]["n"] + run.record["valid"]["n"] == 12
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -116,6 +117,40 @@ def test_a_palette_of_a_colour_map_is_read_as_its_intensity(folder):
     first, second = opened(folder).stored.array
     assert np.array_equal(first, second)
     assert np.array_equal(table("viridis")[first], table("viridis")[levels])
+
+
+def test_transparency_that_nothing_has_is_dropped(folder):
+    """As matplotlib saves pictures; or a colour that would be transparent and is nowhere in the picture."""
+    levels = random_levels() // 2
+    plt.imsave(folder / "a.png", levels, cmap="viridis", vmin=0, vmax=255)
+    grey = Image.fromarray(levels)
+    opaque = Image.new("L", grey.size, 255)
+    coloured = Image.fromarray(table("viridis")[levels])
+    coloured.save(folder / "b.png", transparency=(1, 2, 3))
+    palette = Image.frombytes("P", levels.shape[::-1], levels.tobytes())
+    palette.putpalette(table("viridis").tobytes())
+    palette.save(folder / "c.png", transparency=bytes([255] * 128))
+    palette.save(folder / "d.png", transparency=200)
+    assert all(
+        np.array_equal(table("viridis")[row], table("viridis")[levels]) for row in opened(folder).stored.array
+    )
+    other = folder.with_name("grey")
+    other.mkdir()
+    Image.merge("LA", (grey, opaque)).save(other / "a.png")
+    grey.save(other / "b.png", transparency=200)
+    assert all(np.array_equal(row, levels) for row in opened(other).stored.array)
+
+
+def test_blank_pictures_are_warned_of_whenever_a_folder_is_opened(folder, caplog):
+    names = write_pictures(folder, intensities(6))
+    for name in names[:2]:
+        save(folder, name, np.full((128, 32), 7, np.uint8))
+    for _ in range(2):
+        caplog.clear()
+        opened(folder, channels="rgb")
+        assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [
+            f"{folder}: 2 of 6 pictures are of one colour:\n  {names[0]}\n  {names[1]}"
+        ]
 
 
 def test_the_sidecars_map_comes_first(folder):

@@ -5,6 +5,7 @@ import pytest
 from conftest import intensities, write_pictures
 from PIL import Image
 
+from saec.explorer.page import thumbnails
 from saec.faults import MissingFault
 from saec.inspection import inspect
 
@@ -42,6 +43,26 @@ def test_what_to_look_at_is_in_the_remarks(folder):
     remarks = "\n".join(inspection.remarks())
     expected = ("1 pictures cannot be read: cut.png", "are blank", "all but the same", "2 sizes", "2 modes")
     assert all(words in remarks for words in expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_few_pictures_are_compared_as_far_as_there_are_some(tmp_path, n):
+    write_pictures(tmp_path, intensities(n), "gray")
+    Image.fromarray(np.zeros((128, 32), np.uint8)).save(tmp_path / "blank.png")
+    inspection = inspect(tmp_path)
+    assert (inspection.alike, inspection.blank, len(inspection.names)) == ([], ["blank.png"], n + 1)
+    first = sorted(tmp_path.iterdir())[-1]
+    first.with_name("again.png").write_bytes(first.read_bytes())
+    assert inspect(tmp_path).alike == [("again.png", first.name, pytest.approx(1))]
+
+
+def test_what_is_called_a_picture_and_is_none_is_never_opened_as_something_else(folder):
+    """Pillow would hand an EPS file to another program."""
+    (folder / "eps.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+    inspection = inspect(folder)
+    assert list(inspection.unreadable) == ["eps.png"]
+    assert "is not a PNG, whatever its name says" in inspection.unreadable["eps.png"]
+    assert thumbnails(folder, np.array(["eps.png"]), 1.0) == [""]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

@@ -11,7 +11,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
-from saec.data.png import list_pictures
+from saec.data.png import decode, list_pictures
+from saec.faults import Unusable
 from saec.progress import progress
 from saec.samples import SEGMENT
 
@@ -88,13 +89,13 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
 def _read(folder: Path, name: str) -> tuple[str, str, np.ndarray, np.ndarray] | str:
     """Returns a picture's size, mode, counts of grey values, and small pixels; or why it cannot be read."""
     try:
-        with Image.open(folder / name) as picture:
-            grey = picture.convert("L")
-            levels = np.array(grey.histogram(), dtype=np.int64)
-            small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
-            return f"{picture.width} x {picture.height}", picture.mode, levels, small.ravel()
-    except (OSError, ValueError, SyntaxError) as error:  # the first is also for what is no picture
-        return str(error)
+        picture = Image.fromarray(decode(folder / name))
+    except Unusable as reason:
+        return str(reason)
+    grey = picture.convert("L")
+    levels = np.array(grey.histogram(), dtype=np.int64)
+    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
+    return f"{picture.width} x {picture.height}", picture.mode, levels, small.ravel()
 
 
 def _alike(names: list[str], small: np.ndarray) -> list[tuple[str, str, float]]:
@@ -103,7 +104,7 @@ def _alike(names: list[str], small: np.ndarray) -> list[tuple[str, str, float]]:
         return []
     centred = small - small.mean(1, keepdims=True)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    distances, nearest = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(unit).kneighbors()
+    distances, nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(unit).kneighbors()
     correlations = 1 - distances[:, 0] ** 2 / 2
     pairs = {
         (min(a, b), max(a, b)): float(r)

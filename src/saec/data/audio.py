@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data.batch import Dataset, Raw, shades
-from saec.data.kind import DATA, Sizes, refuse_bad
+from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
 from saec.data.recordings import Cutting, Location, Recordings, n_at_rate
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows
@@ -241,6 +241,7 @@ class Audio:
         samples, short = self.recordings.pieces(n_there, self.cutting)
         bad |= short
         self._refuse(samples, bad)
+        forget_bad(self.folder)
         if bad:
             lines = [f"{name} {reason}" for name, reason in bad.items()]
             LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))

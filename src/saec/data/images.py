@@ -19,11 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data.batch import Dataset, Raw, shades
-from saec.data.kind import DATA, Sizes, evenly, refuse_bad
+from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
 from saec.data.png import USUAL, decode, list_pictures, sidecar_map, size_of, table, to_intensity
 from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
-from saec.faults import Fault, Unusable, listing
+from saec.faults import Fault, Unusable, counted, listing
 from saec.files import fingerprint
 from saec.samples import Samples, nearest_labels
 
@@ -157,6 +157,7 @@ class Images:
         self.colormap: str | None = None  # of all pictures, where they are stored as intensity
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map
         self._sizes: dict[int, tuple[int, int]] = {}  # of pictures that have been read
+        self._blank: set[str] = set()  # those of them that are of one colour
 
     @property
     def state(self) -> list[tuple]:
@@ -235,6 +236,8 @@ class Images:
         """
         picture = self._decoded(item)
         self._sizes[item] = picture.shape[:2]
+        if (picture == picture[:1, :1]).all():
+            self._blank.add(self.files[item].name)
         if self.colormap is None:
             yield (picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1))[None]
             return
@@ -266,7 +269,15 @@ class Images:
                 f"{self.folder} holds pictures of {len(names)} sizes (width x height), one is expected; "
                 f"put each size into a folder of its own:\n{listing(lines)}"
             )
-        return {"colormap": self.colormap, "not_in_map": self.not_in_map}
+        facts = {"colormap": self.colormap, "not_in_map": self.not_in_map, "blank": sorted(self._blank)}
+        self._look_at(facts)
+        return facts
+
+    def _look_at(self, facts: dict[str, Any]) -> None:
+        """Warns of blank pictures once it is clear that all are good enough."""
+        forget_bad(self.folder)
+        for remark in counted(facts.get("blank", ()), f"of {len(self.files):,} pictures are of one colour"):
+            LOG.warning("%s: %s", self.folder, remark)
 
     @cached_property
     def _size(self) -> tuple[int, int]:
@@ -284,6 +295,7 @@ class Images:
         facts = self.cache.facts(self.fingerprint)
         if facts:
             self.colormap, self.not_in_map = facts["colormap"], facts["not_in_map"]
+            self._look_at(facts)
         else:
             self.colormap = None if self.not_in_map else self._likely_map()
         if self.colormap is None and self.not_in_map is None:

@@ -147,7 +147,7 @@ def refuse_bad(
     if not bad or (skip_bad and len(bad) < n_all):
         return
     lines = [f"{name} {reason}" for name, reason in bad.items()]
-    where, path = "the first of them", folder.parent / f"unusable_{folder.name}.txt"
+    where, path = "the first of them", _list_of_bad(folder)
     if listed:
         try:
             write_text(path, "\n".join(lines) + "\n")
@@ -158,3 +158,13 @@ def refuse_bad(
     raise Fault(
         f"{len(bad)} of {n_all} {what} in {folder} cannot be used, {remedy}; {where}:\n{listing(lines)}"
     )
+
+
+def forget_bad(folder: Path) -> None:
+    """Removes the list of an earlier call, as what is there can be used now."""
+    with suppress(OSError):
+        _list_of_bad(folder).unlink(missing_ok=True)
+
+
+def _list_of_bad(folder: Path) -> Path:
+    return folder.parent / f"unusable_{folder.name}.txt"

@@ -45,14 +45,21 @@ def sidecar_map(folder: Path) -> list[str]:
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 64_000_000  # beyond it a picture is taken for a decompression bomb
-GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # PNG's colour types
+GREY, COLOURED = ("1", "L", "LA"), ("P", "RGB", "RGBA")  # modes of pictures that are read
+DAMAGE = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, EOFError)
+DAMAGE += (
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Warning,
+)  # what Pillow raises of some files
 
 
 def size_of(path: Path) -> tuple[int, int]:
     """Returns (height, width) from the header alone.
 
     Raises:
-        Unusable: gone or locked, no PNG, too large, 16 bits a channel, or with transparency.
+        Unusable: gone or locked, no PNG, too large, or 16 bits a channel.
     """
     try:
         with path.open("rb") as file:
@@ -63,31 +70,45 @@ def size_of(path: Path) -> tuple[int, int]:
         raise Unusable("is empty (0 bytes): copy it again")
     if not head.startswith(SIGNATURE) or len(head) < 26:
         raise Unusable("is not a PNG, whatever its name says: save it as PNG")
-    width, height, depth, colour = struct.unpack(">8x4x4xIIBB", head)
+    width, height, depth = struct.unpack(">8x4x4xIIBx", head)
     if width * height > MOST_PIXELS or not width * height:
         raise Unusable(f"claims {width} x {height} pixels, at most {MOST_PIXELS:,} are read: cut it")
     if depth == 16:
-        raise Unusable("has 16 bits a channel, 8 are expected: save it as an 8-bit PNG")
-    if colour in (GREY_ALPHA, RGBA):
-        raise Unusable("has an alpha channel, grey or RGB is expected: save it without transparency")
+        raise Unusable(
+            "has 16 bits a channel, 8 are expected: save it as an 8-bit PNG, its values scaled to 0 to 255"
+        )
     return height, width
 
 
 def decode(path: Path) -> np.ndarray:
     """Returns (height, width) uint8 of a grey picture, (height, width, 3) of an RGB or palette picture.
 
+    No other function opens a picture: Pillow would take any format, whatever the name says.
+
     Raises:
-        Unusable: as `size_of`, and for a picture that is truncated or damaged.
+        Unusable: as `size_of`, and for a picture that is damaged, or anywhere transparent.
     """
-    size_of(path)
+    size = size_of(path)
     try:
         with Image.open(path, formats=["PNG"]) as picture:
+            if (picture.height, picture.width) != size or picture.mode not in GREY + COLOURED:
+                raise ValueError("it has two headers")
             picture.load()
-            if "transparency" in picture.info:
-                raise Unusable("has transparent colours: save it without transparency")
-            return np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+            return np.asarray(_opaque(picture))
+    except DAMAGE as error:
         raise Unusable(f"is truncated or damaged ({error}): make it again") from error
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """Returns a picture as L or RGB; raises `Unusable` where some of it is transparent."""
+    is_grey, has_alpha = picture.mode in GREY, picture.mode in ("LA", "RGBA")
+    if has_alpha or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        if picture.getextrema()[3] != (255, 255):
+            what = "an alpha channel, grey or RGB is expected" if has_alpha else "transparent colours"
+            raise Unusable(f"has {what}: save it without transparency")
+        picture = picture.getchannel(0) if is_grey else picture
+    return picture.convert("L" if is_grey else "RGB")
 
 
 USUAL = ("gray", "viridis", "magma", "inferno", "plasma", "cividis")

@@ -16,7 +16,9 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from saec.data.png import decode
 from saec.evaluation.agreement import purity
+from saec.faults import Unusable
 from saec.files import fingerprint, write_text
 from saec.progress import progress
 from saec.similarity import search
@@ -145,12 +147,12 @@ def links(images: Path, names: np.ndarray, page: Path) -> list[str]:
 def _data_address(file: Path) -> str:
     """Returns a small picture as a data address, "" where the picture cannot be read."""
     try:
-        with Image.open(file) as picture:
-            scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            small = picture.convert("RGB").resize(size, Image.Resampling.BOX)
-    except (OSError, SyntaxError):
+        picture = Image.fromarray(decode(file))
+    except Unusable:
         return ""
+    scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    small = picture.convert("RGB").resize(size, Image.Resampling.BOX)
     written = io.BytesIO()
     small.save(written, "WEBP", quality=QUALITY)
     return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")

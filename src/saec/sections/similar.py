@@ -11,10 +11,10 @@ from PIL import Image
 
 from saec import figures
 from saec.config import Config
-from saec.data.png import SIDECAR
+from saec.data.png import SIDECAR, decode, size_of
 from saec.extraction import extract
 from saec.extraction.sources.base import for_samples
-from saec.faults import MissingFault
+from saec.faults import MissingFault, Unusable
 from saec.features import Features
 from saec.files import as_file_name
 from saec.registry import Strict
@@ -140,8 +140,8 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
     }
     size = (1, 1)
     for file in (file for column in files.values() for file in column):
-        with suppress(OSError), Image.open(file) as picture:
-            size = picture.size
+        with suppress(Unusable):
+            size = size_of(file)[::-1]
             break
     columns = {heading: np.stack([_picture(file, size) for file in of]) for heading, of in files.items()}
     title = f"nearest pictures, by {', '.join(one.tables)}"
@@ -153,8 +153,7 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
     """Returns (3, height, width) in [0, 1]; one that cannot be read is white."""
     try:
-        with Image.open(file) as picture:
-            pixels = picture.convert("RGB").resize(size)
-    except OSError:
+        pixels = Image.fromarray(decode(file)).convert("RGB").resize(size)
+    except Unusable:
         return np.ones((3, *size[::-1]), dtype=np.float32)
     return np.asarray(pixels, dtype=np.float32).transpose(2, 0, 1) / 255

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -179,10 +181,77 @@ def test_a_file_that_holds_other_types_or_trees_is_refused_before_anything_is_ma
     def evil(schema: str) -> str:
         return schema.replace('"StandardScaler"', '"system"').replace('"sklearn.preprocessing._data"', '"os"')
 
-    with pytest.raises(Fault, match=r"refused: it holds types that no combiner has[^\n]*\n  os\.system"):
+    with pytest.raises(Fault, match=r"refused: it holds what no combiner has[^\n]*\n  os\.system"):
         Combiner.load(changed(file, evil))
     dump({"kind": "saec combiner 1", "model": fitted("forest").model}, file)  # trees that could be made up
     with pytest.raises(Fault, match=r"sklearn\.tree\._tree\.Tree"):
+        Combiner.load(file)
+
+
+class Trap:
+    """What a pickle may do to whoever loads it."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.file,)
+
+
+def test_a_file_that_would_run_code_when_it_is_fitted_is_refused_and_nothing_is_read_or_written(tmp_path):
+    """A pipeline with a memory takes what it has fitted before out of a pickle."""
+    memory, marker, file = tmp_path / "memory", tmp_path / "marker", tmp_path / "evil.skops"
+    combiner = fitted("knn")
+    steps = [("scale", StandardScaler()), ("knn", KNeighborsClassifier(3))]
+    evil = Pipeline(steps, memory=str(memory))
+    content = {"kind": "saec combiner 1", "scikit-learn": sklearn.__version__, "chosen": {}, "macro_f1": None}
+    content |= {"methods": list(combiner.widths), "widths": list(combiner.widths.values())}
+    model = make_pipeline(combiner.model[:-1], clone(evil))
+    dump(content | {"model": model, "learnt": list(combiner.training)}, file)
+    evil.fit(*combiner.training)
+    for pickled in memory.rglob("output.pkl"):
+        pickled.write_bytes(pickle.dumps(Trap(marker)))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(Fault, match="evil.skops is refused: [^\n]*\n  Pipeline: memory"):
+        Combiner.load(file)
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(TypeError):
+        evil.fit(*combiner.training)  # the file was dangerous
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda svm: setattr(svm, "_dual_coef_", svm._dual_coef_[:1]), "do not fit each other"),
+        (lambda svm: setattr(svm, "probability", True), "do not fit each other"),
+        (lambda svm: setattr(svm, "_n_support", svm._n_support * -1), "do not fit each other"),
+        (lambda svm: setattr(svm, "_gamma", "much"), "damaged"),
+        (lambda svm: setattr(svm, "classes_", svm.classes_[:2]), "do not fit each other"),
+    ],
+)
+def test_an_svm_that_could_read_outside_of_its_arrays_is_refused(change, words, tmp_path):
+    combiner, file = fitted(), tmp_path / "birds.skops"
+    change(combiner.model[-1])
+    combiner.save(file)
+    with pytest.raises(Fault, match=words):
+        Combiner.load(file)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(StandardScaler(), PCA()),
+        make_pipeline(StandardScaler(), make_pipeline(SVC())),
+        make_pipeline(StandardScaler(), KNeighborsClassifier(1)),
+        KNeighborsClassifier(1),
+    ],
+)
+def test_steps_that_no_combiner_has_are_refused(model, tmp_path):
+    combiner, file = fitted("linear"), tmp_path / "birds.skops"
+    rows, labels, _ = side_by_side()
+    Combiner(combiner.widths, model.fit(rows, labels)).save(file)
+    with pytest.raises(Fault, match="is damaged, or no combiner|it holds what no combiner has"):
         Combiner.load(file)
 
 

@@ -1,29 +1,47 @@
 """Defines combiners, which classify samples by features of several methods; their files need no pickle."""
 
+import json
 import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_DEFLATED
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import sklearn
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import SVC
 
-from saec.evaluation.classifiers import SVM, Costs, Gammas, fit_classifier
+from saec.evaluation.classifiers import CLASSIFIERS, SVM, Costs, Gammas, fit_classifier
 from saec.faults import Fault, MissingFault, listing
 from saec.features import DAMAGE
-from saec.files import appearing
+from saec.files import GB, appearing
 
 LOG = logging.getLogger(__name__)
 KIND = "saec combiner 1"  # what a file says it is
 REFITTED = (KNeighborsClassifier, RandomForestClassifier)  # forged trees could read outside of memory
 BROKEN = (*DAMAGE, KeyError, IndexError, TypeError, AttributeError, ImportError, RecursionError)  # of skops
+MOST_GB = 4  # unpacked
+ESTIMATORS = """
+    pipeline.Pipeline compose._column_transformer.ColumnTransformer preprocessing._data.StandardScaler
+    decomposition._pca.PCA svm._classes.SVC linear_model._logistic.LogisticRegression
+    neighbors._classification.KNeighborsClassifier ensemble._forest.RandomForestClassifier
+    tree._classes.DecisionTreeClassifier
+""".split()
+PARTS = {  # what a file may hold, by the names that skops has for its readers; None is what skops trusts
+    "ObjectNode": {f"sklearn.{name}" for name in ESTIMATORS},
+    **{f"{kind.title()}Node": {f"builtins.{kind}"} for kind in ("dict", "list", "tuple", "slice")},
+    "JsonNode": {"builtins.str"},
+    "TypeNode": {"builtins.str"},
+    "NdArrayNode": None,
+    "CachedNode": None,  # a part that stands elsewhere in the file, too
+}
+DANGEROUS = ("memory", "n_jobs")  # options that read or write files, or start processes
 Blocks = dict[str, np.ndarray]  # rows (n, features) by method
 
 
@@ -122,17 +140,87 @@ class Combiner:
         if not file.is_file():
             raise MissingFault(f"no such file of a combiner: {file}")
         try:
-            untrusted = get_untrusted_types(file=file)
-            if untrusted:
-                raise Fault(
-                    f"{file} is refused: it holds types that no combiner has, and could do anything:\n"
-                    f"{listing(untrusted)}\nfit the combiner again"
-                )
+            _refuse(file, _foreign_types(file) or get_untrusted_types(file=file))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", InconsistentVersionWarning)  # logged below, once
-                return _restored(load(file), file)
+                content = load(file)
+                _refuse(file, _foreign_options(content))
+                return _restored(content, file)
         except BROKEN as error:
             raise Fault(f"{file} is damaged, or no combiner ({error!r}): fit it again") from error
+
+
+def _refuse(file: Path, foreign: list[str]) -> None:
+    if foreign:
+        raise Fault(
+            f"{file} is refused: it holds what no combiner has, and could do anything:\n{listing(foreign)}\n"
+            "fit the combiner again"
+        )
+
+
+def _foreign_types(file: Path) -> list[str]:
+    """Returns types in the file's description that no combiner has; nothing is made for it."""
+    with ZipFile(file) as archive:
+        if sum(part.file_size for part in archive.infolist()) > MOST_GB * GB:
+            raise ValueError(f"it unpacks to more than {MOST_GB} GB")
+        todo, foreign = [json.loads(archive.read("schema.json"))], set()
+    while todo:
+        part = todo.pop()
+        if isinstance(part, dict) and "__loader__" in part:
+            name = f"{part['__module__']}.{part['__class__']}"
+            allowed = PARTS.get(part["__loader__"], set())
+            foreign |= {name} if allowed is not None and name not in allowed else set()
+        todo += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return sorted(foreign)
+
+
+def _foreign_options(content: Any) -> list[str]:
+    """Returns options, of whatever estimator in what was read, that no combiner has."""
+    todo, seen, foreign = [content], set(), set()
+    while todo:
+        part = todo.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, BaseEstimator):
+            options = {key: getattr(part, key, None) for key in DANGEROUS}
+            foreign |= {
+                f"{type(part).__name__}: {key}" for key, value in options.items() if value is not None
+            }
+            part = vars(part)
+        if isinstance(part, np.ndarray) and part.dtype.hasobject:
+            part = part.ravel().tolist()
+        todo += part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else ()
+    return sorted(foreign)
+
+
+def _classifier(stored: BaseEstimator, training: tuple[np.ndarray, np.ndarray] | None) -> BaseEstimator:
+    """Returns the classifier of a file: one of ours, whose numbers agree, or one that learns anew.
+
+    Raises:
+        ValueError: it is none of ours, or could read outside of its arrays.
+    """
+    ours = next(
+        (made for made in (make() for make in CLASSIFIERS.values()) if type(made) is type(stored)), None
+    )
+    if ours is None or isinstance(ours, REFITTED) != (training is not None):
+        raise ValueError(f"it has {type(stored).__name__} for a classifier")
+    if training is not None:
+        free = {key for key in ("n_neighbors", "random_state") if hasattr(ours, key)}
+        return ours.set_params(**{key: int(getattr(stored, key)) for key in free}).fit(*training)
+    if isinstance(stored, SVC):
+        n, n_classes = len(stored.support_vectors_), len(stored.classes_)
+        shapes = {
+            "support_": (n,),
+            "_n_support": (n_classes,),
+            "_dual_coef_": (n_classes - 1, n),
+            "_intercept_": (n_classes * (n_classes - 1) // 2,),
+        }
+        whole = all(getattr(stored, key).shape == shape for key, shape in shapes.items())
+        plain = stored.kernel == "rbf" and not stored._sparse and not hasattr(stored, "predict_proba")
+        if not whole or not plain or stored._n_support.min() < 0:
+            raise ValueError("the numbers of its SVM do not fit each other")
+    return stored
 
 
 def _restored(content: Any, file: Path) -> Combiner:
@@ -141,10 +229,9 @@ def _restored(content: Any, file: Path) -> Combiner:
         raise ValueError(f"it does not say {KIND!r}")
     widths = dict(zip(content["methods"], content["widths"], strict=True))
     model, training = content["model"], content["learnt"]
-    if training is not None:
-        model[-1].fit(*training)
-    if not isinstance(model, Pipeline) or model.n_features_in_ != sum(widths.values()):
+    if type(model) is not Pipeline or model.n_features_in_ != sum(widths.values()):
         raise ValueError("its methods are not those of its classifier")
+    model.steps[-1] = (model.steps[-1][0], _classifier(model[-1], training))
     version = content["scikit-learn"]
     if version != sklearn.__version__:
         LOG.warning(
@@ -152,7 +239,11 @@ def _restored(content: Any, file: Path) -> Combiner:
             *(file, version, sklearn.__version__),
         )
     training = None if training is None else tuple(training)
-    return Combiner(widths, model, content["chosen"], content["macro_f1"], training)
+    combiner = Combiner(widths, model, content["chosen"], content["macro_f1"], training)
+    trial = {method: np.zeros((1, width), np.float32) for method, width in widths.items()}
+    if combiner.predict(trial)[1].shape != (1, len(combiner.classes)):
+        raise ValueError("it does not give one score a class")
+    return combiner
 
 
 def _side_by_side(blocks: Blocks, widths: dict[str, int]) -> np.ndarray:

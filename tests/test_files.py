@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +185,34 @@ def test_files_below_a_folder_are_sorted_without_hidden_ones_and_links_are_follo
     linked(folder / "x" / "gone.png", tmp_path / "nowhere.png")
     with pytest.raises(Fault, match="lead nowhere, remove or mend them:\n  x/gone.png"):
         files_below(folder, (".png",))
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from saec.faults import Fault
+from saec.files import locked
+lock, end, n_held, n_twice = Path(sys.argv[1]), time.time() + float(sys.argv[2]), 0, 0
+while time.time() < end:
+    try:
+        with locked(lock, "this"):
+            try:
+                lock.with_name("held").open("x").close()
+                n_held += 1
+            except FileExistsError:
+                n_twice += 1
+            lock.with_name("held").unlink(missing_ok=True)
+    except Fault:
+        time.sleep(0.0005)
+print(n_held, n_twice)
+"""
+
+
+@pytest.mark.slow
+def test_a_lock_is_never_held_twice_however_many_want_it(tmp_path):
+    words = [sys.executable, "-c", HOLDER, str(tmp_path / ".lock"), "4"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    holders = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(5)]
+    counts = np.array([holder.communicate()[0].split() for holder in holders], dtype=int)
+    n_held, n_twice = counts.sum(axis=0)
+    assert n_held > 100 and n_twice == 0 and names(tmp_path) == []

@@ -235,6 +235,9 @@ def free_bytes(folder: Path) -> int:
 def locked(lock: Path, what: object) -> Iterator[None]:
     """Holds a lock file, which the system releases however the process ends.
 
+    The file goes while it is held: whoever has opened it meanwhile sees that it has no name any more. Windows
+    removes no open file, so there it goes afterwards, unless another process has opened it.
+
     Raises:
         Fault: another process holds it.
     """
@@ -246,8 +249,12 @@ def locked(lock: Path, what: object) -> Iterator[None]:
     try:
         yield
     finally:
+        if os.name != "nt":
+            lock.unlink(missing_ok=True)
         held.release()
-        lock.unlink(missing_ok=True)
+        if os.name == "nt":
+            with suppress(OSError):
+                lock.unlink()
 
 
 def flush(array: np.memmap) -> None:

@@ -75,7 +75,8 @@ def test_the_nearest_table_wins_over_the_feature_file_and_what_it_lacks_is_empty
     assert labelled["label"].tolist() == ["near", "", "far", ""]
     assert labelled["group"].tolist() == ["one", "one", "b", "c.png"]  # a recording's samples share its group
     assert labelled["site"].tolist() == ["x", "", "y", ""] and labelled["size"].tolist() == [1, 2, 3, 4]
-    assert "2 of 4 pictures have no label" in output and "1 labels of" in output
+    assert "2 of 4 pictures are in no row of" in output and "1 labels of" in output
+    assert "have no label" not in output
 
 
 def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recordings(config, pictures):
@@ -126,6 +127,30 @@ def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictu
     table(config.data / "else.csv", "file,label", "x.png,a")
     with pytest.raises(Fault, match="labels none of the 4 pictures: 'x.png' there"):
         joined(config, labels="else.csv", **session)
+
+
+def test_of_several_labels_the_session_may_take_the_first(config, pictures):
+    session = {"features": features(config, PICTURES)}
+    table(
+        config.data / "twice.csv",
+        "file,label,start,end",
+        "c.png,a,,",
+        "c.png,b,,",
+        "a.wav,x,0,2",
+        "a.wav,y,1,2",
+    )
+    with pytest.raises(Fault, match=r"(?s)says two things of one sample:.*`several: first` takes the first$"):
+        joined(config, labels="twice.csv", **session)
+    table(config.data / "twice.csv", "file,label,start,end", "c.png,,,", "a.wav,x,0,2", "a.wav,y,1,2")
+    labelled, output = joined(config, labels="twice.csv", **session)
+    assert labelled["label"].tolist() == ["x", "", "", ""]
+    several = "1 of 4 pictures have more labels than one in"
+    assert several in output and f"and get none:\n  {PICTURES[1]}\n`several: first`" in output
+    assert "1 of 4 pictures have no label in their row of" in output
+    labelled, output = joined(config, labels={"file": "twice.csv", "several": "first"}, **session)
+    assert (
+        labelled["label"].tolist() == ["x", "x", "", ""] and several in output and "get the first" in output
+    )
 
 
 def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(config, pictures):

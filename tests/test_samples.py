@@ -5,6 +5,7 @@ import math
 import sys
 import unicodedata
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 from saec.faults import Fault, MissingFault
 from saec.samples import (
     Samples,
+    annotations,
     join,
     means_per_recording,
     nearest_labels,
@@ -231,13 +233,57 @@ def test_a_segment_is_of_the_stretch_in_which_it_begins(tmp_path):
     assert overlapping.labels.tolist() == ["", "crow", "crow"]
 
 
+def slow_lines(samples: Samples, table: pd.DataFrame) -> dict[str, list[int]]:
+    """Which rows of a table of stretches are of a segment, by the definition: those it begins in."""
+    return {
+        name: [
+            number
+            for number, (file, first, end) in enumerate(
+                table[["file", "start_s", "end_s"]].itertuples(index=False)
+            )
+            if file == sample.file
+            and not sample.start_s < (first if first == first else 0) - 0.001
+            and not sample.start_s >= (end if end == end else math.inf)
+        ]
+        for name, sample in samples.table.iterrows()
+    }
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_segments_get_what_all_the_stretches_they_begin_in_say_alike(seed):
+    rng = np.random.default_rng(seed)
+    starts = rng.choice(400, 60, replace=False) / 100
+    files = rng.choice(["x.wav", "y.wav"], 60)
+    names = [f"{file[0]}_segm_{start:08.3f}.wav" for file, start in zip(files, starts, strict=True)]
+    samples = Samples.of(names, file=files, start_s=starts, end_s=starts + 0.1)
+    first = rng.choice(starts, 40) + rng.choice([0, 0.0005, 0.002], 40)
+    edges = np.stack([first, first + rng.choice([0, 0.05, 0.3], 40)], axis=1)
+    edges[rng.random((40, 2)) < 0.02] = np.nan
+    rows = zip(rng.choice(["x.wav", "y.wav", "z.wav"], 40), *edges.T, rng.choice(list("ab"), 40), strict=True)
+    table = annotations(dict(zip(["file", "start_s", "end_s", "label"], row, strict=True)) for row in rows)
+    table = table[table["start_s"].notna() | table["end_s"].notna()]
+    labels = {name: {table["label"].iloc[n] for n in of} for name, of in slow_lines(samples, table).items()}
+    result, _ = join(samples, table, "table")
+    expected = {name: min(of) if len(of) == 1 else "" for name, of in labels.items()}
+    assert result.table["label"].to_dict() == expected and len({*expected.values()}) > 1
+
+
+def test_a_recording_of_many_segments_is_joined_with_as_many_stretches_quickly():
+    n = 9_999
+    samples = Samples.of(f"x_segm_{start:08.3f}.png" for start in range(n))
+    table = annotations({"file": "x.wav", "start_s": s, "end_s": s + 1.0, "label": f"{s}"} for s in range(n))
+    began = process_time()
+    result, _ = join(samples, table, "table")
+    assert process_time() - began < 0.5 and result.labels.tolist() == [f"{start}" for start in range(n)]
+
+
 def test_a_mean_over_a_recording_has_what_its_segments_agree_on(tmp_path):
     means = Samples.of(np.array(["a", "b", "x/c"]))
     rows = "a_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
     assert all(type(name) is str for name in means.table.index)
     result, remarks = joined(means, f"file,label,group\n{rows}", tmp_path)
     assert result.labels.tolist() == ["", "owl", "tit"] and result.groups.tolist() == ["g", "b", "x/c"]
-    assert remarks == ""
+    assert remarks == "1 of 3 samples have more labels than one in table.csv and get none:\n  a"
 
 
 NEAR = ["lonely.PNG", ".\\lonely.png", "lonely.wav", "lonely", "C:\\songs\\lonely.png", "songs/lonely.wav"]
@@ -288,7 +334,7 @@ def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
     assert "'a_segm_0001.00.png' is nearly 'a_segm_0001.000.png'" in output
     assert "3 of 4 pictures are in no row of table.csv" in output
     beside, output = joined(PICTURES, text, tmp_path, named=False)
-    assert "1 labels of table.csv" in output and "\n  a_segm" not in output
+    assert "1 labels of table.csv" in output and "\n  a_segm_0001.00.png" not in output
 
 
 @pytest.mark.parametrize("text", ["x.png,a\ny.png,b\n", ""])

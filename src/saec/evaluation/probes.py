@@ -76,15 +76,21 @@ def probe(
             predicted[labelled[test]] = answers
     tested = predicted[labelled] != ""
     classes = per_class(labels[tested].astype(str), predicted[labelled][tested])
+    remarks = [] if split is not None else _fewer_folds(repeats, n_splits, n_repeats, groups)
+    return Scores(*_means(folds), folds, classes, predicted=predicted, remarks=remarks)
+
+
+def _fewer_folds(repeats: list[list[Split]], n_splits: int, n_repeats: int, groups: np.ndarray) -> list[str]:
+    """Returns remarks on folds and repeats that groups do not allow."""
     remarks = []
-    if split is None and len(repeats[0]) < n_splits:
+    if len(repeats[0]) < n_splits:
         remarks.append(f"{len(repeats[0])} folds, not {n_splits}: a class has no more groups (recordings)")
-    if split is None and len(repeats) < n_repeats:
+    if len(repeats) < n_repeats:
         remarks.append(
             f"{len(np.unique(groups))} groups (recordings) can be parted in few ways: {len(repeats)} of "
             f"{n_repeats} repeats"
         )
-    return Scores(*_means(folds), folds, classes, predicted=predicted, remarks=remarks)
+    return remarks
 
 
 for _name in CLASSIFIERS:

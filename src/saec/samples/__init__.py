@@ -1,6 +1,6 @@
 """Holds all samples in one table, from data kinds to the report: read, joined, split and averaged here."""
 
-from saec.samples.join import LABELS, join, match_names, nearest_labels
+from saec.samples.join import LABELS, Several, join, match_names, nearest_labels
 from saec.samples.reader import annotations, raise_rows, read_annotations
 from saec.samples.split import split, split_by_table, warn_of_shared
 from saec.samples.table import (
@@ -18,6 +18,7 @@ __all__ = [
     "LABELS",
     "SEGMENT",
     "Samples",
+    "Several",
     "annotations",
     "join",
     "match_names",

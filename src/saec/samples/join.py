@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from posixpath import basename, splitext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from saec.faults import Fault, listing
+from saec.faults import Fault, counted, listing
 from saec.samples.reader import read_annotations
 from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
 
@@ -29,18 +29,26 @@ FILLED = ("label", "group", "split")
 TOLERANCE_S = 0.001  # names tell milliseconds
 N_COMPARED = 2_000  # names among which near ones are looked for
 NAME, FILE, SEGMENTS, MEAN = range(4)  # what a file of a table may be to a sample; the first that fits counts
+Several = Literal["none", "first"]  # what a sample with several labels gets
 Key = tuple[int, str]  # one of these four, and the name, file or recording
 
 
 def join(
-    samples: Samples, table: pd.DataFrame, source: str, *, named: bool = True, what: str = "samples"
+    samples: Samples,
+    table: pd.DataFrame,
+    source: str,
+    *,
+    named: bool = True,
+    what: str = "samples",
+    several: Several | None = None,
 ) -> tuple[Samples, list[str]]:
     """Fills label, group, split and further columns of samples from a table that `read_annotations` has read.
 
     A row is of the sample that has its name, else of the samples of its file (of those that begin in its
     stretch, where it has start and end), else of the segments of its recording. What it leaves empty stays as
     it is. A sample without a group shares that of others of its recording. `source` and `what` are what
-    messages call the table and the samples; a table that the user has `named` must match something.
+    messages call the table and the samples; a table that the user has `named` must match something. `several`
+    says what a sample with several labels gets, where the session has that option.
 
     Returns:
         The samples (the very same object where nothing matches), and remarks on what matches though it is
@@ -57,28 +65,33 @@ def join(
         example = f"{files[0]!r} there, {next(iter(names), None)!r} here" if files else "it has no row"
         message = f"{source} labels none of the {len(samples):,} {what}: {example}{_near(files, names)}"
         if named:
-            raise Fault(message)
+            raise Fault("\n".join([message, *remarks]))
         return samples, [*remarks, message]
-    _refuse_contradictions(table, matches, lines_of, source)
-    columns = {}
-    for column in [one for one in table.columns if one in FILLED or one not in COLUMNS]:
-        values, own = table[column].tolist(), samples.table.get(column, [""] * len(samples))
-        columns[column] = filled = list(own)
-        for row, (first, *others) in lines_of.items():
-            if values[first] and all(values[other] == values[first] for other in others):
-                filled[row] = values[first]
-    columns["group"] = _whole_groups(samples, table["group"].tolist(), columns["group"], lines_of)
+    remedy = "\n`several: first` takes the first" if several == "none" else ""
+    if several != "first":
+        _refuse_contradictions(table, matches, lines_of, source, remedy)
+    joined = samples.but(**_filled(samples, table, lines_of, several))
     unmatched = sorted(file for file in files if file not in matches)
     without = [name for row, name in enumerate(names) if row not in lines_of]
     if unmatched:
         remark = f"{len(unmatched):,} labels of {source} are of none of the {what}{_near(unmatched, without)}"
         remarks.append(f"{remark}:\n{listing(unmatched)}" if named else remark)
-    if without:
-        remarks.append(f"{len(without):,} of {len(samples):,} {what} are in no row of {source}")
-    return samples.but(**columns), remarks
+    of = f"of {len(samples):,} {what}"
+    remarks += counted(without, f"{of} are in no row of {source}", 5)
+    labels, label_of = table["label"].tolist(), joined.table["label"].to_dict()
+    given = {names[row]: {labels[number] for number in numbers} for row, numbers in lines_of.items()}
+    empty = [name for name in given if not label_of[name] and not any(given[name])]
+    remarks += counted(empty if joined.classes else [], f"{of} have no label in their row of {source}", 5)
+    many = [name for name, texts in given.items() if len(texts - {""}) > 1]
+    get = "the first" if several == "first" else "none"
+    more = counted(many, f"{of} have more labels than one in {source} and get {get}", 5)
+    remarks += [remark + remedy for remark in more]
+    return joined, remarks
 
 
-def nearest_labels(samples: Samples, folder: Path, *, what: str = "samples") -> tuple[Samples, list[str]]:
+def nearest_labels(
+    samples: Samples, folder: Path, *, what: str = "samples", several: Several | None = None
+) -> tuple[Samples, list[str]]:
     """Joins the nearest `labels.csv` that names a sample: in the folder, beside it, or one folder further up.
 
     Raises:
@@ -91,7 +104,8 @@ def nearest_labels(samples: Samples, folder: Path, *, what: str = "samples") -> 
         if not path.is_file():
             continue
         try:
-            joined, more = join(samples, read_annotations(path), str(path), named=False, what=what)
+            table, options = read_annotations(path), {"named": False, "what": what, "several": several}
+            joined, more = join(samples, table, str(path), **options)
         except Fault as fault:
             if parent in (folder, folder.parent):
                 raise
@@ -195,22 +209,23 @@ def _lines_of_samples(
     samples: Samples, rows_of_key: Mapping[Key, list[int]], table: pd.DataFrame, matches: dict[str, Key]
 ) -> dict[int, list[int]]:
     """Returns, by the row of a sample, the numbers of those rows of the table that match it best."""
-    begins = np.where(samples.table.index == samples.table["file"], np.nan, samples.times[:, 0])
-    for row in np.flatnonzero(np.isnan(begins)):  # whole files, or segments whose names say the second
-        with suppress(ValueError):
-            begins[row] = float(splitext(samples.table.index[row].partition(SEGMENT)[2])[0])
-    firsts = table["start_s"].fillna(0.0).to_numpy() - TOLERANCE_S
-    ends = table["end_s"].fillna(np.inf).to_numpy()
+    begins = samples.begins.tolist()
+    firsts = (table["start_s"].fillna(0.0) - TOLERANCE_S).tolist()
+    ends = table["end_s"].fillna(np.inf).tolist()
+    sorted_rows: dict[Key, tuple[list[tuple[float, int]], list[int]]] = {}  # by begin, and those without one
     best: dict[int, tuple[int, list[int]]] = {}
-    for number, file in enumerate(table["file"]):
+    for number, file in enumerate(table["file"].tolist()):
         if file not in matches:
             continue
-        kind = matches[file][0]
-        rows = np.array(rows_of_key[matches[file]])
-        if kind != NAME:
-            within = (firsts[number] <= begins[rows]) & (begins[rows] < ends[number])
-            rows = rows[within | np.isnan(begins[rows])]
-        for row in rows.tolist():
+        key = kind, _ = matches[file]
+        if key not in sorted_rows:
+            rows = rows_of_key[key]
+            timed = [row for row in rows if kind != NAME and begins[row] == begins[row]]
+            whole = sorted(set(rows) - set(timed))
+            sorted_rows[key] = sorted((begins[row], row) for row in timed), whole
+        timed, whole = sorted_rows[key]
+        within = timed[bisect_left(timed, (firsts[number],)) : bisect_left(timed, (ends[number],))]
+        for row in [*(row for _, row in within), *whole]:
             if row not in best or kind < best[row][0]:
                 best[row] = kind, []
             if kind == best[row][0]:
@@ -218,8 +233,26 @@ def _lines_of_samples(
     return {row: best[row][1] for row in sorted(best)}
 
 
+def _filled(
+    samples: Samples, table: pd.DataFrame, lines_of: dict[int, list[int]], several: Several
+) -> dict[str, list]:
+    """Returns the columns that a table fills: with what its rows of a sample say alike, or the first says."""
+    columns = {}
+    for column in [one for one in table.columns if one in FILLED or one not in COLUMNS]:
+        values, own = table[column].tolist(), samples.table.get(column, [""] * len(samples))
+        columns[column] = filled = list(own)
+        for row, numbers in lines_of.items():
+            given = [values[number] for number in numbers]
+            if several == "first":
+                filled[row] = next(filter(None, given), filled[row])
+            elif given[0] and given.count(given[0]) == len(given):
+                filled[row] = given[0]
+    columns["group"] = _whole_groups(samples, table["group"].tolist(), columns["group"], lines_of)
+    return columns
+
+
 def _refuse_contradictions(
-    table: pd.DataFrame, matches: dict[str, Key], lines_of: dict[int, list[int]], source: str
+    table: pd.DataFrame, matches: dict[str, Key], lines_of: dict[int, list[int]], source: str, remedy: str
 ) -> None:
     """Raises a `Fault` where rows say different things of one sample.
 
@@ -227,17 +260,17 @@ def _refuse_contradictions(
     """
     files, texts = table["file"].tolist(), table[list(FILLED)].to_numpy().tolist()
     parts = [SEGMENT in file and file in matches and matches[file][0] != NAME for file in files]
-    whole = table["start_s"].isna() & table["end_s"].isna() & ~np.array(parts, dtype=bool)
+    whole = (table["start_s"].isna() & table["end_s"].isna() & ~np.array(parts, dtype=bool)).tolist()
     first_of = {}
     for numbers in lines_of.values():
-        of_all = [number for number in numbers if whole.iloc[number]]
+        of_all = [number for number in numbers if whole[number]]
         first_of |= {other: of_all[0] for other in of_all[1:] if texts[other] != texts[of_all[0]]}
     if first_of:
         lines = [
             f"{table.index[other]}: {files[other]}: {_words(*texts[first])} and {_words(*texts[other])}"
             for other, first in sorted(first_of.items())
         ]
-        raise Fault(f"{source} says two things of one sample:\n{listing(lines)}")
+        raise Fault(f"{source} says two things of one sample:\n{listing(lines)}{remedy}")
 
 
 def _words(label: str, group: str, split: str) -> str:

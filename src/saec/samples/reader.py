@@ -59,16 +59,7 @@ def read_annotations(
     if not path.is_file():
         raise MissingFault(f"no such file: {path}")
     heads, rows, decimal = _read(path)
-    columns = columns or {}
-    named = _find_columns(heads, columns)
-    if not named.keys() >= set(required):
-        optional = [key for key in NAMES if key not in required]
-        missing = [key for key in required if key not in named]
-        needed, others, lacked = (
-            [columns.get(key, key) for key in keys] for keys in (required, optional, missing)
-        )
-        words = f"needs the columns {','.join(needed)}[,{','.join(others)}], it lacks {', '.join(lacked)}"
-        raise Fault(f"{path} {words}")
+    named = _required_columns(path, heads, required, columns or {})
     others = [head for head in heads if head and head not in {*named.values(), *NAMES, *COLUMNS}]
     right, lines, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
@@ -86,6 +77,20 @@ def read_annotations(
     if wrong and faults is None:
         raise_rows(path, wrong)
     return annotations(right, lines)
+
+
+def _required_columns(
+    path: Path, heads: Sequence[str], required: Sequence[str], columns: Mapping[str, str]
+) -> dict[str, str]:
+    """Returns the heads of the fixed columns; raises a `Fault` where one that is required is not there."""
+    named = _find_columns(heads, columns)
+    optional = [key for key in NAMES if key not in required]
+    missing = [key for key in required if key not in named]
+    if missing:
+        words = ([columns.get(key, key) for key in keys] for keys in (required, optional, missing))
+        needed, others, lacked = map(",".join, words)
+        raise Fault(f"{path} needs the columns {needed}[,{others}], it lacks {lacked.replace(',', ', ')}")
+    return named
 
 
 def _complete(row: dict[str, Any], required: Sequence[str], decimal: str, strict: bool) -> list[str]:

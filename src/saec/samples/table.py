@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -88,6 +89,13 @@ class Samples:
         return self.table[list(SECONDS)].to_numpy(dtype=float)
 
     @property
+    def begins(self) -> np.ndarray:
+        """Returns where samples begin in seconds, (n,) float, by their names if need be; NaN: whole files."""
+        begins = np.where(self.table.index == self.table["file"], np.nan, self.times[:, 0])
+        by_name = [start_of(name) for name in self.table.index]
+        return np.where(np.isnan(begins), by_name, begins)
+
+    @property
     def classes(self) -> list[str]:
         """Returns the labels that occur, each once, sorted."""
         return sorted(set(self.labels.tolist()) - {""})
@@ -117,6 +125,12 @@ class Samples:
 def recording_of(name: str) -> str:
     """Returns the recording that a sample is of, without a suffix: what stands before `_segm_`."""
     return name.split(SEGMENT)[0] if SEGMENT in name else splitext(name)[0]
+
+
+def start_of(name: str) -> float:
+    """Returns the second at which a segment begins by its name, what follows `_segm_`; NaN if it is none."""
+    found = re.search(rf"{SEGMENT}(\d+(\.\d+)?)", name)
+    return float(found[1]) if found else np.nan
 
 
 def _column(key: str, values: Any, index: pd.Index) -> pd.Series:

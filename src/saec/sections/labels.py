@@ -16,7 +16,7 @@ from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.registry import Strict
-from saec.samples import COLUMNS, Samples, annotations, join, nearest_labels, read_annotations
+from saec.samples import COLUMNS, Samples, Several, annotations, join, nearest_labels, read_annotations
 from saec.session import Count
 from saec.tables import Table, column_of
 
@@ -61,7 +61,8 @@ class Labels(Strict):
     """Says where labels come from: a table, the folders of the pictures, or a pattern on file names.
 
     `pattern` is a regular expression with groups named `label` and perhaps `group`, `split`. `least` leaves
-    out classes that fewer groups (recordings) have.
+    out classes that fewer groups (recordings) have. `several: first` takes the first of several labels that
+    a table gives one sample.
     """
 
     file: str | None = None
@@ -69,6 +70,7 @@ class Labels(Strict):
     folders: str | None = None
     pattern: str | None = None
     least: Count | None = None
+    several: Several = "none"
 
     @model_validator(mode="after")
     def _one_source(self) -> "Labels":
@@ -102,15 +104,18 @@ def label_samples(
     the recordings `sounds`, then those in the feature files themselves.
     """
     plain = Samples.of(next(iter(tables.values())).names)
-    samples, remarks = plain, []
+    samples, remarks, options = plain, [], {"what": WHAT, "several": given.several}
     if given.file or given.folders or given.pattern:
-        samples, remarks = join(plain, *given_annotations(given, plain.names, config), what=WHAT)
+        samples, remarks = join(plain, *given_annotations(given, plain.names, config), **options)
     elif images:
-        samples, remarks = nearest_labels(plain, images, what=WHAT)
+        samples, remarks = nearest_labels(plain, images, **options)
     if samples is plain and sounds:
         samples, remarks = _of_sounds(plain, sounds)
     elif samples is plain:
         samples = plain.but(label=_own_labels(tables))
+        if samples.classes:
+            without = samples.names[samples.labels == ""].tolist()
+            remarks += counted(without, f"of {len(samples):,} pictures have no label")
     further = {column: one.samples.table[column] for one in tables.values() for column in one.samples.others}
     further |= {column: column_of(samples.table[column]) for column in samples.others}
     samples, rare = _without_rare(samples.but(**further), given.least)
@@ -169,11 +174,8 @@ def _without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[st
 
 
 def _remarks(samples: Samples) -> list[str]:
-    """Returns remarks on samples without labels, on groups that nobody names, and on the split."""
+    """Returns remarks on groups that nobody names, and on the split."""
     has_label, remarks = samples.labels != "", []
-    if has_label.any():
-        words = f"of {len(samples):,} pictures have no label"
-        remarks += counted(samples.names[~has_label].tolist(), words)
     if len(np.unique(samples.groups)) == len(samples) and len(samples.classes) > 1:
         remarks.append(
             "no group (recording) is known, each picture counts as one: if pictures come from the same "

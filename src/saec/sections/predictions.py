@@ -89,7 +89,8 @@ class ScoredPredictions:
             )
 
     def _take_labels(self, files: list[str], given: pd.DataFrame, source: str) -> None:
-        samples, remarks = join(Samples.of(files), given, source, what=FILES)
+        several = self.options.labels.several
+        samples, remarks = join(Samples.of(files), given, source, what=FILES, several=several)
         self.remarks += remarks
         self.table = self.table.assign(label=self.table["file"].map(samples.table["label"]))
 

@@ -1,5 +1,6 @@
 """Figures are valid pictures that show what they are given, few or many, narrow or wide, grey or coloured."""
 
+import itertools
 from pathlib import Path
 
 import matplotlib.pyplot
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from saec import figures, gallery
@@ -37,6 +40,16 @@ def holds(figure: np.ndarray, colour: tuple[float, ...], at_least: int = 50) -> 
     return int((distance < 3).sum()) >= at_least
 
 
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that are saved, in their order."""
+    saved, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *at, **how: saved.append(self) or save(self, *at, **how)
+    )
+    return saved
+
+
 def names(n: int) -> list[str]:
     return [f"rec_segm_{index:04d}.png" for index in range(n)]
 
@@ -48,6 +61,32 @@ def test_any_number_of_pictures_of_any_width_is_shown_and_no_figure_stays_open(t
     assert len(np.unique(seen(tmp_path / "panels.png"))) > 100
     assert [file.name for file in tmp_path.iterdir()] == ["panels.png"]
     assert matplotlib.pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 16), (128, 128), (64, 900)])
+def test_titles_headings_and_axes_are_whole_and_do_not_overlap(tmp_path, drawn, height, width):
+    """Whatever the size of the pictures: all words lie within the figure, none of a row in another."""
+    columns = dict.fromkeys(("original", "reconstruction", "error"), pictures(18, 1, height, width))
+    title = "rebuilt by a run with a very long name after 200 epochs, and some more words behind it"
+    figures.panels(tmp_path / "x.png", columns, names(18), title, 0.394, np.linspace(0, 12_000, height))
+    words = [text for text in drawn[0].findobj(Text) if text.get_text() and text.get_visible()]
+    boxes = {text: text.get_window_extent() for text in words}
+    right, top = drawn[0].bbox.max
+    for text, box in boxes.items():
+        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= right and box.y1 <= top, text
+    headings = [box for text, box in boxes.items() if text.get_text().startswith(("orig", "recon", "error"))]
+    assert len(headings) >= 3 and not any(a.overlaps(b) for a, b in itertools.combinations(headings, 2))
+    shown = {text.get_text() for text in words}
+    assert {"0.394 s", "12 kHz"} <= shown and title in {" ".join(one.split()) for one in shown}
+
+
+@pytest.mark.parametrize(
+    ("losses", "labels"), [([3.0, 0.3, 0.02], {"1", "0.1", "0.02"}), ([0.3, 0.29, 0.31], {"0.3000"})]
+)
+def test_an_axis_of_losses_has_labels_however_far_they_fall(tmp_path, drawn, losses, labels):
+    rows = [{"epoch": n, "train_loss": loss, "valid_loss": loss} for n, loss in enumerate(losses, 1)]
+    figures.history(tmp_path / "x.png", rows, 1, None)
+    assert labels <= {label.get_text() for label in drawn[0].axes[0].get_yticklabels()}
 
 
 def test_more_than_sixteen_pictures_go_into_a_second_block_beside_the_first(tmp_path):

@@ -16,7 +16,26 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_sizes_modes_recordings_and_grey_values_are_counted(folder):
+@pytest.mark.parametrize("colormap", ["viridis", "magma", "gray", None])
+def test_intensity_is_counted_whatever_the_colour_map_and_luminance_without_one(tmp_path, colormap):
+    levels = intensities(3)
+    write_pictures(tmp_path, levels, colormap or "gray")
+    if colormap is None:
+        Image.fromarray(np.stack([levels[0], levels[1], levels[2]], -1)).save(tmp_path / "colours.png")
+    result = inspect(tmp_path)
+    assert result.levels_are == ("intensity" if colormap else "luminance")
+    if colormap:
+        assert np.array_equal(result.levels, np.bincount(levels.ravel(), minlength=256))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_folder_of_very_few_pictures_is_inspected(tmp_path, n):
+    write_pictures(tmp_path, intensities(n))
+    Image.fromarray(np.full((128, 32), 7, dtype=np.uint8)).save(tmp_path / "blank.png")
+    assert inspect(tmp_path).blank == ["blank.png"]
+
+
+def test_sizes_modes_recordings_and_intensities_are_counted(folder):
     inspection = inspect(folder)
     assert inspection.sizes == {"32 x 128": 8} and inspection.modes == {"L": 8}
     assert inspection.recordings == {"rec00": 4, "rec01": 4} and len(inspection.names) == 8

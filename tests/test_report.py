@@ -137,9 +137,17 @@ def test_the_page_holds_together_alone(whole):
     page = page_of(whole)
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
     assert page.count("data:image/png") >= 5
-    words = ("V-measure", "macro-F1", "Confusion", "Nearest to", "explorer.html", "Grey values")
+    words = ("V-measure", "macro-F1", "Confusion", "Nearest to", "explorer.html", "Intensity of all pixels")
     for text in (*words, *(f"<th>{score}</th>" for score in SCORES)):
         assert text in page
+
+
+def test_only_what_is_better_than_something_has_a_star():
+    table = pd.DataFrame({"method": ["a", "b", "c"], "x": [0.5, 0.7, 0.7], "tie": 0.3, "zero": 0.0})
+    starred = [[value == "best" for _, value in row] for row in job._cells(table)["rows"]]
+    assert starred == [[False] * 4, [False, True, False, False], [False, True, False, False]]
+    distances = table.assign(file=["x.png", "y.png", "z.png"])  # the largest is not the best
+    assert not any(style == "best" for row in job._cells(distances)["rows"] for _, style in row)
 
 
 def test_the_most_similar_pictures_are_named_and_drawn(whole):
@@ -191,7 +199,7 @@ def test_several_sets_stand_side_by_side_and_a_folder_alone_is_inspected(project
     assert set(report.scores["set"]) == {"first", "second"}
     assert {"explorer_first.html", "explorer_second.html", "maps.png"} <= names_in(report)
     alone = evaluate({"images": "songs/images"}, project)
-    files = {"report.html", "report.json", "pictures_recordings.csv", "pictures_grey_values.png"}
+    files = {"report.html", "report.json", "pictures_recordings.csv", "pictures_intensity.png"}
     assert names_in(alone) == files
 
 
@@ -254,7 +262,7 @@ def test_words_of_the_data_are_no_formulas_and_a_method_may_be_called_by_a_numbe
 def test_a_handful_of_pictures_is_scored_too(project, n):
     names = np.load(project.data / "songs" / "good.npz")["N"][:n]
     np.savez(project.data / f"few_{n}.npz", X=features()[:n], N=names)
-    wanted = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True)
+    wanted = session(features=f"few_{n}.npz", evaluations=None, explorer={}, pixels=True, inspect=True)
     assert (evaluate(wanted, project).folder / "explorer.html").is_file()
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from saec.files import appearing
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 DPI = 110
 PANEL_HEIGHT = 0.75  # inches
+FONT, SMALL = 8, 4.5  # points of letters
+LEFT, GAP = 0.4, 0.06  # inches left of all pictures, and between them
 ERROR_MAP = "magma"
 PICTURE_MAP = "viridis"
 MOST_ROWS = 16  # pictures one below the other before a second block of columns begins
@@ -36,34 +40,70 @@ DOTS = 9  # size of the points of a map
 MOST_NUMBERS = 16  # classes up to which a confusion matrix has numbers in its cells
 
 
-def panels(path: Path, columns: dict[str, np.ndarray], names: Sequence[str], title: str) -> None:
+def panels(
+    path: Path,
+    columns: dict[str, np.ndarray],
+    names: Sequence[str],
+    title: str,
+    seconds: float | None = None,
+    hertz: Sequence[float] | None = None,
+) -> None:
     """Draws one row a picture, one column a title; arrays are (n, channels, height, width) in [0, 1].
 
-    A column called `error` is drawn in colours of its own, from 0 to its largest value.
+    A column called `error` is drawn in colours of its own, from 0 to its largest value. `seconds` is how long
+    a picture is, `hertz` (height,) what its rows are, the lowest first; None where that is unknown.
     """
     n, (height, width) = len(names), next(iter(columns.values())).shape[2:]
+    largest = {name: max(float(of.max()), 1e-6) for name, of in columns.items() if name == "error"}
+    headings = [f"{name} (0 to {largest[name]:.2g})" if name in largest else plain(name) for name in columns]
     n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (width * len(columns))))
-    n_rows, n_columns = -(-n // n_blocks), n_blocks * len(columns)
-    width_inches = max(3.0, n_columns * PANEL_HEIGHT * width / height + 0.3)
-    wide, high = (width_inches - 0.1) / n_columns, PANEL_HEIGHT + 0.16
-    size = (width_inches, n_rows * high + 0.75)
-    figure = Figure(size, DPI)
-    axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False, xlim=(0, size[0]), ylim=(size[1], 0))
-    axes.axis("off")  # in inches from the top left: one axes for each picture takes seconds
-    axes.text(0.05, 0.2, plain(title), fontsize=8)
+    n_rows, shown = -(-n // n_blocks), PANEL_HEIGHT * width / height
+    wide = GAP + max(shown, *(_inches(heading, FONT) for heading in headings))
+    n_letters = int(len(columns) * wide / _inches("0", SMALL))  # of a name
+    across = max(3.0, LEFT + n_blocks * len(columns) * wide)
+    lines = wrap(plain(title), int(across / _inches("0", FONT))) or [""]
+    first, down = 0.4 + 0.15 * len(lines), PANEL_HEIGHT + 0.16
+    axes = _inch_axes(across, first + n_rows * down)
+    axes.text(0.05, 0.05, "\n".join(lines), fontsize=FONT, va="top")
     for column, (heading, pictures) in enumerate(columns.items()):
-        largest = max(float(pictures.max()), 1e-6) if heading == "error" else None
         for number, name in enumerate(names):
             block, row = divmod(number, n_rows)
-            left, top = 0.05 + wide * (block * len(columns) + column), 0.65 + high * row
-            _draw_picture(
-                axes, (left, left + wide - 0.03, top + PANEL_HEIGHT, top), pictures[number], largest
-            )
+            left, top = LEFT + wide * (block * len(columns) + column), first + down * row
+            bottom = top + PANEL_HEIGHT
+            _draw_picture(axes, (left, left + shown, bottom, top), pictures[number], largest.get(heading))
             if row == 0:
-                axes.text(left + wide / 2, 0.5, plain(heading), fontsize=8, horizontalalignment="center")
+                axes.text(left, top - 0.14, headings[column], fontsize=FONT)
             if column == 0:
-                axes.text(left, top - 0.03, plain(name[-48:]), fontsize=4.5)
-    write_figure(path, figure)
+                axes.text(left, top - 0.03, plain(name[-n_letters:]), fontsize=SMALL)
+            if column == block == 0 and hertz is not None:
+                _label_frequencies(axes, left, (top, bottom), hertz)
+            if seconds is not None and (row == n_rows - 1 or number == n - 1):
+                axes.text(left, bottom + 0.02, "0", fontsize=SMALL, va="top")
+                axes.text(
+                    left + shown, bottom + 0.02, f"{seconds:.3g} s", fontsize=SMALL, va="top", ha="right"
+                )
+    write_figure(path, axes.figure)
+
+
+def _inch_axes(width: float, height: float) -> Axes:
+    """Returns one axes over a whole figure, in inches from its top left: one a picture takes seconds."""
+    axes = Figure((width, height), DPI).add_axes((0, 0, 1, 1), autoscale_on=False)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    return axes
+
+
+def _label_frequencies(axes: Axes, left: float, edges: tuple[float, float], hertz: Sequence[float]) -> None:
+    """Writes kHz left of a picture: of its highest, its middle and its lowest row."""
+    look = {"fontsize": SMALL, "ha": "right", "va": "center"}
+    for share, row in ((0.96, -1), (0.5, len(hertz) // 2), (0.04, 0)):
+        word = f"{hertz[row] / 1000:.3g}" + (" kHz" if row == -1 else "")
+        axes.text(left - 0.02, edges[1] + share * (edges[0] - edges[1]), word, **look)
+
+
+def _inches(text: str, size: float) -> float:
+    """Returns about how wide a line of text of a size in points is."""
+    return sum(1.0 if east_asian_width(letter) in "WF" else 0.62 for letter in text) * size / 72
 
 
 def _draw_picture(
@@ -106,8 +146,8 @@ def history(
         axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
         words = name.replace("_", " ")
         axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")
-        if name == "loss" and min(row["valid_loss"] for row in rows) > 0:
-            axes.set_yscale("log")
+        if name == "loss":
+            _log_if_wide(axes, [row[f"{part}_loss"] for row in rows for part in COLOURS])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False)
     write_figure(path, figure)
@@ -235,7 +275,7 @@ def lines(
         axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axes.minorticks_off()
     if log_y:
-        axes.set_yscale("log")
+        _log_if_wide(axes, [value for _, y in curves.values() for value in y])
     _legend_beside(axes)
     write_figure(path, figure)
 
@@ -280,6 +320,15 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """Returns a figure of so many inches with one axes."""
     figure = Figure((width, height), DPI, layout="constrained")
     return figure, figure.subplots()
+
+
+def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
+    """Makes the y axis logarithmic, with labels at 1, 2 and 5, where positive values span a decade."""
+    if min(values) > 0 and max(values) > 10 * min(values):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
 
 
 def _line(number: int) -> dict[str, Any]:

@@ -1,17 +1,19 @@
-"""Inspects a folder of pictures: sizes, modes, grey values, blank pictures and pairs that are alike."""
+"""Inspects a folder of pictures: sizes, modes, intensities, blank pictures and pairs that are alike."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
-from saec.data.png import decode, list_pictures
+from saec.data.png import USUAL, decode, list_pictures, sidecar_map, to_intensity
 from saec.faults import Unusable
 from saec.progress import progress
 from saec.samples import SEGMENT
@@ -32,6 +34,7 @@ class Inspection:
     modes: Counter = field(default_factory=Counter)
     recordings: Counter = field(default_factory=Counter)
     levels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=np.int64))
+    levels_are: str = "intensity"  # or the luminance, of pictures that are in no colour map
     blank: list[str] = field(default_factory=list)
     alike: list[tuple[str, str, float]] = field(default_factory=list)  # with their correlation
 
@@ -43,7 +46,7 @@ class Inspection:
             + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
             for words, names in (
                 ("cannot be read", list(self.unreadable)),
-                ("are blank: one grey value everywhere", self.blank),
+                ("are blank: one colour everywhere", self.blank),
                 (alike, [f"{one} = {other}" for one, other, _ in self.alike]),
             )
             if names
@@ -67,12 +70,15 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
     names = [file.name for file in files]
     compared, small = set(evenly(names, MOST_COMPARED)), {}
     inspection = Inspection(sum(file.n_bytes for file in files))
-    pictures = ahead(partial(_read, folder), names, 2 * n_workers, max(1, n_workers))
+    colormap = _likely_map(folder, names)
+    pictures = ahead(partial(_read, folder, colormap), names, 2 * n_workers, max(1, n_workers))
     for name, picture in zip(names, progress(pictures, "looking through", len(names)), strict=True):
         if isinstance(picture, str):
             inspection.unreadable[name] = picture
             continue
-        size, mode, levels, pixels = picture
+        size, mode, in_map, levels, pixels = picture
+        if not in_map:
+            inspection.levels_are = "luminance"
         inspection.names.append(name)
         inspection.sizes[size] += 1
         inspection.modes[mode] += 1
@@ -86,16 +92,29 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
     return inspection
 
 
-def _read(folder: Path, name: str) -> tuple[str, str, np.ndarray, np.ndarray] | str:
-    """Returns a picture's size, mode, counts of grey values, and small pixels; or why it cannot be read."""
+def _likely_map(folder: Path, names: list[str]) -> str:
+    """Returns the colour map that the first picture is in which can be read, else grey."""
+    for name in names:
+        with suppress(Unusable):
+            pixels = decode(folder / name)
+            maps = dict.fromkeys([name for name in sidecar_map(folder) if name in colormaps] + [*USUAL])
+            return next((one for one in maps if to_intensity(pixels, one) is not None), USUAL[0])
+    return USUAL[0]
+
+
+def _read(folder: Path, colormap: str, name: str) -> tuple[str, str, bool, np.ndarray, np.ndarray] | str:
+    """Returns a picture's size and mode, whether it is in the map, counts of its intensities (else of its
+    luminance), and small pixels; or why it cannot be read.
+    """
     try:
-        picture = Image.fromarray(decode(folder / name))
+        pixels = decode(folder / name)
     except Unusable as reason:
         return str(reason)
+    picture, intensity = Image.fromarray(pixels), to_intensity(pixels, colormap)
     grey = picture.convert("L")
-    levels = np.array(grey.histogram(), dtype=np.int64)
-    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32)
-    return f"{picture.width} x {picture.height}", picture.mode, levels, small.ravel()
+    levels = np.bincount(np.ravel(grey if intensity is None else intensity), minlength=256)
+    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32).ravel()
+    return f"{picture.width} x {picture.height}", picture.mode, intensity is not None, levels, small
 
 
 def _alike(names: list[str], small: np.ndarray) -> list[tuple[str, str, float]]:

@@ -22,6 +22,7 @@ from saec.session import Session, SessionError, load_session
 
 LOG = logging.getLogger(__name__)
 MOST_ROWS = 60  # of a table on the page
+LONG = 70  # letters from which a cell has several lines
 COMPONENTS = sorted(map(SECTIONS.__getitem__, SECTIONS.names()), key=lambda one: one.target.position)
 
 
@@ -169,15 +170,19 @@ def write_page(path: Path, title: str, contents: list[Content]) -> None:
 
 
 def _cells(table: pd.DataFrame) -> dict[str, Any]:
-    """Makes cells words; the best of each column of numbers is marked where methods are compared."""
-    numbers = table.select_dtypes("floating")
-    compares = "method" in table and "other" not in table and len(table) > 1
-    best = numbers.max().to_dict() if compares else {}
+    """Makes cells words; the best of a column is marked where methods are compared and differ."""
+    numbers, best = table.select_dtypes("floating"), {}
+    if list(table.columns) == ["method", *numbers.columns]:
+        best = {name: of.max() for name, of in numbers.items() if of.max() > 0 and of.nunique() > 1}
     rows = [
-        [(_words(value), name in best and value == best[name]) for name, value in row.items()]
+        [(words := _words(value), _class_of(words, value == best.get(name))) for name, value in row.items()]
         for row in table.head(MOST_ROWS).to_dict("records")
     ]
     return {"head": list(table.columns), "rows": rows, "left": len(table) - len(rows)}
+
+
+def _class_of(words: str, is_best: bool) -> str:
+    return "best" if is_best else "long" if len(words) > LONG else ""
 
 
 def _words(value: Any) -> str:

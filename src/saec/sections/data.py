@@ -71,9 +71,10 @@ class Pictures:
             content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
             alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
             content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
-            words = ("Grey values", "grey value (0 to 255)", "pixels")
-            caption, name = "Grey values of all pixels of all pictures", f"{stem}_grey_values.png"
-            content.draw(name, caption, figures.histogram, result.levels, *words)
+            what = result.levels_are
+            words = (f"{what.capitalize()} of all pixels", f"{what} (0 to 255)", "pixels")
+            caption = f"{what.capitalize()} of all pixels of all pictures that can be read"
+            content.draw(f"{stem}_intensity.png", caption, figures.histogram, result.levels, *words)
             contents.append(content)
         return contents
 

@@ -50,9 +50,8 @@ class ComparedRuns:
             f"{run.timestamp} {run.name}": ([row["epoch"] for row in of], [row["valid_loss"] for row in of])
             for run, of in histories.items()
         }
-        positive = all(min(losses) > 0 for _, losses in curves.values())
         words = (title := "Validation loss by epoch", "epoch", "validation loss")
-        content.draw("runs.png", title, figures.lines, curves, *words, log_y=positive)
+        content.draw("runs.png", title, figures.lines, curves, *words, log_y=True)
         table = pd.DataFrame([_row(run, history) for run, history in histories.items()])
         table = table.sort_values(["objective", "best_valid_loss"], kind="stable", ignore_index=True)
         caption = "Runs; losses compare within one objective and one validation set"

@@ -78,10 +78,10 @@ def panels(
             if column == block == 0 and hertz is not None:
                 _label_frequencies(axes, left, (top, bottom), hertz)
             if seconds is not None and (row == n_rows - 1 or number == n - 1):
-                axes.text(left, bottom + 0.02, "0", fontsize=SMALL, va="top")
-                axes.text(
-                    left + shown, bottom + 0.02, f"{seconds:.3g} s", fontsize=SMALL, va="top", ha="right"
-                )
+                look, words = {"fontsize": SMALL, "va": "top"}, f"{seconds:.3g} s"
+                is_wide = shown > _inches("0 " + words, SMALL)
+                axes.text(left, bottom + 0.02, "0" if is_wide else words, **look)
+                axes.text(left + shown, bottom + 0.02, words if is_wide else "", ha="right", **look)
     write_figure(path, axes.figure)
 
 

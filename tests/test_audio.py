@@ -2,29 +2,46 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import soxr
 import torch
-from sounds import HERTZ, LINEAR, MEL, RATE, heard_session, kind, record, record_classes, tone
+from sounds import (
+    HERTZ,
+    LINEAR,
+    MEL,
+    RATE,
+    features_session,
+    heard_session,
+    kind,
+    record,
+    record_classes,
+    tone,
+)
 from torch.nn import functional as F
 
+from saec import evaluate, extract
 from saec.config import Config
 from saec.data import Raw
 from saec.data.audio import SoundFront
 from saec.data.recordings import Cutting, Recordings
 from saec.data.stored import Streamed
-from saec.faults import Fault
+from saec.faults import Fault, Unusable
+from saec.preparation import PreparationSession, plan_preparation
 from saec.session import SessionError, TrainingSession, load_session
+from saec.sound.files import stream
 from saec.sound.spectra import SPECTRA
 from saec.training import plan_training
 from saec.training.build import build
 from saec.training.plan import check_training
 
 CPU = torch.device("cpu")
+Change = Callable[[bytearray], None]
 REAL = os.environ.get("SAEC_REAL_DATA")
 
 
@@ -165,6 +182,116 @@ def test_headers_promise_the_segments_that_resampled_recordings_give(rate, confi
         record(config.data / "sounds" / f"{number}.wav", tone(300, seconds, rate=rate), rate)
     data = kind(config.data / "sounds", config, segment_s=0.25)
     assert data.sizes().n_samples == len(data.open()) == 2 + 4 + 6
+
+
+# Headers that do not say, or do not know, how long a recording is
+
+
+def flac_of(n: int) -> Change:
+    """Writes that a FLAC has n frames: 0 as programs that stream do, or what it has not."""
+
+    def change(flac: bytearray) -> None:
+        flac[18:26] = (int.from_bytes(flac[18:26], "big") >> 36 << 36 | n).to_bytes(8, "big")
+
+    return change
+
+
+def chunk_of(size: int | None, chunk: bytes = b"data", offset: int = 4, n_bytes: int = 4) -> Change:
+    """Writes another size into a chunk; None: that of the file."""
+
+    def change(wav: bytearray) -> None:
+        at = wav.index(chunk) + offset
+        wav[at : at + n_bytes] = (len(wav) if size is None else size).to_bytes(n_bytes, "little")
+
+    return change
+
+
+UNSURE: dict[str, Change] = {
+    "streamed.flac": flac_of(0),
+    "absurd.flac": flac_of(1 << 35),
+    "zero.wav": chunk_of(0),
+    "sox.wav": chunk_of(0x7FFFF000),
+    "arecord.wav": chunk_of(0x80000000),
+    "ffmpeg.wav": chunk_of(0xFFFFFFFF),
+    "with_its_header.wav": chunk_of(None),
+    "with_two_headers.wav": chunk_of(2 * 1600 + 88),
+    "empty.rf64": chunk_of(0, b"ds64", 8, 24),
+    "full.rf64": chunk_of((1 << 192) - 1, b"ds64", 8, 24),
+}
+
+
+@pytest.fixture
+def unsure(config) -> Path:
+    """Recordings of the same sound, of which the first alone says how long it is."""
+    folder, sound = config.data / "unsure" / "all", (2**15 * tone(300, seed=1)).astype(np.int16)
+    for name, change in {"a.wav": None, **UNSURE}.items():
+        made = {"rf64": {"format": "RF64"}}.get(name[-4:], {})
+        file = record(folder / name, sound, subtype="PCM_16", **made)
+        if change:
+            content = bytearray(file.read_bytes())
+            change(content)
+            file.write_bytes(content)
+    record(folder / "b.wav", np.zeros(0)).write_bytes((folder / "b.wav").read_bytes() + b"LIST\4\0\0\0INFO")
+    return folder.parent
+
+
+@pytest.mark.parametrize("gigabytes", [1, 1e-7])
+def test_recordings_that_do_not_say_how_long_they_are_are_read_to_their_ends(gigabytes, config, unsure, log):
+    config = config.model_copy(update={"cache_gb": gigabytes})
+    n = 1 + len(UNSURE)
+    data = kind(unsure, config, segment_s=0.1, skip_bad=True)
+    sizes, opened = data.sizes(), data.open()
+    assert sizes.n_samples == len(opened) == 2 * n and sizes.n_bytes == 4 * 1600 * n
+    assert opened.about["left_out"] == ["all/b.wav"]  # further chunks are no samples
+    expected = soundfile.read(unsure / "all" / "a.wav", dtype="float32")[0]
+    for name, first, second in zip(sorted({"a.wav", *UNSURE}), *[iter(stored(opened))] * 2, strict=True):
+        assert np.array_equal(np.concatenate([first, second]), expected), name
+    words = (
+        f"{len(UNSURE)} recordings do not say how long they are, all that they hold is read:\n  all/absurd"
+    )
+    assert log.text.count(words) == log.text.count("do not say how long") == 1
+
+
+def test_no_header_sizes_anything_wherever_recordings_are_read(config, unsure):
+    (unsure / "all" / "b.wav").unlink()
+    n = 1 + len(UNSURE)
+    session = {"recordings": unsure, "segment_s": 0.1, "sample_rate": RATE, "n_fft": 256, "hop_length": 64}
+    job = plan_preparation(PreparationSession(**session), config)
+    assert f"about {2 * n} pictures" in job.estimate() and len(list(job.run().folder.glob("*.png"))) == 2 * n
+    crafted = {"name": "handcrafted", "sample_rate": RATE, "segment_s": 0.1}
+    features = extract(features_session(None, extractor=crafted, data={"sounds": "unsure"}), config)
+    assert features.X.shape[0] == 2 * n and len(np.unique(features.X[::2], axis=0)) == 1
+    table = pd.read_csv(evaluate({"sounds": "unsure"}, config).folder / "sounds_durations.csv")
+    assert table["duration_s"].tolist() == [0.2] * n
+
+
+@pytest.mark.parametrize("share", [0.5, 0.98])
+def test_recordings_of_which_samples_are_missing_are_refused(share, config):
+    for name, options in {"a.wav": {}, "b.rf64": {"format": "RF64"}, "c.flac": {}}.items():
+        file = record(config.data / "cut" / name, tone(300, 2.0), **options)
+        file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with pytest.raises(Fault, match="3 of 3 recordings in .*cut cannot be used"):
+        kind(config.data / "cut", config).open()
+
+
+def test_a_rate_that_would_make_a_file_a_hundred_times_as_long_is_refused(config, sounds):
+    wav = bytearray((sounds / "low" / "0.wav").read_bytes())
+    chunk_of(1, b"fmt ", 12)(wav)
+    (sounds / "low" / "slow.wav").write_bytes(wav)
+    words = "low/slow.wav says that it has 1 samples a second, too few for sample_rate: 8000"
+    with pytest.raises(Fault, match=words):
+        kind(sounds, config).sizes()
+    with pytest.raises(Unusable, match="too few for sample_rate"):
+        list(stream(sounds / "low" / "slow.wav", RATE))
+
+
+def test_blocks_of_a_recording_are_the_parts_of_its_whole(tmp_path, monkeypatch):
+    for suffix in ("wav", "flac", "ogg", "mp3"):
+        file = record(tmp_path / f"a.{suffix}", tone(300, 1.0))
+        whole = np.concatenate(list(stream(file, RATE)))
+        monkeypatch.setattr("saec.sound.files.BLOCK", 1000)
+        assert np.allclose(np.concatenate(list(stream(file, RATE))), whole, rtol=0, atol=1e-6)
+        monkeypatch.undo()
 
 
 # The store

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,16 @@ from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.progress import progress
 from saec.samples import SEGMENT, Samples, nearest_labels, read_annotations
-from saec.sound.files import SUFFIXES, Channel, find_recordings, header, lacks_channel, stream
+from saec.sound.files import (
+    SUFFIXES,
+    Channel,
+    Header,
+    find_recordings,
+    header,
+    stream,
+    warn_of_unsure,
+    why_not,
+)
 
 LOG = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
@@ -111,9 +119,11 @@ class Recordings:
         return [File.of(name, path.stat()) for name, path in self._each("listing")]
 
     @cached_property
-    def headers(self) -> list[Any]:
-        """Returns `soundfile.info` of each recording, None where it cannot be opened."""
-        return [header(path) for _, path in self._each("looking")]
+    def headers(self) -> list[Header | None]:
+        """Returns what is told of each recording, None where it cannot be opened."""
+        headers = {name: header(path) for name, path in self._each("looking")}
+        warn_of_unsure(headers)
+        return list(headers.values())
 
     @cached_property
     def state(self) -> list[tuple]:
@@ -136,8 +146,8 @@ class Recordings:
                 bad[file] = _why_closed(path)
             elif not info.frames:
                 bad[file] = "has no samples"
-            elif channel != "mean" and channel >= info.channels:
-                bad[file] = lacks_channel(info.channels, channel)
+            elif reason := why_not(info, rate, channel):
+                bad[file] = reason
             else:
                 n[file] = n_at_rate(info, rate)
         return n, bad
@@ -219,9 +229,9 @@ def _relative(folder: Path, file: str) -> str:
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
 
 
-def n_at_rate(info: Any, rate: int) -> int:
+def n_at_rate(info: Header | None, rate: int) -> int:
     """Returns the samples that a recording of this header becomes at that rate, at most."""
-    if info is None:
+    if info is None or why_not(info, rate, "mean"):
         return 0
     same = info.samplerate == rate
     return info.frames if same else math.ceil(info.frames * rate / info.samplerate) + 1
@@ -229,7 +239,8 @@ def n_at_rate(info: Any, rate: int) -> int:
 
 def _why_closed(path: Path) -> str:
     try:
-        next(stream(path, ANY_RATE), None)
+        for _ in stream(path, ANY_RATE):
+            pass
     except Unusable as reason:
         return str(reason)
     return "cannot be read as sound"

@@ -33,7 +33,7 @@ from saec.preparation.pictures import (
 from saec.progress import duration, progress
 from saec.samples import Samples, match_names, nearest_labels, raise_rows, read_annotations
 from saec.session import SessionError, load_session
-from saec.sound.files import find_recordings, header, length_s, stubs_of
+from saec.sound.files import find_recordings, header, stubs_of, warn_of_unsure
 
 LOG = logging.getLogger(__name__)
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
@@ -95,7 +95,8 @@ class PreparationJob:
     def estimate(self) -> str:
         """Returns how many pictures are to be expected, by the headers of all recordings."""
         rate, source = self.session.sample_rate, self.session.recordings
-        lengths = [(one, length_s(source / one.recording)) for one in progress(self.wanted, "looking")]
+        headers = [(one, header(source / one.recording)) for one in progress(self.wanted, "looking")]
+        lengths = [(one, about and about.length_s) for one, about in headers]
         open_ = [(one, s) for one, s in lengths if s is not None]
         n_pictures = sum(len(starts_of(one, int(s * rate), self.session)) for one, s in open_)
         closed = f", {len(lengths) - len(open_):,} cannot be opened" if len(open_) < len(lengths) else ""
@@ -244,7 +245,8 @@ def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[s
         words = f"may be {alike}: give its path from the folder" if alike else "is no recording in the folder"
         faults.append(f"{line}: {file!r} {words}")
     for recording in sorted(annotations):
-        length = length_s(source / recording)
+        about = header(source / recording)
+        length = about and about.length_s
         faults += [
             f"{recording}: a row starts at {row.start_s:g} s, the recording has {length:.3f} s"
             for row in annotations[recording]
@@ -268,8 +270,9 @@ def _report(notes: list[Note], settings: PreparationSession, folder: Path) -> No
     n_pictures, n_skipped = (sum(len(note[key]) for note in notes) for key in ("pictures", "skipped"))
     n_padded, rate = sum(note["padded"] for note in notes), settings.sample_rate
     highest_hz = settings.drawing.axes(settings.n_samples)[0][-1]
-    headers = [header(settings.recordings / note["recording"]) for note in notes]
-    rates = [about.samplerate for about in headers if about]
+    headers = {note["recording"]: header(settings.recordings / note["recording"]) for note in notes}
+    warn_of_unsure(headers)
+    rates = [about.samplerate for about in headers.values() if about]
     low = [own for own in rates if own < rate and own / 2 < highest_hz]
     if failed:
         LOG.warning("%d recordings left out, see %s:\n%s", len(failed), folder / FAILED, listing(failed))

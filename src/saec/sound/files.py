@@ -1,32 +1,47 @@
 """Reads sound files: those below a folder, what their headers say, and their samples, block by block."""
 
 import hashlib
+import logging
+import os
 import re
+import struct
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from io import FileIO
 from math import ceil, gcd
 from pathlib import Path
 from posixpath import splitext
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import soundfile
 import soxr
 from pydantic import NonNegativeInt
 
-from saec.faults import MissingFault, Unusable
+from saec.faults import MissingFault, Unusable, listing
 from saec.files import files_below
 
+LOG = logging.getLogger(__name__)
 USUAL = "wav flac ogg mp3 aif aiff aifc oga opus sph snd wave m4a aac wma".split()  # what fails is listed
 HEADERLESS = ".raw"
 SUFFIXES = {f".{s.lower()}" for s in (*soundfile.available_formats(), *USUAL)} - {HEADERLESS}
 STUB = 30  # letters of a recording's name that its pictures carry
 END = re.compile(r"(?:(?<=_)\d|\d{6})[\dTZ_]{0,15}$")  # of a name: a date, a time, a number
-BLOCK = 1 << 18  # frames decoded at a time
+BLOCK = 1 << 18  # samples of all channels decoded at a time
+MOST_A_BYTE = 64  # frames; what announces more is counted by decoding
+MOST_UPSAMPLED = 100  # times as many samples as there are
 ENOUGH = 0.98  # of the announced frames: an MP3's announcement may be an estimate
-CUT = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-UNKNOWN_SIZE = 0xFFFFFF00  # programs that write into a pipe announce about this many bytes
+CUT = re.compile(r"^\s*(?:data|SSND|[Rr]iff(?: size)?|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+UNKNOWN_SIZES = (1 << 31, 1 << 32)  # programs that write into a pipe announce about so many bytes
+ABOUT = 1 << 13
+PADDING = 16  # bytes that a header may announce too many
+HEADERS = PADDING + 2 * 44  # by programs that count the header, too
+WAV, EXTENSIBLE = (b"RIFF", b"RF64", b"BW64"), 0xFFFE
+SUBTYPES = {(1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32"}  # by tag and bits
+SUBTYPES |= {(3, 32): "FLOAT", (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW"}
 EXACT = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "CAF", "AU"}  # formats that are sought to the frame
 LEAD = 4096  # frames before a stretch that is resampled, more than the filter reaches
 Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its number
@@ -69,23 +84,50 @@ def stubs_of(recordings: list[str]) -> dict[str, str]:
     return stubs
 
 
-def length_s(path: Path) -> float | None:
-    """Returns the length that the header announces, or None for a file that cannot be opened."""
-    about = header(path)
-    return about and about.frames / about.samplerate
+class Header(NamedTuple):
+    """Holds what is told of a recording without looking at its samples."""
+
+    frames: int
+    samplerate: int
+    channels: int
+    format: str
+    subtype: str
+    is_complete: bool  # whether it says how long the recording is, else that was counted
+
+    @property
+    def length_s(self) -> float:
+        return self.frames / self.samplerate
 
 
-def header(path: Path) -> Any:
-    """Returns `soundfile.info`, with frames, samplerate, ...; None for a file that cannot be opened."""
+def header(path: Path) -> Header | None:
+    """Returns the header of a recording; None for one that cannot be opened, or counted where it must be."""
     try:
-        return soundfile.info(path)
+        with _opened(path) as file:
+            n = _announced(file, path)
+            n_frames = _count(path, path.stat().st_mtime_ns) if n is None else n
+            is_raw = file.format == "RAW"
+            is_complete = n is not None and not is_raw and not _surplus(file)
+            kind = "WAV" if is_raw else file.format, file.subtype
+            return Header(n_frames, file.samplerate, file.channels, *kind, is_complete)
     except (soundfile.SoundFileError, OSError):
         return None
 
 
-def lacks_channel(n_there: int, channel: int) -> str:
-    """Returns why a recording without that channel cannot be used."""
-    return f"has {n_there} channels, channel {channel} is asked for (the first is 0)"
+def warn_of_unsure(headers: dict[str, Header | None]) -> None:
+    """Warns of recordings that do not say how long they are."""
+    unsure = [name for name, about in headers.items() if about and not about.is_complete]
+    if unsure:
+        words = "%d recordings do not say how long they are, all that they hold is read:\n%s"
+        LOG.warning(words, len(unsure), listing(unsure))
+
+
+def why_not(about: Header | soundfile.SoundFile, rate: int, channel: Channel) -> str:
+    """Returns why nothing can be made at that rate of that channel; "" where it can."""
+    if channel != "mean" and channel >= about.channels:
+        return f"has {about.channels} channels, channel {channel} is asked for (the first is 0)"
+    if rate > MOST_UPSAMPLED * about.samplerate:
+        return f"says that it has {about.samplerate} samples a second, too few for sample_rate: {rate}"
+    return ""
 
 
 def load_sound(path: Path, rate: int, scratch: Path) -> np.ndarray:
@@ -114,16 +156,101 @@ def stream(
         Unusable: no sound file, truncated, without that channel, or with samples that are no numbers.
     """
     try:
-        with soundfile.SoundFile(path) as file:
-            _require_uncut(file)
-            skipped = first - _seek(file, rate, first)
-            n_frames = BLOCK
+        with _opened(path) as file:
+            _require_uncut(file, path)
+            reason = why_not(file, rate, channel)
+            if reason:
+                raise Unusable(reason)
+            n_all = _announced(file, path)
+            skipped = first - (0 if n_all is None else _seek(file, rate, first))
+            n_frames = max(1, BLOCK // file.channels)
             if n is not None:
-                n_frames = min(BLOCK, ceil((skipped + n) * file.samplerate / rate) + LEAD)
-            blocks = _at_rate(_mono(file, channel, n_frames), file.samplerate, rate)
+                n_frames = min(n_frames, ceil((skipped + n) * file.samplerate / rate) + LEAD)
+            blocks = _at_rate(_mono(file, channel, n_frames, n_all or 0), file.samplerate, rate)
             yield from _stretch(blocks, skipped, n)
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, OSError) as error:
         raise Unusable(_reason(path, error)) from error
+
+
+class _Ahead(soundfile.SoundFile):
+    """Reads on without seeking after each block, which changes MP3 and fails where no length is stated."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _Samples(FileIO):
+    """Begins a file where its samples do."""
+
+    def __init__(self, path: Path, start: int):
+        super().__init__(path)
+        self.start = start
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return super().seek(offset + self.start * (whence == os.SEEK_SET), whence) - self.start
+
+    def tell(self) -> int:
+        return super().tell() - self.start
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Ahead]:
+    """Opens a recording; a WAV that announces no samples begins where they do, and has all that follow."""
+    with ExitStack() as stack:
+        start, layout = _unannounced(path)
+        yield stack.enter_context(
+            _Ahead(stack.enter_context(_Samples(path, start)) if layout else path, **layout)
+        )
+
+
+def _unannounced(path: Path) -> tuple[int, dict[str, Any]]:
+    """Returns where the samples of a WAV begin and how they are written, if its header announces none, as
+    programs leave it that stream or are killed, though more follows than further chunks.
+    """
+    with path.open("rb") as file:
+        if file.read(12)[:4] not in WAV:
+            return 0, {}
+        form, sizes = b"", (0,)
+        while len(head := file.read(8)) == 8 and head[:4] != b"data":
+            size = int.from_bytes(head[4:], "little")
+            content = file.read(size) if size < BLOCK else b""
+            file.seek(size + size % 2 - len(content), os.SEEK_CUR)
+            if head[:4] == b"fmt ":
+                form = content
+            elif head[:4] == b"ds64" and content[8:16] in (bytes(8), b"\xff" * 8):
+                sizes = (0, 0xFFFFFFFF)
+        start = file.tell()
+        if len(form) < 16 or int.from_bytes(head[4:], "little") not in sizes or _only_chunks_follow(file):
+            return 0, {}
+    tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", form[:16])
+    tag = int.from_bytes(form[24:26], "little") if tag == EXTENSIBLE else tag
+    if (tag, bits) not in SUBTYPES or not 0 < rate < 1 << 31:
+        return 0, {}
+    layout = {"format": "RAW", "subtype": SUBTYPES[tag, bits], "endian": "LITTLE"}
+    return start, layout | {"channels": channels, "samplerate": rate}
+
+
+def _only_chunks_follow(file: BinaryIO) -> bool:
+    while len(head := file.read(8)) == 8 and head[:4].strip().isalnum():
+        size = int.from_bytes(head[4:], "little")
+        file.seek(size + size % 2, os.SEEK_CUR)
+    return not head and file.tell() <= file.seek(0, os.SEEK_END) + 1
+
+
+def _announced(file: soundfile.SoundFile, path: Path) -> int | None:
+    """Returns the frames that a header announces; None where they are more than its file can hold."""
+    return file.frames if file.frames <= MOST_A_BYTE * path.stat().st_size else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _count(path: Path, mtime_ns: int) -> int:
+    """Returns the frames that decoding gives, counted once while a file stays as it is."""
+    with _opened(path) as file:
+        n = 0
+        while len(block := file.read(max(1, BLOCK // file.channels), dtype="float32")):
+            n += len(block)
+    return n
 
 
 def _seek(file: soundfile.SoundFile, rate: int, first: int) -> int:
@@ -160,24 +287,29 @@ def _digest(recording: str) -> str:
     return hashlib.sha256(recording.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _require_uncut(file: soundfile.SoundFile) -> None:
-    """Refuses a file with less than its header announces, which libsndfile only logs."""
-    for announced, there in CUT.findall(file.extra_info):
-        if int(there) + 16 < int(announced) < UNKNOWN_SIZE:
-            raise Unusable(f"is truncated: {int(announced):,} bytes announced, {int(there):,} there")
+def _surplus(file: soundfile.SoundFile) -> list[tuple[int, int]]:
+    """Returns bytes announced and bytes there where they are fewer, which libsndfile only logs."""
+    pairs = [(int(announced), int(there)) for announced, there in CUT.findall(file.extra_info)]
+    return [(announced, there) for announced, there in pairs if announced > there + PADDING]
 
 
-def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int) -> Iterator[np.ndarray]:
-    if channel != "mean" and channel >= file.channels:
-        raise Unusable(lacks_channel(file.channels, channel))
+def _require_uncut(file: soundfile.SoundFile, path: Path) -> None:
+    """Refuses a file with less than its header announces, unless that is a word for any length."""
+    for announced, there in _surplus(file):
+        unknown = any(abs(announced - size) <= ABOUT for size in UNKNOWN_SIZES)
+        if not unknown and announced > there + HEADERS and announced != path.stat().st_size:
+            raise Unusable(f"is truncated: {announced:,} bytes announced, {there:,} there")
+
+
+def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int, n_all: int) -> Iterator[np.ndarray]:
     n_read = file.tell()
     while len(block := file.read(n_frames, always_2d=True)):  # (frames, channels)
         if not np.isfinite(block).all():
             raise Unusable("holds samples that are not numbers (NaN or infinite)")
         n_read += len(block)
         yield block.mean(axis=1) if channel == "mean" else block[:, channel]
-    if n_read < ENOUGH * file.frames:
-        raise Unusable(f"is truncated: {file.frames:,} frames announced, {n_read:,} there")
+    if n_read < ENOUGH * n_all:
+        raise Unusable(f"is truncated: {n_all:,} frames announced, {n_read:,} there")
 
 
 def _at_rate(pieces: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[np.ndarray]:
@@ -191,7 +323,8 @@ def _at_rate(pieces: Iterator[np.ndarray], rate: int, wanted: int) -> Iterator[n
     yield stream.resample_chunk(np.empty(0), last=True)
 
 
-def _reason(path: Path, error: soundfile.SoundFileError) -> str:
+def _reason(path: Path, error: soundfile.SoundFileError | OSError) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return "is empty (0 bytes)"
-    return f"cannot be read as sound: {getattr(error, 'error_string', error)}"
+    words = error.strerror if isinstance(error, OSError) else getattr(error, "error_string", error)
+    return f"cannot be read as sound: {words}"

@@ -1,6 +1,7 @@
 """Models of the reference as it leaves them: TorchScript files of flat modules, written here by the spec."""
 
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -370,6 +371,30 @@ def test_a_script_that_does_not_encode_pictures_is_a_fault(config, images, build
     refused(config, "run: ", "UnheardOf_v2_epo003.pth", "does not encode RGB pictures 128 high")
 
 
-def test_a_timestamp_of_nothing_says_what_runs_there_are(config, images):
+def test_a_timestamp_of_nothing_says_what_runs_and_models_of_the_reference_there_are(config, images):
+    (config.models).mkdir()
+    names = [f"20250101_000000_encoder_script_{name}_epo003.pth" for name in ("GenB3blocks", "UnheardOf_v2")]
+    for name in names:
+        (config.models / name).touch()
+    refused(config, f"no run '{TS}' in", *names)
     untrained_run(config)
-    refused(config, f"no run '{TS}' in", "_untrained")
+    refused(config, f"no run '{TS}' in", "_untrained", *names)
+
+
+def test_a_model_of_the_reference_is_taken_by_its_file_wherever_it_lies(config, images, tmp_path):
+    encoder, _ = seed_of(config, "GenB3blocks")
+    names = [f"{TS}_{part}_script_GenB3blocks_epo003.pth" for part in ("encoder", "decoder")]
+    save(encoder, config, "encoder", "GenB3blocks", epoch=4)  # answers to the timestamp, too
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(config.models, elsewhere)
+    for run in (names[0], str(config.models / names[0]), str(elsewhere / names[0])):
+        seed = find_trained(run, config)
+        assert (seed.epoch, seed.timestamp) == (3, TS)
+        assert seed.decoder == seed.encoder.with_name(names[1])
+    assert extract(extraction_session(str(elsewhere / names[0])), config).X.shape == (N, 256, WIDTH // 8)
+    wrong = [names[1], f"{TS}_encoder_model_GenB3blocks_epo003.pth"]
+    (elsewhere / wrong[1]).touch()
+    for name in wrong:
+        words = rf"{name} is no encoder of the reference: <timestamp>_encoder_script_<name>_epo<NNN>\.pth is"
+        with pytest.raises(SessionError, match=words):
+            extract(extraction_session(str(elsewhere / name)), config)

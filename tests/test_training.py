@@ -26,7 +26,7 @@ from saec.optimizers import OPTIMIZERS
 from saec.runs import Run
 from saec.runs.find import find_run, find_trained
 from saec.session import SessionError, TrainingSession, load_session
-from saec.training import plan_training, train
+from saec.training import draw_views, plan_training, train
 from saec.training.build import build
 from saec.training.loop import one_epoch
 from saec.training.plan import check_training
@@ -190,6 +190,36 @@ def test_patience_stops_a_training_that_no_longer_improves(workspace):
     assert losses.index(min(losses)) == len(losses) - 3
     assert run.progress.stopped and run.progress.finished
     assert "stopped early" in log_of(run)
+
+
+def test_views_are_drawn_before_any_training(workspace, tmp_path):
+    before = sorted(workspace.models.iterdir())
+    with Image.open(draw_views(tiny_session(), tmp_path / "views.png", workspace)) as figure:
+        assert figure.format == "PNG" and min(figure.size) > 60
+    assert sorted(workspace.models.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (
+            np.repeat(np.arange(3, dtype=np.uint8), 128 * 8).reshape(3, 128, 8),
+            "all 2 pictures that were looked at are blank",
+        ),
+        (
+            intensities(2, width=8),
+            "validation has a single sample, so its scores say next to nothing: enlarge data.valid",
+        ),
+    ],
+)
+def test_data_of_which_nothing_can_be_learnt_or_scored_are_warned_of(workspace, levels, words, request, log):
+    folder = workspace.data / request.node.name
+    write_pictures(folder, levels, "gray", per_recording=1)
+    plan_training(load_session(tiny_session(data=data(train=str(folder))), TrainingSession), workspace)
+    build(
+        check_training(load_session(tiny_session(data=data(train=str(folder))), TrainingSession), workspace)
+    )
+    assert words in log.text
 
 
 # The same again

@@ -6,18 +6,26 @@ The work of the scripts, from Python: each takes a session as a file, a mapping 
 from importlib import import_module
 from typing import Any
 
-__all__ = ["evaluate", "extract", "predict", "prepare", "train"]
+_HOMES = {
+    "draw_views": "training",
+    "evaluate": "report",
+    "extract": "extraction",
+    "predict": "extraction",
+    "prepare": "preparation",
+    "train": "training",
+}
+__all__ = list(_HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is named when it is first used, for its packages take seconds to import."""
-    homes = {
-        "train": "training",
-        "extract": "extraction",
-        "predict": "extraction",
-        "evaluate": "report",
-        "prepare": "preparation",
-    }
-    if name not in homes:
+    """Imports what is named when it is first used, for its packages take seconds to import; in a notebook,
+    progress and log lines are shown from then on.
+    """
+    if name not in _HOMES:
         raise AttributeError(f"module 'saec' has no attribute {name!r}")
-    return getattr(import_module(f"saec.{homes[name]}"), name)
+    import_module("saec.progress").show_in_notebook()
+    return getattr(import_module(f"saec.{_HOMES[name]}"), name)

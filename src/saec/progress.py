@@ -3,12 +3,15 @@
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of notebooks without ipywidgets, where bars are drawn with letters
+    from tqdm.autonotebook import tqdm
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -20,7 +23,7 @@ OURS = logging.getLogger("saec")
 
 def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
     """Passes the items on and shows how many have passed."""
-    if sys.stderr.isatty():
+    if in_notebook() or sys.stderr.isatty():
         with tqdm(items, what, total, leave=False, unit=unit, dynamic_ncols=True) as bar:
             yield from bar
         return
@@ -44,6 +47,20 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def in_notebook() -> bool:
+    """Returns whether this is the kernel of a notebook, which imports IPython before anything else."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def show_in_notebook() -> None:
+    """Shows log lines in a notebook, as on a terminal, unless its user has set up logging."""
+    if in_notebook() and logging.getLogger().handlers:
+        OURS.setLevel(logging.INFO)
+    elif in_notebook():
+        to_terminal()
 
 
 def to_terminal() -> None:

@@ -1,4 +1,4 @@
-"""Finds trained models by a folder, a timestamp or `latest:<session name>`: runs, and the reference's."""
+"""Finds trained models by folder or file, timestamp or `latest:<session name>`: runs, and the reference's."""
 
 import logging
 import re
@@ -22,6 +22,7 @@ from saec.runs.run import TIMESTAMP, Run
 
 LOG = logging.getLogger(__name__)
 LATEST = "latest:"
+FILE_SUFFIX, ENCODER = ".pth", "<timestamp>_encoder_script_<name>_epo<NNN>.pth"
 FILE = re.compile(rf"({TIMESTAMP.pattern})_(encoder|decoder)_script_(.+)_epo(\d+)\.pth")
 CHANNELS, HEIGHT = 3, 128  # the reference knows RGB pictures of one height
 PROBE_WIDTH = 1152
@@ -115,16 +116,23 @@ class Seed:
 
 
 def find_trained(reference: str, config: Config) -> Run | Seed:
-    """Returns a run, or a model of the reference by its timestamp; relative folders count from the data's.
+    """Returns a run, or a model of the reference by its timestamp or encoder file; relative paths count from
+    the data folder.
 
     Raises:
         MissingFault: there is neither.
         Fault: the timestamp has several epochs, or both a run and a model of the reference.
     """
-    run = Run.at(config.data_path(reference))
-    if run:
-        return run
-    seeds = seeds_of(reference, config.models)
+    path = config.data_path(reference)
+    run, seeds = Run.at(path), seeds_in(path.parent) if path.suffix == FILE_SUFFIX else []
+    models = [*([run] if run else []), *(seed for seed in seeds if seed.encoder == path)]
+    if models:
+        return models[0]
+    if path.suffix == FILE_SUFFIX and path.is_file():
+        raise Fault(
+            f"{path} is no encoder of the reference: {ENCODER} is expected, with its decoder beside it"
+        )
+    seeds = [seed for seed in seeds_in(config.models) if reference in (seed.timestamp, seed.encoder.name)]
     try:
         run = find_run(reference, config.models)
     except MissingFault:
@@ -132,8 +140,8 @@ def find_trained(reference: str, config: Config) -> Run | Seed:
             raise
     models = [*seeds, *([run] if run else [])]
     if len(models) > 1:
-        several = f"{len(models)} models answer to {reference!r}, keep one of them in {config.models}"
-        raise Fault(f"{several}:\n{_names(models)}")
+        remedy = f"name the file of one, or keep one of them in {config.models}"
+        raise Fault(f"{len(models)} models answer to {reference!r}, {remedy}:\n{_names(models)}")
     return models[0]
 
 
@@ -145,8 +153,8 @@ def find_run(reference: str, models: Path) -> Run:
     """
     runs = all_runs(models)
     there = "there is none yet, train one with main_01_train.py"
-    if runs:
-        there = f"there are\n{_names(runs[::-1])}"
+    if runs or seeds_in(models):
+        there = f"there are\n{_names([*runs[::-1], *seeds_in(models)])}"
     if reference.startswith(LATEST):
         name = as_file_name(reference.removeprefix(LATEST))
         of_session = [run for run in runs[::-1] if run.name == name]
@@ -183,15 +191,14 @@ def _names(runs: Sequence[Run | Seed]) -> str:
     return listing([run.folder.name for run in runs])
 
 
-def seeds_of(reference: str, models: Path) -> list[Seed]:
-    """Returns the reference's models with that timestamp, one for each epoch."""
-    if not TIMESTAMP.fullmatch(reference) or not models.is_dir():
-        return []
-    matches = [match for path in sorted(models.iterdir()) if (match := FILE.fullmatch(path.name))]
-    parts = {(m[3], m[4], m[2]): models / m.string for m in matches if m[1] == reference}
+def seeds_in(folder: Path) -> list[Seed]:
+    """Returns the reference's models in a folder, one for each epoch."""
+    files = sorted(folder.glob(f"*{FILE_SUFFIX}")) if folder.is_dir() else []
+    matches = [match for path in files if (match := FILE.fullmatch(path.name))]
+    parts = {(m[1], m[3], m[4], m[2]): folder / m.string for m in matches}
     return [
-        Seed(file, parts.get((name, epoch, "decoder")), reference, name, int(epoch))
-        for (name, epoch, part), file in parts.items()
+        Seed(file, parts.get((timestamp, name, epoch, "decoder")), timestamp, name, int(epoch))
+        for (timestamp, name, epoch, part), file in parts.items()
         if part == "encoder"
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
 from saec.files import locked
+from saec.gallery import show_views
 from saec.runs import SESSION, Run
 from saec.runs.find import find_trained, warn_of_unfinished
 from saec.session import TrainingSession, load_session
@@ -118,6 +119,16 @@ def train(session: TrainingSession | dict | Path | str, config: Config | None = 
         Fault: the session, the data or this machine cannot do it; no run has been made then.
     """
     return plan_training(load_session(session, TrainingSession), config or load_config()).run()
+
+
+def draw_views(
+    session: TrainingSession | dict | Path | str, file: Path | str, config: Config | None = None
+) -> Path:
+    """Draws what a training by the session would see and its targets, before any training."""
+    plan = plan_training(load_session(session, TrainingSession), config or load_config())
+    file = Path(file).absolute()
+    show_views(build(plan).train, file, f"views of {plan.session.name}")
+    return file
 
 
 def go_on(run: Run, config: Config | None = None, epochs: int | None = None) -> Run:

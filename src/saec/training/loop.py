@@ -149,12 +149,13 @@ class RunWriter:
         for name in ("best", "last") if improved else ("last",):
             self.run.save(name, training.parts, training.progress, training.history)
         self._write_history()
+        rate = train_scores["pictures_per_s"]
         LOG.info(
-            "epoch %d of %d: %s%s; %.0f %s/s, %.0f %% of the time waiting for data",
+            "epoch %d of %d: %s%s; %.*f %s/s, %.0f %% of the time waiting for data",
             *(row["epoch"], self.options.epochs),
             ", ".join(f"{name} {score:.5f}" for name, score in scores.items()),
             " (best)" if improved else "",
-            *(train_scores["pictures_per_s"], training.train.data.samples_are),
+            *(1 if rate < 10 else 0, rate, training.train.data.samples_are),
             100 * train_scores["waiting"],
         )
         if self.events:
@@ -175,7 +176,8 @@ class RunWriter:
             export_encoder(self.run.model("best"), training.plan.input_shape, exported)
         early = ", stopped early" if progress.epoch < self.options.epochs else ""
         best = f"best epoch {progress.best_epoch} with validation {objective.best_by} {progress.best:.5f}"
-        LOG.info("%s: %d epochs%s, %s", folder.name, progress.epoch, early, best)
+        epochs = f"{progress.epoch} epoch{'s' if progress.epoch > 1 else ''}{early}"
+        LOG.info("%s: %s, %s", folder.name, epochs, best)
         sign = 1 if objective.rising else -1
         if self.trivial is not None and sign * progress.best <= sign * self.trivial:
             LOG.warning(

@@ -54,7 +54,7 @@ class TrainingPlan:
         n_train = self.sizes["train"].n_samples
         if "valid" in self.sizes:
             return n_train, self.sizes["valid"].n_samples
-        n_valid = round(n_train * self.session.data.valid)
+        n_valid = max(1, round(n_train * self.session.data.valid))
         return n_train - n_valid, n_valid
 
     def describe(self) -> str:
@@ -78,7 +78,10 @@ class TrainingPlan:
         options, (n_train, n_valid) = self.session.training, self.n_samples
         seconds = _step_seconds(self) * (n_train + VALIDATION_COST * n_valid) / options.batch_size
         total = duration(seconds * options.epochs)
-        return f"time: about {duration(seconds)} an epoch, {total} for {options.epochs}"
+        return (
+            f"time: about {duration(seconds)} an epoch, {total} for {options.epochs}\n"
+            "views: in Python, saec.draw_views(session, file) draws what the model would see"
+        )
 
 
 @torch.enable_grad()

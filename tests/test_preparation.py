@@ -22,6 +22,7 @@ from test_extraction_kill import killed_when
 import saec
 from saec.config import Config
 from saec.faults import Fault, MissingFault
+from saec.files import fingerprint, locked
 from saec.preparation import PreparationSession, plan_preparation
 from saec.sound.files import stubs_of
 
@@ -381,6 +382,39 @@ def test_the_same_call_again_does_nothing_and_another_takes_the_next_second(reco
     assert other.name > out.name and len(other.name) == len(out.name)
     (out / pictures(out)[0]).unlink()
     assert prepare(chosen).name > other.name
+
+
+def test_two_at_the_same_work_do_not_disturb_each_other(recordings):
+    record(recordings / "a.wav", noise(0.2))
+    chosen = settings(recordings)
+    lock = plan_preparation(chosen, Config()).part.with_suffix(".lock")
+    with locked(lock, "it"), pytest.raises(Fault, match="another process is at work on pictures of .*record"):
+        prepare(chosen)
+    late = plan_preparation(chosen, Config())
+    out = prepare(chosen)
+    before = contents(out)
+    (out / ".writing_1_a.png").touch()  # hidden files do not count
+    assert late.run().folder == prepare(chosen) == out
+    assert contents(out) == before | {".writing_1_a.png": b""}
+    assert sorted(path.name for path in recordings.parent.iterdir()) == ["out", "recordings"]
+
+
+def test_pictures_made_by_0_1_0_are_recognised_though_rows_of_their_table_say_nothing(recordings):
+    for name in ("a.wav", "x/b.wav", "x/c.wav"):
+        record(recordings / name, noise(0.2))
+    (recordings / "labels.csv").write_text("file,label\na.wav,wren\nb.wav,\n")
+    chosen = settings(recordings)
+    out = prepare(chosen)
+    names = {"a.wav": "a", "x/b.wav": "b", "x/c.wav": "c"}
+    states = [((recordings / one).stat().st_size, (recordings / one).stat().st_mtime_ns) for one in names]
+    wanted, labels = (
+        [(*pair, None) for pair in names.items()],
+        {"a.wav": ("wren", "a.wav"), "x/b.wav": ("", "x/b.wav")},
+    )
+    about = json.loads((out / "prepared.json").read_text())
+    about["fingerprint"] = fingerprint(1, chosen.look, wanted, states, labels)
+    (out / "prepared.json").write_text(json.dumps(about))
+    assert prepare(chosen) == out and "there already" in check(chosen)
 
 
 def test_the_check_counts_and_writes_nothing(recordings):

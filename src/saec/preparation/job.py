@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from posixpath import basename
 from threading import Event
 
 import torch
@@ -16,7 +17,7 @@ from saec.config import Config, load_config
 from saec.data.ahead import ahead
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, listing
-from saec.files import fingerprint, move_to_timestamp, remove_leftovers, require_writable
+from saec.files import fingerprint, locked, move_to_timestamp, remove_leftovers, require_writable
 from saec.preparation.look import PreparationSession
 from saec.preparation.pictures import (
     ABOUT,
@@ -31,11 +32,12 @@ from saec.preparation.pictures import (
     write_beside,
 )
 from saec.progress import duration, progress
-from saec.samples import Samples, match_names, nearest_labels, raise_rows, read_annotations
+from saec.samples import LABELS, Samples, match_names, nearest_labels, raise_rows, read_annotations
 from saec.session import SessionError, load_session
 from saec.sound.files import find_recordings, header, stubs_of, warn_of_unsure
 
 LOG = logging.getLogger(__name__)
+Given = dict[str, tuple[str, str]] | None  # label and group of recordings, as a table says
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
 
 
@@ -66,7 +68,7 @@ class PreparationJob:
     session: PreparationSession
     wanted: list[Wanted]
     samples: Samples  # the recordings, with their labels and groups
-    fingerprint: str
+    fingerprints: tuple[str, str]  # of this very work; the second as version 0.1.0 had it
     n_workers: int
 
     @property
@@ -76,8 +78,8 @@ class PreparationJob:
         for folder in [out] if out else sorted(source.parent.glob(f"{self.session.stem}_*"), reverse=True):
             with suppress(Fault):  # none is there, or another folder's is damaged: it is not this one
                 about = read_mapping(folder / ABOUT)
-                is_whole = about.get("pictures") == sum(1 for _ in folder.glob("*.png"))
-                if about.get("fingerprint") == self.fingerprint and is_whole:
+                is_whole = about.get("pictures") == sum(1 for _ in folder.glob("[!.]*.png"))
+                if about.get("fingerprint") in self.fingerprints and is_whole:
                     return folder
         return None
 
@@ -85,7 +87,7 @@ class PreparationJob:
     def part(self) -> Path:
         """Returns the hidden folder beside the result in which the same work always goes on."""
         out = self.session.out or self.session.recordings.with_name(self.session.stem)
-        return out.with_name(f".{out.name}_{self.fingerprint[:12]}.part")
+        return out.with_name(f".{out.name}_{self.fingerprints[0][:12]}.part")
 
     def describe(self) -> str:
         there = f", there already: {folder}" if (folder := self.finished) else ""
@@ -107,32 +109,38 @@ class PreparationJob:
         """Makes the pictures of all recordings; after a kill the same call goes on.
 
         Raises:
-            Fault: no recording gave a picture, or the disk is full.
+            Fault: no recording gave a picture, the disk is full, or another process is at the same work.
         """
-        part, out, folder = self.part, self.session.out, self.finished
+        folder, part = self.finished, self.part
         if folder:
             LOG.info("%s holds the pictures of these recordings and settings already", folder)
             shutil.rmtree(part, ignore_errors=True)
             return PictureFolder(folder)
         try:
-            notes = self._draw(part)
-            if not any(note["pictures"] for note in notes):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with locked(part.with_suffix(".lock"), f"pictures of {self.session.recordings}"):
+                folder = self.finished or self._made(part)  # perhaps another process was faster
                 shutil.rmtree(part, ignore_errors=True)
-                raise Fault(_why_none(notes))
-            write_beside(part / PICTURES, notes, self.session, self.samples, self.fingerprint)
-            if out and out.exists():
-                out.rmdir()  # empty, else it would have been refused; Windows does not replace it
-            pattern = f"{self.session.stem}_*"
-            made = part / PICTURES
-            folder = made.rename(out) if out else move_to_timestamp(made, part.parent, pattern)
         except OSError as error:
             raise Fault(
                 f"cannot write {error.filename or part} ({error.strerror}): make room, or give another "
                 "`out`; started again, the same session goes on where it stopped"
             ) from error
-        shutil.rmtree(part, ignore_errors=True)
-        _report(notes, self.session, folder)
         return PictureFolder(folder)
+
+    def _made(self, part: Path) -> Path:
+        """Makes all pictures in the part folder, moves them to where they belong and says what came of it."""
+        out, notes = self.session.out, self._draw(part)
+        if not any(note["pictures"] for note in notes):
+            shutil.rmtree(part, ignore_errors=True)
+            raise Fault(_why_none(notes))
+        write_beside(part / PICTURES, notes, self.session, self.samples, self.fingerprints[0])
+        if out and out.exists():
+            out.rmdir()  # empty, else it would have been refused; Windows does not replace it
+        made, pattern = part / PICTURES, f"{self.session.stem}_*"
+        folder = made.rename(out) if out else move_to_timestamp(made, part.parent, pattern)
+        _report(notes, self.session, folder)
+        return folder
 
     def _draw(self, part: Path) -> list[Note]:
         """Returns a note on each recording, in their order: by an earlier call, or done now."""
@@ -177,10 +185,10 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
         annotations = _read_annotations(session.annotations, source, recordings)
     chosen = [recording for recording in recordings if annotations is None or recording in annotations]
     wanted = [Wanted(name, stubs[name], annotations and tuple(annotations[name])) for name in chosen]
-    samples, labels = _labelled(source, recordings)
+    samples, *labels = _labelled(source, recordings)
     states = [((source / name).stat().st_size, (source / name).stat().st_mtime_ns) for name in chosen]
-    mark = fingerprint(FORMAT, session.look, wanted, states, labels)
-    job = PreparationJob(session, wanted, samples, mark, config.n_workers)
+    marks = tuple(fingerprint(FORMAT, session.look, wanted, states, given) for given in labels)
+    job = PreparationJob(session, wanted, samples, marks, config.n_workers)
     if job.finished:
         return job
     if out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -201,18 +209,22 @@ def prepare(session: PreparationSession | dict | Path | str, config: Config | No
     return plan_preparation(load_session(session, PreparationSession), config or load_config()).run().folder
 
 
-def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, dict[str, tuple[str, str]] | None]:
+def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, Given, Given]:
     """Returns the recordings with labels and groups, and what a `labels.csv` says, for the fingerprint.
 
-    Without a word in the table, the first folder on the way to a recording is its class.
+    Without a word in the table, the first folder on the way to a recording is its class. Last come the rows
+    of the table with those that say nothing, which version 0.1.0 had in its fingerprint.
     """
     samples, remarks = nearest_labels(Samples.of(recordings, group=recordings), source, what="recordings")
     for remark in remarks:
         LOG.info("%s", remark)
-    rows = list(samples.table[["label", "group"]].itertuples())
-    given = {name: (label, group) for name, label, group in rows if label or group != name}
-    labels = [label or (name.partition("/")[0] if "/" in name else "") for name, label, _ in rows]
-    return samples.but(label=labels), given or None
+    rows = {name: (label, group) for name, label, group in samples.table[["label", "group"]].itertuples()}
+    given = {name: pair for name, pair in rows.items() if pair != ("", name)}
+    labels = [label or (name.partition("/")[0] if "/" in name else "") for name, (label, _) in rows.items()]
+    tables = [path for path in (source / LABELS, source.parent / LABELS) if path.is_file()]
+    files = set(read_annotations(tables[0])["file"]) if tables else set()
+    listed = {name: pair for name, pair in rows.items() if name in given or {name, basename(name)} & files}
+    return samples.but(label=labels), given or None, listed or None
 
 
 def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[str, list[Annotation]]:
@@ -236,12 +248,14 @@ def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[s
     means, remarks = match_names(recordings, table["file"].tolist(), str(path), what="recordings")
     for remark in remarks:
         LOG.info("%s", remark)
-    annotations: dict[str, list[Annotation]] = defaultdict(list)
+    annotations, by_name = defaultdict(list), defaultdict(list)
+    for name in recordings:
+        by_name[basename(name)].append(name)
     for line, file, start_s, end_s, label, *_ in table.itertuples():
         if file in means:
             annotations[means[file]].append(Annotation(start_s, end_s, label))
             continue
-        alike = " or ".join(name for name in recordings if name.endswith(f"/{file}"))
+        alike = " or ".join(name for name in by_name[basename(file)] if name.endswith(f"/{file}"))
         words = f"may be {alike}: give its path from the folder" if alike else "is no recording in the folder"
         faults.append(f"{line}: {file!r} {words}")
     for recording in sorted(annotations):

@@ -1,5 +1,6 @@
 """Session files are read strictly, and what is written is read back as it was."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,10 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 MAPPING = "must hold a mapping of keys to values, got"
 OBJECTS = "could not determine a constructor"
+DEEP = "is nested more than 40 levels deep"
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(  # nine levels: 9 ** 9 values
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise("abcdefghi")
+)
 TWICE = "the key 'epochs' is given twice"
 FAULTS = [
     ("s.yaml", b"a: \xe9", r"is not UTF-8 text \(byte \d+\): save it as UTF-8"),
@@ -70,6 +75,23 @@ FAULTS = [
     ("s.yaml", "a: {epochs: 1, seed: 2, 'epochs': 3}", TWICE),
     ("s.yaml", "a: 1\nb: 2\na: 3", "line 3, column 1: the key 'a' is given twice"),
     *(("s.yaml", f"a: 1\n{key}: 2", "line 2, .*a key must be text") for key in "1 null 1.5 true [a]".split()),
+    ("s.yaml", "a: !!timestamp x", OBJECTS),
+    ("s.yaml", "a: !!binary x", OBJECTS),
+    *(("s.yaml", f"a: !!{value}", "is not YAML: .") for value in ("bool foo", "int ''", "float x", "map x")),
+    *((f"s.{kind}", '{"a": ' + "9" * 5000 + "}", "is not .*: .*digits") for kind in ("yaml", "json")),
+    *((f"s.{kind}", '{"a": ' + "9" * 20 + "}", "a number of too many digits") for kind in ("yaml", "json")),
+    *(
+        (f"s.{kind}", '{"a": ' + "[" * n + "]" * n + "}", DEEP)
+        for kind in ("yaml", "json")
+        for n in (40, 9999)
+    ),
+    ("s.yaml", "a: &a [*a]", DEEP),
+    ("s.yaml", LAUGHS, r"has more than 1,000,000 values \(aliases written out\)"),
+    ("s.yaml", LAUGHS + "? *i\n: 1", "line 9, .*a key must be text, got a sequence$"),
+    ("s.yaml", "a: " + " " * 20_000_000, "has more than 20 MB"),
+    ("s.json", r'{"a": "\ud800"}', r"characters that are no text: '\\ud800'"),
+    ("s.json", r'{"a\u0000": 1}', "characters that are no text"),
+    ("s.yaml", r'a: "\0"', "characters that are no text"),
     ("s.yaml", r'train: "C:\songs\new"', r"line 1, column \d+: .*escape.*a Windows path needs no quotes, or"),
 ]
 

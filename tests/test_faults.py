@@ -86,10 +86,9 @@ def test_a_windows_path_on_another_system_is_refused_and_never_created(config, p
     path = r"C:\songs\images"
     for data in (DATA | {"train": path}, DATA | {"valid": path}):
         assert f"{path} is a Windows path" in refused(main_01_train, training_session(data=data), config)
-    run = untrained_run(config)
     for changes in ({"data": {"images": path}}, {"out": path}):
-        output = refused(main_02_extract, extraction_session(run.timestamp, **changes), config)
-        assert f"{path} is a Windows path" in output
+        output = refused(main_02_extract, extraction_session("20000101_000000", **changes), config)
+        assert f"{path} is a Windows path" in output and "run: no run '20000101_000000'" in output
     new = set(config.data.parent.rglob("*")) - set(before)
     assert not any("songs" in file.name for file in new) and not Path(path).exists()
 
@@ -205,6 +204,7 @@ EXTRACTION: list[tuple[dict[str, Any], str]] = [
     ({"tap": "conv1", "backend": "onnx"}, "need the encoder's blocks: choose `backend: torch`"),
     ({"data": {"sounds": "sounds", "fit": "crop"}}, "fit: "),
     ({"data": {"sounds": "nowhere"}}, "data.sounds: no folder of recordings"),
+    ({"run": None, "combiner": ""}, "combiner: a path is expected, got an empty text"),
     (crafted() | {"tap": "conv1"}, "`tap` is an option of a `run`"),
     ({"extractor": "handcrafted"}, "got extractor and run"),
     (crafted() | IMAGES, "handcrafted takes sounds: say `data: {{sounds: ...}}`, not `images`"),

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -139,7 +140,7 @@ def _run(options: argparse.Namespace, script: str) -> int:
 
     def waits(session: "Session | None") -> bool:
         folders = [] if session is None or demo.exists() else session.folders
-        return any(config.data_path(folder).is_relative_to(demo) for folder in folders)
+        return any(Path(os.path.abspath(config.data / one)).is_relative_to(demo) for one in folders)
 
     to_plan = _all(partial(read, name) for name in options.session or [DEMO])
     waiting = [one for one in to_plan if waits(one[0])]

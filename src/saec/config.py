@@ -49,7 +49,7 @@ class Config(Strict):
         """Returns a session's path as an absolute one; relative paths count from the data folder.
 
         Raises:
-            Fault: a Windows path on another system, where it would become a folder of that name.
+            Fault: it is empty, or a Windows path on another system, where it would become a folder's name.
         """
         return Path(os.path.abspath(self.data / _here(path)))
 
@@ -78,6 +78,8 @@ def load_config(path: Path | None = None) -> Config:
 
 
 def _here(path: str | Path) -> str:
+    if not str(path):
+        raise Fault("a path is expected, got an empty text")
     if os.name != "nt" and WINDOWS_PATH.match(str(path)):
         raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
     return os.path.expanduser(path)

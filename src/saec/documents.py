@@ -1,14 +1,18 @@
-"""Reads session and config files strictly (JSON, safe YAML); every fault names line and column."""
+"""Reads session and config files strictly (JSON, safe YAML), bounded in size; faults name line and column."""
 
 import json
 import re
 from collections import Counter
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import yaml
 
 from saec.faults import Fault, MissingFault
+
+MOST_BYTES, MOST_VALUES, MOST_LEVELS = 20_000_000, 1_000_000, 40
+UNFIT = re.compile(r"[\0\ud800-\udfff]")  # what no path and no file can hold
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -16,12 +20,15 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
     Raises:
         MissingFault: there is no such file.
-        Fault: it is not UTF-8, not JSON or YAML (with line and column), repeats a key, or holds no mapping.
+        Fault: it is not UTF-8, not JSON or YAML (with line and column), repeats a key, holds no mapping, or
+            more than a session would.
     """
     if path.is_dir():
         raise MissingFault(f"{path} is a folder, a file is expected")
     if not path.is_file():
         raise MissingFault(f"no such file: {path}")
+    if path.stat().st_size > MOST_BYTES:
+        raise Fault(f"{path} has more than {MOST_BYTES / 1e6:.0f} MB, which no such file has")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -40,14 +47,16 @@ def to_yaml(content: dict[str, Any]) -> str:
 def read_value(text: str, source: str) -> Any:
     """Reads YAML; `source` says in messages where it comes from."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader, see below
+        return _bounded(yaml.load(text, Loader=_Loader), source)  # noqa: S506  a SafeLoader, see below
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         hint = " (a Windows path needs no quotes, or single ones)" if "escape" in str(error.problem) else ""
         raise Fault(f"{source} is not YAML: {where}{error.problem or error.context}{hint}") from error
-    except yaml.YAMLError as error:
-        raise Fault(f"{source} is not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, LookupError) as error:  # such as `!!bool foo`, or 5,000 digits
+        raise Fault(f"{source} is not YAML: {str(error).partition(';')[0][:500]}") from error
+    except RecursionError as error:
+        raise _too_deep(source) from error
 
 
 def _parse_json(text: str, path: Path) -> Any:
@@ -58,10 +67,38 @@ def _parse_json(text: str, path: Path) -> Any:
         return dict(pairs)
 
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return _bounded(json.loads(text, object_pairs_hook=unique), str(path))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Fault(f"{path} is not JSON: {where}: {error.msg} (JSON has no comments; YAML has)") from error
+    except ValueError as error:  # such as 5,000 digits
+        raise Fault(f"{path} is not JSON: {str(error).partition(';')[0]}") from error
+    except RecursionError as error:
+        raise _too_deep(str(path)) from error
+
+
+def _bounded(content: Any, source: str) -> Any:
+    """Returns the content; raises a `Fault` where it is more, or deeper, than a session, or is no text."""
+    todo, n = [(content, 1)], 0
+    while todo:
+        value, level = todo.pop()
+        n += 1
+        if level > MOST_LEVELS:
+            raise _too_deep(source)
+        if n > MOST_VALUES:
+            raise Fault(f"{source} has more than {MOST_VALUES:,} values (aliases written out)")
+        if isinstance(value, str) and UNFIT.search(value):
+            raise Fault(f"{source} holds characters that are no text: {shortened(value)}")
+        if isinstance(value, int) and abs(value) >= 1 << 63:
+            raise Fault(f"{source} holds a number of too many digits: {shortened(value)}")
+        if isinstance(value, dict | list):
+            children = [*value, *value.values()] if isinstance(value, dict) else value
+            todo += [(child, level + 1) for child in children]
+    return content
+
+
+def _too_deep(source: str) -> Fault:
+    return Fault(f"{source} is nested more than {MOST_LEVELS} levels deep")
 
 
 class _Loader(yaml.SafeLoader):
@@ -72,7 +109,8 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if not isinstance(name, str):
-                raise yaml.MarkedYAMLError(None, None, f"a key must be text, got {name!r}", key.start_mark)
+                got = repr(name) if isinstance(key, yaml.ScalarNode) else f"a {key.id}"
+                raise yaml.MarkedYAMLError(None, None, f"a key must be text, got {got}", key.start_mark)
             if name in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {name!r} is given twice", key.start_mark)
             seen.add(name)
@@ -90,6 +128,7 @@ class _Dumper(yaml.SafeDumper):
         return super().represent_sequence(tag, sequence, flow_style=plain)
 
 
+_PLAIN = [f"tag:yaml.org,2002:{kind}" for kind in "null bool int float str seq map".split()]
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}
 _INTEGER = re.compile(r"^[-+]?(0|[1-9][0-9]*)$")
 _FLOAT = re.compile(
@@ -97,6 +136,9 @@ _FLOAT = re.compile(
     r"|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
 )
 
+_Loader.yaml_constructors = {
+    tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag in {None, *_PLAIN}
+}
 _Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag not in _NUMBERS]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -18,6 +18,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from saec.faults import did_you_mean
 
+MOST_FAULTS, MOST_LETTERS = 100, 2000  # that a message has, whatever is given
+
 
 class Strict(BaseModel):
     """Checks plain settings: they are frozen, unknown keys are refused, every fault is reported at once."""
@@ -32,7 +34,11 @@ class Strict(BaseModel):
         try:
             return handler(raw)
         except ValidationError as error:
-            faults = [_fault(cls, fault) for fault in error.errors()]
+            errors = error.errors(include_url=False)
+            faults = [_fault(cls, fault) for fault in errors[:MOST_FAULTS]]
+            if len(errors) > MOST_FAULTS:
+                rest = f"... and {len(errors) - MOST_FAULTS:,} faults more"
+                faults.append(_fault(cls, {"type": "fault", "msg": rest, "loc": (), "input": None}))
             raise ValidationError.from_exception_data(cls.__name__, faults) from None
 
 
@@ -125,5 +131,5 @@ def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
         message = f"must be a mapping of keys to values, got {fault['input']!r}"
     elif fault["type"] not in ("fault", "value_error"):
         message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
-    error = PydanticCustomError("fault", "{message}", {"message": message})
+    error = PydanticCustomError("fault", "{message}", {"message": message[:MOST_LETTERS]})
     return InitErrorDetails(type=error, loc=path, input=fault["input"])

@@ -255,12 +255,14 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     out = collect_faults(faults, "out", config.data_path, session.out) if session.out else None
     collect_faults(faults, "config.cache", require_writable, config.cache)
     data = collect_faults(faults, key, session.data.absolute, config)
-    source = data and build_source(dict(session), data, config, faults)
-    if source and not session.out:
+    others: list[str] = []
+    source = build_source(dict(session), data or session.data, config, others)
+    faults += [fault for fault in others if data or not fault.startswith(key)]
+    if source and data and not session.out:
         folder = source.kind.folder  # beside a folder; with a table, a recording or class folders
         out = folder.parent if data.location == str(folder) else folder
     if out:
-        if source and str(out) == data.location:
+        if source and data and str(out) == data.location:
             holds = f"holds the {source.kind.samples_are} themselves"
             faults.append(f"out: {out} {holds}: choose another folder, or null for the one above it")
         collect_faults(faults, "out", require_writable, out)

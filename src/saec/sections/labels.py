@@ -39,7 +39,10 @@ def matching_files(named: str, config: Config) -> list[Path]:
     if path.exists() or not set(MAGIC) & set(named):
         return [path]
     below = Path(path.anchor) if Path(named).is_absolute() else config.data
-    matching = sorted(below.glob(str(path.relative_to(below))))
+    try:
+        matching = sorted(below.glob(str(path.relative_to(below))))
+    except ValueError as error:  # such as a**b
+        raise Fault(f"{path} is no pattern: {error}") from error
     if not matching:
         raise MissingFault(f"no file matches {path}")
     return matching

@@ -63,10 +63,8 @@ class FeatureFile(Strict):
 def _as_files(raw: Any) -> Any:
     """Takes a file, a list of files, or files by the names of methods."""
     if isinstance(raw, dict) and "file" not in raw:
-        return [
-            one if isinstance(one, FeatureFile) else {"name": str(name)} | as_file(one)
-            for name, one in raw.items()
-        ]
+        named = {str(name): as_file(one) for name, one in raw.items()}
+        return [{"name": name} | one if isinstance(one, dict) else one for name, one in named.items()]
     return [as_file(one) for one in (raw if isinstance(raw, list | tuple) else [raw])]
 
 

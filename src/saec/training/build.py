@@ -23,7 +23,7 @@ from saec.session import TrainingSession
 from saec.training.plan import TrainingPlan, with_data
 
 LOG = logging.getLogger(__name__)
-N_SETTLING, AT_ONCE = 2_048, 32  # training samples that settle options of the front end
+N_SETTLING, SETTLED_AT_ONCE = 2_048, 32  # training samples that settle options of the front end
 
 
 @dataclass
@@ -97,7 +97,6 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     torch.manual_seed(options.seed)
     model = session.model(plan.input_shape)
     train, valid = (data.sized_for(*model.takes) for data in (train, valid))
-    _warn_of_little(train, valid, device)
     classes = tuple(train.samples.classes)
     learning = Learning(model, session.objective(plan.latent_shape, classes))
     if session.start != "scratch":
@@ -140,7 +139,10 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
         train, valid = (train.subset(part) for part in rows)
         names = listing(np.unique(valid.samples.groups).tolist(), 5)
         LOG.info("set aside for validation: %d of %d %s, recordings:\n%s", len(valid), n, what, names)
-    return train, _of_classes(train.samples.classes, valid) if labelled else valid
+    valid = _of_classes(train.samples.classes, valid) if labelled else valid
+    if len(valid) == 1:
+        LOG.warning("validation has a single sample, so its scores say next to nothing: enlarge data.valid")
+    return train, valid
 
 
 def _of_classes(classes: np.ndarray, valid: Dataset) -> Dataset:
@@ -166,26 +168,12 @@ def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[Trainin
     """Writes the options that values of the training set settle into the session and both front ends."""
     chosen = np.array(evenly(range(len(train)), N_SETTLING))
     settled = train.front.from_training_set(
-        train.gather(rows, plan.device) for rows in chunks(chosen, AT_ONCE)
+        train.gather(rows, plan.device) for rows in chunks(chosen, SETTLED_AT_ONCE)
     )
     if not settled:
         return plan, train, valid
     train, valid = (replace(data, front=replace(data.front, **settled)) for data in (train, valid))
     return replace(plan, session=with_data(plan.session, settled)), train, valid
-
-
-def _warn_of_little(train: Dataset, valid: Dataset, device: torch.device) -> None:
-    """Warns where there is nothing to learn from, or too little to score."""
-    rows = np.array(evenly(range(len(train)), AT_ONCE))
-    values = train.front(train.gather(rows, device)).flatten(1)
-    if (values.amin(dim=1) == values.amax(dim=1)).all():
-        LOG.warning(
-            "all %d %s that were looked at are blank: nothing is in them to be learnt",
-            len(rows),
-            train.samples_are,
-        )
-    if len(valid) == 1:
-        LOG.warning("validation has a single sample, so its scores say next to nothing: enlarge data.valid")
 
 
 def _inherit(learning: Learning, plan: TrainingPlan) -> None:

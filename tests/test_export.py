@@ -1,5 +1,6 @@
 """The exported encoder needs none of our code and gives the same latents at another batch and width."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
-from conftest import TINY, intensities, training_session, write_pictures
+from conftest import TINY, extraction_session, intensities, training_session, write_pictures
 
+from saec import extract
 from saec.export import TOLERANCE, export_encoder
 from saec.faults import Fault
 from saec.models import MODELS, Model
@@ -89,6 +91,43 @@ def test_a_run_exports_its_best_weights_when_the_session_says_so(config, precisi
     assert_same_latents(run.folder / name, run.model("best"))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of TorchScript
+def test_torchscript_has_the_references_names_and_gives_latents_and_pictures(config, pictures):
+    options = {"epochs": 1, "batch_size": 4, "precision": "fp32", "export": "torchscript"}
+    data = {"kind": "images", "train": "songs/images", "valid": 0.3, "channels": "rgb"}
+    run = train(training_session(training=options, data=data, model="conv_tran_textr_resh"), config)
+    names = [
+        f"{run.timestamp}_{part}_script_conv_tran_textr_resh_epo001.pth" for part in ("encoder", "decoder")
+    ]
+    assert (
+        [file.name for file in run.exported]
+        == names
+        == [f.name for f in sorted(run.folder.glob("*.pth"))][::-1]
+    )
+    model, seen = run.model(), torch.rand(3, 3, 128, 48)
+    with torch.no_grad():
+        latents = model.encoder(seen)
+        for file, given, expected in zip(
+            run.exported, (seen, latents), (latents, model.decoder(latents)), strict=True
+        ):
+            torch.testing.assert_close(torch.jit.load(file)(given), expected, rtol=0, atol=1e-5)
+    shutil.copy(run.exported[0], config.models)
+    assert extract(extraction_session(str(config.models / names[0])), config).X.shape == (12, 512, 4)
+    go_on(run, config, epochs=2)  # the files of the shorter run go
+    assert [file.exists() for file in run.exported] == [True, True] and len(
+        list(run.folder.glob("*.pth"))
+    ) == 2
+
+
+def test_torchscript_is_refused_where_a_model_cannot_be_written_so(config, pictures, log):
+    options = {"epochs": 1, "batch_size": 4, "export": "torchscript"}
+    session = training_session(training=options, model="convae")
+    with pytest.raises(SessionError, match="training.export: this model cannot .* choose `pt2` or `onnx`"):
+        plan_training(load_session(session, TrainingSession), config)
+    plan_training(load_session(training_session(training=options), TrainingSession), config)
+    assert "gives models 3 channels, this one takes 1: with `data.channels: rgb`" in log.text
+
+
 def test_an_export_that_lacks_packages_is_a_fault_that_says_what_to_install(config, pictures, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as where it is not installed
     options = {"epochs": 1, "batch_size": 2, "export": "onnx"}
@@ -97,5 +136,5 @@ def test_an_export_that_lacks_packages_is_a_fault_that_says_what_to_install(conf
 
 
 def test_another_export_is_refused_and_those_that_there_are_are_named():
-    with pytest.raises(SessionError, match="training.export: .*'pt2' or 'onnx'"):
+    with pytest.raises(SessionError, match="training.export: .*'pt2', 'onnx' or 'torchscript'"):
         load_session(training_session(training={"export": "tflite"}), TrainingSession)

@@ -1,4 +1,4 @@
-"""Exports the encoder to a file that needs none of our code: `torch.export` or ONNX, any batch and width."""
+"""Exports to files that need none of our code: `torch.export`, ONNX or TorchScript, any batch and width."""
 
 import logging
 import tempfile
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,40 +28,65 @@ def require_packages(kind: str | bool) -> None:
         raise Fault(f"{kind} needs packages that are not installed: pip install {' '.join(missing)}")
 
 
-@torch.no_grad()
-def export_encoder(model: Model, input_shape: tuple[int, ...], file: Path) -> None:
-    """Writes `encoder.pt2` or `encoder.onnx` in fp32; kept only if it gives the encoder's latents.
+def require_script(model: Model) -> None:
+    """Raises a `Fault` where the model cannot be written as TorchScript."""
+    try:
+        for part in filter(None, (model.encoder, model.decoder)):
+            _script(part)
+    except RuntimeError as error:
+        raise Fault("this model cannot be written as TorchScript: choose `pt2` or `onnx`") from error
 
-    That is tried at another batch and width than it was exported at. The width may be any multiple of the
-    model's time pool whose latent is at least two steps long; a model that takes one alone keeps it.
+
+@torch.no_grad()
+def export_encoder(model: Model, input_shape: tuple[int, ...], *files: Path) -> None:
+    """Writes the encoder, and as a second file the decoder, in fp32; kept only if they give the same numbers.
+
+    Suffixes are `.pt2`, `.onnx`, and `.pth` for TorchScript, which alone has a second file. All is tried at
+    another batch and width than it was exported at. The width may be any multiple of the model's time pool
+    whose latent is at least two steps long; a model that takes one alone keeps it.
 
     Raises:
-        Fault: the exported encoder gives other latents.
+        Fault: what was exported gives other numbers.
     """
     channels, height, _ = input_shape
-    encoder = model.encoder.float().cpu().eval()
-    example = torch.rand(2, channels, height, model.width or 4 * model.time_pool)
-    other = torch.rand(5, channels, height, model.width or 7 * model.time_pool)
+    seen = [torch.rand(n, channels, height, model.width or k * model.time_pool) for n, k in ((2, 4), (5, 7))]
     sizes = {0: Dim("batch", min=1)}
     sizes |= {} if model.width else {3: model.time_pool * Dim("steps", min=2)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of its own internals here
-        program = torch.export.export(encoder, (example,), dynamic_shapes=(sizes,))
-        with appearing(file) as temporary:
-            if file.suffix == ".onnx":
-                names = {"input_names": ["pictures"], "output_names": ["latents"]}
-                torch.onnx.export(program, dynamo=True, verbose=False, **names).save(temporary)
-                exported = _load_onnx(temporary)
-            else:
-                with temporary.open("wb") as handle:
-                    torch.export.save(program, handle)
-                with temporary.open("rb") as handle:
-                    exported = torch.export.load(handle).module()
-            expected = encoder(other)
-            error = float((exported(other) - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+    for name, file in zip(("encoder", "decoder"), files, strict=False):
+        module = getattr(model, name).float().cpu().eval()
+        expected = [module(pictures) for pictures in seen]
+        with warnings.catch_warnings(), appearing(file) as temporary:
+            warnings.simplefilter("ignore")  # torch warns of its own internals here
+            got = _written(module, seen[0], sizes, temporary)(seen[1])
+            error = float((got - expected[1]).abs().max() / expected[1].abs().max().clamp(min=1e-12))
             if not error <= TOLERANCE:
-                raise Fault(f"the exported encoder differs by {error:.1e} of its largest latent: not kept")
-    LOG.info("exported the encoder to %s", file)
+                raise Fault(f"the exported {name} differs by {error:.1e} of its largest value: not kept")
+        LOG.info("exported the %s to %s", name, file)
+        seen = expected
+
+
+def _written(
+    module: nn.Module, example: Tensor, sizes: dict[int, Any], file: Path
+) -> Callable[[Tensor], Tensor]:
+    """Writes the module and returns what is in the file."""
+    if file.suffix == ".pth":
+        torch.jit.save(_script(module), file)
+        return torch.jit.load(file)
+    program = torch.export.export(module, (example,), dynamic_shapes=(sizes,))
+    if file.suffix == ".onnx":
+        names = {"input_names": ["pictures"], "output_names": ["latents"]}
+        torch.onnx.export(program, dynamo=True, verbose=False, **names).save(file)
+        return _load_onnx(file)
+    with file.open("wb") as handle:
+        torch.export.save(program, handle)
+    with file.open("rb") as handle:
+        return torch.export.load(handle).module()
+
+
+def _script(module: nn.Module) -> torch.jit.ScriptModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript
+        return torch.jit.script(module)
 
 
 class OnnxEncoder(nn.Module):

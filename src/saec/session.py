@@ -31,7 +31,9 @@ from saec.upgrade import upgrade_training
 SCRATCH = "scratch"  # a word that `start` may be, but no component's name
 Count = Annotated[int, Field(gt=0, strict=True)]
 Weights = Literal["best", "last"]
-Export = Annotated[Literal[False, "pt2", "onnx"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)]
+Export = Annotated[
+    Literal[False, "pt2", "onnx", "torchscript"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)
+]
 
 
 class SessionError(Fault, ValueError):

@@ -115,9 +115,14 @@ class Run:
         return self.session.data
 
     @property
-    def exported(self) -> Path | None:
-        kind = self.session.training.export
-        return self.folder / f"encoder.{kind}" if kind else None
+    def exported(self) -> list[Path]:
+        """Returns the files that an export leaves; TorchScript is named as the reference names it."""
+        kind, name = self.session.training.export, self.session.model.name
+        if kind != "torchscript":
+            return [self.folder / f"encoder.{kind}"] if kind else []
+        words = f"script_{name}_epo{self.progress.best_epoch:03d}.pth"
+        parts = ("encoder", "decoder") if self._has_decoder else ("encoder",)
+        return [self.folder / f"{self.timestamp}_{part}_{words}" for part in parts]
 
     @property
     def _decodes(self) -> bool:
@@ -126,11 +131,13 @@ class Run:
     @property
     def closed(self) -> bool:
         """Returns whether everything that a finished run leaves is there."""
-        made = [self.exported] if self.exported else []
+        made = [self.folder / REBUILT] if self._has_decoder else []  # which comes after the history
+        return all(file.exists() for file in (*made, *self.exported))
+
+    @property
+    def _has_decoder(self) -> bool:
         keys = read_checkpoint(self._file("best"), mmap=True)["model"]
-        if self._decodes and any(key.startswith("decoder.") for key in keys):
-            made.append(self.folder / REBUILT)  # comes after the history
-        return all(file.exists() for file in made)
+        return self._decodes and any(key.startswith("decoder.") for key in keys)
 
     @property
     def architecture(self) -> Component:
@@ -202,7 +209,7 @@ class Run:
 
     def lengthen(self, epochs: int) -> None:
         """Writes another total of epochs into the session; what closed the shorter run is made again."""
-        for closing in filter(None, (self.folder / REBUILT, self.exported)):
+        for closing in (self.folder / REBUILT, *self.exported):
             closing.unlink(missing_ok=True)
         document = read_mapping(self.folder / SESSION)
         document["training"]["epochs"] = epochs

@@ -172,8 +172,8 @@ class RunWriter:
         if model.decoder is not None and not (folder / REBUILT).exists():
             title = f"{folder.name}: validation, best epoch {progress.best_epoch}"
             show_rebuilt(training.valid, model, self.options.precision, folder / REBUILT, title)
-        if exported and not exported.exists():
-            export_encoder(self.run.model("best"), training.plan.input_shape, exported)
+        if not all(file.exists() for file in exported):
+            export_encoder(self.run.model("best"), training.plan.input_shape, *exported)
         early = ", stopped early" if progress.epoch < self.options.epochs else ""
         best = f"best epoch {progress.best_epoch} with validation {objective.best_by} {progress.best:.5f}"
         epochs = f"{progress.epoch} epoch{'s' if progress.epoch > 1 else ''}{early}"

@@ -14,7 +14,7 @@ from saec.config import Config
 from saec.data import Batch, Cache, Kind, Sizes
 from saec.data.kind import absolute, paths_of
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
-from saec.export import require_packages
+from saec.export import require_packages, require_script
 from saec.faults import Fault, collect_faults
 from saec.files import require_writable
 from saec.models import Model, feature_shape
@@ -159,6 +159,13 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
     check("training.export", require_packages, options.export)
+    if model and options.export == "torchscript":
+        check("training.export", require_script, model)
+        if shape and shape[0] != 3:
+            words = (
+                "training.export: the reference's extractor gives models 3 channels, this one takes %d: %s"
+            )
+            LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
     if faults:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(options.precision, device)

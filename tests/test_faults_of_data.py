@@ -336,7 +336,7 @@ FAULTS: dict[str, tuple] = {
     "images: height": (
         only_pictures(height=200),
         "data.train: pictures are 32 wide and 200 high"
-        " ... a height of 128: choose `data.fit: pad`, `crop` or `resize`, another model",
+        " ... a height of 128: choose `data.fit: resize`, another model",
     ),
     "images: width": (
         only_pictures(width=30),

@@ -200,7 +200,10 @@ def fitted(folder: Path, fit: str, height: int | None = 8, time_pool: int = 8, *
     return result
 
 
-@pytest.mark.parametrize("fit", ["none", "pad", "crop", "resize"])
+FITS = ("none", "pad", "crop", "resize")
+
+
+@pytest.mark.parametrize("fit", FITS)
 def test_a_size_that_suits_is_left_as_it_is_by_every_fit(folder, fit):
     levels = random_levels(8, 16)
     save(folder, "a.png", levels)
@@ -212,10 +215,12 @@ def test_a_size_that_suits_is_left_as_it_is_by_every_fit(folder, fit):
     [
         (12, "none", "12 wide and 8 high.*multiple of 8 and a height of 8.*data.fit: pad.*crop.*resize"),
         (6, "crop", "width 6 cannot be cropped to 8: choose `data.fit: pad`"),
+        *[(12, fit, "12 wide and 9 high.*a height of 8: choose `data.fit: resize`") for fit in FITS[:3]],
     ],
 )
 def test_a_size_that_does_not_suit_is_refused_with_the_remedies(folder, width, fit, words):
-    save(folder, "a.png", random_levels(8, width))
+    """Rows are frequencies: no fit but `resize` may change their number."""
+    save(folder, "a.png", random_levels(9 if "9 high" in words else 8, width))
     with pytest.raises(Fault, match=words):
         fitted(folder, fit)
 
@@ -264,14 +269,12 @@ def test_resize_is_bilinear_with_antialias_as_torchvision_does_it(folder):
     assert np.allclose(fitted(folder, "resize")[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("fit", "width"), [("pad", 16), ("crop", 8)])
-def test_pad_and_crop_resize_the_height_alone(folder, fit, width):
-    column = np.arange(10, 130, 10, dtype=np.uint8)
-    save(folder, "a.png", np.tile(column, (4, 1)))  # every row alike
-    result = fitted(folder, fit)[0, 0] * 255
-    assert result.shape == (8, width)
-    expected = np.pad(column, (0, 4))[:width]
-    assert np.allclose(result, expected[None], atol=1e-3)
+def test_the_original_in_a_figure_is_the_picture_before_it_was_resized(folder):
+    levels = random_levels(12, 20)
+    save(folder, "a.png", levels)
+    data = opened(folder, fit="resize").sized_for(8, 8)
+    original = data.front.original(data.gather(np.array([0]), CPU))
+    assert np.array_equal((original[0, 0] * 255).round().numpy(), levels) and data.shape == (1, 8, 16)
 
 
 def test_a_model_of_any_height_keeps_the_height(folder):

@@ -35,7 +35,8 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     data = loader.data
     chosen = np.array(evenly(range(len(data)), N_REBUILT))
     batch = loader.batch(chosen, Draws.validation(chosen, loader.device, loader.seed))
-    original = data.front(data.gather(chosen, loader.device))
+    stored = data.gather(chosen, loader.device)
+    original = data.front(stored)
     model = to_device(model, loader.device, precision).eval()
     with computing(loader.device, precision):
         rebuilt = model.decoder(model.encoder(original)).float()
@@ -43,6 +44,7 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     shown = {"original": original, "target": target, "reconstruction": rebuilt}
     columns = {name: data.front.show(values, original) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
+    columns["original"] = data.front.show(data.front.original(stored), original)
     figures.panels(file, columns, batch.names, title)
 
 
@@ -52,16 +54,17 @@ def show_folder(
 ) -> None:
     """Draws samples from all over the data: original, reconstruction and its error."""
     chosen = np.array(evenly(range(len(data)), n))
-    originals, rebuilt = [], []
+    seen, originals, rebuilt = [], [], []
     encoder = getattr(model.encoder, "source", model.encoder)  # torch's own, where ONNX Runtime encodes
     for row in chosen:  # one by one, for a folder of very wide pictures
-        sample = data.front(data.gather(np.array([row]), device))
+        stored = data.gather(np.array([row]), device)
+        sample = data.front(stored)
         with computing(device, precision):
             rebuilt.append(model.decoder(encoder(sample)).float().cpu())
-        originals.append(sample.float().cpu())
-    original = torch.cat(originals)
-    shown = {"original": original, "reconstruction": torch.cat(rebuilt)}
-    columns = {name: data.front.show(values, original) for name, values in shown.items()}
-    columns["error"] = np.abs(columns["reconstruction"] - columns["original"])
+        seen.append(sample.float().cpu())
+        originals.append(data.front.original(stored).float().cpu())
+    shown = {"original": torch.cat(originals), "reconstruction": torch.cat(rebuilt)}
+    columns = {name: data.front.show(values, torch.cat(seen)) for name, values in shown.items()}
+    columns["error"] = np.abs(columns["reconstruction"] - data.front.show(torch.cat(seen)))
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
     figures.panels(file, columns, data.samples.names[chosen].tolist(), title)

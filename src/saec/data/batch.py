@@ -65,6 +65,9 @@ class FrontEnd(Protocol):
         (or of the values themselves) is stretched to it.
         """
 
+    def original(self, raw: Raw) -> Tensor:
+        """Returns samples as figures show them: before any of them is resampled, where they have one size."""
+
     def __call__(self, raw: Raw) -> Tensor: ...
 
 

@@ -55,42 +55,36 @@ class PictureFront:
         """Returns this front end with the size that a model needs; `width` if it takes only that one.
 
         Raises:
-            Fault: the stored size does not suit the model and `fit` is none, or it is too narrow to crop.
+            Fault: the stored size does not suit the model. Rows are frequencies: `resize` alone changes them.
         """
         wanted, (high, wide) = height or self.stored[0], self.stored
+        is_high, suits = high == wanted or self.fit == "resize", wide % time_pool == 0 or self.fit != "none"
+        need = f"a width that is a multiple of {time_pool} and a height of {wanted}"
+        remedy = "`data.fit: pad`, `crop` or `resize`" if high == wanted else "`data.fit: resize`"
         if width is not None:
-            return self._as_wide(wanted, width)
-        if self.fit == "none" and (high != wanted or wide % time_pool):
+            widths = {"none": wide == width, "crop": wide >= width, "pad": wide <= width, "resize": True}
+            suits, need, remedy = widths[self.fit], f"{width} x {wanted} alone", "`data.fit: resize`"
+        if not (is_high and suits):
             raise Fault(
-                f"pictures are {wide} wide and {high} high, the model needs a width that is a multiple of "
-                f"{time_pool} and a height of {wanted}: choose `data.fit: pad`, `crop` or `resize`, another "
+                f"pictures are {wide} wide and {high} high, the model needs {need}: choose {remedy}, another "
                 "model, or make the pictures anew"
             )
-        if self.fit == "crop" and wide < time_pool:
+        if width is None and self.fit == "crop" and wide < time_pool:
             raise Fault(f"pictures of width {wide} cannot be cropped to {time_pool}: choose `data.fit: pad`")
         steps = {"pad": ceil(wide / time_pool), "crop": wide // time_pool}
         n_steps = steps.get(self.fit, max(1, round(wide / time_pool)))
-        return replace(self, size=(wanted, n_steps * time_pool))
-
-    def _as_wide(self, height: int, width: int) -> "PictureFront":
-        high, wide = self.stored
-        suits = {"none": (high, wide) == (height, width), "crop": wide >= width, "pad": wide <= width}
-        if not suits.get(self.fit, True):
-            raise Fault(
-                f"pictures are {wide} wide and {high} high, the model takes {width} x {height} alone: choose "
-                "`data.fit: resize`, another model, or make the pictures anew"
-            )
-        return replace(self, size=(height, width))
+        return replace(self, size=(wanted, width or n_steps * time_pool))
 
     def __call__(self, raw: Raw) -> Tensor:
         x = self._floats(raw.values)
         if self.size is None or x.shape[2:] == self.size:
             return x
-        height, width = self.size
-        resized = (height, width if self.fit == "resize" else x.shape[3])
-        if x.shape[2:] != resized:
-            x = F.interpolate(x, resized, mode="bilinear", antialias=True).clamp(0, 1)
-        return self._padded(x[..., :width], width - x.shape[3])
+        if self.fit == "resize":
+            return F.interpolate(x, self.size, mode="bilinear", antialias=True).clamp(0, 1)
+        return self._padded(x[..., : self.size[1]], self.size[1] - x.shape[3])
+
+    def original(self, raw: Raw) -> Tensor:
+        return self._floats(raw.values) if self.fit == "resize" else self(raw)
 
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
         """Returns pictures as they are, as an array."""

@@ -222,3 +222,81 @@ def test_a_table_of_sound_says_labels_of_stretches_and_splits(config, sounds):
     session["features"] = features(config, ["x.png", "y.png"])
     with pytest.raises(Fault, match="labels none of the 2 pictures: 'crow/a.wav' there, 'x.png' here"):
         joined(config, **session)
+
+
+MOTHS = ["20240501_235950_segm_0012.500.png", "S4A01234_20240501_053000.png", "x.png"]
+
+
+def when(table: pd.DataFrame) -> list[tuple]:
+    return list(table[["time", "date", "hour", "site"]].fillna(-1).itertuples(index=False, name=None))
+
+
+def test_names_of_recorders_say_when_and_where_and_segments_begin_later(config):
+    labelled, output = joined(config, features=features(config, MOTHS))
+    assert when(labelled) == [
+        ("2024-05-02T00:00:02.500", "2024-05-02", pytest.approx(2.5 / 3600), ""),
+        ("2024-05-01T05:30:00", "2024-05-01", 5.5, "S4A01234"),
+        ("", "", -1, ""),
+    ]
+    assert "1 of 3 samples have no date and time in a table or in the names of files:\n  x.png" in output
+    labelled, output = joined(config, features=features(config, PICTURES))
+    assert not {"time", "hour", "date", "site"} & {*labelled.columns} and "date and time" not in output
+
+
+def test_a_pattern_says_when_and_where_beside_labels_of_any_source(config):
+    names = ["north-2023.12.31-2359_segm_0090.000.png", "south-2024.01.01-0001_segm_0000.000.png"]
+    pattern = r"(?P<site>\w+)-(?P<date>[\d.]+)-(?P<time>\d+)"
+    table(config.data / "mine.csv", "file,label", *(f"{name},wren" for name in names))
+    session = {"features": features(config, names)}
+    labelled, _ = joined(config, labels={"file": "mine.csv", "pattern": pattern}, **session)
+    assert labelled["label"].tolist() == ["wren", "wren"] and labelled["site"].tolist() == ["north", "south"]
+    assert labelled["time"].tolist() == ["2024-01-01T00:00:30", "2024-01-01T00:01:00"]
+    both = r"(?P<label>(?P<site>\w+))-(?P<date>[\d.]+)"
+    labelled, _ = joined(config, labels={"pattern": both}, **session)
+    assert labelled["label"].tolist() == ["north", "south"]
+    assert labelled["time"].tolist() == ["2023-12-31", "2024-01-01"] and "hour" not in labelled
+    with pytest.raises(Fault, match="matches none of 2 names, such as 'north"):
+        joined(config, labels={"pattern": "(?P<site>q)"}, **session)
+
+
+CLOCKS = {  # a table, and when the two segments of a (at 0 and 1 s) begin
+    "recording": ("file,label,Date,Time\na.wav,x,2024-05-01,05:30", "2024-05-01T05:30:0"),
+    "german": ("file;label;Date;Time\na.wav;x;01.05.2024;05:30:00", "2024-05-01T05:30:0"),
+    "one column": ("file,label,datetime\na.wav,x,2024-05-01 05:30:00", "2024-05-01T05:30:0"),
+    "zone as written": ("file,label,timestamp\na.wav,x,2024-05-01T05:30:00+02:00", "2024-05-01T05:30:0"),
+    "stretches": ("file,label,start,end,date,time\n" + "a.wav,x,0,9,20240501,053000", "2024-05-01T05:30:0"),
+    "own rows": (
+        f"file,label,date,time\n{PICTURES[0]},x,20240501,5:30\n{PICTURES[1]},x,20240501,5:30:01",
+        "2024-05-01T05:30:0",
+    ),
+    "raven": (
+        "Begin File\tBegin Time (s)\tEnd Time (s)\tlabel\tBegin Date\tBegin Clock Time\n"
+        "a.wav\t0\t.5\tx\t2024/05/01\t05:30:00.000\na.wav\t.7\t9\tx\t2024/05/01\t05:30:00.700",
+        "2024-05-01T05:30:0",
+    ),
+    "time alone": ("file,label,time\na.wav,x,5:30 PM", "17:30:0"),
+}
+
+
+@pytest.mark.parametrize("case", CLOCKS)
+def test_tables_say_when_files_begin_whatever_their_columns_are_called(case, config, pictures):
+    text, time = CLOCKS[case]
+    table(config.data / "mine.txt", *text.split("\n"))
+    labelled, output = joined(config, features=features(config, PICTURES), labels="mine.txt")
+    assert labelled["time"].tolist() == [f"{time}0", f"{time}1", "", ""] and "cannot be read" not in output
+
+
+def test_a_date_that_cannot_be_read_is_counted_and_a_recordings_own_name_says_the_site(config, pictures):
+    table(config.data / "mine.csv", "file,label,date,site", "a.wav,x,5/1/2024,here", "b.wav,y,20240501,there")
+    rows = [f"{PICTURES[3]},A_very_long_name_of_a_site_20240501_053000.wav,0,1"]
+    table(pictures / "prepared.csv", "file,recording,start,end", *rows)
+    labelled, output = joined(
+        config, images="songs/images", features=features(config, PICTURES), labels="mine.csv"
+    )
+    assert (
+        "1 rows of" in output
+        and "have a date or time that cannot be read" in output
+        and "\n  5/1/2024" in output
+    )
+    assert labelled["site"].tolist() == ["here", "here", "there", "A_very_long_name_of_a_site"]
+    assert labelled["time"].tolist() == ["", "", "2024-05-01", "2024-05-01T05:30:00"]

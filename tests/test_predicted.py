@@ -200,6 +200,16 @@ def test_what_was_learnt_from_is_remarked_on_and_scored_apart(project):
     assert result.loc[["segments", "files", "files of test"], "n"].tolist() == [7, 3, 2] and len(result) == 6
 
 
+def test_predictions_have_time_and_site_where_names_say_them():
+    names = [f"A_20240501_053000_segm_{start}.000.png" for start in ("0012", "0013")]
+    samples = Samples.of(names, file="A_20240501_053000.wav", start_s=[12, 13], end_s=[13, 14])
+    table = prediction_table(samples, np.ones((2, 1)), ("a",))
+    assert list(table.columns) == ["file", "start", "end", "time", "site", "predicted", "p a"]
+    assert table["time"].tolist() == ["2024-05-01T05:30:12", "2024-05-01T05:30:13"]
+    (row,) = pooled_per_file(table)[["time", "site"]].to_numpy().tolist()
+    assert row == ["2024-05-01T05:30:12", "A"]
+
+
 def test_what_an_extraction_writes_is_read(project):
     """Pictures of several files, and the pooled table beside it."""
     samples = Samples.of(["one.png", "three.png", "two.png"], label=["crow", "", "tit"])

@@ -14,7 +14,7 @@ import numpy as np
 from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.progress import progress
-from saec.samples import SEGMENT, Samples, nearest_labels, read_annotations
+from saec.samples import SEGMENT, Samples, clock_columns, nearest_labels, read_annotations
 from saec.sound.files import (
     SUFFIXES,
     Channel,
@@ -220,6 +220,9 @@ def _listed_by_table(table: Path) -> Samples:
         file if is_whole else piece_name(file, start)
         for file, start, is_whole in zip(rows["file"], starts, whole, strict=True)
     ]
+    rows, unread = clock_columns(rows, str(table))
+    for remark in unread:
+        LOG.warning("%s", remark)
     return Samples.of(names, **rows.to_dict("list"))
 
 

@@ -17,7 +17,7 @@ from saec.extraction.sources import SOURCES, ExtractionData
 from saec.faults import Fault, MissingFault, listing
 from saec.runs import Run
 from saec.runs.find import find_trained
-from saec.samples import Samples, read_annotations
+from saec.samples import Samples, read_annotations, with_clock
 from saec.session import SessionError, Weights
 from saec.tables import write_table
 
@@ -30,8 +30,8 @@ def write_predictions(
 ) -> dict[str, Path]:
     """Writes `predictions_<timestamp>.csv`, and `predictions_files_<timestamp>.csv` with means over segments.
 
-    Columns: file, start, end (seconds; nothing for pictures), label and split where some are known,
-    predicted, and the probability of each class.
+    Columns: file, start, end (seconds; nothing for pictures), time, site, label and split where some are
+    known, predicted, and the probability of each class.
     """
     segments = prediction_table(samples, probabilities, classes)
     tables = {"predictions": segments, "predictions_files": pooled_per_file(segments)}
@@ -43,9 +43,10 @@ def write_predictions(
 
 def prediction_table(samples: Samples, probabilities: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
     """Returns one row a sample; the predicted class has the largest probability."""
+    samples, _ = with_clock(samples)
     times = samples.times
     columns = {"file": samples.files, "start": times[:, 0], "end": times[:, 1]}
-    texts = {"label": samples.labels, "split": samples.splits}
+    texts = {key: samples.texts(key) for key in ("time", "site", "label", "split") if key in samples.table}
     columns |= {key: values for key, values in texts.items() if (values != "").any()}
     columns["predicted"] = np.array(classes)[probabilities.argmax(axis=1)]
     columns |= {f"{PROBABILITY}{name}": probabilities[:, index] for index, name in enumerate(classes)}
@@ -58,9 +59,9 @@ def pooled_per_file(segments: pd.DataFrame) -> pd.DataFrame:
     files = segments.groupby("file", sort=False)
     means = files[[PROBABILITY + name for name in classes]].mean()
     table = files.agg(start=("start", "min"), end=("end", "max"))
-    for text in ("label", "split"):
-        if text in segments:
-            table[text] = files[text].first().where(files[text].nunique() == 1, "")
+    for text in [one for one in ("time", "site", "label", "split") if one in segments]:
+        alike = (files[text].nunique() == 1) | (text == "time")  # a file begins with its first segment
+        table[text] = files[text].first().where(alike, "")
     table["predicted"] = np.array(classes)[means.to_numpy().argmax(axis=1)]
     return table.join(means).reset_index()
 

@@ -1,5 +1,6 @@
 """Holds all samples in one table, from data kinds to the report: read, joined, split and averaged here."""
 
+from saec.samples.clock import clock_columns, with_clock
 from saec.samples.join import LABELS, Several, join, match_names, nearest_labels
 from saec.samples.reader import annotations, raise_rows, read_annotations
 from saec.samples.split import split, split_by_table, warn_of_shared
@@ -20,6 +21,7 @@ __all__ = [
     "Samples",
     "Several",
     "annotations",
+    "clock_columns",
     "join",
     "match_names",
     "means_by",
@@ -32,4 +34,5 @@ __all__ = [
     "split",
     "split_by_table",
     "warn_of_shared",
+    "with_clock",
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from saec.faults import Fault, counted, listing
+from saec.samples.clock import clock_columns
 from saec.samples.reader import read_annotations
 from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
 
@@ -60,6 +61,7 @@ def join(
     files, names = table["file"].tolist(), samples.table.index.tolist()
     rows_of_key = _rows_of_keys(samples)
     matches, remarks = _match(rows_of_key, files, source, what)
+    table, unread = clock_columns(table, source)
     lines_of = _lines_of_samples(samples, rows_of_key, table, matches)
     if not lines_of:
         example = f"{files[0]!r} there, {next(iter(names), None)!r} here" if files else "it has no row"
@@ -70,6 +72,7 @@ def join(
     remedy = "\n`several: first` takes the first" if several == "none" else ""
     if several != "first":
         _refuse_contradictions(table, matches, lines_of, source, remedy)
+    remarks += unread
     joined = samples.but(**_filled(samples, table, lines_of, several))
     unmatched = sorted(file for file in files if file not in matches)
     without = [name for row, name in enumerate(names) if row not in lines_of]

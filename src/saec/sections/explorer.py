@@ -64,7 +64,7 @@ class Explorer:
         samples = one.samples.subset(shown)
         columns = {"label": samples.labels} if one.samples.classes else {}
         columns |= {"recording": samples.groups}
-        columns |= {name: samples.table[name].to_numpy() for name in samples.others}
+        columns |= {name: samples.table[name].to_numpy() for name in samples.others if name != "time"}
         clustered = {
             f"{result.evaluation} of {result.method}": result
             for result in one.results

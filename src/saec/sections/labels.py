@@ -15,11 +15,24 @@ from saec.data.png import list_pictures
 from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
+from saec.preparation.pictures import PREPARED
 from saec.registry import Strict
-from saec.samples import COLUMNS, Samples, Several, annotations, join, nearest_labels, read_annotations
+from saec.samples import (
+    COLUMNS,
+    Samples,
+    Several,
+    annotations,
+    clock_columns,
+    join,
+    nearest_labels,
+    read_annotations,
+    recording_of,
+    with_clock,
+)
 from saec.session import Count
 from saec.tables import Table, column_of
 
+CLOCK = ("site", "date", "time")  # groups of a pattern that say where and when
 WHAT = "pictures"  # what messages call samples of any kind
 MAGIC = "*?["  # what makes a name a pattern
 
@@ -63,9 +76,9 @@ def recordings_of(paths: tuple[str, ...], config: Config) -> Recordings:
 class Labels(Strict):
     """Says where labels come from: a table, the folders of the pictures, or a pattern on file names.
 
-    `pattern` is a regular expression with groups named `label` and perhaps `group`, `split`. `least` leaves
-    out classes that fewer groups (recordings) have. `several: first` takes the first of several labels that
-    a table gives one sample.
+    `pattern` is a regular expression with groups named `label` and perhaps `group` and `split`; or `site`,
+    `date` and `time`, with labels from elsewhere. `least` leaves out classes that fewer groups (recordings)
+    have. `several: first` takes the first of several labels that a table gives one sample.
     """
 
     file: str | None = None
@@ -77,18 +90,23 @@ class Labels(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Labels":
-        given = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"labels come from one source, got {' and '.join(given)}")
         try:
             groups = {*re.compile(self.pattern or "(?P<label>)").groupindex}
         except re.error as error:
             raise ValueError(f"pattern is no regular expression ({error}), got {self.pattern!r}") from error
-        if not {"label"} <= groups <= {"label", "group", "split"}:
+        given = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
+        if len(given) > 1 and ("label" in groups or self.file and self.folders):
+            raise ValueError(f"labels come from one source, got {' and '.join(given)}")
+        if not groups <= {"label", "group", "split", *CLOCK} or not groups & {"label", *CLOCK}:
             raise ValueError(
-                f"pattern names groups `(?P<label>...)` and perhaps group and split, got {self.pattern!r}"
+                "pattern names groups `(?P<label>...)` and perhaps group and split, or site, date and time, "
+                f"got {self.pattern!r}"
             )
         return self
+
+    def has_groups(self, *names: str) -> bool:
+        """Returns whether the pattern has one of these groups."""
+        return bool({*names} & {*re.compile(self.pattern or "").groupindex})
 
 
 def _as_labels(raw: Any) -> Any:
@@ -108,7 +126,7 @@ def label_samples(
     """
     plain = Samples.of(next(iter(tables.values())).names)
     samples, remarks, options = plain, [], {"what": WHAT, "several": given.several}
-    if given.file or given.folders or given.pattern:
+    if given.file or given.folders or given.has_groups("label"):
         samples, remarks = join(plain, *given_annotations(given, plain.names, config), **options)
     elif images:
         samples, remarks = nearest_labels(plain, images, **options)
@@ -120,9 +138,24 @@ def label_samples(
             without = samples.names[samples.labels == ""].tolist()
             remarks += counted(without, f"of {len(samples):,} pictures have no label")
     further = {column: one.samples.table[column] for one in tables.values() for column in one.samples.others}
-    further |= {column: column_of(samples.table[column]) for column in samples.others}
-    samples, rare = _without_rare(samples.but(**further), given.least)
-    return samples, [*remarks, *rare, *_remarks(samples)]
+    further = clock_columns(plain.but(**further).table, "the feature files")[0].drop(columns=list(COLUMNS))
+    further = further.to_dict("series") | {one: column_of(samples.table[one]) for one in samples.others}
+    pattern = given.pattern if given.has_groups(*CLOCK) else None
+    samples, unknown = with_clock(
+        samples.but(**further), pattern, images and _recordings(images, plain.names)
+    )
+    samples, rare = _without_rare(samples, given.least)
+    return samples, [*remarks, *rare, *unknown, *_remarks(samples)]
+
+
+def _recordings(images: Path, names: np.ndarray) -> list[str] | None:
+    """Returns the recordings that pictures are of by the table of their preparation, if there is one."""
+    if not (images / PREPARED).is_file():
+        return None
+    table = read_annotations(images / PREPARED, ("file",))
+    pairs = list(zip(table["file"], table.get("recording", table["file"]), strict=True))
+    of = {recording_of(file): recording for file, recording in pairs} | dict(pairs)
+    return [of.get(name, name) for name in names.tolist()]
 
 
 def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tuple[pd.DataFrame, str]:
@@ -138,7 +171,11 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         rows = [{"file": file.name, "label": file.parent.name} for file in files]
         return annotations(rows, [str(file) for file in files]), str(parent)
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)
-    rows = [{"file": name, **match.groupdict(default="")} for name, match in matches if match]
+    rows = [
+        {"file": name} | {key: text for key, text in match.groupdict(default="").items() if key not in CLOCK}
+        for name, match in matches
+        if match
+    ]
     return annotations(rows), f"pattern {given.pattern}"
 
 
@@ -147,7 +184,7 @@ def _of_sounds(samples: Samples, recordings: Recordings) -> tuple[Samples, list[
 
     What chose among trainings is no test, so `valid` counts as `train`; a split of one side parts nothing.
     """
-    rows = recordings.labelled.table[list(COLUMNS)]
+    rows = recordings.labelled.table
     samples, remarks = join(samples, rows, str(recordings.folder), what=WHAT)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
     return samples.but(split=splits if {TRAIN, TEST} <= set(splits.tolist()) else ""), remarks

@@ -46,8 +46,9 @@ class Predictions(Strict):
     @field_validator("labels")
     @classmethod
     def _by_name(cls, labels: Labels) -> Labels:
-        if labels.folders is not None or labels.least is not None:
-            raise ValueError("come from a table (`file`, `columns`) or from a `pattern` on names of files")
+        without = labels.pattern and not labels.has_groups("label")
+        if labels.folders is not None or labels.least is not None or without:
+            raise ValueError("come from a table (`file`, `columns`) or from a `pattern` with a label")
         return labels
 
 

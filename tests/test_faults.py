@@ -96,6 +96,14 @@ def test_a_windows_path_on_another_system_is_refused_and_never_created(config, p
 # Trainings
 
 
+def test_a_validation_of_another_width_says_what_to_do(config, pictures):
+    write_pictures(config.data / "wide", intensities(4, width=64))
+    text = refused(main_01_train, training_session(data=DATA | {"valid": "wide"}), config)
+    assert "data.valid: pictures are (1, 128, 64), those of data.train are (1, 128, 32): take both of" in text
+    share = training_session(data=DATA | {"valid": 0.1}, training=ONE_EPOCH)
+    assert answer(main_01_train, share, config)[0] == 0
+
+
 def test_a_loss_that_is_no_number_ends_the_training(config, pictures):
     session = training_session(optimizer={"name": "adam", "learning_rate": 1e30})
     output = refused(main_01_train, session, config)

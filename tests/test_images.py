@@ -76,9 +76,14 @@ def test_only_png_files_directly_in_the_folder_count(folder):
 @pytest.mark.parametrize(
     ("limit", "taken"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (10, range(10)), (99, range(10))]
 )
-def test_a_limit_takes_pictures_evenly_over_the_sorted_list(folder, limit, taken):
+def test_a_limit_takes_pictures_evenly_over_the_sorted_list_and_labels_of_others_are_no_loss(
+    folder, limit, taken, log
+):
     names = write_pictures(folder, intensities(10, 8, 8))
-    assert opened(folder, limit=limit).samples.names.tolist() == [names[index] for index in taken]
+    (folder / "labels.csv").write_text("file,label\n" + "".join(f"{name},l{name}\n" for name in names))
+    samples = opened(folder, limit=limit).samples
+    assert samples.names.tolist() == [names[index] for index in taken] and "labels" not in log.text
+    assert samples.labels.tolist() == [f"l{name}" for name in samples.names]
 
 
 def test_a_missing_folder_and_one_without_pictures_are_different_faults(folder):

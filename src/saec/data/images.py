@@ -145,8 +145,8 @@ class Images:
         self.channels = channels
         self.fit = fit
         self.skip_bad = skip_bad
-        files = list_pictures(folder, recursive=False)
-        self.files = evenly(files, limit) if limit else files
+        self._listed = list_pictures(folder, recursive=False)
+        self.files = evenly(self._listed, limit) if limit else self._listed
         self.paths = [folder / file.name for file in self.files]
         self.colormap: str | None = None  # of all pictures, where they are stored as intensity
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map
@@ -160,11 +160,12 @@ class Images:
 
     @cached_property
     def samples(self) -> Samples:
-        """Returns the listed pictures, including those that cannot be read."""
-        samples = Samples.of(file.name for file in self.files)
+        """Returns the pictures, including bad ones; labels are matched with all in the folder."""
+        samples = Samples.of(file.name for file in self._listed)
         samples, remarks = nearest_labels(samples, self.folder, what=self.samples_are)
         for remark in remarks:
             LOG.warning("%s", remark)
+        samples = samples.subset(np.isin(samples.names, [file.name for file in self.files]))
         return samples.but(split="")  # one beside pictures is for evaluations
 
     @cached_property

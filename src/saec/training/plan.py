@@ -240,7 +240,8 @@ def _fitted(
         shapes |= {part: front.shape} if front else {}
     if len(set(shapes.values())) > 1:
         what, (train, valid) = sizes["valid"].samples_are, shapes.values()
-        faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}")
+        remedy = "take both of one size, or a share of data.train, such as `valid: 0.1`"
+        faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}: {remedy}")
     return model, shapes.get("train")
 
 

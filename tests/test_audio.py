@@ -563,6 +563,34 @@ def test_a_limit_takes_recordings_evenly(config, sounds):
         load_session(heard_session(data={"limit": 0}), TrainingSession)
 
 
+def test_a_pattern_groups_recordings_where_no_table_does(config, sounds, log):
+    for name in ("0_theo_1.wav", "1_theo_2.wav", "0_ann_1.wav"):
+        (sounds / "low" / "0.wav").rename(sounds / "low" / name) if name == "0_ann_1.wav" else record(
+            sounds / "low" / name, tone(300)
+        )
+    (sounds / "labels.csv").write_text("file,label,group\nlow/0_ann_1.wav,,other\n")
+    samples = kind(sounds, config, group=r"_(\w+?)_", segment_s=0.1).samples
+    groups = dict(zip(samples.files.tolist(), samples.groups.tolist(), strict=True))
+    assert groups["low/0_theo_1.wav"] == groups["low/1_theo_2.wav"] == "theo"
+    assert groups["low/0_ann_1.wav"] == "other" and groups["mid/0.wav"] == "mid/0.wav"
+    assert r"11 recordings have no group by the pattern '_(\\w+?)_', each is one of its own:" in log.text
+    for pattern, words in {"_": "must have one group", "(": "must be a regular expression"}.items():
+        with pytest.raises(SessionError, match=f"data.audio.group: {words}|group: {words}"):
+            load_session(heard_session(data={"group": pattern}), TrainingSession)
+
+
+@pytest.mark.parametrize("fit", ["resize", "pad"])
+def test_sounds_far_longer_than_what_was_learnt_are_warned_of_unless_they_are_cut(fit, config, sounds, log):
+    record(sounds / "low" / "long.wav", tone(300, 1.0))
+    for options in ({"length_s": "mean"}, {"length_s": 0.1, "segment_s": 0.1}, {"length_s": 0.3}):
+        kind(sounds, config, fit=fit, **options).sizes()
+    assert log.text == ""
+    kind(sounds, config, fit=fit, length_s=0.2).sizes()
+    how = {"resize": "compressed", "pad": "cut off"}[fit]
+    words = f"1 sounds are more than 4 times as long as the 0.2 s that all are {how} to, "
+    assert words in log.text and "`segment_s: 0.2`\n  low/long.wav" in log.text
+
+
 @pytest.mark.parametrize(
     ("options", "output"),
     [

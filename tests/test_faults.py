@@ -273,6 +273,14 @@ def test_a_label_that_training_never_saw_is_warned_of_at_prediction(config, soun
     assert set(rows["predicted"]) <= {"high", "low", "mid"} and "p odd" not in rows
 
 
+def test_folders_that_are_no_classes_are_no_labels(config, sounds, classifier):
+    for site in ("site0", "site1"):
+        record(config.data / "sites" / site / "0.wav", tone(2000))
+    _, rows, text = predictions(config, classifier[1], data={"sounds": "sites"})
+    assert "2 folders are no classes that were learnt, so they are no labels:\n  site0\n  site1" in text
+    assert "label" not in rows and "accuracy" not in text
+
+
 @pytest.mark.parametrize(
     ("data", "files", "folder"),
     [

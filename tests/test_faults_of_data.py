@@ -172,15 +172,16 @@ def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong_and_what_to_do(k
     assert after.pop(str(data.listed)) and after == before and all_runs(config.models) == []
 
 
-def test_all_pictures_that_cannot_be_used_are_listed_at_once(config):
-    data = Data("images", config)
+def test_all_files_that_cannot_be_used_are_listed_at_once(data, config):
     names = data.add_bad()
     n = len(names)
     text = refused(main_01_train, data.training(), config)
-    assert f"{n} of {12 + n} pictures" in text and f"all are listed in {data.listed}" in text
-    assert text.count(".png ") == 10 and text.rstrip().endswith(f"... and {n - 10} more")
+    assert f"{n} of {12 + n} {data.items_are}" in text and f"all are listed in {data.listed}" in text
+    assert sum(f"  {name} " in text for name in names) == min(n, 10)
+    assert text.rstrip().endswith(f"... and {n - 10} more") == (n > 10)
     assert sorted(line.split()[0] for line in data.listed.read_text().splitlines()) == names
-    assert list(config.cache.iterdir()) == []  # no half-built store is left
+    assert not any(config.cache.glob("*"))  # no half-built store is left
+    assert "how long they are" not in text
 
 
 def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
@@ -505,7 +506,45 @@ def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, 
     code, _, text = answer(main_01_train, data.training(**options), config)
     (run,) = all_runs(config.models)
     assert code == 0 and has_words(text, words)
-    warnings = [one for one in log.records if one.levelname == "WARNING" and "no better" not in one.msg]
+    always = ("no better", "groups are unknown")
+    logged = [one.msg for one in log.records if one.levelname == "WARNING"]
+    warnings = [words for words in logged if not any(word in words for word in always)]
     assert bool(warnings) == bool(words)
     assert run.record["train"]["n"] + run.record["valid"]["n"] == n
     assert run.record["classes"] == ["high", "low", "mid", *["rare"] * (case == "rare")]
+
+
+def of_another_case(folder: Path) -> None:
+    record(folder / "l_OW" / "0.wav", tone(300))
+    record(folder / "l_OW" / "1.wav", tone(300))
+
+
+def with_an_empty_one(folder: Path) -> None:
+    (folder / "no").mkdir()
+
+
+HEAVY = {"name": "cnn", "widths": [32], "hidden": 1024, "latent": 4, "dropout": [0, 0]}
+CHECKED: dict[str, tuple[Change, str, dict[str, Any]]] = {
+    "written alike": (of_another_case, "classes that may be one ... :\n  'l_OW' and 'low'", {}),
+    "one recording": (WARNINGS["rare"][0], "1 classes have one recording alone ... :\n  rare", {}),
+    "an empty folder": (with_an_empty_one, "1 folders in {folder} hold no recording:\n  no", {}),
+    "no groups": (Path.exists, "groups are unknown, every recording is one of its own", {}),
+    "class folders": (Path.exists, "classes: high, low", {"train": ["sounds/high", "sounds/low"]}),
+    "too many weights": (Path.exists, "lin1.2 has 1,835,008 weights for 12 samples", {"model": HEAVY}),
+}
+
+
+@pytest.mark.parametrize("case", CHECKED)
+def test_a_check_warns_of_what_will_not_be_learnt_well(case, config):
+    change, words, options = CHECKED[case]
+    data = Data("audio", config)
+    change(data.folder)
+    before = contents(config.data.parent)
+    session = data.training(**{key: value for key, value in options.items() if key != "model"})
+    session |= {key: value for key, value in options.items() if key == "model"}
+    code, out, text = answer(main_01_train, session, config, "--check")
+    assert (code, out) == (0, "") and has_words(text, words.format(folder=data.folder))
+    for word in ("may be one", "one recording alone", "hold no recording", "weights for"):
+        assert text.count(word) == (word in words)
+    session_file = str(config.data.parent / "session.yaml")
+    assert {k: v for k, v in contents(config.data.parent).items() if k != session_file} == before

@@ -97,7 +97,7 @@ def small(line: str) -> list[str]:
     if script == "main_01_train.py" and "RUN_FOLDER" not in words:
         if "reference" in line:
             return ["training.epochs=1", "data.limit=2"]
-        models = {"classify": "cnn", "convae": "convae", "transfer": None}
+        models = {"classify_cnn": "cnn", "convae": "convae", "transfer": None}
         model = models.get(words[0] if words else "", "compact")
         changes = ["training.epochs=1", *([SMALL_MODELS[model]] if model else [])]
         return [change for change in changes if change.split("=")[0] not in line]

@@ -86,6 +86,7 @@ def test_checkpoints_are_plain_tensors_and_values_and_the_best_is_of_the_lowest_
 ):
     last, best = (torch.load(run.folder / f"{name}.pt", weights_only=True) for name in ("last", "best"))
     assert set(last) == {"model", "objective", "learner", "progress", "history"}
+    assert set(best) == {"model", "objective", "progress", "history"}  # weights alone, no optimizer
     assert last["progress"]["epoch"] == 2 and last["progress"]["finished"] is True
     assert last["learner"]["n_steps"] == 4
     assert best["progress"]["epoch"] == best["progress"]["best_epoch"] == last["progress"]["best_epoch"]

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from saec.data.batch import Dataset, Raw, shades
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
-from saec.data.recordings import Cutting, Location, Recordings, n_at_rate
-from saec.data.store import Cache, n_bytes_of, open_items
+from saec.data.recordings import Cutting, Location, Pattern, Recordings, n_at_rate
+from saec.data.store import Cache, check, n_bytes_of, open_items
 from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
@@ -138,6 +138,7 @@ def _near_full_scale(sound: Tensor) -> Tensor:
 
 LOG = logging.getLogger(__name__)
 VERSION = 3  # raise it when the same recordings would be stored otherwise: it makes other fingerprints
+LONG = 4  # times the length that samples are brought to, which makes them something else
 NEARLY = 0.98  # of a rate: 22,000 Hz are as good as 22,050
 
 
@@ -149,7 +150,8 @@ class Audio:
     recordings are cut into segments of so many seconds, one every `step_s` (null: one after the other).
     `length_s`: seconds that every sample is brought to, its spectrum stretched or filled up (`fit`).
     `standardise`: values as they are (none), to mean 0 and deviation 1 in each item, or over the set.
-    `limit`: take so many recordings. `skip_bad`: leave out those that cannot be used.
+    `group`: a regular expression with one group, that finds in a path what groups recordings (a speaker, a
+    site). `limit`: take so many recordings. `skip_bad`: leave out those that cannot be used.
     """
 
     samples_are = "sounds"
@@ -172,10 +174,11 @@ class Audio:
         fit: SoundFit = "resize",
         spectrum: SPECTRA.field = "mel",
         standardise: Standardise = "none",
+        group: Pattern | None = None,
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.recordings = Recordings(location, limit)
+        self.recordings = Recordings(location, limit, group)
         self.folder = self.recordings.folder
         self.cache = cache
         self.channel = channel
@@ -224,6 +227,7 @@ class Audio:
         n_bytes = n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         seconds = self._seconds(samples)
+        self._warn_of_long(samples, seconds)
         settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
         return Sizes(len(samples), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
 
@@ -243,7 +247,7 @@ class Audio:
         }
         samples, short = self.recordings.pieces(n_there, self.cutting)
         bad |= short
-        self._refuse(samples, bad)
+        self._refuse(samples, bad, decoded=True)
         forget_bad(self.folder)
         if bad:
             lines = [f"{name} {reason}" for name, reason in bad.items()]
@@ -306,11 +310,26 @@ class Audio:
         n_frames = self.spectrum.n_frames(round(seconds * self.cutting.rate))
         return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
 
-    def _refuse(self, samples: Samples, bad: dict[str, str]) -> None:
+    def _refuse(self, samples: Samples, bad: dict[str, str], decoded: bool = False) -> None:
+        """Raises a `Fault` with all that cannot be used, for which all are decoded unless they are."""
+        if bad and not self.skip_bad and not decoded:
+            sources, results = self.recordings.sources, check(self, self.cache.n_workers)
+            bad = {source.name: why for source, (_, why) in zip(sources, results, strict=True) if why} | bad
         n_all = len(self.recordings.listed)
         refuse_bad(bad, self.folder, n_all, self.skip_bad, self.items_are, listed=n_all > 1)
         if not len(samples):
             raise MissingFault(f"none of the recordings of {self.folder} can be used")
+
+    def _warn_of_long(self, samples: Samples, seconds: float) -> None:
+        """Warns of sounds that are whole, and far longer than the length that they are brought to."""
+        if isinstance(self.length_s, str) or self.cutting.segment_s is not None:
+            return
+        long = samples.names[self._steps(samples)[1] > LONG * seconds * self.cutting.rate].tolist()
+        if long:
+            words = "%d sounds are more than %d times as long as the %.3g s that all are %s to, "
+            words += "which makes them other sounds: cut them by `segment_s: %.3g`\n%s"
+            how = "compressed" if self.fit == "resize" else "cut off"
+            LOG.warning(words, len(long), LONG, seconds, how, seconds, listing(long))
 
     def _warn_of_doubtful(self, facts: dict[str, Any]) -> None:
         """Warns of usable recordings that look as if something had gone wrong when they were made."""

@@ -43,8 +43,8 @@ def _location_or_share(raw: Any) -> Location | float:
 class DataOptions(Component):
     """Holds the keys that every data section of a training session has beside the options of its kind."""
 
-    train: Annotated[Location, PlainValidator(_location)]
-    valid: Annotated[Location | float, PlainValidator(_location_or_share)] = 0.1
+    train: Annotated[Any, PlainValidator(_location)]  # a Location
+    valid: Annotated[Any, PlainValidator(_location_or_share)] = 0.1  # a Location, or a share
 
 
 DATA = Registry("data kind", key="kind", base=DataOptions)

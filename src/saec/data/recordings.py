@@ -3,13 +3,16 @@
 import logging
 import math
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
 
 from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
@@ -33,6 +36,19 @@ ANY_RATE = 8_000  # of a file that cannot be opened
 LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
 TEXTS = ("label", "group", "split")
 Location = Path | tuple[Path, ...]  # a folder, a table, one recording, or several class folders
+
+
+def _with_one_group(pattern: str) -> str:
+    try:
+        n_groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"must be a regular expression ({error}), got {pattern!r}") from error
+    if n_groups != 1:
+        raise ValueError(f"must have one group in parentheses, such as `_(\\w+?)_`, got {pattern!r}")
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_with_one_group)]
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class Recordings:
         Fault: a table that cannot be used, two class folders of one name, file names that are no text.
     """
 
-    def __init__(self, location: Location, limit: int | None = None):
+    def __init__(self, location: Location, limit: int | None = None, group: str | None = None):
         first = location[0] if isinstance(location, tuple) else location
         self.folder = first.parent if isinstance(location, tuple) or first.is_file() else first
         self.is_folder = self.folder == location
@@ -97,9 +113,8 @@ class Recordings:
             paths = {file: self.folder / file for file in listed.files.tolist()}
         else:
             paths = _paths_below(location)
-            listed = Samples.of(
-                paths, label=[file.partition("/")[0] if "/" in file else "" for file in paths]
-            )
+            labels = [file.partition("/")[0] if "/" in file else "" for file in paths]
+            listed = Samples.of(paths, label=labels, group=_groups(paths, group) if group else "")
         self.listed = listed.subset(evenly(range(len(listed)), limit)) if limit else listed
         self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
 
@@ -199,6 +214,16 @@ def _paths_below(location: Location) -> dict[str, Path]:
             f"{location.suffix or 'no suffix'!r}"
         )
     return {location.name: location}
+
+
+def _groups(paths: Iterable[str], pattern: str) -> list[str]:
+    """Returns what the pattern's group finds in each path, "" where it finds nothing."""
+    found = {path: re.search(pattern, path) for path in paths}
+    without = [path for path, match in found.items() if not match]
+    if without:
+        words = "%d recordings have no group by the pattern %r, each is one of its own:\n%s"
+        LOG.warning(words, len(without), pattern, listing(without))
+    return [match[1] or "" if match else "" for match in found.values()]
 
 
 def _listed_by_table(table: Path) -> Samples:

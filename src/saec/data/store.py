@@ -128,7 +128,7 @@ def open_items(
         LOG.info("%s are decoded whenever they are used: %s", what, no_room)
         facts = cache.facts(key)
         if facts is None:
-            checked = _facts(reader, list(_results(reader, cache.n_workers, "checking")))
+            checked = _facts(reader, check(reader, cache.n_workers))
             cache.keep(key, lambda folder: checked, CHECKED)
             facts = cache.facts(key)
         n_steps = np.array(facts.get("n_steps", [1] * len(reader.paths)), dtype=np.int64)
@@ -140,6 +140,11 @@ def open_items(
         return arriving, None
     arriving.build()  # without a thread, so that Ctrl-C ends it at once
     return cache.find(key)
+
+
+def check(reader: Reader, n_workers: int) -> list[tuple[int, str]]:
+    """Reads every item; returns its number of steps, or 0 and why it cannot be used."""
+    return list(_results(reader, n_workers, "checking"))
 
 
 class Closed(Exception):

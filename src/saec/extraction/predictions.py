@@ -33,12 +33,23 @@ def write_predictions(
     Columns: file, start, end (seconds; nothing for pictures), time, site, label and split where some are
     known, predicted, and the probability of each class.
     """
-    segments = prediction_table(samples, probabilities, classes)
+    segments = prediction_table(_of_classes(samples, classes), probabilities, classes)
     tables = {"predictions": segments, "predictions_files": pooled_per_file(segments)}
     for words, table in tables.items():
         write_table(outputs.predictions(words), table)
     _log_scores(tables["predictions_files"])
     return {words: outputs.predictions(words) for words in tables}
+
+
+def _of_classes(samples: Samples, classes: tuple[str, ...]) -> Samples:
+    """Returns the samples, without labels where folders are their labels and none is a class."""
+    pairs = zip(samples.files.tolist(), samples.labels.tolist(), strict=True)
+    folders = {label for file, label in pairs if label and file.startswith(f"{label}/")}
+    if not folders or {*samples.classes} & {*classes}:
+        return samples
+    words = "%d folders are no classes that were learnt, so they are no labels:\n%s"
+    LOG.warning(words, len(folders), listing(sorted(folders)))
+    return samples.but(label=["" if label in folders else label for label in samples.labels.tolist()])
 
 
 def prediction_table(samples: Samples, probabilities: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:

@@ -182,8 +182,9 @@ class Run:
         return objective.eval()
 
     def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
-        """Saves the state dicts of `parts`, all tensors as CPU tensors."""
-        states = {key: part.state_dict() for key, part in parts.items()}
+        """Saves the state dicts of `parts`, all tensors as CPU tensors; of the best without the learner's."""
+        kept = [key for key in parts if name == "last" or key != "learner"]
+        states = {key: parts[key].state_dict() for key in kept}
         write_checkpoint(self._file(name), states | {"progress": asdict(progress), "history": history})
 
     def load(self, name: Weights) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from saec.samples.clock import clock_columns, with_clock
 from saec.samples.join import LABELS, Several, join, match_names, nearest_labels
 from saec.samples.reader import annotations, raise_rows, read_annotations
-from saec.samples.split import split, split_by_table, warn_of_shared
+from saec.samples.split import split, split_by_table, warn_of_classes, warn_of_shared
 from saec.samples.table import (
     COLUMNS,
     SEGMENT,
@@ -33,6 +33,7 @@ __all__ = [
     "recording_of",
     "split",
     "split_by_table",
+    "warn_of_classes",
     "warn_of_shared",
     "with_clock",
 ]

@@ -1,7 +1,9 @@
 """Splits samples into training and validation, which never share a recording."""
 
 import logging
+import unicodedata
 import warnings
+from collections import defaultdict
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from saec.faults import Fault, listing
 from saec.samples.table import Samples
 
 LOG = logging.getLogger(__name__)
+FEWEST = 2  # groups of a class that is trained on and validated
 Rows = tuple[np.ndarray, np.ndarray]  # row numbers for training and for validation
 
 
@@ -71,6 +74,32 @@ def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
     if not valid.any():
         raise Fault(f"data.valid: {share} needs two recordings of a class at least: name a folder instead")
     return valid
+
+
+def warn_of_classes(samples: Samples, share: bool) -> None:
+    """Warns of classes that differ in the way of writing alone, and if a share is to be set aside for
+    validation, of those of one recording and of groups that nothing names.
+    """
+    written = defaultdict(list)
+    for name in samples.classes:
+        plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+        written[plain or name].append(repr(name))
+    alike = [" and ".join(names) for names in written.values() if len(names) > 1]
+    if alike:
+        LOG.warning("classes that may be one, as they are written alike:\n%s", listing(alike))
+    if not share:
+        return
+    groups = {name: set(samples.groups[samples.labels == name].tolist()) for name in samples.classes}
+    few = [name for name, of in groups.items() if len(of) < FEWEST]
+    if few:
+        words = "%d classes have one recording alone, and cannot be trained on and validated:\n%s"
+        LOG.warning(words, len(few), listing(few))
+    if (samples.groups == samples.files).all():
+        words = (
+            "groups are unknown, every recording is one of its own: if several are of one individual or site,"
+        )
+        words += " validation looks too good; name groups in a labels.csv (or for sounds by `data.group`)"
+        LOG.warning(words)
 
 
 def split_by_table(samples: Samples) -> Rows:

@@ -64,6 +64,11 @@ def find_recordings(folder: Path) -> list[str]:
             f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
             f"found {instead or 'no file at all'}"
         )
+    folders = {name.partition("/")[0] for name in recordings if "/" in name}
+    empty = [one.name for one in os.scandir(folder) if one.is_dir() and one.name not in folders]
+    empty = sorted(name for name in empty if not name.startswith("."))
+    if folders and empty:
+        LOG.warning("%d folders in %s hold no recording:\n%s", len(empty), folder, listing(empty))
     return recordings
 
 
@@ -106,7 +111,8 @@ def header(path: Path) -> Header | None:
             n = _announced(file, path)
             n_frames = _count(path, path.stat().st_mtime_ns) if n is None else n
             is_raw = file.format == "RAW"
-            is_complete = n is not None and not is_raw and not _surplus(file)
+            is_cut = bool(_why_cut(file, path))
+            is_complete = n is not None and not is_raw and (is_cut or not _surplus(file))
             kind = "WAV" if is_raw else file.format, file.subtype
             return Header(n_frames, file.samplerate, file.channels, *kind, is_complete)
     except (soundfile.SoundFileError, OSError):
@@ -157,8 +163,7 @@ def stream(
     """
     try:
         with _opened(path) as file:
-            _require_uncut(file, path)
-            reason = why_not(file, rate, channel)
+            reason = _why_cut(file, path) or why_not(file, rate, channel)
             if reason:
                 raise Unusable(reason)
             n_all = _announced(file, path)
@@ -293,12 +298,15 @@ def _surplus(file: soundfile.SoundFile) -> list[tuple[int, int]]:
     return [(announced, there) for announced, there in pairs if announced > there + PADDING]
 
 
-def _require_uncut(file: soundfile.SoundFile, path: Path) -> None:
-    """Refuses a file with less than its header announces, unless that is a word for any length."""
+def _why_cut(file: soundfile.SoundFile, path: Path) -> str:
+    """Returns why a file cannot be used that has less than its header announces; "" where nothing is missing,
+    as that is a word for any length, or counts the header.
+    """
     for announced, there in _surplus(file):
         unknown = any(abs(announced - size) <= ABOUT for size in UNKNOWN_SIZES)
         if not unknown and announced > there + HEADERS and announced != path.stat().st_size:
-            raise Unusable(f"is truncated: {announced:,} bytes announced, {there:,} there")
+            return f"is truncated: {announced:,} bytes announced, {there:,} there"
+    return ""
 
 
 def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int, n_all: int) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from saec.config import Config
 from saec.data import Batch, Cache, Kind, Sizes
@@ -22,9 +23,11 @@ from saec.objectives import Learning
 from saec.progress import duration
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
+from saec.samples import warn_of_classes
 from saec.session import SessionError, TrainingSession
 
 LOG = logging.getLogger(__name__)
+MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
@@ -142,9 +145,12 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     if "train" in sizes:
         model, shape = _fitted(session, sizes, trained.input_shape if trained else None, faults)
         _check_parts(session, sizes["train"], model, faults)
+        _warn_of_heavy(model, sizes["train"].n_samples)
         if session.objective.target.needs_labels:
             labels, name = kinds["train"].samples.labels, session.objective.name
             classes = check("data.train", _classes, labels, name)
+            if classes and not begun:
+                warn_of_classes(kinds["train"].samples, isinstance(session.data.valid, float))
     if shape and begun and shape != begun.input_shape:
         faults.append(
             f"data: {begun.folder} was begun with samples of {begun.input_shape}, these are {shape}"
@@ -243,6 +249,15 @@ def _fitted(
         remedy = "take both of one size, or a share of data.train, such as `valid: 0.1`"
         faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}: {remedy}")
     return model, shapes.get("train")
+
+
+def _warn_of_heavy(model: Model | None, n_samples: int) -> None:
+    """Warns of a layer whose weights are far more than so many samples can teach."""
+    for name, layer in model.named_modules() if model else ():
+        if isinstance(layer, nn.Linear) and layer.weight.numel() > MOST_WEIGHTS * n_samples:
+            words = "%s has %s weights for %d samples, which is far more than they can teach: choose `model: "
+            words += "compact`, shorter samples, or a larger `hop_length`"
+            LOG.warning(words, name, f"{layer.weight.numel():,}", n_samples)
 
 
 def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:

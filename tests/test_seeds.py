@@ -262,6 +262,25 @@ def test_the_decoder_gives_the_pictures_of_the_script(config, images, name):
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
 
 
+def test_a_shorter_name_and_another_width_of_the_latent_are_those_of_our_architecture(config, images):
+    encoder, decoder = seed_of(config, "GenBTP32", (encoder32, decoder32))  # as it was called at first
+    model = find_trained(TS, config).model()
+    pictures = pixels(images)[:1]
+    with torch.no_grad():
+        torch.testing.assert_close(model.decoder(model.encoder(pictures)), decoder(encoder(pictures)))
+    narrow = (
+        [*encoder3()[:-1], nn.Conv2d(128, 24, (16, 1))],
+        [nn.ConvTranspose2d(24, 128, (16, 1)), *decoder3()[1:]],
+    )
+    example = torch.rand(2, 3, 128, WIDTH)
+    for part, layers in zip(("encoder", "decoder"), narrow, strict=True):
+        script, example = script_of(nn.Sequential(*layers), example)
+        file = save(script, config, part, "GenB3blocks", epoch=5)
+    seed = find_trained(file.name.replace("decoder", "encoder"), config)
+    assert seed.architecture.model_dump() == {"name": "GenB3blocks", "latent": 24}
+    assert seed.model().decoder is not None
+
+
 def test_an_unknown_architecture_is_run_as_a_script_without_reconstructions(config, images, log):
     (encoder,) = seed_of(config, "UnheardOf_v2", (unheard,))
     features = extract(extraction_session(TS), config)

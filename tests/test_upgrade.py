@@ -124,7 +124,7 @@ def test_our_keys_beside_the_references_add_options_or_replace_components(log):
     assert (session.model.name, session.model.latent) == ("GenB3blocks", 64)
     assert (session.views.soft, session.views.rotation_deg) == (True, 0.25)
     assert (session.objective.name, session.objective.temperature) == ("contrastive", 0.1)
-    assert "training: {'epochs': 4, 'batch_size': 8, 'seed': 7}, by the session's own key" in log.text
+    assert "the session has its own: training, model, views, optimizer, objective" in log.text
     raw = {"imgpath": "a", "model_tag": "b", "variant": "c", "reduction": None, "data": {"fit": "pad"}}
     extraction = load_session(raw, ExtractionSession)
     assert (extraction.variant, extraction.reduction, extraction.data.images) == ("c", None, "a")

@@ -116,7 +116,8 @@ def _with(upgraded: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
             same = value.get("name", before.get("name")) == before.get("name")
             value = before | value if same else value
         upgraded[key] = value
-        LOG.info("%s: %s, by the session's own key `%s`", key, value, key)
+    if added:
+        LOG.info("beside keys of the reference the session has its own: %s", ", ".join(added))
     return upgraded
 
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from saec.data.kind import DataOptions
 from saec.faults import Fault, MissingFault, listing
 from saec.files import as_file_name, locked
 from saec.models import MODELS, Model
+from saec.models.saec import ARCHITECTURES
 from saec.registry import Component
 from saec.runs.run import TIMESTAMP, Run
 
@@ -49,12 +51,22 @@ class Seed:
     @property
     def architecture(self) -> Component:
         """Raises a `Fault` where the name is not one of ours."""
-        if self.model_name not in MODELS.names():
+        if self._named is None:
             raise Fault(
                 f"{self.encoder} is of an architecture {self.model_name!r} that is not among ours: "
                 "features can be extracted with it, but nothing can be trained from it"
             )
-        return MODELS.parse(self.model_name)
+        return self._named
+
+    @cached_property
+    def _named(self) -> Component | None:
+        """Returns our architecture whose name is or begins with that one, as wide as its latents."""
+        names = [name for name in MODELS.names() if f"{name}_".startswith(f"{self.model_name}_")]
+        if not names or names[0] not in ARCHITECTURES:
+            return MODELS.parse(names[0]) if names == [self.model_name] else None
+        channels, _ = self._encoded(_script(self.encoder), 32)
+        name = next((name for name in names if ARCHITECTURES[name].code == channels), None)
+        return MODELS.parse(name or {"name": names[0], "latent": channels})
 
     @property
     def data(self) -> DataOptions:
@@ -69,7 +81,7 @@ class Seed:
         Raises:
             Fault: a file is damaged, or our architecture does not give what the script gives.
         """
-        if self.model_name not in MODELS.names():
+        if self._named is None:
             return self._run_as_it_is()
         model = self.architecture((CHANNELS, HEIGHT, PROBE_WIDTH)).eval()
         pictures = torch.rand(2, CHANNELS, HEIGHT, 4 * model.time_pool)
@@ -81,19 +93,22 @@ class Seed:
             model.decoder = None
         return model
 
-    @torch.no_grad()
     def _run_as_it_is(self) -> Model:
-        """Returns the script as an encoder, if it is one."""
         LOG.warning("%s is no architecture of ours: the script is run, without a decoder", self.model_name)
         script = _script(self.encoder)
+        return Model(script, None, HEIGHT, PROBE_WIDTH // self._encoded(script, PROBE_WIDTH)[1]).eval()
+
+    @torch.no_grad()
+    def _encoded(self, script: nn.Module, width: int) -> tuple[int, int]:
+        """Returns channels and time steps of an encoded picture."""
         try:
-            _, _, _, n_steps = script(torch.zeros(1, CHANNELS, HEIGHT, PROBE_WIDTH)).shape
+            _, channels, _, n_steps = script(torch.zeros(1, CHANNELS, HEIGHT, width)).shape
         except (RuntimeError, ValueError) as error:
             raise Fault(
                 f"{self.encoder} does not encode RGB pictures {HEIGHT} high as (batch, channels, frequency, "
                 "time): no features can be extracted with it"
             ) from error
-        return Model(script, None, HEIGHT, PROBE_WIDTH // n_steps).eval()
+        return channels, n_steps
 
     @torch.no_grad()
     def _adopt(self, ours: nn.Module, file: Path, example: torch.Tensor) -> None:

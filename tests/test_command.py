@@ -150,7 +150,8 @@ def test_extractions_answer_with_their_files_and_last_their_json_in_the_order_of
     session = shared.session("features", extraction_session("latest:song"))
     answered = shared.extract(session)
     saec = f"saec_{trained.paths[0].name[:15]}"
-    names = [f"full_features_{saec}.npz", f"pooled_mean_std_{saec}.npz", f"{saec}.json"]
+    names = [f"full_features_{saec}.npz", f"pooled_mean_std_{saec}.npz"]
+    names += [f"reconstructions_{saec}.png", f"{saec}.json"]
     assert answered.code == 0 and [path.name for path in answered.paths] == names
     again = shared.extract(session)
     assert again.paths == answered.paths and "nothing to do" in again.output

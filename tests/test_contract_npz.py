@@ -16,7 +16,7 @@ from saec.features import Features
 N = 37  # no multiple of the batch, nor of the shard
 BATCH = 4
 DIMS = (2, 4, 8, 16)
-WITH_MAPS = {"reduction": {"dims": DIMS, "n_neighbors": 10, "seed": 0}}
+WITH_MAPS = {"reduction": {"dims": DIMS, "n_neighbors": 10, "seed": 0}, "reconstructions": 2}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def songs(tmp_path_factory) -> Iterator[Songs]:
 
 @pytest.fixture(scope="module")
 def features(songs) -> Features:
-    return songs.extract(**WITH_MAPS, reconstructions=2)
+    return songs.extract(**WITH_MAPS)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_what_comes_back_is_what_was_written(features):
         MissingFault, match="no X_2D: these features have no reduced file, but \\['X', 'pooled'"
     ):
         _ = Features(features.X, features.N, roles=dict(list(features.roles.items())[:2])).X_2D
-    assert [file.suffix for file in features.paths] == [".npz"] * 6 + [".json"]
+    assert [file.suffix for file in features.paths] == [".npz"] * 6 + [".png", ".json"]
     assert all(file.is_file() for file in features.paths)
 
 
@@ -130,13 +130,13 @@ def test_the_json_says_what_the_files_are_and_nothing_else_is_there(songs, featu
     assert about["id"] == songs.id
     assert about["files"] == [file.name for file in features.paths[:-1]]
     assert about["roles"] == {role: file.name for role, file in features.roles.items()}
-    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in DIMS)]
+    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in DIMS), "reconstructions"]
     assert about["n_pictures"] == N and about["n_neighbors_used"] == 10
     assert about["model"] == str(songs.run.folder)
     assert about["session"]["data"]["images"] == about["settings"]["images"] == str(songs.images)
     assert about["settings"]["precision"] == "fp32"
     assert about["settings"]["pooling"] == {"name": "mean_std", "trim": 0.1}
-    expected = {file.name for file in features.paths} | {"images", f"reconstructions_{songs.id}.png"}
+    expected = {file.name for file in features.paths} | {"images"}
     assert set(os.listdir(root)) == expected
 
 

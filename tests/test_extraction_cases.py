@@ -1,6 +1,7 @@
 """What a second extraction of one id does: nothing, only the pictures that changed, or a refusal."""
 
 import os
+import re
 import shutil
 import sys
 
@@ -10,6 +11,7 @@ from conftest import intensities, write_pictures
 from small_runs import Songs, assert_same_files, give_weights
 
 from saec.extraction.outputs import Earlier
+from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.files import locked
 from saec.samples import Samples
@@ -48,8 +50,7 @@ def test_the_same_again_reads_and_writes_nothing_however_the_run_is_named(songs,
 
 
 def test_other_settings_are_refused_with_what_differs_and_the_remedies(songs):
-    """Before a picture is read, as is another folder with the same `out`."""
-    write_pictures(songs.folder / "others", intensities(3))
+    """Before a picture is read."""
     songs.extract(out="songs")
     before = songs.files()
     shutil.rmtree(songs.config.cache)
@@ -60,10 +61,6 @@ def test_other_settings_are_refused_with_what_differs_and_the_remedies(songs):
         ({"weights": "last"}, "weights: there 'best, epoch 1', here 'last, epoch 1'"),
         ({"precision": "bf16"}, "precision: there 'fp32', here 'bf16'"),
         ({"reduction": {"dims": [2]}}, "reduction: there None, here {'dims': [2]"),
-        (
-            {"data": {"images": "songs/others"}},
-            f"images: there '{songs.images}', here '{songs.folder / 'others'}'",
-        ),
     ):
         with pytest.raises(Fault) as caught:
             songs.extract(out="songs", **changes)
@@ -168,6 +165,57 @@ def test_lost_files_are_made_again_and_damaged_or_foreign_ones_are_faults(songs)
         songs.extract()
     assert all(remedy in str(caught.value) for remedy in REMEDIES)
     assert all(file.read_bytes() == content[file] for file in files[:-1])
+
+
+def test_features_of_several_folders_in_one_are_told_apart_by_the_folders_names(songs):
+    """Whichever comes first has the plain names, and all of them are found again."""
+    others = [songs.folder / name for name in ("others", "deep/saec_images", "deeper/saec_images")]
+    for folder in others:
+        write_pictures(folder, intensities(3))
+    first, *more = [songs.extract(data={"images": str(one)}, out="all") for one in (songs.images, *others)]
+    ids = [features.paths[-1].stem.removeprefix(songs.id) for features in more]
+    assert ids[:2] == ["_others", "_saec-images"] and re.fullmatch("_saec-images-[0-9a-f]{8}", ids[2])
+    for folder, features in zip((songs.images, *others), (first, *more), strict=True):
+        assert songs.extract(data={"images": str(folder)}, out="all").paths == features.paths
+
+
+@pytest.mark.parametrize("change", [{}, {"pooling": "max"}, {"reduction": {"dims": [2], "n_neighbors": 4}}])
+def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(songs, monkeypatch, change):
+    """Nothing is encoded, and all equals what is made elsewhere; a later change of one leaves the other."""
+    first, fresh = songs.extract(reconstructions=2), songs.extract(out="fresh", reconstructions=2, **change)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunSource, "rows", None)
+        other = songs.extract(variant="other", reconstructions=2, **change)
+    shared = {"X", "reconstructions"} | ({"pooled"} if "pooling" not in change else set())
+    assert {role for role in first.roles if other.roles[role].samefile(first.roles[role])} == shared
+    for role, file in fresh.roles.items():
+        assert other.roles[role].read_bytes() == file.read_bytes() or role == "reconstructions"
+    before = other.roles["X"].read_bytes()
+    os.utime(songs.images / songs.names[0], (1, 1))
+    songs.extract(reconstructions=2)
+    assert not other.roles["X"].samefile(first.roles["X"]) and other.roles["X"].read_bytes() == before
+
+
+def test_overwriting_with_another_pooling_keeps_the_latents_and_with_nothing_new_makes_all_anew(
+    songs, monkeypatch
+):
+    songs.extract()
+    with monkeypatch.context() as patch:
+        patch.setattr(RunSource, "rows", None)
+        after = songs.extract(pooling="max", overwrite=True)
+        with pytest.raises(TypeError):
+            songs.extract(pooling="max", overwrite=True)
+    assert {file.name for file in after.paths} == set(songs.files())
+    assert_same_files(after, songs.extract(pooling="max", out="fresh"))
+
+
+@pytest.mark.parametrize("change", [{"latents": "float16", "pooling": "max"}, {"precision": "bf16"}])
+def test_latents_that_are_rounded_or_made_otherwise_are_not_taken(songs, change):
+    songs.extract()
+    songs.extract(latents="float16", variant="half")
+    other = songs.extract(variant="other", **change)
+    for role, file in songs.extract(out="fresh", **change).roles.items():
+        assert other.roles[role].read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize("out", ["songs/images", "songs/images/../images/"])

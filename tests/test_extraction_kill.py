@@ -26,7 +26,7 @@ from saec.extraction import ExtractionSession, plan_extraction
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.features import Features
-from saec.files import TEMPORARY
+from saec.files import TEMPORARY, write_npz
 from saec.session import load_session
 
 BATCH, N = 2, 40  # a shard is eight batches: 16, 16 and 8 pictures
@@ -56,7 +56,8 @@ def interrupted_after(songs: Songs, n_batches: int, **changes) -> list[bool]:
     job.source.pooling = pool_or_interrupt
     with pytest.raises(KeyboardInterrupt):
         job.run()
-    return np.load(songs.part / "done.npy").tolist()
+    done = np.load(songs.part / "done.npy")
+    return [bool(done[first : first + 8].all()) for first in range(0, len(done), 8)]
 
 
 def left_over(folder: Path) -> list[str]:
@@ -70,7 +71,7 @@ def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_o
     assert interrupted_after(songs, 8) == [True, False, False]
     assert interrupted_after(songs, 11) == [True, True, False]  # goes on after the first
     features = songs.extract()
-    assert "going on: 2 of 3 shards are done" in log.text
+    assert "going on: 32 of 40 pictures are done" in log.text
     assert_same_files(features, songs.extract(out="unbroken"))
     assert not left_over(songs.folder)
 
@@ -137,6 +138,53 @@ def test_a_kill_while_overwriting_leaves_no_file_of_the_other_settings(songs):
     assert set(songs.files()) == {file.name for file in features.paths}
 
 
+def test_a_kill_between_the_files_leaves_no_json_and_only_new_pictures_have_been_encoded(
+    songs, log, monkeypatch
+):
+    """Until all files are of the pictures of now: those of a second change, too."""
+    songs.extract()
+    for n in (3, 6):
+        many(songs, n)
+        left = [1]  # the latents are of all pictures then, the pooled features are as they were
+
+        def write_or_die(*given: object, left: list[int] = left, **arrays: np.ndarray) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            write_npz(*given, **arrays)
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("saec.extraction.job.write_npz", write_or_die)
+            songs.extract()
+        assert not (songs.folder / f"{songs.id}.json").exists()
+    log.clear()
+    features = songs.extract()
+    assert "40 of 46 pictures are as they were" in log.text and "going on: 6 of 6 pictures" in log.text
+    assert not left_over(songs.folder)
+    assert_same_files(features, songs.extract(out="unbroken"))
+
+
+def test_what_a_kill_after_the_json_has_left_is_removed_by_the_next_call(songs, log):
+    songs.extract()
+    before = songs.files()
+    songs.part.mkdir()
+    (songs.part / "X.npy").write_bytes(b"rows")
+    for name in (
+        f".{songs.id}.json",
+        f".{songs.id}.lock",
+        f"{TEMPORARY}0a1b2c3d_full_features_{songs.id}.npz",
+    ):
+        (songs.folder / name).write_bytes(b"{}")
+    songs.extract()
+    assert songs.files() == before and not left_over(songs.folder)
+
+
+def test_batches_that_take_long_are_marked_one_by_one(songs, monkeypatch):
+    monkeypatch.setattr("saec.extraction.sources.base.SHARD_S", 0)
+    interrupted_after(songs, 4)
+    assert n_done(songs) == 4
+
+
 # Pictures are encoded while others are still being decoded
 
 
@@ -171,7 +219,8 @@ def many(songs: Songs, n: int) -> list[Path]:
     """So many more names of one picture: decoding them takes a while."""
     files = [songs.images / f"z{number:05d}.png" for number in range(n)]
     for file in files:
-        os.link(songs.images / songs.names[0], file)
+        if not file.exists():
+            os.link(songs.images / songs.names[0], file)
     return files
 
 
@@ -254,7 +303,7 @@ def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overla
     assert not [thread for thread in threading.enumerate() if thread.name == "arriving"]
     assert list(songs.config.cache.iterdir()) == []
     features = songs.extract()
-    assert "going on: 0 of 34 shards are done" in log.text
+    assert f"going on: 0 of {N + 500} pictures are done" in log.text
     assert_same_files(features, extracted_otherwise(songs))
 
 
@@ -338,7 +387,7 @@ def test_killed_when_shards_are_done_it_goes_on_and_gives_the_same_bits(wide, un
     songs, session_file = wide
     killed_when(start(songs, session_file), lambda: n_done(songs) >= least)
     assert songs.part.is_dir() and not list(songs.folder.glob("*.npz"))
-    assert end_well(songs, session_file, "shards are done") == unbroken
+    assert end_well(songs, session_file, "pictures are done") == unbroken
 
 
 @pytest.mark.slow
@@ -347,7 +396,7 @@ def test_killed_while_writing_it_leaves_no_torn_file_and_goes_on(wide, unbroken)
     killed_when(start(songs, session_file), lambda: any(songs.folder.glob(f"{TEMPORARY}*.npz")))
     for file in songs.folder.glob("*.npz"):
         assert file.name.startswith(TEMPORARY) or file.read_bytes() == unbroken[file.name]
-    assert end_well(songs, session_file, "going on: 4 of 4 shards are done") == unbroken
+    assert end_well(songs, session_file, "going on: 400 of 400 pictures are done") == unbroken
 
 
 @pytest.mark.slow
@@ -367,3 +416,40 @@ def test_killed_while_decoding_and_encoding_it_goes_on_and_gives_the_same_bits(c
     killed_when(start(songs, session_file), ready)
     features = end_well(songs, session_file, "going on:")
     assert len(features) == 2 and features == end_well(songs, session_file)
+
+
+# Disks that get full
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+import {script}
+sys.exit({script}.main(sys.argv[1:]))
+"""
+
+
+def with_little_room(songs: Songs, script: str, session: dict, limit: int) -> str:
+    """Runs a script that can write no file longer than the limit; returns what it says in the end."""
+    file = songs.config.data / "session.yaml"
+    file.write_text(yaml.safe_dump(session))
+    command = [sys.executable, "-c", LIMITED.format(script=script, limit=limit), str(file)]
+    command += ["--config", str(config_file(songs.config))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "") and "Traceback" not in done.stderr, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's length")
+def test_a_full_disk_is_a_fault_that_names_the_file_and_what_is_whole_stays(songs):
+    words = "cannot be written (File too large): free some room on its disk"
+    says = with_little_room(songs, "main_02_extract", songs.session(), 100_000)
+    assert f"samples.npy {words}" in says and not list(songs.config.cache.iterdir())
+    songs.extract()
+    before = songs.files()
+    says = with_little_room(songs, "main_02_extract", songs.session(out="other"), 5_000)
+    assert f"X.npy {words}" in says and not list((songs.config.data / "other").iterdir())
+    many(songs, 60)
+    says = with_little_room(songs, "main_02_extract", songs.session(), 100_000)
+    assert f"samples.npy {words}" in says
+    assert songs.files() == before and not songs.part.exists()
+    assert len(songs.extract().N) == N + 60

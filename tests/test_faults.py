@@ -187,6 +187,7 @@ TRAINING: list[tuple[dict[str, Any], str]] = [
     ({"model": TINY}, f"data.train: {OTHER_ROWS}, or another model"),
     ({"model": "cnn"}, TOO_SHORT),
     ({"model": "convae"}, TOO_SHORT),
+    ({"name": 245 * "n"}, "nnn' is too long for names of files: at most 160 letters"),
     ({"objective": "reconstruction"}, "objective: reconstruction needs a model with a decoder, cnn has none"),
     (START | {"start": {"freeze": 5}}, "start.freeze: cnn has 4 blocks, got 5"),
     (START | {"start": {"freeze": -1}}, "start"),
@@ -210,6 +211,7 @@ EXTRACTION: list[tuple[dict[str, Any], str]] = [
     ({"layers_dropped": 6}, "run: the model has 5 blocks, 6 cannot be dropped"),
     ({"tap": "conv1", "layers_dropped": 1}, "both say where features are taken: keep one"),
     ({"tap": "conv1", "backend": "onnx"}, "need the encoder's blocks: choose `backend: torch`"),
+    ({"variant": 195 * "v"}, "variant: 'saec_ ... vvv' is too long for names of files"),
     ({"data": {"sounds": "sounds", "fit": "crop"}}, "fit: "),
     ({"data": {"sounds": "nowhere"}}, "data.sounds: no folder of recordings"),
     ({"run": None, "combiner": ""}, "combiner: a path is expected, got an empty text"),
@@ -284,7 +286,7 @@ def test_folders_that_are_no_classes_are_no_labels(config, sounds, classifier):
 @pytest.mark.parametrize(
     ("data", "files", "folder"),
     [
-        ("sounds/low/0.wav", ["0.wav"], "sounds/low"),
+        ("sounds/low/0.wav", ["0.wav"], "sounds"),
         (["sounds/low", "sounds/mid"], [f"{n}/{k}.wav" for n in ("low", "mid") for k in range(4)], "sounds"),
         ("sounds/table.csv", ["low/0.wav"] * 2, "sounds"),
     ],
@@ -295,6 +297,17 @@ def test_a_classifier_answers_for_a_recording_class_folders_and_a_table(
     (sounds / "table.csv").write_text("file,start,end\nlow/0.wav,0,0.1\nlow/0.wav,0.1,0.2\n")
     file, rows, _ = predictions(config, classifier[1], data={"sounds": data})
     assert rows["file"].tolist() == files and file.parent == config.data / folder
+
+
+def test_recordings_and_folders_side_by_side_have_predictions_of_their_own(config, sounds, classifier):
+    """None lie among the recordings, which are listed as before."""
+    tables = {}
+    for data in ("low/0.wav", "low/1.wav", "low", "mid"):
+        file, rows, _ = predictions(config, classifier[1], data={"sounds": f"sounds/{data}"})
+        assert file not in tables and file.parent == sounds
+        tables[file] = rows["file"].tolist()
+    assert list(tables.values()) == [["0.wav"], ["1.wav"], *2 * [[f"{n}.wav" for n in range(4)]]]
+    assert len(list((sounds / "low").iterdir())) == 4
 
 
 # The words

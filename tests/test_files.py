@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from saec.disk import new_map, require_room
 from saec.faults import Fault
 from saec.files import (
     TEMPORARY,
@@ -16,11 +17,11 @@ from saec.files import (
     appearing_folder,
     files_below,
     fingerprint,
+    link_or_copy,
     locked,
     map_npz,
     move_to_timestamp,
     remove_leftovers,
-    require_room,
     require_writable,
     temporary_folder,
     write_json,
@@ -216,3 +217,26 @@ def test_a_lock_is_never_held_twice_however_many_want_it(tmp_path):
     counts = np.array([holder.communicate()[0].split() for holder in holders], dtype=int)
     n_held, n_twice = counts.sum(axis=0)
     assert n_held > 100 and n_twice == 0 and names(tmp_path) == []
+
+
+def test_a_new_map_holds_zeros_and_has_its_room_at_once(tmp_path):
+    array = new_map(tmp_path / "rows.npy", np.float32, (1000, 300))
+    assert array.shape == (1000, 300) and not array.any()
+    array[3] = 1
+    array.flush()
+    assert np.load(tmp_path / "rows.npy")[3].sum() == 300
+    if sys.platform == "linux":
+        assert (tmp_path / "rows.npy").stat().st_blocks * 512 >= array.nbytes
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_file_is_linked_or_copied_and_replaced_apart(tmp_path, monkeypatch, linked):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"one")
+    if not linked:
+        monkeypatch.setattr(os, "link", lambda *_: os.listdir(first))  # fails, as on some disks
+    for _ in range(2):
+        link_or_copy(first, second)
+        assert second.samefile(first) == linked and second.read_bytes() == b"one"
+    write_text(first, "two")
+    assert second.read_bytes() == b"one" and sorted(tmp_path.iterdir()) == [first, second]

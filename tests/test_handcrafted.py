@@ -320,7 +320,7 @@ def test_an_interrupted_extraction_goes_on_and_gives_what_an_unbroken_one_gives(
     assert not list(config.data.glob("*.npz"))
     lengths.clear()
     part, names, text = crafted(config)
-    assert "going on: 2 of 6 shards are done" in text and len(lengths) == 8
+    assert "going on: 4 of 12 sounds are done" in text and len(lengths) == 8
     assert part.shape == (12, 136) and np.array_equal(part, crafted(config, "whole")[0])
     assert names == [f"{name}/{number}.wav" for name in ("high", "low", "mid") for number in range(4)]
 

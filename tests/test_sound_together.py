@@ -212,7 +212,7 @@ def test_a_combiner_goes_on_with_the_methods_that_are_done(shared, combined, mon
         patch.setattr(Handcrafted, "__call__", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         extract(session | {"out": "broken"}, config)
     result = extract(session | {"out": "broken"}, config)
-    assert "going on: 1 of 1 shards are done" in log.text
+    assert "going on: 27 of 27 sounds are done" in log.text
     np.testing.assert_array_equal(result.X, extract(session | {"out": "unbroken"}, config).X)
     assert list(result.roles) == ["X", "probabilities", "predictions", "predictions_files"]
     assert not [path for path in (config.data / "broken").iterdir() if path.name.startswith(".")]

@@ -1,10 +1,13 @@
 """Defines faults of the user's or of the data: one clear message, exit code 2, no traceback."""
 
+import errno
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+DISK_IS_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class Fault(Exception):
@@ -13,6 +16,16 @@ class Fault(Exception):
 
 class MissingFault(Fault, FileNotFoundError):
     """Is raised when a folder or file does not exist, or a folder lacks the files that belong in it."""
+
+
+class NoRoom(Fault, OSError):
+    """Is raised when a disk has no room for a file."""
+
+    def __init__(self, path: Path, error: OSError):
+        super().__init__(
+            f"{path} cannot be written ({error.strerror}): free some room on its disk, or choose a folder on "
+            "another one; what was complete is kept"
+        )
 
 
 class Unusable(Exception):

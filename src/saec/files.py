@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from saec.faults import Fault, listing
+from saec.faults import DISK_IS_FULL, Fault, NoRoom, listing
 
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
 DAY_S = 86_400
+NAME_BYTES = 160  # of a word from which names of files are made, which have 255 at most
 ONE_LINE = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
@@ -35,6 +36,10 @@ def appearing(path: Path) -> Iterator[Path]:
         _synchronise(temporary)
         _replace(temporary, path)
         _synchronise(path.parent)
+    except OSError as error:
+        if error.errno in DISK_IS_FULL:
+            raise NoRoom(path, error) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -97,7 +102,7 @@ def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     with appearing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, "utf-8", "backslashreplace", "\n")  # names may be no Unicode
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -119,6 +124,20 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
             raise TypeError(f"{path.name}: array {name!r} holds objects, which only pickle could store")
     with appearing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def link_or_copy(source: Path, path: Path) -> None:
+    """Makes `path` another name of the file, or a copy where the disk cannot do that.
+
+    Nothing is written where it is so already; a later change of either file leaves the other as it is.
+    """
+    if path.exists() and path.samefile(source):
+        return
+    with appearing(path) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 def map_npz(path: Path, key: str) -> np.ndarray:
@@ -194,6 +213,12 @@ def _visible(folder: str) -> list[os.DirEntry]:
         raise Fault(f"{folder} cannot be listed ({error.strerror}): look at its permissions") from error
 
 
+def require_short_name(name: str) -> None:
+    """Raises a `Fault` where files cannot be called by that name on some systems."""
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise Fault(f"{name!r} is too long for names of files: at most {NAME_BYTES} letters")
+
+
 def require_writable(folder: Path) -> None:
     """Tries to write into the folder, or into the nearest existing one above it.
 
@@ -213,22 +238,6 @@ def remove_leftovers(folder: Path, ending: str = "") -> None:
     """Removes what a killed process left half-written under names that end so."""
     for leftover in folder.glob(f"{TEMPORARY}*{ending}"):
         leftover.unlink(missing_ok=True)
-
-
-def require_room(folder: Path, n_bytes: int, what: str) -> None:
-    """Raises a `Fault` where the disk of the folder cannot take so many bytes."""
-    free = free_bytes(folder)
-    if n_bytes > free:
-        raise Fault(
-            f"{what} take {n_bytes / GB:.2f} GB, the disk of {folder} has {free / GB:.2f} GB free: "
-            "free some, or choose a folder on another disk"
-        )
-
-
-def free_bytes(folder: Path) -> int:
-    """Returns the free room on the disk that the folder is on, or will be."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(existing).free
 
 
 @contextmanager

@@ -15,7 +15,7 @@ with warnings.catch_warnings():
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
-LINE_EVERY_S = 60
+FIRST_LINE_S, LINE_EVERY_S = 10, 60
 LINE = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
 DATED_LINE = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
 OURS = logging.getLogger("saec")
@@ -27,11 +27,11 @@ def progress(items: Iterable[T], what: str, total: int | None = None, unit: str 
         with tqdm(items, what, total, leave=False, unit=unit, dynamic_ncols=True) as bar:
             yield from bar
         return
-    started = shown = time.monotonic()
+    started = time.monotonic()
+    next_line = started + FIRST_LINE_S
     for count, item in enumerate(items):
-        if time.monotonic() - shown >= LINE_EVERY_S:
-            shown = time.monotonic()
-            seconds = shown - started
+        if (now := time.monotonic()) >= next_line:
+            next_line, seconds = now + LINE_EVERY_S, now - started
             standing = f"{count:,} after {duration(seconds)}"
             if total and count:
                 standing = f"{count:,} of {total:,}, {duration(seconds * (total - count) / count)} left"

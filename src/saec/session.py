@@ -21,7 +21,7 @@ from saec.data import DATA, VIEWS
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault
-from saec.files import as_file_name
+from saec.files import as_file_name, require_short_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
@@ -104,6 +104,7 @@ def load_session(
         raise SessionError(title, [_sentence(fault) for fault in error.errors()]) from error
     if not name or not isinstance(name, str):
         raise SessionError(title, [f"name: must be a word, got {name!r}"])
+    require_short_name(as_file_name(name))
     return session.named(name)
 
 

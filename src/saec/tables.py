@@ -191,7 +191,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+            table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
 
 
 def require_parquet() -> None:

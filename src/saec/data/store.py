@@ -16,9 +16,10 @@ import numpy as np
 
 from saec.config import Config
 from saec.data.ahead import ahead
-from saec.data.stored import Mapped, Reader, Streamed, Windows
-from saec.faults import Unusable
-from saec.files import DAY_S, GB, TEMPORARY, appearing_folder, flush, free_bytes, require_writable, write_json
+from saec.data.stored import Mapped, Reader, StartAgain, Streamed, Windows
+from saec.disk import free_bytes, new_map
+from saec.faults import NoRoom, Unusable
+from saec.files import DAY_S, GB, TEMPORARY, appearing_folder, flush, require_writable, write_json
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
@@ -203,8 +204,8 @@ class Arriving:
             self.build()
             self._set(self._cache.find(self._key)[0].array, self.shape[0])
         except BaseException as error:  # raised again by whoever waits
-            with self._changed:
-                self._error = error
+            with self._changed:  # without room for them, samples can still be decoded as they are used
+                self._error = StartAgain(str(error)) if isinstance(error, NoRoom) else error
                 self._changed.notify_all()
 
     def build(self) -> None:
@@ -216,7 +217,7 @@ class Arriving:
         reader = self._reader
         n_steps = reader.n_steps
         n_all = len(reader.paths) if n_steps is None else max(1, sum(n_steps))
-        array = np.lib.format.open_memmap(folder / ARRAY, "w+", reader.dtype, (n_all, *reader.shape))
+        array = new_map(folder / ARRAY, reader.dtype, (n_all, *reader.shape))
         self._set(array, 0)
         try:
             results: list[tuple[int, str]] = []

@@ -2,7 +2,6 @@
 
 import logging
 import re
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from inspect import signature
@@ -13,6 +12,8 @@ import numpy as np
 from pydantic import Field, create_model, field_validator, model_validator
 
 from saec.config import Config, load_config
+from saec.data.kind import Location, evenly
+from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import PREFIX, Earlier, Outputs, State
 from saec.extraction.predictions import write_predictions
@@ -20,7 +21,15 @@ from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.extraction.sources.base import Computed, build_source, value_type
 from saec.faults import Fault, collect_faults
 from saec.features import Features
-from saec.files import GB, locked, remove_leftovers, require_room, require_writable, write_json, write_npz
+from saec.files import (
+    GB,
+    link_or_copy,
+    locked,
+    require_short_name,
+    require_writable,
+    write_json,
+    write_npz,
+)
 from saec.progress import duration, progress
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Strict
@@ -29,6 +38,7 @@ from saec.session import Count, Session, SessionError, load_session
 from saec.upgrade import upgrade_extraction
 
 LOG = logging.getLogger(__name__)
+N_SCORED = 2_000  # rows with labels that are clustered for the log
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
@@ -115,9 +125,10 @@ class ExtractionJob:
         """Returns the room and the time that new features take; the time is measured."""
         if self.state != "new":
             return ""
-        seconds = self.source.seconds()
+        earlier = self._earlier()
+        seconds = None if earlier else self.source.seconds()
         time = f", about {duration(seconds)} to encode" if seconds else ""
-        return f"{self.source.n_bytes / GB:.2f} GB{time}"
+        return f"{self.source.n_bytes(earlier) / GB:.2f} GB{time}"
 
     def run(self) -> Features:
         """Computes what is not there yet and returns the first array, with all files that are there now.
@@ -125,48 +136,45 @@ class ExtractionJob:
         Raises:
             Fault: the samples cannot be read, or another process is at work on the same features.
         """
-        outputs, kind = self.outputs, self.source.kind
-        if self.state == "same":
+        job = self._as_of_now()
+        outputs = job.outputs
+        if job.state == "same" and not outputs.left_over:
             LOG.info("%s: nothing to do, the files are there", outputs.id)
             return outputs.features()
-        LOG.info("%s", self.describe())
         outputs.folder.mkdir(parents=True, exist_ok=True)
-        with locked(outputs.folder / f".{outputs.id}.lock", outputs.id):
-            state = outputs.state(self.settings, kind.state, self._overwrites)
-            if state == "same":  # another process, or an earlier session of this call, has made them
-                return outputs.features()
-            if state != self.state:
+        with locked(outputs.lock, outputs.id):
+            job = self._as_of_now()  # another process may have made them
+            if job.outputs != outputs:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
-            remove_leftovers(outputs.folder, f"_{outputs.id}.*")
-            self._replace_files(self.source.compute(outputs.part, self._earlier()))
-            shutil.rmtree(outputs.part, ignore_errors=True)
+            if job.state != "same":
+                LOG.info("%s", job.describe())
+                job._replace_files(job.source.compute(outputs.part, job._earlier()))
+            outputs.clean()
         return outputs.features()
 
-    @property
-    def _overwrites(self) -> bool:
-        return self.session.overwrite or self.source.always_anew
+    def _as_of_now(self) -> "ExtractionJob":
+        """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
+        return _beside(self.session, self.source, self.settings, self.outputs.folder)
 
     def _earlier(self) -> Earlier | None:
-        """Returns the files of which rows are taken; None where all are made anew."""
-        if self.state == "new":
+        """Returns files of which rows are taken, made by an earlier call or as another variant."""
+        source = self.source
+        if source.always_anew:
             return None
-        now, before = set(self.source.kind.state), self.outputs.read_about()["pictures"]
-        changed = {file[0] for file in now.symmetric_difference(before)}
-        npz = {array: self.outputs.npz(words) for array, words in self.source.npz.items()}
-        return Earlier(npz, changed)
+        what = (source.kind.state, source.npz, source.derived, self.session.overwrite)
+        return Earlier.find(self.outputs, self.settings, *what)
 
     def _replace_files(self, computed: Computed) -> None:
         """Writes the new files and removes the old ones, `<id>.json` last."""
-        outputs, pooled = self.outputs, computed.arrays.get("pooled")
+        outputs, pooled, earlier = self.outputs, computed.arrays.get("pooled"), computed.earlier
         n_used, reductions = _reductions(pooled, self.session.reduction)
         before = outputs.present()
+        shared = {*earlier.npz.values()} if earlier else set()
         if self.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
-            for file in (outputs.about, *before):
+            for file in (outputs.about, outputs.before, *before - shared):
                 file.unlink(missing_ok=True)
+        outputs.replacing(self.source.kind.state)
         files = self._write(computed, reductions)
-        figure = outputs.npz("reconstructions").with_suffix(".png")
-        figure.unlink(missing_ok=True)
-        self.source.draw(computed, figure)
         about = {
             "id": outputs.id,
             "settings": self.settings,
@@ -193,10 +201,16 @@ class ExtractionJob:
         computed.arrays.clear()  # Windows removes no file that is mapped
 
     def _write(self, computed: Computed, reductions: dict[int, np.ndarray]) -> dict[str, Path]:
-        """Writes the files, each whole or not at all, and returns them by what they are for."""
+        """Writes the files, each whole or not at all, and returns them by what they are for.
+
+        What an earlier file holds as it is becomes another name of that file.
+        """
         outputs, reduction = self.outputs, self.session.reduction
         files = {array: outputs.npz(words) for array, words in self.source.npz.items()}
-        content = {array: {"X": computed.arrays[array]} for array in files}
+        shared = computed.earlier.npz if computed.earlier else {}
+        for array, file in shared.items():
+            link_or_copy(file, files[array])
+        content = {array: {"X": computed.arrays[array]} for array in files if array not in shared}
         for d in reduction.dims if reduction else ():
             if d in reductions:
                 files[f"reduced_{d}"] = outputs.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")
@@ -206,7 +220,18 @@ class ExtractionJob:
         if "probabilities" in computed.arrays:
             probabilities = computed.arrays["probabilities"]
             files |= write_predictions(outputs, computed.samples, probabilities, self.source.classes)
-        return files
+        figure = self._draw(computed)
+        return files | ({"reconstructions": figure} if figure else {})
+
+    def _draw(self, computed: Computed) -> Path | None:
+        """Draws what the source makes of some samples, or takes the figure of earlier files over."""
+        figure, earlier = self.outputs.npz("reconstructions").with_suffix(".png"), computed.earlier
+        if earlier and earlier.figure and earlier.n_drawn == self.session.reconstructions:
+            link_or_copy(earlier.figure, figure)
+        else:
+            figure.unlink(missing_ok=True)
+            self.source.draw(computed, figure)
+        return figure if figure.exists() else None
 
 
 def _reductions(
@@ -232,7 +257,7 @@ def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | Non
     """Says how well clusters agree with labels, where some are there."""
     if len(samples.classes) < 2:
         return
-    rows = np.flatnonzero(samples.labels != "")
+    rows = np.array(evenly(np.flatnonzero(samples.labels != ""), N_SCORED))
     clustered = {"kmeans": ("pooled features, k-means", pooled)}
     if map_2d is not None:
         clustered["hdbscan"] = ("2-D map, HDBSCAN", map_2d)
@@ -259,23 +284,45 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     source = build_source(dict(session), data or session.data, config, others)
     faults += [fault for fault in others if data or not fault.startswith(key)]
     if source and data and not session.out:
-        folder = source.kind.folder  # beside a folder; with a table, a recording or class folders
-        out = folder.parent if data.location == str(folder) else folder
+        out = _folder_beside(source, data.location, config)
     if out:
         if source and data and str(out) == data.location:
             holds = f"holds the {source.kind.samples_are} themselves"
             faults.append(f"out: {out} {holds}: choose another folder, or null for the one above it")
         collect_faults(faults, "out", require_writable, out)
+    if source:
+        collect_faults(faults, "variant", require_short_name, _id(session, source))
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    wanted = session.but(data=data).model_dump(mode="json")
+    session = session.but(data=data, out=str(out))
+    wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
-    outputs = Outputs(out, PREFIX + "_".join(filter(None, [source.name, session.variant])))
-    state = outputs.state(settings, source.kind.state, session.overwrite or source.always_anew)
-    if state != "same":
-        require_room(out, 2 * source.n_bytes, "features and what they are assembled from")
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
-    return ExtractionJob(session.but(data=data, out=str(out), **resolved), source, outputs, settings, state)
+    job = _beside(session.but(**resolved), source, settings, out)
+    if job.state != "same":
+        n_bytes = 2 * source.n_bytes(job._earlier())
+        require_room(out, n_bytes, "features and what they are assembled from")
+    return job
+
+
+def _folder_beside(source: Source, location: Location, config: Config) -> Path:
+    """Returns the folder above that of the samples; a table's, or that of class folders, holds no samples."""
+    folder = source.kind.folder
+    among = folder != config.data and any("/" not in file for file in source.kind.samples.files)
+    return folder.parent if among or location == str(folder) else folder
+
+
+def _id(session: ExtractionSession, source: Source) -> str:
+    return PREFIX + "_".join(filter(None, [source.name, session.variant]))
+
+
+def _beside(
+    session: ExtractionSession, source: Source, settings: dict[str, Any], folder: Path
+) -> ExtractionJob:
+    """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
+    outputs = Outputs.of(folder, _id(session, source), settings, session.data.key)
+    state = outputs.state(settings, source.kind.state, session.overwrite or source.always_anew)
+    return ExtractionJob(session, source, outputs, settings, state)
 
 
 def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:

@@ -1,8 +1,10 @@
 """Manages files of an extraction: their names, what exists already, and the rows that are computed so far."""
 
 import json
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,15 +13,18 @@ from zipfile import BadZipFile
 import numpy as np
 from torch import Tensor
 
+from saec.disk import new_map
 from saec.faults import Fault, listing
 from saec.features import Features
-from saec.files import fingerprint, flush, map_npz, write_text
+from saec.files import TEMPORARY, fingerprint, flush, map_npz, write_json, write_text
 from saec.samples import Samples
 
 State = Literal["new", "same", "files changed"]
 Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
 PREFIX = "saec_"  # of every id
 PLAN = "plan.txt"
+REDUCTION = "reduction"  # the setting that no row depends on
+MOST_LETTERS = 40  # of the data's name in an id
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,24 @@ class Outputs:
 
     folder: Path
     id: str  # saec_<timestamp>...
+
+    @classmethod
+    def of(cls, folder: Path, id: str, settings: dict[str, Any], key: str) -> "Outputs":
+        """Returns the outputs of `<id>`, or of `<id>_<name of the data>` where `<id>` is of other data.
+
+        `key` is the setting that says where the data lie.
+        """
+        location = settings[key]
+        first = Path(location if isinstance(location, str) else location[0])
+        name = re.sub(r"[^A-Za-z0-9]+", "-", first.stem if first.is_file() else first.name)[:MOST_LETTERS]
+        for ending in ("", f"_{name}"):
+            outputs = cls(folder, id + ending)
+            with suppress(Fault):
+                about = outputs.read_about() or outputs.read_about(outputs.before)
+                if about and about["settings"].get(key) != location:
+                    continue
+            return outputs
+        return cls(folder, f"{id}_{name}-{fingerprint(location)[:8]}")
 
     def npz(self, words: str) -> Path:
         return self.folder / f"{words}_{self.id}.npz"
@@ -45,16 +68,38 @@ class Outputs:
         """Returns the folder of what is computed so far."""
         return self.folder / f".{self.id}.part"
 
-    def read_about(self) -> dict[str, Any] | None:
+    @property
+    def before(self) -> Path:
+        """Returns the path of the JSON file that the files had before they began to be replaced."""
+        return self.folder / f".{self.id}.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / f".{self.id}.lock"
+
+    @property
+    def left_over(self) -> list[Path]:
+        """Returns what only a killed process leaves, or one that is at work."""
+        hidden = [self.part, self.before, self.lock, *self.folder.glob(f"{TEMPORARY}*_{self.id}.*")]
+        return [path for path in hidden if path.exists()]
+
+    def clean(self) -> None:
+        """Removes what a killed process has left and is of no more use."""
+        shutil.rmtree(self.part, ignore_errors=True)
+        for path in {*self.left_over} - {self.lock, self.part}:
+            path.unlink(missing_ok=True)
+
+    def read_about(self, file: Path | None = None) -> dict[str, Any] | None:
         """Returns what an earlier extraction wrote of itself, if it was completed.
 
         Raises:
             Fault: it cannot be read.
         """
-        if not self.about.is_file():
+        file = file or self.about
+        if not file.is_file():
             return None
         try:
-            about = json.loads(self.about.read_text(encoding="utf-8"))
+            about = json.loads(file.read_text(encoding="utf-8"))
             about["settings"], about["n_pictures"]  # which it must have, as well as
             about["pictures"] = list(map(tuple, about["pictures"]))
             about["roles"] = about.get("roles") or {role_by_name(name): name for name in about["files"]}
@@ -79,7 +124,7 @@ class Outputs:
         Raises:
             Fault: the id's files were made otherwise: other settings, another folder, another program.
         """
-        about = None if overwrite else self.read_about()
+        about = None if overwrite else self.read_about() or self.read_about(self.before)
         if about:
             before = about["settings"]
             different = [
@@ -97,15 +142,24 @@ class Outputs:
             )
         if not about or not self._complete(about):
             return "new"
-        return "same" if about["pictures"] == list(files) else "files changed"
+        same = about["pictures"] == list(files) and self.about.is_file()
+        return "same" if same else "files changed"
+
+    def replacing(self, now: Sequence[tuple]) -> None:
+        """Hides the JSON file before the others are replaced; after a kill their rows are found by it."""
+        about, now = self.read_about() or self.read_about(self.before), set(now)
+        if about:
+            write_json(self.before, about | {"pictures": [one for one in about["pictures"] if one in now]})
+            self.about.unlink(missing_ok=True)
 
     def _complete(self, about: dict[str, Any]) -> bool:
-        """Returns whether all files are there, with a row for each sample."""
-        files = [self.folder / name for name in about["files"]]
+        """Returns whether all files are there, with a row for each sample unless they were being replaced."""
+        files, n = [self.folder / name for name in about["files"]], about["n_pictures"]
         try:
-            return all(
-                f.is_file() and (f.suffix != ".npz" or len(map_npz(f, "N")) == about["n_pictures"])
-                for f in files
+            return all(map(Path.is_file, files)) and all(
+                len(map_npz(file, "N")) == n or not self.about.is_file()
+                for file in files
+                if file.suffix == ".npz"
             )
         except (ValueError, KeyError, OSError, BadZipFile) as error:
             raise self._damaged(error) from error
@@ -149,6 +203,49 @@ class Earlier:
 
     npz: dict[str, Path]  # by array
     changed: set[str]  # names of sample files
+    figure: Path | None = None  # of reconstructions
+    n_drawn: int | None = None  # samples in it; None where it is not there
+
+    @classmethod
+    def find(
+        cls,
+        outputs: Outputs,
+        settings: dict[str, Any],
+        now: Iterable[tuple],
+        arrays: Iterable[str],
+        derived: Mapping[str, str],
+        overwrite: bool,
+    ) -> "Earlier | None":
+        """Returns the files of the same model and data that have most of the arrays of the samples of now.
+
+        `derived` names arrays that can be computed from `X`, each with the setting that it depends on.
+        `overwrite` the files of these settings means that nothing is taken.
+        """
+        others = sorted(outputs.folder.glob(f"{PREFIX}*.json"))
+        candidates, now = [], set(now)
+        for file in dict.fromkeys([outputs.about, outputs.before, *others]):
+            about = None
+            with suppress(Fault):  # of another maker, or damaged
+                about = outputs.read_about(file)
+            if not about:
+                continue
+            if overwrite and file == outputs.about and about["settings"] == settings:
+                return None
+            different = {key for key, value in settings.items() if about["settings"].get(key) != value}
+            roles = {role: outputs.folder / name for role, name in about["roles"].items()}
+            npz = {array: roles[array] for array in arrays if array in roles and roles[array].is_file()}
+            npz = {array: path for array, path in npz.items() if derived.get(array) not in different}
+            if different <= {REDUCTION, *derived.values()} and {*arrays} - {*derived} <= npz.keys():
+                changed = {file[0] for file in now.symmetric_difference(about["pictures"])}
+                figure = roles.get("reconstructions")
+                n_drawn = about["session"].get("reconstructions") if figure and figure.is_file() else None
+                candidates.append(cls(npz, changed, figure, n_drawn))
+        return min(candidates, key=lambda one: (len(one.changed), -len(one.npz)), default=None)
+
+    def all_rows(self, samples: Samples) -> bool:
+        """Returns whether the files have these samples, none of them changed, and no others."""
+        names = samples.names.tolist()
+        return not self.changed and all(map_npz(file, "N").tolist() == names for file in self.npz.values())
 
     def rows(self, samples: Samples) -> dict[str, np.ndarray]:
         """Returns pairs (row now, row in the file), (n, 2), by array: of unchanged samples in all files,
@@ -165,10 +262,10 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Shards:
-    """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked shard complete."""
+    """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked batch complete."""
 
     arrays: dict[str, np.ndarray]
-    done: np.ndarray  # (n_shards,) bool
+    done: np.ndarray  # (n_batches,) bool
     resumed: bool
 
     @classmethod
@@ -191,7 +288,7 @@ class Shards:
             elif resumed:
                 arrays[name] = np.load(file, mmap_mode="r+")
             else:
-                arrays[name] = np.lib.format.open_memmap(file, "w+", kind, shape)
+                arrays[name] = new_map(file, kind, shape)
         if not resumed:
             write_text(plan_file, key)
         return cls(arrays, arrays.pop("done"), resumed)
@@ -204,11 +301,12 @@ class Shards:
                 raise Fault(
                     "the encoder gives numbers that are not finite: its training went wrong, take another run"
                 )
-            self.arrays[name][rows] = values
+            if name in self.arrays:
+                self.arrays[name][rows] = values
 
-    def mark(self, shard: int) -> None:
-        """Marks a shard as done, once its rows are on the disk."""
+    def mark(self, batches: list[int]) -> None:
+        """Marks batches as done, once their rows are on the disk."""
         for array in self.arrays.values():
             flush(array)
-        self.done[shard] = True
+        self.done[batches] = True
         flush(self.done)

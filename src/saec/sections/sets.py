@@ -19,7 +19,7 @@ from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import recipe_of
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import POOLINGS
-from saec.files import as_file_name
+from saec.files import as_file_name, require_short_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Component, Strict
 from saec.runs import TIMESTAMP
@@ -262,7 +262,9 @@ def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, Featu
 
 
 def refuse_alike(what: str, names: list[str]) -> None:
-    """Raises a `Fault` where two names would be one as part of a file's name."""
+    """Raises a `Fault` where two names would be one as part of a file's name, or one is too long for that."""
+    for name in names:
+        require_short_name(as_file_name(name))
     counts = Counter(as_file_name(name).casefold() for name in names)
     twice = sorted({name for name in names if counts[as_file_name(name).casefold()] > 1})
     if twice:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -27,7 +28,8 @@ from saec.registry import Registry, Strict
 from saec.samples import Samples
 
 LOG = logging.getLogger(__name__)
-BATCHES_PER_SHARD = 8
+BATCHES_PER_SHARD = 8  # that are marked as done together, unless they take longer than
+SHARD_S = 5
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
 SOURCES = Registry("source")
@@ -110,6 +112,7 @@ class Computed:
     samples: Samples
     arrays: dict[str, np.ndarray]
     data: Dataset
+    earlier: Earlier | None = None  # whose files hold some of the arrays as they are
 
 
 @dataclass
@@ -135,9 +138,19 @@ class Source:
         raise NotImplementedError
 
     @property
-    def n_bytes(self) -> int:
-        """Returns the bytes of all arrays."""
-        sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in self.shapes.values()]
+    def derived(self) -> dict[str, str]:
+        """Returns the arrays that `derive` gives, each with the setting that it depends on."""
+        return {}
+
+    def derive(self, latents: Tensor) -> dict[str, Tensor]:
+        """Returns rows of the derived arrays from rows of `X`."""
+        return {}
+
+    def n_bytes(self, earlier: Earlier | None = None) -> int:
+        """Returns the bytes of all arrays, but those that unchanged files hold."""
+        there = earlier.npz if earlier and not earlier.changed else ()
+        shapes = [shape for name, shape in self.shapes.items() if name not in there]
+        sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in shapes]
         return self.sizes.n_samples * sum(sizes)
 
     def describe(self) -> str:
@@ -183,22 +196,37 @@ class Source:
         if earlier:
             words = "%d of %d %s are as they were, only the rest is encoded"
             LOG.info(words, len(kept), n, data.samples_are)
-        todo = list(chunks(np.setdiff1d(np.arange(n), kept), size * BATCHES_PER_SHARD))
+        there = earlier.npz if earlier and earlier.all_rows(data.samples) else {}
+        shapes = {name: shape for name, shape in self.shapes.items() if name not in there}
+        todo = list(chunks(np.setdiff1d(np.arange(n), kept), size))
         plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
-        shards = Shards.open(part, plan, n, self.shapes, todo)
-        if shards.resumed:
-            LOG.info("going on: %d of %d shards are done", int(shards.done.sum()), len(shards.done))
-        for name, rows in pairs_of.items():
-            before = map_npz(earlier.npz[name], "X")
-            for pairs in chunks(rows, size * BATCHES_PER_SHARD):  # which need not all fit into memory
-                shards.arrays[name][pairs[:, 0]] = before[pairs[:, 1]]
         try:
+            shards = Shards.open(part, plan, n, shapes, todo)
+            if shards.resumed:
+                done = sum(len(rows) for rows, is_done in zip(todo, shards.done, strict=True) if is_done)
+                LOG.info("going on: %d of %d %s are done", done, n - len(kept), data.samples_are)
+            self._take(shards, earlier, pairs_of, size)
             self._fill(shards, todo, data, size)
             data.settle()
         except (Fault, StartAgain):
             shutil.rmtree(part, ignore_errors=True)
             raise
-        return Computed(data.samples, shards.arrays, data)
+        arrays = shards.arrays | {name: map_npz(file, "X") for name, file in there.items()}
+        arrays = {name: arrays[name] for name in self.shapes}
+        return Computed(data.samples, arrays, data, earlier if there else None)
+
+    def _take(
+        self, shards: Shards, earlier: Earlier | None, pairs_of: dict[str, np.ndarray], size: int
+    ) -> None:
+        """Takes rows over from files, and derives what those do not hold; not all need fit into memory."""
+        for name, rows in pairs_of.items():
+            before, missing = map_npz(earlier.npz[name], "X"), self.shapes.keys() - earlier.npz.keys()
+            for pairs in chunks(rows, size):
+                if name in shards.arrays:
+                    shards.arrays[name][pairs[:, 0]] = before[pairs[:, 1]]
+                if name == "X" and missing:
+                    latents = torch.from_numpy(np.array(before[pairs[:, 1]]))
+                    shards.write(pairs[:, 0], {one: self.derive(latents)[one] for one in missing})
 
     def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
         """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
@@ -207,12 +235,17 @@ class Source:
             return data.gather(np.pad(rows, (0, size - len(rows)), mode="edge"), self.device)
 
         missing = np.flatnonzero(~shards.done).tolist()
-        batches = (rows for shard in missing for rows in chunks(todo[shard], size))
+        batches, unmarked, marked = (todo[batch] for batch in missing), [], time.monotonic()
         with closing(ahead(gather, batches, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
-            for shard in progress(missing, "extracting", len(missing), " shards"):
-                for rows in chunks(todo[shard], size):
-                    behind.do(shards.write, rows, self.rows(data, next(gathered), len(rows)))
-                behind.do(shards.mark, shard)
+            for batch in progress(missing, "extracting", len(missing), " batches"):
+                rows = todo[batch]
+                behind.do(shards.write, rows, self.rows(data, next(gathered), len(rows)))
+                unmarked.append(batch)
+                if len(unmarked) == BATCHES_PER_SHARD or time.monotonic() > marked + SHARD_S:
+                    behind.do(shards.mark, unmarked)
+                    unmarked, marked = [], time.monotonic()
+            if unmarked:
+                behind.do(shards.mark, unmarked)
 
 
 def build_source(

@@ -41,9 +41,8 @@ class CombinerSource(Source):
 
     always_anew = True
 
-    @property
-    def n_bytes(self) -> int:
-        return sum(source.n_bytes for source in self.methods.values())
+    def n_bytes(self, earlier: Earlier | None = None) -> int:
+        return sum(source.n_bytes() for source in self.methods.values())
 
     def describe(self) -> str:
         return f"classes {', '.join(self.classes)}, by {', '.join(self.methods)} together"

@@ -62,6 +62,13 @@ class RunSource(Source):
         kinds = {"X": np.dtype(self.settings["latents"]).type}
         return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
 
+    @property
+    def derived(self) -> dict[str, str]:
+        return {"pooled": "pooling"} if self.settings["latents"] == "float32" else {}
+
+    def derive(self, latents: Tensor) -> dict[str, Tensor]:
+        return {"pooled": self.pooling(latents)}
+
     def describe(self) -> str:
         where = f"{describe(self.device)} ({self.device})"
         return f"model of {self.path}, {where}, {self.settings['precision']}"
@@ -114,7 +121,8 @@ class RunSource(Source):
             tapped, latents = run_to_tap(encoder, pictures, self.tap)
         logits = self.objective.logits(latents) if self.objective else None
         codes = logits[:, :, None] if self.tap.at == "head" else tapped.float().flatten(1, 2)
-        arrays = {"X": codes, "pooled": self.pooling(codes)}
+        codes = codes.contiguous()  # as rows that are read again, which are pooled to the same bits
+        arrays = {"X": codes} | self.derive(codes)
         return arrays | ({"probabilities": logits.softmax(dim=1)} if self.classes else {})
 
     def draw(self, computed: Computed, file: Path) -> None:
@@ -162,7 +170,7 @@ def run(
     if not (front and head and device):
         return None
     objective, at = head
-    names_classes = objective is not None and objective.needs_labels
+    classes = tuple(objective.classes) if objective is not None and objective.needs_labels else ()
     fixed = isinstance(trained, Seed) or backend == "onnx"
     settings = {
         "run": trained.folder.name,
@@ -174,13 +182,10 @@ def run(
         "backend": None if backend == "torch" else backend,
     }
     files = {"X": "full_features", "pooled": f"pooled_{pooling.name}"}
-    return RunSource(
-        *(trained.timestamp, trained.folder, data, kind, replace(sizes, front=front), settings),
-        files | ({"probabilities": "probabilities"} if names_classes else {}),
-        *(trained, model.eval(), objective, at, pooling, reconstructions),
-        classes=tuple(objective.classes) if names_classes else (),
-        device=device,
-    )
+    files |= {"probabilities": "probabilities"} if classes else {}
+    described = (trained.timestamp, trained.folder, data, kind, replace(sizes, front=front), settings, files)
+    own = (trained, model.eval(), objective, at, pooling, reconstructions)
+    return RunSource(*described, *own, classes=classes, device=device)
 
 
 def _head_and_tap(

@@ -87,7 +87,7 @@ def test_without_a_table_the_feature_files_own_labels_count_and_groups_are_recor
     both = {"own": file, "plain": features(config, PICTURES)}
     assert labels(config, features=both) == list("wxyz")
     other = features(config, PICTURES, "other.csv", Label=list("wxyy"))
-    with pytest.raises(Fault, match="own and other label 1 pictures differently:\n  c.png"):
+    with pytest.raises(Fault, match="own and other label 1 samples differently:\n  c.png"):
         joined(config, features={"own": file, "other": other})
 
 
@@ -125,7 +125,7 @@ def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictu
     with pytest.raises(Fault, match="says two things of one sample:\n *.*b/c.png: c.png: 'a' and 'b'"):
         joined(config, labels={"folders": "sorted"}, **session)
     table(config.data / "else.csv", "file,label", "x.png,a")
-    with pytest.raises(Fault, match="labels none of the 4 pictures: 'x.png' there"):
+    with pytest.raises(Fault, match="labels none of the 4 samples: 'x.png' there"):
         joined(config, labels="else.csv", **session)
 
 
@@ -144,9 +144,9 @@ def test_of_several_labels_the_session_may_take_the_first(config, pictures):
     table(config.data / "twice.csv", "file,label,start,end", "c.png,,,", "a.wav,x,0,2", "a.wav,y,1,2")
     labelled, output = joined(config, labels="twice.csv", **session)
     assert labelled["label"].tolist() == ["x", "", "", ""]
-    several = "1 of 4 pictures have more labels than one in"
+    several = "1 of 4 samples have more labels than one in"
     assert several in output and f"and get none:\n  {PICTURES[1]}\n`several: first`" in output
-    assert "1 of 4 pictures have no label in their row of" in output
+    assert "1 of 4 samples have no label in their row of" in output
     labelled, output = joined(config, labels={"file": "twice.csv", "several": "first"}, **session)
     assert (
         labelled["label"].tolist() == ["x", "x", "", ""] and several in output and "get the first" in output
@@ -166,7 +166,7 @@ def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(conf
         "",
         "x",
     ]
-    assert "2 pictures with a label are neither 'train' nor 'test'" in output
+    assert "2 samples with a label are neither 'train' nor 'test'" in output
     assert "the split has 1 groups (recordings) on both sides" in output
 
 
@@ -220,7 +220,7 @@ def test_a_table_of_sound_says_labels_of_stretches_and_splits(config, sounds):
     labelled, _ = joined(config, per="recording", **session)
     assert labelled["label"].tolist() == ["", "song"]
     session["features"] = features(config, ["x.png", "y.png"])
-    with pytest.raises(Fault, match="labels none of the 2 pictures: 'crow/a.wav' there, 'x.png' here"):
+    with pytest.raises(Fault, match="labels none of the 2 sounds: 'crow/a.wav' there, 'x.png' here"):
         joined(config, **session)
 
 

@@ -210,7 +210,7 @@ def test_foreign_tables_are_scored_by_their_own_labels(project):
     report = evaluate(session(images=None, features="ReefCLR-kenya-embeddings.csv"), project)
     assert scores_of(report, "macro_f1")["ReefCLR-kenya-embeddings"] > 0.9
     page = page_of(report)
-    assert "does not say which pictures" in page and "no group (recording) is known" in page
+    assert "does not say which samples" in page and "no group (recording) is known" in page
 
 
 def remarks_of(report) -> str:
@@ -296,7 +296,7 @@ def damaged(project) -> Config:
     [
         (
             {"features": {"a": "songs/good.npz", "b": "faulty/fewer.npz"}},
-            "a is of 36 pictures, b of 33.*only in a: 3.*rec08_segm_0033.000.png.*only in b: 0",
+            "a is of 36 samples, b of 33.*only in a: 3.*rec08_segm_0033.000.png.*only in b: 0",
         ),
         ({"features": "faulty/cut.npz"}, "cannot be read as features"),
         ({"labels": "faulty/twice.csv"}, "says two things of one sample"),

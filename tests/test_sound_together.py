@@ -134,7 +134,7 @@ def test_segments_have_the_label_of_their_recording_and_are_no_whole_recordings(
     assert answers["file"].str.contains("_segm_").all() and len(answers) > 9
     assert answers["label"].tolist() == [name.split("/")[0] for name in answers["file"]]
     assert answers["group"].nunique() == 9
-    with pytest.raises(SessionError, match="features that are compared must be of the same pictures"):
+    with pytest.raises(SessionError, match="features that are compared must be of the same samples"):
         report_of(config, made, per="sample")
 
 

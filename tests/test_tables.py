@@ -52,7 +52,7 @@ def test_a_table_without_names_has_its_rows_numbered(tmp_path):
 def test_latents_need_a_pooling_and_are_pooled_by_it(tmp_path):
     latents = np.random.default_rng(0).normal(size=(3, 4, 10)).astype(np.float32)
     file, pooling = saved(tmp_path / "full.npz", X=latents, N=NAMES), POOLINGS.parse("mean")
-    with pytest.raises(Fault, match="not one row a picture: name a pooled file, or a `pooling`"):
+    with pytest.raises(Fault, match="not one row a sample: name a pooled file, or a `pooling`"):
         read_table(file)
     pooled = read_table(file, pooling=pooling)
     assert np.allclose(pooled.rows, latents[..., 1:-1].mean(-1), atol=1e-6) and pooled.pooling == pooling
@@ -61,14 +61,14 @@ def test_latents_need_a_pooling_and_are_pooled_by_it(tmp_path):
 def test_constant_columns_are_counted(tmp_path):
     table = read_table(saved(tmp_path / "a.npz", X=np.hstack([ROWS, np.ones((3, 1))]), N=NAMES))
     assert table.rows.shape == (3, 3) and table.n_constant == 1
-    with pytest.raises(Fault, match="every feature is the same for all pictures"):
+    with pytest.raises(Fault, match="every feature is the same for all samples"):
         read_table(saved(tmp_path / "b.npz", X=np.ones((3, 2)), N=NAMES))
 
 
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"X": ROWS[:1], "N": NAMES[:1]}, "has one picture, there is nothing to compare"),
+        ({"X": ROWS[:1], "N": NAMES[:1]}, "has one sample, there is nothing to compare"),
         ({"X": ROWS[:0], "N": NAMES[:0]}, r"array of shape \(0, 2\)"),
         ({"X": ROWS[:, :0], "N": NAMES}, r"array of shape \(3, 0\)"),
         ({"X": np.float32(1), "N": NAMES}, "must have one row a picture"),

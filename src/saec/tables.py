@@ -81,10 +81,10 @@ def _checked(table: Table) -> Table:
             f"infinite), extract or repair them:\n{listing(bad)}"
         )
     if len(finite) == 1:
-        raise Fault(f"{table.file} has one picture, there is nothing to compare it with")
+        raise Fault(f"{table.file} has one sample, there is nothing to compare it with")
     constant = np.ptp(table.rows, axis=0) == 0
     if constant.all():
-        raise Fault(f"{table.file}: every feature is the same for all pictures, so they tell nothing apart")
+        raise Fault(f"{table.file}: every feature is the same for all samples, so they tell nothing apart")
     return replace(table, n_constant=int(constant.sum()))
 
 
@@ -96,12 +96,11 @@ def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
     if rows.dtype.kind not in "fiu":
         raise Fault(f"{file}: features must be numbers, got {rows.dtype}")
     if rows.ndim not in (2, 3) or not rows.size:
-        raise Fault(f"{file}: features are (pictures, features), got an array of shape {rows.shape}")
+        raise Fault(f"{file}: features are (samples, features), got an array of shape {rows.shape}")
     if rows.ndim == 3:
         if pooling is None:
             raise Fault(
-                f"{file} holds latents {rows.shape}, not one row a picture: name a pooled file, or a "
-                "`pooling`"
+                f"{file} holds latents {rows.shape}, not one row a sample: name a pooled file, or a `pooling`"
             )
         pieces = (np.array(rows[at : at + AT_ONCE], np.float32) for at in range(0, len(rows), AT_ONCE))
         rows, by = np.concatenate([pooling(torch.from_numpy(piece)).numpy() for piece in pieces]), pooling

@@ -21,6 +21,7 @@ from saec.sections.sets import EvaluatedSet, FeatureSet, Files, Per, SoundPaths,
 from saec.session import Session, SessionError, load_session
 
 LOG = logging.getLogger(__name__)
+MOST_SENTENCES = 6  # at the top of the page
 MOST_ROWS = 60  # of a table on the page
 LONG = 70  # letters from which a cell has several lines
 COMPONENTS = sorted(map(SECTIONS.__getitem__, SECTIONS.names()), key=lambda one: one.target.position)
@@ -78,6 +79,7 @@ class Report:
 
     folder: Path
     scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    findings: tuple[str, ...] = ()  # what the top of the page says
 
     @property
     def paths(self) -> list[Path]:
@@ -107,15 +109,18 @@ class EvaluationJob:
         with temporary_folder(self.out) as part:
             contents = [content for section in self.sections.values() for content in section.write(part)]
             scores = pd.concat([pd.DataFrame(), *(one.scores for one in contents if one.scores is not None)])
-            write_json(part / "report.json", self._about(contents, scores))
-            write_page(part / "report.html", self.session.name, contents)
-            return Report(move_to_timestamp(part, self.out, f"*_{self.session.name}"), scores)
+            found = summary(contents)
+            write_json(part / "report.json", self._about(contents, scores, found))
+            write_page(part / "report.html", self.session.name, contents, found)
+            LOG.info("%s", "\n".join(found))
+            return Report(move_to_timestamp(part, self.out, f"*_{self.session.name}"), scores, tuple(found))
 
-    def _about(self, contents: list[Content], scores: pd.DataFrame) -> dict[str, Any]:
+    def _about(self, contents: list[Content], scores: pd.DataFrame, found: list[str]) -> dict[str, Any]:
         """Returns everything that the report says, for programs."""
         return {
             "session": self.session.model_dump(mode="json"),
             "versions": {name: version(name) for name in ("saec", "scikit-learn", "umap-learn", "numpy")},
+            "findings": found,
             "sets": {name: one.about() for name, one in self.sets.items()},
             "scores": _records(scores),
             "sections": [
@@ -161,12 +166,24 @@ def evaluate(session: SharedKeys | dict | Path | str, config: Config | None = No
     return plan_evaluation(load_session(session, EvaluationSession), config or load_config()).run()
 
 
-def write_page(path: Path, title: str, contents: list[Content]) -> None:
-    """Writes one HTML file with all tables and figures, readable without a network."""
+def summary(contents: list[Content]) -> list[str]:
+    """Returns the first sentences that sections have found, and one of what is suspicious."""
+    sentences = [sentence for one in contents for sentence in one.findings]
+    doubts = list(dict.fromkeys(doubt for one in contents for doubt in one.doubts))
+    if not sentences + doubts:
+        return []
+    last = f"Look at this first: {'; '.join(doubts)}." if doubts else "Nothing suspicious was noticed."
+    return [*sentences[: MOST_SENTENCES - 1], last]
+
+
+def write_page(path: Path, title: str, contents: list[Content], found: list[str]) -> None:
+    """Writes one HTML file with what was found, all tables and figures, readable without a network."""
     templates = Environment(loader=PackageLoader("saec", "report"), autoescape=True)
     templates.filters["cells"] = _cells
     templates.filters["encoded"] = lambda figure: base64.b64encode(figure.read_bytes()).decode("ascii")
-    write_text(path, templates.get_template("report.html").render(title=title, contents=contents))
+    write_text(
+        path, templates.get_template("report.html").render(title=title, contents=contents, found=found)
+    )
 
 
 def _cells(table: pd.DataFrame) -> dict[str, Any]:

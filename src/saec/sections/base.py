@@ -45,6 +45,8 @@ class Content:
     figures: dict[str, str] = field(default_factory=dict)  # captions by name
     files: dict[str, str] = field(default_factory=dict)  # what they hold, by name
     scores: pd.DataFrame | None = None  # rows of the tidy table of all scores
+    findings: list[str] = field(default_factory=list)  # sentences for the top of the report
+    doubts: list[str] = field(default_factory=list)  # what is suspicious, in few words each
 
     def write(self, name: str, table: pd.DataFrame, what: str, caption: str | None = None) -> None:
         """Writes a table that has rows into the folder; under a caption it stands on the page, too."""

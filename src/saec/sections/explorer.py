@@ -112,7 +112,7 @@ class FeatureTables:
             )
             for method, table in one.tables.items():
                 name = as_file_name(f"features_{one.name}_{method}") + f".{self.suffix}"
-                what = f"features and reductions of {method}, one row a picture"
+                what = f"features and reductions of {method}, one row a sample"
                 content.write(name, pd.concat([samples, *_features(table)], axis=1), what)
         return [content]
 

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import BeforeValidator, model_validator
 
 from saec.config import Config
+from saec.data import DATA
 from saec.data.kind import absolute, paths_of
 from saec.data.png import list_pictures
 from saec.data.recordings import Recordings
@@ -33,7 +34,6 @@ from saec.session import Count
 from saec.tables import Table, column_of
 
 CLOCK = ("site", "date", "time")  # groups of a pattern that say where and when
-WHAT = "pictures"  # what messages call samples of any kind
 MAGIC = "*?["  # what makes a name a pattern
 
 
@@ -116,8 +116,20 @@ def _as_labels(raw: Any) -> Any:
 GivenLabels = Annotated[Labels, BeforeValidator(_as_labels)]  # null: the session gives none
 
 
+def word_for_samples(named: Iterable[dict[str, Any]]) -> str:
+    """Returns the word of the data kind by whose key the first of these sessions names samples."""
+    kinds = [DATA[name].target for name in DATA.names()]
+    words = (kind.samples_are for keys in named for kind in kinds if keys.get(kind.session_key))
+    return next(words, "samples")
+
+
 def label_samples(
-    tables: dict[str, Table], given: Labels, images: Path | None, config: Config, sounds: Recordings | None
+    tables: dict[str, Table],
+    given: Labels,
+    images: Path | None,
+    config: Config,
+    sounds: Recordings | None,
+    what: str = "samples",
 ) -> tuple[Samples, list[str]]:
     """Returns the samples that these tables (by method) are of, and remarks on their labels.
 
@@ -125,18 +137,18 @@ def label_samples(
     the recordings `sounds`, then those in the feature files themselves.
     """
     plain = Samples.of(next(iter(tables.values())).names)
-    samples, remarks, options = plain, [], {"what": WHAT, "several": given.several}
+    samples, remarks, options = plain, [], {"what": what, "several": given.several}
     if given.file or given.folders or given.has_groups("label"):
         samples, remarks = join(plain, *given_annotations(given, plain.names, config), **options)
     elif images:
         samples, remarks = nearest_labels(plain, images, **options)
     if samples is plain and sounds:
-        samples, remarks = _of_sounds(plain, sounds)
+        samples, remarks = _of_sounds(plain, sounds, what)
     elif samples is plain:
-        samples = plain.but(label=_own_labels(tables))
+        samples = plain.but(label=_own_labels(tables, what))
         if samples.classes:
             without = samples.names[samples.labels == ""].tolist()
-            remarks += counted(without, f"of {len(samples):,} pictures have no label")
+            remarks += counted(without, f"of {len(samples):,} {what} have no label")
     further = {column: one.samples.table[column] for one in tables.values() for column in one.samples.others}
     further = clock_columns(plain.but(**further).table, "the feature files")[0].drop(columns=list(COLUMNS))
     further = further.to_dict("series") | {one: column_of(samples.table[one]) for one in samples.others}
@@ -145,7 +157,7 @@ def label_samples(
         samples.but(**further), pattern, images and _recordings(images, plain.names)
     )
     samples, rare = _without_rare(samples, given.least)
-    return samples, [*remarks, *rare, *unknown, *_remarks(samples)]
+    return samples, [*remarks, *rare, *unknown, *_remarks(samples, what)]
 
 
 def _recordings(images: Path, names: np.ndarray) -> list[str] | None:
@@ -179,18 +191,18 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
     return annotations(rows), f"pattern {given.pattern}"
 
 
-def _of_sounds(samples: Samples, recordings: Recordings) -> tuple[Samples, list[str]]:
+def _of_sounds(samples: Samples, recordings: Recordings, what: str) -> tuple[Samples, list[str]]:
     """Joins what the folders or the table that recordings are listed by say of them.
 
     What chose among trainings is no test, so `valid` counts as `train`; a split of one side parts nothing.
     """
     rows = recordings.labelled.table
-    samples, remarks = join(samples, rows, str(recordings.folder), what=WHAT)
+    samples, remarks = join(samples, rows, str(recordings.folder), what=what)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
     return samples.but(split=splits if {TRAIN, TEST} <= set(splits.tolist()) else ""), remarks
 
 
-def _own_labels(tables: dict[str, Table]) -> np.ndarray | str:
+def _own_labels(tables: dict[str, Table], what: str) -> np.ndarray | str:
     """Returns the labels that the feature files themselves have; raises a `Fault` where they contradict."""
     labels = {method: table.samples.labels for method, table in tables.items() if table.samples.classes}
     first = next(iter(labels), None)
@@ -198,7 +210,7 @@ def _own_labels(tables: dict[str, Table]) -> np.ndarray | str:
         different = tables[first].names[labels[first] != other].tolist()
         if different:
             raise Fault(
-                f"{first} and {method} label {len(different)} pictures differently:\n{listing(different)}"
+                f"{first} and {method} label {len(different)} {what} differently:\n{listing(different)}"
             )
     return labels[first] if labels else ""
 
@@ -213,19 +225,19 @@ def _without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[st
     return samples.but(label=np.where(np.isin(labels, list(rare)), "", labels)), remarks
 
 
-def _remarks(samples: Samples) -> list[str]:
+def _remarks(samples: Samples, what: str) -> list[str]:
     """Returns remarks on groups that nobody names, and on the split."""
     has_label, remarks = samples.labels != "", []
     if len(np.unique(samples.groups)) == len(samples) and len(samples.classes) > 1:
         remarks.append(
-            "no group (recording) is known, each picture counts as one: if pictures come from the same "
+            f"no group (recording) is known, each one counts as a group: if {what} come from the same "
             "recordings, probes are too good; name groups in the table of labels"
         )
     if (samples.splits == "").all():
         return remarks
     train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
     neither = samples.names[has_label & ~np.isin(samples.splits, (TRAIN, TEST))].tolist()
-    words = f"pictures with a label are neither {TRAIN!r} nor {TEST!r} and are left out"
+    words = f"{what} with a label are neither {TRAIN!r} nor {TEST!r} and are left out"
     remarks += counted(neither, words, 5)
     shared = np.intersect1d(train.groups, test.groups).tolist()
     if shared:

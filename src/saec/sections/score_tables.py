@@ -7,8 +7,9 @@ from saec import figures
 from saec.evaluation.agreement import compare_methods, holm, purity
 from saec.evaluation.tracks import score_classes
 from saec.files import as_file_name
+from saec.sections import findings
 from saec.sections.base import Content
-from saec.sections.sets import FeatureSet, Result
+from saec.sections.sets import PIXELS, FeatureSet, Result
 
 MAIN_SCORE = "macro_f1"
 UNITS = {"macro_f1": "macro-F1", "v_measure": "V-measure (= NMI)", "silhouette": "silhouette"}
@@ -90,6 +91,9 @@ def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Conten
     )
     table = comparison_table(results)
     content.write("comparisons.csv", table, "pairs of methods on the same folds", caption)
+    content.findings += findings.best_methods(scores, table)
+    content.findings += findings.best_clusters(scores, sets[0].samples_are)
+    content.doubts += findings.doubts_of_scores(scores, PIXELS)
 
 
 def show_set(one: FeatureSet, content: Content) -> None:
@@ -102,7 +106,7 @@ def show_set(one: FeatureSet, content: Content) -> None:
         for result in one.results
         if result.scores.predicted is not None
     }
-    what = "one row a picture: label, group, and its class or cluster by each evaluation"
+    what = "one row a sample: label, group, and its class or cluster by each evaluation"
     content.write(f"answers_{stem}.csv", pd.DataFrame(columns), what)
     probes = [result for result in one.results if result.is_probe]
     if probes:
@@ -159,7 +163,7 @@ def _draw_confusion(content: Content, probe: Result, name: str) -> None:
     scored = probe.scores.predicted != ""
     scores = score_classes(probe.labels[scored], probe.scores.predicted[scored])
     title = f"{probe.evaluation} on {probe.method}"
-    caption = f"Confusion of {title}, each picture predicted once, in the first folds"
+    caption = f"Confusion of {title}, each sample predicted once, in the first folds"
     content.draw(name, caption, figures.confusion, scores.confusion, scores.names.tolist(), title)
     content.tables[f"Classes, {title}"] = pd.DataFrame(scores.classes)
 

@@ -27,6 +27,7 @@ from saec.faults import Fault
 from saec.files import fingerprint, write_json
 from saec.progress import progress
 from saec.registry import Component
+from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import as_list
 from saec.sections.score_tables import show_all_sets, show_set
@@ -81,10 +82,15 @@ class ScoredSets:
             one.results = score_set(one, self.config.cache)
             contents.append(Content(f"Set {one.name}", folder, one.remarks))
             show_set(one, contents[-1])
+            prefix = f"{one.name}: " if len(self.sets) > 1 else ""
+            doubts = findings.doubts_of_samples(one.samples, one.samples_are)
+            contents[-1].doubts += [prefix + doubt for doubt in doubts]
         results = [result for one in self.sets for result in one.results]
         if results:
             contents.insert(0, Content("Scores", folder))
             show_all_sets(results, self.sets, contents[0])
+        if contents:
+            contents[0].findings.insert(0, findings.described(self.sets))
         return contents
 
 

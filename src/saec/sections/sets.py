@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from saec.sections.labels import (
     matching_files,
     picture_folder,
     recordings_of,
+    word_for_samples,
 )
 from saec.session import SessionError
 from saec.tables import Table, read_layout, read_table, table_per_recording
@@ -127,6 +129,7 @@ class FeatureSet:
     images: Path | None = None
     remarks: list[str] = field(default_factory=list)
     per: Per = "sample"
+    samples_are: str = "samples"  # the word for them
     evaluations: list[Component] = field(default_factory=list)
     combination: Combination | None = None
     pixels: dict[str, Table] = field(default_factory=dict)  # small pictures as one more method
@@ -162,7 +165,7 @@ class FeatureSet:
     def describe(self) -> str:
         n_groups = len(np.unique(self.samples.groups))
         lines = [
-            f"{self.name}: {len(self.samples):,} pictures, {self.n_labelled:,} with labels of "
+            f"{self.name}: {len(self.samples):,} {self.samples_are}, {self.n_labelled:,} with labels of "
             f"{len(self.samples.classes)} classes, {n_groups:,} groups"
         ]
         lines += [
@@ -199,12 +202,16 @@ def recipe_for(table: Table) -> dict[str, Any]:
     return recipe | ({"pooling": table.pooling.model_dump(mode="json")} if table.pooling else {})
 
 
+def about_of(file: Path) -> dict[str, Any] | None:
+    """Returns what an extraction of ours says of its features, None of those of others, and of reductions."""
+    with suppress(Fault):
+        return read_about_file(file)
+    return None
+
+
 def reductions_of(file: Path) -> list[Path]:
     """Returns the reductions that the same extraction has made, the fewest dimensions first."""
-    try:
-        roles = read_about_file(file)["roles"]
-    except Fault:
-        return []  # made by others, or itself a reduction
+    roles = (about_of(file) or {"roles": {}})["roles"]
     reduced = [role for role in roles if role.startswith("reduced_")]
     return [file.parent / roles[role] for role in sorted(reduced, key=lambda role: int(role.split("_")[1]))]
 
@@ -235,10 +242,12 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     shown = images if given.per == "sample" else None  # a recording has no picture of its own
     if shown and tables and not faults:
         collect_faults(faults, "images", _require_pictures, images, next(iter(tables.values())).names)
-    labelled = None
+    labelled, abouts = None, [about for table in tables.values() if (about := about_of(table.file))]
+    named = [about["session"]["data"] for about in abouts] + [given.model_dump()]
+    what = "recordings" if given.per == "recording" else word_for_samples(named)
     if tables and not faults:
         labelled = collect_faults(
-            faults, "labels", label_samples, tables, given.labels, images, config, sounds
+            faults, "labels", label_samples, tables, given.labels, images, config, sounds, what
         )
     if faults:
         raise SessionError(f"set {name}", faults)
@@ -246,7 +255,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     remarks = _remarks(tables) + remarks
     for remark in remarks:
         LOG.warning("%s", remark)
-    return FeatureSet(name, tables, samples, shown, remarks, given.per)
+    return FeatureSet(name, tables, samples, shown, remarks, given.per, what)
 
 
 def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:
@@ -300,8 +309,8 @@ def _require_same_samples(tables: dict[str, Table]) -> None:
             only = {first: sorted(those - others), method: sorted(others - those)}
             lines = [f"only in {one}: {len(of):,}\n{listing(of, 5)}" for one, of in only.items()]
             raise Fault(
-                f"{first} is of {len(those):,} pictures, {method} of {len(others):,}: features that are "
-                "compared must be of the same pictures\n" + "\n".join(lines)
+                f"{first} is of {len(those):,} samples, {method} of {len(others):,}: features that are "
+                "compared must be of the same samples\n" + "\n".join(lines)
             )
 
 
@@ -318,12 +327,12 @@ def _remarks(tables: dict[str, Table]) -> list[str]:
     remarks = []
     for method, table in tables.items():
         if table.n_constant:
-            what = "features are the same for all pictures and tell nothing"
+            what = "features are the same for all samples and tell nothing"
             remarks.append(f"{method}: {table.n_constant} {what}")
         if not table.named:
             others = ", ".join(table.samples.others) or "no other columns"
             remarks.append(
-                f"{method}: {table.file.name} does not say which pictures its rows are of: rows are numbered "
+                f"{method}: {table.file.name} does not say which samples its rows are of: rows are numbered "
                 f"(`names: COLUMN` says it; there are {others})"
             )
     return remarks

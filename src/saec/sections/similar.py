@@ -30,7 +30,7 @@ TOGETHER = "all together"
 
 
 class Search(Strict):
-    """Asks for the `n` pictures nearest to a picture (of the features, or any other), or each of a folder."""
+    """Asks for the `n` samples nearest to a sample (of the features, or another), or to each of a folder."""
 
     to: str
     n: Count = 10
@@ -46,21 +46,21 @@ class Similar:
         self.options, self.config = similar, inputs.config
         self.sets = list(inputs.sets.values()) if similar else []
         if similar and not self.sets:
-            inputs.faults.append("similar: nearest pictures are looked for among `features`: name some")
+            inputs.faults.append("similar: nearest samples are looked for among `features`: name some")
         for one in self.sets:
             inputs.check("similar", _require_query, similar.to, one, inputs.config)
 
     def describe(self) -> list[str]:
-        return [f"pictures nearest to {self.options.to}"] if self.sets else []
+        return [f"nearest to {self.options.to}"] if self.sets else []
 
     def write(self, folder: Path) -> list[Content]:
         contents = []
         for one in self.sets:
             content = Content(f"Nearest to {self.options.to}, set {one.name}", folder)
             table = _find_similar(one, self.options, self.config, content)
-            what = "nearest pictures: method, query, rank, file, label, distance"
+            what = f"nearest {one.samples_are}: method, query, rank, file, label, distance"
             content.write(f"similar_{as_file_name(one.name)}.csv", table, what)
-            caption = f"Nearest pictures: the first {MOST_ROWS} of {len(table):,} rows"
+            caption = f"Nearest {one.samples_are}: the first {MOST_ROWS} of {len(table):,} rows"
             content.tables[caption] = table.head(MOST_ROWS)
             contents.append(content)
         return contents
@@ -144,7 +144,7 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
             size = size_of(file)[::-1]
             break
     columns = {heading: np.stack([_picture(file, size) for file in of]) for heading, of in files.items()}
-    title = f"nearest pictures, by {', '.join(one.tables)}"
+    title = f"nearest {one.samples_are}, by {', '.join(one.tables)}"
     caption = "Queries, and what is nearest to each, from left to right"
     figure = f"similar_{as_file_name(one.name)}.png"
     content.draw(figure, caption, figures.panels, columns, [str(name) for name in names], title)

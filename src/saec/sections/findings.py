@@ -1,0 +1,159 @@
+"""Says in plain sentences what tables of scores and of samples show, and what is suspicious in them."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
+from saec.samples import Samples
+from saec.sections.sets import FeatureSet
+
+CHANCE = 0.05  # p-values from which a difference may well be chance
+FEW = 5  # groups (recordings) from which a class is not rare
+MUCH_NOISE = 0.5  # share of samples in no cluster
+N_NAMED = 3  # classes, or sets
+
+
+def described(sets: Sequence[FeatureSet]) -> str:
+    """Returns a sentence that counts samples, labels, classes and groups of each set."""
+    lines = []
+    for one in sets:
+        n_groups, classes = len(np.unique(one.samples.groups)), one.samples.classes
+        line = f"{len(one.samples):,} {one.samples_are}"
+        if n_groups < len(one.samples):
+            line += f" of {n_groups:,} groups (recordings)"
+        if classes:
+            line += f", {one.n_labelled:,} with labels of {len(classes):,} classes"
+        lines.append(f"{one.name}: {line}" if len(sets) > 1 else line)
+    return f"{'; '.join(lines)}."
+
+
+def best_methods(scores: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
+    """Returns a sentence that says of each set which method is best by macro-F1, and by how much.
+
+    `scores` has set, method, evaluation, score, value and spread; `comparisons` has set, evaluation, method,
+    other and p_holm, which says whether a difference is more than chance.
+    """
+    f1 = scores[scores["score"] == "macro_f1"]
+    return _by_set(f1, lambda of: _best_method(of, scores, comparisons))
+
+
+def _best_method(f1: pd.DataFrame, scores: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    best = f1.loc[f1["value"].idxmax()]
+    value = f"{best['value']:.3f}" + ("" if pd.isna(best["spread"]) else f" ± {best['spread']:.3f}")
+    value += f" by {best['evaluation']} (1 is perfect)"
+    others = f1[f1["method"] != best["method"]]
+    words = f"Macro-F1 of {best['method']} is {value}"
+    if len(others):
+        same = others[others["evaluation"] == best["evaluation"]]
+        second = (others if same.empty else same).sort_values("value", kind="stable").iloc[-1]
+        words = (
+            f"The best of {f1['method'].nunique()} methods is {best['method']}: macro-F1 {value}, "
+            f"{best['value'] - second['value']:.3f} above {second['method']}"
+            f"{_chance(best, second, comparisons)}"
+        )
+    keys = ["set", "method", "evaluation"]
+    own = scores[(scores[keys] == best[keys]).all(axis=1)].set_index("score")["value"]
+    few = next((name for name in own.index if name.startswith("macro_f1_")), None)
+    return words + (f"; with {few.removeprefix('macro_f1_')} labels a class {own[few]:.3f}" if few else "")
+
+
+def _chance(best: pd.Series, second: pd.Series, comparisons: pd.DataFrame) -> str:
+    """Returns in words whether the paired test takes the difference of two methods for more than chance."""
+    if comparisons.empty or best["evaluation"] != second["evaluation"]:
+        return " (not tested)"
+    pair = {best["method"], second["method"]}
+    at = (comparisons["set"] == best["set"]) & (comparisons["evaluation"] == best["evaluation"])
+    at &= comparisons["method"].isin(pair) & comparisons["other"].isin(pair)
+    p = comparisons["p_holm"][at]
+    if p.isna().all():
+        return " (not tested)"
+    p = float(p.iloc[0])
+    words = "more than chance" if p < CHANCE else "which may well be chance"
+    return f", {words} (p = {p:.2g}, paired test, corrected)"
+
+
+def best_clusters(scores: pd.DataFrame, what: str) -> list[str]:
+    """Returns a sentence that says of each set which clusters agree best with labels, or are most stable."""
+    return _by_set(scores[scores["score"].isin(CLUSTERED)], lambda of: _best_clusters(of, what))
+
+
+CLUSTERED = ("n_clusters", "v_measure", "stability", "silhouette", "noise")
+
+
+def _best_clusters(scores: pd.DataFrame, what: str) -> str:
+    table = scores.pivot(index=["method", "evaluation"], columns="score", values="value")
+    table = table.reindex(columns=list(CLUSTERED))[table["n_clusters"] > 1]
+    if table.empty:
+        return "No evaluation found more than one cluster"
+    by = next((name for name in ("v_measure", "stability") if table[name].notna().any()), None)
+    method, evaluation = table[by].idxmax() if by else table.index[0]
+    one = table.loc[(method, evaluation)]
+    words = f"{one['n_clusters']:.0f} clusters by {evaluation} of {method}"
+    parts = [f"{noun} {one[name]:.2f}" for name, noun in NOUNS.items() if pd.notna(one[name])]
+    if one["noise"] > 0:
+        parts.append(f"{one['noise']:.0%} of the {what} in none")
+    verb = {"v_measure": "agree best with the labels", "stability": "are the most stable"}.get(
+        by, "were found"
+    )
+    return f"{words} {verb} ({', '.join(parts)})" if parts else f"{words} {verb}"
+
+
+NOUNS = {"v_measure": "V-measure", "stability": "stability", "silhouette": "silhouette"}
+
+
+def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
+    """Returns what is suspicious of scores; `pixels` is what small pictures are called as a method."""
+    f1 = scores[scores["score"] == "macro_f1"].groupby(["set", "method"])["value"].max()
+    doubts = []
+    for name in f1.index.unique("set"):
+        of = f1[name]
+        if pixels in of and len(of) > 1 and of[pixels] >= of.drop(pixels).max():
+            doubts.append("no method is better than small pictures, for which nothing was learnt")
+    failed = scores[(scores["score"] == "converged") & (scores["value"] == 0)]
+    doubts += [f"{one.evaluation} of {one.method} did not converge" for one in failed.itertuples()]
+    noisy = scores[(scores["score"] == "noise") & (scores["value"] > MUCH_NOISE)]
+    return doubts + [
+        f"{one.evaluation} of {one.method} leaves {one.value:.0%} in no cluster" for one in noisy.itertuples()
+    ]
+
+
+def doubts_of_samples(samples: Samples, what: str) -> list[str]:
+    """Returns what is suspicious of labels, groups and split."""
+    has_label, groups, doubts = samples.labels != "", samples.groups, []
+    n_without = len(samples) - int(has_label.sum())
+    if not samples.classes:
+        return [f"no {what} have labels"]
+    if n_without:
+        doubts.append(f"{n_without:,} of {len(samples):,} {what} have no label")
+    known = len(np.unique(groups)) < len(samples)
+    if not known:
+        doubts.append("groups (recordings) are unknown, so probes may be too good")
+    rare = classes_of_few_groups(samples.labels[has_label], groups[has_label], FEW)
+    if rare:
+        noun = "recordings" if known else what
+        doubts.append(f"{len(rare):,} classes are rare, in fewer than {FEW} {noun}: {_some(list(rare))}")
+    train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
+    shared = np.intersect1d(train.groups, test.groups)
+    if len(shared):
+        doubts.append(f"{len(shared):,} groups are on both sides of the split, so probes are too good")
+    unseen = np.setdiff1d(test.labels, train.labels).tolist() if len(train) else []
+    return doubts + ([f"classes are tested and never learnt: {_some(unseen)}"] if unseen else [])
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
+    return ", ".join(map(str, names[:N_NAMED])) + more
+
+
+def _by_set(scores: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> list[str]:
+    """Returns one sentence with a clause a set, which is named where there are several."""
+    names = list(scores["set"].unique()) if len(scores) else []
+    several = len(names) > 1
+    clauses = [
+        (f"{name}: " if several else "") + say(scores[scores["set"] == name]) for name in names[:N_NAMED]
+    ]
+    if len(names) > N_NAMED:
+        clauses.append(f"{len(names) - N_NAMED:,} sets more are below")
+    return [". ".join(clauses) + "."] if clauses else []

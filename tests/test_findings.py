@@ -1,0 +1,137 @@
+"""The sentences at the top of a report are right for tables made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from saec.report.job import MOST_SENTENCES, summary
+from saec.samples import Samples
+from saec.sections.base import Content
+from saec.sections.findings import best_clusters, best_methods, doubts_of_samples, doubts_of_scores
+
+PIXELS = "pixels 32 x 32"
+
+
+def scores(*rows: tuple) -> pd.DataFrame:
+    """Rows of set, method, evaluation, score, value, and perhaps spread."""
+    columns = ["set", "method", "evaluation", "score", "value", "spread"]
+    return pd.DataFrame([(*row, np.nan)[:6] for row in rows], columns=columns)
+
+
+def f1(method: str, value: float, evaluation: str = "svm", set: str = "birds") -> tuple:
+    return (set, method, evaluation, "macro_f1", value, 0.02)
+
+
+def compared(p: float, *pair: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        [{"set": "birds", "evaluation": "svm", "method": pair[0], "other": pair[1], "p_holm": p}]
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "comparisons", "sentence"),
+    [
+        ([f1("conv", 0.9)], pd.DataFrame(), "Macro-F1 of conv is 0.900 ± 0.020 by svm (1 is perfect)."),
+        (
+            [f1("conv", 0.9), f1("mel", 0.7), f1("mel", 0.8, "knn")],
+            compared(0.003, "mel", "conv"),
+            "The best of 2 methods is conv: macro-F1 0.900 ± 0.020 by svm (1 is perfect), 0.200 above mel, "
+            "more than chance (p = 0.003, paired test, corrected).",
+        ),
+        (
+            [f1("conv", 0.9), f1("mel", 0.89)],
+            compared(0.4, "conv", "mel"),
+            "The best of 2 methods is conv: macro-F1 0.900 ± 0.020 by svm (1 is perfect), 0.010 above mel, "
+            "which may well be chance (p = 0.4, paired test, corrected).",
+        ),
+        (
+            [f1("conv", 0.9), f1("mel", 0.8, "knn"), ("birds", "conv", "svm", "macro_f1_5", 0.6)],
+            compared(0.4, "conv", "mel"),
+            "The best of 2 methods is conv: macro-F1 0.900 ± 0.020 by svm (1 is perfect), 0.100 above mel "
+            "(not tested); with 5 labels a class 0.600.",
+        ),
+        (
+            [f1("conv", 0.9), f1("conv", 0.5, set="frogs")],
+            pd.DataFrame(),
+            "birds: Macro-F1 of conv is 0.900 ± 0.020 by svm (1 is perfect). frogs: Macro-F1 of conv is "
+            "0.500 ± 0.020 by svm (1 is perfect).",
+        ),
+    ],
+)
+def test_the_best_method_is_named_with_its_lead_and_whether_that_is_chance(rows, comparisons, sentence):
+    assert best_methods(scores(*rows), comparisons) == [sentence]
+
+
+def clusters(method: str, evaluation: str, **values: float) -> list[tuple]:
+    return [("birds", method, evaluation, score, value) for score, value in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (
+            clusters("conv", "kmeans", n_clusters=4, v_measure=0.61, stability=0.9, noise=0.0)
+            + clusters("mel", "hdbscan", n_clusters=7, v_measure=0.72, silhouette=0.4, noise=0.12)
+            + clusters("mel", "kmeans", n_clusters=1, v_measure=0.99, noise=0.0),
+            "7 clusters by hdbscan of mel agree best with the labels (V-measure 0.72, silhouette 0.40, 12% "
+            "of the sounds in none).",
+        ),
+        (
+            clusters("conv", "kmeans", n_clusters=4, stability=0.5, noise=0.0)
+            + clusters("conv", "hdbscan", n_clusters=3, stability=0.8, noise=0.0),
+            "3 clusters by hdbscan of conv are the most stable (stability 0.80).",
+        ),
+        (clusters("conv", "hdbscan", n_clusters=1, noise=0.0), "No evaluation found more than one cluster."),
+    ],
+)
+def test_the_best_clusters_are_those_that_agree_with_labels_or_are_stable(rows, sentence):
+    assert best_clusters(scores(*rows), "sounds") == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("columns", "doubts"),
+    [
+        ({"label": ["a", "b"] * 10, "group": [f"g{n // 2}" for n in range(20)]}, []),
+        ({}, ["no sounds have labels"]),
+        (
+            {"label": ["a", "b"] * 9 + ["", "c"]},
+            [
+                "1 of 20 sounds have no label",
+                "groups (recordings) are unknown, so probes may be too good",
+                "1 classes are rare, in fewer than 5 sounds: c",
+            ],
+        ),
+        (
+            {
+                "label": ["a"] * 10 + ["b"] * 10,
+                "group": [f"g{n // 2}" for n in range(20)],
+                "split": ["train"] * 9 + ["test"] * 11,
+            },
+            [
+                "1 groups are on both sides of the split, so probes are too good",
+                "classes are tested and never learnt: b",
+            ],
+        ),
+    ],
+)
+def test_what_is_suspicious_of_samples_is_said_in_few_words(columns, doubts):
+    samples = Samples.of([f"{n:02d}.wav" for n in range(20)], **columns)
+    assert doubts_of_samples(samples, "sounds") == doubts
+
+
+def test_what_is_suspicious_of_scores_is_said_in_few_words():
+    rows = [f1("conv", 0.8), f1(PIXELS, 0.8), *clusters("conv", "affinity", converged=0.0, noise=0.7)]
+    assert doubts_of_scores(scores(*rows), PIXELS) == [
+        "no method is better than small pictures, for which nothing was learnt",
+        "affinity of conv did not converge",
+        "affinity of conv leaves 70% in no cluster",
+    ]
+    assert doubts_of_scores(scores(f1("conv", 0.8), f1(PIXELS, 0.7)), PIXELS) == []
+
+
+def test_the_top_has_few_sentences_and_the_last_one_lists_what_is_suspicious(tmp_path):
+    plain = Content("one", tmp_path, findings=["A."])
+    doubtful = Content("two", tmp_path, findings=["B."] * 9, doubts=["x", "y", "x"])
+    assert summary([plain]) == ["A.", "Nothing suspicious was noticed."]
+    assert summary([plain, doubtful]) == ["A.", *["B."] * (MOST_SENTENCES - 2), "Look at this first: x; y."]
+    assert summary([Content("none", tmp_path)]) == []

@@ -1,13 +1,9 @@
 """Defines features (latents over channels and time, with the names of their pictures) and poolings."""
 
-import struct
-import zlib
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from tokenize import TokenError
 from typing import Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -15,11 +11,10 @@ from pydantic import PlainValidator
 from torch import Tensor
 
 from saec.faults import Fault, MissingFault
-from saec.files import map_npz
+from saec.files import DAMAGE, map_npz
 from saec.registry import Registry
 
 POOLINGS = Registry("pooling")
-DAMAGE = (OSError, ValueError, EOFError, BadZipFile, struct.error, zlib.error, TokenError, SyntaxError)
 TINY = torch.finfo(torch.float32).tiny
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from saec.faults import Fault, MissingFault, listing
-from saec.features import DAMAGE, Features
-from saec.files import appearing, map_npz
+from saec.features import Features
+from saec.files import DAMAGE, appearing, map_npz, require_whole
 from saec.samples import COLUMNS, Samples, means_per_recording, per_recording
 
 TABLES = (".csv", ".parquet")
@@ -90,6 +90,10 @@ def _checked(table: Table) -> Table:
 
 def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
     features = Features.load(file, key or _key_of(file))
+    try:
+        require_whole(file)
+    except DAMAGE as error:
+        raise Fault(f"{file} is damaged ({error}): extract its features again") from error
     names, rows, by = features.N, features.X, None
     if names.dtype.kind != "U" or names.ndim != 1:
         raise Fault(f"{file}: N must hold names (text), got {names.dtype} of shape {names.shape}")

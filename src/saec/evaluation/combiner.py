@@ -19,13 +19,12 @@ from sklearn.svm import SVC
 
 from saec.evaluation.classifiers import CLASSIFIERS, SVM, Costs, Gammas, fit_classifier
 from saec.faults import Fault, MissingFault, listing
-from saec.features import DAMAGE
-from saec.files import GB, appearing
+from saec.files import DAMAGE, GB, appearing
 
 LOG = logging.getLogger(__name__)
 KIND = "saec combiner 1"  # what a file says it is
 REFITTED = (KNeighborsClassifier, RandomForestClassifier)  # forged trees could read outside of memory
-BROKEN = (*DAMAGE, KeyError, IndexError, TypeError, AttributeError, ImportError, RecursionError)  # of skops
+BROKEN = (*DAMAGE, ImportError)  # of skops
 MOST_GB = 4  # unpacked
 ESTIMATORS = """
     pipeline.Pipeline compose._column_transformer.ColumnTransformer preprocessing._data.StandardScaler
@@ -141,7 +140,7 @@ class Combiner:
             raise MissingFault(f"no such file of a combiner: {file}")
         try:
             _refuse(file, _foreign_types(file) or get_untrusted_types(file=file))
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore", InconsistentVersionWarning)  # logged below, once
                 content = load(file)
                 _refuse(file, _foreign_options(content))
@@ -241,7 +240,8 @@ def _restored(content: Any, file: Path) -> Combiner:
     training = None if training is None else tuple(training)
     combiner = Combiner(widths, model, content["chosen"], content["macro_f1"], training)
     trial = {method: np.zeros((1, width), np.float32) for method, width in widths.items()}
-    if combiner.predict(trial)[1].shape != (1, len(combiner.classes)):
+    scores = combiner.predict(trial)[1]
+    if scores.shape != (1, len(combiner.classes)) or not np.isfinite(scores).all():
         raise ValueError("it does not give one score a class")
     return combiner
 

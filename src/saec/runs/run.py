@@ -1,19 +1,28 @@
 """Manages a run: a folder with everything about one training, its session, weights and scores."""
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import is_zipfile
 
 import torch
 
 from saec.data.kind import DataOptions
 from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, MissingFault
-from saec.files import appearing, move_to_timestamp, require_writable, temporary_folder, write_text
+from saec.files import (
+    DAMAGE,
+    appearing,
+    move_to_timestamp,
+    require_whole,
+    require_writable,
+    temporary_folder,
+    write_text,
+)
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.registry import Component
@@ -54,6 +63,7 @@ class Progress:
 TIMESTAMP = re.compile(r"\d{8}_\d{6}")
 FOLDER = re.compile(rf"(?P<timestamp>{TIMESTAMP.pattern})_(?P<name>.+)")
 SESSION, HISTORY, REBUILT = "session.yaml", "history.csv", "reconstructions.png"
+PARTS = (("input_shape", list), ("classes", list), ("train", dict), ("valid", dict))  # of a record
 
 
 @dataclass(frozen=True)
@@ -100,8 +110,18 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """Returns what was recorded at the start: versions, device, sizes, colour map, validation groups."""
-        return self._document.get("record", {})
+        """Returns what was recorded at the start: versions, device, sizes, colour map, validation groups.
+
+        Raises:
+            Fault: the session file does not hold it.
+        """
+        record = self._document.get("record")
+        whole = isinstance(record, dict) and all(isinstance(record.get(k, kind()), kind) for k, kind in PARTS)
+        sizes = record.get("input_shape") if whole else None
+        if not sizes or not all(type(size) is int and 0 < size < 1 << 31 for size in sizes):
+            file = self.folder / SESSION
+            raise Fault(f"{file} lacks its `record`, or it is damaged: restore it from a copy")
+        return record
 
     @cached_property
     def session(self) -> TrainingSession:
@@ -160,7 +180,10 @@ class Run:
     def progress(self) -> Progress:
         """Returns the progress; before the first epoch has ended it is empty."""
         file = self._file("last")
-        return Progress(**read_checkpoint(file, mmap=True)["progress"]) if file.exists() else Progress()
+        if not file.exists():
+            return Progress()
+        with suitable(file):
+            return Progress(**read_checkpoint(file, mmap=True)["progress"])
 
     def which(self, weights: Weights) -> str:
         """Returns words that differ when the weights do, such as after more epochs."""
@@ -169,16 +192,18 @@ class Run:
 
     def model(self, weights: Weights = "best") -> Model:
         """Returns the trained model on the CPU, ready to encode; without a decoder that was not learnt."""
-        model = self.session.model(self.input_shape)
-        model.load_state_dict(self.load(weights)["model"])
+        with suitable(self._file(weights)):
+            model = self.session.model(self.input_shape)
+            model.load_state_dict(self.load(weights)["model"])
         model.decoder = model.decoder if self._decodes else None
         return model.eval()
 
     def objective(self, weights: Weights = "best") -> Objective:
         """Returns the objective with its trained head, on the CPU."""
         features = feature_shape(self.session.model(self.input_shape), self.input_shape)
-        objective = self.session.objective(features, tuple(self.record["classes"]))
-        objective.load_state_dict(self.load(weights)["objective"])
+        with suitable(self._file(weights)):
+            objective = self.session.objective(features, tuple(self.record["classes"]))
+            objective.load_state_dict(self.load(weights)["objective"])
         return objective.eval()
 
     def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
@@ -246,15 +271,33 @@ def read_checkpoint(file: Path, mmap: bool = False) -> dict[str, Any]:
     Raises:
         Fault: the file is damaged, or no checkpoint of a run.
     """
-    if not is_zipfile(file):
-        raise Fault(f"{file} is damaged (cut short, or never a checkpoint): restore it from a copy")
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
-    except (RuntimeError, OSError, UnpicklingError) as error:
-        raise Fault(f"{file} is damaged ({str(error).splitlines()[0]}): restore it from a copy") from error
-    if not isinstance(state, dict) or not {"model", "progress"} <= state.keys():
+        require_whole(file, "data.pkl" if mmap else "")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a damaged file holds
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise Fault(f"{file} is damaged, or no checkpoint ({reason}): restore it from a copy") from error
+    parts = ("model", "progress")
+    if not isinstance(state, dict) or not all(isinstance(state.get(part), dict) for part in parts):
         raise Fault(f"{file} is no checkpoint of a run: restore it from a copy")
     return state
+
+
+@contextmanager
+def suitable(file: Path) -> Iterator[None]:
+    """Makes a `Fault` of what a module raises that does not take the state of a checkpoint."""
+    try:
+        yield
+    except Fault:
+        raise
+    except (RuntimeError, ValueError, TypeError, LookupError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+        words = "does not fit the session.yaml beside it, or is of another version"
+        raise Fault(f"{file} {words} ({reason}): restore both from a copy") from error
 
 
 def _on_cpu(state: Any) -> Any:

@@ -12,6 +12,7 @@ from saec.files import locked
 from saec.gallery import show_views
 from saec.runs import SESSION, Run
 from saec.runs.find import find_trained, warn_of_unfinished
+from saec.runs.run import suitable
 from saec.session import TrainingSession, load_session
 from saec.training import loop
 from saec.training.build import build
@@ -45,7 +46,8 @@ class TrainingJob(TrainingPlan):
         training = build(self)
         run.refuse_other(training.record())
         if run.progress.epoch:
-            training.resume(run.load("last"))
+            with suitable(run.folder / "last.pt"):
+                training.resume(run.load("last"))
         progress, total = training.progress, self.session.training.epochs
         if total != run.session.training.epochs:
             progress.stopped = progress.finished = False

@@ -44,7 +44,7 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     shown = {"original": original, "target": target, "reconstruction": rebuilt}
     columns = {name: data.front.show(values, original) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
-    columns["original"] = data.front.show(data.front.original(stored), original)
+    columns["original"] = data.front.show(data.original(stored), original)
     figures.panels(file, columns, batch.names, title)
 
 
@@ -62,7 +62,7 @@ def show_folder(
         with computing(device, precision):
             rebuilt.append(model.decoder(encoder(sample)).float().cpu())
         seen.append(sample.float().cpu())
-        originals.append(data.front.original(stored).float().cpu())
+        originals.append(data.original(stored).float().cpu())
     shown = {"original": torch.cat(originals), "reconstruction": torch.cat(rebuilt)}
     columns = {name: data.front.show(values, torch.cat(seen)) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - data.front.show(torch.cat(seen)))

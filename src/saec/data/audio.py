@@ -86,9 +86,6 @@ class SoundFront:
         x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
         return self._standardised(x)[:, None]
 
-    def original(self, raw: Raw) -> Tensor:
-        return self(raw)
-
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
         """Returns spectra as shades: as they are, or their range (that of `like`) stretched to [0, 1]."""
         if self.in_units:

@@ -65,9 +65,6 @@ class FrontEnd(Protocol):
         (or of the values themselves) is stretched to it.
         """
 
-    def original(self, raw: Raw) -> Tensor:
-        """Returns samples as figures show them: before any of them is resampled, where they have one size."""
-
     def __call__(self, raw: Raw) -> Tensor: ...
 
 
@@ -109,6 +106,12 @@ class Dataset:
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "Dataset":
         """Returns the same samples in a size that a model can take."""
         return replace(self, front=self.front.sized_for(height, time_pool, width))
+
+    def original(self, raw: Raw) -> Tensor:
+        """Returns samples as figures show them: as the front end does, or its method `original` before any
+        of them is resampled.
+        """
+        return getattr(self.front, "original", self.front)(raw)
 
     def gather(self, chosen: np.ndarray, device: torch.device) -> Raw:
         """Returns these samples as they are stored, on the device."""

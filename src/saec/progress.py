@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -21,11 +21,15 @@ DATED_LINE = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%
 OURS = logging.getLogger("saec")
 
 
-def progress(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """Passes the items on and shows how many have passed."""
+def progress(
+    items: Iterable[T], what: str, total: int | None = None, unit: str = "it", note: Callable[[], str] = str
+) -> Iterator[T]:
+    """Passes the items on and shows how many have passed; a bar ends with the note."""
     if in_notebook() or sys.stderr.isatty():
         with tqdm(items, what, total, leave=False, unit=unit, dynamic_ncols=True) as bar:
-            yield from bar
+            for item in bar:
+                yield item
+                bar.set_postfix_str(note(), refresh=False)
         return
     started = time.monotonic()
     next_line = started + FIRST_LINE_S

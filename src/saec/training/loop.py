@@ -56,7 +56,8 @@ def one_epoch(
     waited_s, n_samples = 0.0, 0
     n_batches = training.train.n_training_batches if learner else training.valid.n_batches
     with torch.set_grad_enabled(learner is not None):
-        for batch in progress(batches, what, n_batches, " batches"):
+        bar = (what, n_batches, " batches", lambda: f"{waited_s / (ready - started):.0%} waiting for data")
+        for batch in progress(batches, *bar):
             waited_s += time.perf_counter() - ready
             with computing(plan.device, plan.precision):
                 scores = learning(batch)

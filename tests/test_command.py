@@ -335,6 +335,17 @@ def test_words_that_are_no_options_end_with_2_and_help_with_0(workspace):
     assert "--check" in out.getvalue() and "--set" in out.getvalue()
 
 
+def test_a_path_that_stdout_cannot_encode_is_escaped(tmp_path):
+    (tmp_path / "spät").mkdir()
+    workspace = new_workspace(tmp_path / "spät")
+    features = extraction_session(untrained_run(workspace.config).timestamp, reconstructions=0)
+    words = [workspace.session("features", features), "--config", str(workspace.config_file)]
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="ascii")) as out:
+        assert main_02_extract.main(words) == 0
+    out.seek(0)
+    assert all("/sp\\xe4t/" in line for line in out.read().splitlines())
+
+
 @pytest.mark.parametrize("module", ["saec", *SCRIPTS])
 def test_help_and_the_package_wait_for_nothing_that_computes(module):
     is_script = module in SCRIPTS

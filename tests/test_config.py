@@ -88,6 +88,12 @@ def test_the_shipped_config_can_be_used():
     assert config.data.is_absolute() and config.data.name == "data"
 
 
+def test_a_folder_that_is_no_text_is_refused_by_name(tmp_path):
+    for folder in ("sp\udce4t", "songs/sp\udce4t/images"):
+        with pytest.raises(Fault, match="has a name that is no UTF-8 text: rename it"):
+            Config(data=tmp_path).data_path(folder)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there such paths are at home")
 @pytest.mark.parametrize("path", [r"C:\songs\models", "d:/models", r"\\server\models"])
 def test_a_windows_path_on_another_system_is_refused_and_no_such_folder_is_made(file, path, capsys, tmp_path):

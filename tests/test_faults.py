@@ -80,6 +80,23 @@ def test_several_faults_of_the_data_are_reported_at_once(config, config_file, pi
         assert f"\n  {key}" in output
 
 
+def test_room_for_features_and_for_checkpoints_is_asked_for_before_work_begins(config, pictures, monkeypatch):
+    """Of features once while they are computed and once in their files; flat ones are as large as latents."""
+    run = untrained_run(config)
+    session = extraction_session(run.timestamp, pooling="flatten", precision="fp32")
+    for free, words in (
+        (2 * 2 * 12 * 256 - 1, "features and what they are assembled from take"),
+        (12_288, ""),
+    ):
+        monkeypatch.setattr("saec.disk.free_bytes", lambda folder, free=free: free)
+        code, _, text = answer(main_02_extract, session, config)
+        assert (code, words in text) == (2 if words else 0, True)
+    output = refused(main_01_train, training_session(), config)
+    assert (
+        f"config.models: the checkpoints take 0.00 GB, the disk of {config.models} has 0.00 GB free" in output
+    )
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there such paths are at home")
 def test_a_windows_path_on_another_system_is_refused_and_never_created(config, pictures):
     before = sorted(config.data.parent.rglob("*"))

@@ -49,9 +49,10 @@ class Config(Strict):
         """Returns a session's path as an absolute one; relative paths count from the data folder.
 
         Raises:
-            Fault: it is empty, or a Windows path on another system, where it would become a folder's name.
+            Fault: it is empty, no Unicode, or a Windows path on another system, where it would become a
+                folder's name.
         """
-        return Path(os.path.abspath(self.data / _here(path)))
+        return _here(self.data, path)
 
 
 def load_config(path: Path | None = None) -> Config:
@@ -77,19 +78,24 @@ def load_config(path: Path | None = None) -> Config:
         raise Fault(f"{file} cannot be used:\n{faults}") from error
 
 
-def _here(path: str | Path) -> str:
+def _here(folder: Path, path: str | Path) -> Path:
+    """Returns a path from that folder as an absolute one that this system, and what it writes, can name."""
     if not str(path):
         raise Fault("a path is expected, got an empty text")
     if os.name != "nt" and WINDOWS_PATH.match(str(path)):
         raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
-    return os.path.expanduser(path)
+    absolute = os.path.abspath(folder / os.path.expanduser(path))
+    try:
+        absolute.encode()
+    except UnicodeEncodeError as error:
+        raise Fault(f"{absolute} has a name that is no UTF-8 text: rename it") from error
+    return Path(absolute)
 
 
 def _anchored(config: Config, folder: Path) -> Config:
     faults: list[str] = []
     given = {key: getattr(config, key) for key in ("data", "models", "cache")}
-    paths = {key: collect_faults(faults, key, _here, path) for key, path in given.items()}
+    absolute = {key: collect_faults(faults, key, _here, folder, path) for key, path in given.items()}
     if faults:
         raise Fault("the config cannot be used:\n" + listing(faults))
-    absolute = {key: Path(os.path.abspath(folder / path)) for key, path in paths.items()}
     return config.model_copy(update=absolute)

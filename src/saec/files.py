@@ -111,7 +111,7 @@ def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     with appearing(path) as temporary:
-        temporary.write_text(text, "utf-8", "backslashreplace", "\n")  # names may be no Unicode
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -194,7 +194,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
+            table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def require_parquet() -> None:

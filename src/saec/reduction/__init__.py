@@ -28,7 +28,7 @@ def reduce_dims(
     """Returns standardised UMAP reductions of (n, features), float32, by dimension, equal for equal seeds."""
     from saec.reduction.layout import compute_layouts  # seconds to import
 
-    scaled = StandardScaler().fit_transform(pooled.astype(np.float64)).astype(np.float32)
+    scaled = StandardScaler(copy=False).fit_transform(pooled.astype(np.float64)).astype(np.float32)
     graph = neighborhood_graph(*knn(scaled, n_neighbors, seed))
     layouts = compute_layouts(graph, scaled, dims, seed)
     return {d: StandardScaler().fit_transform(layouts[d]).astype(np.float32) for d in dims}

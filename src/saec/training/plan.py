@@ -15,6 +15,7 @@ from saec.config import Config
 from saec.data import Batch, Cache, Kind, Sizes
 from saec.data.kind import absolute, paths_of
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
+from saec.disk import require_room
 from saec.export import require_packages, require_script
 from saec.faults import Fault, collect_faults
 from saec.files import require_writable
@@ -28,6 +29,10 @@ from saec.session import SessionError, TrainingSession
 
 LOG = logging.getLogger(__name__)
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
+N_TIMED = 4  # samples of a step that is timed on a CPU
+CHECKPOINT_BYTES = (
+    36  # of a weight, with two numbers of the optimizer's, in best.pt, last.pt and the next one
+)
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
@@ -89,23 +94,25 @@ class TrainingPlan:
 
 @torch.enable_grad()
 def _step_seconds(plan: TrainingPlan) -> float:
-    """Returns the seconds of the last of three training steps on random samples."""
+    """Returns the seconds of a training step, by the second of two on some random samples."""
     objective = plan.session.objective(plan.latent_shape, plan.classes)
     learning = Learning(plan.session.model(plan.input_shape), objective)
     learning = to_device(learning, plan.device, plan.precision, learning=True)
-    samples = torch.rand(plan.session.training.batch_size, *plan.input_shape, device=plan.device)
+    n = plan.session.training.batch_size
+    few = n if plan.device.type == "cuda" else min(n, N_TIMED)  # heavy models take minutes for whole batches
+    samples = torch.rand(few, *plan.input_shape, device=plan.device)
     label = torch.zeros(len(samples), dtype=torch.long, device=plan.device)
     batch = Batch(samples, samples, [""] * len(samples), label)
     seconds = 0.0
     with torch.random.fork_rng():
-        for _ in range(3):
+        for _ in range(2):
             started = time.perf_counter()
             with computing(plan.device, plan.precision):
                 loss = learning(batch)["loss"]
             loss.backward()
             loss.item()  # waits for the device
             seconds = time.perf_counter() - started
-    return seconds
+    return seconds * n / few
 
 
 def with_data(session: TrainingSession, options: dict[str, Any]) -> TrainingSession:
@@ -172,11 +179,12 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
                 "training.export: the reference's extractor gives models 3 channels, this one takes %d: %s"
             )
             LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
+    n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
+    check("config.models", require_room, config.models, CHECKPOINT_BYTES * n_weights, "the checkpoints")
     if faults:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(options.precision, device)
     session = session.but(training=options.model_copy(update={"precision": precision}))
-    n_weights = sum(weight.numel() for weight in model.parameters())
     built = (shape, feature_shape(model, shape), n_weights, classes, parent, begun)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
 

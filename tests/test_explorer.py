@@ -43,12 +43,13 @@ def unpacked(text: str, kind: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype=kind)
 
 
-def test_the_page_holds_what_it_was_given_but_no_column_with_holes(points, tmp_path):
-    points.columns["holes"] = np.where(np.arange(N) == 3, np.nan, 1.0)
+def test_the_page_holds_what_it_was_given_but_no_column_without_numbers(points, tmp_path):
+    points.columns.update({"hour": np.where(np.arange(N) == 3, np.inf, 23.5), "holes": np.full(N, np.nan)})
     left_out = write_explorer(tmp_path / "page.html", points, "thirty pictures", color="label")
     data = content(tmp_path / "page.html")
     columns = data["columns"]
-    assert left_out == ["holes"] and "holes" not in columns
+    assert left_out == ["holes"] and "holes" not in columns and columns["hour"]["cycle"] == 24
+    assert np.isnan(unpacked(columns["hour"]["values"], "<f4")).nonzero()[0].tolist() == [3]
     assert data["names"] == points.names.tolist() and data["color"] == "label"
     words = np.array(columns["label"]["words"])[unpacked(columns["label"]["codes"], "<i4")]
     assert words.tolist() == points.columns["label"].tolist()

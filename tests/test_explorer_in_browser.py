@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import intensities, write_pictures
 
 from saec.explorer.page import Points, Space, write_explorer
+from saec.explorer.sounds import Stretch
+from saec.samples import read_annotations
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -251,6 +254,63 @@ def test_pictures_by_relative_path_are_shown_too(browser, written):
     tab.goto(file.with_name("far.html").as_uri())
     tab.evaluate("pick(3)")
     until(tab, "document.querySelector('#shown img').naturalWidth === 32")
+    tab.close()
+
+
+@pytest.mark.parametrize("megabytes", [1, 0])
+def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(browser, tmp_path, megabytes):
+    """Its name is given to selections, which are saved as the tables of other programs."""
+    path = tmp_path / "sounds" / "a b#.wav"
+    path.parent.mkdir()
+    soundfile.write(path, 0.1 * np.sin(np.arange(64_000)), 16_000)
+    stretches = [Stretch("wood/a b#.wav", start, start + 0.5, path) for start in (0.0, 0.5, 1.25)]
+    stretches += [Stretch("b.wav", 3.0, 4.5)]
+    names, rows = np.array([f"{row}.wav" for row in range(4)]), np.eye(4, 2)
+    hours = {"hour": np.array([0.5, 23.9, np.nan, 12.0])}
+    points = Points(names, {"ours": Space.of(rows, rows)}, hours, {}, stretches, 8000.0, "sounds")
+    (tmp_path / "report").mkdir()
+    write_explorer(tmp_path / "report" / "page.html", points, "four", sounds_mb=megabytes)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "report" / "page.html").as_uri())
+    until(tab, "map.frames > 0")
+    looks = tab.evaluate("[0, 1, 2, 3].map((row) => map.dressed.looks[map.dressed.of[row]].word)")
+    assert looks == ["0", "23", "none", "12"]
+    assert "Sound" in tab.locator("#picture").inner_text()
+    tab.evaluate("pick(2)")
+    source = tab.get_attribute("#shown audio", "src")
+    assert (
+        source.startswith("data:audio/ogg") if megabytes else source == "../sounds/a%20b%23.wav#t=1.25,1.75"
+    )
+    tab.click("#shown img")
+    until(tab, "document.querySelector('#shown audio').currentTime > (DATA.clips ? 0 : 1.25)")
+    until(tab, "document.querySelector('#shown audio').paused")
+    played = tab.evaluate(
+        "[document.querySelector('audio')].flatMap((one) => [one.duration, one.currentTime, one.error])"
+    )
+    assert played == (
+        [pytest.approx(0.5, abs=0.02)] * 2 if megabytes else [4, pytest.approx(1.75, abs=0.5)]
+    ) + [None]
+    tab.evaluate("pick(3)")
+    assert tab.locator("#shown audio").count() == 0  # its recording is not at hand
+    tab.evaluate("select([0, 2, 3])")
+    tab.fill("#word", "tit\tand wren")
+    tab.click("text=Name these")
+    saved = []
+    tab.on("download", lambda one: saved.append(one))
+    for form in ("raven", "audacity"):
+        saved.clear()
+        tab.select_option("#form", form)
+        tab.click("#download")
+        for _ in range(100):
+            tab.wait_for_timeout(20 if len(saved) < 2 else 0)
+        files = {one.suggested_filename: tmp_path / one.suggested_filename for one in saved}
+        for one in saved:
+            one.save_as(files[one.suggested_filename])
+        assert sorted(files) == [f"b.wav.{form}.txt", f"wood_a_b_.wav.{form}.txt"]
+        table = read_annotations(files[f"wood_a_b_.wav.{form}.txt"], required=("start", "end", "label"))
+        assert table[["start_s", "end_s"]].to_numpy().tolist() == [[0, 0.5], [1.25, 1.75]]
+        assert set(table["label"]) == {"tit and wren"}
+        assert set(table["file"]) == ({"a b#.wav"} if form == "raven" else {""})
     tab.close()
 
 

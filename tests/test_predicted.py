@@ -13,11 +13,12 @@ from sklearn.metrics import f1_score
 from saec import figures
 from saec.config import Config
 from saec.evaluation.tracks import grid, predicted_track, score_classes, true_track
-from saec.extraction.predictions import pooled_per_file, prediction_table
+from saec.extraction.predictions import Detections, detections_in, pooled_per_file, prediction_table
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, plan_evaluation
-from saec.samples import Samples, means_by
+from saec.samples import FREQUENCIES, Samples, means_by, read_annotations
 from saec.session import SessionError, load_session
+from saec.tables import texts_per_file
 
 CLASSES = np.array(["crow", "tit", "wren"])
 
@@ -115,6 +116,62 @@ def test_tracks_are_drawn_in_the_colours_of_their_classes_the_truth_above(tmp_pa
     assert first_row < rows[0]  # of the first file what is true lies above
     assert crow[first_row + 3, bars].sum() == pytest.approx(1.5 * tit[rows[0] + 3, bars].sum(), rel=0.05)
     assert crow[:, 950:].any() and tit[:, 950:].any()
+
+
+def segments() -> pd.DataFrame:
+    """Six segments of a second of a.wav, crow crow tit tit crow tit, then one of b.wav; two have a box."""
+    names = [f"r/a_segm_{second:08.3f}.wav" for second in range(6)] + ["s/b.wav"]
+    boxes = [("100", "2000.5"), ("50", "300"), *[("", "")] * 5]
+    samples = Samples.of(
+        names,
+        file=["r/a.wav"] * 6 + ["s/b.wav"],
+        start_s=[*range(6), 0],
+        end_s=[*range(1, 7), 1],
+        **dict(zip(FREQUENCIES, zip(*boxes, strict=True), strict=True)),
+    )
+    crow = np.array([0.9, 0.8, 0.3, 0.4, 0.95, 0.45, 0.45])
+    return prediction_table(samples, np.column_stack([crow, 1 - crow]), ("crow", "tit"))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ["a 0 2 crow 0.9", "a 2 4 tit 0.7", "a 4 5 crow 0.95", "a 5 6 tit 0.55", "b 0 1 tit 0.55"]),
+        ({"threshold": 0.7, "background": "tit"}, ["a 0 2 crow 0.9", "a 4 5 crow 0.95"]),
+        ({"background": ["tit"], "merge_s": 2}, ["a 0 5 crow 0.95"]),
+        ({"merge_s": None, "background": "tit"}, ["a 0 1 crow 0.9", "a 1 2 crow 0.8", "a 4 5 crow 0.95"]),
+        ({"threshold": 1}, []),
+    ],
+)
+def test_detections_are_what_is_likely_and_no_background_brought_together_where_it_is_near(options, expected):
+    rows = detections_in(segments(), Detections(**options))
+    rows["file"] = rows["file"].str[2]
+    got = [
+        f"{file} {start:g} {end:g} {label} {score:g}" for file, start, end, label, score in rows.values[:, :5]
+    ]
+    assert got == expected
+    if options == {}:
+        assert rows[FREQUENCIES].values.tolist()[0] == [50, 2000.5] and rows["segments"].tolist()[0] == 2
+
+
+@pytest.mark.parametrize("form", ["raven", "audacity"])
+def test_tables_of_detections_are_read_back_as_they_were_written(form, tmp_path):
+    rows = detections_in(segments(), Detections()).replace({"label": {"tit": 'tit\tor #1 "x"'}})
+    texts = texts_per_file(rows, form, 8000.0)
+    assert list(texts) == ["r/a.wav", "s/b.wav"]
+    for file, text in texts.items():
+        (tmp_path / "table.txt").write_text(text, encoding="utf-8")
+        again = read_annotations(tmp_path / "table.txt", required=("start", "end", "label"))
+        before = rows[rows["file"] == file]
+        assert again[["start_s", "end_s"]].to_numpy().tolist() == before[["start", "end"]].to_numpy().tolist()
+        assert again["label"].tolist() == [label.replace("\t", " ") for label in before["label"]]
+        assert set(again["file"]) == {file[2:] if form == "raven" else ""}
+    again = texts["r/a.wav"].splitlines()[1]
+    assert (
+        again.split("\t")[5:7] == ["50", "2000.5"]
+        if form == "raven"
+        else again == "\\\t50.000000\t2000.500000"
+    )
 
 
 @pytest.fixture

@@ -156,9 +156,12 @@ def test_an_svm_alone_searches_a_grid_inside_what_is_learnt_from_or_takes_its_mi
     ).fit(rows[:60], labels[:60])
     assert scores.chosen == {"C": by_library.best_params_["svc__C"], "gamma": "scale"}
     assert scores.macro_f1 == pytest.approx(by_library.best_score_)
-    two_groups = fit_classifier(rows[:24], labels[:24], groups[:24], classifier="svm")  # no folds of three
-    assert (two_groups.chosen, two_groups.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
-    assert (two_groups.model[-1].C, two_groups.model[-1].gamma) == (10.0, "scale")
+    assert len(inner_folds(labels[:24], groups[:24], seed=0)) == 2  # of two groups
+    one_group = fit_classifier(rows[:12], labels[:12], groups[:12], classifier="svm")
+    assert (one_group.chosen, one_group.macro_f1) == ({"C": 10.0, "gamma": "scale"}, None)
+    assert (one_group.model[-1].C, one_group.model[-1].gamma) == (10.0, "scale")
+    relative = fit_classifier(rows[:12], labels[:12], groups[:12], classifier="svm", gamma=("0.1*scale",))
+    assert relative.model[-1].gamma == pytest.approx(0.1)  # of two columns, one without variance
     svm = EVALUATIONS.parse({"name": "svm", "C": [1, 2], "gamma": ["scale", 0.01]})
     assert (svm.C, svm.gamma) == ((1.0, 2.0), ("scale", 0.01))
     for name in CLASSIFIERS.keys() - {"svm"}:

@@ -1,5 +1,6 @@
 """Rooms work together on sound: one recording is encoded, features are combined, the nearest are searched."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 import torch
 from small_runs import workplace
 from sounds import HERTZ, MEL, RATE, features_session, heard_session, record, record_classes, tone
+from test_explorer import content
 
-from saec import evaluate, predict
+from saec import evaluate, predict, prepare
 from saec.config import Config
 from saec.data import Raw
 from saec.data.audio import SoundFront
@@ -21,6 +23,7 @@ from saec.features import Features
 from saec.models import MODELS
 from saec.models.base import Tap, run_to_tap
 from saec.runs import Run
+from saec.samples import read_annotations
 from saec.session import SessionError
 from saec.sound.handcrafted import Handcrafted
 from saec.sound.spectra import SPECTRA
@@ -101,6 +104,35 @@ def test_what_is_predicted_of_a_recording_is_what_the_extraction_writes(shared):
     assert sum(log.mean.values()) == pytest.approx(1)
 
 
+def test_detections_are_written_in_the_forms_that_are_named_and_go_where_they_are_not(shared, tmp_path):
+    config, run = shared
+    wanted = {"threshold": 0.0, "background": "low", "tables": ["csv", "raven", "audacity"]}
+    session = features_session(
+        str(run.folder), data={"sounds": "others"}, out=str(tmp_path), predictions=wanted
+    )
+    roles = extract(session, config).roles
+    detections = pd.read_csv(roles["detections"])
+    predictions = pd.read_csv(roles["predictions"])
+    assert detections["segments"].sum() == (predictions["predicted"] != "low").sum() > 0
+    for file, rows in detections.groupby("file"):
+        for form in ("raven", "audacity"):
+            table = read_annotations(roles[f"{form} {file}"], required=("start", "end", "label"))
+            assert table["label"].tolist() == rows["label"].tolist()
+            np.testing.assert_allclose(table[["start_s", "end_s"]], rows[["start", "end"]], atol=1e-6)
+    assert "High Freq (Hz)\t" in next(roles[one] for one in roles if one.startswith("raven")).read_text()
+    assert json.loads((tmp_path / f"saec_{run.timestamp}.json").read_text())["sample_s"] == 0.1
+    extract(session | {"predictions": None, "overwrite": True}, config)
+    assert not [*tmp_path.glob("*.txt"), *tmp_path.glob("detections*")]
+    for changes, message in (
+        ({"background": "lwo"}, "no class: 'lwo'.*mean 'low'"),
+        ({"threshold": 2}, "threshold"),
+    ):
+        with pytest.raises(SessionError, match=message):
+            extract(session | {"predictions": wanted | changes}, config)
+    with pytest.raises(SessionError, match="predictions: only a classifier"):
+        extract(CRAFTED | {"data": {"sounds": "others"}, "predictions": wanted}, config)
+
+
 def test_a_tap_gives_what_the_block_gives(shared, tmp_path):
     config, run = shared
     file = config.data / "others" / "mid" / "0.wav"
@@ -136,6 +168,38 @@ def test_segments_have_the_label_of_their_recording_and_are_no_whole_recordings(
     assert answers["group"].nunique() == 9
     with pytest.raises(SessionError, match="features that are compared must be of the same samples"):
         report_of(config, made, per="sample")
+
+
+def page_of(folder: Path) -> dict:
+    """The page's content, with starts and ends."""
+    read = content(folder / "explorer.html")
+    times = np.frombuffer(base64.b64decode(read["stretches"]["times"]), "<f8").reshape(-1, 2)
+    return read | {"times": dict(zip(read["names"], times.tolist(), strict=True))}
+
+
+def test_the_page_has_the_sounds_of_segments_of_recordings_and_of_prepared_pictures(shared, made, tmp_path):
+    config, _ = shared
+    page = page_of(report_of(config, {"by_run": made["by_run"]}, per="sample", explorer={}))
+    assert page["many"] == "sounds" and "sounds" in page["title"]
+    assert page["times"]["low/0_segm_0000.100.wav"] == pytest.approx([0.1, 0.2])
+    for key, kind in (("clips", "data:audio/ogg"), ("thumbnails", "data:image/webp")):
+        assert len(page[key]) == len(page["names"]) and all(one.startswith(kind) for one in page[key])
+    page = page_of(
+        report_of(config, {"by_hand": made["by_hand"]}, per="recording", explorer={"sounds_mb": 0})
+    )
+    assert page["many"] == "recordings" and page["times"]["mid/1"] == [0, 0.2625] and page["clips"] is None
+    assert page["recordings"][0] == "../../others/high/0.wav" and page["stretches"]["highest_hz"] == RATE / 2
+    look = {"sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
+    images = prepare(
+        {"recordings": str(config.data / "others"), "out": str(tmp_path / "pictures"), **look}, config
+    )
+    names = sorted(file.name for file in images.glob("*.png"))
+    np.savez(tmp_path / "features.npz", X=np.random.default_rng(0).normal(size=(len(names), 3)), N=names)
+    session = {"features": str(tmp_path / "features.npz"), "images": str(images), "evaluations": []}
+    page = page_of(evaluate(session | {"inspect": False, "table": None}, config).folder)
+    assert page["many"] == "pictures" and len(page["clips"]) == len(names) and page["links"]
+    assert page["times"][names[1]] == pytest.approx([0.08, 0.18])
+    assert page["stretches"]["files"] == sorted(f"{name}/{n}.wav" for name in HERTZ for n in range(3))
 
 
 def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):

@@ -1,10 +1,11 @@
-"""Reads feature files of any maker: one row a sample, from NPZ, CSV or Parquet."""
+"""Reads feature files of any maker, one row a sample, and writes tables, for other programs, too."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, Literal
 from zipfile import ZipFile
 
 import numpy as np
@@ -15,12 +16,16 @@ from torch import Tensor
 from saec.faults import Fault, MissingFault, listing
 from saec.features import Features
 from saec.files import DAMAGE, appearing, map_npz, require_whole
-from saec.samples import COLUMNS, Samples, means_per_recording, per_recording
+from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per_recording
 
 TABLES = (".csv", ".parquet")
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 AT_ONCE = 512  # latents that are pooled together
 Pooling = Callable[[Tensor], Tensor]
+Form = Literal["csv", "raven", "audacity"]
+SPACES = str.maketrans("\t\r\n", "   ")
+SELECTIONS = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", *FREQUENCIES]
+SELECTIONS += ["Begin File", "Annotation"]
 
 
 @dataclass(frozen=True)
@@ -202,3 +207,45 @@ def require_parquet() -> None:
         import pyarrow  # noqa: F401
     except ImportError as error:
         raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
+
+
+def texts_per_file(table: pd.DataFrame, form: Form, highest_hz: float) -> dict[str, str]:
+    """Returns for each file of a table (file, start, end, label) its rows as the text of such a table.
+
+    Rows without a start and an end are left out. Those without frequencies go from 0 to `highest_hz`.
+    """
+    rows = table.dropna(subset=["start", "end"]).sort_values(["file", "start"], kind="stable")
+    write = {"raven": _raven, "audacity": _audacity}[form]
+    return {str(file): write(part.to_dict("records"), highest_hz) for file, part in rows.groupby("file")}
+
+
+def _raven(rows: list[dict[str, Any]], highest_hz: float) -> str:
+    lines = [SELECTIONS]
+    for number, row in enumerate(rows, start=1):
+        low, high = _frequencies(row) or (0, highest_hz)
+        span = f"{row['start']:.6f}", f"{row['end']:.6f}"
+        text = _plain(row["file"].replace("\\", "/").rpartition("/")[2]), _plain(row["label"])
+        lines.append([str(number), "Spectrogram 1", "1", *span, f"{low:g}", f"{high:g}", *text])
+    return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def _audacity(rows: list[dict[str, Any]], _: float) -> str:
+    text = ""
+    for row in rows:
+        text += f"{row['start']:.6f}\t{row['end']:.6f}\t{_plain(row['label'])}\n"
+        if bounds := _frequencies(row):
+            text += "\\\t{:.6f}\t{:.6f}\n".format(*bounds)
+    return text
+
+
+def _frequencies(row: dict[str, Any]) -> tuple[float, float] | None:
+    try:
+        low, high = (float(row[key]) for key in FREQUENCIES)
+    except (KeyError, ValueError):
+        return None
+    return (low, high) if low <= high else None
+
+
+def _plain(text: str) -> str:
+    """Returns the text without what would end its cell."""
+    return str(text).translate(SPACES)

@@ -28,6 +28,7 @@ N_TREES = 100
 MAX_ITER = 1000
 N_INNER = 3  # folds of the grid search
 COSTS = (0.1, 1.0, 10.0, 100.0)
+TINY = 1e-12
 SVM = "svm"
 CLASSIFIERS: dict[str, Callable[[], ClassifierMixin]] = {
     "forest": lambda: RandomForestClassifier(N_TREES),
@@ -36,7 +37,8 @@ CLASSIFIERS: dict[str, Callable[[], ClassifierMixin]] = {
     SVM: SVC,
 }
 Costs = Annotated[tuple[PositiveFloat, ...], Field(min_length=1)]
-Gammas = Annotated[tuple[Literal["scale", "auto"] | PositiveFloat, ...], Field(min_length=1)]
+Relative = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?\*scale$")]  # so many times what `scale` is
+Gammas = Annotated[tuple[Literal["scale", "auto"] | PositiveFloat | Relative, ...], Field(min_length=1)]
 ClassWeight = Literal["balanced"] | None
 
 
@@ -64,35 +66,39 @@ def fit_classifier(
 ) -> Fitted:
     """Fits a classifier of standardised rows (n, features), or of at most `pca` principal components of them.
 
-    `blocks` are the widths of parts that stand side by side in a row, each scaled and reduced by itself. `C`,
-    `gamma` and `class_weight` are an SVM's: it gets the C and gamma with the best macro-F1 in folds that keep
-    groups whole, or the middle C and the first gamma where some class has too few groups for such folds.
+    `blocks` are the widths of parts that stand side by side in a row: each is scaled and reduced by itself,
+    and all weigh alike then, however many components they have. `C`, `gamma` and `class_weight` are an SVM's:
+    it gets the C and gamma with the best macro-F1 in folds that keep groups whole, or the middle C and the
+    first gamma where some class has one group alone. A gamma `0.1*scale` is a tenth of `scale`.
     """
-    middle = {"C": C[len(C) // 2], "gamma": gamma[0]}
     options = {
         "forest": {"random_state": seed},
         "knn": {"n_neighbors": min(N_NEIGHBORS, len(rows))},
-        SVM: middle | {"class_weight": class_weight},
+        SVM: {"class_weight": class_weight},
     }
     estimator = CLASSIFIERS[classifier]().set_params(**options.get(classifier, {}))
     grid = [{"C": cost, "gamma": width} for cost, width in product(C, gamma)] if classifier == SVM else []
     folds = inner_folds(labels, groups, seed) if len(grid) > 1 else []
     most = min([len(rows) // 2, *(len(train) for train, _ in folds)])
     scaling = _scaling(blocks, rows.shape[1], pca, most, seed)
-    chosen, macro_f1 = middle if grid else {}, None
+    chosen, macro_f1 = {"C": C[len(C) // 2], "gamma": gamma[0]} if grid else {}, None
     if folds:
         chosen, macro_f1 = _search(scaling, estimator, grid, rows, labels, folds)
-    model = make_pipeline(scaling, estimator.set_params(**chosen))
+    scaled = _fit_scaling(scaling, rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last steps change no prediction
-        return Fitted(model.fit(rows, labels), chosen, macro_f1)
+        estimator.set_params(**_in_numbers(chosen, scaled)).fit(scaled, labels)
+    return Fitted(make_pipeline(scaling, estimator), chosen, macro_f1)
 
 
 def inner_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> list[Split]:
-    """Returns the folds of the grid search, none where some class has too few groups for them."""
-    if min(len(np.unique(groups[labels == label])) for label in np.unique(labels)) < N_INNER:
+    """Returns the folds of the grid search, two where a class has two groups, none where it has one."""
+    fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
+    if fewest < 2:
         return []
-    folds = StratifiedGroupKFold(N_INNER, shuffle=True, random_state=seed).split(labels, labels, groups)
+    folds = StratifiedGroupKFold(min(N_INNER, fewest), shuffle=True, random_state=seed).split(
+        labels, labels, groups
+    )
     return [(train, test) for train, test in folds if len(test) and len(set(labels[train])) > 1]
 
 
@@ -107,9 +113,9 @@ def _search(
     """Does as `GridSearchCV`, in half its time: a fold's rows are scaled and reduced once for all choices."""
     scores = np.zeros((len(folds), len(grid)))
     for fold, (train, test) in enumerate(folds):
-        fitted, new = scaling.fit_transform(rows[train]), scaling.transform(rows[test])
+        fitted, new = _fit_scaling(scaling, rows[train]), scaling.transform(rows[test])
         for number, choice in enumerate(grid):
-            predicted = svm.set_params(**choice).fit(fitted, labels[train]).predict(new)
+            predicted = svm.set_params(**_in_numbers(choice, fitted)).fit(fitted, labels[train]).predict(new)
             scores[fold, number] = f1_score(labels[test], predicted, average="macro")
     means = scores.mean(axis=0)
     return grid[means.argmax()], float(means.max())
@@ -132,3 +138,22 @@ def _scaling(
             for number, (width, end) in enumerate(zip(blocks, accumulate(blocks), strict=True))
         ]
     )
+
+
+def _fit_scaling(scaling: TransformerMixin, rows: np.ndarray) -> np.ndarray:
+    """Fits what scales and returns the rows scaled; blocks are brought to a variance of 1 each."""
+    if not isinstance(scaling, ColumnTransformer):
+        return scaling.fit_transform(rows)
+    scaling.set_params(transformer_weights=None).fit(rows)
+    parts = {name: part.transform(rows[:, columns]) for name, part, columns in scaling.transformers_}
+    deviations = {name: float(np.sqrt(part.var(axis=0).sum())) for name, part in parts.items()}
+    weights = {name: 1 / deviation for name, deviation in deviations.items() if deviation}
+    return scaling.set_params(transformer_weights=weights).transform(rows)
+
+
+def _in_numbers(choice: dict[str, Any], rows: np.ndarray) -> dict[str, Any]:
+    """Returns the same options with a relative gamma as the number that it is for these rows."""
+    factor, relative, _ = str(choice.get("gamma")).partition("*scale")
+    if not relative:
+        return choice
+    return choice | {"gamma": float(factor) / max(rows.shape[1] * float(rows.var()), TINY)}

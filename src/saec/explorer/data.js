@@ -22,12 +22,27 @@ for (const column of Object.values(DATA.columns)) {
 
 function textOf(name, row) {
   const column = DATA.columns[name];
-  return column.kind === "number" ? String(+column.values[row].toPrecision(4)) : column.words[column.codes[row]];
+  if (column.kind !== "number") return column.words[column.codes[row]];
+  return isNaN(column.values[row]) ? "" : String(+column.values[row].toPrecision(4));
 }
 
 function address(row) {
   if (DATA.thumbnails) return DATA.thumbnails[row];
   return DATA.links ? DATA.links[row] : null;
+}
+
+const STRETCHES = DATA.stretches; // what each row is of: a file, and seconds in it
+if (STRETCHES) {
+  STRETCHES.of = unpacked(STRETCHES.of, Int32Array);
+  STRETCHES.times = unpacked(STRETCHES.times, Float64Array); // start, end, start, end ...; NaN: the whole file
+}
+
+/** The address of a row's sound: a clip in the page, else its part of the recording; "" where there is none. */
+function soundOf(row) {
+  if (DATA.clips) return DATA.clips[row];
+  const file = DATA.recordings ? DATA.recordings[STRETCHES.of[row]] : "";
+  const [start, end] = STRETCHES ? STRETCHES.times.subarray(2 * row, 2 * row + 2) : [];
+  return file && !isNaN(start) ? `${file}#t=${+start.toFixed(3)}${isNaN(end) ? "" : `,${+end.toFixed(3)}`}` : file;
 }
 
 function neighborsOf(space, row) {

@@ -25,6 +25,7 @@ function pick(row) {
   map.reveal(row);
   map.draw();
   showPicture(row);
+  if ($("sound").getAttribute("aria-pressed") === "true") play();
   $("neighbors").replaceChildren(...neighborsOf(space(), row).map((one) => tile(one, pick)));
 }
 
@@ -85,14 +86,14 @@ function step(by) {
 
 function counted() {
   const n = Object.keys(state.given).length;
-  $("named").textContent = n ? `${n} of ${N} pictures are named` : "";
+  $("named").textContent = n ? `${n} of ${N} ${DATA.many} are named` : "";
   $("words").replaceChildren(...[...new Set(Object.values(state.given))].sort().map((word) => made("option", word)));
 }
 
 function name(event) {
   event.preventDefault();
   const word = $("word").value.trim();
-  if (!state.rows.length) { $("named").textContent = "Select pictures first."; return; }
+  if (!state.rows.length) { $("named").textContent = `Select ${DATA.many} first.`; return; }
   for (const row of state.rows) {
     if (word) state.given[row] = word;
     else delete state.given[row];
@@ -115,6 +116,7 @@ const KEYS = {
   n: () => step(1),
   p: () => step(-1),
   Enter: () => { if (map.focus >= 0) pick(map.focus); },
+  s: () => play(),
   " ": () => toggle(map.focus),
   a: () => select(map.visible()),
   l: () => mode(!map.lassoing),
@@ -139,7 +141,10 @@ $("visible").addEventListener("click", () => select(map.visible()));
 $("clear").addEventListener("click", () => select([]));
 $("home").addEventListener("click", () => map.home());
 $("naming").addEventListener("submit", name);
-$("download").addEventListener("click", () => download("annotations.csv", table(state.given)));
+$("download").addEventListener("click", () => download(tables(state.given, $("form").value)));
+$("sound").addEventListener("click", () => $("sound").setAttribute("aria-pressed", $("sound").getAttribute("aria-pressed") !== "true"));
+$("sound").hidden = !(DATA.clips || DATA.recordings);
+$("form").hidden = !STRETCHES || STRETCHES.times.every((second) => isNaN(second));
 $("map").addEventListener("keydown", (event) => {
   const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -9,7 +9,7 @@ const NO_WORD = new Set(["", "-1"]); // no label, and the noise of a clustering
 function looksOf(name) {
   const column = DATA.columns[name];
   const of = new Uint16Array(N);
-  if (!column) return { looks: [{ ...NOTHING, word: "pictures", count: N }], of };
+  if (!column) return { looks: [{ ...NOTHING, word: DATA.many, count: N }], of };
   return column.kind === "number" ? ramped(column, of) : worded(column, of);
 }
 
@@ -40,15 +40,18 @@ function worded(column, of) {
 }
 
 function ramped(column, of) {
-  const low = column.values.reduce((a, b) => Math.min(a, b), Infinity);
-  const high = column.values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const steps = DATA.ramp.length;
-  const at = (step) => low + ((high - low) * step) / (steps - 1);
-  const looks = DATA.ramp.map((rgb, step) => ({
-    color: `rgb(${rgb.join(",")})`, shape: "circle", word: String(+at(step).toPrecision(3)), count: 0,
+  const ramp = column.cycle ? DATA.cycle : DATA.ramp; // of a cycle the end looks like the start
+  const there = column.values.filter((value) => !isNaN(value));
+  const low = column.cycle ? 0 : there.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = column.cycle || there.reduce((a, b) => Math.max(a, b), -Infinity);
+  const steps = ramp.length - (column.cycle ? 0 : 1);
+  const looks = ramp.map((rgb, step) => ({
+    color: `rgb(${rgb.join(",")})`, shape: "circle", word: String(+(low + ((high - low) * step) / steps).toPrecision(3)), count: 0,
   }));
+  if (there.length < N) looks.push({ ...NOTHING, word: "none", count: 0 });
   column.values.forEach((value, row) => {
-    of[row] = high > low ? Math.round(((value - low) / (high - low)) * (steps - 1)) : 0;
+    const step = high > low ? ((value - low) / (high - low)) * steps : 0;
+    of[row] = isNaN(value) ? ramp.length : column.cycle ? Math.floor(step) % steps : Math.round(step);
     looks[of[row]].count++;
   });
   return { looks, of };

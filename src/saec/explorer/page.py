@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.data.png import decode
 from saec.evaluation.agreement import purity
+from saec.explorer.sounds import Stretch, listen
 from saec.faults import Unusable
 from saec.files import fingerprint, write_text
 from saec.progress import progress
@@ -29,7 +30,11 @@ N_MEDOIDS = 3
 NOISE = "-1"
 LIBRARY, STYLE = "d3.min.js", "explorer.css"
 SCRIPTS = ("data.js", "looks.js", "map.js", "panels.js", "explorer.js")
-RAMP = [tuple(round(255 * part) for part in colormaps["cividis"](step / 15)[:3]) for step in range(16)]
+RAMP, CYCLE = (
+    [tuple(round(255 * part) for part in colormaps[name](step / last)[:3]) for step in range(n)]
+    for name, n, last in (("cividis", 16, 15), ("twilight_shifted", 24, 24))
+)
+CYCLES = {"hour": 24}  # columns of numbers that begin again
 MOST_CATEGORIES = 2_000  # different words of a column that colours can show
 SCRIPT_ENDS = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": " ", "\u2029": " "})
 WIDTH, HEIGHT, QUALITY = 160, 48, 60  # of small pictures: pixels of the side that is scaled less; of WebP
@@ -57,12 +62,18 @@ class Space:
 
 @dataclass(frozen=True)
 class Points:
-    """Holds pictures by name; `columns` are what they can be coloured by, some are clusters in a space."""
+    """Holds samples by name; `columns` are what they can be coloured by, some are clusters in a space.
+
+    `stretches` say which sound each is of, `highest_hz` up to which frequency, where these are known.
+    """
 
     names: np.ndarray
     spaces: dict[str, Space]
     columns: dict[str, np.ndarray]
     clusters: dict[str, str] = field(default_factory=dict)  # column: the space that was clustered
+    stretches: list[Stretch] = field(default_factory=list)
+    highest_hz: float | None = None
+    samples_are: str = "pictures"
 
     def cluster_list(self, column: str) -> list[dict[str, Any]]:
         """Returns each cluster's size, medoids, commonest label and its share, the purity; largest first.
@@ -89,15 +100,18 @@ def write_explorer(
     title: str,
     images: Path | None = None,
     thumbnails_mb: float = 6.0,
+    sounds_mb: float = 12.0,
     color: str | None = None,
     final: Path | None = None,
 ) -> list[str]:
     """Writes the page; `final` is the folder that it will be moved to, where that is another one.
 
-    `color` is the column that it opens with, else the first. Returns the columns that are left out, because
-    they have too many words, or numbers that are not finite.
+    `color` is the column that it opens with, else the first. Small pictures and sounds are in the page where
+    all of a kind take so many MB at most, else by relative paths. Returns the columns that are left out,
+    because they have too many words, or no finite number.
     """
     columns = {name: _column(values) for name, values in points.columns.items()}
+    columns |= {name: columns[name] | {"cycle": CYCLES[name]} for name in CYCLES if _is_number(columns, name)}
     columns = {name: column for name, column in columns.items() if column}
     content = {
         "id": fingerprint(title, points.names.tolist()),
@@ -108,14 +122,19 @@ def write_explorer(
         "clusters": {name: points.cluster_list(name) for name in points.clusters if name in columns},
         "color": color if color in columns else next(iter(columns), None),
         "ramp": RAMP,
+        "cycle": CYCLE,
+        "many": points.samples_are,
         "links": None if images is None else links(images, points.names, final or path.parent),
         "thumbnails": None if images is None else thumbnails(images, points.names, thumbnails_mb),
+        **_sounds(points, final or path.parent, sounds_mb, 0.0 if images else thumbnails_mb),
     }
     data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     templates = Environment(loader=PackageLoader("saec", "explorer"), autoescape=True)
     parts = {part: templates.loader.get_source(templates, part)[0] for part in (LIBRARY, STYLE, *SCRIPTS)}
     page = templates.get_template("explorer.html").render(
         title=title,
+        many=points.samples_are,
+        one=points.samples_are.removesuffix("s"),
         data=data.translate(SCRIPT_ENDS),
         style=parts[STYLE],
         library=parts[LIBRARY],
@@ -137,11 +156,40 @@ def thumbnails(images: Path, names: np.ndarray, limit_mb: float) -> list[str] | 
 
 def links(images: Path, names: np.ndarray, page: Path) -> list[str]:
     """Returns addresses of the pictures relative to the page's folder, absolute ones on another drive."""
-    try:
-        folder = quote(Path(os.path.relpath(images, page)).as_posix())
-    except ValueError:  # another drive of Windows
-        folder = images.absolute().as_uri()
+    folder = _link(images, page)
     return [f"{folder}/{quote(str(name))}" for name in names]
+
+
+def _link(path: Path, page: Path) -> str:
+    try:
+        return quote(Path(os.path.relpath(path, page)).as_posix())
+    except ValueError:  # another drive of Windows
+        return path.absolute().as_uri()
+
+
+def _sounds(points: Points, page: Path, clips_mb: float, pictures_mb: float) -> dict[str, Any]:
+    """Returns which stretches of sound the points are, and the sounds: in the page, else addresses of files.
+
+    Where there are no pictures, small ones are made of the sounds.
+    """
+    if not points.stretches:
+        return {}
+    files, of = np.unique([one.file for one in points.stretches], return_inverse=True)
+    content: dict[str, Any] = {
+        "stretches": {
+            "files": files.tolist(),
+            "of": _packed(of, "<i4"),
+            "times": _packed(np.array([[one.start_s, one.end_s] for one in points.stretches]), "<f8"),
+            "highest_hz": points.highest_hz or 0,
+        }
+    }
+    paths = {one.file: one.path for one in points.stretches if one.path}
+    if paths:
+        clips, pictures = listen(points.stretches, clips_mb, pictures_mb)
+        content["clips"] = clips
+        content |= {"thumbnails": pictures} if pictures else {}
+        content["recordings"] = [_link(paths[file], page) if file in paths else "" for file in files.tolist()]
+    return content
 
 
 def _data_address(file: Path) -> str:
@@ -172,13 +220,22 @@ def _space(space: Space) -> dict[str, Any]:
 
 
 def _column(values: np.ndarray) -> dict[str, Any] | None:
-    """Returns words with a code for each picture, or numbers; None for too many words or infinite numbers."""
+    """Returns words with a code for each picture, or numbers; None for too many words or no finite number."""
     if values.dtype.kind in "fiu":
-        return {"kind": "number", "values": _packed(values, "<f4")} if np.isfinite(values).all() else None
+        finite = np.isfinite(values)
+        return (
+            {"kind": "number", "values": _packed(np.where(finite, values, np.nan), "<f4")}
+            if finite.any()
+            else None
+        )
     words, codes = np.unique(values.astype(str), return_inverse=True)
     if len(words) > MOST_CATEGORIES:
         return None
     return {"kind": "category", "words": words.tolist(), "codes": _packed(codes, "<i4")}
+
+
+def _is_number(columns: dict[str, Any], name: str) -> bool:
+    return bool(columns.get(name)) and columns[name]["kind"] == "number"
 
 
 def _packed(array: np.ndarray, kind: str) -> str:

@@ -33,9 +33,17 @@ function facts(row) {
 
 function showPicture(row) {
   const parts = [image(row), made("strong", DATA.names[row]), facts(row)];
+  const source = soundOf(row);
+  if (source) parts.splice(1, 0, made("audio", undefined, { controls: true, preload: "none", src: source }));
+  parts[0].addEventListener("click", play);
   if (DATA.links) parts.push(made("a", "the whole picture", { href: DATA.links[row], target: "_blank", rel: "noopener" }));
   document.querySelector("#picture .hint").hidden = true;
   $("shown").replaceChildren(...parts);
+}
+
+function play() {
+  const sound = document.querySelector("#shown audio");
+  if (sound) sound.play().catch(() => { $("named").textContent = "This browser cannot play the sound."; });
 }
 
 function showTip(row, x, y) {
@@ -53,7 +61,7 @@ function showTip(row, x, y) {
 }
 
 function showGallery(rows, pick, n = AT_ONCE) {
-  $("count").textContent = rows.length ? `${rows.length} of ${N} pictures, nearest to their centre first` : "none";
+  $("count").textContent = rows.length ? `${rows.length} of ${N} ${DATA.many}, nearest to their centre first` : "none";
   $("gallery").replaceChildren(...rows.slice(0, n).map((row) => tile(row, pick)));
   const rest = rows.length - n;
   $("more").hidden = rest <= 0;
@@ -66,7 +74,7 @@ function showLegend(dressed, column, select) {
   legend.replaceChildren();
   dressed.looks.forEach((look, number) => {
     if (!look.count) return;
-    const button = made("button", undefined, { type: "button", title: `select ${look.count} pictures` });
+    const button = made("button", undefined, { type: "button", title: `select ${look.count} ${DATA.many}` });
     button.append(stamped(look, 16), made("span", `${look.word} (${look.count})`));
     button.addEventListener("click", () => select(upTo(N).filter((row) => dressed.of[row] === number)));
     legend.append(button);
@@ -79,7 +87,7 @@ function showClusters(column, select, pick) {
   const words = DATA.columns[column].words;
   const rows = DATA.clusters[column].map((one) => {
     const line = made("tr");
-    const button = made("button", one.name, { type: "button", title: "select these pictures" });
+    const button = made("button", one.name, { type: "button", title: `select these ${DATA.many}` });
     const code = words.indexOf(one.name);
     button.addEventListener("click", () => select(upTo(N).filter((row) => codes[row] === code)));
     const cells = [made("td"), made("td", one.size), made("td"), made("td", one.label ?? ""), made("td")];
@@ -92,15 +100,43 @@ function showClusters(column, select, pick) {
   $("list").replaceChildren(...rows);
 }
 
-/** One line a picture that was named, as a table of labels that main_03_evaluate.py reads. */
-function table(given) {
-  const quoted = (word) => `"${String(word).replaceAll('"', '""')}"`;
+/** Tables of what was named by their names, as main_03_evaluate.py reads them; but for CSV one a recording. */
+function tables(given, form) {
   const rows = upTo(N).filter((row) => given[row]);
+  if (form === "csv") return { "annotations.csv": csv(rows, given) };
+  const written = {};
+  for (const row of rows) {
+    const [start, end] = STRETCHES.times.subarray(2 * row, 2 * row + 2);
+    if (isNaN(start) || isNaN(end)) continue;
+    const file = STRETCHES.files[STRETCHES.of[row]];
+    const line = { start: start.toFixed(6), end: end.toFixed(6), file: plain(file.split("/").pop()), label: plain(given[row]) };
+    (written[`${file.replace(/[^\p{L}\p{N}.-]/gu, "_")}.${form}.txt`] ??= []).push(line);
+  }
+  const write = form === "raven" ? raven : audacity;
+  return Object.fromEntries(Object.entries(written).map(([name, lines]) => [name, write(lines)]));
+}
+
+const plain = (word) => word.replace(/[\t\r\n]/g, " ");
+
+function csv(rows, given) {
+  const quoted = (word) => `"${String(word).replaceAll('"', '""')}"`;
   return ["file,label", ...rows.map((row) => `${quoted(DATA.names[row])},${quoted(given[row])}`)].join("\r\n") + "\r\n";
 }
 
-function download(name, text) {
-  const link = made("a", undefined, { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/csv" })) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+function raven(lines) {
+  const heads = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin File", "Annotation"];
+  const rows = lines.map(({ start, end, file, label }, at) => [at + 1, "Spectrogram 1", 1, start, end, 0, STRETCHES.highest_hz, file, label]);
+  return [heads, ...rows].map((cells) => cells.join("\t")).join("\n") + "\n";
+}
+
+function audacity(lines) {
+  return lines.map(({ start, end, label }) => `${start}\t${end}\t${label}\n`).join("");
+}
+
+function download(texts) {
+  for (const [name, text] of Object.entries(texts)) {
+    const link = made("a", undefined, { download: name, href: URL.createObjectURL(new Blob([text], { type: "text/plain" })) });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
 }

@@ -16,7 +16,7 @@ from saec.data.kind import Location, evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import PREFIX, Earlier, Outputs, State
-from saec.extraction.predictions import write_predictions
+from saec.extraction.predictions import Detections, write_predictions
 from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.extraction.sources.base import Computed, build_source, value_type
 from saec.faults import Fault, collect_faults
@@ -57,6 +57,7 @@ class _Extraction(Session):
 
     data: ExtractionData
     reduction: Reduction | None = Reduction()
+    predictions: Detections | None = None
     variant: str | None = None
     out: str | None = None
     overwrite: bool = False
@@ -181,6 +182,7 @@ class ExtractionJob:
             "session": self.session.model_dump(mode="json"),
             "model": str(self.source.path),
             "n_neighbors_used": n_used,
+            "sample_s": _median_seconds(computed.samples),
             "n_pictures": len(computed.samples),
             "left_out": computed.data.about["left_out"],
             "classes": list(self.source.classes),
@@ -218,8 +220,9 @@ class ExtractionJob:
         for role, arrays in progress(content.items(), "writing", len(content), " files"):
             write_npz(files[role], **arrays, N=computed.samples.names)
         if "probabilities" in computed.arrays:
-            probabilities = computed.arrays["probabilities"]
-            files |= write_predictions(outputs, computed.samples, probabilities, self.source.classes)
+            given = computed.samples, computed.arrays["probabilities"], self.source.classes
+            highest_hz = computed.data.about.get("sample_rate", 0) / 2
+            files |= write_predictions(outputs, *given, self.session.predictions, highest_hz)
         figure = self._draw(computed)
         return files | ({"reconstructions": figure} if figure else {})
 
@@ -232,6 +235,12 @@ class ExtractionJob:
             figure.unlink(missing_ok=True)
             self.source.draw(computed, figure)
         return figure if figure.exists() else None
+
+
+def _median_seconds(samples: Samples) -> float | None:
+    """Returns the median duration of samples, None where they are no stretches of time."""
+    seconds = samples.times[:, 1] - samples.times[:, 0]
+    return None if np.isnan(seconds).all() else float(np.nanmedian(seconds))
 
 
 def _reductions(
@@ -292,11 +301,14 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         collect_faults(faults, "out", require_writable, out)
     if source:
         collect_faults(faults, "variant", require_short_name, _id(session, source))
+    if source and session.predictions:
+        collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     session = session.but(data=data, out=str(out))
     wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
+    settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
     job = _beside(session.but(**resolved), source, settings, out)
     if job.state != "same":

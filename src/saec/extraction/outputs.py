@@ -23,7 +23,7 @@ State = Literal["new", "same", "files changed"]
 Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
 PREFIX = "saec_"  # of every id
 PLAN = "plan.txt"
-REDUCTION = "reduction"  # the setting that no row depends on
+NO_ROWS = ("reduction", "predictions")  # settings that no row depends on
 MOST_LETTERS = 40  # of the data's name in an id
 
 
@@ -55,8 +55,8 @@ class Outputs:
     def npz(self, words: str) -> Path:
         return self.folder / f"{words}_{self.id}.npz"
 
-    def predictions(self, words: str) -> Path:
-        return self.folder / f"{words}_{self.id.removeprefix(PREFIX)}.csv"
+    def predictions(self, words: str, suffix: str = ".csv") -> Path:
+        return self.folder / f"{words}_{self.id.removeprefix(PREFIX)}{suffix}"
 
     @property
     def about(self) -> Path:
@@ -115,7 +115,9 @@ class Outputs:
 
     def present(self) -> set[Path]:
         """Returns this id's feature files in the folder, whoever made them."""
-        tables = map(self.predictions, ("predictions", "predictions_files"))
+        tables = list(map(self.predictions, ("predictions", "predictions_files", "detections")))
+        for form in ("raven", "audacity"):
+            tables += self.folder.glob(self.predictions(f"{form}_[0-9]*", ".txt").name)
         return set(filter(Path.is_file, [*tables, *self.folder.glob(f"[!.]*_{self.id}.npz")]))
 
     def state(self, settings: dict[str, Any], files: Sequence[tuple], overwrite: bool) -> State:
@@ -235,7 +237,7 @@ class Earlier:
             roles = {role: outputs.folder / name for role, name in about["roles"].items()}
             npz = {array: roles[array] for array in arrays if array in roles and roles[array].is_file()}
             npz = {array: path for array, path in npz.items() if derived.get(array) not in different}
-            if different <= {REDUCTION, *derived.values()} and {*arrays} - {*derived} <= npz.keys():
+            if different <= {*NO_ROWS, *derived.values()} and {*arrays} - {*derived} <= npz.keys():
                 changed = {file[0] for file in now.symmetric_difference(about["pictures"])}
                 figure = roles.get("reconstructions")
                 n_drawn = about["session"].get("reconstructions") if figure and figure.is_file() else None

@@ -4,41 +4,116 @@ import logging
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BeforeValidator, Field
 from sklearn.metrics import f1_score
 
 from saec.config import Config, load_config
 from saec.data import chunks
 from saec.extraction.outputs import Outputs
 from saec.extraction.sources import SOURCES, ExtractionData
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import Fault, MissingFault, did_you_mean, listing
+from saec.files import as_file_name, write_text
+from saec.registry import Strict
 from saec.runs import Run
 from saec.runs.find import find_trained
-from saec.samples import Samples, read_annotations, with_clock
+from saec.samples import FREQUENCIES, Samples, read_annotations, with_clock
 from saec.session import SessionError, Weights
-from saec.tables import write_table
+from saec.tables import Form, texts_per_file, write_table
 
 LOG = logging.getLogger(__name__)
 PROBABILITY = "p "  # before the name of a class
+MADE = ("date", "hour")  # of the time, whenever a table is read
+N_LETTERS = 80  # of a recording's name in that of a table
+NO_GAP_S = 1e-6  # between segments that touch, whatever their ends are rounded to
+
+
+def _as_list(raw: Any) -> Any:
+    return [raw] if isinstance(raw, str) else raw
+
+
+class Detections(Strict):
+    """Says which predictions are detections, and the forms of their tables.
+
+    Those of a `threshold` at least and of no class of the `background` are, brought together where they are
+    of one class and at most `merge_s` seconds apart (null: each by itself).
+    """
+
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
+    background: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
+    merge_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 0.0
+    tables: Annotated[tuple[Form, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("csv",)
+
+    def require_classes(self, classes: tuple[str, ...]) -> None:
+        """Raises a `Fault` where there are no classes, or none of the name of a background."""
+        if not classes:
+            raise Fault("only a classifier predicts classes: choose another run, or leave `predictions` out")
+        unknown = [
+            f"{name!r}, {did_you_mean(name, list(classes))}"
+            for name in self.background
+            if name not in classes
+        ]
+        if unknown:
+            raise Fault(f"`background` names what is no class: {'; '.join(unknown)}")
 
 
 def write_predictions(
-    outputs: Outputs, samples: Samples, probabilities: np.ndarray, classes: tuple[str, ...]
+    outputs: Outputs,
+    samples: Samples,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    wanted: Detections | None = None,
+    highest_hz: float = 0.0,
 ) -> dict[str, Path]:
     """Writes `predictions_<timestamp>.csv`, and `predictions_files_<timestamp>.csv` with means over segments.
 
-    Columns: file, start, end (seconds; nothing for pictures), time, site, label and split where some are
-    known, predicted, and the probability of each class.
+    Columns: file, start, end (seconds; nothing for pictures), time, site, label, split and further columns
+    where some are known, predicted, and the probability of each class. Where they are wanted
+    `detections_<timestamp>.csv` lies beside them, and for each recording a table of Raven or Audacity.
     """
     segments = prediction_table(_of_classes(samples, classes), probabilities, classes)
     tables = {"predictions": segments, "predictions_files": pooled_per_file(segments)}
+    detections = wanted and detections_in(segments, wanted)
+    if wanted and "csv" in wanted.tables:
+        tables["detections"] = detections
+    files = {words: outputs.predictions(words) for words in tables}
     for words, table in tables.items():
-        write_table(outputs.predictions(words), table)
+        write_table(files[words], table)
+    for form in sorted({*wanted.tables} - {"csv"}) if wanted else ():
+        for number, (file, text) in enumerate(texts_per_file(detections, form, highest_hz).items(), start=1):
+            words = f"{form}_{number}_{as_file_name(PurePosixPath(file).stem)[-N_LETTERS:]}"
+            files[f"{form} {file}"] = outputs.predictions(words, ".txt")
+            write_text(files[f"{form} {file}"], text)
     _log_scores(tables["predictions_files"])
-    return {words: outputs.predictions(words) for words in tables}
+    if wanted:
+        n = len(detections), int(detections["segments"].sum()), len(segments)
+        LOG.info("%d detections, of %d of %d predictions", *n)
+    return files
+
+
+def detections_in(segments: pd.DataFrame, how: Detections) -> pd.DataFrame:
+    """Returns one row a detection: file, start, end, label, score (the largest probability), segments.
+
+    Boxes of frequencies, where a table has given them, are kept: from the lowest to the highest.
+    """
+    scores = segments[[PROBABILITY + name for name in classes_of(segments)]].max(axis=1)
+    kept = (scores >= how.threshold) & ~segments["predicted"].isin(how.background)
+    rows = segments.assign(label=segments["predicted"], score=scores)[kept]
+    rows = rows.sort_values(["file", "label", "start"], kind="stable")
+    same = rows.groupby(["file", "label"], sort=False)
+    reach = same["end"].cummax().groupby([rows["file"], rows["label"]], sort=False).shift()
+    apart = rows["start"] - reach
+    number = (~(apart <= (-np.inf if how.merge_s is None else how.merge_s + NO_GAP_S))).cumsum()
+    boxes = [key for key in FREQUENCIES if key in rows]
+    rows[boxes] = rows[boxes].apply(pd.to_numeric, errors="coerce")
+    columns = {"file": "first", "start": "min", "end": "max", "label": "first", "score": "max"}
+    columns |= dict(zip(boxes, ("min", "max"), strict=False))
+    merged = rows.groupby(number).agg(columns).assign(segments=rows.groupby(number).size())
+    return merged.sort_values(["file", "start"], kind="stable", ignore_index=True)
 
 
 def _of_classes(samples: Samples, classes: tuple[str, ...]) -> Samples:
@@ -59,6 +134,7 @@ def prediction_table(samples: Samples, probabilities: np.ndarray, classes: tuple
     columns = {"file": samples.files, "start": times[:, 0], "end": times[:, 1]}
     texts = {key: samples.texts(key) for key in ("time", "site", "label", "split") if key in samples.table}
     columns |= {key: values for key, values in texts.items() if (values != "").any()}
+    columns |= {key: samples.table[key].to_numpy() for key in samples.others if key not in MADE}
     columns["predicted"] = np.array(classes)[probabilities.argmax(axis=1)]
     columns |= {f"{PROBABILITY}{name}": probabilities[:, index] for index, name in enumerate(classes)}
     return pd.DataFrame(columns).sort_values(["file", "start"], kind="stable", ignore_index=True)

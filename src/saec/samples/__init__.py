@@ -2,7 +2,7 @@
 
 from saec.samples.clock import clock_columns, with_clock
 from saec.samples.join import LABELS, Several, join, match_names, nearest_labels
-from saec.samples.reader import annotations, raise_rows, read_annotations
+from saec.samples.reader import FREQUENCIES, annotations, raise_rows, read_annotations
 from saec.samples.split import split, split_by_table, warn_of_classes, warn_of_shared
 from saec.samples.table import (
     COLUMNS,
@@ -16,6 +16,7 @@ from saec.samples.table import (
 
 __all__ = [
     "COLUMNS",
+    "FREQUENCIES",
     "LABELS",
     "SEGMENT",
     "Samples",

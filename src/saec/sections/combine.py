@@ -20,22 +20,27 @@ from saec.tables import Table
 
 LOG = logging.getLogger(__name__)
 SEED = 0
+NO_GROUPS = (
+    "no groups (recordings, individuals) are known: the score says how well the combiner answers for samples "
+    "like these, and nothing of other places, days or individuals; name groups in the table of labels, or by "
+    "`labels: {pattern: (?P<group>...)}` where names of files tell them"
+)
 
 
 class Combine(Strict):
     """Says which methods make one more method, called `name`; the combiner is kept with the report.
 
-    Those of `use` (null: of all files of the set) are standardised, brought to at most `pca` principal
-    components each, and classified together. An SVM, which weighs classes evenly here, is searched over `C`
-    and `gamma`; so is that of each single method then.
+    Those of `use` (null: of all files of the set), or one alone, are standardised, brought to at most `pca`
+    principal components and the same variance each, and classified together. An SVM, which weighs classes
+    evenly here, is searched over `C` and `gamma`; so is that of each single method then.
     """
 
     name: Annotated[str, Field(min_length=1)] = "combined"
     classifier: Literal[*CLASSIFIERS] = SVM
     pca: Count = 100
     C: Costs = COSTS
-    gamma: Gammas = ("scale", 1e-3, 1e-4)
-    use: Annotated[tuple[str, ...], Field(min_length=2)] | None = None
+    gamma: Gammas = ("scale", "0.1*scale", "0.01*scale")
+    use: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
 
 @SECTIONS.register("combine")
@@ -48,7 +53,7 @@ class Combined:
         self.options = combine
         self.sets = list(inputs.sets.values()) if combine else []
         if combine and not inputs.has_features:
-            inputs.faults.append("combine: features of two methods at least are combined: name `features`")
+            inputs.faults.append("combine: features are combined, and there are none: name `features`")
         for one in self.sets:
             methods = inputs.check("combine", combined_methods, combine, one)
             one.combination = methods and Combination(combine.name, methods, combine.pca)
@@ -71,6 +76,7 @@ class Combined:
             combiner = Combiner.fit(blocks, samples.labels, samples.groups, **options, seed=SEED)
             stem = f"combiner_{as_file_name(one.name)}"
             combiner.save(folder / f"{stem}.skops")
+            content.remarks += [f"{one.name}: {NO_GROUPS}"] if not one.has_groups else []
             write_json(folder / f"{stem}.json", self._about(one, combiner))
             content.files |= {
                 f"{stem}.skops": f"{self.options.name}: fitted on all labels, answers by {', '.join(blocks)}",
@@ -103,6 +109,7 @@ class Combined:
             "macro_f1": scores.scores["macro_f1"],
             "macro_f1_spread": scores.stds.get("macro_f1"),
             "macro_f1_of_search": combiner.macro_f1,
+            "groups_are_known": one.has_groups,
             "versions": {name: version(name) for name in ("saec", "scikit-learn", "skops", "numpy")},
         }
 
@@ -116,11 +123,6 @@ def combined_methods(options: Combine, one: FeatureSet) -> list[str]:
     unknown = [f"{method!r} ({did_you_mean(method, there)})" for method in methods if method not in there]
     if unknown:
         raise Fault(f"`combine.use` names what is no method of set {one.name}: {', '.join(unknown)}")
-    if len(methods) < 2:
-        raise Fault(
-            f"features of two methods at least are combined, set {one.name} has {', '.join(methods)} "
-            "alone: name another file in `features`, or leave `combine` out"
-        )
     return methods
 
 

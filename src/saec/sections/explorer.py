@@ -1,6 +1,9 @@
 """Writes each set as a page to explore and as wide tables of features."""
 
+import math
+from contextlib import suppress
 from pathlib import Path
+from posixpath import basename, splitext
 from typing import Annotated, Literal
 
 import numpy as np
@@ -8,21 +11,30 @@ import pandas as pd
 from pydantic import Field
 
 from saec.data.kind import evenly
+from saec.data.png import SIDECAR
+from saec.documents import read_mapping
 from saec.explorer.page import Points, Space, write_explorer
+from saec.explorer.sounds import Stretch
 from saec.faults import Fault, did_you_mean
 from saec.files import as_file_name, map_npz
+from saec.preparation.pictures import ABOUT, PREPARED
 from saec.registry import Strict
+from saec.samples import SEGMENT, read_annotations, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.sets import FeatureSet, reductions_of
+from saec.sections.sets import FeatureSet, about_of, reductions_of
 from saec.session import Count
+from saec.sound.files import header, length_s
 from saec.tables import Table, require_parquet
+
+SPAN = ["file", "start_s", "end_s"]
 
 
 class ExplorerOptions(Strict):
-    """Limits the page to `limit` pictures, and the small pictures in it to so many MB."""
+    """Limits the page to `limit` pictures, and the small pictures and the sounds in it to so many MB each."""
 
     limit: Count = 20_000
     thumbnails_mb: Annotated[float, Field(ge=0)] = 6.0
+    sounds_mb: Annotated[float, Field(ge=0)] = 12.0
     color: str | None = None
 
 
@@ -50,13 +62,15 @@ class Explorer:
         for one in self.sets:
             name = "explorer.html" if len(self.sets) == 1 else f"explorer_{as_file_name(one.name)}.html"
             self._write_page(one, folder / name, content)
-            content.files[name] = "explore the pictures: map, neighbours, clusters, names for a selection"
+            what = "map, neighbours, clusters, names for a selection"
+            content.files[name] = f"explore the {one.samples_are}: {what}"
         return [content]
 
     def _write_page(self, one: FeatureSet, file: Path, content: Content) -> None:
         shown = np.array(evenly(range(len(one.samples)), self.options.limit))
         if len(shown) < len(one.samples):
-            content.remarks.append(f"the explorer shows {len(shown):,} of the pictures, evenly spread")
+            words = f"{len(shown):,} of the {one.samples_are}, evenly spread"
+            content.remarks.append(f"the explorer shows {words}")
         spaces = {
             method: Space.of(np.asarray(table.rows)[shown], one.layouts[method][shown])
             for method, table in one.scored.items()
@@ -72,13 +86,58 @@ class Explorer:
         }
         columns |= {name: result.scores.predicted[shown] for name, result in clustered.items()}
         clusters = {name: result.method for name, result in clustered.items()}
-        points = Points(samples.names, spaces, columns, clusters)
-        options = (self.options.thumbnails_mb, self.options.color, self.page)
-        title = f"{one.name}: {len(shown):,} pictures"
-        left_out = write_explorer(file, points, title, one.images, *options)
+        of = stretches_of(one, samples.names)
+        points = Points(samples.names, spaces, columns, clusters, *of, samples_are=one.samples_are)
+        options = self.options.model_dump(include={"thumbnails_mb", "sounds_mb", "color"})
+        title = f"{one.name}: {len(shown):,} {one.samples_are}"
+        left_out = write_explorer(file, points, title, one.images, **options, final=self.page)
         if left_out:
             words = ", ".join(left_out)
             content.remarks.append(f"the explorer is not coloured by {words}: too many words, or none")
+
+
+def stretches_of(one: FeatureSet, names: np.ndarray) -> tuple[list[Stretch], float | None]:
+    """Returns what each sample is of, as far as its name, `prepared.csv` and the recordings say it, and the
+    highest frequency in Hz.
+    """
+    paths = dict(one.recordings.paths) if one.recordings else {}
+    listed: dict[str, tuple] = {}  # file, start and end by name
+    if one.recordings:
+        listed = {name: tuple(span) for name, *span in one.recordings.labelled.table[SPAN].itertuples()}
+    rate, seconds = None, None
+    if one.images:
+        about = read_mapping(one.images / SIDECAR) if (one.images / SIDECAR).is_file() else {}
+        rate, seconds = about.get("sampling_frequency"), about.get("segment_duration_sec")
+        with suppress(Fault, KeyError, TypeError):  # pictures of other makers have no such files
+            table = read_annotations(one.images / PREPARED, required=("file", "start", "end"))
+            recordings = table["recording"].tolist()
+            spans = zip(table["file"], recordings, table["start_s"], table["end_s"], strict=True)
+            listed |= {name: tuple(span) for name, *span in spans}
+            folder = Path(read_mapping(one.images / ABOUT)["settings"]["recordings"])
+            paths = {file: folder / file for file in set(recordings) if (folder / file).is_file()} | paths
+    elif one.tables:
+        seconds = (about_of(next(iter(one.tables.values())).file) or {}).get("sample_s")
+    stems = {write(recording_of(file)): file for write in (basename, str) for file in paths}
+    stretches = [_stretch(str(name), listed, stems, paths, seconds) for name in names]
+    known = next((header(path) for path in paths.values()), None)
+    rate = rate or (known and known.samplerate)
+    return stretches, rate and rate / 2
+
+
+def _stretch(
+    name: str, listed: dict[str, tuple], stems: dict[str, str], paths: dict[str, Path], seconds: float | None
+) -> Stretch:
+    """Returns what one sample is of; a whole recording is from 0 to its end."""
+    recording = recording_of(name)
+    file, start, end = listed.get(name, (stems.get(recording, recording), math.nan, math.nan))
+    path = paths.get(file)
+    if math.isnan(start) and SEGMENT in name:
+        with suppress(ValueError):
+            start = float(splitext(name.partition(SEGMENT)[2])[0])
+            end = start + (seconds or math.nan)
+    elif math.isnan(start) and path:
+        start, end = 0.0, length_s(path) or math.nan
+    return Stretch(file, start, end, path)
 
 
 def _require_column(color: str, one: FeatureSet) -> None:

@@ -76,9 +76,10 @@ def recordings_of(paths: tuple[str, ...], config: Config) -> Recordings:
 class Labels(Strict):
     """Says where labels come from: a table, the folders of the pictures, or a pattern on file names.
 
-    `pattern` is a regular expression with groups named `label` and perhaps `group` and `split`; or `site`,
-    `date` and `time`, with labels from elsewhere. `least` leaves out classes that fewer groups (recordings)
-    have. `several: first` takes the first of several labels that a table gives one sample.
+    `pattern` is a regular expression with groups named `label`, `group` and `split`, or without `label`,
+    which comes from elsewhere then, but perhaps `site`, `date` and `time`. `least` leaves out classes that
+    fewer groups (recordings) have. `several: first` takes the first of several labels that a table gives one
+    sample.
     """
 
     file: str | None = None
@@ -97,7 +98,7 @@ class Labels(Strict):
         given = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
         if len(given) > 1 and ("label" in groups or self.file and self.folders):
             raise ValueError(f"labels come from one source, got {' and '.join(given)}")
-        if not groups <= {"label", "group", "split", *CLOCK} or not groups & {"label", *CLOCK}:
+        if not groups or groups - {"label", "group", "split", *CLOCK}:
             raise ValueError(
                 "pattern names groups `(?P<label>...)` and perhaps group and split, or site, date and time, "
                 f"got {self.pattern!r}"
@@ -149,6 +150,10 @@ def label_samples(
         if samples.classes:
             without = samples.names[samples.labels == ""].tolist()
             remarks += counted(without, f"of {len(samples):,} {what} have no label")
+    if given.has_groups("group", "split") and not given.has_groups("label"):
+        by_pattern = given_annotations(Labels(pattern=given.pattern), plain.names, config)
+        samples, more = join(samples, *by_pattern, what=what)
+        remarks = remarks + more
     further = {column: one.samples.table[column] for one in tables.values() for column in one.samples.others}
     further = clock_columns(plain.but(**further).table, "the feature files")[0].drop(columns=list(COLUMNS))
     further = further.to_dict("series") | {one: column_of(samples.table[one]) for one in samples.others}

@@ -130,7 +130,7 @@ def score_set(one: FeatureSet, cache: Path) -> list[Result]:
         component, name = one.evaluations[number], names[number]
         blocks = list(one.blocks(parts[method]).values())
         given = (blocks[0], samples.labels, samples.groups, one.split)
-        if len(blocks) > 1:
+        if method not in one.scored:
             component = component if component.pca else component.model_copy(update={"pca": together.pca})
             given = (np.hstack(blocks), *given[1:], tuple(rows.shape[1] for rows in blocks))
         scores = remembered(cache, (component.model_dump(mode="json"), *given), partial(component, *given))

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from saec.config import Config
 from saec.data.png import list_pictures
+from saec.data.recordings import Recordings
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
@@ -127,6 +128,7 @@ class FeatureSet:
     tables: dict[str, Table]
     samples: Samples
     images: Path | None = None
+    recordings: Recordings | None = None  # that the samples are of, where the session names them
     remarks: list[str] = field(default_factory=list)
     per: Per = "sample"
     samples_are: str = "samples"  # the word for them
@@ -142,6 +144,11 @@ class FeatureSet:
     @property
     def n_labelled(self) -> int:
         return int((self.samples.labels != "").sum())
+
+    @property
+    def has_groups(self) -> bool:
+        """Returns whether some samples share a group; where none do, nobody has named any."""
+        return len(np.unique(self.samples.groups)) < len(self.samples)
 
     @property
     def scored(self) -> dict[str, Table]:
@@ -255,7 +262,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     remarks = _remarks(tables) + remarks
     for remark in remarks:
         LOG.warning("%s", remark)
-    return FeatureSet(name, tables, samples, shown, remarks, given.per, what)
+    return FeatureSet(name, tables, samples, shown, sounds, remarks, given.per, what)
 
 
 def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:

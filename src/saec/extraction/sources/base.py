@@ -271,7 +271,7 @@ def value_type(source: str) -> Any:
 
 def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
     """Returns a session that makes such features of other samples (`for_samples`), without a reduction."""
-    left_out = ("variant", "out", "overwrite")
+    left_out = ("variant", "out", "overwrite", "predictions")
     recipe = {
         key: value for key, value in about["session"].items() if value is not None and key not in left_out
     }

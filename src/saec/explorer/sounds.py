@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +65,9 @@ def listen(stretches: list[Stretch], clips_mb: float, pictures_mb: float) -> tup
     for stretch in progress(stretches, "sounds", len(stretches), " sounds"):
         if max(room) < 0:
             break
-        try:
-            sound, rate = stretch.read() if stretch.path else (np.zeros(0), 0)
-        except Unusable:
-            sound = np.zeros(0)
+        sound = np.zeros(0)
+        with suppress(Unusable):
+            sound, rate = stretch.read() if stretch.path else (sound, 0)
         for number, address in enumerate((_ogg, _spectrogram)):
             if room[number] >= 0:
                 made[number].append(address(sound, rate) if len(sound) else "")

@@ -23,7 +23,7 @@ from saec.samples import SEGMENT, read_annotations, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet, about_of, reductions_of
 from saec.session import Count
-from saec.sound.files import header, length_s
+from saec.sound.files import header
 from saec.tables import Table, require_parquet
 
 SPAN = ["file", "start_s", "end_s"]
@@ -135,8 +135,8 @@ def _stretch(
         with suppress(ValueError):
             start = float(splitext(name.partition(SEGMENT)[2])[0])
             end = start + (seconds or math.nan)
-    elif math.isnan(start) and path:
-        start, end = 0.0, length_s(path) or math.nan
+    elif math.isnan(start) and path and (about := header(path)):
+        start, end = 0.0, about.length_s
     return Stretch(file, start, end, path)
 
 

@@ -21,6 +21,7 @@ QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-back
 QUIET += "--disable-component-update --disable-sync --disable-extensions --disable-default-apps"
 LOUD, OURS = ("error", "warning"), "readback"  # the browser's advice on what these tests do
 ROWS = "(all) => all.map((one) => Number(one.dataset.row))"
+DATES = ["2024-05-01", "2024-05-02", "2024-06-01"]
 N, EVIL = 60, '<b onclick="alert(1)">tit</b>, "quoted"'
 
 
@@ -266,16 +267,21 @@ def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(brows
     stretches = [Stretch("wood/a b#.wav", start, start + 0.5, path) for start in (0.0, 0.5, 1.25)]
     stretches += [Stretch("b.wav", 3.0, 4.5)]
     names, rows = np.array([f"{row}.wav" for row in range(4)]), np.eye(4, 2)
-    hours = {"hour": np.array([0.5, 23.9, np.nan, 12.0])}
-    points = Points(names, {"ours": Space.of(rows, rows)}, hours, {}, stretches, 8000.0, "sounds")
+    clock = {"hour": np.array([0.5, 23.9, np.nan, 12.0]), "date": np.array([*DATES[:2], "", DATES[2]])}
+    points = Points(names, {"ours": Space.of(rows, rows)}, clock, {}, stretches, 8000.0, "sounds")
     (tmp_path / "report").mkdir()
     write_explorer(tmp_path / "report" / "page.html", points, "four", sounds_mb=megabytes)
     tab = browser.new_page()
     tab.goto((tmp_path / "report" / "page.html").as_uri())
     until(tab, "map.frames > 0")
+    tab.evaluate("OKABE_ITO.length = 3")  # more words than that are in order
     looks = tab.evaluate("[0, 1, 2, 3].map((row) => map.dressed.looks[map.dressed.of[row]].word)")
     assert looks == ["0", "23", "none", "12"]
-    assert "Sound" in tab.locator("#picture").inner_text()
+    assert "One of the sounds" in tab.locator("#picture").inner_text()
+    tab.select_option("#color", "date")
+    looks = tab.evaluate("[0, 1, 2, 3].map((row) => map.dressed.looks[map.dressed.of[row]])")
+    assert [look["word"] for look in looks] == ["2024-05-01", "2024-05-02", "none", "2024-06-01"]
+    assert len({look["color"] for look in looks}) == 4
     tab.evaluate("pick(2)")
     source = tab.get_attribute("#shown audio", "src")
     assert (

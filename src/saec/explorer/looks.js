@@ -10,7 +10,8 @@ function looksOf(name) {
   const column = DATA.columns[name];
   const of = new Uint16Array(N);
   if (!column) return { looks: [{ ...NOTHING, word: DATA.many, count: N }], of };
-  return column.kind === "number" ? ramped(column, of) : worded(column, of);
+  if (column.kind === "number") return ramped(column, of);
+  return column.ordered && column.words.length > OKABE_ITO.length ? inOrder(column, of) : worded(column, of);
 }
 
 function worded(column, of) {
@@ -55,6 +56,17 @@ function ramped(column, of) {
     looks[of[row]].count++;
   });
   return { looks, of };
+}
+
+/** Words along the ramp, each look called by the first of its words. */
+function inOrder(column, of) {
+  const values = Float32Array.from(column.codes, (code) => (NO_WORD.has(column.words[code]) ? NaN : code));
+  const dressed = ramped({ values }, of);
+  dressed.looks.forEach((look, number) => {
+    const first = column.codes.filter((_, row) => of[row] === number).reduce((a, b) => Math.min(a, b), Infinity);
+    if (look.count && look.word !== "none") look.word = column.words[first];
+  });
+  return dressed;
 }
 
 /** Draws a look into a small canvas of its own, `size` device pixels wide. */

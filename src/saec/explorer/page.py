@@ -35,6 +35,7 @@ RAMP, CYCLE = (
     for name, n, last in (("cividis", 16, 15), ("twilight_shifted", 24, 24))
 )
 CYCLES = {"hour": 24}  # columns of numbers that begin again
+IN_ORDER = ("date",)  # columns of words whose order tells
 MOST_CATEGORIES = 2_000  # different words of a column that colours can show
 SCRIPT_ENDS = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": " ", "\u2029": " "})
 WIDTH, HEIGHT, QUALITY = 160, 48, 60  # of small pictures: pixels of the side that is scaled less; of WebP
@@ -111,8 +112,10 @@ def write_explorer(
     because they have too many words, or no finite number.
     """
     columns = {name: _column(values) for name, values in points.columns.items()}
-    columns |= {name: columns[name] | {"cycle": CYCLES[name]} for name in CYCLES if _is_number(columns, name)}
     columns = {name: column for name, column in columns.items() if column}
+    for name, column in columns.items():
+        is_number = column["kind"] == "number"
+        column |= {"cycle": CYCLES[name]} if is_number and name in CYCLES else {"ordered": name in IN_ORDER}
     content = {
         "id": fingerprint(title, points.names.tolist()),
         "title": title,
@@ -134,7 +137,6 @@ def write_explorer(
     page = templates.get_template("explorer.html").render(
         title=title,
         many=points.samples_are,
-        one=points.samples_are.removesuffix("s"),
         data=data.translate(SCRIPT_ENDS),
         style=parts[STYLE],
         library=parts[LIBRARY],
@@ -232,10 +234,6 @@ def _column(values: np.ndarray) -> dict[str, Any] | None:
     if len(words) > MOST_CATEGORIES:
         return None
     return {"kind": "category", "words": words.tolist(), "codes": _packed(codes, "<i4")}
-
-
-def _is_number(columns: dict[str, Any], name: str) -> bool:
-    return bool(columns.get(name)) and columns[name]["kind"] == "number"
 
 
 def _packed(array: np.ndarray, kind: str) -> str:

@@ -20,7 +20,7 @@ function tile(row, pick, named = true) {
   const button = made("button", undefined, { type: "button", title: DATA.names[row] });
   button.dataset.row = row;
   button.append(image(row));
-  if (named) button.append(made("span", DATA.names[row]));
+  if (named) button.append(made("span", `\u200e${DATA.names[row]}`)); // read from the left, though cut there
   button.addEventListener("click", () => pick(row));
   return button;
 }

@@ -1,20 +1,25 @@
 """Figures are valid pictures that show what they are given, few or many, narrow or wide, grey or coloured."""
 
 import itertools
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot
 import numpy as np
 import pytest
+import soundfile
 import torch
-from conftest import TINY
+from conftest import TINY, write_pictures
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
 from saec import figures, gallery
-from saec.data import VIEWS, Dataset, Loader
+from saec.data import DATA, VIEWS, Cache, Dataset, Loader
+from saec.data.batch import Axes
 from saec.data.images import PictureFront
+from saec.data.png import SIDECAR, sidecar_axes
 from saec.data.stored import Mapped
 from saec.gallery import show_folder, show_rebuilt, show_views
 from saec.models import MODELS
@@ -154,3 +159,49 @@ def test_galleries_show_few_pictures_or_some_of_many(tmp_path, monkeypatch, n, c
     show_folder(model, data, 3, CPU, "fp32", tmp_path / "folder.png")
     for name in ("views.png", "rebuilt.png", "folder.png"):
         assert len(np.unique(seen(tmp_path / name))) > 100
+
+
+def test_two_views_of_one_sample_are_called_so_and_axes_are_those_of_the_front_end(tmp_path, drawn):
+    data = dataset(3, "intensity")
+    front = replace(data.front, stored_axes=Axes(0.394, np.linspace(0, 12_000, 128)))
+    for view, headings in (("pair", {"view 1", "view 2"}), ("denoise", {"seen", "target"})):
+        loader = Loader(replace(data, front=front), VIEWS.parse(view), 4, CPU, 0)
+        show_views(loader, tmp_path / "views.png", "views")
+        assert {*headings, "0.394 s", "12 kHz"} <= {text.get_text() for text in drawn[-1].findobj(Text)}
+
+
+@pytest.mark.parametrize(
+    ("fit", "width", "seconds"), [("pad", 48, 0.6), ("crop", 32, 0.4), ("resize", 48, 0.5), ("none", 40, 0.5)]
+)
+def test_a_picture_lasts_as_long_as_its_sidecar_says_and_as_its_fit_makes_it(tmp_path, fit, width, seconds):
+    write_pictures(tmp_path, np.zeros((1, 8, 40), np.uint8))
+    about = {"time_axis": (np.arange(40) / 80).tolist(), "frequency_axis": [*range(0, 900, 100)]}
+    (tmp_path / SIDECAR).write_text(json.dumps(about))
+    front = PictureFront((8, 40), "intensity", fit, stored_axes=sidecar_axes(tmp_path, (8, 40)))
+    axes = front.sized_for(None, 16 if width != 40 else 8).axes
+    assert axes.seconds == pytest.approx(seconds) and axes.hertz.tolist() == [*range(0, 800, 100)]
+
+
+@pytest.mark.parametrize(
+    "about", [None, {}, {"time_axis": 3, "frequency_axis": "x"}, {"time_axis": [1, 0] * 20}]
+)
+def test_a_sidecar_that_says_no_axes_gives_none(tmp_path, about):
+    if about is not None:
+        (tmp_path / SIDECAR).write_text(json.dumps(about))
+    assert sidecar_axes(tmp_path, (8, 40)) == Axes(None, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds", "highest"),
+    [
+        ({"fit": "pad", "length_s": 1.0, "spectrum": {"name": "linear", "n_fft": 256}}, 1.0, 7_937.5),
+        ({"fit": "resize", "length_s": 1.0, "spectrum": {"name": "linear", "n_fft": 256}}, None, 7_937.5),
+        ({"fit": "resize", "segment_s": 0.5, "spectrum": {"name": "mfcc"}}, 0.5, None),
+    ],
+)
+def test_a_spectrum_lasts_as_long_as_its_samples_where_all_last_the_same(tmp_path, options, seconds, highest):
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(16_000)), 16_000)
+    kind = DATA.parse({"kind": "audio", "train": "x", **options})(tmp_path, Cache(tmp_path / "cache", 1e9))
+    axes = kind.sizes().front.sized_for(None, 1).axes
+    assert axes.seconds == (seconds and pytest.approx(seconds, rel=0.05))
+    assert (axes.hertz is None) if highest is None else axes.hertz[-1] == highest

@@ -20,10 +20,12 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     data = loader.data
     chosen = np.array(evenly(range(len(data)), N_VIEWS))
     batch = loader.batch(chosen, Draws.training(len(chosen), loader.device, (loader.seed, 0, 0, 0)))
-    columns = {"seen": data.front.show(batch.seen), "target": data.front.show(batch.target, batch.seen)}
+    of_two = getattr(loader.view.target, "of_two", False)
+    seen, target = ("view 1", "view 2") if of_two else ("seen", "target")
+    columns = {seen: data.front.show(batch.seen), target: data.front.show(batch.target, batch.seen)}
     labels = data.samples.labels[chosen].tolist()
     names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]
-    figures.panels(file, columns, names, title)
+    figures.panels(file, columns, names, title, *data.axes)
 
 
 @torch.no_grad()
@@ -45,7 +47,7 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     columns = {name: data.front.show(values, original) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
     columns["original"] = data.front.show(data.original(stored), original)
-    figures.panels(file, columns, batch.names, title)
+    figures.panels(file, columns, batch.names, title, *data.axes)
 
 
 @torch.no_grad()
@@ -67,4 +69,4 @@ def show_folder(
     columns = {name: data.front.show(values, torch.cat(seen)) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - data.front.show(torch.cat(seen)))
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    figures.panels(file, columns, data.samples.names[chosen].tolist(), title)
+    figures.panels(file, columns, data.samples.names[chosen].tolist(), title, *data.axes)

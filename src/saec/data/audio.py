@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Dataset, Raw, shades
+from saec.data.batch import Axes, Dataset, Raw, shades
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
 from saec.data.recordings import Cutting, Location, Pattern, Recordings, n_at_rate
 from saec.data.store import Cache, check, n_bytes_of, open_items
@@ -23,7 +22,7 @@ from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
 from saec.samples import Samples
 from saec.sound.files import Channel, stream
-from saec.sound.spectra import SPECTRA, Spectrum
+from saec.sound.spectra import SPECTRA, Spectrum, near_full_scale
 
 SoundFit = Literal["resize", "pad", "centre"]
 Standardise = Literal["none", "item", "set"] | tuple[float, float]
@@ -42,6 +41,7 @@ class SoundFront:
     n_frames: int  # that come out
     fit: SoundFit = "resize"
     standardise: Standardise = "none"  # (mean, standard deviation) once a set has settled them
+    seconds: float | None = None  # of each item that is stretched, where all have the same
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -51,6 +51,11 @@ class SoundFront:
     def in_units(self) -> bool:
         """Returns whether values lie in [0, 1]."""
         return self.spectrum.in_units and self.standardise == "none"
+
+    @property
+    def axes(self) -> Axes:
+        seconds = self.seconds if self.fit == "resize" else self.n_frames * self.spectrum.frame_s
+        return Axes(seconds, self.spectrum.hertz)
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
         """Returns the same with so many frames that a model can take them.
@@ -80,7 +85,7 @@ class SoundFront:
         return {"standardise": (mean, max(squares / n - mean**2, TINY**2) ** 0.5)}
 
     def __call__(self, raw: Raw) -> Tensor:
-        sound = _near_full_scale(raw.values) if self.spectrum.is_relative else raw.values
+        sound = near_full_scale(raw.values) if self.spectrum.is_relative else raw.values
         spectra = self.spectrum(sound, raw.lengths)  # (batch, rows, frames)
         n_frames = self.spectrum.n_frames(raw.lengths).tolist()
         x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
@@ -123,14 +128,6 @@ class SoundFront:
             raise RuntimeError("a set's mean and deviation are to be settled before they are used")
         mean, deviation = self.standardise
         return (x - mean) / deviation
-
-
-def _near_full_scale(sound: Tensor) -> Tensor:
-    """Returns sounds (batch, samples) times the powers of 2 that bring their peaks to [0.5, 1), which rounds
-    nothing: the least power that a spectrum tells from silence is then far below each of them.
-    """
-    _, exponents = torch.frexp(sound.abs().amax(dim=1, keepdim=True))
-    return torch.ldexp(sound, -exponents)
 
 
 LOG = logging.getLogger(__name__)
@@ -238,9 +235,7 @@ class Audio:
         sources = self.recordings.sources
         bad = {sources[item].name: reason for item, reason in facts["unusable"]}
         n_there = {
-            source.name: n
-            for source, n in zip(sources, facts["n_steps"], strict=True)
-            if source.name not in bad
+            one.name: n for one, n in zip(sources, facts["n_steps"], strict=True) if one.name not in bad
         }
         samples, short = self.recordings.pieces(n_there, self.cutting)
         bad |= short
@@ -305,7 +300,7 @@ class Audio:
 
     def _front(self, seconds: float) -> SoundFront:
         n_frames = self.spectrum.n_frames(round(seconds * self.cutting.rate))
-        return SoundFront(self.spectrum, n_frames, self.fit, self.standardise)
+        return SoundFront(self.spectrum, n_frames, self.fit, self.standardise, self.cutting.segment_s)
 
     def _refuse(self, samples: Samples, bad: dict[str, str], decoded: bool = False) -> None:
         """Raises a `Fault` with all that cannot be used, for which all are decoded unless they are."""

@@ -43,6 +43,13 @@ class Batch:
         return torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
 
 
+class Axes(NamedTuple):
+    """Says how many seconds a sample lasts as a model sees it, and the Hz of its rows, the lowest first."""
+
+    seconds: float | None = None  # None where samples differ, or nothing says it
+    hertz: np.ndarray | None = None
+
+
 class FrontEnd(Protocol):
     """Turns stored numbers into the float tensor that views and models take, always in the same way."""
 
@@ -112,6 +119,11 @@ class Dataset:
         of them is resampled.
         """
         return getattr(self.front, "original", self.front)(raw)
+
+    @property
+    def axes(self) -> Axes:
+        """Returns the seconds and Hz of samples as the front end gives them, where its `axes` says them."""
+        return getattr(self.front, "axes", Axes())
 
     def gather(self, chosen: np.ndarray, device: torch.device) -> Raw:
         """Returns these samples as they are stored, on the device."""

@@ -18,9 +18,18 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Dataset, Raw, shades
+from saec.data.batch import Axes, Dataset, Raw, shades
 from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
-from saec.data.png import USUAL, decode, list_pictures, sidecar_map, size_of, table, to_intensity
+from saec.data.png import (
+    USUAL,
+    decode,
+    list_pictures,
+    sidecar_axes,
+    sidecar_map,
+    size_of,
+    table,
+    to_intensity,
+)
 from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing
@@ -39,6 +48,7 @@ class PictureFront:
     fit: Fit = "none"
     colours: np.ndarray | None = None  # (256, 3): the map, where intensity is stored
     size: tuple[int, int] | None = None  # height and width that come out
+    stored_axes: Axes = Axes()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -47,6 +57,12 @@ class PictureFront:
     @property
     def in_units(self) -> bool:
         return True
+
+    @property
+    def axes(self) -> Axes:
+        seconds, hertz = self.stored_axes
+        is_cut = seconds is not None and self.fit != "resize"
+        return Axes(seconds * self.shape[2] / self.stored[1] if is_cut else seconds, hertz)
 
     def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
         return {}
@@ -216,7 +232,13 @@ class Images:
             self.samples.subset(rows),
             stored,
             rows,
-            PictureFront(self._size, self.channels, self.fit, colours),
+            PictureFront(
+                self._size,
+                self.channels,
+                self.fit,
+                colours,
+                stored_axes=sidecar_axes(self.folder, self._size),
+            ),
             self.fingerprint,
             {"colormap": colormap or "none", "left_out": left_out},
             self.samples_are,

@@ -4,10 +4,12 @@ import struct
 import zlib
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from saec.data.batch import Axes
 from saec.data.kind import File
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
@@ -41,6 +43,27 @@ def sidecar_map(folder: Path) -> list[str]:
     file = folder / SIDECAR
     name = read_mapping(file).get("colormap") if file.is_file() else None
     return [name] if isinstance(name, str) else []
+
+
+def sidecar_axes(folder: Path, size: tuple[int, int]) -> Axes:
+    """Returns the axes of pictures (height, width) as the folder's sidecar says them, None where it does not.
+
+    Frequencies may come with the Nyquist row, which pictures do not show.
+    """
+    file, (height, width) = folder / SIDECAR, size
+    about = read_mapping(file) if file.is_file() else {}
+    times, hertz = (_increasing(about.get(key)) for key in ("time_axis", "frequency_axis"))
+    seconds = width * float(times[-1] - times[0]) / (width - 1) if len(times) == width > 1 else None
+    return Axes(seconds, hertz[:height] if len(hertz) in (height, height + 1) else None)
+
+
+def _increasing(values: Any) -> np.ndarray:
+    """Returns numbers that increase, or no number where they are something else."""
+    try:
+        numbers = np.array(values, dtype=float).ravel()
+    except (TypeError, ValueError):
+        return np.array([])
+    return numbers if np.isfinite(numbers).all() and (np.diff(numbers) > 0).all() else np.array([])
 
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -25,6 +25,12 @@ def of_units(view: View) -> View:
     return view
 
 
+def of_two(view: View) -> View:
+    """Marks a view whose target is a second view of the same sample."""
+    view.of_two = True
+    return view
+
+
 class Draws:
     """Draws random numbers for one batch: a training batch has one generator, validation one for each sample.
 
@@ -159,6 +165,7 @@ N_CHANCES = 11
 
 @VIEWS.register("pair")
 @of_units
+@of_two
 def pair(
     raw: Raw,
     front: FrontEnd,

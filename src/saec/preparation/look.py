@@ -228,10 +228,7 @@ class Levels:
         """
         hz = np.fft.rfftfreq(self.n_fft, 1 / self.rate)
         if self.chosen.name == "mel":
-            import librosa
-
-            low, high, htk = self.chosen.fmin, self.chosen.fmax or self.rate / 2, self.chosen.scale == "htk"
-            hz = librosa.mel_frequencies(self.chosen.n_mels + 2, fmin=low, fmax=high, htk=htk)[1:-1]
+            hz = self.spectrum.mel_hertz
         return hz, np.arange(self.n_columns(n_samples)) * self.hop_length / self.rate
 
     def shade(self, sound: np.ndarray, sounding: slice) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from saec import figures
 from saec.config import Config
-from saec.data.png import SIDECAR, decode, size_of
+from saec.data.png import SIDECAR, decode, sidecar_axes, size_of
 from saec.extraction import extract
 from saec.extraction.sources.base import for_samples
 from saec.faults import MissingFault, Unusable
@@ -147,7 +147,8 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
     title = f"nearest {one.samples_are}, by {', '.join(one.tables)}"
     caption = "Queries, and what is nearest to each, from left to right"
     figure = f"similar_{as_file_name(one.name)}.png"
-    content.draw(figure, caption, figures.panels, columns, [str(name) for name in names], title)
+    axes = sidecar_axes(one.images, size[::-1])
+    content.draw(figure, caption, figures.panels, columns, [str(name) for name in names], title, *axes)
 
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:

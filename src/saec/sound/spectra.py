@@ -162,9 +162,12 @@ class Spectrum(ABC):
     """
 
     in_units = True  # whether values lie in [0, 1]
+    hertz: np.ndarray | None = None  # of the rows, the lowest first, where they are frequencies
     decibels: Decibels
 
-    def __init__(self, n_rows: int, n_fft: int, hop_length: int, window: Window, banks: dict[str, Tensor]):
+    def __init__(
+        self, n_rows: int, rate: int, n_fft: int, hop_length: int, window: Window, banks: dict[str, Tensor]
+    ):
         if hop_length > n_fft:
             raise Fault(
                 f"hop_length must be at most n_fft = {n_fft}, got {hop_length}: the sound between "
@@ -173,6 +176,7 @@ class Spectrum(ABC):
         self.n_rows = n_rows
         self.n_fft = n_fft
         self.hop_length = hop_length
+        self.frame_s = hop_length / rate
         self._banks = {torch.device("cpu"): {"window": WINDOWS[window](n_fft)} | banks}
 
     @property
@@ -205,6 +209,14 @@ class Spectrum(ABC):
         return self._banks[device]
 
 
+def near_full_scale(sound: Tensor) -> Tensor:
+    """Returns sounds (batch, samples) times the powers of 2 that bring their peaks to [0.5, 1), which rounds
+    nothing: the least power that a spectrum tells from silence is then far below each of them.
+    """
+    _, exponents = torch.frexp(sound.abs().amax(dim=1, keepdim=True))
+    return torch.ldexp(sound, -exponents)
+
+
 SPECTRA = Registry("spectrum")
 
 WindowLength = Annotated[int, Field(ge=4, multiple_of=2)]
@@ -225,7 +237,8 @@ class Linear(Spectrum):
         reference: Reference = "max",
         floor_db: PositiveFloat = 80.0,
     ):
-        super().__init__(n_fft // 2, n_fft, hop_length, window, {})
+        super().__init__(n_fft // 2, rate, n_fft, hop_length, window, {})
+        self.hertz = np.fft.rfftfreq(n_fft, 1 / rate)[:-1]
         self.decibels = Decibels(reference, floor_db)
 
     def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:
@@ -254,12 +267,17 @@ class Mel(Spectrum):
         scale: Scale = "slaney",
         chroma: bool = False,
     ):
+        from librosa import mel_frequencies
+
         banks = {"mel": mel_bank(rate, n_fft, n_mels, fmin, fmax, scale).flip(0)}
         if chroma:
             banks["chroma"] = chroma_bank(rate, n_fft).flip(0)
-        super().__init__(n_mels + N_CHROMA * chroma, n_fft, hop_length, window, banks)
+        super().__init__(n_mels + N_CHROMA * chroma, rate, n_fft, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.chroma_decibels = Decibels(1.0, floor_db)
+        ends = {"fmin": fmin, "fmax": fmax or rate / 2, "htk": scale == "htk"}
+        self.mel_hertz = mel_frequencies(n_mels + 2, **ends)[1:-1]  # the peaks of the filters
+        self.hertz = None if chroma else self.mel_hertz
 
     def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:
         mel = self.decibels.units(banks["mel"] @ power)
@@ -298,7 +316,7 @@ class Mfcc(Spectrum):
         banks = {"cosines": cosine_bank(n_mfcc, n_mels)}
         banks["mel"] = mel_bank(rate, n_fft, n_mels, fmin, fmax, scale)
         banks |= {f"delta{order}": delta_filter(order) for order in range(1, deltas + 1)}
-        super().__init__(n_mfcc * (1 + deltas), n_fft, hop_length, window, banks)
+        super().__init__(n_mfcc * (1 + deltas), rate, n_fft, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.deltas = deltas
 

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from time import process_time
 
@@ -54,6 +55,12 @@ SPELLINGS = {
     "empty rows": "file,label\n\na.wav,wren\n\n\nb.wav,crow\n \n",
     "quotation marks": '"file","label"\n"a.wav","wren"\n"b.wav","crow"\n',
     "old line ends": "file,label\ra.wav,wren\rb.wav,crow\r",
+    "empty lines first": "\n,,\n\nfile,label,\na.wav,wren,\nb.wav,crow,\n",
+    "quoted sep": '"sep=;"\nfile;label\na.wav;wren\nb.wav;crow\n',
+    "sep is a tab": "sep=\t\nfile\tlabel\na.wav\twren\nb.wav\tcrow\n",
+    "unicode text": "file\tlabel\r\na.wav\twren\r\nb.wav\tcrow\r\n".encode("utf-16"),
+    "big end first": b"\xfe\xff" + "file;label\na.wav;wren\nb.wav;crow\n".encode("utf-16-be"),
+    "file name": "File name,Label\na.wav,wren\nb.wav,crow\n",
 }
 
 
@@ -125,6 +132,32 @@ def test_selection_tables_of_raven_are_read_and_each_selection_counts_once(head,
     assert table["Low Freq (Hz)"].tolist() == ["200", "300"]
 
 
+COMBINED = (
+    "Selection\tView\tBegin Time (s)\tEnd Time (s)\tBegin Path\tFile Offset (s)\tlabel\n"
+    "1\tSpectrogram 1\t0,5\t1,0\tC:\\x\\a.wav\t0,5\twren\n"
+    "2\tSpectrogram 1\t62,0\t62,5\tC:\\x\\b.wav\t2,0\tcrow\n"
+)
+
+
+def test_a_selection_table_of_several_recordings_tells_times_within_each(tmp_path):
+    table = read_annotations(written(tmp_path, COMBINED, "all.txt"), TIMES)
+    assert rows(table, "start_s", "end_s", "label") == [(0.5, 1, "wren"), (2, 2.5, "crow")]
+    result, _ = join(Samples.of(["a.wav", "b.wav"]), table, "all.txt")
+    assert result.labels.tolist() == ["wren", "crow"]
+    faulty = written(tmp_path, COMBINED.replace("wav\t2,0", "wav\tno"), "all.txt")
+    with pytest.raises(Fault, match=r"line 3: file offset \(s\) must be seconds from 0, got 'no'"):
+        read_annotations(faulty, TIMES)
+
+
+@pytest.mark.parametrize("name", ["a.b.Table.1.selections.txt", "a.b.txt", "a.b.BirdNET.selection.table.txt"])
+def test_a_table_of_one_recording_is_called_like_it(name, tmp_path):
+    for text in (RAVEN.format("label\tother"), "0.5\t1\twren\n"):
+        table = read_annotations(written(tmp_path, text, name))
+        assert set(table["file"]) == {"a.b"} and table["start_s"].iloc[0] == 0.5
+        result, _ = join(Samples.of(["a.b_segm_0000.500.png", "a.c.png"]), table, name)
+        assert result.labels.tolist() == [table["label"].iloc[0], ""]
+
+
 def test_label_tracks_of_audacity_are_read_with_their_frequencies(tmp_path):
     text = '0,5\t1,25\t"wren\n\\\t200,0\t-1\n2.0\t2.0\t\n3.0\t4.0\tcrow\n\\\t100\t900\n'
     table = read_annotations(written(tmp_path, text, "x.txt"), TIMES)
@@ -140,6 +173,9 @@ FAULTS = [
     (TIMES, "start\tstop\tlabel\n0\t1\tt\n", "needs the columns start,end,label.* it lacks end"),
     (LABELS, "file,label\na,p\xe1ssaro\n".encode("latin-1"), r"is not UTF-8 text \(byte 14\): save it"),
     (LABELS, 'file,label\n"a,wren\n' + "x" * 131_073, r"no CSV table \(field larger.*stray quotation"),
+    (LABELS, "file,label\na,b\n".encode("utf-16")[:-1], r"is not UTF-16 text \(byte 30\): save it"),
+    (LABELS, b"PK\x03\x04", "is a workbook, whatever its name says: save it as CSV UTF-8"),
+    (LABELS, "file,label,label\na,b,c\n", "has several columns called label: rename"),
     (LABELS, "file,label\na,b,c\n", "line 2: has more cells than .* columns: 'c'"),
     (LABELS, "[{", "is not JSON"),
     (LABELS, "[" * 100_000, "is not JSON"),
@@ -178,6 +214,79 @@ def test_all_rows_that_are_not_right_are_reported_at_once(tmp_path):
         read_annotations(written(tmp_path, "start,end,label\n,1,x\n"), TIMES)
     with pytest.raises(MissingFault, match="no such file: .*gone.csv"):
         read_annotations(tmp_path / "gone.csv")
+
+
+TABLES = {
+    "labels.csv": "file,label,start,end,date,time\na.wav,wren,0,1,2024-05-01,05:30\nb.wav,crow,1.5,2,,\n",
+    "german.csv": "sep=;\nfile;label;start;end\na.wav;wren;0,5;1,5\nb.wav;crow;1;2\n",
+    "excel.txt": "file\tlabel\na.wav\twren\nb.wav\tcrow\n".encode("utf-16"),
+    "labels.json": json.dumps(
+        [{"file": "a.wav", "label": 7, "start": 0.5, "end": 1}, {"file": "b.wav", "label": "x"}]
+    ),
+    "a.selections.txt": RAVEN.format("label\tBegin File"),
+    "all.selections.txt": COMBINED,
+    "a.txt": "0.5\t1.25\twren\n\\\t200\t900\n2.0\t2.0\tcrow\n",
+    "labels.parquet": b"",
+}
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """Some bytes flipped, cut out, doubled or replaced by what breaks readers."""
+    bad = [
+        b'"',
+        b",,,",
+        b"\0",
+        b"\xff",
+        b"1e999",
+        b"[[[",
+        b"{",
+        b"NaN",
+        b"-1",
+        b"9" * 5000,
+        b"\n",
+        b"\xed\xa0\x80",
+    ]
+    for _ in range(rng.integers(1, 4)):
+        first, last = sorted(rng.integers(0, len(content) + 1, 2))
+        last = min(last, first + 20)
+        middle = [
+            b"",
+            content[first:last] * 3,
+            bytes(rng.integers(0, 256, 3).tolist()),
+            bad[rng.integers(len(bad))],
+        ]
+        content = content[:first] + middle[rng.integers(4)] + content[last:]
+    return content
+
+
+@pytest.mark.parametrize("n", [150, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", TABLES)
+def test_damaged_tables_are_read_or_refused_in_words(name, n, tmp_path):
+    good = written(tmp_path, TABLES[name], name)
+    if name.endswith(".parquet"):
+        pytest.importorskip("pyarrow")
+        pd.DataFrame({"file": ["a.wav", "b.wav"], "label": ["x", "y"], "start": [0.5, 1]}).to_parquet(good)
+    rng, content = np.random.default_rng(0), good.read_bytes()
+    samples = Samples.of(["a.wav", "b_segm_0001.500.png"])
+    for _ in range(n):
+        good.write_bytes(damaged(content, rng))
+        with suppress(Fault):
+            join(samples, read_annotations(good), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("deep.json", '[{"file": "a.wav", "label": ' + "[" * 900 + "]" * 900 + "}]"),
+        ("empty.json", '[{"file": "a.wav", "label": "x", "": 5, "self": 1, "name": 2}]'),
+        ("long.csv", "file,label,note\na.wav,wren," + "x" * 131_073),
+        ("many.csv", "file,label\na.wav,wren\n" + ",,\n" * 1000),
+    ],
+)
+def test_cells_that_break_readers_are_read_or_refused_in_words(name, text, tmp_path):
+    with suppress(Fault):
+        table = read_annotations(written(tmp_path, text, name))
+        assert join(Samples.of(["a.wav"]), table, name)[0].labels.tolist() != [""]
 
 
 # The join

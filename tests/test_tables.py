@@ -1,10 +1,12 @@
 """Feature files of any maker become rows by name; what cannot be scored is refused in words."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from test_samples import damaged
 
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
@@ -44,6 +46,26 @@ def test_a_table_is_read_by_a_pattern_of_columns(tmp_path, suffix):
     assert table.samples.labels.tolist() == ["x", "y", ""] and table.columns == ("Feature_1", "Feature_2")
 
 
+SPELLINGS = {
+    "semicolons": "file;Label;Feature_1;Feature_2\na.png;x;1,0;2\nb.png;y;3,0;4\nc.png;;5,0;7\n",
+    "points": "file;Label;Feature_1;Feature_2\na.png;x;1.0;2\nb.png;y;3.0;4\nc.png;;5.0;7\n",
+    "tabs": "file\tLabel\tFeature_1\tFeature_2\na.png\tx\t1\t2\nb.png\ty\t3\t4\nc.png\t\t5\t7\n",
+    "sep": "sep=;\nfile;Label;Feature_1;Feature_2\na.png;x;1;2\nb.png;y;3;4\nc.png;;5;7\n",
+    "excel": "\ufeffFile,label,Feature_1,Feature_2,,\na.png,x,1,2,,\nb.png,y,3,4,,\nc.png,,5,7,,\n,,,,,\n",
+}
+
+
+@pytest.mark.parametrize("case", SPELLINGS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_table_of_features_is_read_however_it_is_spelt(tmp_path, case, encoding):
+    (tmp_path / "a.csv").write_bytes(
+        SPELLINGS[case].removeprefix("\ufeff" * (encoding == "utf-16")).encode(encoding)
+    )
+    table = read_table(tmp_path / "a.csv")
+    assert np.array_equal(table.rows, ROWS) and table.names.tolist() == NAMES.tolist()
+    assert table.samples.labels.tolist() == ["x", "y", ""] and table.samples.others == []
+
+
 def test_a_table_without_names_has_its_rows_numbered(tmp_path):
     table = read_table(csv(tmp_path / "a.csv", "Label,Feature_1,Feature_2\nx,1,2\ny,3,4\n"))
     assert table.names.tolist() == ["row 000001", "row 000002"] and not table.named
@@ -77,6 +99,7 @@ def test_constant_columns_are_counted(tmp_path):
         ({"X": ROWS, "N": NAMES[[0, 0, 1]]}, "1 samples share a name:\n  a.png"),
         ({"X": np.array([[1.0, np.nan], [2, 3], [np.inf, 4]]), "N": NAMES}, "2 of 3 rows.*no finite number"),
         ({"X": ROWS, "N": np.arange(3)}, "N must hold names"),
+        ({"X": ROWS.astype(float) * 1e300, "N": NAMES}, "3 of 3 rows.*beyond float32"),
         ({"Y": ROWS, "N": NAMES}, "cannot be read as features with X and N"),
         ({"X": ROWS[:, None, None], "N": NAMES}, r"array of shape \(3, 1, 1, 2\)"),
         ({"X": np.array([["a", "b"]] * 3), "N": NAMES}, "must be numbers"),
@@ -105,7 +128,7 @@ def test_an_npz_with_objects_or_damage_is_refused(tmp_path):
         ("file,a,b\nx,1,2\n", r"no column 'Feature_\*'.*it has\n  file"),
         ("file,Feature_1\nx,one\n", "are no numbers:\n  Feature_1"),
         ("file,Feature_1\n", "has no rows"),
-        ("file;Feature_1\nx;1\n", "separated by semicolons: save it with commas"),
+        ("file,Feature_1\nx,1e300\ny,1\n", r"1 of 2 rows .*beyond float32\), .*\n  x"),
         ("", "cannot be read as a table"),
     ],
 )
@@ -137,3 +160,17 @@ def test_words_are_kept_as_they_are_written(tmp_path):
     assert table.samples.table["size"].tolist() == [3, 4.5]
     with pytest.raises(Fault, match="1 rows have no name in the column file"):
         read_table(csv(tmp_path / "a.csv", "file,Feature_1\n001,1\n,2\n"))
+
+
+@pytest.mark.parametrize("n", [100, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_damaged_features_are_read_or_refused_in_words(tmp_path, suffix, n):
+    frame = pd.DataFrame(
+        {"file": NAMES, "Label": ["x", "y", ""], "Feature_1": ROWS[:, 0], "Feature_2": ROWS[:, 1]}
+    )
+    write_table(tmp_path / f"a{suffix}", frame.assign(site=["p", "q", "r"]))
+    rng, content = np.random.default_rng(0), (tmp_path / f"a{suffix}").read_bytes()
+    for _ in range(n):
+        (tmp_path / f"a{suffix}").write_bytes(damaged(content, rng))
+        with suppress(Fault):
+            assert np.isfinite(read_table(tmp_path / f"a{suffix}").rows.astype(np.float32)).all()

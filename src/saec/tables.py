@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import ZipFile
@@ -16,9 +17,9 @@ from torch import Tensor
 from saec.faults import Fault, MissingFault, listing
 from saec.features import Features
 from saec.files import DAMAGE, appearing, map_npz, require_whole
-from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per_recording
+from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per_recording, read_separated
 
-TABLES = (".csv", ".parquet")
+TABLES = (".csv", ".tsv", ".txt", ".parquet")
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 AT_ONCE = 512  # latents that are pooled together
 Pooling = Callable[[Tensor], Tensor]
@@ -78,12 +79,13 @@ def table_per_recording(table: Table) -> Table:
 def _checked(table: Table) -> Table:
     """Counts constant features; raises a `Fault` where the rows cannot be compared."""
     pieces = range(0, len(table.rows), AT_ONCE)
-    finite = np.concatenate([np.isfinite(table.rows[at : at + AT_ONCE]).all(axis=1) for at in pieces])
+    largest = np.finfo(np.float32).max  # scores are computed in it
+    finite = np.concatenate([(abs(table.rows[at : at + AT_ONCE]) <= largest).all(axis=1) for at in pieces])
     if not finite.all():
         bad = table.names[~finite].tolist()
         raise Fault(
             f"{table.file}: {len(bad)} of {len(finite)} rows hold what is no finite number (NaN or "
-            f"infinite), extract or repair them:\n{listing(bad)}"
+            f"infinite, or beyond float32), extract or repair them:\n{listing(bad)}"
         )
     if len(finite) == 1:
         raise Fault(f"{table.file} has one sample, there is nothing to compare it with")
@@ -141,11 +143,10 @@ def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
 
 def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
     frame = _read_frame(file, (names, label))
+    names, label = (_as_written(one, frame) for one in (names, label))
     chosen = [column for column in frame.columns if fnmatchcase(str(column), columns)]
     if not chosen:
         there = listing([str(column) for column in frame.columns])
-        if len(frame.columns) == 1 and ";" in str(frame.columns[0]):
-            raise Fault(f"{file} has its columns separated by semicolons: save it with commas")
         raise Fault(f"{file} has no column {columns!r} (say `columns: PATTERN`), it has\n{there}")
     texts = [column for column in chosen if not pd.api.types.is_numeric_dtype(frame[column])]
     if texts:
@@ -160,7 +161,8 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
     others = [one for one in frame if one not in (*chosen, names, label, *COLUMNS)]
     given = {str(one): column_of(frame[one]) for one in others}
     given |= {"label": frame[label]} if label in frame else {}
-    rows = frame[chosen].to_numpy(dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 is found below
+        rows = frame[chosen].to_numpy(dtype=np.float32)
     return Table(file, rows, Samples.of(called[order]).but(**given), columns=tuple(chosen), named=named)
 
 
@@ -172,17 +174,39 @@ def _read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
         if file.suffix.lower() == ".parquet":
             require_parquet()
             frame = pd.read_parquet(file)
-            texts = {word: frame[word].fillna("").astype(str) for word in words if word in frame}
-            frame = frame.assign(**texts)
+            for word in {_as_written(one, frame) for one in words} & {*frame}:
+                frame[word] = frame[word].fillna("").astype(str)
         else:
-            missing = {name: MISSING for name in pd.read_csv(file, nrows=0) if name not in words}
-            kinds = dict.fromkeys(words, str)
-            frame = pd.read_csv(file, dtype=kinds, na_values=missing, keep_default_na=False)
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own faults are of these kinds
+            frame = _of_text(file, {word.casefold() for word in words})
+    except (ValueError, OverflowError, TypeError, LookupError, OSError) as error:  # of pandas and pyarrow
         raise Fault(f"{file} cannot be read as a table: {error}") from error
     if frame.empty:
         raise Fault(f"{file} has no rows")
     return frame
+
+
+def _of_text(file: Path, words: set[str]) -> pd.DataFrame:
+    """Reads CSV, also with tabs or semicolons; without commas between columns, numbers may have them."""
+    text, separator, _ = read_separated(file)
+    heads = pd.read_csv(StringIO(text), sep=separator, nrows=0).columns
+    kinds = {head: str for head in heads if head.strip().casefold() in words}
+    missing = {head: MISSING for head in heads if head not in kinds}
+    options = {"dtype": kinds, "na_values": missing, "keep_default_na": False}
+    frame = pd.read_csv(StringIO(text), sep=separator, low_memory=False, **options)
+    empty = frame.isna() | (frame == "")  # as Excel leaves rows and columns
+    unnamed = [head for head in frame if head.startswith("Unnamed: ") and empty[head].all()]
+    frame = frame[~empty.all(axis=1)].drop(columns=unnamed)
+    for head in frame.columns.difference([*kinds]) if separator != "," else ():
+        if not pd.api.types.is_numeric_dtype(frame[head]):
+            numbers = pd.to_numeric(frame[head].str.replace(",", "."), errors="coerce")
+            frame[head] = numbers if numbers.notna().equals(frame[head].notna()) else frame[head]
+    return frame
+
+
+def _as_written(column: str, frame: pd.DataFrame) -> str:
+    """Returns a column's name as the table writes it: capitals do not matter."""
+    alike = [one for one in map(str, frame) if one.strip().casefold() == column.casefold()]
+    return column if column in frame or not alike else alike[0]
 
 
 def column_of(values: pd.Series) -> np.ndarray:
@@ -190,7 +214,7 @@ def column_of(values: pd.Series) -> np.ndarray:
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().all():
         return numbers.to_numpy(dtype=float)
-    return np.array(values.fillna("").astype(str).tolist(), dtype=str)
+    return np.array(["" if value != value or value is None else str(value) for value in values], dtype=str)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

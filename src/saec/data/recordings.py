@@ -16,8 +16,9 @@ from pydantic import AfterValidator
 
 from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
+from saec.files import files_below
 from saec.progress import progress
-from saec.samples import SEGMENT, Samples, clock_columns, nearest_labels, read_annotations
+from saec.samples import SEGMENT, Samples, clock_columns, match_names, nearest_labels, read_annotations
 from saec.sound.files import (
     SUFFIXES,
     Channel,
@@ -232,9 +233,7 @@ def _listed_by_table(table: Path) -> Samples:
     if rows.empty:
         raise MissingFault(f"{table} names no recording: a row for each is expected, with its `file`")
     rows["file"] = [_relative(table.parent, file) for file in rows["file"]]
-    missing = sorted({str(table.parent / f) for f in rows["file"] if not (table.parent / f).is_file()})
-    if missing:
-        raise MissingFault(f"{table} names {len(missing):,} files that are not there:\n{listing(missing)}")
+    rows["file"] = _there(table, rows["file"].tolist())
     starts = rows["start_s"].fillna(0.0).round(3)
     counts = Counter(zip(rows["file"], starts, strict=True))
     twice = [f"{name} at {start:g} s: {n} rows" for (name, start), n in counts.items() if n > 1]
@@ -249,6 +248,19 @@ def _listed_by_table(table: Path) -> Samples:
     for remark in unread:
         LOG.warning("%s", remark)
     return Samples.of(names, **rows.to_dict("list"))
+
+
+def _there(table: Path, files: list[str]) -> list[str]:
+    """Returns the files of a table as they lie in its folder, also those that it writes otherwise."""
+    missing = sorted({file for file in files if not (table.parent / file).is_file()})
+    there = list(files_below(table.parent, SUFFIXES)) if missing else []
+    means, remarks = match_names(there, missing, str(table), what="recordings")
+    for remark in remarks:
+        LOG.warning("%s", remark)
+    gone = [str(table.parent / file) for file in missing if file not in means]
+    if gone:
+        raise MissingFault(f"{table} names {len(gone):,} files that are not there:\n{listing(gone)}")
+    return [means.get(file, file) for file in files]
 
 
 def _relative(folder: Path, file: str) -> str:

@@ -32,7 +32,15 @@ from saec.preparation.pictures import (
     write_beside,
 )
 from saec.progress import duration, progress
-from saec.samples import LABELS, Samples, match_names, nearest_labels, raise_rows, read_annotations
+from saec.samples import (
+    LABELS,
+    Samples,
+    called_like,
+    match_names,
+    nearest_labels,
+    raise_rows,
+    read_annotations,
+)
 from saec.session import SessionError, load_session
 from saec.sound.files import find_recordings, header, stubs_of, warn_of_unsure
 
@@ -238,7 +246,7 @@ def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[s
     if table.empty and not faults:
         raise Fault(f"{path} has no row: expected one a sound, with start, end and label")
     if not table["file"].any():  # such as `song.Table.1.selections.txt`
-        own = [name for name in recordings if Path(name).stem == path.name.split(".")[0]] or recordings
+        own = [name for name in recordings if Path(name).stem == called_like(path)] or recordings
         if len(own) > 1:
             raise Fault(
                 f"{path} has no column `file`, and there are {len(own):,} recordings: say which one each row "

@@ -2,7 +2,14 @@
 
 from saec.samples.clock import clock_columns, with_clock
 from saec.samples.join import LABELS, Several, join, match_names, nearest_labels
-from saec.samples.reader import FREQUENCIES, annotations, raise_rows, read_annotations
+from saec.samples.reader import (
+    FREQUENCIES,
+    annotations,
+    called_like,
+    raise_rows,
+    read_annotations,
+    read_separated,
+)
 from saec.samples.split import split, split_by_table, warn_of_classes, warn_of_shared
 from saec.samples.table import (
     COLUMNS,
@@ -22,6 +29,7 @@ __all__ = [
     "Samples",
     "Several",
     "annotations",
+    "called_like",
     "clock_columns",
     "join",
     "match_names",
@@ -31,6 +39,7 @@ __all__ = [
     "per_recording",
     "raise_rows",
     "read_annotations",
+    "read_separated",
     "recording_of",
     "split",
     "split_by_table",

@@ -145,7 +145,7 @@ def _rows_of_keys(samples: Samples) -> Mapping[Key, list[int]]:
 def _keys(file: str) -> list[Key]:
     """Returns what a file of a table may be; a segment says nothing of the others of its recording."""
     recording = recording_of(file)
-    segments = [] if SEGMENT in file else [(SEGMENTS, recording)]
+    segments = [] if SEGMENT in file else [(SEGMENTS, file), (SEGMENTS, recording)]
     return [(NAME, file), (FILE, file), *segments, (MEAN, recording)]
 
 

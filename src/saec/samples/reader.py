@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -17,19 +19,26 @@ if TYPE_CHECKING:  # pandas takes a third of a second to import, which a trainin
     import pandas as pd
 
 NAMES = {  # what tables call them, in small letters; the first that a table has is taken
-    "file": ("file", "recording", "begin file"),
+    "file": ("file", "recording", "begin file", "begin path", "filename", "file name"),
     "label": ("label",),
     "group": ("group",),
     "split": ("split",),
-    "start": ("start", "start_s", "begin time (s)"),
-    "end": ("end", "end_s", "end time (s)"),
+    "start": ("start", "start_s", "begin time (s)", "start (s)"),
+    "end": ("end", "end_s", "end time (s)", "end (s)"),
 }
 RAVEN = "begin time (s)"  # the selection tables of Raven have this column
+OFFSET = "file offset (s)"  # where in its file a selection begins; Raven counts times through all files
+OWN = re.compile(
+    r"(\.birdnet)?(\.table\.\d+)?(\.selections?)?(\.table)?$", re.IGNORECASE
+)  # song.Table.1.selections
 RAVEN_LABELS = ("label", "annotation", "species", "common name", "species code", "call type")
 AUDACITY = ["start", "end", "label"]  # the columns of a label track, which has no head
 FREQUENCIES = ["Low Freq (Hz)", "High Freq (Hz)"]  # as Raven calls them
+EMPTY = ' \t,;"'  # what rows without a word are made of
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how files of Excel begin
 SPLITS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid"}
-Row = tuple[str, dict[str, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
+MORE = ()  # the key of cells that stand below no head
+Row = tuple[str, dict[Any, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
 
 
 def read_annotations(
@@ -44,7 +53,8 @@ def read_annotations(
 
     The result has the columns file, start_s, end_s, label, group and split ("" and NaN where nothing is
     written), then all others as they are written. Its index says where each row stands ("line 7"). Where the
-    table has no column of files, `file` is "" throughout.
+    table has no column of files, `file` is "" throughout; where it is required, a table of Raven or
+    Audacity is of the recording that it is called like.
 
     Args:
         required: columns (of NAMES) that must be there; no row may lack its file, start or end then.
@@ -61,14 +71,17 @@ def read_annotations(
     heads, rows, decimal = _read(path)
     named = _required_columns(path, heads, required, columns or {})
     others = [head for head in heads if head and head not in {*named.values(), *NAMES, *COLUMNS}]
+    offset = next((head for head in heads if head.casefold() == OFFSET), None)
     right, lines, wrong = [], [], [] if faults is None else faults
     for line, cells in _without_repeated_views(rows, named):
         row = {key: _text(cells.get(named.get(key))) for key in NAMES}
-        problems = _complete(row, required, decimal, strict)
-        if "file" in named and not row["file"]:
+        problems = _complete(row, required, decimal, strict, _text(cells.get(offset)))
+        if "file" not in named and "file" in required:
+            row["file"] = called_like(path)
+        elif "file" in named and not row["file"]:
             problems.append("names no file")
-        if cells.get(""):
-            more = ", ".join(map(repr, cells[""]))
+        if cells.get(MORE):
+            more = ", ".join(map(repr, cells[MORE]))
             problems.append(f"has more cells than the table has columns: {more}")
         wrong += [f"{line}: {problem}" for problem in problems]
         if not problems:
@@ -85,7 +98,11 @@ def _required_columns(
     """Returns the heads of the fixed columns; raises a `Fault` where one that is required is not there."""
     named = _find_columns(heads, columns)
     optional = [key for key in NAMES if key not in required]
-    missing = [key for key in required if key not in named]
+    is_track = heads == [*AUDACITY, *FREQUENCIES] or RAVEN in map(str.casefold, heads)
+    missing = [key for key in required if key not in named and not (key == "file" and is_track)]
+    twice = [head for head in named.values() if heads.count(head) > 1]
+    if twice:
+        raise Fault(f"{path} has several columns called {', '.join(twice)}: rename those that are not meant")
     if missing:
         words = ([columns.get(key, key) for key in keys] for keys in (required, optional, missing))
         needed, others, lacked = map(",".join, words)
@@ -93,7 +110,14 @@ def _required_columns(
     return named
 
 
-def _complete(row: dict[str, Any], required: Sequence[str], decimal: str, strict: bool) -> list[str]:
+def called_like(path: Path) -> str:
+    """Returns the recording that a table is called like, such as `song` of `song.Table.1.selections.txt`."""
+    return OWN.sub("", path.stem)
+
+
+def _complete(
+    row: dict[str, Any], required: Sequence[str], decimal: str, strict: bool, offset: str
+) -> list[str]:
     """Adds start_s and end_s to the texts of a row and returns what is wrong with it."""
     problems = []
     row["split"] = SPLITS.get(row["split"].lower(), row["split"].lower())
@@ -107,6 +131,11 @@ def _complete(row: dict[str, Any], required: Sequence[str], decimal: str, strict
         start, end = 0.0 if math.isnan(row["start_s"]) else row["start_s"], row["end_s"]
         if end < start or (end == start and strict):
             problems.append(f"must end after it starts, got start {start:g} and end {end:g} s")
+    if offset and not problems:
+        first = _seconds(offset, decimal)
+        if first is None:
+            return [f"{OFFSET} must be seconds from 0, got {offset!r}"]
+        row["start_s"], row["end_s"] = first, round(first + row["end_s"] - row["start_s"], 6)
     return problems
 
 
@@ -129,11 +158,9 @@ def _read(path: Path) -> tuple[list[str], list[Row], str]:
     """Returns the heads of the columns, the rows that are not empty, and the decimal sign."""
     if path.suffix.lower() == ".parquet":
         return _of_parquet(path)
+    text = _decoded(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
         return _of_json(path, text) if path.suffix.lower() == ".json" else _of_text(text)
-    except UnicodeDecodeError as error:
-        raise Fault(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     except csv.Error as error:
         raise Fault(f"{path} is no CSV table ({error}): look for a stray quotation mark") from error
 
@@ -146,9 +173,10 @@ def _of_parquet(path: Path) -> tuple[list[str], list[Row], str]:
         raise Fault(f'{path}: Parquet needs pyarrow: pip install -e ".[parquet]"') from error
     try:
         table = parquet.read_table(path)
-    except (pyarrow.ArrowException, ValueError, OSError) as error:
+        rows = [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)]
+    except (pyarrow.ArrowException, ValueError, OverflowError, OSError) as error:
         raise Fault(f"{path} cannot be read as a table: {error}") from error
-    return table.column_names, [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)], "."
+    return table.column_names, rows, "."
 
 
 def _of_json(path: Path, text: str) -> tuple[list[str], list[Row], str]:
@@ -162,17 +190,48 @@ def _of_json(path: Path, text: str) -> tuple[list[str], list[Row], str]:
     return heads, [(f"entry {n}", row) for n, row in enumerate(rows, start=1)], "."
 
 
+def _decoded(path: Path) -> str:
+    """Returns a file's text: UTF-8, or UTF-16 as Excel writes "Unicode text", with line ends alike."""
+    content = path.read_bytes()
+    if content.startswith(WORKBOOKS):
+        raise Fault(f"{path} is a workbook, whatever its name says: save it as CSV UTF-8")
+    encoding = "utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        words = f"is not {encoding.removesuffix('-sig').upper()} text (byte {error.start})"
+        raise Fault(f"{path} {words}: save it as UTF-8 (in Excel: CSV UTF-8)") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_separated(path: Path) -> tuple[str, str, int]:
+    """Returns the text of a table from its head on, its separator, and the number of lines before.
+
+    Raises:
+        Fault: it is no text.
+    """
+    return _from_head(_decoded(path))
+
+
+def _from_head(text: str) -> tuple[str, str, int]:
+    lines = text.split("\n")
+    filled = [n for n, line in enumerate(lines) if line.strip(EMPTY)]
+    mark = lines[filled[0]].strip().strip('"') if filled else ""
+    marked = mark.lower().startswith("sep=")  # Excel's way of saying it
+    at = next(iter(filled[marked:]), len(lines))
+    head = lines[at] if at < len(lines) else ""
+    return "\n".join(lines[at:]), (mark[4:5] or "\t") if marked else _separator(head), at
+
+
 def _of_text(text: str) -> tuple[list[str], list[Row], str]:
     """Reads text with separators; a table with tabs whose first cell is a number has no head.
 
     In a label track a line that begins with a backslash has the frequencies of the label before it.
     """
-    first = StringIO(text, newline="").readline()
-    marked = first.strip().lower().startswith("sep=")  # Excel's way of saying it
-    separator = (first.strip()[4:5] or "\t") if marked else _separator(first)
-    text = text[len(first) :] if marked else text
-    track = separator == "\t" and _seconds(text.partition("\t")[0].lstrip("-"), ",") is not None
-    quoting = csv.QUOTE_NONE if track or RAVEN in first.lower() else csv.QUOTE_MINIMAL
+    text, separator, n_before = _from_head(text)
+    tabs, head = separator == "\t", text.partition("\n")[0]
+    track = tabs and _seconds(head.partition("\t")[0].lstrip("-"), ",") is not None
+    quoting = csv.QUOTE_NONE if track or (tabs and RAVEN in head.lower()) else csv.QUOTE_MINIMAL
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting)
     heads = AUDACITY if track else [head.strip() for head in next(reader, [])]
     rows: list[Row] = []
@@ -182,8 +241,8 @@ def _of_text(text: str) -> tuple[list[str], list[Row], str]:
             rows[-1][1].update({key: cell for key, cell in bounds if not cell.startswith("-")})
         elif any(map(str.strip, cells)):
             named = dict(zip(heads, cells, strict=False))
-            named[""] = [cell for cell in cells[len(heads) :] if cell.strip()]  # those without a head
-            rows.append((f"line {reader.line_num + marked}", named))
+            named[MORE] = [cell for cell in cells[len(heads) :] if cell.strip()]  # those without a head
+            rows.append((f"line {reader.line_num + n_before}", named))
     return heads + FREQUENCIES * track, rows, "." if separator == "," else ","
 
 
@@ -220,7 +279,10 @@ def _without_repeated_views(rows: list[Row], named: dict[str, str]) -> list[Row]
 
 def _text(cell: Any) -> str:
     """Returns a cell as it is written, "" where it is empty."""
-    return "" if cell is None or cell != cell else str(cell).strip()
+    try:
+        return "" if cell is None or cell != cell else str(cell).strip()
+    except RecursionError:
+        return "..."  # lists within lists
 
 
 def _seconds(text: str, decimal: str) -> float | None:

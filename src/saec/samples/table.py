@@ -115,11 +115,13 @@ class Samples:
         chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
         return Samples(self.table.iloc[chosen])
 
-    def but(self, **columns: Any) -> Samples:
+    def but(self, /, **columns: Any) -> Samples:
         """Returns the same samples with other values in these columns, or with further columns."""
         index = self.table.index
-        made = {key: _column(key, values, index) for key, values in columns.items()}
-        return Samples(self.table.assign(**made))
+        table = self.table.copy()
+        for key, values in columns.items():
+            table[key] = _column(key, values, index)
+        return Samples(table)
 
 
 def recording_of(name: str) -> str:

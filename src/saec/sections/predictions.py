@@ -1,6 +1,6 @@
 """Scores predictions by segment, by file, and along time."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import numpy as np
@@ -21,7 +21,7 @@ from saec.evaluation.tracks import (
 from saec.extraction.predictions import PROBABILITY, classes_of, read_predictions
 from saec.faults import Fault, counted
 from saec.registry import Strict
-from saec.samples import Samples, annotations, join, read_annotations
+from saec.samples import Samples, annotations, called_like, join, read_annotations
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import GivenLabels, Labels, as_file, given_annotations, matching_files
 
@@ -98,12 +98,13 @@ class ScoredPredictions:
     def _take_truth(self, files: list[str], truth: pd.DataFrame, path: Path) -> None:
         """Raises a `Fault` where the truth is of none of the files, or no point of the grid has a label."""
         if (truth["file"] == "").all():
-            if len(files) > 1:
+            own = [file for file in files if PurePosixPath(file).stem == called_like(path)] or files
+            if len(own) > 1:
                 raise Fault(
                     f"{path} has no column `file`, and there are predictions of {len(files):,} files: "
-                    "say which one each row is of"
+                    "say which one each row is of, or call the table like its recording"
                 )
-            truth = truth.assign(file=files[0])
+            truth = truth.assign(file=own[0])
         truth = truth.rename(columns={"file": "called"})
         names = annotations({"file": file, "called": file} for file in truth["called"].unique())
         samples, remarks = join(Samples.of(files), names, str(path), what=FILES)

@@ -14,6 +14,7 @@ from saec import extract
 from saec.export import TOLERANCE, export_encoder
 from saec.faults import Fault
 from saec.models import MODELS, Model
+from saec.runs import Run
 from saec.session import SessionError, TrainingSession, load_session
 from saec.training import go_on, plan_training, train
 
@@ -117,6 +118,16 @@ def test_torchscript_has_the_references_names_and_gives_latents_and_pictures(con
     assert [file.exists() for file in run.exported] == [True, True] and len(
         list(run.folder.glob("*.pth"))
     ) == 2
+
+
+def test_a_run_that_was_interrupted_before_its_first_epoch_is_lengthened_whatever_it_exports(
+    config, pictures
+):
+    options = {"epochs": 1, "batch_size": 4, "precision": "fp32", "export": "torchscript"}
+    run = train(training_session(training=options, name="short"), config)
+    for name in ("best.pt", "last.pt", *(file.name for file in run.exported)):
+        (run.folder / name).unlink()
+    assert [file.exists() for file in go_on(Run(run.folder), config, epochs=2).exported] == [True, True]
 
 
 def test_torchscript_is_refused_where_a_model_cannot_be_written_so(config, pictures, log):

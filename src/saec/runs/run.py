@@ -141,7 +141,7 @@ class Run:
         if kind != "torchscript":
             return [self.folder / f"encoder.{kind}"] if kind else []
         words = f"script_{name}_epo{self.progress.best_epoch:03d}.pth"
-        parts = ("encoder", "decoder") if self._has_decoder else ("encoder",)
+        parts = ("encoder", "decoder") if self._file("best").exists() and self._has_decoder else ("encoder",)
         return [self.folder / f"{self.timestamp}_{part}_{words}" for part in parts]
 
     @property

@@ -3,9 +3,12 @@
 import io
 import logging
 import time
+from pathlib import Path
+
+import pytest
 
 from saec import progress as room
-from saec.progress import duration, progress
+from saec.progress import also_into, duration, progress
 
 
 class Terminal(io.StringIO):
@@ -32,6 +35,19 @@ def test_without_a_terminal_a_line_a_minute_says_how_much_is_left(monkeypatch, c
     with caplog.at_level(logging.INFO, "saec"):
         assert list(progress("abc", "encoding", 3)) == list("abc")
     assert "encoding: 1 of 3" in caplog.text and "left" in caplog.text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_log_on_a_full_disk_is_given_up_with_a_word_and_the_work_goes_on(caplog, capsys):
+    with also_into(Path("/dev/full")):
+        for word in ("first", "second"):
+            room.LOG.info(word)
+    assert caplog.messages == [
+        "/dev/full gets no more lines: [Errno 28] No space left on device",
+        "first",
+        "second",
+    ]
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_duration_is_written_for_people():

@@ -5,7 +5,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,7 +79,7 @@ def to_terminal() -> None:
 @contextmanager
 def also_into(file: Path) -> Iterator[None]:
     """Adds the lines that are logged inside the block to the file, too."""
-    handler = logging.FileHandler(file, encoding="utf-8")
+    handler = _LogFile(file, encoding="utf-8")
     handler.setFormatter(DATED_LINE)
     level = OURS.level
     OURS.addHandler(handler)
@@ -89,7 +89,16 @@ def also_into(file: Path) -> Iterator[None]:
     finally:
         OURS.setLevel(level)
         OURS.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # said before
+            handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """Writes to a file as long as that can be written: the work counts, not its log."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        OURS.removeHandler(self)
+        LOG.warning("%s gets no more lines: %s", self.baseFilename, sys.exc_info()[1])
 
 
 class _Terminal(logging.StreamHandler):

@@ -350,6 +350,9 @@ def test_a_path_that_stdout_cannot_encode_is_escaped(tmp_path):
 def test_help_and_the_package_wait_for_nothing_that_computes(module):
     is_script = module in SCRIPTS
     call = f"{module}.main(['--help'])" if is_script else ""
-    code = f"import sys, {module}\n{call}\nprint([name for name in {COMPUTING} if name in sys.modules])"
-    answered = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, text=True, check=True)
-    assert answered.stdout.endswith("[]\n") and ("--check" in answered.stdout) == is_script
+    code = f"import os, sys, {module}\n{call}\nprint([name for name in {COMPUTING} if name in sys.modules])"
+    code += "\nprint(os.environ['OMP_WAIT_POLICY'])"
+    plain = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    command = [sys.executable, "-c", code]
+    answered = subprocess.run(command, cwd=ROOT, env=plain, stdout=PIPE, text=True, check=True)
+    assert answered.stdout.endswith("[]\npassive\n") and ("--check" in answered.stdout) == is_script

@@ -3,9 +3,11 @@
 The work of the scripts, from Python: each takes a session as a file, a mapping or an object.
 """
 
+import os
 from importlib import import_module
 from typing import Any
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads sleep
 _HOMES = {
     "draw_views": "training",
     "evaluate": "report",

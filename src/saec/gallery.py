@@ -52,9 +52,18 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
 
 @torch.no_grad()
 def show_folder(
-    model: Model, data: Dataset, n: int, device: torch.device, precision: str, file: Path
+    model: Model,
+    data: Dataset,
+    n: int,
+    device: torch.device,
+    precision: str,
+    file: Path,
+    latents: np.ndarray | None = None,
 ) -> None:
-    """Draws samples from all over the data: original, reconstruction and its error."""
+    """Draws samples from all over the data: original, reconstruction and its error.
+
+    `latents` are what the encoder gives of all samples, where they need not be computed again.
+    """
     chosen = np.array(evenly(range(len(data)), n))
     seen, originals, rebuilt = [], [], []
     encoder = getattr(model.encoder, "source", model.encoder)  # torch's own, where ONNX Runtime encodes
@@ -62,7 +71,11 @@ def show_folder(
         stored = data.gather(np.array([row]), device)
         sample = data.front(stored)
         with computing(device, precision):
-            rebuilt.append(model.decoder(encoder(sample)).float().cpu())
+            if latents is None or not rebuilt:
+                code = encoder(sample)
+            else:
+                code = torch.tensor(latents[row], dtype=code.dtype, device=device).reshape(code.shape)
+            rebuilt.append(model.decoder(code).float().cpu())
         seen.append(sample.float().cpu())
         originals.append(data.original(stored).float().cpu())
     shown = {"original": torch.cat(originals), "reconstruction": torch.cat(rebuilt)}

@@ -129,7 +129,9 @@ class RunSource(Source):
         """Draws some samples beside what the decoder makes of their latents."""
         if self.n_drawn and self.model.decoder is not None:
             precision = self.settings["precision"]
-            show_folder(self.fast_model, computed.data, self.n_drawn, self.device, precision, file)
+            latents = None if self.tap.at != "latents" or self.model.whole_batches else computed.arrays["X"]
+            model, drawn = self.fast_model, (self.n_drawn, self.device, precision)
+            show_folder(model, computed.data, *drawn, file, latents)
 
 
 @SOURCES.register("run")

@@ -8,13 +8,16 @@ import pytest
 import yaml
 from conftest import extraction_session, training_session
 from damage import assert_only_faults
+from readers import Items
 from small_runs import untrained_run
 from test_combiner import COMBINE, fitted
 from test_combiner import session as evaluation_session
 
+from saec.data.store import ABOUT, ARRAY, Cache, open_items
 from saec.evaluation.classifiers import CLASSIFIERS
 from saec.evaluation.combiner import Combiner
 from saec.extraction import ExtractionSession
+from saec.faults import Fault
 from saec.files import write_npz
 from saec.report import EvaluationSession
 from saec.runs import Run
@@ -59,6 +62,25 @@ def test_a_run(name, config):
         run.which("last"), run.load("last"), run.model(), run.closed, run.colormap, run.exported
 
     assert_only_faults(run.folder / name, read)
+
+
+@pytest.mark.parametrize("name", [ABOUT, ARRAY])
+def test_a_store(name, tmp_path):
+    """What cannot be read is made anew, which is no fault."""
+    cache = Cache(tmp_path)
+    open_items(cache, "a", Items([np.ones((2, 3), np.uint8)] * 4), tmp_path)
+    about = cache.path("a") / ABOUT
+    whole = about.read_bytes()
+
+    def read(file: Path) -> None:
+        if file != about:
+            about.write_bytes(whole)
+        stored, _ = cache.find("a") or (None, None)
+        if stored is None:
+            raise Fault("made anew")
+        assert stored.gather(np.arange(4))[0].shape == (4, 2, 3)
+
+    assert_only_faults(cache.path("a") / name, read)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)

@@ -159,12 +159,17 @@ def test_the_most_similar_pictures_are_named_and_drawn(whole):
     assert (whole.folder / "similar_session.png").is_file()
 
 
-def test_what_was_computed_is_remembered_but_not_for_other_labels(project, monkeypatch):
+def test_what_was_computed_is_remembered_but_not_for_other_labels(project, monkeypatch, log):
+    evaluate(session(), project)
+    for file in (project.cache / "evaluations").iterdir():  # what is damaged is computed again
+        file.write_bytes(file.read_bytes().replace(b"0.", b"1."))
     first = evaluate(session(), project)
+    assert "is damaged (its content is not that of its checksum): it is made anew" in log.text
+    assert scores_of(first, "macro_f1")["good"] <= 1
     pattern = {"pattern": r"rec(?P<group>\d\d)_segm_(?P<label>\d{3})"}
     other = evaluate(session(evaluations=[KMEANS], labels=pattern), project)
     assert scores_of(first, "v_measure")["good"] != scores_of(other, "v_measure")["good"]
-    monkeypatch.setattr(remember, "write_json", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr(remember, "write_cached", lambda *_: pytest.fail("scored again"))
     again = evaluate(session(), project)
     assert first.folder != again.folder
     pd.testing.assert_frame_equal(first.scores, again.scores)

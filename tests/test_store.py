@@ -163,6 +163,27 @@ def test_the_cache_says_why_it_keeps_no_data_and_what_to_do(tmp_path):
     assert re.fullmatch(r"the disk of .*cache has \d+\.\d\d GB free \(make room on it to keep them\)", output)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        (ABOUT, b'"array"', b'"brray"'),
+        (ABOUT, b"24", b"25"),
+        (ABOUT, b"{", b""),
+        (ARRAY, b"NUMPY", b"NUMPI"),
+        (ARRAY, b"(24,", b"(48,"),
+        (ARRAY, b"|u1", b"|i1"),
+    ],
+)
+def test_a_damaged_store_is_said_and_made_anew(name, old, new, cache, log):
+    build(cache, "a", 24, used=1)
+    file, whole = cache.path("a") / name, (cache.path("a") / name).read_bytes()
+    assert old in whole
+    file.write_bytes(whole.replace(old, new, 1))
+    items, _ = open_items(cache, "a", Items([np.ones(24, np.uint8)]), Path("folder"))
+    assert f"{cache.path('a')}" in log.text and "anew" in log.text and items.array.sum() == 24
+    assert file.read_bytes() == whole
+
+
 def test_facts_alone_are_no_store_and_go_like_one_beyond_the_size_of_the_cache(tmp_path):
     cache = Cache(tmp_path / "cache", gigabytes=1e-4)  # 100,000 bytes
     facts = {"names": ["x" * 30_000]}

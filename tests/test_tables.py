@@ -174,3 +174,15 @@ def test_damaged_features_are_read_or_refused_in_words(tmp_path, suffix, n):
         (tmp_path / f"a{suffix}").write_bytes(damaged(content, rng))
         with suppress(Fault):
             assert np.isfinite(read_table(tmp_path / f"a{suffix}").rows.astype(np.float32)).all()
+
+
+def test_a_damaged_map_is_said_and_none_and_a_damaged_row_is_a_fault(tmp_path, log):
+    file, names = tmp_path / "a.npz", np.array(["a", "b", "c"])
+    np.savez(file, X=np.eye(3), X_2D=np.ones((3, 2)), N=names)
+    whole = file.read_bytes()
+    assert read_layout(file, names).shape == (3, 2) and read_table(file).rows.shape == (3, 3)
+    file.write_bytes(whole.replace(b"(3, 2)", b"(9, 9)"))
+    assert read_layout(file, names) is None and f"{file} cannot be read" in log.text
+    file.write_bytes(whole.replace(np.float64(1).tobytes(), np.float64(2).tobytes(), 1))
+    with pytest.raises(Fault, match="a.npz .*Bad CRC-32 for file 'X.npy'"):
+        read_table(file)

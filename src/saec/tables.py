@@ -1,5 +1,6 @@
 """Reads feature files of any maker, one row a sample, and writes tables, for other programs, too."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from saec.features import Features
 from saec.files import DAMAGE, appearing, map_npz, require_whole
 from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per_recording, read_separated
 
+LOG = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 AT_ONCE = 512  # latents that are pooled together
@@ -131,9 +133,14 @@ def _key_of(file: Path) -> str:
 
 def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
     """Returns the 2-D map (n, 2) that an NPZ has of the samples by these sorted names, if it has one."""
+    if file.suffix.lower() != ".npz":
+        return None
     try:
         layout, theirs = np.array(map_npz(file, "X_2D")), np.array(map_npz(file, "N")).ravel()
-    except (KeyError, *DAMAGE):
+    except KeyError:
+        return None
+    except DAMAGE as error:
+        LOG.warning("%s cannot be read (%s): its map is made anew", file, error)
         return None
     fits = layout.ndim == 2 and len(layout) == len(theirs) and layout.shape[1] >= 2
     if not fits or layout.dtype.kind not in "fiu" or not np.array_equal(np.sort(theirs), names):

@@ -1,6 +1,5 @@
 """Stores decoded samples once in the cache, never half-built, or streams them if there is no room."""
 
-import json
 import logging
 import os
 import shutil
@@ -19,11 +18,21 @@ from saec.data.ahead import ahead
 from saec.data.stored import Mapped, Reader, StartAgain, Streamed, Windows
 from saec.disk import free_bytes, new_map
 from saec.faults import NoRoom, Unusable
-from saec.files import DAY_S, GB, TEMPORARY, appearing_folder, flush, require_writable, write_json
+from saec.files import (
+    DAMAGE,
+    DAY_S,
+    GB,
+    TEMPORARY,
+    appearing_folder,
+    flush,
+    read_cached,
+    require_writable,
+    write_cached,
+)
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
-VERSION = 2  # of how samples lie in the cache: older stores are not used, and are removed when room is needed
+VERSION = 3  # of how samples lie in the cache: older stores are not used, and are removed when room is needed
 ARRAY, ABOUT = "samples.npy", "about.json"
 CHECKED = "_checked"  # ends the name of a folder that holds facts alone
 N_AHEAD = 256  # items read before the first of them is looked at
@@ -52,15 +61,24 @@ class Cache:
         """Returns the items and the facts of a finished store, which counts as used just now."""
         if not self.holds(key):
             return None
-        facts = self._facts_in(self.path(key))
-        array = np.load(self.path(key) / ARRAY, mmap_mode="r")
-        items = (np.array(facts[name], dtype=np.int64) for name in ("starts", "n_steps"))
-        return Mapped(array, *(items if "starts" in facts else ())), facts
+        about = self.path(key) / ABOUT
+        try:
+            facts = self._facts_in(about.parent)
+            array = np.load(about.with_name(ARRAY), mmap_mode="r") if facts else None
+            if facts and facts["array"] == _described(array):
+                items = (np.array(facts[name], dtype=np.int64) for name in ("starts", "n_steps"))
+                return Mapped(array, *(items if "starts" in facts else ())), facts
+            LOG.warning("%s is damaged: its samples are decoded anew", about.parent)
+        except DAMAGE as error:
+            LOG.warning("%s is damaged (%r): its samples are decoded anew", about.parent, error)
+        about.unlink(missing_ok=True)  # which makes it no store
+        return None
 
     def facts(self, key: str) -> dict[str, Any] | None:
         """Returns the facts of a finished store, or of items that were only checked."""
         folders = (self.path(key), self.path(key, CHECKED))
-        return next((self._facts_in(folder) for folder in folders if (folder / ABOUT).is_file()), None)
+        every = (self._facts_in(folder) for folder in folders if (folder / ABOUT).is_file())
+        return next(filter(None, every), None)
 
     def no_room(self, n_bytes: int) -> str:
         """Returns why an array of that size is not kept here, with the remedy; "" where it can be."""
@@ -78,12 +96,12 @@ class Cache:
         if folder.exists() and not (folder / ABOUT).is_file():  # a torn removal
             shutil.rmtree(folder)
         with appearing_folder(folder) as part:
-            write_json(part / ABOUT, fill(part))
+            write_cached(part / ABOUT, fill(part))
         self._make_room(folder)
 
-    def _facts_in(self, folder: Path) -> dict[str, Any]:
+    def _facts_in(self, folder: Path) -> dict[str, Any] | None:
         os.utime(folder)
-        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        return read_cached(folder / ABOUT)
 
     def _make_room(self, kept: Path) -> None:
         """Removes the least recently used stores until the rest fits, and what is left of torn removals."""
@@ -100,6 +118,10 @@ class Cache:
                 LOG.info("cache: removing %s, the least recently used", folder)
                 (folder / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _described(array: np.ndarray) -> list[Any]:
+    return [list(array.shape), array.dtype.str]
 
 
 def n_bytes_of(reader: Reader) -> int:
@@ -231,7 +253,7 @@ class Arriving:
             flush(array)
         finally:
             self._set(None, self._n_there)
-        return _facts(reader, results)
+        return _facts(reader, results) | {"array": _described(array)}
 
     def _set(self, array: np.ndarray | None, n_there: int) -> None:
         with self._changed:

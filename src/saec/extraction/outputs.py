@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +15,7 @@ from torch import Tensor
 from saec.disk import new_map
 from saec.faults import Fault, listing
 from saec.features import Features
-from saec.files import TEMPORARY, fingerprint, flush, map_npz, write_json, write_text
+from saec.files import DAMAGE, TEMPORARY, fingerprint, flush, map_npz, write_json, write_text
 from saec.samples import Samples
 
 State = Literal["new", "same", "files changed"]
@@ -103,7 +102,7 @@ class Outputs:
             about["settings"], about["n_pictures"]  # which it must have, as well as
             about["pictures"] = list(map(tuple, about["pictures"]))
             about["roles"] = about.get("roles") or {role_by_name(name): name for name in about["files"]}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except DAMAGE as error:
             raise self._damaged(error) from error
         return about
 
@@ -163,7 +162,7 @@ class Outputs:
                 for file in files
                 if file.suffix == ".npz"
             )
-        except (ValueError, KeyError, OSError, BadZipFile) as error:
+        except DAMAGE as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> Fault:

@@ -1,7 +1,6 @@
 """Scores the features of every method of every set by every evaluation."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from saec.evaluation import EVALUATIONS
 from saec.evaluation.base import Scores
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault
-from saec.files import fingerprint, write_json
+from saec.files import fingerprint, read_cached, write_cached
 from saec.progress import progress
 from saec.registry import Component
 from saec.sections import findings
@@ -158,14 +157,14 @@ def remembered(folder: Path, given: tuple, score: Callable[[], Scores]) -> Score
     plain = [_digest(part) if isinstance(part, np.ndarray) else part for part in given]
     key = fingerprint(plain, _code(), [version(package) for package in MADE_BY])
     file = folder / "evaluations" / f"{key}.json"
-    if file.is_file():
-        content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_cached(file) if file.is_file() else None
+    if content:
         predicted = content.pop("predicted")
         return Scores(**content, predicted=None if predicted is None else np.array(predicted, dtype=str))
     scores = score()
     file.parent.mkdir(parents=True, exist_ok=True)
     predicted = None if scores.predicted is None else scores.predicted.tolist()
-    write_json(file, asdict(scores) | {"predicted": predicted})
+    write_cached(file, asdict(scores) | {"predicted": predicted})
     return scores
 
 

@@ -94,7 +94,7 @@ def combine(seed: int, config: Config) -> Iterator[Row]:
     files["hand-crafted"] = str(made.roles["pooled"])
     scores: dict[str, float] = {}
     for name, methods in COMBINATIONS.items():
-        together = {"name": name, "use": methods, "C": [1.0, 10.0], "gamma": ["scale", 0.001]}
+        together = {"name": name, "use": methods, "C": [1.0, 10.0], "gamma": ["scale", "0.1*scale"]}
         scoring = SCORING | {"features": files, "sounds": [str(table)], "combine": together}
         result = evaluate(scoring, config).scores
         result = result[result["score"] == "macro_f1"]

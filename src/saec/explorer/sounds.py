@@ -15,7 +15,7 @@ from PIL import Image
 
 from saec.faults import Fault, Unusable
 from saec.progress import progress
-from saec.sound.files import header, stream
+from saec.sound.files import EXACT, header, stream
 from saec.sound.spectra import SPECTRA
 
 LONGEST_S = 10.0  # of a clip
@@ -39,7 +39,7 @@ class Stretch:
     path: Path | None = None
 
     def read(self) -> tuple[np.ndarray, int]:
-        """Returns at most `LONGEST_S` of the sound, mono float32, and its rate.
+        """Returns at most `LONGEST_S` of the sound, mono, and its rate.
 
         Raises:
             Unusable: the file cannot be read.
@@ -50,9 +50,15 @@ class Stretch:
         rate = min(about.samplerate, HIGHEST_RATE)
         first = 0 if math.isnan(self.start_s) else round(self.start_s * rate)
         end = math.inf if math.isnan(self.end_s) else round(self.end_s * rate)
-        n = int(min(end - first, LONGEST_S * rate))
-        sound = np.concatenate([np.zeros(0), *stream(self.path, rate, "mean", first, n)])
-        return sound.astype(np.float32), rate
+        n = int(max(0, min(end - first, LONGEST_S * rate)))
+        if about.format in EXACT or rate != about.samplerate:
+            return np.concatenate([np.zeros(0), *stream(self.path, rate, "mean", first, n)]), rate
+        try:  # near enough to listen to, where the exact way would decode all that comes before
+            with soundfile.SoundFile(self.path) as file:
+                file.seek(min(first, file.frames))
+                return file.read(n, always_2d=True).mean(axis=1), rate
+        except (soundfile.SoundFileError, OSError) as error:
+            raise Unusable(str(error)) from error
 
 
 def listen(stretches: list[Stretch], clips_mb: float, pictures_mb: float) -> tuple[list | None, list | None]:
@@ -91,7 +97,7 @@ def _spectrogram(sound: np.ndarray, rate: int) -> str:
         spectrum = SPECTRA.parse({"name": "mel", "n_fft": n_fft, "hop_length": hop, "n_mels": HEIGHT})(rate)
     except Fault:  # so low a rate that bands are empty
         spectrum = SPECTRA.parse({"name": "linear", "n_fft": 2 * HEIGHT, "hop_length": min(hop, 64)})(rate)
-    levels = spectrum(torch.from_numpy(sound)[None], torch.tensor([len(sound)]))[0].numpy()
+    levels = spectrum(torch.from_numpy(sound).float()[None], torch.tensor([len(sound)]))[0].numpy()
     picture = Image.fromarray(COLORS[(levels.clip(0, 1) * (len(COLORS) - 1)).astype(np.uint8)])
     written = io.BytesIO()
     picture.resize((MOST_FRAMES, HEIGHT), Image.Resampling.BOX).save(written, "WEBP", quality=60)

@@ -83,7 +83,11 @@ def write_predictions(
     files = {words: outputs.predictions(words) for words in tables}
     for words, table in tables.items():
         write_table(files[words], table)
-    for form in sorted({*wanted.tables} - {"csv"}) if wanted else ():
+    forms = sorted({*wanted.tables} - {"csv"}) if wanted else []
+    if forms and detections["start"].isna().any():
+        words = "%d detections have no start and end, and are in no table of %s"
+        LOG.warning(words, detections["start"].isna().sum(), " or ".join(forms))
+    for form in forms:
         for number, (file, text) in enumerate(texts_per_file(detections, form, highest_hz).items(), start=1):
             words = f"{form}_{number}_{as_file_name(PurePosixPath(file).stem)[-N_LETTERS:]}"
             files[f"{form} {file}"] = outputs.predictions(words, ".txt")

@@ -243,6 +243,7 @@ def test_features_by_a_timestamp_are_those_of_the_script(config, images, name):
     assert [file.name for file in features.paths] == [
         f"full_features_saec_{TS}.npz",
         f"pooled_mean_std_saec_{TS}.npz",
+        f"reconstructions_saec_{TS}.png",
         f"saec_{TS}.json",
     ]
     assert (folder / f"reconstructions_saec_{TS}.png").is_file()

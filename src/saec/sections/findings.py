@@ -76,7 +76,9 @@ def _chance(best: pd.Series, second: pd.Series, comparisons: pd.DataFrame) -> st
 
 def best_clusters(scores: pd.DataFrame, what: str) -> list[str]:
     """Returns a sentence that says of each set which clusters agree best with labels, or are most stable."""
-    return _by_set(scores[scores["score"].isin(CLUSTERED)], lambda of: _best_clusters(of, what))
+    clustered = scores[scores["score"].isin(CLUSTERED)]
+    counted = clustered.loc[clustered["score"] == "n_clusters", "set"]  # other evaluations have no clusters
+    return _by_set(clustered[clustered["set"].isin(counted)], lambda of: _best_clusters(of, what))
 
 
 CLUSTERED = ("n_clusters", "v_measure", "stability", "silhouette", "noise")
@@ -84,7 +86,8 @@ CLUSTERED = ("n_clusters", "v_measure", "stability", "silhouette", "noise")
 
 def _best_clusters(scores: pd.DataFrame, what: str) -> str:
     table = scores.pivot(index=["method", "evaluation"], columns="score", values="value")
-    table = table.reindex(columns=list(CLUSTERED))[table["n_clusters"] > 1]
+    table = table.reindex(columns=list(CLUSTERED))
+    table = table[table["n_clusters"] > 1]
     if table.empty:
         return "No evaluation found more than one cluster"
     by = next((name for name in ("v_measure", "stability") if table[name].notna().any()), None)

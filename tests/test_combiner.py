@@ -375,20 +375,20 @@ def test_the_combination_is_scored_beside_each_file_and_beats_both(report):
         assert one.equals(both)
 
 
-def test_without_groups_it_is_said_what_the_score_of_a_combiner_is_worth(project, report):
+def test_without_groups_the_report_tells_what_the_score_of_a_combiner_is_worth(project, report):
     """A pattern may name groups alone, beside labels from elsewhere."""
     names = np.load(project.data / "birds" / "halves.npz")["N"].tolist()
     table = pd.DataFrame({"file": names, "label": [name.split("_")[2].split(".")[0] for name in names]})
     table.to_csv(project.data / "birds" / "own.csv", index=False)
-    said = {}
+    results = {}
     for name, pattern in {"without": {}, "with": {"pattern": r"(?P<group>rec\d+)_"}}.items():
         labels = {"file": "birds/own.csv"} | pattern
         folder = evaluate(session(labels=labels, combine=COMBINE | {"use": ["halves"]}), project).folder
         about = json.loads((folder / "combiner_session.json").read_text(encoding="utf-8"))
         assert [one["method"] for one in about["methods"]] == ["halves"]  # one alone is allowed
         page = (folder / "report.html").read_text(encoding="utf-8")
-        said[name] = "nothing of other places, days or individuals" in page, about["groups_are_known"]
-    assert said == {"without": (True, False), "with": (False, True)}
+        results[name] = "nothing of other places, days or individuals" in page, about["groups_are_given"]
+    assert results == {"without": (True, False), "with": (False, True)}
 
 
 def test_the_combiner_lies_in_the_report_with_what_it_was_made_of(report, project):

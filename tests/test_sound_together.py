@@ -17,11 +17,13 @@ from saec import evaluate, predict, prepare
 from saec.config import Config
 from saec.data import Raw
 from saec.data.audio import SoundFront
+from saec.data.png import SIDECAR
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.features import Features
 from saec.models import MODELS
 from saec.models.base import Tap, run_to_tap
+from saec.preparation.pictures import PREPARED
 from saec.runs import Run
 from saec.samples import read_annotations
 from saec.session import SessionError
@@ -200,6 +202,10 @@ def test_the_page_has_the_sounds_of_segments_of_recordings_and_of_prepared_pictu
     assert page["many"] == "pictures" and len(page["clips"]) == len(names) and page["links"]
     assert page["times"][names[1]] == pytest.approx([0.08, 0.18])
     assert page["stretches"]["files"] == sorted(f"{name}/{n}.wav" for name in HERTZ for n in range(3))
+    (images / SIDECAR).write_text('{"sampling_frequency": "x", "segment_duration_sec": null}')
+    (images / PREPARED).unlink()  # then names alone tell something
+    page = page_of(evaluate(session | {"inspect": False, "table": None}, config).folder)
+    assert page["times"][names[1]] == pytest.approx([0.08, np.nan], nan_ok=True) and "clips" not in page
 
 
 def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):

@@ -21,7 +21,7 @@ from saec.tables import Table
 LOG = logging.getLogger(__name__)
 SEED = 0
 NO_GROUPS = (
-    "no groups (recordings, individuals) are known: the score says how well the combiner answers for samples "
+    "no groups (recordings, individuals) are given: the score says how well the combiner answers for samples "
     "like these, and nothing of other places, days or individuals; name groups in the table of labels, or by "
     "`labels: {pattern: (?P<group>...)}` where names of files tell them"
 )
@@ -109,7 +109,7 @@ class Combined:
             "macro_f1": scores.scores["macro_f1"],
             "macro_f1_spread": scores.stds.get("macro_f1"),
             "macro_f1_of_search": combiner.macro_f1,
-            "groups_are_known": one.has_groups,
+            "groups_are_given": one.has_groups,
             "versions": {name: version(name) for name in ("saec", "scikit-learn", "skops", "numpy")},
         }
 

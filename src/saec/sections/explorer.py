@@ -106,9 +106,10 @@ def stretches_of(one: FeatureSet, names: np.ndarray) -> tuple[list[Stretch], flo
         listed = {name: tuple(span) for name, *span in one.recordings.labelled.table[SPAN].itertuples()}
     rate, seconds = None, None
     if one.images:
-        about = read_mapping(one.images / SIDECAR) if (one.images / SIDECAR).is_file() else {}
-        rate, seconds = about.get("sampling_frequency"), about.get("segment_duration_sec")
-        with suppress(Fault, KeyError, TypeError):  # pictures of other makers have no such files
+        with suppress(Fault, KeyError, TypeError, ValueError):  # pictures of other makers have no such file
+            about = read_mapping(one.images / SIDECAR)
+            rate, seconds = float(about["sampling_frequency"]), float(about["segment_duration_sec"])
+        with suppress(Fault, KeyError, TypeError):
             table = read_annotations(one.images / PREPARED, required=("file", "start", "end"))
             recordings = table["recording"].tolist()
             spans = zip(table["file"], recordings, table["start_s"], table["end_s"], strict=True)
@@ -119,8 +120,8 @@ def stretches_of(one: FeatureSet, names: np.ndarray) -> tuple[list[Stretch], flo
         seconds = (about_of(next(iter(one.tables.values())).file) or {}).get("sample_s")
     stems = {write(recording_of(file)): file for write in (basename, str) for file in paths}
     stretches = [_stretch(str(name), listed, stems, paths, seconds) for name in names]
-    known = next((header(path) for path in paths.values()), None)
-    rate = rate or (known and known.samplerate)
+    first = next((header(path) for path in paths.values()), None)
+    rate = rate or (first and first.samplerate)
     return stretches, rate and rate / 2
 
 

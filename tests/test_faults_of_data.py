@@ -378,7 +378,13 @@ FAULTS: dict[str, tuple] = {
     ),
     "audio: twice": (
         table("file,label\nlow/0.wav,low\nlow/0.wav,mid\n"),
-        "table.csv names the same sound more than once:\n  low/0.wav at 0 s: 2 rows",
+        "table.csv names the same sound more than once:\n"
+        "  low/0.wav at 0 s: 2 rows, more labels than one: low and mid\n"
+        "delete rows, or let a training take the first of them by `data.several: first`",
+    ),
+    "audio: near names": (
+        table("file,label\nlow\\0.WAV,low\nmid/9.wav,mid\n"),
+        "table.csv names 1 files that are not there:\n  {folder}/mid/9.wav",
     ),
     "audio: beyond the end": (
         table("file,label,start,end\nlow/0.wav,low,,\nmid/0.wav,mid,7,8\n"),

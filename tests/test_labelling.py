@@ -191,6 +191,15 @@ def test_of_means_over_recordings_what_all_segments_agree_on_is_kept(config, sou
     assert labelled["label"].tolist() == ["", "b"] and "site" not in labelled
 
 
+def test_classes_that_are_written_alike_and_a_split_of_one_side_are_named(config, sounds):
+    table(sounds / "list.csv", "file,label,split", "crow/a.wav,Wren,train", "tit/b.wav,wren,valid")
+    labelled, output = joined(config, features=features(config, SEGMENTS), sounds="sounds/list.csv")
+    assert "classes that may be one, as they are written alike:\n  'Wren' and 'wren'" in output
+    assert f"the split of {sounds} is train alone and is not used" in output and set(labelled["split"]) == {
+        ""
+    }
+
+
 def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(config, sounds):
     session = {"features": features(config, SEGMENTS), "sounds": "sounds"}
     labelled, output = joined(config, **session)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import soundfile
 from matplotlib.figure import Figure
+from sounds import record_classes
 
 from saec import figures
 from saec.config import Config
@@ -46,6 +47,17 @@ def looked(config: Config, *folders: str) -> tuple[Path, dict, str]:
     report = evaluate({"sounds": list(folders) or "sounds"}, config)
     (section,) = json.loads((report.folder / "report.json").read_text(encoding="utf-8"))["sections"]
     return report.folder, section, "\n".join(section["remarks"])
+
+
+def test_a_table_names_recordings_as_other_systems_do_and_the_first_of_several_labels(tmp_path, caplog):
+    record_classes(tmp_path)
+    rows = ["file,label,note", "low\\0.WAV,a,x", "C:\\sounds\\mid\\1.wav,b,", "low/0.wav,c,y"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    with pytest.raises(Fault, match="low/0.wav at 0 s: 2 rows, more labels than one: a and c"):
+        Recordings(tmp_path / "list.csv")
+    listed = Recordings(tmp_path / "list.csv", several="first").listed
+    assert listed.files.tolist() == ["low/0.wav", "mid/1.wav"] and listed.labels.tolist() == ["a", "b"]
+    assert "2 files are written otherwise" in caplog.text and "the first row counts" in caplog.text
 
 
 def test_lengths_are_listed_and_summed_by_class(config, sounds):

@@ -20,7 +20,7 @@ from saec.data.store import Cache, check, n_bytes_of, open_items
 from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
-from saec.samples import Samples
+from saec.samples import Samples, Several
 from saec.sound.files import Channel, stream
 from saec.sound.spectra import SPECTRA, Spectrum, near_full_scale
 
@@ -145,7 +145,8 @@ class Audio:
     `length_s`: seconds that every sample is brought to, its spectrum stretched or filled up (`fit`).
     `standardise`: values as they are (none), to mean 0 and deviation 1 in each item, or over the set.
     `group`: a regular expression with one group, that finds in a path what groups recordings (a speaker, a
-    site). `limit`: take so many recordings. `skip_bad`: leave out those that cannot be used.
+    site). `several: first` takes the first of the rows that a table has of one sound. `limit`: take so many
+    recordings. `skip_bad`: leave out those that cannot be used.
     """
 
     samples_are = "sounds"
@@ -169,10 +170,11 @@ class Audio:
         spectrum: SPECTRA.field = "mel",
         standardise: Standardise = "none",
         group: Pattern | None = None,
+        several: Several = "none",
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.recordings = Recordings(location, limit, group)
+        self.recordings = Recordings(location, limit, group, several)
         self.folder = self.recordings.folder
         self.cache = cache
         self.channel = channel

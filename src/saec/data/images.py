@@ -34,7 +34,7 @@ from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing
 from saec.files import fingerprint
-from saec.samples import Samples, nearest_labels
+from saec.samples import Samples, nearest_labels, without_split
 
 Fit = Literal["none", "pad", "crop", "resize"]
 
@@ -182,7 +182,7 @@ class Images:
         for remark in remarks:
             LOG.warning("%s", remark)
         samples = samples.subset(np.isin(samples.names, [file.name for file in self.files]))
-        return samples.but(split="")  # one beside pictures is for evaluations
+        return without_split(samples)
 
     @cached_property
     def fingerprint(self) -> str:

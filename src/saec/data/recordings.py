@@ -18,7 +18,16 @@ from saec.data.kind import File, evenly
 from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.files import files_below
 from saec.progress import progress
-from saec.samples import SEGMENT, Samples, clock_columns, match_names, nearest_labels, read_annotations
+from saec.samples import (
+    SEGMENT,
+    Samples,
+    Several,
+    clock_columns,
+    match_names,
+    nearest_labels,
+    read_annotations,
+    without_split,
+)
 from saec.sound.files import (
     SUFFIXES,
     Channel,
@@ -105,12 +114,18 @@ class Recordings:
         Fault: a table that cannot be used, two class folders of one name, file names that are no text.
     """
 
-    def __init__(self, location: Location, limit: int | None = None, group: str | None = None):
+    def __init__(
+        self,
+        location: Location,
+        limit: int | None = None,
+        group: str | None = None,
+        several: Several = "none",
+    ):
         first = location[0] if isinstance(location, tuple) else location
         self.folder = first.parent if isinstance(location, tuple) or first.is_file() else first
         self.is_folder = self.folder == location
         if first.is_file() and first.suffix.lower() in TABLES:
-            listed = _listed_by_table(first)
+            listed = _listed_by_table(first, several)
             paths = {file: self.folder / file for file in listed.files.tolist()}
         else:
             paths = _paths_below(location)
@@ -127,7 +142,7 @@ class Recordings:
         samples, remarks = nearest_labels(self.listed, self.folder, what="recordings")
         for remark in remarks:
             LOG.warning("%s", remark)
-        return samples.but(split="")  # one beside recordings is for evaluations
+        return without_split(samples)
 
     @cached_property
     def sources(self) -> list[File]:
@@ -227,18 +242,31 @@ def _groups(paths: Iterable[str], pattern: str) -> list[str]:
     return [match[1] or "" if match else "" for match in found.values()]
 
 
-def _listed_by_table(table: Path) -> Samples:
-    """Returns the rows of a table; stretches are named by their starts, what is whole by its file."""
+def _listed_by_table(table: Path, several: Several) -> Samples:
+    """Returns the rows of a table; stretches are named by their starts, what is whole by its file.
+
+    Of rows of one sound, which may have several labels, the first is taken, or all are refused.
+    """
     rows = read_annotations(table, ("file",), strict=True)
     if rows.empty:
         raise MissingFault(f"{table} names no recording: a row for each is expected, with its `file`")
     rows["file"] = [_relative(table.parent, file) for file in rows["file"]]
     rows["file"] = _there(table, rows["file"].tolist())
     starts = rows["start_s"].fillna(0.0).round(3)
-    counts = Counter(zip(rows["file"], starts, strict=True))
-    twice = [f"{name} at {start:g} s: {n} rows" for (name, start), n in counts.items() if n > 1]
+    twice = []
+    for (name, start), labels in rows["label"].groupby([rows["file"], starts]).agg(list).items():
+        if len(labels) > 1:
+            different = " and ".join(dict.fromkeys(labels))
+            more = f", more labels than one: {different}" if len({*labels}) > 1 else ""
+            twice.append(f"{name} at {start:g} s: {len(labels)} rows{more}")
+    words = f"{table} names the same sound more than once"
+    if twice and several != "first":
+        remedy = "delete rows, or let a training take the first of them by `data.several: first`"
+        raise Fault(f"{words}:\n{listing(twice)}\n{remedy}")
     if twice:
-        raise Fault(f"{table} names the same sound more than once:\n{listing(twice)}")
+        LOG.warning("%s, the first row counts:\n%s", words, listing(twice))
+    first = ~rows.assign(start_s=starts).duplicated(["file", "start_s"])
+    rows, starts = rows[first], starts[first]
     whole = rows[["start_s", "end_s"]].isna().all(axis=1)
     names = [
         file if is_whole else piece_name(file, start)

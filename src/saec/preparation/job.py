@@ -40,6 +40,7 @@ from saec.samples import (
     nearest_labels,
     raise_rows,
     read_annotations,
+    written_alike,
 )
 from saec.session import SessionError, load_session
 from saec.sound.files import find_recordings, header, stubs_of, warn_of_unsure
@@ -232,6 +233,8 @@ def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, Given, Give
     tables = [path for path in (source / LABELS, source.parent / LABELS) if path.is_file()]
     files = set(read_annotations(tables[0])["file"]) if tables else set()
     listed = {name: pair for name, pair in rows.items() if name in given or {name, basename(name)} & files}
+    for remark in written_alike(sorted({*labels})):
+        LOG.warning("%s", remark)
     return samples.but(label=labels), given or None, listed or None
 
 

@@ -91,7 +91,8 @@ def _draw(
         times = round(start_s, 6), round(min(start_s + settings.segment_s, length_s), 6)
         if name in label_of:
             other = f"labelled {label_of[name]!r}; this one {label!r}"
-            note["skipped"].append((*times, f"the same window as another annotation, which is {other}"))
+            more = "more labels than one, " if label_of[name] != label else ""
+            note["skipped"].append((*times, f"{more}the same window as another annotation, which is {other}"))
             continue
         first = int(settings.sample_rate * start_s)
         picture = settings.picture(sound[first : first + settings.n_samples], sounding)

@@ -10,7 +10,14 @@ from saec.samples.reader import (
     read_annotations,
     read_separated,
 )
-from saec.samples.split import split, split_by_table, warn_of_classes, warn_of_shared
+from saec.samples.split import (
+    split,
+    split_by_table,
+    warn_of_classes,
+    warn_of_shared,
+    without_split,
+    written_alike,
+)
 from saec.samples.table import (
     COLUMNS,
     SEGMENT,
@@ -46,4 +53,6 @@ __all__ = [
     "warn_of_classes",
     "warn_of_shared",
     "with_clock",
+    "without_split",
+    "written_alike",
 ]

@@ -4,6 +4,7 @@ import logging
 import unicodedata
 import warnings
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -76,17 +77,30 @@ def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
     return valid
 
 
+def written_alike(classes: Iterable[str]) -> list[str]:
+    """Returns a remark on classes that differ in capitals, spaces or Unicode form alone, or none."""
+    written = defaultdict(list)
+    for name in classes:
+        plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
+        written[plain or name].append(repr(name))
+    alike = [" and ".join(names) for names in written.values() if len(names) > 1]
+    return [f"classes that may be one, as they are written alike:\n{listing(alike)}"] if alike else []
+
+
+def without_split(samples: Samples) -> Samples:
+    """Returns samples without the split that a `labels.csv` gives them: it is for evaluations."""
+    n = int((samples.splits != "").sum())
+    if n:
+        LOG.info("the split of %d samples in labels.csv is for evaluations, a training has `data.valid`", n)
+    return samples.but(split="")
+
+
 def warn_of_classes(samples: Samples, share: bool) -> None:
     """Warns of classes that differ in the way of writing alone, and if a share is to be set aside for
     validation, of those of one recording and of groups that nothing names.
     """
-    written = defaultdict(list)
-    for name in samples.classes:
-        plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
-        written[plain or name].append(repr(name))
-    alike = [" and ".join(names) for names in written.values() if len(names) > 1]
-    if alike:
-        LOG.warning("classes that may be one, as they are written alike:\n%s", listing(alike))
+    for remark in written_alike(samples.classes):
+        LOG.warning("%s", remark)
     if not share:
         return
     groups = {name: set(samples.groups[samples.labels == name].tolist()) for name in samples.classes}

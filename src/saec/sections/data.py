@@ -14,6 +14,7 @@ from saec.data.recordings import Recordings
 from saec.faults import Fault, Unusable, counted
 from saec.inspection import inspect as inspect_pictures
 from saec.progress import duration, progress
+from saec.samples import written_alike
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import picture_folder, recordings_of
 from saec.sound.files import header, stream
@@ -222,7 +223,7 @@ def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
         f"classes have fewer than {FEWEST} recordings that can be read and cannot be on both sides of a "
         "split: add recordings, or leave the classes out"
     )
-    return remarks + counted(few, words)
+    return remarks + counted(few, words) + written_alike(sorted(classes))
 
 
 def _numbers(counts: Counter, most: int | None = None) -> str:

@@ -29,6 +29,7 @@ from saec.samples import (
     read_annotations,
     recording_of,
     with_clock,
+    written_alike,
 )
 from saec.session import Count
 from saec.tables import Table, column_of
@@ -204,7 +205,11 @@ def _of_sounds(samples: Samples, recordings: Recordings, what: str) -> tuple[Sam
     rows = recordings.labelled.table
     samples, remarks = join(samples, rows, str(recordings.folder), what=what)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
-    return samples.but(split=splits if {TRAIN, TEST} <= set(splits.tolist()) else ""), remarks
+    sides = sorted({*splits.tolist()} - {""})
+    if sides and not {TRAIN, TEST} <= {*sides}:
+        remarks = [*remarks, f"the split of {recordings.folder} is {sides[0]} alone and is not used"]
+        splits = ""
+    return samples.but(split=splits), remarks
 
 
 def _own_labels(tables: dict[str, Table], what: str) -> np.ndarray | str:
@@ -238,6 +243,7 @@ def _remarks(samples: Samples, what: str) -> list[str]:
             f"no group (recording) is known, each one counts as a group: if {what} come from the same "
             "recordings, probes are too good; name groups in the table of labels"
         )
+    remarks += written_alike(samples.classes)
     if (samples.splits == "").all():
         return remarks
     train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))

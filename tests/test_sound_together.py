@@ -172,6 +172,18 @@ def test_segments_have_the_label_of_their_recording_and_are_no_whole_recordings(
         report_of(config, made, per="sample")
 
 
+def test_groups_are_those_that_the_training_has_found_in_paths(shared, made, tmp_path):
+    config, run = shared
+    text = (run.folder / "session.yaml").read_text()
+    try:
+        (run.folder / "session.yaml").write_text(text.replace("group: null", "group: /(.)"))
+        folder = report_of(config, {"by_run": made["by_run"]}, per="sample")
+    finally:
+        (run.folder / "session.yaml").write_text(text)
+    answers = pd.read_csv(folder / "answers_session.csv", dtype=str)
+    assert answers["group"].tolist() == [name.split("/")[1][0] for name in answers["file"]]
+
+
 def page_of(folder: Path) -> dict:
     """The page's content, with starts and ends."""
     read = content(folder / "explorer.html")

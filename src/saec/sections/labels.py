@@ -18,6 +18,7 @@ from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.preparation.pictures import PREPARED
 from saec.registry import Strict
+from saec.runs import Run
 from saec.samples import (
     COLUMNS,
     Samples,
@@ -69,9 +70,16 @@ def picture_folder(path: str, config: Config) -> Path:
     return folder
 
 
-def recordings_of(paths: tuple[str, ...], config: Config) -> Recordings:
-    """Lists a folder of recordings, class folders, a table or a recording."""
-    return Recordings(paths_of(absolute(paths[0] if len(paths) == 1 else paths, config)))
+def recordings_of(
+    paths: tuple[str, ...], config: Config, abouts: Iterable[dict[str, Any]] = ()
+) -> Recordings:
+    """Lists a folder of recordings, class folders, a table or a recording.
+
+    Groups are found in paths as by the first training that did so, of those that features come from.
+    """
+    runs = filter(None, (Run.at(Path(about["model"])) for about in abouts))
+    group = next(filter(None, (getattr(run.data, "group", None) for run in runs)), None)
+    return Recordings(paths_of(absolute(paths[0] if len(paths) == 1 else paths, config)), group=group)
 
 
 class Labels(Strict):

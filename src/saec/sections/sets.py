@@ -238,7 +238,6 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     """Raises a `SessionError` with every fault of its files, folder and labels."""
     faults: list[str] = []
     images = given.images and collect_faults(faults, "images", picture_folder, given.images, config)
-    sounds = given.sounds and collect_faults(faults, "sounds", recordings_of, given.sounds, config)
     tables: dict[str, Table] = {}
     for method, file, how in collect_faults(faults, "features", _methods, given, config) or ():
         options = (how.key, how.columns, how.names, how.label, how.pooling)
@@ -250,6 +249,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     if shown and tables and not faults:
         collect_faults(faults, "images", _require_pictures, images, next(iter(tables.values())).names)
     labelled, abouts = None, [about for table in tables.values() if (about := about_of(table.file))]
+    sounds = given.sounds and collect_faults(faults, "sounds", recordings_of, given.sounds, config, abouts)
     named = [about["session"]["data"] for about in abouts] + [given.model_dump()]
     what = "recordings" if given.per == "recording" else word_for_samples(named)
     if tables and not faults:

@@ -132,6 +132,7 @@ def extraction(config: Config, changes: dict[str, Any]) -> None:
 
 def _extraction_session(changes: dict[str, Any]) -> ExtractionSession:
     plain = {"data": {"images": "images"}, "reduction": None, "reconstructions": 4}
+    plain["out"] = changes.get("variant")  # variants in one folder would share what they have in common
     return load_session(plain | changes, ExtractionSession)
 
 

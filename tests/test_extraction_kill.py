@@ -1,5 +1,6 @@
 """An extraction that is killed, or that begins while pictures are decoded, ends as an unbroken one."""
 
+import errno
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from saec.data import Cache
 from saec.data.store import Arriving
 from saec.extraction import ExtractionSession, plan_extraction
 from saec.extraction.sources.run import RunSource
-from saec.faults import Fault
+from saec.faults import Fault, NoRoom
 from saec.features import Features
 from saec.files import TEMPORARY, write_npz
 from saec.session import load_session
@@ -69,6 +70,10 @@ def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_o
     torn.write_bytes(b"PK half a file, of a killed writing")
     assert interrupted_after(songs, 7) == [False, False, False]
     assert interrupted_after(songs, 8) == [True, False, False]
+    kept = {
+        file.name: file.stat().st_size for file in songs.part.glob("*.npy")
+    }  # room for what is written last
+    assert kept["room.npy"] > kept["X.npy"] + kept["pooled.npy"] - 300
     assert interrupted_after(songs, 11) == [True, True, False]  # goes on after the first
     features = songs.extract()
     assert "going on: 32 of 40 pictures are done" in log.text
@@ -287,6 +292,23 @@ def test_encoding_begins_while_pictures_are_decoded_and_faults_of_those_are_all_
     assert f"{last[1].name} is not a PNG" in str(fault.value)
     assert not [entry for entry in songs.folder.iterdir() if "saec" in entry.name]
     assert list(songs.config.cache.iterdir()) == []
+
+
+def test_pictures_that_have_no_room_beside_the_features_are_decoded_as_they_are_used(
+    overlapping, monkeypatch, log
+):
+    """The room of the features is taken first."""
+
+    def no_room(path: Path, *_: object) -> None:
+        patch.setattr("saec.data.store.free_bytes", lambda folder: 0)
+        raise NoRoom(path, OSError(errno.ENOSPC, "No space left on device"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("saec.data.store.new_map", no_room)
+        features = overlapping.extract()
+    assert "samples.npy cannot be written (No space left" in log.text and "going on: 0 of 40" in log.text
+    assert "are decoded whenever they are used" in log.text
+    assert_same_files(features, extracted_otherwise(overlapping))
 
 
 def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overlapping, monkeypatch, log):

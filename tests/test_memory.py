@@ -21,6 +21,9 @@ def test_fifteen_times_as_many_pictures_take_little_more_memory(tmp_path, varian
     for n in (1_000, 15_000):
         workspace = tmp_path / str(n)
         link(made, workspace / "images", n)
+        names = [file.name for file in (workspace / "images").iterdir()]
+        lines = [f"{name},{'abc'[number % 3]}" for number, name in enumerate(names)]
+        (workspace / "labels.csv").write_text("\n".join(["file,label", *lines]))
         paths = {"data": workspace, "models": workspace / "models", "cache": workspace / "cache"}
         config = Config(**paths, device="cpu", workers=2)
         changes = {"run": untrained(config).timestamp, "variant": variant}

@@ -15,7 +15,7 @@ from saec.config import Config, load_config
 from saec.data.kind import Location, evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
-from saec.extraction.outputs import PREFIX, Earlier, Outputs, State
+from saec.extraction.outputs import PREFIX, ROOM, Earlier, Outputs, State
 from saec.extraction.predictions import Detections, write_predictions
 from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.extraction.sources.base import Computed, build_source, value_type
@@ -208,6 +208,7 @@ class ExtractionJob:
         What an earlier file holds as it is becomes another name of that file.
         """
         outputs, reduction = self.outputs, self.session.reduction
+        (outputs.part / ROOM).unlink(missing_ok=True)
         files = {array: outputs.npz(words) for array, words in self.source.npz.items()}
         shared = computed.earlier.npz if computed.earlier else {}
         for array, file in shared.items():

@@ -21,7 +21,7 @@ from saec.samples import Samples
 State = Literal["new", "same", "files changed"]
 Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
 PREFIX = "saec_"  # of every id
-PLAN = "plan.txt"
+PLAN, ROOM = "plan.txt", "room.npy"
 NO_ROWS = ("reduction", "predictions")  # settings that no row depends on
 MOST_LETTERS = 40  # of the data's name in an id
 
@@ -290,6 +290,8 @@ class Shards:
                 arrays[name] = np.load(file, mmap_mode="r+")
             else:
                 arrays[name] = new_map(file, kind, shape)
+        if any(array.size for array in arrays.values()):  # kept for the files, until they are assembled
+            new_map(folder / ROOM, np.uint8, (sum(array.nbytes for array in arrays.values()),))
         if not resumed:
             write_text(plan_file, key)
         return cls(arrays, arrays.pop("done"), resumed)

@@ -299,11 +299,11 @@ def _of_run(named: str, images: str | None, config: Config) -> dict[str, Path]:
     if images is None:
         raise Fault(f"{named} needs `images`: features lie beside the folder of pictures")
     run = find_run(named, config.models)
-    beside = config.data_path(images).parent
-    id = f"_saec_{run.timestamp}"
-    files = sorted(beside.glob(f"pooled_*{id}*.npz"))
+    folder, id = config.data_path(images), f"_saec_{run.timestamp}"
+    files = sorted(folder.parent.glob(f"pooled_*{id}*.npz"))
+    files = [one for one in files if read_about_file(one)["settings"].get("images") == str(folder)]
     if not files:
-        raise MissingFault(f"{beside} has no features of {run.folder.name}: extract them first")
+        raise MissingFault(f"{folder.parent} has no features of {folder} by {run.folder.name}: extract them")
     words = [file.stem.removeprefix("pooled_").replace(id, "").replace("_", " ") for file in files]
     return {f"{run.name} {word}": file for word, file in zip(words, files, strict=True)}
 

@@ -182,11 +182,15 @@ class Source:
             Fault: samples cannot be read, or what comes out is not finite.
         """
         try:
-            with closing(self.kind.open(early=True)) as data:
-                return self._compute(self.sized(data), part, earlier)
-        except StartAgain as reason:
-            LOG.info("%s", reason)
-            return self._compute(self.sized(self.kind.open()), part, earlier)
+            try:
+                with closing(self.kind.open(early=True)) as data:
+                    return self._compute(self.sized(data), part, earlier)
+            except StartAgain as reason:
+                LOG.info("%s", reason)
+                return self._compute(self.sized(self.kind.open()), part, earlier)
+        except Fault:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
 
     def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
         """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
@@ -200,17 +204,13 @@ class Source:
         shapes = {name: shape for name, shape in self.shapes.items() if name not in there}
         todo = list(chunks(np.setdiff1d(np.arange(n), kept), size))
         plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
-        try:
-            shards = Shards.open(part, plan, n, shapes, todo)
-            if shards.resumed:
-                done = sum(len(rows) for rows, is_done in zip(todo, shards.done, strict=True) if is_done)
-                LOG.info("going on: %d of %d %s are done", done, n - len(kept), data.samples_are)
-            self._take(shards, earlier, pairs_of, size)
-            self._fill(shards, todo, data, size)
-            data.settle()
-        except (Fault, StartAgain):
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+        shards = Shards.open(part, plan, n, shapes, todo)
+        if shards.resumed:
+            done = sum(len(rows) for rows, is_done in zip(todo, shards.done, strict=True) if is_done)
+            LOG.info("going on: %d of %d %s are done", done, n - len(kept), data.samples_are)
+        self._take(shards, earlier, pairs_of, size)
+        self._fill(shards, todo, data, size)
+        data.settle()
         arrays = shards.arrays | {name: map_npz(file, "X") for name, file in there.items()}
         arrays = {name: arrays[name] for name in self.shapes}
         return Computed(data.samples, arrays, data, earlier if there else None)

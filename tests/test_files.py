@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def test_a_folder_appears_when_its_block_ends_and_never_half_made(tmp_path):
 
 
 def test_folders_with_a_timestamp_never_share_it(tmp_path):
-    made = []
+    made, claim = [], tmp_path / ".20200102_030405"  # of a process that was killed
+    claim.mkdir()
+    os.utime(claim, (0, 0))
     for pattern in ("*_a", "b_*"):
         with temporary_folder(tmp_path) as part:
             (part / "a.txt").write_text(pattern)
@@ -74,8 +77,18 @@ def test_what_a_kill_leaves_is_removed_folders_once_they_are_old(tmp_path):
         (tmp_path / f"{TEMPORARY}{name}").mkdir()
     os.utime(tmp_path / f"{TEMPORARY}old", (0, 0))
     with temporary_folder(tmp_path) as part:
-        assert names(tmp_path) == sorted([f"{TEMPORARY}young", part.name])
+        assert names(tmp_path) == sorted([f"{TEMPORARY}young", part.name, f"{part.name}.lock"])
     (tmp_path / f"{TEMPORARY}young").rmdir()
+    killed = (
+        f"import os; from saec.files import *\nwith temporary_folder(Path({str(tmp_path)!r})): os._exit(9)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1] / "src")}
+    assert subprocess.run([sys.executable, "-c", killed], env=environment).returncode == 9
+    assert len(names(tmp_path)) == 2  # the folder and its lock
+    time.sleep(1)
+    with temporary_folder(tmp_path) as part, temporary_folder(tmp_path) as other:
+        assert names(tmp_path) == sorted(f"{one.name}{end}" for one in (part, other) for end in ("", ".lock"))
+    assert names(tmp_path) == []
     for name in (f"{TEMPORARY}0a1b2c3d_a.npz", "a.npz", ".hidden", "writing_a.npz"):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)

@@ -10,6 +10,7 @@ from test_samples import damaged
 
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
+from saec.samples import read_annotations
 from saec.tables import read_layout, read_table, write_table
 
 NAMES = np.array(["a.png", "b.png", "c.png"])
@@ -186,3 +187,16 @@ def test_a_damaged_map_is_said_and_none_and_a_damaged_row_is_a_fault(tmp_path, l
     file.write_bytes(whole.replace(np.float64(1).tobytes(), np.float64(2).tobytes(), 1))
     with pytest.raises(Fault, match="a.npz .*Bad CRC-32 for file 'X.npy'"):
         read_table(file)
+
+
+def test_no_spreadsheet_runs_a_text_of_a_table_numbers_stay_and_it_is_read_as_it_was(tmp_path):
+    texts = ["=1+1", "+x", "-a.png", "@SUM", "-1", "+2.5e3", "a=b", "'quoted'", "ü,-b"]
+    frame = pd.DataFrame({"file": texts, "Label": texts[::-1], "Feature_1": -np.arange(9.0), "=2": texts})
+    write_table(tmp_path / "a.csv", frame)
+    text = (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()
+    assert text[:2] == ["file,Label,Feature_1,'=2", """'=1+1,"ü,-b",-0.0,'=1+1"""]
+    assert text[3] == "'-a.png,a=b,-2.0,'-a.png" and text[5].startswith("-1,-1,-4.0,-1")
+    table = read_table(tmp_path / "a.csv")
+    assert sorted(table.names) == sorted(texts)
+    assert [table.samples.labels[list(table.names).index(text)] for text in texts] == texts[::-1]
+    assert read_annotations(tmp_path / "a.csv")["label"].tolist() == texts[::-1]

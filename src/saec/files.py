@@ -30,6 +30,7 @@ LOG = logging.getLogger(__name__)
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
 DAY_S = 86_400
+LOCK = ".lock"  # what the name of a lock file ends with
 NAME_BYTES = 160  # of a word from which names of files are made, which have 255 at most
 # What zips, arrays, JSON and pickles raise that are damaged, or made to do harm
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, LookupError, TypeError, AttributeError, SyntaxError)
@@ -59,19 +60,23 @@ def appearing(path: Path) -> Iterator[Path]:
 def temporary_folder(parent: Path) -> Iterator[Path]:
     """Yields a new hidden folder in `parent`, which is removed at the end unless it was moved away.
 
-    Such folders that a killed process left more than a day ago are removed.
+    Those that killed processes have left are removed: nobody holds the lock beside them, or there is none.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for leftover in parent.glob(f"{TEMPORARY}*"):
-        with suppress(FileNotFoundError):  # another process has just moved it
-            if leftover.is_dir() and leftover.stat().st_mtime < time.time() - DAY_S:
-                shutil.rmtree(leftover, ignore_errors=True)
+    for left in parent.glob(f"{TEMPORARY}*"):
+        part = left.with_name(left.name.removesuffix(LOCK))
+        lock = part.with_name(part.name + LOCK)
+        with suppress(Fault, OSError):  # another process holds the lock, or has just moved its folder
+            if left.stat().st_mtime < time.time() - (1 if lock.exists() else DAY_S):
+                with locked(lock, part):
+                    shutil.rmtree(part, ignore_errors=True)
     part = parent / f"{TEMPORARY}{secrets.token_hex(4)}"
-    part.mkdir()
-    try:
-        yield part
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with locked(part.with_name(part.name + LOCK), part):
+        part.mkdir()
+        try:
+            yield part
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
@@ -94,8 +99,13 @@ def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
     """Moves a finished folder to `parent` and returns its new path: `pattern` with the time for its `*`.
 
     No two folders in `parent` have the same time in their names, whoever makes them: a second belongs to the
-    process that has made the folder `.<time>`, and if it is taken, the next one is tried.
+    process that has made the folder `.<time>`, and if it is taken, the next one is tried. A claim lasts for
+    milliseconds; older ones are of killed processes.
     """
+    for left in parent.glob(f".{8 * '[0-9]'}_{6 * '[0-9]'}"):
+        with suppress(OSError):
+            if left.stat().st_mtime < time.time() - 60:
+                left.rmdir()
     while True:
         timestamp = time.strftime("%Y%m%d_%H%M%S")
         claim = parent / f".{timestamp}"

@@ -1,6 +1,7 @@
 """Reads feature files of any maker, one row a sample, and writes tables, for other programs, too."""
 
 import logging
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per
 LOG = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
+FORMULA = re.compile(r"(?![+-][\d.]+(e[+-]?\d+)?$)[=+@\t\r-]", re.IGNORECASE)  # and no number
 AT_ONCE = 512  # latents that are pooled together
 Pooling = Callable[[Tensor], Tensor]
 Form = Literal["csv", "raven", "audacity"]
@@ -224,13 +226,23 @@ def column_of(values: pd.Series) -> np.ndarray:
     return np.array(["" if value != value or value is None else str(value) for value in values], dtype=str)
 
 
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Returns the table, an apostrophe before text that spreadsheets would run; reading drops it again."""
+
+    def quoted(cell: Any) -> Any:
+        return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+
+    columns = table.rename(columns=quoted)
+    return columns.apply(lambda cells: cells if pd.api.types.is_numeric_dtype(cells) else cells.map(quoted))
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes CSV or Parquet, by the suffix, whole or not at all."""
     with appearing(path) as temporary:
         if path.suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False, lineterminator="\n")
+            without_formulas(table).to_csv(temporary, index=False, lineterminator="\n")
 
 
 def require_parquet() -> None:

@@ -119,7 +119,7 @@ function tables(given, form) {
 const plain = (word) => word.replace(/[\t\r\n]/g, " ");
 
 function csv(rows, given) {
-  const quoted = (word) => `"${String(word).replaceAll('"', '""')}"`;
+  const quoted = (word) => `"${String(word).replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`; // no formulas
   return ["file,label", ...rows.map((row) => `${quoted(DATA.names[row])},${quoted(given[row])}`)].join("\r\n") + "\r\n";
 }
 

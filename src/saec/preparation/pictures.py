@@ -15,6 +15,7 @@ from saec.files import appearing, write_json, write_text
 from saec.preparation.look import PreparationSession
 from saec.samples import SEGMENT, Samples
 from saec.sound.files import load_sound
+from saec.tables import write_table
 
 ABOUT, PREPARED, FAILED, SKIPPED = "prepared.json", "prepared.csv", "failed.csv", "skipped.csv"
 PICTURES, NOTES = "pictures", "notes"  # folders of the part folder
@@ -127,7 +128,7 @@ def write_beside(
         (FAILED, ["recording", "reason"], failed),
         (SKIPPED, ["recording", "start", "end", "reason"], skipped),
     ):
-        write_text(folder / table, pd.DataFrame(rows, columns=heads).to_csv(index=False, lineterminator="\n"))
+        write_table(folder / table, pd.DataFrame(rows, columns=heads))
     write_json(folder / SIDECAR, _sidecar(settings))
     about = {"fingerprint": fingerprint, "pictures": len(made), "recordings": len(notes)}
     paths = settings.model_dump(mode="json", include={"recordings", "annotations"})

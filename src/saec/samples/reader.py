@@ -39,6 +39,7 @@ WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how files of Excel begin
 SPLITS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid"}
 MORE = ()  # the key of cells that stand below no head
 Row = tuple[str, dict[Any, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
+QUOTED = re.compile(r"(?:(?<=[,;\t\"\n])|^)'(?=[=+@-])")  # what keeps spreadsheets from running a text
 
 
 def read_annotations(
@@ -214,7 +215,7 @@ def read_separated(path: Path) -> tuple[str, str, int]:
 
 
 def _from_head(text: str) -> tuple[str, str, int]:
-    lines = text.split("\n")
+    lines = QUOTED.sub("", text).split("\n")
     filled = [n for n, line in enumerate(lines) if line.strip(EMPTY)]
     mark = lines[filled[0]].strip().strip('"') if filled else ""
     marked = mark.lower().startswith("sep=")  # Excel's way of saying it

@@ -3,12 +3,13 @@
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
-from saec.files import locked
+from saec.files import locked, remove_leftovers
 from saec.gallery import show_views
 from saec.runs import SESSION, Run
 from saec.runs.find import find_trained, warn_of_unfinished
@@ -72,8 +73,11 @@ class FinishedJob:
         return ""
 
     def run(self) -> Run:
-        LOG.info("%s is finished: %d epochs", self.begun.folder, self.begun.progress.epoch)
-        return self.begun
+        run = self.begun
+        LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
+        with suppress(Fault), locked(run.lock, run.folder):
+            remove_leftovers(run.folder)
+        return run
 
 
 def plan_training(session: TrainingSession, config: Config) -> TrainingJob:

@@ -43,7 +43,9 @@ function showPicture(row) {
 
 function play() {
   const sound = document.querySelector("#shown audio");
-  if (sound) sound.play().catch(() => { $("named").textContent = "This browser cannot play the sound."; });
+  if (sound) sound.play().catch((error) => { // another one may have been chosen before it began
+    if (error.name === "NotSupportedError") $("named").textContent = "This browser cannot play the sound, or it is gone.";
+  });
 }
 
 function showTip(row, x, y) {

@@ -34,7 +34,7 @@ from saec.data.stored import Streamed
 from saec.faults import Fault, Unusable
 from saec.preparation import PreparationSession, plan_preparation
 from saec.session import SessionError, TrainingSession, load_session
-from saec.sound.files import stream
+from saec.sound.files import header, stream
 from saec.sound.spectra import SPECTRA
 from saec.training import plan_training
 from saec.training.build import build
@@ -272,6 +272,17 @@ def test_recordings_of_which_samples_are_missing_are_refused(share, config):
         file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
     with pytest.raises(Fault, match="3 of 3 recordings in .*cut cannot be used"):
         kind(config.data / "cut", config).open()
+
+
+def test_an_mp3_whose_length_is_guessed_by_its_quiet_beginning_is_not_called_cut(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, 3 * 24_000)
+    parts = []
+    for gain, level in ((1e-4, 0.99), (1, 0.0)):
+        options = {"compression_level": level, "bitrate_mode": "CONSTANT"}
+        parts.append(record(tmp_path / "part.mp3", gain * noise, 24_000, **options).read_bytes())
+    file = tmp_path / "guessed.mp3"
+    file.write_bytes(b"".join(parts))
+    assert header(file).frames > 10 * sum(map(len, stream(file, 24_000))) > 10 * 144_000
 
 
 def test_a_rate_that_would_make_a_file_a_hundred_times_as_long_is_refused(config, sounds):

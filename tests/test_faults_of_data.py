@@ -209,6 +209,9 @@ def test_a_bad_file_leaves_the_features_that_are_there(data, config):
     after = contents(config.data)
     assert after.keys() - before.keys() == {str(data.listed), str(data.folder / name)}
     assert {key: after[key] for key in before} == before
+    text = refused(main_02_extract, data.extraction() | {"out": "elsewhere"}, config)
+    listed = config.data / "elsewhere" / data.listed.name
+    assert f"all are listed in {listed}:" in text and name in listed.read_text()
     spared = data.extraction(skip_bad=True) | {"variant": "spared"}
     code, _, text = answer(main_02_extract, spared, config)
     assert code == 0 and f"left out, unusable:\n  {name}" in text

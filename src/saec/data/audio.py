@@ -152,6 +152,7 @@ class Audio:
     samples_are = "sounds"
     items_are = "recordings"
     session_key = "sounds"
+    lists_in: Path | None = None
     from_training_set: ClassVar = {"length_s": ("mean", "longest"), "standardise": ("set",)}
     dtype = np.dtype(np.float32)  # in the recording's own scale, nothing clipped
     shape = ()
@@ -242,7 +243,7 @@ class Audio:
         samples, short = self.recordings.pieces(n_there, self.cutting)
         bad |= short
         self._refuse(samples, bad, decoded=True)
-        forget_bad(self.folder)
+        forget_bad(self)
         if bad:
             lines = [f"{name} {reason}" for name, reason in bad.items()]
             LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
@@ -310,7 +311,7 @@ class Audio:
             sources, results = self.recordings.sources, check(self, self.cache.n_workers)
             bad = {source.name: why for source, (_, why) in zip(sources, results, strict=True) if why} | bad
         n_all = len(self.recordings.listed)
-        refuse_bad(bad, self.folder, n_all, self.skip_bad, self.items_are, listed=n_all > 1)
+        refuse_bad(self, bad, n_all, self.items_are)
         if not len(samples):
             raise MissingFault(f"none of the recordings of {self.folder} can be used")
 

@@ -140,6 +140,7 @@ class Images:
 
     samples_are = items_are = "pictures"
     session_key = "images"
+    lists_in: Path | None = None
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
     dtype = np.dtype(np.uint8)
     n_steps = None  # a picture is one step
@@ -272,7 +273,7 @@ class Images:
             Fault: pictures are of several sizes, or cannot be read and `skip_bad` is not set.
         """
         bad = {self.files[item].name: reason for item, reason in unusable.items()}
-        refuse_bad(bad, self.folder, len(self.files), self.skip_bad, self.items_are)
+        refuse_bad(self, bad, len(self.files), self.items_are)
         names: dict[tuple[int, int], list[str]] = defaultdict(list)
         for item, size in sorted(self._sizes.items()):
             if item not in unusable:
@@ -292,7 +293,7 @@ class Images:
 
     def _look_at(self, facts: dict[str, Any]) -> None:
         """Warns of blank pictures once it is clear that all are good enough."""
-        forget_bad(self.folder)
+        forget_bad(self)
         for remark in counted(facts.get("blank", ()), f"of {len(self.files):,} pictures are of one colour"):
             LOG.warning("%s: %s", self.folder, remark)
 

@@ -92,6 +92,8 @@ class Kind(Protocol):
     session_key: ClassVar[str]
     from_training_set: ClassVar[dict[str, tuple[str, ...]]]
     folder: Path
+    skip_bad: bool
+    lists_in: Path | None  # where to list what cannot be used; None: beside the folder
 
     @property
     def state(self) -> list[tuple]:
@@ -137,19 +139,19 @@ def evenly(items: Sequence[T], n: int) -> list[T]:
     return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
 
 
-def refuse_bad(
-    bad: dict[str, str], folder: Path, n_all: int, skip_bad: bool, what: str, listed: bool = True
-) -> None:
-    """Raises a `Fault` where some, or with `skip_bad` all, cannot be used.
+def refuse_bad(kind: Kind, bad: dict[str, str], n_all: int, what: str) -> None:
+    """Raises a `Fault` where some of a kind's items, or with `skip_bad` all, cannot be used.
 
-    Ten are in the message, and all of them (`listed`) in a file beside the folder.
+    Ten are in the message, and all of them in a file beside the folder, or where the kind lists them.
     """
+    folder, skip_bad = kind.folder, kind.skip_bad
     if not bad or (skip_bad and len(bad) < n_all):
         return
     lines = [f"{name} {reason}" for name, reason in bad.items()]
-    where, path = "the first of them", _list_of_bad(folder)
-    if listed:
+    where, path = "the first of them", _list_of_bad(kind)
+    if n_all > 1:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, "\n".join(lines) + "\n")
             where = f"all are listed in {path}"
         except OSError:
@@ -160,11 +162,11 @@ def refuse_bad(
     )
 
 
-def forget_bad(folder: Path) -> None:
+def forget_bad(kind: Kind) -> None:
     """Removes the list of an earlier call, as what is there can be used now."""
     with suppress(OSError):
-        _list_of_bad(folder).unlink(missing_ok=True)
+        _list_of_bad(kind).unlink(missing_ok=True)
 
 
-def _list_of_bad(folder: Path) -> Path:
-    return folder.parent / f"unusable_{folder.name}.txt"
+def _list_of_bad(kind: Kind) -> Path:
+    return (kind.lists_in or kind.folder.parent) / f"unusable_{kind.folder.name}.txt"

@@ -289,7 +289,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     key = f"data.{session.data.key}"
     out = collect_faults(faults, "out", config.data_path, session.out) if session.out else None
     collect_faults(faults, "config.cache", require_writable, config.cache)
-    data = collect_faults(faults, key, session.data.absolute, config)
+    data = collect_faults(faults, key, session.data.absolute, config, out)
     others: list[str] = []
     source = build_source(dict(session), data or session.data, config, others)
     faults += [fault for fault in others if data or not fault.startswith(key)]

@@ -171,7 +171,8 @@ def stream(
             n_frames = max(1, BLOCK // file.channels)
             if n is not None:
                 n_frames = min(n_frames, ceil((skipped + n) * file.samplerate / rate) + LEAD)
-            blocks = _at_rate(_mono(file, channel, n_frames, n_all or 0), file.samplerate, rate)
+            n_sure = 0 if n_all is None or _estimates(file, path) else n_all
+            blocks = _at_rate(_mono(file, channel, n_frames, n_sure), file.samplerate, rate)
             yield from _stretch(blocks, skipped, n)
     except (soundfile.SoundFileError, OSError) as error:
         raise Unusable(_reason(path, error)) from error
@@ -246,6 +247,15 @@ def _only_chunks_follow(file: BinaryIO) -> bool:
 def _announced(file: soundfile.SoundFile, path: Path) -> int | None:
     """Returns the frames that a header announces; None where they are more than its file can hold."""
     return file.frames if file.frames <= MOST_A_BYTE * path.stat().st_size else None
+
+
+def _estimates(file: soundfile.SoundFile, path: Path) -> bool:
+    """Returns whether the frames of an MP3 are not counted in it, but guessed by its first ones."""
+    if file.format != "MP3":
+        return False
+    with path.open("rb") as mp3:
+        head = mp3.read(BLOCK)
+    return not any(word in head for word in (b"Xing", b"Info", b"VBRI"))
 
 
 @lru_cache(maxsize=1 << 16)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import PositiveFloat, TypeAdapter, ValidationError, create_model, model_validator
+from pydantic import PositiveFloat, PrivateAttr, TypeAdapter, ValidationError, create_model, model_validator
 from torch import Tensor
 
 from saec.config import Config
@@ -54,6 +54,7 @@ class _ExtractionData(Strict):
     skip_bad: bool | None = None
     segment_s: PositiveFloat | None = None
     step_s: PositiveFloat | None = None
+    _out: Path | None = PrivateAttr(None)
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -75,9 +76,15 @@ class _ExtractionData(Strict):
     def location(self) -> Location:
         return getattr(self, self.key)
 
-    def absolute(self, config: Config) -> Self:
-        """Returns the same with absolute paths; raises a `Fault` where a path is of another system."""
-        return self.model_copy(update={self.key: absolute(self.location, config)})
+    def absolute(self, config: Config, out: Path | None = None) -> Self:
+        """Returns the same with absolute paths, and the folder in which to list what cannot be used.
+
+        Raises:
+            Fault: a path is of another system.
+        """
+        made = self.model_copy(update={self.key: absolute(self.location, config)})
+        made._out = out
+        return made
 
     def open(self, source: str, options: DataOptions, config: Config) -> Kind:
         """Returns the samples, read with these options, but all of them: features of a folder are complete.
@@ -92,7 +99,9 @@ class _ExtractionData(Strict):
             data = DATA.parse(options.model_dump() | {"limit": None} | self.changes)
         except ValidationError as error:
             raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
-        return data(paths_of(self.location), Cache.of(config))
+        kind = data(paths_of(self.location), Cache.of(config))
+        kind.lists_in = self._out
+        return kind
 
     def require_files(self, config: Config) -> None:
         """Raises a `Fault` where nothing is listed there, whatever the options."""

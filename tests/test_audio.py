@@ -279,7 +279,8 @@ def test_an_mp3_whose_length_is_guessed_by_its_quiet_beginning_is_not_called_cut
     parts = []
     for gain, level in ((1e-4, 0.99), (1, 0.0)):
         options = {"compression_level": level, "bitrate_mode": "CONSTANT"}
-        parts.append(record(tmp_path / "part.mp3", gain * noise, 24_000, **options).read_bytes())
+        mp3 = record(tmp_path / "part.mp3", gain * noise, 24_000, **options).read_bytes()
+        parts.append(mp3[mp3.index(b"\xff\xf3", max(0, mp3.find(b"Info"))) :])  # without a frame that counts
     file = tmp_path / "guessed.mp3"
     file.write_bytes(b"".join(parts))
     assert header(file).frames > 10 * sum(map(len, stream(file, 24_000))) > 10 * 144_000

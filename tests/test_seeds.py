@@ -360,9 +360,19 @@ def test_several_models_under_one_timestamp_are_listed(config, images):
     refused(config, "4 models answer to", *names, f"{TS}_mine")
 
 
-def test_other_tensors_or_another_answer_under_a_registered_name_are_a_fault(config, images):
-    seed_of(config, "GenB3blocks", (uncut, decoder3))
-    refused(config, "is not our GenB3blocks, it differs by", "give it another name")
+def test_another_answer_under_a_registered_name_is_that_of_the_scripts_and_nothing_is_trained_from_it(
+    config, images, log
+):
+    encoder, _ = seed_of(config, "GenB3blocks", (uncut, decoder3))
+    features = extract(extraction_session(TS), config)
+    np.testing.assert_allclose(features.X, answer(encoder, pixels(images)), rtol=0, atol=1e-6)
+    assert "is not our GenB3blocks, it differs by" in log.text and "the script itself is run" in log.text
+    assert (images.parent / f"reconstructions_saec_{TS}.png").is_file()
+    with pytest.raises(Fault, match="is not our GenB3blocks: nothing can be trained from it"):
+        train(training("rgb"), config)
+
+
+def test_other_tensors_under_a_registered_name_are_a_fault(config, images):
     encoder, _ = seed_of(config, "GenB3blocks")
     decoder = save(encoder, config, "decoder", "GenB3blocks")
     refused(config, "does not hold the tensors of GenB3blocks", decoder.name)

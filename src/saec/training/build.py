@@ -183,6 +183,9 @@ def _inherit(learning: Learning, plan: TrainingPlan) -> None:
     model, objective, parent = learning.model, learning.objective, plan.parent
     weights = plan.session.start.weights
     theirs = parent.model(weights)
+    if isinstance(theirs.encoder, torch.jit.ScriptModule):
+        what = f"{parent.folder} is not our {plan.session.model.name}"
+        raise Fault(f"start.weights_of: {what}: nothing can be trained from it")
     model.encoder.load_state_dict(theirs.encoder.state_dict())
     if theirs.decoder is not None and model.decoder is not None:
         model.decoder.load_state_dict(theirs.decoder.state_dict())

@@ -8,7 +8,9 @@ import pytest
 from sounds import record, tone
 
 from saec.config import Config
+from saec.data.recordings import Recordings
 from saec.faults import Fault
+from saec.preparation import PreparationSession, plan_preparation
 from saec.report import EvaluationSession, plan_evaluation
 from saec.session import load_session
 
@@ -104,6 +106,7 @@ def test_a_table_that_the_session_names_wins_over_the_nearest_one(config, pictur
 def test_folders_and_patterns_win_over_the_nearest_table(config, pictures):
     for name in (*PICTURES[:2], "d.png"):
         table(config.data / "sorted" / name[0] / name)
+    table(config.data / "sorted" / "a" / "._d.png")  # as macOS leaves them
     session = {"images": "songs/images", "features": features(config, PICTURES)}
     labelled, output = joined(config, labels={"folders": "sorted"}, **session)
     assert labelled["label"].tolist() == ["a", "a", "", ""] and "1 labels of" in output
@@ -309,3 +312,40 @@ def test_a_date_that_cannot_be_read_is_counted_and_a_recordings_own_name_says_th
     )
     assert labelled["site"].tolist() == ["here", "here", "there", "A_very_long_name_of_a_site"]
     assert labelled["time"].tolist() == ["", "", "2024-05-01", "2024-05-01T05:30:00"]
+
+
+RAVEN = "Selection\tView\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation"
+WRITTEN = {  # two sounds of crow/a.wav
+    "german.csv": "sep=;\nFile;Start;End;Label\na.wav;0,0;0,2;caw\na.wav;0,2;0,4;alarm\n;;;\n",
+    "unicode.txt": "FILE\tSTART\tEND\tLABEL\r\ncrow\\a.WAV\t0\t0,2\tcaw\r\ncrow\\a.WAV\t0,2\t0,4\talarm\r\n",
+    "all.selections.txt": f"{RAVEN}\tBegin Path\tFile Offset (s)\n"
+    "1\tSpectrogram 1\t60.0\t60.2\t1\t2\tcaw\tC:\\x\\crow\\a.wav\t0.0\n"
+    "2\tSpectrogram 1\t60.2\t60.4\t1\t2\talarm\tC:\\x\\crow\\a.wav\t0.2\n",
+    "a.Table.1.selections.txt": f"{RAVEN}\n1\tWaveform 1\t0.0\t0.2\t1\t2\tcaw\n"
+    "1\tSpectrogram 1\t0.0\t0.2\t1\t2\tcaw\n"
+    "2\tSpectrogram 1\t0.2\t0.4\t1\t2\talarm\n",
+    "a.txt": "0.0\t0.2\tcaw\n\\\t100.0\t900.0\n0.2\t0.4\talarm\n\\\t-1\t-1\n",
+    "rows.json": '[{"file": "a.wav", "start": 0, "end": 0.2, "label": "caw"},'
+    ' {"file": "a.wav", "start": 0.2, "end": 0.4, "label": "alarm"}]',
+}
+SOUNDS = [(0.0, 0.2, "caw"), (0.2, 0.4, "alarm")]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_kind_of_table_is_read_wherever_tables_are(name, config, sounds):
+    path = sounds / name
+    path.write_bytes(WRITTEN[name].encode("utf-16" if name == "unicode.txt" else "utf-8"))
+    assert labels(config, features=features(config, SEGMENTS), labels=str(path)) == ["caw", "alarm", ""]
+    listed = Recordings(path).listed
+    assert set(listed.files) == {"crow/a.wav"}
+    assert [(*times, label) for times, label in zip(listed.times, listed.labels, strict=True)] == SOUNDS
+    session = {"recordings": sounds, "annotations": path, "segment_s": 0.1, "sample_rate": 8000}
+    (wanted,) = plan_preparation(load_session(session, PreparationSession), config).wanted
+    assert [(one.start_s, one.end_s, one.label) for one in wanted.annotations] == SOUNDS
+    rows = [f"{file},0,0.4,caw,1,0" for file in ("crow/a.wav", "tit/b.wav")]
+    table(config.data / "predictions.csv", "file,start,end,predicted,p caw,p alarm", *rows)
+    session = {"predictions": {"file": "predictions.csv", "truth": str(path)}}
+    tracks = plan_evaluation(load_session(session, EvaluationSession), config).sections["predictions"].tracks
+    assert tracks["truth"].tolist() == ["caw", "caw", "alarm", "alarm"] and set(tracks["file"]) == {
+        "crow/a.wav"
+    }

@@ -55,7 +55,8 @@ def matching_files(named: str, config: Config) -> list[Path]:
         return [path]
     below = Path(path.anchor) if Path(named).is_absolute() else config.data
     try:
-        matching = sorted(below.glob(str(path.relative_to(below))))
+        there = below.glob(str(path.relative_to(below)))
+        matching = sorted(file for file in there if not file.name.startswith("."))
     except ValueError as error:  # such as a**b
         raise Fault(f"{path} is no pattern: {error}") from error
     if not matching:
@@ -191,7 +192,7 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         return read_annotations(file, columns=given.columns), str(file)
     if given.folders is not None:
         parent = config.data_path(given.folders)
-        files = sorted(path for path in parent.glob("*/*") if path.suffix.lower() == ".png")
+        files = sorted(file for file in parent.glob("[!.]*/[!.]*") if file.suffix.lower() == ".png")
         if not files:
             raise MissingFault(f"no picture in a folder of {parent}: folders, one a label, are expected")
         rows = [{"file": file.name, "label": file.parent.name} for file in files]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saec import progress as room
-from saec.progress import also_into, duration, progress
+from saec.progress import also_into, duration, progress, to_terminal
 
 
 class Terminal(io.StringIO):
@@ -53,3 +53,13 @@ def test_a_log_on_a_full_disk_is_given_up_with_a_word_and_the_work_goes_on(caplo
 def test_a_duration_is_written_for_people():
     words = {0.4: "0 s", 42: "42 s", 200: "3 min 20 s", 7500: "2 h 5 min"}
     assert {seconds: duration(seconds) for seconds in words} == words
+
+
+def test_a_script_shows_the_same_warning_once_and_other_lines_as_often_as_they_come(capsys):
+    for _ in range(2):  # each call of a script begins anew
+        to_terminal()
+        for _ in range(2):
+            logging.getLogger("saec.test").warning("twice")
+            logging.getLogger("saec.test").info("a line")
+        lines = [line[9:] for line in capsys.readouterr().err.splitlines()]
+        assert lines == ["twice", "a line", "a line"]

@@ -102,10 +102,18 @@ class _LogFile(logging.FileHandler):
 
 
 class _Terminal(logging.StreamHandler):
-    """Writes to whatever `sys.stderr` is at that moment."""
+    """Writes to whatever `sys.stderr` is at that moment, each warning once."""
 
     def __init__(self):
         logging.Handler.__init__(self)
+        self.shown: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        n_before = len(self.shown)
+        self.shown.add(record.getMessage())
+        return len(self.shown) > n_before
 
     @property
     def stream(self):

@@ -117,6 +117,7 @@ def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
     failed = scores[(scores["score"] == "converged") & (scores["value"] == 0)]
     doubts += [f"{one.evaluation} of {one.method} did not converge" for one in failed.itertuples()]
     noisy = scores[(scores["score"] == "noise") & (scores["value"] > MUCH_NOISE)]
+    noisy = noisy[noisy["method"] != pixels]
     return doubts + [
         f"{one.evaluation} of {one.method} leaves {one.value:.0%} in no cluster" for one in noisy.itertuples()
     ]
@@ -134,7 +135,9 @@ def doubts_of_samples(samples: Samples, what: str) -> list[str]:
     if not known:
         doubts.append("groups (recordings) are unknown, so probes may be too good")
     rare = classes_of_few_groups(samples.labels[has_label], groups[has_label], FEW)
-    if rare:
+    if known and len(np.unique(groups)) < FEW:
+        doubts.append(f"all {what} come from {len(np.unique(groups))} recordings (groups) alone")
+    elif rare:
         noun = "recordings" if known else what
         doubts.append(f"{len(rare):,} classes are rare, in fewer than {FEW} {noun}: {_some(list(rare))}")
     train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))

@@ -79,7 +79,8 @@ class Outputs:
     @property
     def left_over(self) -> list[Path]:
         """Returns what only a killed process leaves, or one that is at work."""
-        hidden = [self.part, self.before, self.lock, *self.folder.glob(f"{TEMPORARY}*_{self.id}.*")]
+        torn = self.folder.glob(f"{TEMPORARY}*_{self.id.removeprefix(PREFIX)}.*")
+        hidden = [self.part, self.before, self.lock, *torn]
         return [path for path in hidden if path.exists()]
 
     def clean(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
 from sklearn.metrics import f1_score
@@ -13,8 +14,15 @@ from sklearn.metrics import f1_score
 from saec import figures
 from saec.config import Config
 from saec.evaluation.tracks import grid, predicted_track, score_classes, true_track
-from saec.extraction.predictions import Detections, detections_in, pooled_per_file, prediction_table
+from saec.extraction.predictions import (
+    Detections,
+    _log_scores,
+    detections_in,
+    pooled_per_file,
+    prediction_table,
+)
 from saec.faults import Fault
+from saec.objectives.classification import macro_f1_of
 from saec.report import EvaluationSession, evaluate, plan_evaluation
 from saec.samples import FREQUENCIES, Samples, means_by, read_annotations
 from saec.session import SessionError, load_session
@@ -430,3 +438,25 @@ def test_all_faults_are_raised_at_once_and_the_plan_describes_what_is_scored(pro
     session = load_session({"predictions": "predictions.csv"}, EvaluationSession)
     plan = plan_evaluation(session, project).describe()
     assert "predictions.csv: 8 predictions of 4 files and 3 classes, 7 with labels" in plan
+
+
+def test_labels_that_are_no_class_of_the_model_give_no_score(project):
+    """As folders do that are called by sites."""
+    sites = {"crow": "site0", "tit": "site1", "wren": ""}
+    folder, output = evaluated(project, predictions().replace({"label": sites}))
+    assert "no label of files is a class of the model: there is no score" in output
+    assert not {"predicted_scores.csv", "predicted_confusion_files.png"} & {*names_in(folder)}
+    assert "predicted_segments.csv" in names_in(folder)
+
+
+def test_there_is_one_macro_f1(caplog):
+    """The log of an extraction, a report and a training give the same, classes without labels left out."""
+    confusion = torch.tensor([[2, 1, 1], [0, 1, 0], [0, 0, 0]])
+    pairs = np.meshgrid(CLASSES, CLASSES, indexing="ij")
+    true, answers = (np.repeat(names, confusion.flatten()) for names in pairs)
+    expected = score_classes(true, answers).scores["macro_f1"]
+    assert expected == pytest.approx((2 / 3 + 2 / 3) / 2) == macro_f1_of(confusion)
+    caplog.set_level("INFO")
+    shares = {f"p {name}": 0.0 for name in CLASSES}
+    _log_scores(pd.DataFrame({"file": range(5), "label": true, "predicted": answers, **shares}))
+    assert f"macro-F1 {expected:.3f}" in caplog.text

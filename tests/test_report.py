@@ -409,3 +409,25 @@ def test_a_report_that_was_ended_leaves_no_half_of_itself_and_what_a_kill_left_g
     evaluate(session(evaluations=[KMEANS]), project)
     assert not old.exists() and young.exists()
     young.rmdir()
+
+
+def test_classes_and_clusters_are_counted_by_hour_and_date_where_samples_say_them(project):
+    """The first recording has no date."""
+
+    def recorded(number: int, row: list[str]) -> list[str]:
+        when = f"2024-05-{1 + number % 2:02d}T{(5, 17, 18)[number % 3]:02d}:30:00"
+        return [*row, when if number >= 4 else "", f"plot{number % 2}"]
+
+    file = labels_of(project, "when.csv", "time", "site", change=recorded)
+    report = evaluate(session(labels=file, evaluations=[KMEANS]), project)
+    table = pd.read_csv(report.folder / "times_session.csv", dtype=str, keep_default_na=False)
+    n_of = {tuple(key): int(n) for *key, n in table.itertuples(index=False)}
+    assert n_of["label", "low", "hour", "5"] == 10 and ("label", "low", "hour", "17") not in n_of
+    assert n_of["", "all", "date", "2024-05-01"] == 16
+    assert sum(n for (by, _, unit, _), n in n_of.items() if (by, unit) == ("label", "hour")) == N - 4
+    assert sum(n for (by, _, unit, _), n in n_of.items() if (by, unit) == ("kmeans of good", "site")) == N
+    assert {"times_session_label.png", "times_session_kmeans_of_good.png"} <= names_in(report)
+    assert "4 of 36 have no hour" in remarks_of(report)
+    assert any("Recorded from 2024-05-01 to 2024-05-02" in sentence for sentence in report.findings)
+    plain = evaluate(session(evaluations=[KMEANS]), project)
+    assert not [name for name in names_in(plain) if name.startswith("times")]

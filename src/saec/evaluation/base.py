@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import f1_score
 
 from saec.registry import Registry
 
 EVALUATIONS = Registry("evaluation")
+
+
+def macro_f1(true: np.ndarray, predicted: np.ndarray) -> float:
+    """Returns the mean F1 of the classes that labels have; other classes that are predicted do not count."""
+    return f1_score(true, predicted, labels=np.unique(true), average="macro", zero_division=0)
+
 
 Rows = list[dict[str, Any]]
 

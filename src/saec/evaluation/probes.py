@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
-from saec.evaluation.base import EVALUATIONS, Rows, Scores
+from saec.evaluation.base import EVALUATIONS, Rows, Scores, macro_f1
 from saec.evaluation.classifiers import (
     CLASSIFIERS,
     COSTS,
@@ -24,9 +24,7 @@ from saec.evaluation.folds import Split, draw_few, given_split, repeated_splits
 
 SVM_OPTIONS = {"C": COSTS, "gamma": ("scale",), "class_weight": None}  # others do not have these options
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "macro_f1": lambda true, predicted: f1_score(
-        true, predicted, labels=np.unique(true), average="macro", zero_division=0
-    ),
+    "macro_f1": macro_f1,
     "weighted_f1": partial(f1_score, average="weighted", zero_division=0),
     "balanced_accuracy": balanced_accuracy_score,
 }

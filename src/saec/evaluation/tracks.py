@@ -83,7 +83,7 @@ class ClassScores:
 
 
 def score_classes(labels: np.ndarray, predicted: np.ndarray) -> ClassScores:
-    """Scores predicted classes (n,), n > 0. Macro-F1 is the mean over the classes that labels have."""
+    """Scores predicted classes (n,), n > 0."""
     names = np.unique(np.concatenate([labels, predicted]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # many classes for few rows; a class without rows has 0

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field
-from sklearn.metrics import f1_score
 
 from saec.config import Config, load_config
 from saec.data import chunks
+from saec.evaluation.base import macro_f1
 from saec.extraction.outputs import Outputs
 from saec.extraction.sources import SOURCES, ExtractionData
 from saec.faults import Fault, MissingFault, did_you_mean, listing
@@ -164,12 +164,15 @@ def _log_scores(files: pd.DataFrame) -> None:
         return
     labelled = files[files["label"] != ""]
     if unknown := sorted(set(labelled["label"]) - {*classes_of(files)}):
-        LOG.warning("%d labels are of no class that was learnt:\n%s", len(unknown), listing(unknown))
+        words = "%d labels are of no class that was learnt, and count as wrong:\n%s"
+        LOG.warning(words, len(unknown), listing(unknown))
     parts = labelled.groupby("split") if "split" in labelled else [("", labelled)]
     for split, part in parts if len(labelled) else ():
-        macro_f1 = f1_score(part["label"], part["predicted"], average="macro", zero_division=0)
+        if set(part["label"]) <= {*unknown}:
+            continue  # nothing can be right, which the warning says
+        score = macro_f1(part["label"], part["predicted"])
         accuracy = float((part["label"] == part["predicted"]).mean())
-        what = (len(part), f"{split} files" if split else "labelled files", accuracy, macro_f1)
+        what = (len(part), f"{split} files" if split else "labelled files", accuracy, score)
         LOG.info("against %d %s: accuracy %.3f, macro-F1 %.3f", *what)
 
 

@@ -99,7 +99,7 @@ class Classification(Objective):
 
 
 def macro_f1_of(confusion: Tensor) -> float:
-    """Returns the macro-F1 of counts (true, answered); classes that never occur do not count."""
+    """Returns the macro-F1 of counts (true, answered): the mean over the classes that labels have."""
     counts = confusion.cpu().double()  # Apple GPUs have no float64
-    right, sums = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1)
-    return float((2 * right[sums > 0] / sums[sums > 0]).mean()) if counts.sum() else 0.0
+    right, sums, there = counts.diagonal(), counts.sum(dim=0) + counts.sum(dim=1), counts.sum(dim=1) > 0
+    return float((2 * right[there] / sums[there]).mean()) if there.any() else 0.0

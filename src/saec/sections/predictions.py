@@ -24,6 +24,7 @@ from saec.registry import Strict
 from saec.samples import Samples, annotations, called_like, join, read_annotations
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import GivenLabels, Labels, as_file, given_annotations, matching_files
+from saec.sections.times import show_times
 
 FILES = "files of the predictions"
 MOST_POINTS = 5_000_000  # of the grid, of all files together
@@ -155,19 +156,23 @@ class ScoredPredictions:
         scores = {what: _score(table) for what, table in tables.items()}
         if self.tracks is not None:
             scores["time"] = self._score_along_time(content)
+        scores = _that_meet(scores, classes_of(self.table), content)
         for what, one in scores.items():
             _draw_confusion(what, one, content)
         scores |= {
             f"{what} of {split or 'no split'}": _score(part)
             for what, table in tables.items()
-            if table["split"].nunique() > 1
+            if what in scores and table["split"].nunique() > 1
             for split, part in table.groupby("split")
         }
         table = pd.DataFrame([{"by": what, "n": one.n} | one.scores for what, one in scores.items()])
         classes = pd.DataFrame([{"by": what} | row for what, one in scores.items() for row in one.classes])
         content.write("predicted_scores.csv", table, "accuracy, macro-F1 and weighted F1")
         content.write("predicted_classes.csv", classes, "precision, recall and F1 of each class")
-        content.tables = {"Scores of predictions": table} | content.tables
+        content.tables = ({"Scores of predictions": table} if scores else {}) | content.tables
+        if {"hour", "date"} & {*self.table.columns}:
+            classes = self.table["predicted"].to_numpy(dtype=str)
+            show_times(content, "predicted", self.table, {"predicted": classes})
         return [content]
 
     def _labelled(self, content: Content) -> dict[str, pd.DataFrame]:
@@ -268,6 +273,26 @@ def _file_table(table: pd.DataFrame, content: Content) -> pd.DataFrame:
     columns = {key: [of[0] if len(of) == 1 else "" for of in by.values()] for key, by in words.items()}
     columns |= {"predicted": np.array(classes)[means.to_numpy().argmax(1)], "segments": files.size()}
     return pd.DataFrame(columns, index=means.index).join(means).reset_index()
+
+
+def _that_meet(
+    scores: dict[str, ClassScores], classes: list[str], content: Content
+) -> dict[str, ClassScores]:
+    """Says what was found, and leaves out scores by labels none of which is a class of the model."""
+    meet = {what: one for what, one in scores.items() if {row["class"] for row in one.classes} & {*classes}}
+    apart = [
+        f"no label of {what} is a class of the model: there is no score" for what in scores.keys() - meet
+    ]
+    content.remarks += sorted(apart)
+    content.doubts += sorted(apart)
+    for what, one in meet.items():
+        worst = min(one.classes, key=lambda row: row["f1"])
+        content.findings.append(
+            f"Of {one.n:,} {'points in time' if what == 'time' else what}, {one.scores['accuracy']:.1%} are "
+            f"predicted right: macro-F1 {one.scores['macro_f1']:.3f} over {len(one.classes)} classes, lowest "
+            f"{worst['f1']:.2f} of {worst['class']}."
+        )
+    return meet
 
 
 def _score(table: pd.DataFrame, label: str = "label") -> ClassScores:

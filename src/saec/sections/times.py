@@ -1,0 +1,88 @@
+"""Counts classes and clusters by hour of day, by date and by site, where samples say when and where."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from saec import figures
+from saec.files import as_file_name
+from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.sets import FeatureSet
+
+CLOCK = ("hour", "date", "site")  # columns of samples
+MOST_NAMES, MOST_DATES = 20, 60  # of a figure: classes, and days beyond which months are counted
+ALL, OTHERS = "all", "others"
+
+
+@SECTIONS.register("times")
+class Times:
+    """Writes `times_<set>.csv` and figures of labels and of the best clusters."""
+
+    position = 20
+
+    def __init__(self, inputs: Inputs, *, times: bool = True):
+        self.sets = [one for one in inputs.sets.values() if times and {*CLOCK[:2]} & {*one.samples.others}]
+
+    def describe(self) -> list[str]:
+        return [f"{one.name}: by hour of day and date" for one in self.sets]
+
+    def write(self, folder: Path) -> list[Content]:
+        contents = []
+        for one in self.sets:
+            contents.append(Content(f"When and where, set {one.name}", folder))
+            names = {"label": one.samples.labels} if one.samples.classes else {}
+            show_times(contents[-1], one.name, one.samples.table, names | _best_clusters(one))
+        return contents
+
+
+def show_times(content: Content, stem: str, samples: pd.DataFrame, names: dict[str, np.ndarray]) -> None:
+    """Fills in how often each name occurs when and where; `names` has one a sample, "" for none."""
+    units = {"hour": pd.to_numeric(samples["hour"]) // 1} if "hour" in samples else {}
+    units |= {unit: samples[unit].replace("", np.nan) for unit in CLOCK[1:] if unit in samples}
+    for unit, values in units.items():
+        if n_without := int(values.isna().sum()):
+            content.remarks.append(f"{n_without:,} of {len(samples):,} have no {unit} and are left out of it")
+    of = {"": np.full(len(samples), ALL)} | names
+    rows = [
+        {"by": by, "name": name, "unit": unit, "value": f"{value:.0f}" if unit == "hour" else value, "n": n}
+        for by, these in of.items()
+        for unit, values in units.items()
+        for (name, value), n in values.groupby([these, values]).size().items()
+        if name != ""
+    ]
+    table = pd.DataFrame(rows, columns=["by", "name", "unit", "value", "n"])
+    content.write(f"times_{as_file_name(stem)}.csv", table, "how often classes and clusters occur, and when")
+    dates = units.get("date", pd.Series(dtype=object)).dropna()
+    if len(dates):
+        content.findings.append(f"Recorded from {dates.min()} to {dates.max()}, on {dates.nunique():,} days.")
+    for by, these in names.items():
+        order = pd.Series(these[these != ""]).value_counts().index.tolist()
+        panels = {unit: _counts(table[table["unit"] == unit], by, order) for unit in units}
+        name = as_file_name(f"times_{stem}_{by}") + ".png"
+        content.draw(name, f"How often, by {by}: {', '.join(units)}", figures.counts, panels, f"By {by}")
+
+
+def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
+    """Returns counts of one unit: all samples in the first row, then names in this order; values across."""
+    if table["unit"].eq("date").any() and table["value"].nunique() > MOST_DATES:
+        table = table.assign(value=table["value"].str[:7])
+    keys, cells = ["by", "name"], {"columns": "value", "values": "n", "aggfunc": "sum", "fill_value": 0}
+    counts = table[table["by"].isin(("", by))].pivot_table(index=keys, **cells)
+    if table["unit"].eq("hour").any():
+        counts = counts.reindex(columns=[str(hour) for hour in range(24)], fill_value=0)
+    rows = counts.reindex([("", ALL), *((by, name) for name in order)], fill_value=0).droplevel("by")
+    rest = rows[1 + MOST_NAMES :].sum().to_frame(f"{OTHERS} ({len(order) - MOST_NAMES:,})").T
+    return pd.concat([rows[: 1 + MOST_NAMES], *([rest] if len(order) > MOST_NAMES else [])])
+
+
+def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
+    """Returns the clusters that agree best with labels, or else are most stable, by what they are called."""
+    results = [
+        result for result in one.results if not result.is_probe and result.scores.predicted is not None
+    ]
+    if not results:
+        return {}
+    scores = [result.scores.scores for result in results]
+    best = max(range(len(results)), key=lambda n: scores[n].get("v_measure", scores[n].get("stability", 0)))
+    return {f"{results[best].evaluation} of {results[best].method}": results[best].scores.predicted}

@@ -12,6 +12,7 @@ import soundfile
 import torch
 from conftest import TINY, write_pictures
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 from PIL import Image
 
@@ -62,7 +63,7 @@ def names(n: int) -> list[str]:
 @pytest.mark.parametrize(("n", "width"), [(1, 24), (33, 24), (3, 8), (3, 4000)])
 def test_any_number_of_pictures_of_any_width_is_shown_and_no_figure_stays_open(tmp_path, n, width):
     columns = {"original": pictures(n, width=width), "error": pictures(n, width=width)}
-    figures.panels(tmp_path / "panels.png", columns, names(n), "title")
+    gallery.panels(tmp_path / "panels.png", columns, names(n), "title")
     assert len(np.unique(seen(tmp_path / "panels.png"))) > 100
     assert [file.name for file in tmp_path.iterdir()] == ["panels.png"]
     assert matplotlib.pyplot.get_fignums() == []
@@ -73,7 +74,7 @@ def test_titles_headings_and_axes_are_whole_and_do_not_overlap(tmp_path, drawn, 
     """Whatever the size of the pictures: all words lie within the figure, none of a row in another."""
     columns = dict.fromkeys(("original", "reconstruction", "error"), pictures(18, 1, height, width))
     title = "rebuilt by a run with a very long name after 200 epochs, and some more words behind it"
-    figures.panels(tmp_path / "x.png", columns, names(18), title, 0.394, np.linspace(0, 12_000, height))
+    gallery.panels(tmp_path / "x.png", columns, names(18), title, 0.394, np.linspace(0, 12_000, height))
     words = [text for text in drawn[0].findobj(Text) if text.get_text() and text.get_visible()]
     boxes = {text: text.get_window_extent() for text in words}
     right, top = drawn[0].bbox.max
@@ -97,7 +98,7 @@ def test_an_axis_of_losses_has_labels_however_far_they_fall(tmp_path, drawn, los
 def test_more_than_sixteen_pictures_go_into_a_second_block_beside_the_first(tmp_path):
     sizes = []
     for n in (16, 17):
-        figures.panels(tmp_path / "panels.png", {"seen": pictures(n, width=640)}, names(n), "title")
+        gallery.panels(tmp_path / "panels.png", {"seen": pictures(n, width=640)}, names(n), "title")
         sizes.append(seen(tmp_path / "panels.png").shape[:2])
     assert sizes[1][0] < sizes[0][0] and sizes[1][1] > 1.5 * sizes[0][1]
 
@@ -105,22 +106,22 @@ def test_more_than_sixteen_pictures_go_into_a_second_block_beside_the_first(tmp_
 def test_intensity_is_drawn_from_dark_at_0_to_bright_at_1_and_rgb_in_its_own_colours(tmp_path):
     dark_and_bright = np.zeros((2, 1, 16, 24), np.float32)
     dark_and_bright[1] = 1
-    figures.panels(tmp_path / "panels.png", {"seen": dark_and_bright}, names(2), "title")
-    viridis = matplotlib.colormaps[figures.PICTURE_MAP]
+    gallery.panels(tmp_path / "panels.png", {"seen": dark_and_bright}, names(2), "title")
+    viridis = matplotlib.colormaps[gallery.PICTURE_MAP]
     figure = seen(tmp_path / "panels.png")
     assert holds(figure, viridis(0.0)) and holds(figure, viridis(1.0))
     red = np.zeros((1, 3, 16, 24), np.float32)
     red[:, 0] = 1
-    figures.panels(tmp_path / "panels.png", {"seen": red}, names(1), "title")
+    gallery.panels(tmp_path / "panels.png", {"seen": red}, names(1), "title")
     assert holds(seen(tmp_path / "panels.png"), (1, 0, 0))
 
 
 def test_an_error_is_drawn_in_colours_of_its_own_up_to_its_largest(tmp_path):
-    magma = matplotlib.colormaps[figures.ERROR_MAP]
+    magma = matplotlib.colormaps[gallery.ERROR_MAP]
     for channels, largest in ((1, 0.01), (3, 0.01), (1, 0)):
         error = np.zeros((2, channels, 16, 24), np.float32)
         error[1] = largest
-        figures.panels(tmp_path / "panels.png", {"error": error}, names(2), "title")
+        gallery.panels(tmp_path / "panels.png", {"error": error}, names(2), "title")
         figure = seen(tmp_path / "panels.png")
         assert holds(figure, magma(0.0)) and (holds(figure, magma(1.0)) or not largest)
 
@@ -210,3 +211,24 @@ def test_a_spectrum_lasts_as_long_as_its_samples_where_all_last_the_same(tmp_pat
     axes = kind.sizes().front.sized_for(None, 1).axes
     assert axes.seconds == (seconds and pytest.approx(seconds, rel=0.05))
     assert (axes.hertz is None) if highest is None else axes.hertz[-1] == highest
+
+
+def test_letters_that_the_font_lacks_are_of_another_font_or_are_said_once(tmp_path, drawn, caplog):
+    figures._warn_of_boxes.cache_clear()
+    figures._font_for.cache_clear()
+    for number in range(2):
+        gallery.panels(tmp_path / f"{number}.png", {"seen": pictures(1)}, ["シジュウカラ.wav"], "四十雀")
+    font = figures._font_for(frozenset("四十雀"))
+    families = {tuple(text.get_fontfamily()) for text in drawn[-1].findobj(Text) if "四" in text.get_text()}
+    if font:
+        assert families == {("DejaVu Sans", font)}
+    else:
+        assert caplog.text.count("no font of this machine has all letters") == 1
+    assert figures._font_for(frozenset()) is None
+
+
+def test_a_font_that_has_the_letters_is_found():
+    """As symbols of mathematics are in a font that matplotlib itself brings."""
+    lacking = figures._letters_of(findfont("STIXGeneral")) - figures._letters_of(findfont("DejaVu Sans"))
+    letter = sorted(lacking)[0]
+    assert figures._font_for(frozenset(letter)) is not None

@@ -73,13 +73,13 @@ def clusters(method: str, evaluation: str, **values: float) -> list[tuple]:
             clusters("conv", "kmeans", n_clusters=4, v_measure=0.61, stability=0.9, noise=0.0)
             + clusters("mel", "hdbscan", n_clusters=7, v_measure=0.72, silhouette=0.4, noise=0.12)
             + clusters("mel", "kmeans", n_clusters=1, v_measure=0.99, noise=0.0),
-            "7 clusters by hdbscan of mel agree best with the labels (V-measure 0.72, silhouette 0.40, 12% "
-            "of the sounds in none).",
+            "7 clusters by hdbscan of mel agree best with the labels (V-measure 0.72 of 1, silhouette 0.40, "
+            "12% of the sounds in none).",
         ),
         (
             clusters("conv", "kmeans", n_clusters=4, stability=0.5, noise=0.0)
             + clusters("conv", "hdbscan", n_clusters=3, stability=0.8, noise=0.0),
-            "3 clusters by hdbscan of conv are the most stable (stability 0.80).",
+            "3 clusters by hdbscan of conv are the most stable (stability 0.80 of 1).",
         ),
         (clusters("conv", "hdbscan", n_clusters=1, noise=0.0), "No evaluation found more than one cluster."),
     ],

@@ -1,10 +1,12 @@
 """Draws figures of arrays and writes them as PNG files, without any session."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
-from unicodedata import east_asian_width
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +14,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, fontManager, get_font
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from saec.files import appearing
@@ -20,14 +24,9 @@ from saec.files import appearing
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+LOG = logging.getLogger(__name__)
 DPI = 110
-PANEL_HEIGHT = 0.75  # inches
-FONT, SMALL = 8, 4.5  # points of letters
-LEFT, GAP = 0.4, 0.06  # inches left of all pictures, and between them
-ERROR_MAP = "magma"
-PICTURE_MAP = "viridis"
-MOST_ROWS = 16  # pictures one below the other before a second block of columns begins
-WIDEST = 3100  # pixels of all panels side by side before blocks are stacked again
+BOXES = "Last Resort"  # a font of boxes that matplotlib brings
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 COLOURS = {"train": OKABE_ITO[0], "valid": OKABE_ITO[1]}
 MANY_COLOURS = colormaps["tab20"].colors  # easier to distinguish side by side than lightness
@@ -38,87 +37,6 @@ MOST_NAMES, NAMES_A_COLUMN = 100, 25  # of a legend
 N_BINS, LONG_TAIL = 40, 10  # of a histogram; the largest value over the median from which a tail is long
 DOTS = 9  # size of the points of a map
 MOST_NUMBERS = 16  # classes up to which a confusion matrix has numbers in its cells
-
-
-def panels(
-    path: Path,
-    columns: dict[str, np.ndarray],
-    names: Sequence[str],
-    title: str,
-    seconds: float | None = None,
-    hertz: Sequence[float] | None = None,
-) -> None:
-    """Draws one row a picture, one column a title; arrays are (n, channels, height, width) in [0, 1].
-
-    A column called `error` is drawn in colours of its own, from 0 to its largest value. `seconds` is how long
-    a picture is, `hertz` (height,) what its rows are, the lowest first; None where that is unknown.
-    """
-    n, (height, width) = len(names), next(iter(columns.values())).shape[2:]
-    largest = {name: max(float(of.max()), 1e-6) for name, of in columns.items() if name == "error"}
-    headings = [f"{name} (0 to {largest[name]:.2g})" if name in largest else plain(name) for name in columns]
-    n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (width * len(columns))))
-    n_rows, shown = -(-n // n_blocks), PANEL_HEIGHT * width / height
-    wide = GAP + max(shown, *(_inches(heading, FONT) for heading in headings))
-    n_letters = int(len(columns) * wide / _inches("0", SMALL))  # of a name
-    across = max(3.0, LEFT + n_blocks * len(columns) * wide)
-    lines = wrap(plain(title), int(across / _inches("0", FONT))) or [""]
-    first, down = 0.4 + 0.15 * len(lines), PANEL_HEIGHT + 0.16
-    axes = _inch_axes(across, first + n_rows * down)
-    axes.text(0.05, 0.05, "\n".join(lines), fontsize=FONT, va="top")
-    for column, (heading, pictures) in enumerate(columns.items()):
-        for number, name in enumerate(names):
-            block, row = divmod(number, n_rows)
-            left, top = LEFT + wide * (block * len(columns) + column), first + down * row
-            bottom = top + PANEL_HEIGHT
-            _draw_picture(axes, (left, left + shown, bottom, top), pictures[number], largest.get(heading))
-            if row == 0:
-                axes.text(left, top - 0.14, headings[column], fontsize=FONT)
-            if column == 0:
-                axes.text(left, top - 0.03, plain(name[-n_letters:]), fontsize=SMALL)
-            if column == block == 0 and hertz is not None:
-                _label_frequencies(axes, left, (top, bottom), hertz)
-            if seconds is not None and (row == n_rows - 1 or number == n - 1):
-                look, words = {"fontsize": SMALL, "va": "top"}, f"{seconds:.3g} s"
-                is_wide = shown > _inches("0 " + words, SMALL)
-                axes.text(left, bottom + 0.02, "0" if is_wide else words, **look)
-                axes.text(left + shown, bottom + 0.02, words if is_wide else "", ha="right", **look)
-    write_figure(path, axes.figure)
-
-
-def _inch_axes(width: float, height: float) -> Axes:
-    """Returns one axes over a whole figure, in inches from its top left: one a picture takes seconds."""
-    axes = Figure((width, height), DPI).add_axes((0, 0, 1, 1), autoscale_on=False)
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.axis("off")
-    return axes
-
-
-def _label_frequencies(axes: Axes, left: float, edges: tuple[float, float], hertz: Sequence[float]) -> None:
-    """Writes kHz left of a picture: of its highest, its middle and its lowest row."""
-    look = {"fontsize": SMALL, "ha": "right", "va": "center"}
-    for share, row in ((0.96, -1), (0.5, len(hertz) // 2), (0.04, 0)):
-        word = f"{hertz[row] / 1000:.3g}" + (" kHz" if row == -1 else "")
-        axes.text(left - 0.02, edges[1] + share * (edges[0] - edges[1]), word, **look)
-
-
-def _inches(text: str, size: float) -> float:
-    """Returns about how wide a line of text of a size in points is."""
-    return sum(1.0 if east_asian_width(letter) in "WF" else 0.62 for letter in text) * size / 72
-
-
-def _draw_picture(
-    axes: Axes, edges: tuple[float, float, float, float], picture: np.ndarray, largest: float | None
-) -> None:
-    """Draws one picture (channels, height, width) between edges (left, right, bottom, top).
-
-    `largest` is the largest value of an error.
-    """
-    look = {"interpolation": "nearest", "aspect": "auto", "extent": edges}
-    if picture.shape[0] == 3 and largest is None:
-        axes.imshow(picture.transpose(1, 2, 0).clip(0, 1), **look)
-    else:
-        colours, top = (PICTURE_MAP, 1.0) if largest is None else (ERROR_MAP, largest)
-        axes.imshow(picture.mean(0), cmap=colours, vmin=0, vmax=top, **look)
 
 
 def history(
@@ -269,6 +187,8 @@ def lines(
         look = _line(number) | {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
         axes.errorbar(x, y, (stds or {}).get(name), capsize=2, label=plain(name), **look)
     axes.set(title=plain(title), xlabel=plain(x_label), ylabel=y_label)
+    if x_label == "epoch":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if log_x:
         ticks = sorted({value for x, _ in curves.values() for value in x})
         axes.set_xscale("log")
@@ -336,8 +256,42 @@ def plain(words: object) -> str:
 
 
 def write_figure(path: Path, figure: Figure) -> None:
-    with appearing(path) as temporary:
+    """Writes a figure; letters that its font lacks are of another font of this machine, if there is one."""
+    texts = figure.findobj(Text)
+    lacking = frozenset("".join(text.get_text() for text in texts)) - _letters_of(findfont("DejaVu Sans"))
+    other = _font_for(lacking - {"\n"})
+    for text in texts if other else ():
+        text.set_fontfamily(["DejaVu Sans", other])
+    with appearing(path) as temporary, catch_warnings():
+        filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # which is logged once
         figure.savefig(temporary, format="png")
+
+
+@lru_cache
+def _letters_of(file: str) -> frozenset[str]:
+    return frozenset(map(chr, get_font(file).get_charmap()))
+
+
+@lru_cache
+def _warn_of_boxes() -> None:
+    """Warns, once."""
+    LOG.warning(
+        "no font of this machine has all letters of the names: some are boxes in figures; install one"
+    )
+
+
+@lru_cache
+def _font_for(letters: frozenset[str]) -> str | None:
+    """Returns the font of this machine that has the most of these letters, None where none has any."""
+    n_there = {}
+    fonts = [font for font in fontManager.ttflist if not font.name.startswith(BOXES)]
+    for font in fonts if letters else ():
+        with suppress(OSError, RuntimeError):  # gone, or without outlines
+            n_there[font.name] = len(letters & _letters_of(font.fname))
+    best = max(n_there, key=n_there.get, default=None)
+    if letters and not (best and n_there[best] == len(letters)):
+        _warn_of_boxes()
+    return best if best and n_there[best] else None
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:

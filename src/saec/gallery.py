@@ -1,16 +1,28 @@
-"""Draws the figures that a run and features keep: what is learnt from, and what is reconstructed."""
+"""Draws pictures side by side, and so what a run learns from, and what it reconstructs."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
+from unicodedata import east_asian_width
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from saec import figures
 from saec.data import Dataset, Draws, Loader
 from saec.data.kind import evenly
 from saec.devices import computing, to_device
+from saec.figures import DPI, plain, write_figure
 from saec.models import Model
 
+PANEL_HEIGHT = 0.75  # inches
+FONT, SMALL = 8, 4.5  # points of letters
+LEFT, GAP = 0.4, 0.06  # inches left of all pictures, and between them
+ERROR_MAP = "magma"
+PICTURE_MAP = "viridis"
+MOST_ROWS = 16  # pictures one below the other before a second block of columns begins
+WIDEST = 3100  # pixels of all panels side by side before blocks are stacked again
 N_VIEWS = 12
 N_REBUILT = 16
 
@@ -25,7 +37,7 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     columns = {seen: data.front.show(batch.seen), target: data.front.show(batch.target, batch.seen)}
     labels = data.samples.labels[chosen].tolist()
     names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]
-    figures.panels(file, columns, names, title, *data.axes)
+    panels(file, columns, names, title, *data.axes)
 
 
 @torch.no_grad()
@@ -47,7 +59,7 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     columns = {name: data.front.show(values, original) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
     columns["original"] = data.front.show(data.original(stored), original)
-    figures.panels(file, columns, batch.names, title, *data.axes)
+    panels(file, columns, batch.names, title, *data.axes)
 
 
 @torch.no_grad()
@@ -82,4 +94,85 @@ def show_folder(
     columns = {name: data.front.show(values, torch.cat(seen)) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - data.front.show(torch.cat(seen)))
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    figures.panels(file, columns, data.samples.names[chosen].tolist(), title, *data.axes)
+    panels(file, columns, data.samples.names[chosen].tolist(), title, *data.axes)
+
+
+def panels(
+    path: Path,
+    columns: dict[str, np.ndarray],
+    names: Sequence[str],
+    title: str,
+    seconds: float | None = None,
+    hertz: Sequence[float] | None = None,
+) -> None:
+    """Draws one row a picture, one column a title; arrays are (n, channels, height, width) in [0, 1].
+
+    A column called `error` is drawn in colours of its own, from 0 to its largest value. `seconds` is how long
+    a picture is, `hertz` (height,) what its rows are, the lowest first; None where that is unknown.
+    """
+    n, (height, width) = len(names), next(iter(columns.values())).shape[2:]
+    largest = {name: max(float(of.max()), 1e-6) for name, of in columns.items() if name == "error"}
+    headings = [f"{name} (0 to {largest[name]:.2g})" if name in largest else plain(name) for name in columns]
+    n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (width * len(columns))))
+    n_rows, shown = -(-n // n_blocks), PANEL_HEIGHT * width / height
+    wide = GAP + max(shown, *(_inches(heading, FONT) for heading in headings))
+    n_letters = int(len(columns) * wide / _inches("0", SMALL))  # of a name
+    across = max(3.0, LEFT + n_blocks * len(columns) * wide)
+    lines = wrap(plain(title), int(across / _inches("0", FONT))) or [""]
+    first, down = 0.4 + 0.15 * len(lines), PANEL_HEIGHT + 0.16
+    axes = _inch_axes(across, first + n_rows * down)
+    axes.text(0.05, 0.05, "\n".join(lines), fontsize=FONT, va="top")
+    for column, (heading, pictures) in enumerate(columns.items()):
+        for number, name in enumerate(names):
+            block, row = divmod(number, n_rows)
+            left, top = LEFT + wide * (block * len(columns) + column), first + down * row
+            bottom = top + PANEL_HEIGHT
+            _draw_picture(axes, (left, left + shown, bottom, top), pictures[number], largest.get(heading))
+            if row == 0:
+                axes.text(left, top - 0.14, headings[column], fontsize=FONT)
+            if column == 0:
+                axes.text(left, top - 0.03, plain(name[-n_letters:]), fontsize=SMALL)
+            if column == block == 0 and hertz is not None:
+                _label_frequencies(axes, left, (top, bottom), hertz)
+            if seconds is not None and (row == n_rows - 1 or number == n - 1):
+                look, words = {"fontsize": SMALL, "va": "top"}, f"{seconds:.3g} s"
+                is_wide = shown > _inches("0 " + words, SMALL)
+                axes.text(left, bottom + 0.02, "0" if is_wide else words, **look)
+                axes.text(left + shown, bottom + 0.02, words if is_wide else "", ha="right", **look)
+    write_figure(path, axes.figure)
+
+
+def _inch_axes(width: float, height: float) -> Axes:
+    """Returns one axes over a whole figure, in inches from its top left: one a picture takes seconds."""
+    axes = Figure((width, height), DPI).add_axes((0, 0, 1, 1), autoscale_on=False)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.axis("off")
+    return axes
+
+
+def _label_frequencies(axes: Axes, left: float, edges: tuple[float, float], hertz: Sequence[float]) -> None:
+    """Writes kHz left of a picture: of its highest, its middle and its lowest row."""
+    look = {"fontsize": SMALL, "ha": "right", "va": "center"}
+    for share, row in ((0.96, -1), (0.5, len(hertz) // 2), (0.04, 0)):
+        word = f"{hertz[row] / 1000:.3g}" + (" kHz" if row == -1 else "")
+        axes.text(left - 0.02, edges[1] + share * (edges[0] - edges[1]), word, **look)
+
+
+def _inches(text: str, size: float) -> float:
+    """Returns about how wide a line of text of a size in points is."""
+    return sum(1.0 if east_asian_width(letter) in "WF" else 0.62 for letter in text) * size / 72
+
+
+def _draw_picture(
+    axes: Axes, edges: tuple[float, float, float, float], picture: np.ndarray, largest: float | None
+) -> None:
+    """Draws one picture (channels, height, width) between edges (left, right, bottom, top).
+
+    `largest` is the largest value of an error.
+    """
+    look = {"interpolation": "nearest", "aspect": "auto", "extent": edges}
+    if picture.shape[0] == 3 and largest is None:
+        axes.imshow(picture.transpose(1, 2, 0).clip(0, 1), **look)
+    else:
+        colours, top = (PICTURE_MAP, 1.0) if largest is None else (ERROR_MAP, largest)
+        axes.imshow(picture.mean(0), cmap=colours, vmin=0, vmax=top, **look)

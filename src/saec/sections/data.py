@@ -67,6 +67,10 @@ class Pictures:
                     "all but the same as another": len(result.alike),
                 }
             )
+            content.findings.append(f"{len(result.names):,} pictures were looked through.")
+            doubts = {"cannot be read": result.unreadable, "are blank": result.blank}
+            doubts |= {"are all but the same as another": result.alike}
+            content.doubts += [f"{len(of):,} pictures {what}" for what, of in doubts.items() if of]
             recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
             content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
             content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
@@ -113,6 +117,12 @@ class Sounds:
                 "clipped": int(table["clipped"].sum()),
             }
         )
+        content.findings.append(
+            f"{len(table):,} recordings of {duration(table['duration_s'].sum())} were listened to."
+        )
+        n_doubtful = {"cannot be read": len(unreadable), "are silent": (table["peak"] == 0).sum()}
+        n_doubtful |= {"are clipped": table["clipped"].sum()}
+        content.doubts += [f"{n:,} recordings {what}" for what, n in n_doubtful.items() if n]
         what = "recordings that cannot be read, and why"
         content.write("sounds_unreadable.csv", unreadable, what, "Recordings that cannot be read")
         content.write("sounds_durations.csv", table[COLUMNS], "one row a recording")

@@ -94,7 +94,11 @@ def _best_clusters(scores: pd.DataFrame, what: str) -> str:
     method, evaluation = table[by].idxmax() if by else table.index[0]
     one = table.loc[(method, evaluation)]
     words = f"{one['n_clusters']:.0f} clusters by {evaluation} of {method}"
-    parts = [f"{noun} {one[name]:.2f}" for name, noun in NOUNS.items() if pd.notna(one[name])]
+    parts = [
+        f"{noun} {one[name]:.2f}{' of 1' if name == by else ''}"
+        for name, noun in NOUNS.items()
+        if pd.notna(one[name])
+    ]
     if one["noise"] > 0:
         parts.append(f"{one['noise']:.0%} of the {what} in none")
     verb = {"v_measure": "agree best with the labels", "stability": "are the most stable"}.get(

@@ -15,6 +15,7 @@ from saec.data import Cache, chunks
 from saec.data.kind import evenly
 from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.faults import Fault, MissingFault
+from saec.gallery import panels
 from saec.progress import progress
 from saec.registry import Strict
 from saec.runs import Run
@@ -179,7 +180,7 @@ def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.
         content.draw(
             f"rebuilt_{which}.png",
             f"The {which} of them",
-            figures.panels,
+            panels,
             columns,
             names,
             title,

@@ -71,7 +71,8 @@ def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Conten
     for caption, is_probe in (("Probes", True), ("Clusters", False)):
         rows = [one.key | _with_spread(one) for one in results if one.is_probe == is_probe]
         if rows:
-            content.tables[f"{caption}: all scores"] = pd.DataFrame(rows).fillna("")
+            table = pd.DataFrame(rows).fillna("")
+            content.tables[f"{caption}: all scores"] = table if len(sets) > 1 else table.drop(columns="set")
     what = "sizes of clusters, the commonest label of each and its share"
     content.write("clusters.csv", cluster_table(results), what)
     for part, name in PARTS.items():
@@ -130,14 +131,16 @@ def _draw_score(content: Content, scores: pd.DataFrame, score: str, unit: str) -
     chosen = scores[scores["score"] == score]
     if chosen.empty:
         return
-    chosen = chosen.assign(bars=chosen["set"] + ", " + chosen["evaluation"])
+    several = chosen["set"].nunique() > 1
+    chosen = chosen.assign(bars=(chosen["set"] + ", " if several else "") + chosen["evaluation"])
     methods, names = chosen["method"].unique(), chosen["bars"].unique()
     values, spreads = (
         chosen.pivot(index="method", columns="bars", values=key).loc[methods, names]
         for key in ("value", "spread")
     )
     content.tables[unit] = values.reset_index()
-    title, note = f"{unit} by set and evaluation", "; whiskers: standard deviation over folds"
+    title = f"{unit} by {'set and ' if several else ''}evaluation"
+    note = "; whiskers: standard deviation over folds"
     caption = unit + (note if chosen["spread"].notna().any() else "")
     content.draw(f"{score}.png", caption, figures.bars, values, spreads, title, unit)
 

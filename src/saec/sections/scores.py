@@ -37,6 +37,7 @@ LOG = logging.getLogger(__name__)
 CLUSTERS = ("kmeans", {"name": "hdbscan", "umap": {}})  # evaluations that need no label
 MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")  # what remembered scores depend on
 CPU = torch.device("cpu")
+NO_PROBES = "no probes"
 AT_ONCE, SIDE = 64, 32  # pictures, pixels
 MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on unless it is named: its time grows with their square
 
@@ -83,6 +84,7 @@ class ScoredSets:
             show_set(one, contents[-1])
             prefix = f"{one.name}: " if len(self.sets) > 1 else ""
             doubts = findings.doubts_of_samples(one.samples, one.samples_are)
+            doubts += [NO_PROBES for remark in one.remarks if remark.startswith(NO_PROBES)]
             contents[-1].doubts += [prefix + doubt for doubt in doubts]
         results = [result for one in self.sets for result in one.results]
         if results:
@@ -105,8 +107,8 @@ def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> 
     try:
         require_probes(one)
     except Fault as fault:
-        LOG.warning("no probes: %s", fault)
-        one.remarks.append(f"no probes: {fault}")
+        LOG.warning("%s: %s", NO_PROBES, fault)
+        one.remarks.append(f"{NO_PROBES}: {fault}")
         return clusters
     probes = [name for name in CLASSIFIERS if name != "svm" or one.n_labelled <= MOST_FOR_SVM]
     return [*clusters, *map(EVALUATIONS.parse, probes)]

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from saec import figures
 from saec.config import Config
 from saec.data.png import SIDECAR, decode, sidecar_axes, size_of
 from saec.extraction import extract
@@ -17,6 +16,7 @@ from saec.extraction.sources.base import for_samples
 from saec.faults import MissingFault, Unusable
 from saec.features import Features
 from saec.files import as_file_name
+from saec.gallery import panels
 from saec.registry import Strict
 from saec.samples import means_per_recording, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
@@ -60,7 +60,9 @@ class Similar:
             table = _find_similar(one, self.options, self.config, content)
             what = f"nearest {one.samples_are}: method, query, rank, file, label, distance"
             content.write(f"similar_{as_file_name(one.name)}.csv", table, what)
-            caption = f"Nearest {one.samples_are}: the first {MOST_ROWS} of {len(table):,} rows"
+            caption = (
+                f"Nearest {one.samples_are}: the first {min(MOST_ROWS, len(table))} of {len(table):,} rows"
+            )
             content.tables[caption] = table.head(MOST_ROWS)
             contents.append(content)
         return contents
@@ -148,7 +150,7 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
     caption = "Queries, and what is nearest to each, from left to right"
     figure = f"similar_{as_file_name(one.name)}.png"
     axes = sidecar_axes(one.images, size[::-1])
-    content.draw(figure, caption, figures.panels, columns, [str(name) for name in names], title, *axes)
+    content.draw(figure, caption, panels, columns, [str(name) for name in names], title, *axes)
 
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:

@@ -6,10 +6,12 @@ import shutil
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import intensities, write_pictures
 from small_runs import Songs, assert_same_files, give_weights
 
+from saec import evaluate
 from saec.extraction.outputs import Earlier
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
@@ -47,6 +49,37 @@ def test_the_same_again_reads_and_writes_nothing_however_the_run_is_named(songs,
         assert second.paths == first.paths and songs.files() == before
         np.testing.assert_array_equal(second.X, first.X)
     assert not songs.config.cache.exists()
+
+
+def test_pictures_in_folders_go_all_the_way_under_their_paths(songs):
+    """Taken from a folder with those below it, from class folders, or from a table, and evaluated."""
+    flat = songs.extract()
+    names = {name: f"{'even' if index % 2 else 'odd #1'}/{name}" for index, name in enumerate(songs.names)}
+    for name, path in names.items():
+        (songs.images / path).parent.mkdir(exist_ok=True)
+        shutil.move(songs.images / name, songs.images / path)
+    table = songs.folder / "list.csv"
+    table.write_text("\n".join(["file,label", *(f"images\\{path},x" for path in names.values())]))
+    folders = [str(songs.images / "even"), str(songs.images / "odd #1")]
+    for key, location, above in (
+        ("deep", {"images": "songs/images", "recursive": True}, ""),
+        ("folders", {"images": folders}, ""),
+        ("table", {"images": str(table)}, "images/"),
+    ):
+        made = songs.extract(data=location, variant=key, out="out")
+        assert made.N.tolist() == sorted(above + path for path in names.values())
+        rows = [made.N.tolist().index(above + names[name]) for name in flat.N.tolist()]
+        np.testing.assert_array_equal(made.X[rows], flat.X)
+    session = {"images": "songs/images", "features": f"out/pooled_mean_std_{songs.id}_deep.npz"}
+    session |= {"similar": {"to": str(songs.images / names[songs.names[0]]), "n": 1}, "evaluations": []}
+    report = evaluate(session | {"pixels": True}, songs.config).folder
+    page = (report / "explorer.html").read_text(encoding="utf-8")
+    assert (
+        '"../../songs/images/odd%20%231/rec00_segm_0000.000.png"' in page
+        and '"words":["even","odd #1"]' in page
+    )
+    (near,) = {file for file in pd.read_csv(next(report.glob("similar_*.csv")))["file"]}
+    assert near == names[songs.names[0]]
 
 
 def test_other_settings_are_refused_with_what_differs_and_the_remedies(songs):

@@ -331,10 +331,20 @@ FAULTS: dict[str, tuple] = {
         shutil.rmtree,
         "data.train: no such folder: {folder} ... a folder of PNG spectrograms is expected",
     ),
-    "images: a file": (a_file_instead, "data.train: no such folder: {folder}"),
+    "images: a file": (a_file_instead, "data.train: {folder} is no picture and no table of them: expected"),
     "images: deeper": (
         only_in_a_subfolder,
-        "no *.png directly in {folder} ... there are some in {folder}/deeper: name that folder",
+        "no *.png directly in {folder} ... there are some in {folder}/deeper: name that folder, or say "
+        "`data.recursive: true`",
+    ),
+    "images: no rows": (table("file,label\n"), "table.csv names no picture: a row for each is expected"),
+    "images: twice": (
+        table(f"file,label\n{FIRST},low\n./{FIRST},mid\n"),
+        f"table.csv names the same picture more than once:\n  {FIRST} at 0 s: 2 rows",
+    ),
+    "images: no such files": (
+        table("file\ngone/1.png\n"),
+        "{folder}/table.csv names 1 files that are not there:\n  {folder}/gone/1.png",
     ),
     "images: of two sizes": (picture("wider.png", GREY[:, :28]), TWO_SIZES),
     "images: height": (
@@ -409,8 +419,8 @@ FAULTS: dict[str, tuple] = {
 ONLY_IN_TRAINING: dict[str, tuple] = {
     "images: several folders": (
         Path.exists,
-        "data.train: pictures lie in one folder, got 2",
-        {"train": ["songs/images", "songs"]},
+        "data.train: a class is called by the name of its folder, two are called images: rename",
+        {"train": ["songs/images", "others/images"]},
     ),
     "images: one recording": (
         without("rec0[12]*.png"),
@@ -454,7 +464,7 @@ def test_data_that_cannot_be_used_are_refused_before_anything_is_made(case, conf
     change(data.folder)
     options = dict(*options)
     for file in data.folder.glob("table.*"):
-        options["train"] = f"sounds/{file.name}"
+        options["train"] = str(file)
     before = contents(config.data)
     texts = [refused(main_01_train, data.training(**options), config)]
     assert all_runs(config.models) == []

@@ -73,6 +73,63 @@ def test_only_png_files_directly_in_the_folder_count(folder):
     assert opened(folder).samples.names.tolist() == ["a.png"]
 
 
+NESTED = ["up/a_segm_0000.000.png", "up/b.png", "down/a_segm_0001.000.png", "down/deep/c_segm_1.png", "d.png"]
+
+
+def nested(folder: Path) -> None:
+    for name in (*NESTED, "up/._b.png", ".trash/e.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        save(folder, name, random_levels())
+
+
+def by_name(data: Dataset) -> dict[str, tuple[str, str]]:
+    return {
+        name: (label, group) for name, label, group in data.samples.table[["label", "group"]].itertuples()
+    }
+
+
+OF_NESTED = {
+    "d.png": ("", "d.png"),
+    "down/a_segm_0001.000.png": ("down", "a"),
+    "down/deep/c_segm_1.png": ("down", "c"),
+    "up/a_segm_0000.000.png": ("up", "a"),
+    "up/b.png": ("up", "up/b.png"),
+}
+
+
+def test_pictures_below_a_folder_are_named_by_their_paths_and_the_first_folder_is_the_class(folder, caplog):
+    """A recording is one group, whatever the classes of its segments."""
+    nested(folder)
+    data = opened(folder, recursive=True)
+    assert by_name(data) == OF_NESTED and list(by_name(data)) == list(OF_NESTED)
+    assert "not used" not in caplog.text
+    (folder / "labels.csv").write_text("file,label\nup/b.png,wren\nd.png,owl\n")
+    changed = {"up/b.png": ("wren", "up/b.png"), "d.png": ("owl", "d.png")}
+    assert by_name(opened(folder, recursive=True)) == OF_NESTED | changed
+    assert opened(folder).samples.names.tolist() == ["d.png"]
+    assert f"4 pictures in folders below {folder} are not used: `data.recursive: true` takes" in caplog.text
+
+
+def test_class_folders_a_table_and_one_picture_are_read_as_a_folder_is(folder):
+    nested(folder)
+    cache = Cache(folder.parents[3] / "cache")
+    several = Images((folder / "up", folder / "down"), cache).open()
+    assert by_name(several) == {name: OF_NESTED[name] for name in OF_NESTED if name.count("/") == 1}
+    save(folder, "up/b.png", table("gray_r")[random_levels()])
+    (folder / "up" / SIDECAR).write_text(json.dumps({"colormap": "gray_r"}))
+    one = Images(folder / "up" / "b.png", cache).open()
+    assert by_name(one) == {"b.png": ("", "b.png")} and one.about["colormap"] == "gray_r"
+    rows = [
+        "file,label,group,split,start,end",
+        "images/up/b.png,wren,x,valid,1.5,2",
+        "images\\d.png,owl,,train,,",
+    ]
+    (folder.parent / "list.csv").write_text("\n".join(rows))
+    data = Images(folder.parent / "list.csv", cache).open()
+    assert by_name(data) == {"images/d.png": ("owl", "images/d.png"), "images/up/b.png": ("wren", "x")}
+    assert data.samples.splits.tolist() == ["train", "valid"] and len(pixels(data)) == 2
+
+
 @pytest.mark.parametrize(
     ("limit", "taken"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (10, range(10)), (99, range(10))]
 )

@@ -21,6 +21,8 @@ from test_extraction_kill import killed_when
 
 import saec
 from saec.config import Config
+from saec.data import Cache
+from saec.data.images import Images
 from saec.faults import Fault, MissingFault
 from saec.files import fingerprint, locked
 from saec.preparation import PreparationSession, plan_preparation
@@ -269,6 +271,14 @@ def test_labels_come_from_a_table_beside_the_recordings_else_from_class_folders(
     out = prepare(settings(recordings))
     rows = {row["recording"]: (row["label"], row["group"]) for row in table(out / "prepared.csv")}
     assert rows == {"b.wav": ("", "b.wav"), "x/a.wav": ("wren", "site 1"), "x/c.wav": ("x", "x/c.wav")}
+    (recordings.parent / "labels.csv").unlink()
+    out = prepare(settings(recordings, out=recordings.parent / "classes"))
+    samples = Images(out, Cache(recordings.parent / "cache")).samples
+    assert samples.labels.tolist() == ["x", "", "x"] and samples.groups.tolist() == [
+        "x/a.wav",
+        "b.wav",
+        "x/c.wav",
+    ]
 
 
 EVENTS = [("0.50", "0.54", "wren"), ("0", "0.02", "owl"), ("0.97", "1.1", "wren"), ("0.51", "0.53", "crow")]

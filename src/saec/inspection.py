@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from posixpath import basename
 
 import numpy as np
 from matplotlib import colormaps
@@ -13,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
-from saec.data.png import USUAL, decode, list_pictures, sidecar_map, to_intensity
+from saec.data.png import USUAL, decode, find_pictures, sidecar_map, to_intensity
 from saec.faults import Unusable
 from saec.progress import progress
 from saec.samples import SEGMENT
@@ -64,12 +65,11 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
     """Decodes every picture once, keeps a small one of those that it compares, and returns what it saw.
 
     Raises:
-        MissingFault: there is no such folder, or no PNG directly in it.
+        MissingFault: there is no such folder, or no PNG in it.
     """
-    files = list_pictures(folder)
-    names = [file.name for file in files]
+    names = find_pictures(folder)
     compared, small = set(evenly(names, MOST_COMPARED)), {}
-    inspection = Inspection(sum(file.n_bytes for file in files))
+    inspection = Inspection(sum((folder / name).stat().st_size for name in names))
     colormap = _likely_map(folder, names)
     pictures = ahead(partial(_read, folder, colormap), names, 2 * n_workers, max(1, n_workers))
     for name, picture in zip(names, progress(pictures, "looking through", len(names)), strict=True):
@@ -82,7 +82,7 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
         inspection.names.append(name)
         inspection.sizes[size] += 1
         inspection.modes[mode] += 1
-        inspection.recordings[name.split(SEGMENT)[0]] += 1
+        inspection.recordings[basename(name.split(SEGMENT)[0])] += 1
         inspection.levels += levels
         if np.count_nonzero(levels) == 1:
             inspection.blank.append(name)

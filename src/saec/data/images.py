@@ -22,19 +22,20 @@ from saec.data.batch import Axes, Dataset, Raw, shades
 from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
 from saec.data.png import (
     USUAL,
+    Pictures,
     decode,
-    list_pictures,
     sidecar_axes,
     sidecar_map,
     size_of,
     table,
     to_intensity,
 )
+from saec.data.recordings import Location, Pattern
 from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing
 from saec.files import fingerprint
-from saec.samples import Samples, nearest_labels, without_split
+from saec.samples import Samples, Several
 
 Fit = Literal["none", "pad", "crop", "resize"]
 
@@ -131,11 +132,14 @@ N_TRIED = 16  # pictures on which the colour maps are tried before all are decod
 
 @DATA.register("images")
 class Images:
-    """Reads PNG files directly in a folder, all of one size: grey, RGB or palette, 8 bits.
+    """Reads PNG files of one size: grey, RGB or palette, 8 bits; of a folder, class folders, or a table.
 
     `channels`: intensity (one channel, the colour map inverted) or rgb. `fit`: what to do with a size that
-    does not suit the model (none: refuse; pad, crop: change the right end; resize). `limit`: take so many
-    pictures, evenly over the sorted list. `skip_bad`: leave out pictures that cannot be read.
+    does not suit the model (none: refuse; pad, crop: change the right end; resize). `recursive`: take folders
+    below, too. `group`: a regular expression with one group, which finds in a picture's path what groups it
+    where no table does. `several: first` takes the first of the rows that a table has of one picture.
+    `limit`: take so many pictures, evenly over the sorted list. `skip_bad`: leave out
+    those that cannot be read.
     """
 
     samples_are = items_are = "pictures"
@@ -147,24 +151,25 @@ class Images:
 
     def __init__(
         self,
-        folder: Path,
+        location: Location,
         cache: Cache,
         *,
         channels: Literal["intensity", "rgb"] = "intensity",
         fit: Fit = "none",
+        recursive: bool = False,
+        group: Pattern | None = None,
+        several: Several = "none",
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        if isinstance(folder, tuple):
-            raise Fault(f"pictures lie in one folder, got {len(folder)}")
-        self.folder = folder
+        self.pictures = Pictures(location, recursive, limit, group, several)
+        self.folder = self.pictures.folder
         self.cache = cache
         self.channels = channels
         self.fit = fit
         self.skip_bad = skip_bad
-        self._listed = list_pictures(folder, recursive=False)
-        self.files = evenly(self._listed, limit) if limit else self._listed
-        self.paths = [folder / file.name for file in self.files]
+        self.files = self.pictures.sources
+        self.paths = list(self.pictures.paths.values())
         self.colormap: str | None = None  # of all pictures, where they are stored as intensity
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map
         self._sizes: dict[int, tuple[int, int]] = {}  # of pictures that have been read
@@ -175,19 +180,20 @@ class Images:
         """Returns the name, bytes and time of change of each picture."""
         return self.files
 
-    @cached_property
+    @property
     def samples(self) -> Samples:
-        """Returns the pictures, including bad ones; labels are matched with all in the folder."""
-        samples = Samples.of(file.name for file in self._listed)
-        samples, remarks = nearest_labels(samples, self.folder, what=self.samples_are)
-        for remark in remarks:
-            LOG.warning("%s", remark)
-        samples = samples.subset(np.isin(samples.names, [file.name for file in self.files]))
-        return without_split(samples)
+        """Returns the listed pictures, including those that cannot be read."""
+        return self.pictures.labelled
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(VERSION, str(self.folder), self.files, self.skip_bad, sidecar_map(self.folder))
+        return fingerprint(VERSION, str(self.folder), self.files, self.skip_bad, self._maps)
+
+    @cached_property
+    def _maps(self) -> list[str]:
+        """Returns the colour maps that the sidecars of all folders name."""
+        folders = [self.folder, *sorted({path.parent for path in self.paths})]
+        return list(dict.fromkeys(name for folder in folders for name in sidecar_map(folder)))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -238,7 +244,7 @@ class Images:
                 self.channels,
                 self.fit,
                 colours,
-                stored_axes=sidecar_axes(self.folder, self._size),
+                stored_axes=sidecar_axes(self.paths[0].parent, self._size),
             ),
             self.fingerprint,
             {"colormap": colormap or "none", "left_out": left_out},
@@ -326,7 +332,7 @@ class Images:
         for item in evenly(range(len(self.files)), N_TRIED):
             with suppress(Unusable):
                 pictures.append(self._decoded(item))
-        maps = [name for name in sidecar_map(self.folder) if name in matplotlib.colormaps]
+        maps = [name for name in self._maps if name in matplotlib.colormaps]
         n_explained = {
             name: sum(to_intensity(picture, name) is not None for picture in pictures)
             for name in dict.fromkeys([*maps, *USUAL])

@@ -1,27 +1,31 @@
 """Lists PNG files, decodes them to arrays of bytes, and inverts colour maps: one byte a pixel."""
 
+import logging
 import struct
 import zlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from posixpath import basename
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from saec.data.batch import Axes
-from saec.data.kind import File
+from saec.data.recordings import Listed, Location
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
 from saec.files import files_below
-from saec.progress import progress
+from saec.samples import SEGMENT
 
+LOG = logging.getLogger(__name__)
 SUFFIXES = (".png",)
 SIDECAR = "_feature_extraction_parameters.json"
 
 
-def list_pictures(folder: Path, recursive: bool | None = None) -> list[File]:
-    """Lists the PNG files directly in a folder, or below it (None: where there are some), sorted by name.
+def find_pictures(folder: Path, recursive: bool | None = None) -> list[str]:
+    """Returns the PNG files directly in a folder, or below it (None: where there are some), sorted by name.
 
     Raises:
         MissingFault: there is no such folder, or no PNG in it.
@@ -29,13 +33,39 @@ def list_pictures(folder: Path, recursive: bool | None = None) -> list[File]:
     """
     if not folder.is_dir():
         raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
-    entries = files_below(folder, SUFFIXES, bool(recursive))
-    below = {} if entries or recursive else files_below(folder, SUFFIXES)
-    if not entries and (not below or recursive is False):
-        hint = f"; there are some in {(folder / next(iter(below))).parent}: name that folder" if below else ""
+    names = list(files_below(folder, SUFFIXES, bool(recursive)))
+    below = [] if names or recursive else list(files_below(folder, SUFFIXES))
+    if not names and (not below or recursive is False):
+        hint = "; there are some in {}: name that folder, or say `data.recursive: true`"
+        hint = hint.format((folder / below[0]).parent) if below else " or below it"
         raise MissingFault(f"no *.png directly in {folder}{hint}")
-    listed = progress((entries or below).items(), "listing", len(entries or below), " files")
-    return [File.of(name, entry.stat()) for name, entry in listed]
+    return names or below
+
+
+class Pictures(Listed):
+    """Lists pictures, directly in folders or also below them."""
+
+    items_are = "pictures"
+    suffixes = SUFFIXES
+    has_stretches = False
+
+    def __init__(self, location: Location, recursive: bool | None, *options: Any):
+        self.recursive = recursive
+        super().__init__(location, *options)
+
+    @staticmethod
+    def group_of(file: str) -> str:
+        """Returns the recording of a segment in whatever folder, as pictures are sorted into classes."""
+        return basename(file.split(SEGMENT)[0]) if SEGMENT in file else file
+
+    def find(self, folder: Path) -> list[str]:
+        names = find_pictures(folder, self.recursive)
+        with suppress(Fault):  # of folders that are not used
+            n_below = 0 if self.recursive else len(files_below(folder, SUFFIXES)) - len(names)
+            if n_below:
+                words = "%d pictures in folders below %s are not used: `data.recursive: true` takes them"
+                LOG.warning(words, n_below, folder)
+        return names
 
 
 def sidecar_map(folder: Path) -> list[str]:

@@ -13,11 +13,11 @@ from saec.data.png import SIDECAR
 from saec.faults import Unusable
 from saec.files import appearing, write_json, write_text
 from saec.preparation.look import PreparationSession
-from saec.samples import SEGMENT, Samples
+from saec.samples import PREPARED, SEGMENT, Samples
 from saec.sound.files import load_sound
 from saec.tables import write_table
 
-ABOUT, PREPARED, FAILED, SKIPPED = "prepared.json", "prepared.csv", "failed.csv", "skipped.csv"
+ABOUT, FAILED, SKIPPED = "prepared.json", "failed.csv", "skipped.csv"
 PICTURES, NOTES = "pictures", "notes"  # folders of the part folder
 
 # recording, failed (why or None), padded, pictures [name, start, end, label], skipped [start, end, why]

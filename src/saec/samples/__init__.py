@@ -1,7 +1,7 @@
 """Holds all samples in one table, from data kinds to the report: read, joined, split and averaged here."""
 
 from saec.samples.clock import clock_columns, with_clock
-from saec.samples.join import LABELS, Several, join, match_names, nearest_labels
+from saec.samples.join import LABELS, PREPARED, Several, join, match_names, nearest_labels
 from saec.samples.reader import (
     FREQUENCIES,
     annotations,
@@ -32,6 +32,7 @@ __all__ = [
     "COLUMNS",
     "FREQUENCIES",
     "LABELS",
+    "PREPARED",
     "SEGMENT",
     "Samples",
     "Several",

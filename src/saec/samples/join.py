@@ -21,7 +21,7 @@ from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
 if TYPE_CHECKING:
     import pandas as pd
 
-LABELS = "labels.csv"
+LABELS, PREPARED = "labels.csv", "prepared.csv"  # the second is written beside pictures that are prepared
 SUFFIXES = {
     f".{suffix}"
     for suffix in "png jpg jpeg tif tiff bmp wav wave flac ogg oga opus mp3 m4a aac aif aiff au snd".split()
@@ -97,6 +97,8 @@ def nearest_labels(
 ) -> tuple[Samples, list[str]]:
     """Joins the nearest `labels.csv` that names a sample: in the folder, beside it, or one folder further up.
 
+    Without one, pictures have the labels that their recordings or annotations had when they were prepared.
+
     Raises:
         Fault: a table in the folder or beside it cannot be used; one further up is only remarked on, as it
             may well belong to something else.
@@ -116,6 +118,11 @@ def nearest_labels(
         remarks += more
         if joined is not samples:
             return joined, remarks
+    if (folder / PREPARED).is_file():
+        table = read_annotations(folder / PREPARED, ("file",)).drop(columns="recording", errors="ignore")
+        if table["label"].any():
+            samples, more = join(samples, table, str(folder / PREPARED), named=False, what=what)
+            remarks += more
     return samples, remarks
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from posixpath import basename
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -12,15 +13,16 @@ from pydantic import BeforeValidator, model_validator
 from saec.config import Config
 from saec.data import DATA
 from saec.data.kind import absolute, paths_of
-from saec.data.png import list_pictures
-from saec.data.recordings import Recordings
+from saec.data.png import SUFFIXES, Pictures, find_pictures
+from saec.data.recordings import Recordings, by_folders
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
-from saec.preparation.pictures import PREPARED
+from saec.files import files_below
 from saec.registry import Strict
 from saec.runs import Run
 from saec.samples import (
     COLUMNS,
+    PREPARED,
     Samples,
     Several,
     annotations,
@@ -67,7 +69,7 @@ def matching_files(named: str, config: Config) -> list[Path]:
 def picture_folder(path: str, config: Config) -> Path:
     """Returns a folder of pictures; raises a `MissingFault` where there are none."""
     folder = config.data_path(path)
-    list_pictures(folder)
+    find_pictures(folder)
     return folder
 
 
@@ -145,18 +147,20 @@ def label_samples(
     """Returns the samples that these tables (by method) are of, and remarks on their labels.
 
     Labels are those that the session gives; without them those of the nearest `labels.csv`, then those of
-    the recordings `sounds`, then those in the feature files themselves.
+    the recordings `sounds`, then those in the feature files themselves, then class folders of `images`.
     """
     plain = Samples.of(next(iter(tables.values())).names)
+    plain = by_folders(plain, Pictures.group_of) if images else plain
     samples, remarks, options = plain, [], {"what": what, "several": given.several}
     if given.file or given.folders or given.has_groups("label"):
-        samples, remarks = join(plain, *given_annotations(given, plain.names, config), **options)
+        rows = given_annotations(given, plain.names, config)
+        samples, remarks = join(plain.but(label=""), *rows, **options)
     elif images:
         samples, remarks = nearest_labels(plain, images, **options)
     if samples is plain and sounds:
         samples, remarks = _of_sounds(plain, sounds, what)
     elif samples is plain:
-        samples = plain.but(label=_own_labels(tables, what))
+        samples = plain.but(label=_own_labels(tables, plain.labels, what))
         if samples.classes:
             without = samples.names[samples.labels == ""].tolist()
             remarks += counted(without, f"of {len(samples):,} {what} have no label")
@@ -192,11 +196,13 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         return read_annotations(file, columns=given.columns), str(file)
     if given.folders is not None:
         parent = config.data_path(given.folders)
-        files = sorted(file for file in parent.glob("[!.]*/[!.]*") if file.suffix.lower() == ".png")
+        there = files_below(parent, SUFFIXES) if parent.is_dir() else {}
+        files, own = [file for file in there if "/" in file], set(names)
         if not files:
             raise MissingFault(f"no picture in a folder of {parent}: folders, one a label, are expected")
-        rows = [{"file": file.name, "label": file.parent.name} for file in files]
-        return annotations(rows, [str(file) for file in files]), str(parent)
+        names = [file if file in own else basename(file) for file in files]
+        rows = [{"file": n, "label": f.partition("/")[0]} for n, f in zip(names, files, strict=True)]
+        return annotations(rows, [str(parent / file) for file in files]), str(parent)
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)
     rows = [
         {"file": name} | {key: text for key, text in match.groupdict(default="").items() if key not in CLOCK}
@@ -221,7 +227,7 @@ def _of_sounds(samples: Samples, recordings: Recordings, what: str) -> tuple[Sam
     return samples.but(split=splits), remarks
 
 
-def _own_labels(tables: dict[str, Table], what: str) -> np.ndarray | str:
+def _own_labels(tables: dict[str, Table], otherwise: np.ndarray, what: str) -> np.ndarray:
     """Returns the labels that the feature files themselves have; raises a `Fault` where they contradict."""
     labels = {method: table.samples.labels for method, table in tables.items() if table.samples.classes}
     first = next(iter(labels), None)
@@ -231,7 +237,7 @@ def _own_labels(tables: dict[str, Table], what: str) -> np.ndarray | str:
             raise Fault(
                 f"{first} and {method} label {len(different)} {what} differently:\n{listing(different)}"
             )
-    return labels[first] if labels else ""
+    return labels[first] if labels else otherwise
 
 
 def _without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[str]]:

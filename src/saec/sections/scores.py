@@ -184,7 +184,7 @@ def _digest(array: np.ndarray) -> str:
 def _add_pixels(one: FeatureSet, config: Config) -> None:
     """Adds small pictures as features that nothing was learnt for, where all are at hand and of one size."""
     try:
-        data = _opened(one.images, config)
+        data = _opened(one, config)
     except Fault as fault:
         LOG.warning("no pixels to compare with: %s", fault)
         one.remarks.append(f"no pixels to compare with: {fault}")
@@ -194,10 +194,11 @@ def _add_pixels(one: FeatureSet, config: Config) -> None:
     one.pixels = {PIXELS: Table(one.images, rows[:, varies] if varies.any() else rows, one.samples)}
 
 
-def _opened(folder: Path, config: Config) -> Dataset:
-    """Opens all pictures of a folder, as intensity where a colour map explains them, else as RGB."""
-    data = Images(folder, Cache.of(config), channels="rgb").open()
-    return data if data.about["colormap"] == "none" else Images(folder, Cache.of(config)).open()
+def _opened(one: FeatureSet, config: Config) -> Dataset:
+    """Opens all pictures of a set's folder, as intensity where a colour map explains them, else as RGB."""
+    images = partial(Images, one.images, Cache.of(config), recursive=any("/" in name for name in one.names))
+    data = images(channels="rgb").open()
+    return data if data.about["colormap"] == "none" else images().open()
 
 
 def small_pictures(data: Dataset) -> np.ndarray:

@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from saec.config import Config
-from saec.data.png import list_pictures
 from saec.data.recordings import Recordings
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
@@ -322,7 +321,7 @@ def _require_same_samples(tables: dict[str, Table]) -> None:
 
 
 def _require_pictures(images: Path, names: np.ndarray) -> None:
-    missing = sorted(set(names.tolist()) - {file.name for file in list_pictures(images)})
+    missing = [name for name in names.tolist() if not (images / name).is_file()]
     if missing:
         raise Fault(
             f"{len(missing):,} of {len(names):,} pictures of the features are not in {images}: name the "

@@ -1,6 +1,5 @@
 """Finds the samples of a set that are nearest to one sample, or to each one of a folder."""
 
-import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ import pandas as pd
 from PIL import Image
 
 from saec.config import Config
-from saec.data.png import SIDECAR, decode, sidecar_axes, size_of
+from saec.data.png import decode, sidecar_axes, size_of
 from saec.extraction import extract
 from saec.extraction.sources.base import for_samples
 from saec.faults import MissingFault, Unusable
@@ -109,19 +108,9 @@ def _find_similar(one: FeatureSet, options: Search, config: Config, content: Con
 
 
 def _encoded(one: FeatureSet, path: Path, config: Config) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Returns names and rows of other samples, made as the set's features were, in its columns.
-
-    A picture alone is copied into a folder of its own, with the sidecar that says what it shows.
-    """
+    """Returns names and rows of other samples, made as the set's features were, in its columns."""
     names, queries = np.array([]), []
     with tempfile.TemporaryDirectory(prefix="saec_similar_", ignore_cleanup_errors=True) as made:
-        if path.is_file() and path.suffix.lower() == ".png":
-            alone = Path(made) / "one"
-            alone.mkdir()
-            for file in (path, path.parent / SIDECAR):
-                if file.is_file():
-                    shutil.copy2(file, alone)
-            path = alone
         for number, table in enumerate(one.tables.values()):
             out = Path(made) / str(number)
             out.mkdir()

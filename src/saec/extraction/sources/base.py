@@ -44,13 +44,14 @@ LOCATIONS = sorted({DATA[name].target.session_key for name in DATA.names()})  # 
 
 
 class _ExtractionData(Strict):
-    """Names what to extract from: a folder of pictures, or sound (folder, class folders, table, recording).
+    """Names what to extract from: pictures or sound: a folder, class folders, a table, one file.
 
-    `fit`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that was trained
-    on short sounds takes long recordings in segments.
+    `fit`, `recursive`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that
+    was trained on short sounds takes long recordings in segments.
     """
 
     fit: str | None = None
+    recursive: bool | None = None
     skip_bad: bool | None = None
     segment_s: PositiveFloat | None = None
     step_s: PositiveFloat | None = None

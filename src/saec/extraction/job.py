@@ -38,7 +38,7 @@ from saec.session import Count, Session, SessionError, load_session
 from saec.upgrade import upgrade_extraction
 
 LOG = logging.getLogger(__name__)
-N_SCORED = 2_000  # rows with labels that are clustered for the log
+N_SCORED = 1_000  # rows with labels that are clustered for the log
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 

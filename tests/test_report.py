@@ -15,6 +15,7 @@ from saec.config import Config
 from saec.extraction import extract
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, job, plan_evaluation
+from saec.runs import Run
 from saec.sections import SECTIONS
 from saec.sections import scores as remember
 from saec.sections.base import Inputs
@@ -361,8 +362,12 @@ def test_a_run_names_its_features_and_is_scored_by_what_it_rebuilds(project, wit
         rebuilt={"run": "latest:untrained", "images": "songs/images", "limit": 10},
         runs="*_untrained",
     )
+    unbegun = Run.create(project.models, with_run.session, {})
     report = evaluate(wanted, project)
+    shutil.rmtree(unbegun.folder)
     assert set(report.scores["method"]) == {"untrained mean std"}
+    left_out = ("1 runs have not finished an epoch and are left out", "10 of 36 pictures, evenly spread")
+    assert all(words in remarks_of(report) for words in (unbegun.folder.name, *left_out))
     table = pd.read_csv(report.folder / "rebuilt.csv")
     assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]
     assert (table["mse"] > 0).all() and table["ssim"].between(-1, 1).all()

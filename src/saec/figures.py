@@ -319,7 +319,9 @@ def _legend_beside(axes: Axes) -> None:
 
 
 def _legend(target: Axes | Figure, handles: Sequence[Artist], **where: Any) -> None:
-    """Draws a legend where there are names, and few enough to be read."""
+    """Draws a legend of names; of too many to be read it says how many there are."""
     n = len(handles)
-    if 0 < n <= MOST_NAMES:
+    if n > MOST_NAMES:
+        target.legend(handles=[], title=f"{n:,} names", title_fontsize=6, frameon=False, **where)
+    elif n:
         target.legend(handles=handles, fontsize=6, frameon=False, ncols=-(-n // NAMES_A_COLUMN), **where)

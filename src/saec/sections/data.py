@@ -239,4 +239,5 @@ def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
 def _numbers(counts: Counter, most: int | None = None) -> str:
     """Returns each value with how often it is there, the most frequent first."""
     words = {one: f"{one:,}" if isinstance(one, int) else one for one in counts}
-    return ", ".join(f"{words[one]} ({n:,})" for one, n in counts.most_common(most))
+    more = f" and {len(counts) - most:,} more" if most and len(counts) > most else ""
+    return ", ".join(f"{words[one]} ({n:,})" for one, n in counts.most_common(most)) + more

@@ -14,7 +14,7 @@ from saec.config import Config
 from saec.data import Cache, chunks
 from saec.data.kind import evenly
 from saec.devices import computing, resolve_device, resolve_precision, to_device
-from saec.faults import Fault, MissingFault
+from saec.faults import Fault, MissingFault, counted
 from saec.gallery import panels
 from saec.progress import progress
 from saec.registry import Strict
@@ -29,6 +29,7 @@ AT_ONCE = 16
 N_SHOWN = 8
 SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
 SSIM_WINDOW = 11  # pixels
+NOT_BEGUN = "runs have not finished an epoch and are left out"
 LARGEST = 1e-6  # of a picture's largest latent: smaller ones count as zero
 
 
@@ -39,13 +40,13 @@ class ComparedRuns:
     position = 70
 
     def __init__(self, inputs: Inputs, *, runs: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()):
-        self.runs = inputs.check("runs", _find_runs, runs, inputs.config) or []
+        self.runs, self.left_out = inputs.check("runs", _find_runs, runs, inputs.config) or ([], [])
 
     def describe(self) -> list[str]:
         return [f"run {run.folder.name}" for run in self.runs]
 
     def write(self, folder: Path) -> list[Content]:
-        content = Content("Runs", folder)
+        content = Content("Runs", folder, counted(self.left_out, NOT_BEGUN))
         histories = {run: run.load("last")["history"] for run in self.runs}
         curves = {
             f"{run.timestamp} {run.name}": ([row["epoch"] for row in of], [row["valid_loss"] for row in of])
@@ -60,8 +61,8 @@ class ComparedRuns:
         return [content]
 
 
-def _find_runs(names: tuple[str, ...], config: Config) -> list[Run]:
-    """Finds the runs; those that have not finished an epoch are left out, and one must have."""
+def _find_runs(names: tuple[str, ...], config: Config) -> tuple[list[Run], list[str]]:
+    """Finds the runs, and names those that have not finished an epoch and are left out; one must have."""
     runs: dict[Run, None] = {}
     for name in names:
         if name.startswith(LATEST) or not set(MAGIC) & set(name):
@@ -72,11 +73,12 @@ def _find_runs(names: tuple[str, ...], config: Config) -> list[Run]:
             raise MissingFault(f"no run in {config.models} is called {name}")
         runs |= dict.fromkeys(matching)
     begun = [run for run in runs if run.progress.epoch]
-    for run in runs.keys() - set(begun):
-        LOG.warning("%s has not finished an epoch and is left out", run.folder.name)
+    left_out = sorted(run.folder.name for run in runs.keys() - set(begun))
+    for remark in counted(left_out, NOT_BEGUN):
+        LOG.warning("%s", remark)
     if names and not begun:
         raise Fault("none of these runs has finished an epoch")
-    return begun
+    return begun, left_out
 
 
 def _row(run: Run, history: list[dict[str, float]]) -> dict[str, Any]:
@@ -152,6 +154,9 @@ def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.
     kind = source.data.model_copy(update={"limit": None})(config.data_path(options.images), Cache.of(config))
     data = kind.open().sized_for(*model.takes)
     chosen = np.array(evenly(range(len(data)), options.limit))
+    content.remarks += counted(data.about["left_out"], "pictures cannot be used and are left out")
+    if len(chosen) < len(data):
+        content.remarks.append(f"{len(chosen):,} of {len(data):,} pictures, evenly spread (`limit`)")
 
     def rebuild(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns pictures, their latents, and what the decoder makes of these."""

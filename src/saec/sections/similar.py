@@ -136,7 +136,7 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
             break
     columns = {heading: np.stack([_picture(file, size) for file in of]) for heading, of in files.items()}
     title = f"nearest {one.samples_are}, by {', '.join(one.tables)}"
-    caption = "Queries, and what is nearest to each, from left to right"
+    caption = "Queries, and what is nearest to each, from left to right; all of it is in the table"
     figure = f"similar_{as_file_name(one.name)}.png"
     axes = sidecar_axes(one.images, size[::-1])
     content.draw(figure, caption, panels, columns, [str(name) for name in names], title, *axes)

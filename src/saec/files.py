@@ -231,11 +231,8 @@ def files_below(
 ) -> dict[str, os.DirEntry]:
     """Returns the files in a folder, and below it, by relative POSIX path, sorted by code point.
 
-    Hidden ones are left out. Links are followed, but not to a folder on the way to them. `suffixes` are
-    written small.
-
-    Raises:
-        Fault: a folder cannot be listed, names are no text, or links lead nowhere.
+    Hidden ones are left out. Links are followed, but not to a folder on the way to them. Raises a `Fault`
+    where a folder cannot be listed, names are no text, or links lead nowhere. `suffixes` are written small.
     """
     listed: dict[str, os.DirEntry] = {}
     left = [(str(folder), "", {os.path.realpath(folder)})]

@@ -320,6 +320,7 @@ def damaged(project) -> Config:
         ({"similar": {"to": "gone.png"}}, "gone.png is no picture of set session"),
         ({"similar": {"to": "songs/images"}}, "not made by main_02_extract.py"),
         ({"features": {"X": "songs/good.npz", "x": "songs/bad.npz"}}, "methods need names that differ"),
+        ({"features": {245 * "x": "songs/good.npz"}}, "xxx' is too long for names of files"),
     ],
 )
 def test_a_session_that_cannot_be_carried_out_ends_before_any_work(damaged, changes, words):

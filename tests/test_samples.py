@@ -6,7 +6,6 @@ import sys
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -377,13 +376,12 @@ def test_segments_get_what_all_the_stretches_they_begin_in_say_alike(seed):
     assert result.table["label"].to_dict() == expected and len({*expected.values()}) > 1
 
 
-def test_a_recording_of_many_segments_is_joined_with_as_many_stretches_quickly():
+def test_a_recording_of_many_segments_is_joined_with_as_many_stretches():
     n = 9_999
     samples = Samples.of(f"x_segm_{start:08.3f}.png" for start in range(n))
     table = annotations({"file": "x.wav", "start_s": s, "end_s": s + 1.0, "label": f"{s}"} for s in range(n))
-    began = process_time()
     result, _ = join(samples, table, "table")
-    assert process_time() - began < 0.5 and result.labels.tolist() == [f"{start}" for start in range(n)]
+    assert result.labels.tolist() == [f"{start}" for start in range(n)]
 
 
 def test_a_mean_over_a_recording_has_what_its_segments_agree_on(tmp_path):

@@ -479,6 +479,22 @@ def test_the_nearest_table_that_names_a_sample_is_taken_and_a_faulty_one_only_fa
     assert remarks[0].startswith(f"{folder / 'labels.csv'} labels none of the 4 pictures: 'no.png' there")
 
 
+@pytest.mark.parametrize(("here", "there"), [("train/images", "valid/images"), ("train", "valid")])
+def test_labels_of_a_table_that_serves_two_folders_are_missed_where_they_are_of_neither(
+    tmp_path, here, there
+):
+    for folder in (tmp_path / here, tmp_path / there):
+        folder.mkdir(parents=True)
+    (tmp_path / there / "other.png").touch()
+    (tmp_path / "labels.csv").write_text("file,label\n" + "".join(f"{name},a\n" for name in PICTURES.names))
+    with (tmp_path / "labels.csv").open("a") as table:
+        table.write("other.png,a\n")
+    assert nearest_labels(PICTURES, tmp_path / here)[1] == []
+    (tmp_path / there / "other.png").unlink()
+    (remark,) = nearest_labels(PICTURES, tmp_path / here)[1]
+    assert remark.startswith(f"1 labels of {tmp_path / 'labels.csv'} are of none of the samples")
+
+
 def test_names_that_are_no_unicode_are_names(tmp_path):
     samples = Samples.of(["a\udcff.wav", "a.wav"]).but(label=["x", ""], site=["\udcff", ""])
     assert samples.names.tolist() == ["a.wav", "a\udcff.wav"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
+from os import R_OK, access, listdir
 from pathlib import Path
 from posixpath import basename, splitext
 from typing import TYPE_CHECKING, Literal
@@ -42,6 +43,7 @@ def join(
     named: bool = True,
     what: str = "samples",
     several: Several | None = None,
+    elsewhere: Collection[str] = (),
 ) -> tuple[Samples, list[str]]:
     """Fills label, group, split and further columns of samples from a table that `read_annotations` has read.
 
@@ -49,7 +51,8 @@ def join(
     stretch, where it has start and end), else of the segments of its recording. What it leaves empty stays as
     it is. A sample without a group shares that of others of its recording. `source` and `what` are what
     messages call the table and the samples; a table that the user has `named` must match something. `several`
-    says what a sample with several labels gets, where the session has that option.
+    says what a sample with several labels gets, where the session has that option. Files that lie `elsewhere`
+    need not match.
 
     Returns:
         The samples (the very same object where nothing matches), and remarks on what matches though it is
@@ -74,7 +77,7 @@ def join(
         _refuse_contradictions(table, matches, lines_of, source, remedy)
     remarks += unread
     joined = samples.but(**_filled(samples, table, lines_of, several))
-    unmatched = sorted(file for file in files if file not in matches)
+    unmatched = sorted(file for file in files if file not in matches and file not in elsewhere)
     without = [name for row, name in enumerate(names) if row not in lines_of]
     if unmatched:
         remark = f"{len(unmatched):,} labels of {source} are of none of the {what}{_near(unmatched, without)}"
@@ -110,6 +113,7 @@ def nearest_labels(
             continue
         try:
             table, options = read_annotations(path), {"named": False, "what": what, "several": several}
+            options["elsewhere"] = _in_like_folders(folder, parent)
             joined, more = join(samples, table, str(path), **options)
         except Fault as fault:
             if parent in (folder, folder.parent):
@@ -124,6 +128,14 @@ def nearest_labels(
             samples, more = join(samples, table, str(folder / PREPARED), named=False, what=what)
             remarks += more
     return samples, remarks
+
+
+def _in_like_folders(folder: Path, parent: Path) -> set[str]:
+    """Returns the files in folders that a table in the parent may serve, too, such as `valid/images`."""
+    rest = folder.relative_to(parent).parts[1:]
+    others = parent.glob("/".join(["*", *rest])) if folder != parent else ()
+    readable = [other for other in others if other != folder and other.is_dir() and access(other, R_OK)]
+    return {file for other in readable for file in listdir(other)}
 
 
 def match_names(

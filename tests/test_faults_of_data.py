@@ -359,7 +359,7 @@ FAULTS: dict[str, tuple] = {
     "images: no colour map": (
         picture("rec01_odd.png", NOISE[..., :3]),
         "{folder}/rec01_odd.png is in no colour map that is known"
-        " ... use `data.channels: rgb`, or leave it out",
+        " ... train with `data.channels: rgb`, or leave it out",
     ),
     "images: two labels": (
         written("../labels.csv", TWICE),

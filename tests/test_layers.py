@@ -6,6 +6,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from saec.data import DATA
+from saec.extraction import ExtractionSession
+from saec.preparation import PreparationSession
+from saec.registry import Strict
+from saec.report import EvaluationSession
+from saec.session import TrainingSession
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
@@ -138,3 +143,41 @@ def test_files_are_short_and_few_and_the_house_does_not_grow_unnoticed():
 def test_scripts_import_nothing_but_the_package():
     for script in ROOT.glob("main_*.py"):
         assert imported(ast.parse(script.read_text(encoding="utf-8"))) <= MODULES.keys()
+
+
+REMEDY = re.compile(r"`([a-z_]+(?:\.[a-z_0-9]+)*)(?:: ?[^`]*|=[^`]*)?`")
+NO_OPTIONS = {"path_trained_models", "record"}  # a key of the reference, a part of a file
+
+
+def subclasses(of: type) -> list[type]:
+    return [of, *(below for one in of.__subclasses__() for below in subclasses(one))]
+
+
+def messages(tree: ast.AST) -> list[str]:
+    """Returns all texts that are no docstrings."""
+    bodies = [getattr(node, "body", None) for node in ast.walk(tree)]
+    first = [body[0].value for body in bodies if isinstance(body, list) and isinstance(body[0], ast.Expr)]
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in first]
+    return [node.value for node in texts if isinstance(node.value, str)]
+
+
+def test_every_option_that_a_message_names_is_one_of_the_script_that_it_is_of():
+    sessions = {
+        "preparation": PreparationSession,
+        "training": TrainingSession,
+        "extraction": ExtractionSession,
+        "sections": EvaluationSession,
+        "report": EvaluationSession,
+    }
+    kinds = subclasses(Strict)
+    options = {key for kind in kinds for key in kind.model_fields}
+    names = {kind.model_fields["name"].default for kind in kinds if "name" in kind.model_fields}
+    values = {"pt2", "onnx", "torchscript", "scratch", "crop", "resize"} | NO_OPTIONS | names
+    wrong = []
+    for module, tree in TREES.items():
+        keys = sessions[room(module)].model_fields if room(module) in sessions else options
+        for path in (path for text in messages(tree) for path in REMEDY.findall(text)):
+            first, *rest = path.split(".")
+            if path not in values and not (first in ({*keys} if rest else options) and {*rest} <= options):
+                wrong.append(f"{module}: {path}")
+    assert not wrong

@@ -1,6 +1,7 @@
 """Reads session and config files strictly (JSON, safe YAML), bounded in size; faults name line and column."""
 
 import json
+import logging
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import yaml
 
 from saec.faults import Fault, MissingFault
+from saec.files import DAMAGE, fingerprint, write_json
 
+LOG = logging.getLogger(__name__)
 MOST_BYTES, MOST_VALUES, MOST_LEVELS = 20_000_000, 1_000_000, 40
 UNFIT = re.compile(r"[\0\ud800-\udfff]")  # what no path and no file can hold
 
@@ -42,6 +45,24 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def to_yaml(content: dict[str, Any]) -> str:
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def write_cached(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON with a checksum of its content."""
+    write_json(path, content | {"checksum": fingerprint(content)})
+
+
+def read_cached(path: Path) -> dict[str, Any] | None:
+    """Returns what `write_cached` has written; None, with a word, where it is damaged: it is made anew."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("checksum") == fingerprint(content):
+            return content
+        reason = "its content is not that of its checksum"
+    except DAMAGE as error:
+        reason = repr(error)
+    LOG.warning("%s is damaged (%s): it is made anew", path, reason)
+    return None
 
 
 def read_value(text: str, source: str) -> Any:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import math
 import os
 import re
@@ -26,7 +25,6 @@ from filelock import FileLock, Timeout
 
 from saec.faults import DISK_IS_FULL, Fault, NoRoom, listing
 
-LOG = logging.getLogger(__name__)
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
 DAY_S = 86_400
@@ -136,24 +134,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
             part = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).replace("\n", "\n  ")
         parts.append(f"  {ONE_LINE.encode(key)}: {part}")
     write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
-
-
-def write_cached(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON with a checksum of its content."""
-    write_json(path, content | {"checksum": fingerprint(content)})
-
-
-def read_cached(path: Path) -> dict[str, Any] | None:
-    """Returns what `write_cached` has written; None, with a word, where it is damaged: it is made anew."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("checksum") == fingerprint(content):
-            return content
-        reason = "its content is not that of its checksum"
-    except DAMAGE as error:
-        reason = repr(error)
-    LOG.warning("%s is damaged (%s): it is made anew", path, reason)
-    return None
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:

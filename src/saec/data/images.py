@@ -226,7 +226,7 @@ class Images:
         if self.channels == "intensity" and facts["colormap"] is None:
             raise Fault(
                 f"{self.folder / facts['not_in_map']} is in no colour map that is known (the sidecar's, "
-                f"{', '.join(USUAL)}), so it has no intensity: use `data.channels: rgb`, or leave it out"
+                f"{', '.join(USUAL)}), so without intensity: train with `data.channels: rgb`, or leave it out"
             )
         bad = dict(facts["unusable"])
         left_out = [self.files[row].name for row in bad]

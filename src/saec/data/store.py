@@ -17,6 +17,7 @@ from saec.config import Config
 from saec.data.ahead import ahead
 from saec.data.stored import Mapped, Reader, StartAgain, Streamed, Windows
 from saec.disk import free_bytes, new_map
+from saec.documents import read_cached, write_cached
 from saec.faults import NoRoom, Unusable
 from saec.files import (
     DAMAGE,
@@ -25,9 +26,7 @@ from saec.files import (
     TEMPORARY,
     appearing_folder,
     flush,
-    read_cached,
     require_writable,
-    write_cached,
 )
 from saec.progress import progress
 

@@ -19,11 +19,12 @@ from saec.config import Config
 from saec.data import Cache, chunks
 from saec.data.batch import Dataset
 from saec.data.images import Images
+from saec.documents import read_cached, write_cached
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.base import Scores
 from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault
-from saec.files import fingerprint, read_cached, write_cached
+from saec.files import fingerprint
 from saec.progress import progress
 from saec.registry import Component
 from saec.sections import findings

@@ -103,6 +103,8 @@ def test_pictures_below_a_folder_are_named_by_their_paths_and_the_first_folder_i
     data = opened(folder, recursive=True)
     assert by_name(data) == OF_NESTED and list(by_name(data)) == list(OF_NESTED)
     assert "not used" not in caplog.text
+    by_pattern = opened(folder, recursive=True, group=r"^(\w+)/").samples.groups.tolist()
+    assert by_pattern == ["d.png", "down", "down", "up", "up"] and "1 pictures have no group" in caplog.text
     (folder / "labels.csv").write_text("file,label\nup/b.png,wren\nd.png,owl\n")
     changed = {"up/b.png": ("wren", "up/b.png"), "d.png": ("owl", "d.png")}
     assert by_name(opened(folder, recursive=True)) == OF_NESTED | changed

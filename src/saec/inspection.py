@@ -103,9 +103,7 @@ def _likely_map(folder: Path, names: list[str]) -> str:
 
 
 def _read(folder: Path, colormap: str, name: str) -> tuple[str, str, bool, np.ndarray, np.ndarray] | str:
-    """Returns a picture's size and mode, whether it is in the map, counts of its intensities (else of its
-    luminance), and small pixels; or why it cannot be read.
-    """
+    """Returns size, mode, whether it is in the map, counts of levels, small pixels; or why it is unusable."""
     try:
         pixels = decode(folder / name)
     except Unusable as reason:

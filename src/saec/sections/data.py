@@ -118,7 +118,7 @@ class Sounds:
             }
         )
         content.findings.append(
-            f"{len(table):,} recordings of {duration(table['duration_s'].sum())} were listened to."
+            f"{len(table):,} recordings ({duration(table['duration_s'].sum())}) were read."
         )
         n_doubtful = {"cannot be read": len(unreadable), "are silent": (table["peak"] == 0).sum()}
         n_doubtful |= {"are clipped": table["clipped"].sum()}

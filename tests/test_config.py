@@ -94,6 +94,12 @@ def test_a_folder_that_is_no_text_is_refused_by_name(tmp_path):
             Config(data=tmp_path).data_path(folder)
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "ä" * 128, f"songs/{'x' * 300}/images"])
+def test_a_name_that_no_file_has_is_refused_before_it_is_looked_for(name, tmp_path):
+    with pytest.raises(Fault, match=r"no file can be called .*\.\.\.: names have 255 letters at most"):
+        Config(data=tmp_path).data_path(name)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there such paths are at home")
 @pytest.mark.parametrize("path", [r"C:\songs\models", "d:/models", r"\\server\models"])
 def test_a_windows_path_on_another_system_is_refused_and_no_such_folder_is_made(file, path, capsys, tmp_path):

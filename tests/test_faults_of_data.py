@@ -399,6 +399,7 @@ FAULTS: dict[str, tuple] = {
         table("file,label\nlow\\0.WAV,low\nmid/9.wav,mid\n"),
         "table.csv names 1 files that are not there:\n  {folder}/mid/9.wav",
     ),
+    "audio: a long name": (table(f"file\n{'x' * 300}.wav\n"), "table.csv names 1 files that are not there:"),
     "audio: beyond the end": (
         table("file,label,start,end\nlow/0.wav,low,,\nmid/0.wav,mid,7,8\n"),
         "1 of 2 recordings ... \n  mid/0.wav from 7 s on has 0 samples at 8000 Hz, ",

@@ -15,6 +15,7 @@ from saec.registry import Strict
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]  # the project's folder
 WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
+LONGEST_NAME = 255  # bytes of a file's name on any system
 DEFAULT = ROOT / "config" / "config.yaml"
 
 
@@ -49,8 +50,8 @@ class Config(Strict):
         """Returns a session's path as an absolute one; relative paths count from the data folder.
 
         Raises:
-            Fault: it is empty, no Unicode, or a Windows path on another system, where it would become a
-                folder's name.
+            Fault: it is empty, no Unicode, too long, or a Windows path on another system, where it would
+                become a folder's name.
         """
         return _here(self.data, path)
 
@@ -86,9 +87,11 @@ def _here(folder: Path, path: str | Path) -> Path:
         raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
     absolute = os.path.abspath(folder / os.path.expanduser(path))
     try:
-        absolute.encode()
+        longest = max(Path(absolute).parts, key=lambda name: len(name.encode()))
     except UnicodeEncodeError as error:
         raise Fault(f"{absolute} has a name that is no UTF-8 text: rename it") from error
+    if len(longest.encode()) > LONGEST_NAME:
+        raise Fault(f"no file can be called {longest[:40]}...: names have {LONGEST_NAME} letters at most")
     return Path(absolute)
 
 

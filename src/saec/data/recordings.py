@@ -196,7 +196,7 @@ class Listed:
 
     def _there(self, table: Path, files: list[str]) -> list[str]:
         """Returns the files of a table as they lie in its folder, also those that it writes otherwise."""
-        missing = sorted({file for file in files if not (table.parent / file).is_file()})
+        missing = sorted({file for file in files if not os.path.isfile(table.parent / file)})  # of any length
         there = list(files_below(table.parent, self.suffixes)) if missing else []
         means, remarks = match_names(there, missing, str(table), what=self.items_are)
         for remark in remarks:

@@ -287,7 +287,7 @@ def predictions(config: Config, run: Run, **changes: Any) -> tuple[Path, pd.Data
 def test_a_label_that_training_never_saw_is_warned_of_at_prediction(config, sounds, classifier):
     record(sounds / "odd" / "0.wav", tone(2000))
     _, rows, text = predictions(config, classifier[1])
-    assert "1 labels are of no class that was learnt:\n  odd" in text
+    assert "1 labels are of no class that was learnt, and count as wrong:\n  odd" in text
     assert rows["label"].tolist() == ["high"] * 4 + ["low"] * 4 + ["mid"] * 4 + ["odd"]
     assert set(rows["predicted"]) <= {"high", "low", "mid"} and "p odd" not in rows
 

@@ -81,8 +81,7 @@ def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
     results = [
         result for result in one.results if not result.is_probe and result.scores.predicted is not None
     ]
-    if not results:
-        return {}
     scores = [result.scores.scores for result in results]
-    best = max(range(len(results)), key=lambda n: scores[n].get("v_measure", scores[n].get("stability", 0)))
-    return {f"{results[best].evaluation} of {results[best].method}": results[best].scores.predicted}
+    worth = [of.get("v_measure", of.get("stability", 0)) for of in scores]
+    best = results[int(np.argmax(worth))] if results else None
+    return {f"{best.evaluation} of {best.method}": best.scores.predicted} if best else {}

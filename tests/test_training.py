@@ -107,6 +107,7 @@ def test_the_session_is_written_with_every_default_and_loads_again(run, workspac
     assert content["data"] == {
         **{"kind": "images", "train": str(workspace.data / "songs" / "images"), "valid": 0.3},
         **{"channels": "intensity", "fit": "none", "limit": None, "skip_bad": False},
+        **{"recursive": False, "group": None, "several": "none"},
     }
     assert content["model"] == TINY and content["start"] == "scratch"
     assert content["objective"] == OBJECTIVES.parse("reconstruction").model_dump(mode="json")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from saec import similarity
+from saec import reduction
 from saec.faults import Fault
-from saec.similarity import search
+from saec.reduction import search
 
 
 def slow(queries: list[np.ndarray], arrays: list[np.ndarray]) -> np.ndarray:
@@ -26,7 +26,7 @@ def arrays() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("piece", [7, 64, 1000])
 def test_pieces_of_any_size_give_what_all_distances_give(arrays, piece, monkeypatch):
-    monkeypatch.setattr(similarity, "PIECE", piece)
+    monkeypatch.setattr(reduction, "PIECE", piece)
     queries = [array[:3] + 0.01 for array in arrays]
     indices, distances = search(queries, arrays, 6)
     expected = slow(queries, arrays)
@@ -36,7 +36,7 @@ def test_pieces_of_any_size_give_what_all_distances_give(arrays, piece, monkeypa
 
 @pytest.mark.parametrize("piece", [7, 1000])
 def test_a_picture_does_not_find_itself_but_finds_its_copy(arrays, piece, monkeypatch):
-    monkeypatch.setattr(similarity, "PIECE", piece)
+    monkeypatch.setattr(reduction, "PIECE", piece)
     for array in arrays:
         array[40] = array[3]
     own = np.array([3, 10])

@@ -22,7 +22,7 @@ from saec.explorer.sounds import Stretch, listen
 from saec.faults import Unusable
 from saec.files import fingerprint, write_text
 from saec.progress import progress
-from saec.similarity import search
+from saec.reduction import search
 
 N_NEIGHBORS = 12  # of each picture on the page
 N_COMPONENTS = 16  # that nearness to the centre of a selection is computed from

@@ -16,12 +16,12 @@ from saec.faults import MissingFault, Unusable
 from saec.features import Features
 from saec.files import as_file_name
 from saec.gallery import panels
+from saec.reduction import search
 from saec.registry import Strict
 from saec.samples import means_per_recording, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet, recipe_for
 from saec.session import Count
-from saec.similarity import search
 
 N_SHOWN, N_RANKS = 12, 10  # queries, and pictures near each, that are drawn
 MOST_ROWS = 20  # of a table on the page; files have all of them

@@ -33,7 +33,7 @@ SHARD_S = 5
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
 SOURCES = Registry("source")
-"""Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in `faults`.
+"""Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in the faults.
 
 The name is a key of an extraction session, the first parameter's type that of its value; the options are keys
 of the session, too, with the same default in all sources that have them.

@@ -48,3 +48,14 @@ def test_a_checkpoint_holds_plain_tensors_whatever_they_were_part_of(tmp_path):
     one, two, *rest = read_checkpoint(tmp_path / "last.pt")["more"]
     assert torch.equal(one["weight"], weight) and not one["weight"].requires_grad
     assert torch.equal(two[0], weight) and two[1] == 1.5 and rest == ["text", None]
+
+
+def test_a_flipped_bit_in_the_weights_is_a_fault(tmp_path):
+    file, weights = tmp_path / "best.pt", torch.arange(1000).numpy().tobytes()
+    write_checkpoint(file, state(1000))
+    file.write_bytes(file.read_bytes().replace(weights, weights[:-1] + b"\1"))
+    with pytest.raises(
+        Fault, match="best.pt is damaged, or no checkpoint .Bad CRC-32.*restore it from a copy"
+    ):
+        read_checkpoint(file)
+    assert read_checkpoint(file, mmap=True)["progress"] == {"epoch": 1000}  # reads no weights

@@ -225,7 +225,7 @@ class Run:
     def refuse_other(self, record: dict[str, Any]) -> None:
         """Raises a `Fault` where the data are not those the run was made with."""
         for part in ("train", "valid"):
-            before, now = self.record[part], record[part]
+            before, now = self.record.get(part, {}), record[part]
             if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups", "labels")):
                 raise Fault(
                     f"the {part} pictures or their recordings have changed since {self.folder} was begun, "

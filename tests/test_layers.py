@@ -155,9 +155,8 @@ def subclasses(of: type) -> list[type]:
 
 def messages(tree: ast.AST) -> list[str]:
     """Returns all texts that are no docstrings."""
-    bodies = [getattr(node, "body", None) for node in ast.walk(tree)]
-    first = [body[0].value for body in bodies if isinstance(body, list) and isinstance(body[0], ast.Expr)]
-    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in first]
+    docstrings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)]
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node not in docstrings]
     return [node.value for node in texts if isinstance(node.value, str)]
 
 

@@ -56,6 +56,8 @@ def read_cached(path: Path) -> dict[str, Any] | None:
     """Returns what `write_cached` has written; None, with a word, where it is damaged: it is made anew."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if "checksum" not in content:
+            return None  # of version 0.1.0
         if content.pop("checksum") == fingerprint(content):
             return content
         reason = "its content is not that of its checksum"

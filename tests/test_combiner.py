@@ -28,6 +28,7 @@ from saec.evaluation import EVALUATIONS, probes
 from saec.evaluation.classifiers import CLASSIFIERS, fit_classifier
 from saec.evaluation.combiner import Combiner
 from saec.evaluation.probes import predict_fold
+from saec.extraction.sources.combiner import _recipes
 from saec.faults import Fault, MissingFault
 from saec.report import EvaluationSession, evaluate, plan_evaluation
 from saec.sections.scores import score_set
@@ -471,3 +472,15 @@ def test_other_parts_of_the_same_columns_are_another_combination(project):
         again = EVALUATIONS.parse(probe | {"pca": 1})(whole, *given, widths)
         assert results[-1].method == "combined" and result[-1].scores == again.scores
     assert result[0].scores != result[1].scores
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [{"run": "x"}, {"run": "x", "data": 1}, {"run": "x", "data": {"shape": 1}}, {"data": {}}, "run", [1]]
+    + [{"combiner": "combiner.skops", "data": {"sounds": "x"}}],  # of itself, for ever
+)
+def test_a_recipe_that_is_none_is_refused(recipe, tmp_path):
+    about = tmp_path / "combiner.json"
+    about.write_text(json.dumps({"methods": [{"method": "a", "recipe": recipe}], "per": "sample"}))
+    with pytest.raises(Fault, match="combiner.json does not say how its features were made"):
+        _recipes(about)

@@ -129,7 +129,11 @@ def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:
     try:
         content = read_mapping(about)
         methods, per = {one["method"]: one["recipe"] for one in content["methods"]}, content["per"]
-    except (KeyError, TypeError) as error:
+        for recipe in (recipe for recipe in methods.values() if recipe is not None):
+            if len({*SOURCES.names()} & recipe.keys() - {"combiner"}) != 1:
+                raise ValueError("features are of one run or extractor")
+            ExtractionData.model_validate(recipe["data"])
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise Fault(f"{about} does not say how its features were made ({error!r}): fit it again") from error
     foreign = [method for method, recipe in methods.items() if recipe is None]
     if foreign:

@@ -8,6 +8,7 @@ from saec.report.job import MOST_SENTENCES, summary
 from saec.samples import Samples
 from saec.sections.base import Content
 from saec.sections.findings import best_clusters, best_methods, doubts_of_samples, doubts_of_scores
+from saec.sections.times import show_times
 
 PIXELS = "pixels 32 x 32"
 
@@ -127,6 +128,32 @@ def test_what_is_suspicious_of_scores_is_said_in_few_words():
         "affinity of conv leaves 70% in no cluster",
     ]
     assert doubts_of_scores(scores(f1("conv", 0.8), f1(PIXELS, 0.7)), PIXELS) == []
+    frogs = (f1("conv", 0.5, set="frogs"), f1(PIXELS, 0.7, set="frogs"))
+    assert doubts_of_scores(scores(*rows, *frogs), PIXELS) == [
+        "birds: no method is better than small pictures, for which nothing was learnt",
+        "frogs: no method is better than small pictures, for which nothing was learnt",
+        "birds: affinity of conv did not converge",
+        "birds: affinity of conv leaves 70% in no cluster",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "units", "dates"),
+    [
+        ({"date": ["2024-05-01", "12/31/2023"], "site": ""}, {"date"}, "2024-05-01 to 2024-05-01, on 1 "),
+        ({"date": ["2024-05-01", "2024-05-02"], "hour": np.nan}, {"date"}, "2024-05-01 to 2024-05-02, on 2 "),
+        ({"date": ["45413", "2024.0"], "hour": ["dawn", "5.5"]}, {"hour"}, None),
+        ({"date": np.arange(45000.0, 45070.0), "site": np.arange(70)}, {"site"}, None),
+        ({"date": ["1/2/2024", ""], "hour": "dawn"}, None, None),
+    ],
+)
+def test_what_is_no_hour_or_date_is_left_out_of_when_and_where_and_counted(tmp_path, columns, units, dates):
+    content, samples = Content("times", tmp_path), pd.DataFrame(columns)
+    show_times(content, "x", samples, {"label": np.full(len(samples), "a")})
+    file = tmp_path / "times_x.csv"
+    assert (set(pd.read_csv(file)["unit"]) if units else None) == units and file.exists() == bool(units)
+    assert content.findings == ([f"Recorded from {dates}days."] if dates else [])
+    assert any("are left out of it" in remark for remark in content.remarks)
 
 
 def test_the_top_has_few_sentences_and_the_last_one_lists_what_is_suspicious(tmp_path):

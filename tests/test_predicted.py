@@ -24,7 +24,7 @@ from saec.extraction.predictions import (
 from saec.faults import Fault
 from saec.objectives.classification import macro_f1_of
 from saec.report import EvaluationSession, evaluate, plan_evaluation
-from saec.samples import FREQUENCIES, Samples, means_by, read_annotations
+from saec.samples import FREQUENCIES, Samples, join, means_by, read_annotations, with_clock
 from saec.session import SessionError, load_session
 from saec.tables import texts_per_file
 
@@ -263,16 +263,43 @@ def test_what_was_learnt_from_is_remarked_on_and_scored_apart(project):
     assert result.loc["segments of test", ["n", "accuracy"]].tolist() == [4, 0.5]
     assert result.loc["segments of train", "accuracy"] == pytest.approx(2 / 3)
     assert result.loc[["segments", "files", "files of test"], "n"].tolist() == [7, 3, 2] and len(result) == 6
+    about = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    first = "Of 4 segments that were not learnt from, 50.0% are predicted right: macro-F1"
+    assert about["findings"][0].startswith(first)
+    assert about["findings"][-1].endswith("3 of the predictions that are scored were learnt from.")
+    (project.data / "truth.csv").write_text("file,start,end,label\ncrow/one.wav,0,1,crow\ntwo.wav,0,1,tit\n")
+    folder, _ = evaluated(project, truth="truth.csv", grid_s=0.5)
+    words = "1 files that are scored along time were learnt from"
+    assert words in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_predictions_have_time_and_site_where_names_say_them():
     names = [f"A_20240501_053000_segm_{start}.000.png" for start in ("0012", "0013")]
     samples = Samples.of(names, file="A_20240501_053000.wav", start_s=[12, 13], end_s=[13, 14])
     table = prediction_table(samples, np.ones((2, 1)), ("a",))
-    assert list(table.columns) == ["file", "start", "end", "time", "site", "predicted", "p a"]
-    assert table["time"].tolist() == ["2024-05-01T05:30:12", "2024-05-01T05:30:13"]
-    (row,) = pooled_per_file(table)[["time", "site"]].to_numpy().tolist()
+    time = "Begin Clock Time"
+    assert list(table.columns) == ["file", "start", "end", time, "site", "predicted", "p a"]
+    assert table[time].tolist() == ["2024-05-01T05:30:12", "2024-05-01T05:30:13"]
+    (row,) = pooled_per_file(table)[[time, "site"]].to_numpy().tolist()
     assert row == ["2024-05-01T05:30:12", "A"]
+
+
+def test_times_of_predictions_are_read_back_as_they_are_and_counted(project):
+    """Also those of a table of labels, whose columns called like classes are no probabilities."""
+    columns = {"file": "b.wav", "start_s": [0, 10], "end_s": [10, 20], "label": ["crow", "tit"]}
+    columns |= {"time": "2024-05-01T05:59:55", "site": "pond", "p value": [0.1, 0.2]}
+    samples = Samples.of(["b_segm_00.000.wav", "b_segm_10.000.wav"], **columns)
+    table = prediction_table(samples, np.eye(2, dtype=np.float32), ("crow", "tit"))
+    pooled_per_file(table)
+    assert table["Begin Clock Time"].tolist() == ["2024-05-01T05:59:55", "2024-05-01T06:00:05"]
+    folder, _ = evaluated(project, table)
+    bare = samples.but(time="", site="", label="")
+    labels = read_annotations(project.data / "predictions.csv")
+    again, _ = with_clock(join(bare, labels, "predictions.csv")[0])
+    assert again.table["time"].tolist() == table["Begin Clock Time"].tolist()
+    counts = pd.read_csv(folder / "times_predicted.csv", keep_default_na=False).astype(str)
+    assert ["", "all", "hour", "6", "1"] in counts.to_numpy().tolist()
+    assert ["predicted", "tit", "site", "pond", "1"] in counts.to_numpy().tolist()
 
 
 def test_what_an_extraction_writes_is_read(project):

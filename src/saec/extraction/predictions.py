@@ -27,7 +27,8 @@ from saec.tables import Form, texts_per_file, write_table
 
 LOG = logging.getLogger(__name__)
 PROBABILITY = "p "  # before the name of a class
-MADE = ("date", "hour")  # of the time, whenever a table is read
+BEGINS = "Begin Clock Time"  # of a segment; a column `time` would be read back as that of the whole file
+MADE = ("time", "date", "hour", BEGINS)  # whenever a table is read
 N_LETTERS = 80  # of a recording's name in that of a table
 NO_GAP_S = 1e-6  # between segments that touch, whatever their ends are rounded to
 
@@ -71,8 +72,8 @@ def write_predictions(
 ) -> dict[str, Path]:
     """Writes `predictions_<timestamp>.csv`, and `predictions_files_<timestamp>.csv` with means over segments.
 
-    Columns: file, start, end (seconds; nothing for pictures), time, site, label, split and further columns
-    where some are known, predicted, and the probability of each class. Where they are wanted
+    Columns: file, start, end (seconds; nothing for pictures), Begin Clock Time, site, label, split and
+    further columns where some are known, predicted, and the probability of each class. Where they are wanted
     `detections_<timestamp>.csv` lies beside them, and for each recording a table of Raven or Audacity.
     """
     segments = prediction_table(_of_classes(samples, classes), probabilities, classes)
@@ -137,8 +138,10 @@ def prediction_table(samples: Samples, probabilities: np.ndarray, classes: tuple
     times = samples.times
     columns = {"file": samples.files, "start": times[:, 0], "end": times[:, 1]}
     texts = {key: samples.texts(key) for key in ("time", "site", "label", "split") if key in samples.table}
-    columns |= {key: values for key, values in texts.items() if (values != "").any()}
-    columns |= {key: samples.table[key].to_numpy() for key in samples.others if key not in MADE}
+    called = {"time": BEGINS} if {"date", "hour"} & {*samples.table} else {}  # else it is no time of day
+    columns |= {called.get(key, key): values for key, values in texts.items() if (values != "").any()}
+    further = [key for key in samples.others if key not in MADE and not key.startswith(PROBABILITY)]
+    columns |= {key: samples.table[key].to_numpy() for key in further}
     columns["predicted"] = np.array(classes)[probabilities.argmax(axis=1)]
     columns |= {f"{PROBABILITY}{name}": probabilities[:, index] for index, name in enumerate(classes)}
     return pd.DataFrame(columns).sort_values(["file", "start"], kind="stable", ignore_index=True)
@@ -150,8 +153,8 @@ def pooled_per_file(segments: pd.DataFrame) -> pd.DataFrame:
     files = segments.groupby("file", sort=False)
     means = files[[PROBABILITY + name for name in classes]].mean()
     table = files.agg(start=("start", "min"), end=("end", "max"))
-    for text in [one for one in ("time", "site", "label", "split") if one in segments]:
-        alike = (files[text].nunique() == 1) | (text == "time")  # a file begins with its first segment
+    for text in [one for one in (BEGINS, "site", "label", "split") if one in segments]:
+        alike = (files[text].nunique() == 1) | (text == BEGINS)  # a file begins with its first segment
         table[text] = files[text].first().where(alike, "")
     table["predicted"] = np.array(classes)[means.to_numpy().argmax(axis=1)]
     return table.join(means).reset_index()

@@ -113,17 +113,22 @@ NOUNS = {"v_measure": "V-measure", "stability": "stability", "silhouette": "silh
 def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
     """Returns what is suspicious of scores; `pixels` is what small pictures are called as a method."""
     f1 = scores[scores["score"] == "macro_f1"].groupby(["set", "method"])["value"].max()
-    doubts = []
+    doubts, names = [], scores["set"].unique()
+    of_set = {name: f"{name}: " if len(names) > 1 else "" for name in names}
     for name in f1.index.unique("set"):
         of = f1[name]
         if pixels in of and len(of) > 1 and of[pixels] >= of.drop(pixels).max():
-            doubts.append("no method is better than small pictures, for which nothing was learnt")
+            words = "no method is better than small pictures, for which nothing was learnt"
+            doubts.append(of_set[name] + words)
     failed = scores[(scores["score"] == "converged") & (scores["value"] == 0)]
-    doubts += [f"{one.evaluation} of {one.method} did not converge" for one in failed.itertuples()]
+    doubts += [
+        f"{of_set[one.set]}{one.evaluation} of {one.method} did not converge" for one in failed.itertuples()
+    ]
     noisy = scores[(scores["score"] == "noise") & (scores["value"] > MUCH_NOISE)]
     noisy = noisy[noisy["method"] != pixels]
     return doubts + [
-        f"{one.evaluation} of {one.method} leaves {one.value:.0%} in no cluster" for one in noisy.itertuples()
+        f"{of_set[one.set]}{one.evaluation} of {one.method} leaves {one.value:.0%} in no cluster"
+        for one in noisy.itertuples()
     ]
 
 

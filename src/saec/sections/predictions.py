@@ -21,7 +21,16 @@ from saec.evaluation.tracks import (
 from saec.extraction.predictions import PROBABILITY, classes_of, read_predictions
 from saec.faults import Fault, counted
 from saec.registry import Strict
-from saec.samples import Samples, annotations, called_like, join, read_annotations
+from saec.samples import (
+    SEGMENT,
+    Samples,
+    annotations,
+    called_like,
+    clock_columns,
+    join,
+    read_annotations,
+    with_clock,
+)
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import GivenLabels, Labels, as_file, given_annotations, matching_files
 from saec.sections.times import show_times
@@ -156,7 +165,9 @@ class ScoredPredictions:
         scores = {what: _score(table) for what, table in tables.items()}
         if self.tracks is not None:
             scores["time"] = self._score_along_time(content)
-        scores = _that_meet(scores, classes_of(self.table), content)
+        unseen = {what: table[table["split"] != TRAIN] for what, table in tables.items()}
+        unseen = {what: _score(table) for what, table in unseen.items() if 0 < len(table) < len(tables[what])}
+        scores = _that_meet(scores, unseen, classes_of(self.table), content)
         for what, one in scores.items():
             _draw_confusion(what, one, content)
         scores |= {
@@ -170,9 +181,10 @@ class ScoredPredictions:
         content.write("predicted_scores.csv", table, "accuracy, macro-F1 and weighted F1")
         content.write("predicted_classes.csv", classes, "precision, recall and F1 of each class")
         content.tables = ({"Scores of predictions": table} if scores else {}) | content.tables
-        if {"hour", "date"} & {*self.table.columns}:
-            classes = self.table["predicted"].to_numpy(dtype=str)
-            show_times(content, "predicted", self.table, {"predicted": classes})
+        table, unread = _with_clock(self.table, str(self.file))
+        content.remarks += unread
+        if {"hour", "date"} & {*table.columns}:
+            show_times(content, "predicted", table, {"predicted": table["predicted"].to_numpy(dtype=str)})
         return [content]
 
     def _labelled(self, content: Content) -> dict[str, pd.DataFrame]:
@@ -185,6 +197,7 @@ class ScoredPredictions:
             content.remarks.append(f"{n_without:,} of {len(table):,} {words}")
         content.remarks += _never_learnt(table["label"], classes_of(table), "predictions")
         if n_learnt:
+            content.doubts.append(f"{n_learnt:,} of the predictions that are scored were learnt from")
             content.remarks.append(
                 f"{n_learnt:,} of {len(table) - n_without:,} predictions with a label are of the split "
                 f"{TRAIN}, which was learnt from: their scores are too good, look at those of other splits"
@@ -223,6 +236,9 @@ class ScoredPredictions:
             content.remarks.append(
                 f"{n_missing * step:,.1f} s that are judged lie in no predicted segment and count as wrong"
             )
+        learnt = self.table["file"][self.table["split"] == TRAIN]
+        if n_learnt := points["file"][points["file"].isin(learnt)].nunique():
+            content.doubts.append(f"{n_learnt:,} files that are scored along time were learnt from")
         without = sorted(set(self.table["file"]) - set(points["file"]))
         content.remarks += counted(without, "files have no truth in time", 5)
         content.remarks += _never_learnt(scored["truth"], classes, "points of the grid")
@@ -240,6 +256,16 @@ class ScoredPredictions:
         caption = f"What is true above what was predicted; white: nothing{some}"
         content.draw("predicted_tracks.png", caption, figures.tracks, tracks, step, "Truth and prediction")
         return _score(scored.replace({"predicted": {NO_LABEL: NOT_PREDICTED}}), "truth")
+
+
+def _with_clock(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
+    """Adds date, hour and site of the beginning of each row where they are known; says what is not read."""
+    table, unread = clock_columns(table, source)
+    files = table["file"].tolist()
+    starts = table["start_s"].where([SEGMENT not in file for file in files])  # else the name says it
+    names = [f"{n:09d} {file}" for n, file in enumerate(files)]
+    samples = Samples.of(names, **table.assign(start_s=starts).to_dict("list"))
+    return with_clock(samples, called=files)[0].table, unread
 
 
 def _read_truth(named: str, config: Config) -> tuple[pd.DataFrame, Path]:
@@ -276,21 +302,25 @@ def _file_table(table: pd.DataFrame, content: Content) -> pd.DataFrame:
 
 
 def _that_meet(
-    scores: dict[str, ClassScores], classes: list[str], content: Content
+    scores: dict[str, ClassScores], unseen: dict[str, ClassScores], classes: list[str], content: Content
 ) -> dict[str, ClassScores]:
-    """Says what was found, and leaves out scores by labels none of which is a class of the model."""
+    """Says what was found, and leaves out scores by labels none of which is a class of the model.
+
+    Sentences are of what was not learnt from, where there is some.
+    """
     meet = {what: one for what, one in scores.items() if {row["class"] for row in one.classes} & {*classes}}
     apart = [
         f"no label of {what} is a class of the model: there is no score" for what in scores.keys() - meet
     ]
     content.remarks += sorted(apart)
     content.doubts += sorted(apart)
-    for what, one in meet.items():
+    for what in meet:
+        one, which = (unseen[what], " that were not learnt from") if what in unseen else (meet[what], "")
         worst = min(one.classes, key=lambda row: row["f1"])
         content.findings.append(
-            f"Of {one.n:,} {'points in time' if what == 'time' else what}, {one.scores['accuracy']:.1%} are "
-            f"predicted right: macro-F1 {one.scores['macro_f1']:.3f} over {len(one.classes)} classes, lowest "
-            f"{worst['f1']:.2f} of {worst['class']}."
+            f"Of {one.n:,} {'points in time' if what == 'time' else what}{which}, "
+            f"{one.scores['accuracy']:.1%} are predicted right: macro-F1 {one.scores['macro_f1']:.3f} "
+            f"over {len(one.classes)} classes, lowest {worst['f1']:.2f} of {worst['class']}."
         )
     return meet
 

@@ -12,6 +12,7 @@ from saec.sections.sets import FeatureSet
 
 CLOCK = ("hour", "date", "site")  # columns of samples
 MOST_NAMES, MOST_DATES = 20, 60  # of a figure: classes, and days beyond which months are counted
+FORM = {"date": r"\d{4}-\d\d-\d\d", "site": "(?s).+"}  # of what counts; other dates cannot be read
 ALL, OTHERS = "all", "others"
 
 
@@ -23,6 +24,7 @@ class Times:
 
     def __init__(self, inputs: Inputs, *, times: bool = True):
         self.sets = [one for one in inputs.sets.values() if times and {*CLOCK[:2]} & {*one.samples.others}]
+        self.several = len(inputs.sets) > 1
 
     def describe(self) -> list[str]:
         return [f"{one.name}: by hour of day and date" for one in self.sets]
@@ -33,16 +35,23 @@ class Times:
             contents.append(Content(f"When and where, set {one.name}", folder))
             names = {"label": one.samples.labels} if one.samples.classes else {}
             show_times(contents[-1], one.name, one.samples.table, names | _best_clusters(one))
+            prefix = f"{one.name}: " if self.several else ""
+            contents[-1].findings = [prefix + finding for finding in contents[-1].findings]
         return contents
 
 
 def show_times(content: Content, stem: str, samples: pd.DataFrame, names: dict[str, np.ndarray]) -> None:
     """Fills in how often each name occurs when and where; `names` has one a sample, "" for none."""
-    units = {"hour": pd.to_numeric(samples["hour"]) // 1} if "hour" in samples else {}
-    units |= {unit: samples[unit].replace("", np.nan) for unit in CLOCK[1:] if unit in samples}
+    units = {"hour": pd.to_numeric(samples["hour"], errors="coerce") // 1} if "hour" in samples else {}
+    texts = {unit: samples[unit].astype(object) for unit in CLOCK[1:] if unit in samples}
+    texts = {unit: values.where(values.notna(), "").astype(str) for unit, values in texts.items()}
+    units |= {unit: values.where(values.str.fullmatch(FORM[unit])) for unit, values in texts.items()}
     for unit, values in units.items():
         if n_without := int(values.isna().sum()):
             content.remarks.append(f"{n_without:,} of {len(samples):,} have no {unit} and are left out of it")
+    units = {unit: values for unit, values in units.items() if values.notna().any()}
+    if not units:
+        return
     of = {"": np.full(len(samples), ALL)} | names
     rows = [
         {"by": by, "name": name, "unit": unit, "value": f"{value:.0f}" if unit == "hour" else value, "n": n}

@@ -96,7 +96,7 @@ def assert_same_files(features: Features, expected: Features) -> None:
 def same(first: Any, second: Any) -> bool:
     """Bit for bit, through mappings and sequences."""
     if isinstance(first, torch.Tensor):
-        return first.dtype == second.dtype and torch.equal(first, second)
+        return first.dtype == second.dtype and torch.equal(first.cpu(), second.cpu())
     if isinstance(first, dict):
         return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
     if isinstance(first, list | tuple):

@@ -267,7 +267,7 @@ def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(brows
     stretches = [Stretch("wood/a b#.wav", start, start + 0.5, path) for start in (0.0, 0.5, 1.25)]
     stretches += [Stretch("b.wav", 3.0, 4.5)]
     names, rows = np.array([f"{row}.wav" for row in range(4)]), np.eye(4, 2)
-    clock = {"hour": np.array([0.5, 23.9, np.nan, 12.0]), "date": np.array([*DATES[:2], "", DATES[2]])}
+    clock = {"hour": np.array([0.5, 23.9, np.nan, -12.0]), "date": np.array([*DATES[:2], "", DATES[2]])}
     points = Points(names, {"ours": Space.of(rows, rows)}, clock, {}, stretches, 8000.0, "sounds")
     (tmp_path / "report").mkdir()
     write_explorer(tmp_path / "report" / "page.html", points, "four", sounds_mb=megabytes)

@@ -317,6 +317,7 @@ def damaged(project) -> Config:
         ({"labels": {"pattern": "(x"}}, "is no regular expression"),
         ({"labels": {"pattern": "(?P<label>x)", "file": "x"}}, "labels come from one source"),
         ({"explorer": {"color": "lable"}}, "no column 'lable' of set session, did you mean 'label'"),
+        ({"explorer": {"color": "time"}}, "no column 'time' of set session"),
         ({"similar": {"to": "gone.png"}}, "gone.png is no picture of set session"),
         ({"similar": {"to": "songs/images"}}, "not made by main_02_extract.py"),
         ({"features": {"X": "songs/good.npz", "x": "songs/bad.npz"}}, "methods need names that differ"),
@@ -374,6 +375,17 @@ def test_a_run_names_its_features_and_is_scored_by_what_it_rebuilds(project, wit
     assert (table["mse"] > 0).all() and table["ssim"].between(-1, 1).all()
     assert {"rebuilt_best.png", "rebuilt_worst.png", "runs.png"} <= names_in(report)
     assert pd.read_csv(report.folder / "runs.csv")["run"].tolist() == [with_run.folder.name]
+
+
+def test_a_run_names_features_beside_a_folder_that_has_moved_and_beside_files_of_other_makers(
+    project, with_run
+):
+    songs = project.data / "moved" / "songs"
+    shutil.copytree(project.data / "songs", songs)
+    made = next(songs.glob(f"pooled_*_saec_{with_run.timestamp}.npz"))
+    shutil.copyfile(made, made.with_name(f"pooled_mine_saec_{with_run.timestamp}.npz"))
+    moved = session(images="moved/songs/images", features="latest:untrained", evaluations=[KMEANS])
+    assert set(evaluate(moved, project).scores["method"]) == {"untrained mean std"}
 
 
 def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run_and_pooling(

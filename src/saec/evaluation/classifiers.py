@@ -14,13 +14,13 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from saec.evaluation.base import macro_f1
 from saec.evaluation.folds import Split
 
 N_NEIGHBORS = 5
@@ -116,7 +116,7 @@ def _search(
         fitted, new = _fit_scaling(scaling, rows[train]), scaling.transform(rows[test])
         for number, choice in enumerate(grid):
             predicted = svm.set_params(**_in_numbers(choice, fitted)).fit(fitted, labels[train]).predict(new)
-            scores[fold, number] = f1_score(labels[test], predicted, average="macro")
+            scores[fold, number] = macro_f1(labels[test], predicted)
     means = scores.mean(axis=0)
     return grid[means.argmax()], float(means.max())
 

@@ -52,7 +52,7 @@ function ramped(column, of) {
   if (there.length < N) looks.push({ ...NOTHING, word: "none", count: 0 });
   column.values.forEach((value, row) => {
     const step = high > low ? ((value - low) / (high - low)) * steps : 0;
-    of[row] = isNaN(value) ? ramp.length : column.cycle ? Math.floor(step) % steps : Math.round(step);
+    of[row] = isNaN(value) ? ramp.length : column.cycle ? ((Math.floor(step) % steps) + steps) % steps : Math.round(step);
     looks[of[row]].count++;
   });
   return { looks, of };

@@ -144,7 +144,8 @@ def _stretch(
 def _require_column(color: str, one: FeatureSet) -> None:
     """Raises a `Fault` where the page will have no such column."""
     clusters = [f"{evaluation.name} of {method}" for evaluation in one.evaluations for method in one.tables]
-    columns = ["label", "recording", *one.samples.others, *clusters]
+    further = [name for name in one.samples.others if name != "time"]
+    columns = ["label", "recording", *further, *clusters]
     if color not in columns:
         raise Fault(f"no column {color!r} of set {one.name}, {did_you_mean(color, columns)}")
 

@@ -224,11 +224,9 @@ def reductions_of(file: Path) -> list[Path]:
 
 def _layout(table: Table) -> np.ndarray:
     for file in (table.file, *reductions_of(table.file)[:1]):
-        layout = read_layout(file, table.names)
-        if layout is not None:
+        if (layout := read_layout(file, table.names)) is not None:
             return layout
-    n = len(table.rows)
-    if possible_dims((MAP,), n):
+    if possible_dims((MAP,), n := len(table.rows)):
         return reduce_dims(np.asarray(table.rows), (MAP,), n_neighbors_used(N_NEIGHBORS, n), 0)[MAP]
     return np.column_stack([np.arange(n), np.zeros(n)])  # too few for a map: in a row
 
@@ -299,8 +297,10 @@ def _of_run(named: str, images: str | None, config: Config) -> dict[str, Path]:
         raise Fault(f"{named} needs `images`: features lie beside the folder of pictures")
     run = find_run(named, config.models)
     folder, id = config.data_path(images), f"_saec_{run.timestamp}"
-    files = sorted(folder.parent.glob(f"pooled_*{id}*.npz"))
-    files = [one for one in files if read_about_file(one)["settings"].get("images") == str(folder)]
+    made = {file: about_of(file) for file in sorted(folder.parent.glob(f"pooled_*{id}*.npz"))}
+    of = {file: Path(str(about["settings"].get("images"))) for file, about in made.items() if about}
+    same = str(folder) if folder in of.values() else folder.name  # it may have moved since
+    files = [file for file, images in of.items() if same in (str(images), images.name)]
     if not files:
         raise MissingFault(f"{folder.parent} has no features of {folder} by {run.folder.name}: extract them")
     words = [file.stem.removeprefix("pooled_").replace(id, "").replace("_", " ") for file in files]

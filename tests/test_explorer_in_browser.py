@@ -265,7 +265,7 @@ def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(brows
     path.parent.mkdir()
     soundfile.write(path, 0.1 * np.sin(np.arange(64_000)), 16_000)
     stretches = [Stretch("wood/a b#.wav", start, start + 0.5, path) for start in (0.0, 0.5, 1.25)]
-    stretches += [Stretch("b.wav", 3.0, 4.5)]
+    stretches += [Stretch("wood_a b#.wav", 3.0, 4.5)]
     names, rows = np.array([f"{row}.wav" for row in range(4)]), np.eye(4, 2)
     clock = {"hour": np.array([0.5, 23.9, np.nan, -12.0]), "date": np.array([*DATES[:2], "", DATES[2]])}
     points = Points(names, {"ours": Space.of(rows, rows)}, clock, {}, stretches, 8000.0, "sounds")
@@ -312,7 +312,7 @@ def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(brows
         files = {one.suggested_filename: tmp_path / one.suggested_filename for one in saved}
         for one in saved:
             one.save_as(files[one.suggested_filename])
-        assert sorted(files) == [f"b.wav.{form}.txt", f"wood_a_b_.wav.{form}.txt"]
+        assert sorted(files) == [f"wood_a_b_.wav-2.{form}.txt", f"wood_a_b_.wav.{form}.txt"]
         table = read_annotations(files[f"wood_a_b_.wav.{form}.txt"], required=("start", "end", "label"))
         assert table[["start_s", "end_s"]].to_numpy().tolist() == [[0, 0.5], [1.25, 1.75]]
         assert set(table["label"]) == {"tit and wren"}

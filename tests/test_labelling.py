@@ -12,6 +12,7 @@ from saec.data.recordings import Recordings
 from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation
 from saec.report import EvaluationSession, plan_evaluation
+from saec.samples import written_alike
 from saec.session import load_session
 
 PICTURES = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b_segm_0000.000.png", "c.png"]
@@ -198,6 +199,7 @@ def test_classes_that_are_written_alike_and_a_split_of_one_side_are_named(config
     table(sounds / "list.csv", "file,label,split", "crow/a.wav,Wren,train", "tit/b.wav,wren,valid")
     labelled, output = joined(config, features=features(config, SEGMENTS), sounds="sounds/list.csv")
     assert "classes that may be one, as they are written alike:\n  'Wren' and 'wren'" in output
+    assert written_alike(["1.1", "11", "C", "C++", "a-b", "ab"]) == []
     assert f"the split of {sounds} is train alone and is not used" in output and set(labelled["split"]) == {
         ""
     }
@@ -288,6 +290,44 @@ CLOCKS = {  # a table, and when the two segments of a (at 0 and 1 s) begin
     ),
     "time alone": ("file,label,time\na.wav,x,5:30 PM", "17:30:0"),
 }
+READ = {  # a table of two recordings, a column of their samples, and whether something cannot be read
+    "numbers are no time": ("file,label,time\n{},x,1.5\n{},y,2", "time", ["1.5", "2"], False),
+    "words are no date": (
+        "file,label,date,time\n{},x,12/31/2023,05:30\n{},y,,05:30",
+        "time",
+        ["05:30:00"] * 2,
+        True,
+    ),
+    "fractions of a day": (
+        "file,label,date,time\n{},x,2024-05-01,0.2292\n{},y,2024-05-01,0.229",
+        "time",
+        ["2024-05-01"] * 2,
+        False,
+    ),
+    "sites of numbers": ("file,label,site\n{},x,001\n{},y,0", "site", ["001", "0"], False),
+    "a date and the time of the name": (
+        "file,label,date\nA_20240501_053000.wav,x,2024-05-01\nB_20240501_053000.wav,y,2024-05-02",
+        "time",
+        ["2024-05-01T05:30:00", "2024-05-02"],
+        False,
+    ),
+    "a time and the date of the name": (
+        "file,label,time\nA_20240501_053000.wav,x,05:31\nB_20240501_053000.wav,y,",
+        "time",
+        ["2024-05-01T05:31:00", "2024-05-01T05:30:00"],
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_what_a_table_says_of_when_and_where_is_read_as_it_is_written_or_counted(case, config):
+    text, column, wanted, unread = READ[case]
+    text = text.format("a.wav", "b.wav")
+    table(config.data / "mine.csv", *text.split("\n"))
+    names = [line.partition(",")[0] for line in text.split("\n")[1:]]
+    labelled, output = joined(config, features=features(config, names), labels="mine.csv")
+    assert labelled[column].tolist() == wanted and ("cannot be read" in output) == unread
 
 
 @pytest.mark.parametrize("case", CLOCKS)
@@ -312,6 +352,29 @@ def test_a_date_that_cannot_be_read_is_counted_and_a_recordings_own_name_says_th
     )
     assert labelled["site"].tolist() == ["here", "here", "there", "A_very_long_name_of_a_site"]
     assert labelled["time"].tolist() == ["", "", "2024-05-01", "2024-05-01T05:30:00"]
+
+
+def test_files_that_are_cut_before_begin_when_a_table_of_sound_says(config):
+    name = "rec_segm_0010.000.wav"
+    for file in (name, "other.wav"):
+        record(config.data / "sounds" / file, tone(500, 0.5))
+    rows = [f"{name},x,2024-05-01,05:30:10", "other.wav,y,2024-05-01,05:30:10"]
+    table(config.data / "sounds" / "list.csv", "file,label,date,time", *rows)
+    labelled, _ = joined(config, features=features(config, [name, "other.wav"]), sounds="sounds/list.csv")
+    assert sorted(labelled["time"]) == ["2024-05-01T05:30:10"] * 2
+
+
+def test_folders_are_no_classes_where_a_table_labels_some_of_their_pictures(config):
+    names = [f"2024-05-0{day}/{name}.png" for day in (1, 2) for name in "ab"]
+    for name in names:
+        (config.data / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (config.data / "images" / name).touch()
+    session = {"features": features(config, names), "images": "images"}
+    assert labels(config, **session) == ["2024-05-01"] * 2 + ["2024-05-02"] * 2
+    file = table(config.data / "images" / "labels.csv", "file,label,group", f"{names[0]},wren,g")
+    assert labels(config, **session) == ["wren", "", "", ""]
+    table(file, "file,label,group", f"{names[0]},,g")
+    assert labels(config, **session) == ["2024-05-01"] * 2 + ["2024-05-02"] * 2
 
 
 RAVEN = "Selection\tView\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation"

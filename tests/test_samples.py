@@ -148,7 +148,10 @@ def test_a_selection_table_of_several_recordings_tells_times_within_each(tmp_pat
         read_annotations(faulty, TIMES)
 
 
-@pytest.mark.parametrize("name", ["a.b.Table.1.selections.txt", "a.b.txt", "a.b.BirdNET.selection.table.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["a.b.Table.1.selections.txt", "a.b.txt", "a.b.BirdNET.selection.table.txt", "a.b.wav.audacity.txt"],
+)
 def test_a_table_of_one_recording_is_called_like_it(name, tmp_path):
     for text in (RAVEN.format("label\tother"), "0.5\t1\twren\n"):
         table = read_annotations(written(tmp_path, text, name))

@@ -131,6 +131,7 @@ def test_an_npz_with_objects_or_damage_is_refused(tmp_path):
         ("file,Feature_1\n", "has no rows"),
         ("file,Feature_1\nx,1e300\ny,1\n", r"1 of 2 rows .*beyond float32\), .*\n  x"),
         ("", "cannot be read as a table"),
+        ("file,Feature_1\nx,1,2\ny,1,2\n", "rows have more cells than the 2 columns of its head"),
     ],
 )
 def test_a_table_that_cannot_be_scored_is_refused(tmp_path, text, words):
@@ -156,9 +157,12 @@ def test_a_map_that_cannot_be_drawn_is_none(tmp_path, layout):
 
 
 def test_words_are_kept_as_they_are_written(tmp_path):
-    table = read_table(csv(tmp_path / "a.csv", "file,Label,Feature_1,size\n001,NA,1,3\n002,None,2,4.5\n"))
+    table = read_table(
+        csv(tmp_path / "a.csv", "file,Label,Feature_1,size,Site\n001,NA,1,3,001\n002,None,2,4.5,0\n")
+    )
     assert table.names.tolist() == ["001", "002"] and table.samples.labels.tolist() == ["NA", "None"]
     assert table.samples.table["size"].tolist() == [3, 4.5]
+    assert table.samples.table["Site"].tolist() == ["001", "0"]
     with pytest.raises(Fault, match="1 rows have no name in the column file"):
         read_table(csv(tmp_path / "a.csv", "file,Feature_1\n001,1\n,2\n"))
 
@@ -190,12 +194,12 @@ def test_a_damaged_map_is_said_and_none_and_a_damaged_row_is_a_fault(tmp_path, l
 
 
 def test_no_spreadsheet_runs_a_text_of_a_table_numbers_stay_and_it_is_read_as_it_was(tmp_path):
-    texts = ["=1+1", "+x", "-a.png", "@SUM", "-1", "+2.5e3", "a=b", "'quoted'", "ü,-b"]
-    frame = pd.DataFrame({"file": texts, "Label": texts[::-1], "Feature_1": -np.arange(9.0), "=2": texts})
+    texts = ["=1+1", "+x", "-a.png", "@SUM", "-1", "+2.5e3", "a=b", "'quoted'", "ü,-b", "x,'-y", "'\",'-z"]
+    frame = pd.DataFrame({"file": texts, "Label": texts[::-1], "Feature_1": -np.arange(11.0), "=2": texts})
     write_table(tmp_path / "a.csv", frame)
     text = (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()
-    assert text[:2] == ["file,Label,Feature_1,'=2", """'=1+1,"ü,-b",-0.0,'=1+1"""]
-    assert text[3] == "'-a.png,a=b,-2.0,'-a.png" and text[5].startswith("-1,-1,-4.0,-1")
+    assert text[:2] == ["file,Label,Feature_1,'=2", """'=1+1,"'"",'-z",-0.0,'=1+1"""]
+    assert text[3] == """'-a.png,"ü,-b",-2.0,'-a.png""" and text[5].startswith("-1,a=b,-4.0,-1")
     table = read_table(tmp_path / "a.csv")
     assert sorted(table.names) == sorted(texts)
     assert [table.samples.labels[list(table.names).index(text)] for text in texts] == texts[::-1]

@@ -23,6 +23,7 @@ from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per
 
 LOG = logging.getLogger(__name__)
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
+PLACES = ("site", "date", "time")  # columns that are text, whatever they are made of: site 001 is not 1
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 FORMULA = re.compile(r"(?![+-][\d.]+(e[+-]?\d+)?$)[=+@\t\r-]", re.IGNORECASE)  # and no number
 AT_ONCE = 512  # latents that are pooled together
@@ -151,7 +152,8 @@ def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
 
 
 def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
-    frame = _read_frame(file, (names, label))
+    places = [one for one in PLACES if not fnmatchcase(one, columns)]
+    frame = _read_frame(file, (names, label, *places))
     names, label = (_as_written(one, frame) for one in (names, label))
     chosen = [column for column in frame.columns if fnmatchcase(str(column), columns)]
     if not chosen:
@@ -184,7 +186,7 @@ def _read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
             require_parquet()
             frame = pd.read_parquet(file)
             for word in {_as_written(one, frame) for one in words} & {*frame}:
-                frame[word] = frame[word].fillna("").astype(str)
+                frame[word] = frame[word].astype(object).where(frame[word].notna(), "").astype(str)
         else:
             frame = _of_text(file, {word.casefold() for word in words})
     except (ValueError, OverflowError, TypeError, LookupError, OSError) as error:  # of pandas and pyarrow
@@ -202,6 +204,8 @@ def _of_text(file: Path, words: set[str]) -> pd.DataFrame:
     missing = {head: MISSING for head in heads if head not in kinds}
     options = {"dtype": kinds, "na_values": missing, "keep_default_na": False}
     frame = pd.read_csv(StringIO(text), sep=separator, low_memory=False, **options)
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise ValueError(f"its rows have more cells than the {len(heads)} columns of its head")
     empty = frame.isna() | (frame == "")  # as Excel leaves rows and columns
     unnamed = [head for head in frame if head.startswith("Unnamed: ") and empty[head].all()]
     frame = frame[~empty.all(axis=1)].drop(columns=unnamed)
@@ -219,9 +223,9 @@ def _as_written(column: str, frame: pd.DataFrame) -> str:
 
 
 def column_of(values: pd.Series) -> np.ndarray:
-    """Returns numbers where all are numbers, else text."""
+    """Returns numbers where all are numbers, else text; sites, dates and times are text."""
     numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.notna().all():
+    if numbers.notna().all() and str(values.name).casefold() not in PLACES:
         return numbers.to_numpy(dtype=float)
     return np.array(["" if value != value or value is None else str(value) for value in values], dtype=str)
 

@@ -112,10 +112,17 @@ function tables(given, form) {
     if (isNaN(start) || isNaN(end)) continue;
     const file = STRETCHES.files[STRETCHES.of[row]];
     const line = { start: start.toFixed(6), end: end.toFixed(6), file: plain(file.split("/").pop()), label: plain(given[row]) };
-    (written[`${file.replace(/[^\p{L}\p{N}.-]/gu, "_")}.${form}.txt`] ??= []).push(line);
+    (written[file] ??= []).push(line);
   }
   const write = form === "raven" ? raven : audacity;
-  return Object.fromEntries(Object.entries(written).map(([name, lines]) => [name, write(lines)]));
+  const texts = {};
+  for (const [file, lines] of Object.entries(written)) {
+    const name = file.replace(/[^\p{L}\p{N}.-]/gu, "_");
+    let free = `${name}.${form}.txt`;
+    for (let n = 2; free in texts; n += 1) free = `${name}-${n}.${form}.txt`; // a/b.wav is not a_b.wav
+    texts[free] = write(lines);
+  }
+  return texts;
 }
 
 const plain = (word) => word.replace(/[\t\r\n]/g, " ");

@@ -31,7 +31,9 @@ NAME = re.compile(
 DAY = re.compile(  # with dots and the year behind, the day comes first
     r"(\d{4})(?:([-_./])(\d\d?)\2(\d\d?)|(\d\d)(\d\d))(?!\d)|(\d\d?)\.(\d\d?)\.(\d{4})"
 )
-TIME = re.compile(r"(\d\d?)[-_.:]?(\d\d)(?:[-_.:]?(\d\d(?:[.,]\d+)?))?\s*([AaPp][Mm])?(?!\d)")
+TIME = re.compile(  # a fraction of a day, as Excel keeps times, is none
+    r"(?<!\d)(?<!\d[.,])(?!0[.,]\d+$)(\d\d?)[-_.:]?(\d\d)(?:[-_.:]?(\d\d(?:[.,]\d+)?))?\s*([AaPp][Mm])?(?!\d)"
+)
 ZONE = re.compile(
     r"(:\d\d(?:[.,]\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$"
 )  # left out: the clock counts as it is written
@@ -53,7 +55,11 @@ def clock_columns(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[
     columns = (table[one].fillna("").astype(str).str.strip() if one else empty for one in (day, clock))
     texts = list(zip(*columns, strict=True))
     moments = [_moment(*text) for text in texts]
-    unread = [" ".join(text) for text, when in zip(texts, moments, strict=True) if any(text) and not when]
+    unread = [
+        " ".join(text)
+        for text, when in zip(texts, moments, strict=True)
+        if (any(text) and not when) or (text[0] and not when[0])
+    ]
     if any(moments):
         starts = np.array([start_of(file) for file in table["file"]])
         if clock and clock == small.get(CLOCK):
@@ -83,13 +89,18 @@ def with_clock(
     groups = [match.groupdict(default="") if match else {} for match in matches]
     times, sites = (samples.table.get(key, [""] * len(names)) for key in ("time", "site"))
     moments = [
-        _moment("", time) or _moment(group.get("date", ""), group.get("time", ""))
+        _completed(
+            _moment("", time) if isinstance(time, str) else None,
+            _moment(group.get("date", ""), group.get("time", "")),
+        )
         for time, group in zip(times, groups, strict=True)
     ]
     begins = np.nan_to_num(samples.begins)
     rows = [_written(when, begin) for when, begin in zip(moments, begins, strict=True)]
     columns = {key: [row[n] for row in rows] for n, key in enumerate(("time", "date", "hour"))}
-    columns["site"] = [site or group.get("site", "") for site, group in zip(sites, groups, strict=True)]
+    columns["site"] = [
+        site if str(site) else group.get("site", "") for site, group in zip(sites, groups, strict=True)
+    ]
     columns = {key: cells for key, cells in columns.items() if any(one == one and one != "" for one in cells)}
     without = [name for name, when in zip(names, moments, strict=True) if not when]
     words = f"of {len(names):,} samples have no date and time in a table or in the names of files"
@@ -123,6 +134,13 @@ def _moment(day: str, clock: str) -> When | None:
     if hours > 23 or int(minutes) > 59 or seconds >= 60 or (on and not 1900 < on.year < 2200):
         return None
     return on, 3600 * hours + 60 * int(minutes) + seconds
+
+
+def _completed(when: When | None, other: When | None) -> When | None:
+    """Returns a moment; a day or a time of day that it lacks is of another that agrees with it."""
+    (day, clock), (their_day, their_clock) = when or (None, None), other or (None, None)
+    whole = day or their_day, their_clock if clock is None and day in (None, their_day) else clock
+    return None if whole == (None, None) else whole
 
 
 def _written(when: When | None, later_s: float) -> tuple[str, str, float]:

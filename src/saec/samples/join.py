@@ -44,6 +44,7 @@ def join(
     what: str = "samples",
     several: Several | None = None,
     elsewhere: Collection[str] = (),
+    clock: bool = True,
 ) -> tuple[Samples, list[str]]:
     """Fills label, group, split and further columns of samples from a table that `read_annotations` has read.
 
@@ -52,7 +53,7 @@ def join(
     it is. A sample without a group shares that of others of its recording. `source` and `what` are what
     messages call the table and the samples; a table that the user has `named` must match something. `several`
     says what a sample with several labels gets, where the session has that option. Files that lie `elsewhere`
-    need not match.
+    need not match. `clock` is False for a table that `clock_columns` has read already.
 
     Returns:
         The samples (the very same object where nothing matches), and remarks on what matches though it is
@@ -64,7 +65,7 @@ def join(
     files, names = table["file"].tolist(), samples.table.index.tolist()
     rows_of_key = _rows_of_keys(samples)
     matches, remarks = _match(rows_of_key, files, source, what)
-    table, unread = clock_columns(table, source)
+    table, unread = clock_columns(table, source) if clock else (table, [])
     lines_of = _lines_of_samples(samples, rows_of_key, table, matches)
     if not lines_of:
         example = f"{files[0]!r} there, {next(iter(names), None)!r} here" if files else "it has no row"

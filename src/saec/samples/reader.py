@@ -29,7 +29,9 @@ NAMES = {  # what tables call them, in small letters; the first that a table has
 RAVEN = "begin time (s)"  # the selection tables of Raven have this column
 OFFSET = "file offset (s)"  # where in its file a selection begins; Raven counts times through all files
 OWN = re.compile(
-    r"(\.birdnet)?(\.table\.\d+)?(\.selections?)?(\.table)?$", re.IGNORECASE
+    r"((\.birdnet)?(\.table\.\d+)?(\.selections?)?(\.table)?"
+    r"|(\.(wave?|flac|og[ga]|opus|mp3|m4a|aac|aiff?|au|snd))?\.(audacity|raven))$",  # as the page saves them
+    re.IGNORECASE,
 )  # song.Table.1.selections
 RAVEN_LABELS = ("label", "annotation", "species", "common name", "species code", "call type")
 AUDACITY = ["start", "end", "label"]  # the columns of a label track, which has no head
@@ -39,7 +41,9 @@ WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how files of Excel begin
 SPLITS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid"}
 MORE = ()  # the key of cells that stand below no head
 Row = tuple[str, dict[Any, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
-QUOTED = re.compile(r"(?:(?<=[,;\t\"\n])|^)'(?=[=+@-])")  # what keeps spreadsheets from running a text
+QUOTED = re.compile(  # what keeps spreadsheets from running a text; within a cell it is of the text
+    r"""(?<![^,;\t\n])(?:(")(?:'(?=[=+@-]))?([^"]*(?:""[^"]*)*")|'(?=[=+@-]))"""
+)
 
 
 def read_annotations(
@@ -215,7 +219,7 @@ def read_separated(path: Path) -> tuple[str, str, int]:
 
 
 def _from_head(text: str) -> tuple[str, str, int]:
-    lines = QUOTED.sub("", text).split("\n")
+    lines = QUOTED.sub(r"\1\2", text).split("\n")
     filled = [n for n, line in enumerate(lines) if line.strip(EMPTY)]
     mark = lines[filled[0]].strip().strip('"') if filled else ""
     marked = mark.lower().startswith("sep=")  # Excel's way of saying it

@@ -78,11 +78,11 @@ def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
 
 
 def written_alike(classes: Iterable[str]) -> list[str]:
-    """Returns a remark on classes that differ in capitals, spaces or Unicode form alone, or none."""
+    """Returns a remark on classes that differ in capitals, spaces, `_` or Unicode form alone, or none."""
     written = defaultdict(list)
     for name in classes:
-        plain = "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
-        written[plain or name].append(repr(name))
+        plain = unicodedata.normalize("NFKC", name).casefold().replace("_", " ")
+        written["".join(plain.split())].append(repr(name))
     alike = [" and ".join(names) for names in written.values() if len(names) > 1]
     return [f"classes that may be one, as they are written alike:\n{listing(alike)}"] if alike else []
 

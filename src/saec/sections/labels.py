@@ -156,7 +156,10 @@ def label_samples(
         rows = given_annotations(given, plain.names, config)
         samples, remarks = join(plain.but(label=""), *rows, **options)
     elif images:
-        samples, remarks = nearest_labels(plain, images, **options)
+        bare = plain.but(label="")  # folders are no classes where a table gives labels
+        samples, remarks = nearest_labels(bare, images, **options)
+        if not samples.classes:
+            samples = plain if samples is bare else samples.but(label=plain.labels)
     if samples is plain and sounds:
         samples, remarks = _of_sounds(plain, sounds, what)
     elif samples is plain:
@@ -218,7 +221,7 @@ def _of_sounds(samples: Samples, recordings: Recordings, what: str) -> tuple[Sam
     What chose among trainings is no test, so `valid` counts as `train`; a split of one side parts nothing.
     """
     rows = recordings.labelled.table
-    samples, remarks = join(samples, rows, str(recordings.folder), what=what)
+    samples, remarks = join(samples, rows, str(recordings.folder), what=what, clock=False)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
     sides = sorted({*splits.tolist()} - {""})
     if sides and not {TRAIN, TEST} <= {*sides}:

@@ -447,5 +447,10 @@ def test_classes_and_clusters_are_counted_by_hour_and_date_where_samples_say_the
     assert {"times_session_label.png", "times_session_kmeans_of_good.png"} <= names_in(report)
     assert "4 of 36 have no hour" in remarks_of(report)
     assert any("Recorded from 2024-05-01 to 2024-05-02" in sentence for sentence in report.findings)
+    raw = session(evaluations=[KMEANS])
+    plain = {key: raw.pop(key) for key in ("images", "features")}
+    sets = {"plain": plain, "dated": plain | {"labels": file}}
+    report = evaluate(raw | {"sets": sets}, project)
+    assert "dated: Recorded from 2024-05-01 to 2024-05-02" in page_of(report)
     plain = evaluate(session(evaluations=[KMEANS]), project)
     assert not [name for name in names_in(plain) if name.startswith("times")]

@@ -1,5 +1,6 @@
 """What a second extraction of one id does: nothing, only the pictures that changed, or a refusal."""
 
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,18 @@ from saec.files import locked
 from saec.samples import Samples
 from saec.session import SessionError
 
+SHAPES = {"settings": {}, "session": {}, "n_pictures": 1, "pictures": [["a"]], "files": []}  # of a JSON file
+FOREIGN = [
+    json.dumps(SHAPES | {key: value}).encode()
+    for key, values in {
+        "settings": ([1],),
+        "session": (1,),
+        "pictures": ([[]], [[["a"]]]),
+        "roles": ({"X": 1}, [1]),
+        "files": ([1],),
+    }.items()
+    for value in values
+]
 REMEDIES = ("`variant:`", "`out:`", "`overwrite: true`")
 
 
@@ -188,7 +201,7 @@ def test_lost_files_are_made_again_and_damaged_or_foreign_ones_are_faults(songs)
         file.unlink()
         assert songs.extract().paths == files and file.read_bytes() == content[file]
     for file in (files[0], files[1], files[-1]):
-        for damage in (file.read_bytes()[:40], b'["not", "ours"]'):
+        for damage in (file.read_bytes()[:40], b'["not", "ours"]', *FOREIGN):
             file.write_bytes(damage)
             with pytest.raises(Fault, match=f"{songs.id}.json or a file it lists is damaged .*extract anew"):
                 songs.extract()
@@ -198,6 +211,11 @@ def test_lost_files_are_made_again_and_damaged_or_foreign_ones_are_faults(songs)
         songs.extract()
     assert all(remedy in str(caught.value) for remedy in REMEDIES)
     assert all(file.read_bytes() == content[file] for file in files[:-1])
+    files[-1].write_bytes(content[files[-1]])
+    for index, other in enumerate(FOREIGN):
+        (songs.folder / f"saec_{index}.json").write_bytes(other)
+    add(songs, 1)
+    assert songs.extract().paths == files
 
 
 def test_features_of_several_folders_in_one_are_told_apart_by_the_folders_names(songs):
@@ -236,8 +254,12 @@ def test_overwriting_with_another_pooling_keeps_the_latents_and_with_nothing_new
     with monkeypatch.context() as patch:
         patch.setattr(RunSource, "rows", None)
         after = songs.extract(pooling="max", overwrite=True)
-        with pytest.raises(TypeError):
-            songs.extract(pooling="max", overwrite=True)
+        about = json.loads(after.paths[-1].read_text())
+        for settings in ({}, {"recursive": None}):  # which 0.1.0 has not written
+            kept = {key: value for key, value in about["settings"].items() if key not in settings}
+            after.paths[-1].write_text(json.dumps(about | {"settings": kept}))
+            with pytest.raises(TypeError):
+                songs.extract(pooling="max", overwrite=True)
     assert {file.name for file in after.paths} == set(songs.files())
     assert_same_files(after, songs.extract(pooling="max", out="fresh"))
 

@@ -100,9 +100,11 @@ class Outputs:
             return None
         try:
             about = json.loads(file.read_text(encoding="utf-8"))
-            about["settings"], about["n_pictures"]  # which it must have, as well as
+            about["settings"].get, about["session"].get, about["n_pictures"]  # which it must have, as well as
             about["pictures"] = list(map(tuple, about["pictures"]))
             about["roles"] = about.get("roles") or {role_by_name(name): name for name in about["files"]}
+            names = {*about["files"], *about["roles"].values(), *(file[0] for file in {*about["pictures"]})}
+            all(map(Path, names))
         except DAMAGE as error:
             raise self._damaged(error) from error
         return about
@@ -231,9 +233,9 @@ class Earlier:
                 about = outputs.read_about(file)
             if not about:
                 continue
-            if overwrite and file == outputs.about and about["settings"] == settings:
-                return None
             different = {key for key, value in settings.items() if about["settings"].get(key) != value}
+            if overwrite and file == outputs.about and not different:
+                return None
             roles = {role: outputs.folder / name for role, name in about["roles"].items()}
             npz = {array: roles[array] for array in arrays if array in roles and roles[array].is_file()}
             npz = {array: path for array, path in npz.items() if derived.get(array) not in different}

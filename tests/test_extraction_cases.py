@@ -14,6 +14,7 @@ from small_runs import Songs, assert_same_files, give_weights
 
 from saec import evaluate
 from saec.extraction.outputs import Earlier
+from saec.extraction.sources import ExtractionData
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.files import locked
@@ -115,6 +116,30 @@ def test_other_settings_are_refused_with_what_differs_and_the_remedies(songs):
         assert all(remedy in message for remedy in REMEDIES)
         assert songs.files() == before and not songs.config.cache.exists()
     give_weights(songs.run, seed=1, epoch=2)
+    with pytest.raises(Fault, match="weights: there 'best, epoch 1', here 'best, epoch 2'"):
+        songs.extract()
+
+
+def test_features_are_named_by_the_weights_that_made_them_while_a_training_goes_on(songs, monkeypatch):
+    """The epoch is that of the file that is read, even if it is replaced or the other one is older."""
+    words, open_data, last = [], ExtractionData.open, songs.run.folder / "last.pt"
+    before, first = last.read_bytes(), songs.extract(out="first")
+
+    def train_on(*given):
+        kind = open_data(*given)
+        give_weights(songs.run, seed=1, epoch=2)
+        last.write_bytes(before)  # as a kill between the two files leaves it
+        return kind
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExtractionData, "open", train_on)
+        during = songs.extract()
+    after = songs.extract(out="after")
+    for features in (first, during, after):
+        words.append(json.loads(features.paths[-1].read_text())["settings"]["weights"])
+    assert words == ["best, epoch 1", "best, epoch 1", "best, epoch 2"]
+    assert np.array_equal(during.X, first.X) and not np.array_equal(after.X, first.X)
+    add(songs, 1)
     with pytest.raises(Fault, match="weights: there 'best, epoch 1', here 'best, epoch 2'"):
         songs.extract()
 

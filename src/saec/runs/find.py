@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -72,10 +73,13 @@ class Seed:
     def data(self) -> DataOptions:
         return DATA.parse({"kind": "images", "train": "", "channels": "rgb"})
 
-    def which(self, weights: str) -> str:
+    def load(self, weights: str) -> dict[str, Any]:
+        return {"progress": {"epoch": self.epoch}}
+
+    def which(self, weights: str, state: dict[str, Any] | None = None) -> str:
         return f"epoch {self.epoch}"
 
-    def model(self, weights: str = "best") -> Model:
+    def model(self, weights: str = "best", state: dict[str, Any] | None = None) -> Model:
         """Returns our architecture of that name with the script's tensors, else the scripts themselves.
 
         Raises:

@@ -185,25 +185,27 @@ class Run:
         with suitable(file):
             return Progress(**read_checkpoint(file, mmap=True)["progress"])
 
-    def which(self, weights: Weights) -> str:
-        """Returns words that differ when the weights do, such as after more epochs."""
-        progress = self.progress
-        return f"{weights}, epoch {progress.best_epoch if weights == 'best' else progress.epoch}"
+    def which(self, weights: Weights, state: dict[str, Any] | None = None) -> str:
+        """Returns words that differ when the weights do, such as after more epochs; `state` is what `load`
+        has given: a training that goes on may have replaced the file since.
+        """
+        with suitable(self._file(weights)):
+            return f"{weights}, epoch {Progress(**(state or self.load(weights))['progress']).epoch}"
 
-    def model(self, weights: Weights = "best") -> Model:
+    def model(self, weights: Weights = "best", state: dict[str, Any] | None = None) -> Model:
         """Returns the trained model on the CPU, ready to encode; without a decoder that was not learnt."""
         with suitable(self._file(weights)):
             model = self.session.model(self.input_shape)
-            model.load_state_dict(self.load(weights)["model"])
+            model.load_state_dict((state or self.load(weights))["model"])
         model.decoder = model.decoder if self._decodes else None
         return model.eval()
 
-    def objective(self, weights: Weights = "best") -> Objective:
+    def objective(self, weights: Weights = "best", state: dict[str, Any] | None = None) -> Objective:
         """Returns the objective with its trained head, on the CPU."""
         features = feature_shape(self.session.model(self.input_shape), self.input_shape)
         with suitable(self._file(weights)):
             objective = self.session.objective(features, tuple(self.record["classes"]))
-            objective.load_state_dict(self.load(weights)["objective"])
+            objective.load_state_dict((state or self.load(weights))["objective"])
         return objective.eval()
 
     def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -157,7 +157,8 @@ def run(
     """
     device = collect_faults(faults, "config.device", resolve_device, config.device)
     trained = collect_faults(faults, "run", find_trained, reference, config)
-    model = trained and collect_faults(faults, "run", trained.model, weights)
+    state = trained and collect_faults(faults, "run", trained.load, weights)  # once: it may be replaced
+    model = state and collect_faults(faults, "run", trained.model, weights, state)
     if backend == "onnx":
         collect_faults(faults, "backend", _require_onnx, precision, device, model)
     key = f"data.{data.key}"
@@ -167,7 +168,7 @@ def run(
     kind = collect_faults(faults, key, data.open, trained.folder.name, trained.data, config)
     sizes = kind and collect_faults(faults, key, kind.sizes)
     front = model and sizes and collect_faults(faults, key, sizes.front.sized_for, *model.takes)
-    taps = (tap, layers_dropped, weights, backend)
+    taps = (tap, layers_dropped, weights, state, backend)
     head = model and collect_faults(faults, "run", _head_and_tap, trained, model, *taps)
     if not (front and head and device):
         return None
@@ -176,7 +177,7 @@ def run(
     fixed = isinstance(trained, Seed) or backend == "onnx"
     settings = {
         "run": trained.folder.name,
-        "weights": trained.which(weights),
+        "weights": trained.which(weights, state),
         "tap": tap if layers_dropped is None else layers_dropped,
         "pooling": pooling.model_dump(mode="json"),
         "latents": latents,
@@ -196,6 +197,7 @@ def _head_and_tap(
     tap: str | None,
     layers_dropped: int | None,
     weights: Weights,
+    state: dict[str, Any],
     backend: str,
 ) -> tuple[Objective | None, Tap]:
     """Returns the objective whose head names classes, or is tapped, and where features are taken.
@@ -211,7 +213,7 @@ def _head_and_tap(
         return None, Tap("latents")
     if tapped and (backend == "onnx" or isinstance(model.encoder, torch.jit.ScriptModule)):
         raise Fault("`tap` and `layers_dropped` need the encoder's blocks: choose `backend: torch` and a run")
-    objective = trained.objective(weights) if isinstance(trained, Run) else None
+    objective = trained.objective(weights, state) if isinstance(trained, Run) else None
     has_head = objective is not None and objective.head is not None
     at = find_tap(model, tap, layers_dropped, has_head)
     return (objective if at.at == "head" or (has_head and objective.needs_labels) else None), at

@@ -140,6 +140,7 @@ def test_npz_with_objects_is_refused_and_nothing_appears(tmp_path):
 
 
 def test_a_writable_folder_may_still_have_to_be_made_but_not_below_a_file(tmp_path):
+    (tmp_path / f"{TEMPORARY}0a1b2c3d").touch()  # by a process that was killed
     require_writable(tmp_path / "not" / "there" / "yet")
     assert names(tmp_path) == []
     (tmp_path / "file").touch()
@@ -251,5 +252,12 @@ def test_a_file_is_linked_or_copied_and_replaced_apart(tmp_path, monkeypatch, li
     for _ in range(2):
         link_or_copy(first, second)
         assert second.samefile(first) == linked and second.read_bytes() == b"one"
+    second.unlink()
+    second.write_bytes(b"other")
+    with monkeypatch.context() as patch:  # a link is neither renamed nor opened, as where it is mapped
+        patch.setattr(os, "replace" if linked else "rename", lambda *_: os.listdir(first))
+        patch.setattr(os, "open" if linked else "rename", lambda *_: os.listdir(first))
+        link_or_copy(first, second)
+    assert second.samefile(first) == linked and second.read_bytes() == b"one"
     write_text(first, "two")
     assert second.read_bytes() == b"one" and sorted(tmp_path.iterdir()) == [first, second]

@@ -152,10 +152,11 @@ def link_or_copy(source: Path, path: Path) -> None:
     """
     if path.exists() and path.samefile(source):
         return
-    with appearing(path) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
+    try:
+        path.unlink(missing_ok=True)
+        os.link(source, path)  # at once: Windows renames no file that is mapped
+    except OSError:
+        with appearing(path) as temporary:
             shutil.copyfile(source, temporary)
 
 
@@ -259,7 +260,10 @@ def require_writable(folder: Path) -> None:
     try:
         probe = existing / f"{TEMPORARY}{secrets.token_hex(4)}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
+        for left in filter(Path.is_file, existing.glob(TEMPORARY + 8 * "?")):  # by a process that was killed
+            with suppress(OSError):
+                left.unlink()
     except OSError as error:
         raise Fault(f"cannot write into {folder} ({error.strerror}): choose another folder") from error
 

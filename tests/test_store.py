@@ -184,6 +184,17 @@ def test_a_damaged_store_is_said_and_made_anew(name, old, new, cache, log):
     assert file.read_bytes() == whole
 
 
+def test_damaged_facts_of_items_that_are_not_kept_are_said_and_made_anew(cache, log):
+    small = Cache(cache.folder, gigabytes=1e-9)
+    for n_cut in (0, 30):
+        _, facts = open_items(small, "a", Items([np.ones(24, np.uint8)]), Path("folder"))
+        file = cache.path("a", CHECKED) / ABOUT
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) - n_cut])
+    assert open_items(small, "a", Items([np.ones(24, np.uint8)]), Path("folder"))[1] == facts
+    assert log.text.count("is damaged") == 1 and file.read_bytes() == whole
+
+
 def test_facts_alone_are_no_store_and_go_like_one_beyond_the_size_of_the_cache(tmp_path):
     cache = Cache(tmp_path / "cache", gigabytes=1e-4)  # 100,000 bytes
     facts = {"names": ["x" * 30_000]}

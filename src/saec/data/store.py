@@ -100,7 +100,10 @@ class Cache:
 
     def _facts_in(self, folder: Path) -> dict[str, Any] | None:
         os.utime(folder)
-        return read_cached(folder / ABOUT)
+        facts = read_cached(folder / ABOUT)
+        if facts is None:
+            (folder / ABOUT).unlink(missing_ok=True)  # which makes it no store
+        return facts
 
     def _make_room(self, kept: Path) -> None:
         """Removes the least recently used stores until the rest fits, and what is left of torn removals."""

@@ -93,6 +93,7 @@ def test_a_finished_run_is_returned_at_once_left_as_it_is_and_needs_no_data(
     assert "is finished: 4 epochs" in log.text
     other = workplace(tmp_path)
     copied = shutil.copytree(unbroken.folder, tmp_path / unbroken.folder.name)
+    Run(copied).lock.mkdir()  # which cannot be held then, as in a folder that cannot be written
     file = copied / "session.yaml"
     file.write_text(file.read_text().replace("/songs/images", "/gone"))
     assert go_on(Run(copied), other).progress.finished
@@ -143,6 +144,10 @@ def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(
     with locked(run.lock, run.folder):
         warn_of_unfinished(run.name, config.models)
         assert log.text == ""
+    run.lock.mkdir()  # which cannot be held then, as in a folder that cannot be written
+    warn_of_unfinished(run.name, config.models)
+    assert log.text == ""
+    run.lock.rmdir()
     warn_of_unfinished(run.name, config.models)
     assert f"not finished yet; to go on with it: python main_01_train.py {run.folder}" in log.text
     assert not run.lock.exists()

@@ -200,7 +200,7 @@ def warn_of_unfinished(session_name: str, models: Path) -> None:
     """Warns of interrupted runs of a session that begins anew, and says how to go on with them."""
     for run in all_runs(models):
         if run.name == session_name:
-            with suppress(Fault), locked(run.lock, run.folder):  # a fault: another process is at work on it
+            with suppress(Fault, OSError), locked(run.lock, run.folder):  # else it is at work, or only read
                 if not run.progress.finished:
                     words = "not finished yet; to go on with it: python main_01_train.py %s"
                     LOG.warning(words, run.folder)

@@ -75,7 +75,7 @@ class FinishedJob:
     def run(self) -> Run:
         run = self.begun
         LOG.info("%s is finished: %d epochs", run.folder, run.progress.epoch)
-        with suppress(Fault), locked(run.lock, run.folder):
+        with suppress(Fault, OSError), locked(run.lock, run.folder):
             remove_leftovers(run.folder)
         return run
 

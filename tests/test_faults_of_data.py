@@ -339,8 +339,10 @@ FAULTS: dict[str, tuple] = {
     ),
     "images: no rows": (table("file,label\n"), "table.csv names no picture: a row for each is expected"),
     "images: twice": (
-        table(f"file,label\n{FIRST},low\n./{FIRST},mid\n"),
-        f"table.csv names the same picture more than once:\n  {FIRST} at 0 s: 2 rows",
+        table(
+            f"file,label\n{FIRST},low\n./{FIRST},mid\n../images/{FIRST},mid\n../../songs/images/{FIRST},\n"
+        ),
+        f"table.csv names the same picture more than once:\n  {FIRST} at 0 s: 4 rows",
     ),
     "images: no such files": (
         table("file\ngone/1.png\n"),

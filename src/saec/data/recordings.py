@@ -221,9 +221,10 @@ def piece_name(recording: str, start_s: float) -> str:
 
 
 def _relative(folder: Path, file: str) -> str:
-    """Returns a path relative to the folder where it lies below it, without detours: so it has one name."""
-    path = Path(os.path.normpath(file.replace("\\", "/")))
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+    """Returns a path from the folder without detours, so it has one name; absolute ones of elsewhere stay."""
+    path = Path(os.path.normpath(folder / file.replace("\\", "/")))
+    stays = Path(file).anchor and not path.is_relative_to(folder)
+    return (path if stays else Path(os.path.relpath(path, folder))).as_posix()
 
 
 @dataclass(frozen=True)

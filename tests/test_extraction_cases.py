@@ -13,7 +13,7 @@ from conftest import intensities, write_pictures
 from small_runs import Songs, assert_same_files, give_weights
 
 from saec import evaluate
-from saec.extraction.outputs import Earlier
+from saec.extraction.outputs import Earlier, Outputs
 from saec.extraction.sources import ExtractionData
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
@@ -270,6 +270,32 @@ def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(song
     os.utime(songs.images / songs.names[0], (1, 1))
     songs.extract(reconstructions=2)
     assert not other.roles["X"].samefile(first.roles["X"]) and other.roles["X"].read_bytes() == before
+
+
+@pytest.mark.parametrize("moment", [(Earlier, "rows"), (Outputs, "replacing")])
+def test_a_variant_has_the_rows_that_it_began_with_though_the_other_id_is_replaced(
+    songs, monkeypatch, moment
+):
+    """While its rows are looked up, or before the files are written."""
+    first, (kind, name) = songs.extract(reconstructions=2), moment
+    expected, before = first.X, first.roles["reconstructions"].read_bytes()
+    do, gone = getattr(kind, name), songs.images / songs.names[0]
+    if name == "rows":
+        gone.unlink()
+        expected = expected[1:]
+
+    def replaced_meanwhile(*given):
+        result = do(*given)
+        monkeypatch.setattr(kind, name, do)
+        gone.unlink(missing_ok=True)
+        assert len(songs.extract(reconstructions=2).X) == 11
+        return result
+
+    monkeypatch.setattr(kind, name, replaced_meanwhile)
+    other = songs.extract(reconstructions=2, variant="other")
+    assert np.array_equal(other.X, expected) and len(other.N) == len(expected)
+    assert not [file for file in songs.folder.iterdir() if file.name.startswith(".")]
+    assert name == "rows" or other.roles["reconstructions"].read_bytes() == before
 
 
 def test_overwriting_with_another_pooling_keeps_the_latents_and_with_nothing_new_makes_all_anew(

@@ -81,6 +81,14 @@ def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_o
     assert not left_over(songs.folder)
 
 
+def test_an_interrupted_extraction_goes_on_in_the_room_that_it_has_taken(songs, monkeypatch):
+    interrupted_after(songs, 11)
+    monkeypatch.setattr("saec.disk.free_bytes", lambda folder: 0)
+    with pytest.raises(Fault, match="features and what they are assembled from take"):
+        songs.extract(variant="other")
+    songs.extract()
+
+
 def test_rows_of_a_shard_that_is_done_are_kept_and_others_computed_whatever_a_kill_left(songs):
     """Marked rows stay marked."""
     interrupted_after(songs, 11)

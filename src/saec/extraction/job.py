@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from inspect import signature
@@ -149,7 +150,7 @@ class ExtractionJob:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             if job.state != "same":
                 LOG.info("%s", job.describe())
-                job._replace_files(job.source.compute(outputs.part, job._earlier()))
+                job._replace_files(job.source.compute(outputs.part, job._earlier(Earlier.held)))
             outputs.clean()
         return outputs.features()
 
@@ -157,13 +158,13 @@ class ExtractionJob:
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
         return _beside(self.session, self.source, self.settings, self.outputs.folder)
 
-    def _earlier(self) -> Earlier | None:
+    def _earlier(self, find: Callable[..., Earlier | None] = Earlier.find) -> Earlier | None:
         """Returns files of which rows are taken, made by an earlier call or as another variant."""
         source = self.source
         if source.always_anew:
             return None
         what = (source.kind.state, source.npz, source.derived, self.session.overwrite)
-        return Earlier.find(self.outputs, self.settings, *what)
+        return find(self.outputs, self.settings, *what)
 
     def _replace_files(self, computed: Computed) -> None:
         """Writes the new files and removes the old ones, `<id>.json` last."""
@@ -313,8 +314,9 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
     job = _beside(session.but(**resolved), source, settings, out)
     if job.state != "same":
+        taken = sum(file.stat().st_size for file in job.outputs.part.glob("*.npy"))  # by an interrupted call
         n_bytes = 2 * source.n_bytes(job._earlier())
-        require_room(out, n_bytes, "features and what they are assembled from")
+        require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
     return job
 
 

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from saec.disk import new_map
 from saec.faults import Fault, listing
 from saec.features import Features
-from saec.files import DAMAGE, TEMPORARY, fingerprint, flush, map_npz, write_json, write_text
+from saec.files import DAMAGE, TEMPORARY, fingerprint, flush, link_or_copy, map_npz, write_json, write_text
 from saec.samples import Samples
 
 State = Literal["new", "same", "files changed"]
@@ -245,6 +245,20 @@ class Earlier:
                 n_drawn = about["session"].get("reconstructions") if figure and figure.is_file() else None
                 candidates.append(cls(npz, changed, figure, n_drawn))
         return min(candidates, key=lambda one: (len(one.changed), -len(one.npz)), default=None)
+
+    @classmethod
+    def held(cls, outputs: Outputs, *what: Any) -> "Earlier | None":
+        """Returns what `find` does, with names of this id for files of another, which may be replaced now."""
+        end = f"_{outputs.id.removeprefix(PREFIX)}"
+        while (earlier := cls.find(outputs, *what)) and outputs.present().isdisjoint(earlier.npz.values()):
+            files = earlier.npz | ({"figure": earlier.figure} if earlier.n_drawn else {})
+            held = {r: outputs.folder / f"{TEMPORARY}{r}{end}{file.suffix}" for r, file in files.items()}
+            with suppress(FileNotFoundError):  # they are being replaced
+                for role, file in files.items():
+                    link_or_copy(file, held[role])
+                if cls.find(outputs, *what) == earlier:
+                    return replace(earlier, figure=held.pop("figure", None), npz=held)
+        return earlier
 
     def all_rows(self, samples: Samples) -> bool:
         """Returns whether the files have these samples, none of them changed, and no others."""

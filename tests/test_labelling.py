@@ -302,7 +302,7 @@ READ = {  # a table of two recordings, a column of their samples, and whether so
         "file,label,date,time\n{},x,2024-05-01,0.2292\n{},y,2024-05-01,0.229",
         "time",
         ["2024-05-01"] * 2,
-        False,
+        True,
     ),
     "sites of numbers": ("file,label,site\n{},x,001\n{},y,0", "site", ["001", "0"], False),
     "a date and the time of the name": (

@@ -274,16 +274,29 @@ def test_recordings_of_which_samples_are_missing_are_refused(share, config):
         kind(config.data / "cut", config).open()
 
 
-def test_an_mp3_whose_length_is_guessed_by_its_quiet_beginning_is_not_called_cut(tmp_path):
+def guessed_mp3(file: Path, *parts_of: tuple[float, float]) -> Path:
+    """Writes an MP3 without a frame that counts, of parts of 3 s of a gain and a compression."""
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, 3 * 24_000)
     parts = []
-    for gain, level in ((1e-4, 0.99), (1, 0.0)):
+    for gain, level in parts_of:
         options = {"compression_level": level, "bitrate_mode": "CONSTANT"}
-        mp3 = record(tmp_path / "part.mp3", gain * noise, 24_000, **options).read_bytes()
-        parts.append(mp3[mp3.index(b"\xff\xf3", max(0, mp3.find(b"Info"))) :])  # without a frame that counts
-    file = tmp_path / "guessed.mp3"
+        mp3 = record(file, gain * noise, 24_000, **options).read_bytes()
+        parts.append(mp3[mp3.index(b"\xff\xf3", max(0, mp3.find(b"Info"))) :])
     file.write_bytes(b"".join(parts))
+    return file
+
+
+def test_an_mp3_whose_length_is_guessed_by_its_quiet_beginning_is_not_called_cut(tmp_path):
+    file = guessed_mp3(tmp_path / "guessed.mp3", (1e-4, 0.99), (1, 0.0))
     assert header(file).frames > 10 * sum(map(len, stream(file, 24_000))) > 10 * 144_000
+
+
+def test_an_mp3_whose_length_is_guessed_is_warned_of_as_its_end_may_be_missing(config, log):
+    file = guessed_mp3(config.data / "guessed" / "a.mp3", (1, 0.0), (1e-4, 0.99))
+    record(file.with_name("b.mp3"), tone(300))
+    assert len(kind(file.parent, config).open()) == 2 and sum(map(len, stream(file, 24_000))) < 100_000
+    assert log.text.count("do not say how long") == 1 and "1 recordings do not say how long" in log.text
+    assert "so their ends may be missing: convert them to WAV or FLAC:\n  a.mp3\n" in log.text
 
 
 def test_a_rate_that_would_make_a_file_a_hundred_times_as_long_is_refused(config, sounds):

@@ -34,6 +34,7 @@ BLOCK = 1 << 18  # samples of all channels decoded at a time
 MOST_A_BYTE = 64  # frames; what announces more is counted by decoding
 MOST_UPSAMPLED = 100  # times as many samples as there are
 ENOUGH = 0.98  # of the announced frames: an MP3's announcement may be an estimate
+GUESSED = "which is guessed by their beginnings, so their ends may be missing: convert them to WAV or FLAC"
 CUT = re.compile(r"^\s*(?:data|SSND|[Rr]iff(?: size)?|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 UNKNOWN_SIZES = (1 << 31, 1 << 32)  # programs that write into a pipe announce about so many bytes
 ABOUT = 1 << 13
@@ -97,7 +98,7 @@ class Header(NamedTuple):
     channels: int
     format: str
     subtype: str
-    is_complete: bool  # whether it says how long the recording is, else that was counted
+    is_complete: bool  # whether it says how long the recording is, else that was counted, or guessed of MP3
 
     @property
     def length_s(self) -> float:
@@ -111,8 +112,8 @@ def header(path: Path) -> Header | None:
             n = _announced(file, path)
             n_frames = _count(path, path.stat().st_mtime_ns) if n is None else n
             is_raw = file.format == "RAW"
-            is_cut = bool(_why_cut(file, path))
-            is_complete = n is not None and not is_raw and (is_cut or not _surplus(file))
+            is_stated = n is not None and (bool(_why_cut(file, path)) or not _surplus(file))
+            is_complete = is_stated and not is_raw and not _estimates(file, path)
             kind = "WAV" if is_raw else file.format, file.subtype
             return Header(n_frames, file.samplerate, file.channels, *kind, is_complete)
     except (soundfile.SoundFileError, OSError):
@@ -121,10 +122,11 @@ def header(path: Path) -> Header | None:
 
 def warn_of_unsure(headers: dict[str, Header | None]) -> None:
     """Warns of recordings that do not say how long they are."""
-    unsure = [name for name, about in headers.items() if about and not about.is_complete]
-    if unsure:
-        words = "%d recordings do not say how long they are, all that they hold is read:\n%s"
-        LOG.warning(words, len(unsure), listing(unsure))
+    for is_mp3, words in ((False, "all that they hold is read"), (True, GUESSED)):
+        unsure = [n for n, h in headers.items() if h and not h.is_complete and is_mp3 == (h.format == "MP3")]
+        if unsure:
+            words = f"%d recordings do not say how long they are, {words}:\n%s"
+            LOG.warning(words, len(unsure), listing(unsure))
 
 
 def why_not(about: Header | soundfile.SoundFile, rate: int, channel: Channel) -> str:

@@ -17,7 +17,7 @@ from saec.extraction.outputs import Earlier, Outputs
 from saec.extraction.sources import ExtractionData
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
-from saec.files import locked
+from saec.files import TEMPORARY, locked
 from saec.samples import Samples
 from saec.session import SessionError
 
@@ -356,6 +356,35 @@ def test_what_onnx_cannot_do_is_a_fault_before_anything_is_read(songs, monkeypat
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(SessionError, match="backend: .*pip install onnxruntime"):
         songs.extract(backend="onnx")
+
+
+@pytest.mark.parametrize(
+    ("id", "other"),
+    [
+        ("handcrafted", "20200101_000000_handcrafted"),
+        ("crafted", "combiner_crafted"),
+        ("20200101_000000", "20210101_000000"),
+        ("combiner_birds", "combiner_my_combiner_birds"),
+    ],
+)
+@pytest.mark.parametrize("sign", ["saec_{}.json", ".saec_{}.lock", "pooled_saec_{}.npz"])
+def test_files_of_an_id_that_ends_like_another_are_not_those_of_the_other(tmp_path, id, other, sign):
+    """Neither when it is extracted anew nor when its torn files are removed."""
+    files = {}
+    for one in (id, other):
+        names = [
+            f"{form}_1_{song}_{one}.txt"
+            for form in ("raven", "audacity")
+            for song in ("a", "19990101_000000")
+        ]
+        torn = [f"{TEMPORARY}0a1b2c3d_{name}" for name in (names[0], f"pooled_saec_{one}.npz")]
+        files[one] = set(names), set(torn)
+        for name in (*names, *torn):
+            (tmp_path / name).touch()
+    (tmp_path / sign.format(other)).touch()
+    outputs = Outputs(tmp_path, f"saec_{id}")
+    assert {file.name for file in outputs.present()} == files[id][0]
+    assert {file.name for file in outputs.left_over} == files[id][1]
 
 
 def test_rows_are_taken_from_each_file_by_its_own_names_after_a_kill_between_files(tmp_path):

@@ -79,7 +79,7 @@ class Outputs:
     @property
     def left_over(self) -> list[Path]:
         """Returns what only a killed process leaves, or one that is at work."""
-        torn = self.folder.glob(f"{TEMPORARY}*_{self.id.removeprefix(PREFIX)}.*")
+        torn = self._own(f"{TEMPORARY}*_{self.id.removeprefix(PREFIX)}.*")
         hidden = [self.part, self.before, self.lock, *torn]
         return [path for path in hidden if path.exists()]
 
@@ -119,8 +119,14 @@ class Outputs:
         """Returns this id's feature files in the folder, whoever made them."""
         tables = list(map(self.predictions, ("predictions", "predictions_files", "detections")))
         for form in ("raven", "audacity"):
-            tables += self.folder.glob(self.predictions(f"{form}_[0-9]*", ".txt").name)
+            tables += self._own(self.predictions(f"{form}_[0-9]*", ".txt").name)
         return set(filter(Path.is_file, [*tables, *self.folder.glob(f"[!.]*_{self.id}.npz")]))
+
+    def _own(self, pattern: str) -> list[Path]:
+        """Returns the files of a pattern, but those of an id that ends as this does: `<timestamp>_<id>`."""
+        longer = self.folder.glob(f"*{PREFIX}*_{self.id.removeprefix(PREFIX)}.[jln]*")  # JSON, lock, NPZ
+        endings = tuple({f"_{file.stem.rpartition(PREFIX)[2]}" for file in longer})
+        return [file for file in self.folder.glob(pattern) if not file.stem.endswith(endings)]
 
     def state(self, settings: dict[str, Any], files: Sequence[tuple], overwrite: bool) -> State:
         """Compares what is there with what a session wants.

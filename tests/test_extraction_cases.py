@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import intensities, write_pictures
+from conftest import intensities, training_session, write_pictures
 from small_runs import Songs, assert_same_files, give_weights
+from sounds import CNN
 
-from saec import evaluate
+from saec import evaluate, train
 from saec.extraction.outputs import Earlier, Outputs
 from saec.extraction.sources import ExtractionData
 from saec.extraction.sources.run import RunSource
@@ -253,6 +254,33 @@ def test_features_of_several_folders_in_one_are_told_apart_by_the_folders_names(
     assert ids[:2] == ["_others", "_saec-images"] and re.fullmatch("_saec-images-[0-9a-f]{8}", ids[2])
     for folder, features in zip((songs.images, *others), (first, *more), strict=True):
         assert songs.extract(data={"images": str(folder)}, out="all").paths == features.paths
+
+
+def test_changed_labels_are_in_the_predictions_and_nothing_is_encoded_for_them(songs, log, monkeypatch):
+    labels = songs.folder / "labels.csv"
+
+    def label(second: str, **columns: str) -> None:
+        table = {"file": songs.names, "label": ["a", second] * 6} | columns
+        pd.DataFrame(table).to_csv(labels, index=False)
+
+    def predicted() -> pd.DataFrame:
+        log.clear()
+        return pd.read_csv(songs.extract(run="latest:classify").roles["predictions"])
+
+    label("b")
+    train(
+        training_session(model=CNN, objective="classification", views="plain", name="classify"), songs.config
+    )
+    assert predicted()["label"].tolist() == ["a", "b"] * 6
+    monkeypatch.setattr(RunSource, "rows", None)
+    for second, columns in (("a", {}), ("a", {"site": "pond"})):
+        label(second, **columns)
+        after = predicted()
+        assert after["label"].tolist() == ["a", second] * 6
+        assert all((after[key] == value).all() for key, value in columns.items())
+        assert "12 of 12 pictures are as they were" in log.text
+        predicted()
+        assert "nothing to do" in log.text
 
 
 @pytest.mark.parametrize("change", [{}, {"pooling": "max"}, {"reduction": {"dims": [2], "n_neighbors": 4}}])

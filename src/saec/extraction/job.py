@@ -17,7 +17,7 @@ from saec.data.kind import Location, evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import PREFIX, ROOM, Earlier, Outputs, State
-from saec.extraction.predictions import Detections, write_predictions
+from saec.extraction.predictions import Detections, listed_by, write_predictions
 from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.extraction.sources.base import Computed, build_source, value_type
 from saec.faults import Fault, collect_faults
@@ -191,7 +191,7 @@ class ExtractionJob:
             "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
             "roles": {role: file.name for role, file in files.items()},
             "files": [file.name for file in files.values()],
-            "pictures": self.source.kind.state,
+            **listed_by(self.source),
         }
         write_json(outputs.about, about)
         for file in before - set(files.values()):
@@ -336,7 +336,7 @@ def _beside(
 ) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
     outputs = Outputs.of(folder, _id(session, source), settings, session.data.key)
-    state = outputs.state(settings, source.kind.state, session.overwrite or source.always_anew)
+    state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
     return ExtractionJob(session, source, outputs, settings, state)
 
 

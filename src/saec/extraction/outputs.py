@@ -128,8 +128,8 @@ class Outputs:
         endings = tuple({f"_{file.stem.rpartition(PREFIX)[2]}" for file in longer})
         return [file for file in self.folder.glob(pattern) if not file.stem.endswith(endings)]
 
-    def state(self, settings: dict[str, Any], files: Sequence[tuple], overwrite: bool) -> State:
-        """Compares what is there with what a session wants.
+    def state(self, settings: dict[str, Any], listed: dict[str, Any], overwrite: bool) -> State:
+        """Compares what is there with what a session wants; version 0.1.0 has not written all of `listed`.
 
         Raises:
             Fault: the id's files were made otherwise: other settings, another folder, another program.
@@ -152,8 +152,8 @@ class Outputs:
             )
         if not about or not self._complete(about):
             return "new"
-        same = about["pictures"] == list(files) and self.about.is_file()
-        return "same" if same else "files changed"
+        same = all(about.get(key, value) == value for key, value in listed.items())
+        return "same" if same and self.about.is_file() else "files changed"
 
     def replacing(self, now: Sequence[tuple]) -> None:
         """Hides the JSON file before the others are replaced; after a kill their rows are found by it."""

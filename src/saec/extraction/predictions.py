@@ -15,9 +15,9 @@ from saec.config import Config, load_config
 from saec.data import chunks
 from saec.evaluation.base import macro_f1
 from saec.extraction.outputs import Outputs
-from saec.extraction.sources import SOURCES, ExtractionData
+from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.faults import Fault, MissingFault, did_you_mean, listing
-from saec.files import as_file_name, write_text
+from saec.files import as_file_name, fingerprint, write_text
 from saec.registry import Strict
 from saec.runs import Run
 from saec.runs.find import find_trained
@@ -60,6 +60,15 @@ class Detections(Strict):
         ]
         if unknown:
             raise Fault(f"`background` names what is no class: {'; '.join(unknown)}")
+
+
+def listed_by(source: Source) -> dict[str, Any]:
+    """Returns samples as the JSON file keeps them: `labels` are a fingerprint of what predictions repeat."""
+    listed: dict[str, Any] = {"pictures": list(source.kind.state)}
+    if source.classes:
+        table = source.kind.samples.table.drop(columns=["start_s", "end_s", "group"])
+        listed["labels"] = fingerprint(table.to_dict("list"))
+    return listed
 
 
 def write_predictions(

@@ -352,11 +352,35 @@ def test_latents_that_are_rounded_or_made_otherwise_are_not_taken(songs, change)
         assert other.roles[role].read_bytes() == file.read_bytes()
 
 
-@pytest.mark.parametrize("out", ["songs/images", "songs/images/../images/"])
-def test_features_are_not_put_among_the_pictures(songs, out):
+@pytest.mark.parametrize(
+    ("out", "data"),
+    [
+        ("songs/images", {}),
+        ("songs/images/../images/", {}),
+        ("songs/more", {"images": ["songs/images", "songs/more"]}),
+        ("songs/images/below/features", {"recursive": True}),
+    ],
+)
+def test_features_are_not_put_among_the_pictures(songs, out, data):
+    shutil.copytree(songs.images, songs.folder / "more")
     with pytest.raises(Fault, match="out: .* holds the pictures themselves: choose another folder"):
-        songs.extract(out=out)
+        songs.extract(out=out, data={"images": "songs/images"} | data)
     assert len(list(songs.images.iterdir())) == 12
+    songs.extract(out="songs/images/below/features")  # where they are not looked for
+
+
+def test_features_of_a_table_that_lie_beside_its_pictures_are_there_as_version_0_1_0_put_them(songs, log):
+    """Those of other pictures are not taken for them."""
+    table = songs.images / "table.csv"
+    table.write_text("\n".join(["file", *songs.names[:8]]))
+    above = songs.extract(data={"images": str(table)}, variant="above")
+    beside = songs.extract(data={"images": str(table)}, out="songs/images")
+    again = songs.extract(data={"images": str(table)})
+    assert above.paths[0].parent == songs.folder
+    assert again.paths == beside.paths and f"{songs.id}: nothing to do" in log.text
+    other = songs.images / "other.csv"
+    other.write_text("\n".join(["file", *songs.names[:4]]))
+    assert songs.extract(data={"images": str(other)}).paths[0].parent == songs.folder
 
 
 def test_an_id_that_another_process_is_at_work_on_is_refused(songs):

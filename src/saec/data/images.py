@@ -167,7 +167,7 @@ class Images:
         self.cache = cache
         self.channels = channels
         self.fit = fit
-        self.skip_bad = skip_bad
+        self.skip_bad, self.recursive = skip_bad, recursive
         self.files = self.pictures.sources
         self.paths = list(self.pictures.paths.values())
         self.colormap: str | None = None  # of all pictures, where they are stored as intensity

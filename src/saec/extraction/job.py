@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, create_model, field_validator, model_validator
 
 from saec.config import Config, load_config
-from saec.data.kind import Location, evenly
+from saec.data.kind import evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import PREFIX, ROOM, Earlier, Outputs, State
@@ -295,9 +295,11 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     source = build_source(dict(session), data or session.data, config, others)
     faults += [fault for fault in others if data or not fault.startswith(key)]
     if source and data and not session.out:
-        out = _folder_beside(source, data.location, config)
+        out = source.folder_beside(_id(session, source), config)
     if out:
-        if source and data and str(out) == data.location:
+        folders = {*map(Path, session.but(data=data).folders)} if source and data else set()
+        deep = folders and getattr(source.kind, "recursive", False)  # figures would be taken for pictures
+        if folders & {out, *(out.parents if deep else ())}:
             holds = f"holds the {source.kind.samples_are} themselves"
             faults.append(f"out: {out} {holds}: choose another folder, or null for the one above it")
         collect_faults(faults, "out", require_writable, out)
@@ -318,13 +320,6 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         n_bytes = 2 * source.n_bytes(job._earlier())
         require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
     return job
-
-
-def _folder_beside(source: Source, location: Location, config: Config) -> Path:
-    """Returns the folder above that of the samples; a table's, or that of class folders, holds no samples."""
-    folder = source.kind.folder
-    among = folder != config.data and any("/" not in file for file in source.kind.samples.files)
-    return folder.parent if among or location == str(folder) else folder
 
 
 def _id(session: ExtractionSession, source: Source) -> str:

@@ -20,7 +20,7 @@ from saec.data import DATA, Cache, Dataset, Raw, chunks
 from saec.data.ahead import Behind, ahead
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
 from saec.data.stored import StartAgain
-from saec.extraction.outputs import Earlier, Shapes, Shards
+from saec.extraction.outputs import Earlier, Outputs, Shapes, Shards
 from saec.faults import Fault
 from saec.files import fingerprint, map_npz
 from saec.progress import progress
@@ -170,6 +170,17 @@ class Source:
     def seconds(self) -> float | None:
         """Measures how long all samples take; None where that is not known."""
         return None
+
+    def folder_beside(self, id: str, config: Config) -> Path:
+        """Returns the folder above that of the samples; a table's, or that of class folders, holds no samples
+        itself, or holds the features that version 0.1.0 put there.
+        """
+        folder, wanted = self.kind.folder, self.data.model_dump(mode="json")
+        if self.data.location == str(folder):
+            return folder.parent
+        among = folder != config.data and any("/" not in file for file in self.kind.samples.files)
+        there = Outputs.of(folder, id, wanted, self.data.key).about.is_file()
+        return folder.parent if among and not there else folder
 
     def sized(self, data: Dataset) -> Dataset:
         """Returns the samples in a size that the source can take."""

@@ -151,9 +151,9 @@ def test_a_missing_damaged_or_unknown_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("layout", [ROWS[:2], ROWS * np.nan, np.array([["a", "b"]] * 3), ROWS[:, :1]])
-def test_a_map_that_cannot_be_drawn_is_none(tmp_path, layout):
+def test_a_map_that_cannot_be_drawn_is_none_and_said_to_be_made_anew(tmp_path, layout, log):
     file = saved(tmp_path / "a.npz", X=ROWS[::-1], N=NAMES[::-1], X_2D=layout)
-    assert read_layout(file, NAMES) is None
+    assert read_layout(file, NAMES) is None and "it is made anew" in log.text
 
 
 def test_words_are_kept_as_they_are_written(tmp_path):

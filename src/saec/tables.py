@@ -145,10 +145,13 @@ def read_layout(file: Path, names: np.ndarray) -> np.ndarray | None:
     except DAMAGE as error:
         LOG.warning("%s cannot be read (%s): its map is made anew", file, error)
         return None
+    if not np.array_equal(np.sort(theirs), names):
+        return None  # of other samples, or of means over these
     fits = layout.ndim == 2 and len(layout) == len(theirs) and layout.shape[1] >= 2
-    if not fits or layout.dtype.kind not in "fiu" or not np.array_equal(np.sort(theirs), names):
+    if not fits or layout.dtype.kind not in "fiu" or not np.isfinite(layout).all():
+        LOG.warning("%s: X_2D is no map of finite numbers, (samples, 2): it is made anew", file)
         return None
-    return layout[np.argsort(theirs), :2] if np.isfinite(layout).all() else None
+    return layout[np.argsort(theirs), :2]
 
 
 def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:

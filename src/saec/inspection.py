@@ -8,13 +8,12 @@ from pathlib import Path
 from posixpath import basename
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
-from saec.data.png import USUAL, decode, find_pictures, sidecar_map, to_intensity
+from saec.data.png import USUAL, decode, find_pictures, possible_maps, sidecar_map, to_intensity
 from saec.faults import Unusable
 from saec.progress import progress
 from saec.samples import SEGMENT
@@ -97,7 +96,7 @@ def _likely_map(folder: Path, names: list[str]) -> str:
     for name in names:
         with suppress(Unusable):
             pixels = decode(folder / name)
-            maps = dict.fromkeys([name for name in sidecar_map(folder) if name in colormaps] + [*USUAL])
+            maps = possible_maps(sidecar_map(folder))
             return next((one for one in maps if to_intensity(pixels, one) is not None), USUAL[0])
     return USUAL[0]
 

@@ -21,6 +21,11 @@ from saec.faults import did_you_mean
 MOST_FAULTS, MOST_LETTERS = 100, 2000  # that a message has, whatever is given
 
 
+def as_list(raw: Any) -> Any:
+    """Takes what a session gives alone as a list of it."""
+    return [raw] if isinstance(raw, str | dict) else raw
+
+
 class Strict(BaseModel):
     """Checks plain settings: they are frozen, unknown keys are refused, every fault is reported at once."""
 

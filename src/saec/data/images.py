@@ -11,7 +11,6 @@ from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import matplotlib
 import numpy as np
 import torch
 from pydantic import PositiveInt
@@ -24,6 +23,7 @@ from saec.data.png import (
     USUAL,
     Pictures,
     decode,
+    possible_maps,
     sidecar_axes,
     sidecar_map,
     size_of,
@@ -332,10 +332,9 @@ class Images:
         for item in evenly(range(len(self.files)), N_TRIED):
             with suppress(Unusable):
                 pictures.append(self._decoded(item))
-        maps = [name for name in self._maps if name in matplotlib.colormaps]
         n_explained = {
             name: sum(to_intensity(picture, name) is not None for picture in pictures)
-            for name in dict.fromkeys([*maps, *USUAL])
+            for name in possible_maps(self._maps)
         }
         best = max(n_explained, key=n_explained.get)  # of equals the first
         return None if pictures and not n_explained[best] else best

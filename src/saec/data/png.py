@@ -3,6 +3,7 @@
 import logging
 import struct
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -166,6 +167,13 @@ def _opaque(picture: Image.Image) -> Image.Image:
 
 USUAL = ("gray", "viridis", "magma", "inferno", "plasma", "cividis")
 ELSEWHERE = -1  # the level of a colour that is not in the map
+
+
+def possible_maps(named: Iterable[str]) -> list[str]:
+    """Returns the colour maps to try on pictures: those of matplotlib that sidecars name, then the usual."""
+    import matplotlib
+
+    return list(dict.fromkeys([*(name for name in named if name in matplotlib.colormaps), *USUAL]))
 
 
 @lru_cache

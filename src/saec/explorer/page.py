@@ -1,7 +1,6 @@
 """Writes the explorer: one HTML file to look through samples by their features, clusters and pictures."""
 
 import base64
-import io
 import json
 import os
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.data.png import decode
 from saec.evaluation.agreement import purity
-from saec.explorer.sounds import Stretch, listen
+from saec.explorer.sounds import MB, Stretch, listen, small_picture
 from saec.faults import Unusable
 from saec.files import fingerprint, write_text
 from saec.progress import progress
@@ -38,8 +37,7 @@ CYCLES = {"hour": 24}  # columns of numbers that begin again
 IN_ORDER = ("date",)  # columns of words whose order tells
 MOST_CATEGORIES = 2_000  # different words of a column that colours can show
 SCRIPT_ENDS = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": " ", "\u2029": " "})
-WIDTH, HEIGHT, QUALITY = 160, 48, 60  # of small pictures: pixels of the side that is scaled less; of WebP
-MB = 1e6
+WIDTH, HEIGHT = 160, 48  # of small pictures: pixels of the side that is scaled less
 
 
 @dataclass(frozen=True)
@@ -202,10 +200,7 @@ def _data_address(file: Path) -> str:
         return ""
     scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    small = picture.convert("RGB").resize(size, Image.Resampling.BOX)
-    written = io.BytesIO()
-    small.save(written, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+    return small_picture(picture.convert("RGB").resize(size, Image.Resampling.BOX))
 
 
 def _space(space: Space) -> dict[str, Any]:

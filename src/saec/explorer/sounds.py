@@ -22,6 +22,7 @@ LONGEST_S = 10.0  # of a clip
 HIGHEST_RATE = 48_000  # of a clip: browsers play no more
 BLOCK = 2**14  # samples that the encoder is given at once
 HEIGHT, MOST_FRAMES = 64, 160  # of a small spectrogram, in pixels
+QUALITY = 60  # of WebP
 COLORS = (np.asarray(colormaps["viridis"].colors) * 255).astype(np.uint8)
 MB = 1e6
 
@@ -87,7 +88,7 @@ def _ogg(sound: np.ndarray, rate: int) -> str:
     with soundfile.SoundFile(written, "w", rate, 1, "VORBIS", format="OGG") as file:
         for at in range(0, len(sound), BLOCK):
             file.write(sound[at : at + BLOCK] / loudest)
-    return "data:audio/ogg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+    return data_address("audio/ogg", written)
 
 
 def _spectrogram(sound: np.ndarray, rate: int) -> str:
@@ -99,6 +100,16 @@ def _spectrogram(sound: np.ndarray, rate: int) -> str:
         spectrum = SPECTRA.parse({"name": "linear", "n_fft": 2 * HEIGHT, "hop_length": min(hop, 64)})(rate)
     levels = spectrum(torch.from_numpy(sound).float()[None], torch.tensor([len(sound)]))[0].numpy()
     picture = Image.fromarray(COLORS[(levels.clip(0, 1) * (len(COLORS) - 1)).astype(np.uint8)])
+    return small_picture(picture.resize((MOST_FRAMES, HEIGHT), Image.Resampling.BOX))
+
+
+def small_picture(picture: Image.Image) -> str:
+    """Returns a picture as a data address."""
     written = io.BytesIO()
-    picture.resize((MOST_FRAMES, HEIGHT), Image.Resampling.BOX).save(written, "WEBP", quality=60)
-    return "data:image/webp;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+    picture.save(written, "WEBP", quality=QUALITY)
+    return data_address("image/webp", written)
+
+
+def data_address(form: str, written: io.BytesIO) -> str:
+    """Returns the address by which a page holds a file in itself."""
+    return f"data:{form};base64," + base64.b64encode(written.getvalue()).decode("ascii")

@@ -22,15 +22,7 @@ from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.extraction.sources.base import Computed, build_source, value_type
 from saec.faults import Fault, collect_faults
 from saec.features import Features
-from saec.files import (
-    GB,
-    link_or_copy,
-    locked,
-    require_short_name,
-    require_writable,
-    write_json,
-    write_npz,
-)
+from saec.files import GB, link_or_copy, locked, require_short_name, require_writable, write_json, write_npz
 from saec.progress import duration, progress
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Strict

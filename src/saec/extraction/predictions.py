@@ -18,7 +18,7 @@ from saec.extraction.outputs import Outputs
 from saec.extraction.sources import SOURCES, ExtractionData, Source
 from saec.faults import Fault, MissingFault, did_you_mean, listing
 from saec.files import as_file_name, fingerprint, write_text
-from saec.registry import Strict
+from saec.registry import Strict, as_list
 from saec.runs import Run
 from saec.runs.find import find_trained
 from saec.samples import FREQUENCIES, Samples, read_annotations, with_clock
@@ -33,10 +33,6 @@ N_LETTERS = 80  # of a recording's name in that of a table
 NO_GAP_S = 1e-6  # between segments that touch, whatever their ends are rounded to
 
 
-def _as_list(raw: Any) -> Any:
-    return [raw] if isinstance(raw, str) else raw
-
-
 class Detections(Strict):
     """Says which predictions are detections, and the forms of their tables.
 
@@ -45,21 +41,18 @@ class Detections(Strict):
     """
 
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
-    background: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ()
+    background: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()
     merge_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 0.0
-    tables: Annotated[tuple[Form, ...], BeforeValidator(_as_list), Field(min_length=1)] = ("csv",)
+    tables: Annotated[tuple[Form, ...], BeforeValidator(as_list), Field(min_length=1)] = ("csv",)
 
     def require_classes(self, classes: tuple[str, ...]) -> None:
         """Raises a `Fault` where there are no classes, or none of the name of a background."""
         if not classes:
             raise Fault("only a classifier predicts classes: choose another run, or leave `predictions` out")
-        unknown = [
-            f"{name!r}, {did_you_mean(name, list(classes))}"
-            for name in self.background
-            if name not in classes
-        ]
+        unknown = [name for name in self.background if name not in classes]
         if unknown:
-            raise Fault(f"`background` names what is no class: {'; '.join(unknown)}")
+            hints = "; ".join(f"{name!r}, {did_you_mean(name, list(classes))}" for name in unknown)
+            raise Fault(f"`background` names what is no class: {hints}")
 
 
 def listed_by(source: Source) -> dict[str, Any]:

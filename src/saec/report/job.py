@@ -181,9 +181,8 @@ def write_page(path: Path, title: str, contents: list[Content], found: list[str]
     templates = Environment(loader=PackageLoader("saec", "report"), autoescape=True)
     templates.filters["cells"] = _cells
     templates.filters["encoded"] = lambda figure: base64.b64encode(figure.read_bytes()).decode("ascii")
-    write_text(
-        path, templates.get_template("report.html").render(title=title, contents=contents, found=found)
-    )
+    page = templates.get_template("report.html")
+    write_text(path, page.render(title=title, contents=contents, found=found))
 
 
 def _cells(table: pd.DataFrame) -> dict[str, Any]:

@@ -34,9 +34,8 @@ DAY = re.compile(  # with dots and the year behind, the day comes first
 TIME = re.compile(  # a fraction of a day, as Excel keeps times, is none
     r"(?<!\d)(?<!\d[.,])(?!0[.,]\d+$)(\d\d?)[-_.:]?(\d\d)(?:[-_.:]?(\d\d(?:[.,]\d+)?))?\s*([AaPp][Mm])?(?!\d)"
 )
-ZONE = re.compile(
-    r"(:\d\d(?:[.,]\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$"
-)  # left out: the clock counts as it is written
+# A time zone is left out: the clock counts as it is written
+ZONE = re.compile(r"(:\d\d(?:[.,]\d+)?)\s*(?:Z|[+-]\d\d:?\d\d)$")
 A_YEAR_S = 366 * 86_400.0  # no recording is longer
 When = tuple[date | None, float | None]  # the day, and seconds since midnight; one may be unknown
 

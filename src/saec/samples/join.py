@@ -85,15 +85,21 @@ def join(
         remarks.append(f"{remark}:\n{listing(unmatched)}" if named else remark)
     of = f"of {len(samples):,} {what}"
     remarks += counted(without, f"{of} are in no row of {source}", 5)
-    labels, label_of = table["label"].tolist(), joined.table["label"].to_dict()
-    given = {names[row]: {labels[number] for number in numbers} for row, numbers in lines_of.items()}
-    empty = [name for name in given if not label_of[name] and not any(given[name])]
-    remarks += counted(empty if joined.classes else [], f"{of} have no label in their row of {source}", 5)
-    many = [name for name, texts in given.items() if len(texts - {""}) > 1]
+    none, many = _without_one_label(joined, table["label"].tolist(), lines_of)
+    remarks += counted(none if joined.classes else [], f"{of} have no label in their row of {source}", 5)
     get = "the first" if several == "first" else "none"
     more = counted(many, f"{of} have more labels than one in {source} and get {get}", 5)
-    remarks += [remark + remedy for remark in more]
-    return joined, remarks
+    return joined, [*remarks, *(remark + remedy for remark in more)]
+
+
+def _without_one_label(
+    joined: Samples, labels: list[str], lines_of: dict[int, list[int]]
+) -> tuple[list[str], list[str]]:
+    """Returns the samples whose rows have no label, and that have none, and those whose rows have several."""
+    names, own = joined.table.index, joined.table["label"].tolist()
+    given = {row: {labels[number] for number in numbers} for row, numbers in lines_of.items()}
+    none = [names[row] for row, texts in given.items() if not own[row] and not any(texts)]
+    return none, [names[row] for row, texts in given.items() if len(texts - {""}) > 1]
 
 
 def nearest_labels(

@@ -46,10 +46,6 @@ def as_file(raw: Any) -> Any:
     return {"file": raw} if isinstance(raw, str) else raw
 
 
-def as_list(raw: Any) -> Any:
-    return [raw] if isinstance(raw, str | dict) else raw
-
-
 def matching_files(named: str, config: Config) -> list[Path]:
     """Returns the files of a pattern, sorted, or the one file that is named."""
     path = config.data_path(named)

@@ -17,11 +17,11 @@ from saec.devices import computing, resolve_device, resolve_precision, to_device
 from saec.faults import Fault, MissingFault, counted
 from saec.gallery import panels
 from saec.progress import progress
-from saec.registry import Strict
+from saec.registry import Strict, as_list
 from saec.runs import Run
 from saec.runs.find import LATEST, all_runs, find_run, find_trained
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.labels import MAGIC, as_list, picture_folder
+from saec.sections.labels import MAGIC, picture_folder
 from saec.session import Count, Weights
 
 LOG = logging.getLogger(__name__)

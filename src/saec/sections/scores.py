@@ -26,10 +26,9 @@ from saec.evaluation.probes import CLASSIFIERS
 from saec.faults import Fault
 from saec.files import fingerprint
 from saec.progress import progress
-from saec.registry import Component
+from saec.registry import Component, as_list
 from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.labels import as_list
 from saec.sections.score_tables import show_all_sets, show_set
 from saec.sections.sets import PIXELS, FeatureSet, Result, require_probes
 from saec.tables import Table

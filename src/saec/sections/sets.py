@@ -22,7 +22,7 @@ from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.features import POOLINGS
 from saec.files import as_file_name, require_short_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
-from saec.registry import Component, Strict
+from saec.registry import Component, Strict, as_list
 from saec.runs import TIMESTAMP
 from saec.runs.find import LATEST, find_run
 from saec.samples import Samples
@@ -30,7 +30,6 @@ from saec.sections.labels import (
     GivenLabels,
     Labels,
     as_file,
-    as_list,
     label_samples,
     matching_files,
     picture_folder,

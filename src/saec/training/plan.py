@@ -30,9 +30,7 @@ from saec.session import SessionError, TrainingSession
 LOG = logging.getLogger(__name__)
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
 N_TIMED = 4  # samples of a step that is timed on a CPU
-CHECKPOINT_BYTES = (
-    36  # of a weight, with two numbers of the optimizer's, in best.pt, last.pt and the next one
-)
+CHECKPOINT_BYTES = 36  # of a weight and two numbers of the optimizer's, in best.pt, last.pt, the next one
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
@@ -171,14 +169,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     options = session.training
     if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
-    check("training.export", require_packages, options.export)
-    if model and options.export == "torchscript":
-        check("training.export", require_script, model)
-        if shape and shape[0] != 3:
-            words = (
-                "training.export: the reference's extractor gives models 3 channels, this one takes %d: %s"
-            )
-            LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
+    _check_export(options.export, model, shape, faults)
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
     check("config.models", require_room, config.models, CHECKPOINT_BYTES * n_weights, "the checkpoints")
     if faults:
@@ -187,6 +178,19 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     session = session.but(training=options.model_copy(update={"precision": precision}))
     built = (shape, feature_shape(model, shape), n_weights, classes, parent, begun)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
+
+
+def _check_export(
+    export: str | bool, model: Model | None, shape: tuple[int, ...] | None, faults: list[str]
+) -> None:
+    """Adds a fault where packages are missing, or where the model cannot be exported so."""
+    collect_faults(faults, "training.export", require_packages, export)
+    if model is None or export != "torchscript":
+        return
+    collect_faults(faults, "training.export", require_script, model)
+    if shape and shape[0] != 3:
+        words = "training.export: the reference's extractor gives models 3 channels, this one takes %d: %s"
+        LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
 
 
 def _as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from saec.data.batch import Axes, Dataset, Raw, shades
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
-from saec.data.recordings import Cutting, Location, Pattern, Recordings, n_at_rate
+from saec.data.listed import Location, Pattern
+from saec.data.recordings import Cutting, Recordings, n_at_rate
 from saec.data.store import Cache, check, n_bytes_of, open_items
 from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing

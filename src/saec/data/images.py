@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from saec.data.batch import Axes, Dataset, Raw, shades
 from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
+from saec.data.listed import Location, Pattern
 from saec.data.png import (
     USUAL,
     Pictures,
@@ -30,7 +31,6 @@ from saec.data.png import (
     table,
     to_intensity,
 )
-from saec.data.recordings import Location, Pattern
 from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing

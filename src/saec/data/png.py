@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from saec.data.batch import Axes
-from saec.data.recordings import Listed, Location
+from saec.data.listed import Listed, Location
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
 from saec.files import files_below

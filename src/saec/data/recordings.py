@@ -1,33 +1,16 @@
-"""Lists the files that a location names, pictures or recordings, and cuts recordings into pieces."""
+"""Lists recordings, and cuts them into pieces."""
 
-import logging
 import math
-import os
-import re
-from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar
+from pathlib import Path
 
 import numpy as np
-from pydantic import AfterValidator
 
-from saec.data.kind import File, evenly
-from saec.faults import Fault, MissingFault, Unusable, listing
-from saec.files import files_below
-from saec.progress import progress
-from saec.samples import (
-    SEGMENT,
-    Samples,
-    Several,
-    clock_columns,
-    match_names,
-    nearest_labels,
-    read_annotations,
-    without_split,
-)
+from saec.data.listed import Listed, piece_name
+from saec.faults import Fault, Unusable, listing
+from saec.samples import Samples
 from saec.sound.files import (
     SUFFIXES,
     Channel,
@@ -39,192 +22,10 @@ from saec.sound.files import (
     why_not,
 )
 
-LOG = logging.getLogger(__name__)
-TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
-Location = Path | tuple[Path, ...]  # a folder, a table, one file, or several class folders
 MOST_WHOLE_S = 120  # of a recording that is one sample
 ANY_RATE = 8_000  # of a file that cannot be opened
 LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
 TEXTS = ("label", "group", "split")
-
-
-def _with_one_group(pattern: str) -> str:
-    try:
-        n_groups = re.compile(pattern).groups
-    except re.error as error:
-        raise ValueError(f"must be a regular expression ({error}), got {pattern!r}") from error
-    if n_groups != 1:
-        raise ValueError(f"must have one group in parentheses, such as `_(\\w+?)_`, got {pattern!r}")
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_with_one_group)]
-
-
-class Listed:
-    """Lists the files of a folder, of class folders or of a table, which may name stretches of recordings.
-
-    `listed` are the files or stretches, by paths from `folder`; the first folder on the way to a file is its
-    class. `paths` are those of the files, each once and sorted by the same names.
-
-    Raises:
-        MissingFault: the location is not there, or holds no such file.
-        Fault: a table that cannot be used, two class folders of one name, file names that are no text.
-    """
-
-    items_are: ClassVar[str]  # what messages call the files
-    suffixes: ClassVar[Container[str]]
-    has_stretches: ClassVar[bool]  # whether rows of a table may be parts of a file
-
-    def __init__(
-        self,
-        location: Location,
-        limit: int | None = None,
-        group: str | None = None,
-        several: Several = "none",
-    ):
-        first = location[0] if isinstance(location, tuple) else location
-        self.folder = first.parent if isinstance(location, tuple) or first.is_file() else first
-        self.is_folder = self.folder == location
-        if first.is_file() and first.suffix.lower() in TABLES:
-            listed = self._of_table(first, several)
-            paths = {file: self.folder / file for file in listed.files.tolist()}
-        else:
-            paths = self._paths_below(location)
-            listed = by_folders(Samples.of(paths), self.group_of)
-        self._all = self._grouped(listed, group) if group else listed
-        self.listed = self._all.subset(evenly(range(len(listed)), limit)) if limit else self._all
-        self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
-
-    def find(self, folder: Path) -> list[str]:
-        """Returns the files of a folder as relative POSIX paths; raises a `MissingFault` where none is."""
-        raise NotImplementedError
-
-    @staticmethod
-    def group_of(file: str) -> str:
-        """Returns the group of a file where nothing says more: the recording that it is of."""
-        return file.split(SEGMENT)[0]
-
-    @cached_property
-    def labelled(self) -> Samples:
-        """Returns what is listed, for a folder with labels and groups of the nearest `labels.csv`.
-
-        A label of what `limit` leaves out is no loss.
-        """
-        if not self.is_folder:
-            return self.listed
-        samples, remarks = nearest_labels(self._all, self.folder, what=self.items_are)
-        for remark in remarks:
-            LOG.warning("%s", remark)
-        samples = samples.subset(np.isin(samples.names, self.listed.names))
-        return without_split(samples)
-
-    @cached_property
-    def sources(self) -> list[File]:
-        """Returns the files, each once, sorted by name."""
-        return [File.of(name, path.stat()) for name, path in self._each("listing")]
-
-    def _each(self, doing: str) -> Iterator[tuple[str, Path]]:
-        return progress(self.paths.items(), doing, len(self.paths), f" {self.items_are}")
-
-    def _paths_below(self, location: Location) -> dict[str, Path]:
-        """Returns the paths of one file, of those in a folder, or in class folders, by their names."""
-        if isinstance(location, tuple):
-            twice = [name for name, n in Counter(folder.name for folder in location).items() if n > 1]
-            if twice:
-                names = ", ".join(twice)
-                raise Fault(f"a class is called by the name of its folder, two are called {names}: rename")
-            return {f"{one.name}/{name}": one / name for one in location for name in self.find(one)}
-        if not location.is_file():
-            return {name: location / name for name in self.find(location)}
-        if location.suffix.lower() not in self.suffixes:
-            raise Fault(
-                f"{location} is no {self.items_are.removesuffix('s')} and no table of them: expected a "
-                f"folder, a table, or one of them, got {location.suffix or 'no suffix'!r}"
-            )
-        return {location.name: location}
-
-    def _grouped(self, samples: Samples, pattern: str) -> Samples:
-        """Returns samples with what the pattern's group finds in their files' paths as group, where no table
-        says another; those without are named.
-        """
-        matches = [re.search(pattern, file) for file in samples.files.tolist()]
-        without = [name for name, match in zip(samples.names.tolist(), matches, strict=True) if not match]
-        if without:
-            words = "%d %s have no group by the pattern %r, each is one of its own:\n%s"
-            LOG.warning(words, len(without), self.items_are, pattern, listing(without))
-        rows = zip(samples.groups.tolist(), samples.files.tolist(), matches, strict=True)
-        own = [(match and group == self.group_of(file) and match[1]) or group for group, file, match in rows]
-        return samples.but(group=own)
-
-    def _of_table(self, table: Path, several: Several) -> Samples:
-        """Returns the rows of a table; stretches are named by their starts, what is whole by its file.
-
-        Of rows of one sound, which may have several labels, the first is taken, or all are refused.
-        """
-        rows, one = read_annotations(table, ("file",), strict=True), self.items_are.removesuffix("s")
-        if rows.empty:
-            raise MissingFault(f"{table} names no {one}: a row for each is expected, with its `file`")
-        rows["file"] = [_relative(table.parent, file) for file in rows["file"]]
-        rows["file"] = self._there(table, rows["file"].tolist())
-        starts = rows["start_s"].fillna(0.0).round(3) * self.has_stretches
-        twice = []
-        for (name, start), labels in rows["label"].groupby([rows["file"], starts]).agg(list).items():
-            if len(labels) > 1:
-                different = " and ".join(dict.fromkeys(labels))
-                more = f", more labels than one: {different}" if len({*labels}) > 1 else ""
-                twice.append(f"{name} at {start:g} s: {len(labels)} rows{more}")
-        words = f"{table} names the same {'sound' if self.has_stretches else one} more than once"
-        if twice and several != "first":
-            remedy = "delete rows, or let a training take the first of them by `data.several: first`"
-            raise Fault(f"{words}:\n{listing(twice)}\n{remedy}")
-        if twice:
-            LOG.warning("%s, the first row counts:\n%s", words, listing(twice))
-        first = ~rows.assign(start_s=starts).duplicated(["file", "start_s"])
-        rows, starts = rows[first], starts[first]
-        whole = rows[["start_s", "end_s"]].isna().all(axis=1) | (not self.has_stretches)
-        names = [
-            file if is_whole else piece_name(file, start)
-            for file, start, is_whole in zip(rows["file"], starts, whole, strict=True)
-        ]
-        rows, unread = clock_columns(rows, str(table))
-        for remark in unread:
-            LOG.warning("%s", remark)
-        pairs = zip(rows["group"], rows["file"], strict=True)
-        groups = [group or self.group_of(file) for group, file in pairs]
-        return Samples.of(names, **rows.assign(group=groups).to_dict("list"))
-
-    def _there(self, table: Path, files: list[str]) -> list[str]:
-        """Returns the files of a table as they lie in its folder, also those that it writes otherwise."""
-        missing = sorted({file for file in files if not os.path.isfile(table.parent / file)})  # of any length
-        there = list(files_below(table.parent, self.suffixes)) if missing else []
-        means, remarks = match_names(there, missing, str(table), what=self.items_are)
-        for remark in remarks:
-            LOG.warning("%s", remark)
-        gone = [str(table.parent / file) for file in missing if file not in means]
-        if gone:
-            raise MissingFault(f"{table} names {len(gone):,} files that are not there:\n{listing(gone)}")
-        return [means.get(file, file) for file in files]
-
-
-def by_folders(samples: Samples, group_of: Callable[[str], str]) -> Samples:
-    """Returns samples with the first folder in their files' names as label, and groups by these names."""
-    files = samples.files.tolist()
-    labels = [file.partition("/")[0] if "/" in file else "" for file in files]
-    return samples.but(label=labels, group=map(group_of, files))
-
-
-def piece_name(recording: str, start_s: float) -> str:
-    """Returns for `song.wav` at 1.5 s `song_segm_0001.500.wav`, as pictures of it are called."""
-    path = PurePosixPath(recording)
-    return str(path.with_name(f"{path.stem}{SEGMENT}{start_s:08.3f}{path.suffix}"))
-
-
-def _relative(folder: Path, file: str) -> str:
-    """Returns a path from the folder without detours, so it has one name; absolute ones of elsewhere stay."""
-    path = Path(os.path.normpath(folder / file.replace("\\", "/")))
-    stays = Path(file).anchor and not path.is_relative_to(folder)
-    return (path if stays else Path(os.path.relpath(path, folder))).as_posix()
 
 
 @dataclass(frozen=True)

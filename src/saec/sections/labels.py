@@ -13,8 +13,9 @@ from pydantic import BeforeValidator, model_validator
 from saec.config import Config
 from saec.data import DATA
 from saec.data.kind import absolute, paths_of
+from saec.data.listed import by_folders
 from saec.data.png import SUFFIXES, Pictures, find_pictures
-from saec.data.recordings import Recordings, by_folders
+from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.files import files_below

@@ -81,18 +81,27 @@ def best_clusters(scores: pd.DataFrame, what: str) -> list[str]:
     return _by_set(clustered[clustered["set"].isin(counted)], lambda of: _best_clusters(of, what))
 
 
+def best_clustering(scores: pd.DataFrame) -> tuple[pd.Series | None, str | None]:
+    """Returns scores of the clusters that agree best with labels, or else are most stable, and which it is.
+
+    None where no evaluation has more than one cluster.
+    """
+    table = scores.pivot(index=["method", "evaluation"], columns="score", values="value")
+    table = table.reindex(columns=list(CLUSTERED))
+    table = table[table["n_clusters"] > 1]
+    by = next((name for name in ("v_measure", "stability") if table[name].notna().any()), None)
+    best = table[by].idxmax() if by else next(iter(table.index), None)
+    return (None if best is None else table.loc[best]), by
+
+
 CLUSTERED = ("n_clusters", "v_measure", "stability", "silhouette", "noise")
 
 
 def _best_clusters(scores: pd.DataFrame, what: str) -> str:
-    table = scores.pivot(index=["method", "evaluation"], columns="score", values="value")
-    table = table.reindex(columns=list(CLUSTERED))
-    table = table[table["n_clusters"] > 1]
-    if table.empty:
+    one, by = best_clustering(scores)
+    if one is None:
         return "No evaluation found more than one cluster"
-    by = next((name for name in ("v_measure", "stability") if table[name].notna().any()), None)
-    method, evaluation = table[by].idxmax() if by else table.index[0]
-    one = table.loc[(method, evaluation)]
+    method, evaluation = one.name
     words = f"{one['n_clusters']:.0f} clusters by {evaluation} of {method}"
     parts = [
         f"{noun} {one[name]:.2f}{' of 1' if name == by else ''}"

@@ -7,7 +7,9 @@ import pandas as pd
 
 from saec import figures
 from saec.files import as_file_name
+from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.score_tables import score_table
 from saec.sections.sets import FeatureSet
 
 CLOCK = ("hour", "date", "site")  # columns of samples
@@ -86,11 +88,7 @@ def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
 
 
 def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
-    """Returns the clusters that agree best with labels, or else are most stable, by what they are called."""
-    results = [
-        result for result in one.results if not result.is_probe and result.scores.predicted is not None
-    ]
-    scores = [result.scores.scores for result in results]
-    worth = [of.get("v_measure", of.get("stability", 0)) for of in scores]
-    best = results[int(np.argmax(worth))] if results else None
-    return {f"{best.evaluation} of {best.method}": best.scores.predicted} if best else {}
+    """Returns the best clusters, by what they are called."""
+    best = findings.best_clustering(score_table(one.results))[0] if one.results else None
+    of = {(result.method, result.evaluation): result.scores.predicted for result in one.results}
+    return {} if best is None else {f"{best.name[1]} of {best.name[0]}": of[best.name]}

@@ -290,7 +290,8 @@ def test_times_of_predictions_are_read_back_as_they_are_and_counted(project):
     columns |= {"time": "2024-05-01T05:59:55", "site": "pond", "p value": [0.1, 0.2]}
     samples = Samples.of(["b_segm_00.000.wav", "b_segm_10.000.wav"], **columns)
     table = prediction_table(samples, np.eye(2, dtype=np.float32), ("crow", "tit"))
-    pooled_per_file(table)
+    for labels, of_file in ((["crow", "tit"], ""), (["crow", ""], "crow")):
+        assert pooled_per_file(table.assign(label=labels))["label"].tolist() == [of_file]
     assert table["Begin Clock Time"].tolist() == ["2024-05-01T05:59:55", "2024-05-01T06:00:05"]
     folder, _ = evaluated(project, table)
     bare = samples.but(time="", site="", label="")

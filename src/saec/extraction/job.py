@@ -161,7 +161,7 @@ class ExtractionJob:
     def _replace_files(self, computed: Computed) -> None:
         """Writes the new files and removes the old ones, `<id>.json` last."""
         outputs, pooled, earlier = self.outputs, computed.arrays.get("pooled"), computed.earlier
-        n_used, reductions = _reductions(pooled, self.session.reduction)
+        n_used, reductions = _reductions(pooled, self.session.reduction, self.source.kind.samples_are)
         before = outputs.present()
         shared = {*earlier.npz.values()} if earlier else set()
         if self.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
@@ -238,7 +238,7 @@ def _median_seconds(samples: Samples) -> float | None:
 
 
 def _reductions(
-    pooled: np.ndarray | None, wanted: Reduction | None
+    pooled: np.ndarray | None, wanted: Reduction | None, what: str
 ) -> tuple[int | None, dict[int, np.ndarray]]:
     """Returns the number of neighbours used, and reductions by dimension: those that so many rows allow."""
     if wanted is None or pooled is None:
@@ -246,13 +246,13 @@ def _reductions(
     dims = possible_dims(tuple(dict.fromkeys([MAP, *wanted.dims])), len(pooled))
     left_out = sorted(set(wanted.dims) - set(dims))
     if left_out:
-        words = "%d pictures are too few for %s dimensions: d dimensions need max(4, d + 2) pictures"
-        LOG.warning(words, len(pooled), ", ".join(map(str, left_out)))
+        words = "%d %s are too few for %s dimensions: d dimensions need max(4, d + 2)"
+        LOG.warning(words, len(pooled), what, ", ".join(map(str, left_out)))
     if not dims:
         return None, {}
     used = n_neighbors_used(wanted.n_neighbors, len(pooled))
     if used < wanted.n_neighbors:
-        LOG.warning("%d pictures have %d neighbours, not %d", len(pooled), used, wanted.n_neighbors)
+        LOG.warning("%d %s have %d neighbours, not %d", len(pooled), what, used, wanted.n_neighbors)
     return used, reduce_dims(pooled, dims, used, wanted.seed)
 
 

@@ -150,14 +150,14 @@ def prediction_table(samples: Samples, probabilities: np.ndarray, classes: tuple
 
 
 def pooled_per_file(segments: pd.DataFrame) -> pd.DataFrame:
-    """Returns means of probabilities over the segments of a file; its label where all have the same."""
-    classes = classes_of(segments)
-    files = segments.groupby("file", sort=False)
+    """Returns means of probabilities over the segments of a file; its label where no two of them differ."""
+    classes, files = classes_of(segments), segments.groupby("file")
     means = files[[PROBABILITY + name for name in classes]].mean()
     table = files.agg(start=("start", "min"), end=("end", "max"))
     for text in [one for one in (BEGINS, "site", "label", "split") if one in segments]:
-        alike = (files[text].nunique() == 1) | (text == BEGINS)  # a file begins with its first segment
-        table[text] = files[text].first().where(alike, "")
+        words = segments[text].where(segments[text] != "").groupby(segments["file"])
+        alike = words.nunique().eq(1) | (text == BEGINS)  # a file begins with its first segment
+        table[text] = words.first().where(alike).fillna("")
     table["predicted"] = np.array(classes)[means.to_numpy().argmax(axis=1)]
     return table.join(means).reset_index()
 

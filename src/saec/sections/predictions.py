@@ -18,7 +18,7 @@ from saec.evaluation.tracks import (
     score_classes,
     true_track,
 )
-from saec.extraction.predictions import PROBABILITY, classes_of, read_predictions
+from saec.extraction.predictions import PROBABILITY, classes_of, pooled_per_file, read_predictions
 from saec.faults import Fault, counted
 from saec.registry import Strict
 from saec.samples import (
@@ -286,19 +286,13 @@ def _never_learnt(labels: pd.Series, classes: list[str], what: str) -> list[str]
 
 
 def _file_table(table: pd.DataFrame, content: Content) -> pd.DataFrame:
-    """Returns file, label, split, predicted, segments, and the mean probability of each class."""
-    classes, files = classes_of(table), table.groupby("file")
-    means = files[[PROBABILITY + one for one in classes]].mean()
-    words = {
-        key: {name: sorted({*of} - {""}) for name, of in files[key].agg(list).items()}
-        for key in ("label", "split")
-    }
-    several = [f"{name}: {', '.join(of)}" for name, of in words["label"].items() if len(of) > 1]
+    """Returns file, start, end, label, split, predicted, mean probabilities by class, number of segments."""
+    labels = table[table["label"] != ""].groupby("file")["label"].unique()
+    several = [f"{name}: {', '.join(sorted(of))}" for name, of in labels.items() if len(of) > 1]
     what = "files have segments of several labels and are scored by segments alone"
     content.remarks += counted(several, what, 5)
-    columns = {key: [of[0] if len(of) == 1 else "" for of in by.values()] for key, by in words.items()}
-    columns |= {"predicted": np.array(classes)[means.to_numpy().argmax(1)], "segments": files.size()}
-    return pd.DataFrame(columns, index=means.index).join(means).reset_index()
+    files = pooled_per_file(table.rename(columns={"start_s": "start", "end_s": "end"}))
+    return files.assign(segments=table.groupby("file").size().to_numpy())
 
 
 def _that_meet(

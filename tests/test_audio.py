@@ -28,7 +28,7 @@ from torch.nn import functional as F
 from saec import evaluate, extract
 from saec.config import Config
 from saec.data import Raw
-from saec.data.audio import SoundFront
+from saec.data.fronts import SoundFront
 from saec.data.recordings import Cutting, Recordings
 from saec.data.stored import Streamed
 from saec.faults import Fault, Unusable

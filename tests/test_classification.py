@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from saec.config import Config
 from saec.data import VIEWS, Batch, Dataset, Loader
-from saec.data.images import PictureFront
+from saec.data.fronts import PictureFront
 from saec.data.stored import Mapped
 from saec.export import export_encoder
 from saec.extraction import extract

@@ -14,7 +14,7 @@ from sounds import LISTENING, record, tone
 from torch import Tensor, nn
 
 from saec.data import DATA, VIEWS, Batch, Cache, Draws, Kind, Loader, Raw
-from saec.data.images import PictureFront
+from saec.data.fronts import PictureFront
 from saec.data.stored import Streamed
 from saec.evaluation import EVALUATIONS
 from saec.extraction.sources import SOURCES

@@ -19,7 +19,7 @@ from PIL import Image
 from saec import figures, gallery
 from saec.data import DATA, VIEWS, Cache, Dataset, Loader
 from saec.data.batch import Axes
-from saec.data.images import PictureFront
+from saec.data.fronts import PictureFront
 from saec.data.png import SIDECAR, sidecar_axes
 from saec.data.stored import Mapped
 from saec.gallery import show_folder, show_rebuilt, show_views

@@ -23,7 +23,7 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines of a file
-MOST_FILES_GOAL_100 = 103
+MOST_FILES_GOAL_100 = 104
 MOST_LINES_GOAL_11_000 = 17_066
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saec.data import VIEWS, Dataset, Loader, chunks
-from saec.data.images import PictureFront
+from saec.data.fronts import PictureFront
 from saec.data.stored import Mapped
 from saec.samples import Samples, split
 

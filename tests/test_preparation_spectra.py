@@ -16,8 +16,8 @@ from test_preparation import MEL, RATE, check, noise, prepare, record, recording
 from test_spectra import by_librosa
 
 from saec.config import ROOT
-from saec.data.audio import SoundFront
 from saec.data.batch import Raw
+from saec.data.fronts import SoundFront
 from saec.data.png import to_intensity
 from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation

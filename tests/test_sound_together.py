@@ -16,7 +16,7 @@ from test_explorer import content
 from saec import evaluate, predict, prepare
 from saec.config import Config
 from saec.data import Raw
-from saec.data.audio import SoundFront
+from saec.data.fronts import SoundFront
 from saec.data.png import SIDECAR
 from saec.extraction import extract
 from saec.faults import Fault

@@ -11,7 +11,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import adjust_brightness, adjust_contrast, affine
 
 from saec.data import VIEWS, Dataset, Draws, Loader, Raw, seed_of
-from saec.data.images import PictureFront
+from saec.data.fronts import PictureFront
 from saec.data.png import table
 from saec.data.stored import Mapped
 from saec.samples import Samples

@@ -1,135 +1,26 @@
 """Defines the data kind `audio`: recordings, or segments of them, as spectra computed on the device."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from functools import cached_property
-from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
-from torch.nn import functional as F
 
-from saec.data.batch import Axes, Dataset, Raw, shades
+from saec.data.batch import Dataset
+from saec.data.fronts import SoundFit, SoundFront, Standardise
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
 from saec.data.listed import Location, Pattern
 from saec.data.recordings import Cutting, Recordings, n_at_rate
 from saec.data.store import Cache, check, n_bytes_of, open_items
 from saec.data.stored import Windows
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import MissingFault, listing
 from saec.files import fingerprint
 from saec.samples import Samples, Several
 from saec.sound.files import Channel, stream
-from saec.sound.spectra import SPECTRA, Spectrum, near_full_scale
-
-SoundFit = Literal["resize", "pad", "centre"]
-Standardise = Literal["none", "item", "set"] | tuple[float, float]
-TINY = 1e-6
-
-
-@dataclass(frozen=True)
-class SoundFront:
-    """Turns (batch, samples) float32 into (batch, 1, rows, frames) float, high frequencies on top.
-
-    `fit` says how an item becomes so many frames: stretched by bicubic interpolation, or cut off and filled
-    up with the floor on the right (pad) or on both sides (centre).
-    """
-
-    spectrum: Spectrum
-    n_frames: int  # that come out
-    fit: SoundFit = "resize"
-    standardise: Standardise = "none"  # (mean, standard deviation) once a set has settled them
-    seconds: float | None = None  # of each item that is stretched, where all have the same
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (1, self.spectrum.n_rows, self.n_frames)
-
-    @property
-    def in_units(self) -> bool:
-        """Returns whether values lie in [0, 1]."""
-        return self.spectrum.in_units and self.standardise == "none"
-
-    @property
-    def axes(self) -> Axes:
-        seconds = self.seconds if self.fit == "resize" else self.n_frames * self.spectrum.frame_s
-        return Axes(seconds, self.spectrum.hertz)
-
-    def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
-        """Returns the same with so many frames that a model can take them.
-
-        Raises:
-            Fault: the spectrum has other rows than the model takes.
-        """
-        if height is not None and height != self.spectrum.n_rows:
-            raise Fault(
-                f"the spectrum has {self.spectrum.n_rows} rows, the model takes {height}: choose "
-                f"`data.spectrum.n_mels: {height}` of a mel spectrum, or another model"
-            )
-        steps = self.n_frames / time_pool
-        n_steps = round(steps) if self.fit == "resize" else ceil(steps)
-        return replace(self, n_frames=width or max(1, n_steps) * time_pool)
-
-    def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
-        """Returns mean and standard deviation of all values of these samples, where the set settles them."""
-        if self.standardise != "set":
-            return {}
-        plain = replace(self, standardise="none")
-        n, total, squares = 0, 0.0, 0.0
-        for raw in batches:
-            x = plain(raw).cpu().double()  # Apple GPUs have no float64
-            n, total, squares = n + x.numel(), total + float(x.sum()), squares + float(x.square().sum())
-        mean = total / n
-        return {"standardise": (mean, max(squares / n - mean**2, TINY**2) ** 0.5)}
-
-    def __call__(self, raw: Raw) -> Tensor:
-        sound = near_full_scale(raw.values) if self.spectrum.is_relative else raw.values
-        spectra = self.spectrum(sound, raw.lengths)  # (batch, rows, frames)
-        n_frames = self.spectrum.n_frames(raw.lengths).tolist()
-        x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
-        return self._standardised(x)[:, None]
-
-    def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
-        """Returns spectra as shades: as they are, or their range (that of `like`) stretched to [0, 1]."""
-        if self.in_units:
-            return shades(values)
-        low, high = (values if like is None else like).float().aminmax()
-        return shades(values, float(low), float(high))
-
-    def _stretched(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
-        """Resizes each item's own frames to `n_frames`: bicubic, with antialiasing where it gets shorter."""
-        out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)
-        size = (spectra.shape[1], self.n_frames)
-        for n in set(n_frames):  # items of one length together
-            rows = [row for row, own in enumerate(n_frames) if own == n]
-            items = spectra[rows, :, :n][:, None]
-            out[rows] = F.interpolate(items, size, mode="bicubic", antialias=True)[:, 0]
-        return out.clamp(0, 1) if self.spectrum.in_units else out
-
-    def _filled(self, spectra: Tensor, n_frames: list[int]) -> Tensor:
-        out = spectra.new_zeros(*spectra.shape[:2], self.n_frames)
-        for item, spectrum, n in zip(out, spectra, n_frames, strict=True):
-            before, first = (self.n_frames - n) // 2 if self.fit == "centre" else 0, 0
-            if before < 0:
-                before, first = 0, -before
-            kept = min(n - first, self.n_frames)
-            item[:, before : before + kept] = spectrum[:, first : first + kept]
-        return out
-
-    def _standardised(self, x: Tensor) -> Tensor:
-        if self.standardise == "none":
-            return x
-        if self.standardise == "item":
-            mean, deviation = x.mean(dim=(1, 2), keepdim=True), x.std(dim=(1, 2), keepdim=True, correction=0)
-            return (x - mean) / deviation.clamp(min=TINY)
-        if self.standardise == "set":
-            raise RuntimeError("a set's mean and deviation are to be settled before they are used")
-        mean, deviation = self.standardise
-        return (x - mean) / deviation
-
+from saec.sound.spectra import SPECTRA
 
 LOG = logging.getLogger(__name__)
 VERSION = 3  # raise it when the same recordings would be stored otherwise: it makes other fingerprints

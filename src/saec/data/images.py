@@ -3,21 +3,17 @@
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import PositiveInt
-from torch import Tensor
-from torch.nn import functional as F
 
-from saec.data.batch import Axes, Dataset, Raw, shades
+from saec.data.batch import Dataset
+from saec.data.fronts import Fit, PictureFront
 from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
 from saec.data.listed import Location, Pattern
 from saec.data.png import (
@@ -36,94 +32,6 @@ from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing
 from saec.files import fingerprint
 from saec.samples import Samples, Several
-
-Fit = Literal["none", "pad", "crop", "resize"]
-
-
-@dataclass(frozen=True)
-class PictureFront:
-    """Turns (batch, height, width[, 3]) uint8 into (batch, channels, height, width) float."""
-
-    stored: tuple[int, int]  # height and width of a stored picture
-    channels: Literal["intensity", "rgb"]
-    fit: Fit = "none"
-    colours: np.ndarray | None = None  # (256, 3): the map, where intensity is stored
-    size: tuple[int, int] | None = None  # height and width that come out
-    stored_axes: Axes = Axes()
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return (1 if self.channels == "intensity" else 3, *(self.size or self.stored))
-
-    @property
-    def in_units(self) -> bool:
-        return True
-
-    @property
-    def axes(self) -> Axes:
-        seconds, hertz = self.stored_axes
-        is_cut = seconds is not None and self.fit != "resize"
-        return Axes(seconds * self.shape[2] / self.stored[1] if is_cut else seconds, hertz)
-
-    def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
-        return {}
-
-    def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
-        """Returns this front end with the size that a model needs; `width` if it takes only that one.
-
-        Raises:
-            Fault: the stored size does not suit the model. Rows are frequencies: `resize` alone changes them.
-        """
-        wanted, (high, wide) = height or self.stored[0], self.stored
-        is_high, suits = high == wanted or self.fit == "resize", wide % time_pool == 0 or self.fit != "none"
-        need = f"a width that is a multiple of {time_pool} and a height of {wanted}"
-        remedy = "`data.fit: pad`, `crop` or `resize`" if high == wanted else "`data.fit: resize`"
-        if width is not None:
-            widths = {"none": wide == width, "crop": wide >= width, "pad": wide <= width, "resize": True}
-            suits, need, remedy = widths[self.fit], f"{width} x {wanted} alone", "`data.fit: resize`"
-        if not (is_high and suits):
-            raise Fault(
-                f"pictures are {wide} wide and {high} high, the model needs {need}: choose {remedy}, another "
-                "model, or make the pictures anew"
-            )
-        if width is None and self.fit == "crop" and wide < time_pool:
-            raise Fault(f"pictures of width {wide} cannot be cropped to {time_pool}: choose `data.fit: pad`")
-        steps = {"pad": ceil(wide / time_pool), "crop": wide // time_pool}
-        n_steps = steps.get(self.fit, max(1, round(wide / time_pool)))
-        return replace(self, size=(wanted, width or n_steps * time_pool))
-
-    def __call__(self, raw: Raw) -> Tensor:
-        x = self._floats(raw.values)
-        if self.size is None or x.shape[2:] == self.size:
-            return x
-        if self.fit == "resize":
-            return F.interpolate(x, self.size, mode="bilinear", antialias=True).clamp(0, 1)
-        return self._padded(x[..., : self.size[1]], self.size[1] - x.shape[3])
-
-    def original(self, raw: Raw) -> Tensor:
-        return self._floats(raw.values) if self.fit == "resize" else self(raw)
-
-    def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
-        """Returns pictures as they are, as an array."""
-        return shades(values)
-
-    def _floats(self, raw: Tensor) -> Tensor:
-        if raw.ndim == 4:  # stored as RGB
-            return raw.permute(0, 3, 1, 2).float() / 255
-        if self.channels == "intensity":
-            return raw[:, None].float() / 255
-        colours = torch.from_numpy(self.colours).to(raw.device)
-        return colours[raw.long()].permute(0, 3, 1, 2).float() / 255
-
-    def _padded(self, x: Tensor, n: int) -> Tensor:
-        """Adds n columns of the floor colour on the right."""
-        if n <= 0:
-            return x
-        floor = torch.zeros(x.shape[1], device=x.device)
-        if self.channels == "rgb" and self.colours is not None:
-            floor = torch.from_numpy(self.colours[0]).to(x.device).float() / 255
-        return torch.cat([x, floor[None, :, None, None].expand(*x.shape[:3], n)], dim=3)
-
 
 LOG = logging.getLogger(__name__)
 VERSION = 1  # raise it when the same pictures would be stored otherwise: it makes other fingerprints

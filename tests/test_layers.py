@@ -15,7 +15,7 @@ from saec.session import TrainingSession
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults registry files disk documents config samples progress devices sound data models features
+    faults registry files disk documents config samples progress devices sound lowpass data models features
     tables objectives optimizers reduction evaluation upgrade session preparation
     runs figures gallery export training extraction inspection explorer sections report
     demo command
@@ -23,8 +23,8 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines of a file
-MOST_FILES_GOAL_100 = 104
-MOST_LINES_GOAL_11_000 = 17_066
+MOST_FILES_GOAL_100 = 105
+MOST_LINES_GOAL_11_000 = 17_117
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

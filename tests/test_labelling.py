@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from sounds import record, tone
 
 from saec.config import Config
@@ -13,6 +14,7 @@ from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation
 from saec.report import EvaluationSession, plan_evaluation
 from saec.samples import written_alike
+from saec.sections.labels import Labels
 from saec.session import load_session
 
 PICTURES = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b_segm_0000.000.png", "c.png"]
@@ -277,7 +279,7 @@ CLOCKS = {  # a table, and when the two segments of a (at 0 and 1 s) begin
     "recording": ("file,label,Date,Time\na.wav,x,2024-05-01,05:30", "2024-05-01T05:30:0"),
     "german": ("file;label;Date;Time\na.wav;x;01.05.2024;05:30:00", "2024-05-01T05:30:0"),
     "one column": ("file,label,datetime\na.wav,x,2024-05-01 05:30:00", "2024-05-01T05:30:0"),
-    "zone as written": ("file,label,timestamp\na.wav,x,2024-05-01T05:30:00+02:00", "2024-05-01T05:30:0"),
+    "zone as written": ("file,label,datetime\na.wav,x,2024-05-01T05:30+0200", "2024-05-01T05:30:0{}+02:00"),
     "stretches": ("file,label,start,end,date,time\n" + "a.wav,x,0,9,20240501,053000", "2024-05-01T05:30:0"),
     "own rows": (
         f"file,label,date,time\n{PICTURES[0]},x,20240501,5:30\n{PICTURES[1]},x,20240501,5:30:01",
@@ -335,7 +337,61 @@ def test_tables_say_when_files_begin_whatever_their_columns_are_called(case, con
     text, time = CLOCKS[case]
     table(config.data / "mine.txt", *text.split("\n"))
     labelled, output = joined(config, features=features(config, PICTURES), labels="mine.txt")
-    assert labelled["time"].tolist() == [f"{time}0", f"{time}1", "", ""] and "cannot be read" not in output
+    time = time if "{}" in time else time + "{}"
+    assert labelled["time"].tolist() == [time.format(0), time.format(1), "", ""]
+    assert "cannot be read" not in output
+
+
+NIGHT = ["A_20240331_005959_segm_0001.000.png", "B_20240501T223000Z.png", "C_20240501T053000-0700.png"]
+ZONES = {  # what a session states, when samples of these names begin, and what is said
+    "nothing": (
+        {},
+        ["2024-03-31T01:00:00", "2024-05-01T22:30:00+00:00", "2024-05-01T05:30:00-07:00"],
+        "(none: 1, UTC: 1, UTC-07:00: 1)",
+    ),
+    "both": (  # in the first recording summer time begins
+        {"clock": "UTC", "shown_in": "Europe/Zurich"},
+        ["2024-03-31T03:00:00+02:00", "2024-05-02T00:30:00+02:00", "2024-05-01T14:30:00+02:00"],
+        "",
+    ),
+    "clock": (
+        {"clock": "UTC+2"},
+        ["2024-03-31T01:00:00+02:00", "2024-05-02T00:30:00+02:00", "2024-05-01T14:30:00+02:00"],
+        "",
+    ),
+    "shown_in": (
+        {"shown_in": "+0530"},
+        ["2024-03-31T01:00:00", "2024-05-02T04:00:00+05:30", "2024-05-01T18:00:00+05:30"],
+        "1 of 3 samples have times without a date or time zone",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ZONES)
+def test_times_are_converted_where_the_user_or_they_themselves_state_a_zone(case, config):
+    stated, times, words = ZONES[case]
+    labelled, output = joined(config, features=features(config, NIGHT), labels=stated)
+    assert labelled["time"].tolist() == times and labelled["date"].tolist() == [time[:10] for time in times]
+    assert labelled["hour"].tolist() == [int(time[11:13]) + int(time[14:16]) / 60 for time in times]
+    assert words in output and ("time zone" in output) == bool(words)
+
+
+@pytest.mark.parametrize("zone", ["Z", "+00:00", " UTC", " (UTC)", " GMT+0", "+0000"])
+def test_a_time_states_its_zone_in_any_usual_way(zone, config):
+    table(config.data / "mine.csv", "file,label,datetime", f"a.png,x,2024-05-01 05:30:00{zone}", "b.png,y,")
+    given = {"file": "mine.csv", "shown_in": "Asia/Tokyo"}
+    labelled, _ = joined(config, features=features(config, ["a.png", "b.png"]), labels=given)
+    assert labelled["time"].tolist() == ["2024-05-01T14:30:00+09:00", ""]
+
+
+def test_a_zone_that_is_none_or_has_nothing_to_convert_is_a_fault(config):
+    near = {"Europe/Zürich": "Europe/Zurich", "zurich": "Europe/Zurich", "UTC+25": "or UTC[+]2", "": "or UTC"}
+    for zone, words in near.items():
+        with pytest.raises(ValidationError, match=f"no time zone '{zone.replace('+', '.')}'.*{words}"):
+            Labels(clock=zone)
+    for names, words in ((["x.png", "y.png"], "0 of 2"), (MOTHS[1:], "1 of 2")):
+        with pytest.raises(Fault, match=f"no time is converted: {words} samples have times without"):
+            joined(config, features=features(config, names), labels={"shown_in": "UTC"})
 
 
 def test_a_date_that_cannot_be_read_is_counted_and_a_recordings_own_name_says_the_site(config, pictures):

@@ -301,6 +301,10 @@ def test_times_of_predictions_are_read_back_as_they_are_and_counted(project):
     counts = pd.read_csv(folder / "times_predicted.csv", keep_default_na=False).astype(str)
     assert ["", "all", "hour", "6", "1"] in counts.to_numpy().tolist()
     assert ["predicted", "tit", "site", "pond", "1"] in counts.to_numpy().tolist()
+    folder, _ = evaluated(project, table, labels={"clock": "UTC", "shown_in": "Asia/Tokyo"})
+    counts = pd.read_csv(folder / "times_predicted.csv", keep_default_na=False).astype(str)
+    assert ["", "all", "hour", "15", "1"] in counts.to_numpy().tolist()
+    assert "(time of Asia/Tokyo)" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_what_an_extraction_writes_is_read(project):

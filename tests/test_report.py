@@ -450,7 +450,10 @@ def test_classes_and_clusters_are_counted_by_hour_and_date_where_samples_say_the
     raw = session(evaluations=[KMEANS])
     plain = {key: raw.pop(key) for key in ("images", "features")}
     sets = {"plain": plain, "dated": plain | {"labels": file}}
+    sets["summer"] = plain | {"labels": {"file": file, "clock": "UTC+2"}}
     report = evaluate(raw | {"sets": sets}, project)
     assert "dated: Recorded from 2024-05-01 to 2024-05-02" in page_of(report)
+    assert "hour, date, site (clock as written)" in page_of(report)
+    assert "hour, date, site (time of UTC+2)" in page_of(report)
     plain = evaluate(session(evaluations=[KMEANS]), project)
     assert not [name for name in names_in(plain) if name.startswith("times")]

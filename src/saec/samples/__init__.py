@@ -1,6 +1,6 @@
 """Holds all samples in one table, from data kinds to the report: read, joined, split and averaged here."""
 
-from saec.samples.clock import clock_columns, with_clock
+from saec.samples.clock import clock_columns, with_clock, zone_of
 from saec.samples.join import LABELS, PREPARED, Several, join, match_names, nearest_labels
 from saec.samples.reader import (
     FREQUENCIES,
@@ -56,4 +56,5 @@ __all__ = [
     "with_clock",
     "without_split",
     "written_alike",
+    "zone_of",
 ]

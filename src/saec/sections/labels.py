@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from datetime import tzinfo
 from pathlib import Path
 from posixpath import basename
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BeforeValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from saec.config import Config
 from saec.data import DATA
@@ -34,6 +35,7 @@ from saec.samples import (
     recording_of,
     with_clock,
     written_alike,
+    zone_of,
 )
 from saec.session import Count
 from saec.tables import Table, column_of
@@ -82,13 +84,24 @@ def recordings_of(
     return Recordings(paths_of(absolute(paths[0] if len(paths) == 1 else paths, config)), group=group)
 
 
+def _existing(zone: str) -> str:
+    try:
+        zone_of(zone)
+    except Fault as fault:
+        raise ValueError(str(fault)) from fault
+    return zone
+
+
+Zone = Annotated[str, AfterValidator(_existing)]
+
+
 class Labels(Strict):
     """Says where labels come from: a table, the folders of the pictures, or a pattern on file names.
 
     `pattern` is a regular expression with groups named `label`, `group` and `split`, or without `label`,
     which comes from elsewhere then, but perhaps `site`, `date` and `time`. `least` leaves out classes that
     fewer groups (recordings) have. `several: first` takes the first of several labels that a table gives one
-    sample.
+    sample. `clock` is the time zone of times that state none, `shown_in` that in which all are shown.
     """
 
     file: str | None = None
@@ -97,6 +110,8 @@ class Labels(Strict):
     pattern: str | None = None
     least: Count | None = None
     several: Several = "none"
+    clock: Zone | None = None
+    shown_in: Zone | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> "Labels":
@@ -113,6 +128,17 @@ class Labels(Strict):
                 f"got {self.pattern!r}"
             )
         return self
+
+    @property
+    def zones(self) -> dict[str, tzinfo | None]:
+        """Returns the time zones that are stated, as `with_clock` takes them."""
+        stated = {"clock": self.clock, "shown_in": self.shown_in}
+        return {key: zone and zone_of(zone) for key, zone in stated.items()}
+
+    @property
+    def clock_is(self) -> str:
+        """Returns in words of which clock times are."""
+        return f"time of {zone}" if (zone := self.shown_in or self.clock) else "clock as written"
 
     def has_groups(self, *names: str) -> bool:
         """Returns whether the pattern has one of these groups."""
@@ -172,9 +198,8 @@ def label_samples(
     further = clock_columns(plain.but(**further).table, "the feature files")[0].drop(columns=list(COLUMNS))
     further = further.to_dict("series") | {one: column_of(samples.table[one]) for one in samples.others}
     pattern = given.pattern if given.has_groups(*CLOCK) else None
-    samples, unknown = with_clock(
-        samples.but(**further), pattern, images and _recordings(images, plain.names)
-    )
+    called = images and _recordings(images, plain.names)
+    samples, unknown = with_clock(samples.but(**further), pattern, called, **given.zones)
     samples, rare = _without_rare(samples, given.least)
     return samples, [*remarks, *rare, *unknown, *_remarks(samples, what)]
 

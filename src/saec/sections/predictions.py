@@ -91,6 +91,8 @@ class ScoredPredictions:
             truth = inputs.check("predictions.truth", _read_truth, predictions.truth, config)
         if given and len(inputs.faults) == n_faults:
             inputs.check("predictions.labels", self._take_labels, files, *given)
+        if len(inputs.faults) == n_faults:
+            inputs.check("predictions.labels", self._take_clock, labels)
         if truth and len(inputs.faults) == n_faults:
             inputs.check("predictions.truth", self._take_truth, files, *truth)
         if len(inputs.faults) == n_faults and not truth and (self.table["label"] == "").all():
@@ -104,6 +106,16 @@ class ScoredPredictions:
         samples, remarks = join(Samples.of(files), given, source, what=FILES, several=several)
         self.remarks += remarks
         self.table = self.table.assign(label=self.table["file"].map(samples.table["label"]))
+
+    def _take_clock(self, labels: Labels) -> None:
+        """Adds date, hour and site of the beginning of each row where they are known; says what is not."""
+        table, unread = clock_columns(self.table, str(self.file))
+        files = table["file"].tolist()
+        starts = table["start_s"].where([SEGMENT not in file for file in files])  # else the name says it
+        names = [f"{n:09d} {file}" for n, file in enumerate(files)]
+        samples = Samples.of(names, **table.assign(start_s=starts).to_dict("list"))
+        samples, remarks = with_clock(samples, called=files, **labels.zones)
+        self.timed, self.remarks = samples.table, [*self.remarks, *unread, *remarks]
 
     def _take_truth(self, files: list[str], truth: pd.DataFrame, path: Path) -> None:
         """Raises a `Fault` where the truth is of none of the files, or no point of the grid has a label."""
@@ -181,10 +193,9 @@ class ScoredPredictions:
         content.write("predicted_scores.csv", table, "accuracy, macro-F1 and weighted F1")
         content.write("predicted_classes.csv", classes, "precision, recall and F1 of each class")
         content.tables = ({"Scores of predictions": table} if scores else {}) | content.tables
-        table, unread = _with_clock(self.table, str(self.file))
-        content.remarks += unread
-        if {"hour", "date"} & {*table.columns}:
-            show_times(content, "predicted", table, {"predicted": table["predicted"].to_numpy(dtype=str)})
+        if {"hour", "date"} & {*self.timed.columns}:
+            predicted = {"predicted": self.timed["predicted"].to_numpy(dtype=str)}
+            show_times(content, "predicted", self.timed, predicted, self.options.labels.clock_is)
         return [content]
 
     def _labelled(self, content: Content) -> dict[str, pd.DataFrame]:
@@ -256,16 +267,6 @@ class ScoredPredictions:
         caption = f"What is true above what was predicted; white: nothing{some}"
         content.draw("predicted_tracks.png", caption, figures.tracks, tracks, step, "Truth and prediction")
         return _score(scored.replace({"predicted": {NO_LABEL: NOT_PREDICTED}}), "truth")
-
-
-def _with_clock(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
-    """Adds date, hour and site of the beginning of each row where they are known; says what is not read."""
-    table, unread = clock_columns(table, source)
-    files = table["file"].tolist()
-    starts = table["start_s"].where([SEGMENT not in file for file in files])  # else the name says it
-    names = [f"{n:09d} {file}" for n, file in enumerate(files)]
-    samples = Samples.of(names, **table.assign(start_s=starts).to_dict("list"))
-    return with_clock(samples, called=files)[0].table, unread
 
 
 def _read_truth(named: str, config: Config) -> tuple[pd.DataFrame, Path]:

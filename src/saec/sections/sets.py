@@ -130,6 +130,7 @@ class FeatureSet:
     remarks: list[str] = field(default_factory=list)
     per: Per = "sample"
     samples_are: str = "samples"  # the word for them
+    clock_is: str = ""  # in words, of which clock times are
     evaluations: list[Component] = field(default_factory=list)
     combination: Combination | None = None
     pixels: dict[str, Table] = field(default_factory=dict)  # small pictures as one more method
@@ -258,7 +259,8 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     remarks = _remarks(tables) + remarks
     for remark in remarks:
         LOG.warning("%s", remark)
-    return FeatureSet(name, tables, samples, shown, sounds, remarks, given.per, what)
+    clock_is = given.labels.clock_is
+    return FeatureSet(name, tables, samples, shown, sounds, remarks, given.per, what, clock_is)
 
 
 def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:

@@ -36,13 +36,20 @@ class Times:
         for one in self.sets:
             contents.append(Content(f"When and where, set {one.name}", folder))
             names = {"label": one.samples.labels} if one.samples.classes else {}
-            show_times(contents[-1], one.name, one.samples.table, names | _best_clusters(one))
+            names |= _best_clusters(one)
+            show_times(contents[-1], one.name, one.samples.table, names, one.clock_is)
             prefix = f"{one.name}: " if self.several else ""
             contents[-1].findings = [prefix + finding for finding in contents[-1].findings]
         return contents
 
 
-def show_times(content: Content, stem: str, samples: pd.DataFrame, names: dict[str, np.ndarray]) -> None:
+def show_times(
+    content: Content,
+    stem: str,
+    samples: pd.DataFrame,
+    names: dict[str, np.ndarray],
+    clock_is: str = "clock as written",
+) -> None:
     """Fills in how often each name occurs when and where; `names` has one a sample, "" for none."""
     units = {"hour": pd.to_numeric(samples["hour"], errors="coerce") // 1} if "hour" in samples else {}
     texts = {unit: samples[unit].astype(object) for unit in CLOCK[1:] if unit in samples}
@@ -63,7 +70,8 @@ def show_times(content: Content, stem: str, samples: pd.DataFrame, names: dict[s
         if name != ""
     ]
     table = pd.DataFrame(rows, columns=["by", "name", "unit", "value", "n"])
-    content.write(f"times_{as_file_name(stem)}.csv", table, "how often classes and clusters occur, and when")
+    words = f"how often classes and clusters occur, and when ({clock_is})"
+    content.write(f"times_{as_file_name(stem)}.csv", table, words)
     dates = units.get("date", pd.Series(dtype=object)).dropna()
     if len(dates):
         content.findings.append(f"Recorded from {dates.min()} to {dates.max()}, on {dates.nunique():,} days.")
@@ -71,7 +79,8 @@ def show_times(content: Content, stem: str, samples: pd.DataFrame, names: dict[s
         order = pd.Series(these[these != ""]).value_counts().index.tolist()
         panels = {unit: _counts(table[table["unit"] == unit], by, order) for unit in units}
         name = as_file_name(f"times_{stem}_{by}") + ".png"
-        content.draw(name, f"How often, by {by}: {', '.join(units)}", figures.counts, panels, f"By {by}")
+        words = f"How often, by {by}: {', '.join(units)} ({clock_is})"
+        content.draw(name, words, figures.counts, panels, f"By {by}")
 
 
 def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:

@@ -1,98 +1,34 @@
-"""Defines the session of an extraction, and the job that is planned, described and done."""
+"""Plans an extraction as a job, which is described, estimated and done."""
 
 import logging
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import numpy as np
-from pydantic import Field, create_model, field_validator, model_validator
 
 from saec.config import Config, load_config
 from saec.data.kind import evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
-from saec.extraction.outputs import PREFIX, ROOM, Earlier, Outputs, State
-from saec.extraction.predictions import Detections, listed_by, write_predictions
-from saec.extraction.sources import SOURCES, ExtractionData, Source
-from saec.extraction.sources.base import Computed, build_source, value_type
+from saec.extraction.outputs import PREFIX, Outputs, State
+from saec.extraction.predictions import listed_by, write_predictions
+from saec.extraction.rows import ROOM, Earlier
+from saec.extraction.session import ExtractionSession, Reduction
+from saec.extraction.sources import Source
+from saec.extraction.sources.base import Computed, build_source
 from saec.faults import Fault, collect_faults
 from saec.features import Features
 from saec.files import GB, link_or_copy, locked, require_short_name, require_writable, write_json, write_npz
 from saec.progress import duration, progress
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
-from saec.registry import Strict
 from saec.samples import Samples
-from saec.session import Count, Session, SessionError, load_session
-from saec.upgrade import upgrade_extraction
+from saec.session import SessionError, load_session
 
 LOG = logging.getLogger(__name__)
 N_SCORED = 1_000  # rows with labels that are clustered for the log
-WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-
-
-class Reduction(Strict):
-    """Says to how many dimensions pooled features are reduced, and how."""
-
-    dims: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 4, 8, 16)
-    n_neighbors: int = Field(10, ge=2)
-    seed: int = Field(0, ge=0)
-
-
-class _Extraction(Session):
-    """Holds the keys that do not depend on the source, of which exactly one is named."""
-
-    upgrade: ClassVar = staticmethod(upgrade_extraction)
-
-    data: ExtractionData
-    reduction: Reduction | None = Reduction()
-    predictions: Detections | None = None
-    variant: str | None = None
-    out: str | None = None
-    overwrite: bool = False
-
-    @property
-    def folders(self) -> list[str]:
-        """Returns the folders that are read, as the session names them."""
-        return [self.data.location] if isinstance(self.data.location, str) else list(self.data.location)
-
-    @model_validator(mode="after")
-    def _has_one_source(self) -> "_Extraction":
-        given = [key for key in SOURCES.names() if getattr(self, key) is not None]
-        if len(given) != 1:
-            names = ", ".join(f"`{name}`" for name in SOURCES.names())
-            raise ValueError(f"features come of one of {names}, got {' and '.join(given) or 'none'}")
-        for name in SOURCES.names():
-            for option in set(SOURCES[name].options) - set(SOURCES[given[0]].options):
-                if getattr(self, option) is not None and SOURCES[name].model_fields[option].default is None:
-                    raise ValueError(f"`{option}` is an option of a `{name}`, got it with `{given[0]}`")
-        return self
-
-    @field_validator("variant")
-    @classmethod
-    def _is_a_word(cls, variant: str | None) -> str | None:
-        if variant is not None and not WORD.fullmatch(variant):
-            raise ValueError(f"must be one word of letters, digits and -, got {variant!r}")
-        return variant
-
-
-def _keys_of_sources() -> dict[str, tuple[Any, Any]]:
-    """Returns the keys that sources bring, with types and defaults."""
-    keys, options = {}, {}
-    for name in SOURCES.names():
-        keys[name] = (value_type(name) | None, None)
-        parameters = signature(SOURCES[name].target, eval_str=True).parameters
-        options |= {o: (parameters[o].annotation, parameters[o].default) for o in SOURCES[name].options}
-    return keys | options
-
-
-ExtractionSession = create_model(
-    "ExtractionSession", __base__=_Extraction, __module__=__name__, **_keys_of_sources()
-)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from saec.data import DATA, Cache, Dataset, Raw, chunks
 from saec.data.ahead import Behind, ahead
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
 from saec.data.stored import StartAgain
-from saec.extraction.outputs import Earlier, Outputs, Shapes, Shards
+from saec.extraction.outputs import Outputs
+from saec.extraction.rows import Earlier, Shapes, Shards
 from saec.faults import Fault
 from saec.files import fingerprint, map_npz
 from saec.progress import progress

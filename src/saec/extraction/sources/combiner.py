@@ -10,7 +10,7 @@ from scipy.special import softmax
 from saec.config import Config
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
-from saec.extraction.outputs import Earlier
+from saec.extraction.rows import Earlier
 from saec.extraction.sources.base import (
     LOCATIONS,
     SOURCES,

@@ -17,7 +17,7 @@ from saec.config import Config
 from saec.data import DATA, Dataset, Raw
 from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import OnnxEncoder, require_packages
-from saec.extraction.outputs import Shapes
+from saec.extraction.rows import Shapes
 from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source
 from saec.faults import Fault, collect_faults
 from saec.features import POOLINGS, n_trimmed
@@ -159,8 +159,7 @@ def run(
     trained = collect_faults(faults, "run", find_trained, reference, config)
     state = trained and collect_faults(faults, "run", trained.load, weights)  # once: it may be replaced
     model = state and collect_faults(faults, "run", trained.model, weights, state)
-    if backend == "onnx":
-        collect_faults(faults, "backend", _require_onnx, precision, device, model)
+    collect_faults(faults, "backend", _require_backend, backend, precision, device, model)
     key = f"data.{data.key}"
     if trained is None:
         collect_faults(faults, key, data.require_files, config)
@@ -174,16 +173,13 @@ def run(
         return None
     objective, at = head
     classes = tuple(objective.classes) if objective is not None and objective.needs_labels else ()
-    fixed = isinstance(trained, Seed) or backend == "onnx"
-    settings = {
-        "run": trained.folder.name,
-        "weights": trained.which(weights, state),
-        "tap": tap if layers_dropped is None else layers_dropped,
-        "pooling": pooling.model_dump(mode="json"),
-        "latents": latents,
-        "precision": resolve_precision("fp32" if precision == "auto" and fixed else precision, device),
-        "backend": None if backend == "torch" else backend,
-    }
+    if precision == "auto" and (isinstance(trained, Seed) or backend == "onnx"):
+        precision = "fp32"
+    settings = {"run": trained.folder.name, "weights": trained.which(weights, state)}
+    settings |= {"tap": tap if layers_dropped is None else layers_dropped}
+    settings |= {"pooling": pooling.model_dump(mode="json"), "latents": latents}
+    settings |= {"precision": resolve_precision(precision, device)}
+    settings |= {"backend": None if backend == "torch" else backend}
     files = {"X": "full_features", "pooled": f"pooled_{pooling.name}"}
     files |= {"probabilities": "probabilities"} if classes else {}
     described = (trained.timestamp, trained.folder, data, kind, replace(sizes, front=front), settings, files)
@@ -219,8 +215,12 @@ def _head_and_tap(
     return (objective if at.at == "head" or (has_head and objective.needs_labels) else None), at
 
 
-def _require_onnx(precision: Precision, device: torch.device | None, model: Model | None) -> None:
+def _require_backend(
+    backend: str, precision: Precision, device: torch.device | None, model: Model | None
+) -> None:
     """Raises a `Fault` where ONNX Runtime cannot encode: no packages, another device, bf16, a script."""
+    if backend == "torch":
+        return
     require_packages("onnx")
     if device and device.type != "cpu":
         raise Fault(f"onnx encodes on the CPU, the config says {device}: `device: cpu`, or `backend: torch`")

@@ -1,0 +1,160 @@
+"""Keeps the rows of an extraction: those that earlier files hold, and those that are computed so far."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from saec.disk import new_map
+from saec.extraction.outputs import PREFIX, Outputs
+from saec.faults import Fault
+from saec.files import TEMPORARY, fingerprint, flush, link_or_copy, map_npz, write_text
+from saec.samples import Samples
+
+Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
+PLAN, ROOM = "plan.txt", "room.npy"
+NO_ROWS = ("reduction", "predictions")  # settings that no row depends on
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Holds feature files of an earlier extraction, from which rows of unchanged samples are taken."""
+
+    npz: dict[str, Path]  # by array
+    changed: set[str]  # names of sample files
+    figure: Path | None = None  # of reconstructions
+    n_drawn: int | None = None  # samples in it; None where it is not there
+    about: Path | None = None  # the JSON file that describes them
+    state: tuple = ()  # of that file when it was read
+
+    @classmethod
+    def find(
+        cls,
+        outputs: Outputs,
+        settings: dict[str, Any],
+        now: Iterable[tuple],
+        arrays: Iterable[str],
+        derived: Mapping[str, str],
+        overwrite: bool,
+    ) -> "Earlier | None":
+        """Returns the files of the same model and data that have most of the arrays of the samples of now.
+
+        `derived` names arrays that can be computed from `X`, each with the setting that it depends on.
+        `overwrite` the files of these settings means that nothing is taken.
+        """
+        others = sorted(outputs.folder.glob(f"{PREFIX}*.json"))
+        candidates, now = [], set(now)
+        for file in dict.fromkeys([outputs.about, outputs.before, *others]):
+            about = None
+            with suppress(Fault, FileNotFoundError):  # of another maker, damaged, or not there
+                state, about = _state(file), outputs.read_about(file)
+            if not about:
+                continue
+            different = {key for key, value in settings.items() if about["settings"].get(key) != value}
+            if overwrite and file == outputs.about and not different:
+                return None
+            roles = {role: outputs.folder / name for role, name in about["roles"].items()}
+            npz = {array: roles[array] for array in arrays if array in roles and roles[array].is_file()}
+            npz = {array: path for array, path in npz.items() if derived.get(array) not in different}
+            if different <= {*NO_ROWS, *derived.values()} and {*arrays} - {*derived} <= npz.keys():
+                changed = {file[0] for file in now.symmetric_difference(about["pictures"])}
+                figure = roles.get("reconstructions")
+                n_drawn = about["session"].get("reconstructions") if figure and figure.is_file() else None
+                candidates.append(cls(npz, changed, figure, n_drawn, file, state))
+        return min(candidates, key=lambda one: (len(one.changed), -len(one.npz)), default=None)
+
+    @classmethod
+    def held(cls, outputs: Outputs, *what: Any) -> "Earlier | None":
+        """Returns what `find` does, with names of this id for files of another, which may be replaced now."""
+        end = f"_{outputs.id.removeprefix(PREFIX)}"
+        while (earlier := cls.find(outputs, *what)) and outputs.present().isdisjoint(earlier.npz.values()):
+            files = earlier.npz | ({"figure": earlier.figure} if earlier.n_drawn else {})
+            held = {r: outputs.folder / f"{TEMPORARY}{r}{end}{file.suffix}" for r, file in files.items()}
+            with suppress(FileNotFoundError):  # they are being replaced
+                for role, file in files.items():
+                    link_or_copy(file, held[role])
+                if _state(earlier.about) == earlier.state:
+                    return replace(earlier, figure=held.pop("figure", None), npz=held)
+        return earlier
+
+    def all_rows(self, samples: Samples) -> bool:
+        """Returns whether the files have these samples, none of them changed, and no others."""
+        names = samples.names.tolist()
+        return not self.changed and all(map_npz(file, "N").tolist() == names for file in self.npz.values())
+
+    def rows(self, samples: Samples) -> dict[str, np.ndarray]:
+        """Returns pairs (row now, row in the file), (n, 2), by array: of unchanged samples in all files,
+        since a kill may have left files of two states.
+        """
+        names_of = {array: np.array(map_npz(file, "N")) for array, file in self.npz.items()}
+        names = samples.names[~np.isin(samples.files, np.array(sorted(self.changed), dtype=str))]
+        for others in names_of.values():
+            names = np.intersect1d(names, others)
+        now = np.intersect1d(samples.names, names, return_indices=True)[1]
+        before = {a: np.intersect1d(n, names, return_indices=True)[1] for a, n in names_of.items()}
+        return {array: np.stack([now, rows], axis=1) for array, rows in before.items()}
+
+
+def _state(file: Path) -> tuple:
+    """Returns what changes whenever a file is written or replaced."""
+    state = file.stat()
+    return state.st_ino, state.st_mtime_ns, state.st_size
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked batch complete."""
+
+    arrays: dict[str, np.ndarray]
+    done: np.ndarray  # (n_batches,) bool
+    resumed: bool
+
+    @classmethod
+    def open(cls, folder: Path, plan: str, n_rows: int, shapes: Shapes, todo: list[np.ndarray]) -> "Shards":
+        """Opens the part folder of the same plan, and of the same rows to do, else begins a fresh one."""
+        files = {name: ((n_rows, *shape), kind) for name, (shape, kind) in shapes.items()}
+        files["done"] = ((len(todo),), np.bool_)
+        kinds = {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()}
+        key = fingerprint(plan, kinds, [rows.tolist() for rows in todo])
+        plan_file = folder / PLAN
+        resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
+        if not resumed:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        arrays = {}
+        for name, (shape, kind) in files.items():
+            file = folder / f"{name}.npy"
+            if 0 in shape:  # which cannot be mapped
+                arrays[name] = np.zeros(shape, kind)
+            elif resumed:
+                arrays[name] = np.load(file, mmap_mode="r+")
+            else:
+                arrays[name] = new_map(file, kind, shape)
+        if any(array.size for array in arrays.values()):  # kept for the files, until they are assembled
+            new_map(folder / ROOM, np.uint8, (sum(array.nbytes for array in arrays.values()),))
+        if not resumed:
+            write_text(plan_file, key)
+        return cls(arrays, arrays.pop("done"), resumed)
+
+    def write(self, rows: np.ndarray, computed: dict[str, Tensor]) -> None:
+        """Raises a `Fault` where numbers are not finite."""
+        for name, tensor in computed.items():
+            values = tensor.float().cpu().numpy()
+            if not np.isfinite(values).all():
+                raise Fault(
+                    "the encoder gives numbers that are not finite: its training went wrong, take another run"
+                )
+            if name in self.arrays:
+                self.arrays[name][rows] = values
+
+    def mark(self, batches: list[int]) -> None:
+        """Marks batches as done, once their rows are on the disk."""
+        for array in self.arrays.values():
+            flush(array)
+        self.done[batches] = True
+        flush(self.done)

@@ -1,5 +1,6 @@
 """Defines features (latents over channels and time, with the names of their pictures) and poolings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -132,6 +133,14 @@ def maximum(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
 def flatten(latents: Tensor, *, trim: Trim = 0.0) -> Tensor:
     """Reshapes (batch, channels, time) to (batch, channels x time): time runs fastest."""
     return trimmed(latents, trim).flatten(1)
+
+
+def pool(pooling: Callable[[Tensor], Tensor], latents: Tensor, n_steps: Tensor | None = None) -> Tensor:
+    """Returns pooled latents (batch, channels, time), rows by their own first `n_steps` (batch,) if given."""
+    if n_steps is None:
+        return pooling(latents)
+    rows = zip(latents, n_steps.tolist(), strict=True)
+    return torch.cat([pooling(row[None, :, :n]) for row, n in rows])
 
 
 def _root(variances: Tensor) -> Tensor:

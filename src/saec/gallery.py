@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional as F
 
 from saec.data import Dataset, Draws, Loader
 from saec.data.kind import evenly
@@ -37,7 +39,7 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     columns = {seen: data.front.show(batch.seen), target: data.front.show(batch.target, batch.seen)}
     labels = data.samples.labels[chosen].tolist()
     names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]
-    panels(file, columns, names, title, *data.axes)
+    panels(file, columns, names, title, *data.axes[:2])
 
 
 @torch.no_grad()
@@ -50,16 +52,16 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     chosen = np.array(evenly(range(len(data)), N_REBUILT))
     batch = loader.batch(chosen, Draws.validation(chosen, loader.device, loader.seed))
     stored = data.gather(chosen, loader.device)
-    original = data.front(stored)
+    original, lengths = data.front(stored), data.lengths(stored)
     model = to_device(model, loader.device, precision).eval()
     with computing(loader.device, precision):
-        rebuilt = model.decoder(model.encoder(original)).float()
+        rebuilt = model.decode(model.encode(original, lengths), lengths).float()
     target = batch.target if torch.equal(batch.seen, original) else original
     shown = {"original": original, "target": target, "reconstruction": rebuilt}
     columns = {name: data.front.show(values, original) for name, values in shown.items()}
     columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
     columns["original"] = data.front.show(data.original(stored), original)
-    panels(file, columns, batch.names, title, *data.axes)
+    panels(file, columns, batch.names, title, *data.axes[:2])
 
 
 @torch.no_grad()
@@ -90,11 +92,18 @@ def show_folder(
             rebuilt.append(model.decoder(code).float().cpu())
         seen.append(sample.float().cpu())
         originals.append(data.original(stored).float().cpu())
-    shown = {"original": torch.cat(originals), "reconstruction": torch.cat(rebuilt)}
-    columns = {name: data.front.show(values, torch.cat(seen)) for name, values in shown.items()}
-    columns["error"] = np.abs(columns["reconstruction"] - data.front.show(torch.cat(seen)))
+    seen, *shown = map(_together, (seen, originals, rebuilt))
+    names = ("original", "reconstruction")
+    columns = {name: data.front.show(values, seen) for name, values in zip(names, shown, strict=True)}
+    columns["error"] = np.abs(columns["reconstruction"] - data.front.show(seen))
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    panels(file, columns, data.samples.names[chosen].tolist(), title, *data.axes)
+    panels(file, columns, data.samples.names[chosen].tolist(), title, *data.axes[:2])
+
+
+def _together(samples: list[Tensor]) -> Tensor:
+    """Returns samples (1, channels, height, width) as one batch, with zeros behind shorter ones."""
+    longest = max(sample.shape[-1] for sample in samples)
+    return torch.cat([F.pad(sample, (0, longest - sample.shape[-1])) for sample in samples])
 
 
 def panels(

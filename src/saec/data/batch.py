@@ -29,18 +29,27 @@ class Batch:
     target: Tensor
     names: list[str]
     label: Tensor | None = None  # (batch,), a number of the classes, -1 for none of them
-    lengths: Tensor | None = None  # (batch,), stored steps of samples of several lengths
+    lengths: Tensor | None = None  # (batch,), own columns of samples of several lengths; None: of one shape
     index: Tensor | None = None  # (batch,), numbers of the samples in their set
+    frames_hz: float | None = None  # columns a second, where the data say it
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def mask(self) -> Tensor | None:
-        """Returns which stored steps are a sample's own, (batch, longest) bool; None if all are."""
-        if self.lengths is None:
-            return None
-        return torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
+        """Returns which columns of `seen` are a sample's own, (batch, width) bool; None if all are."""
+        return None if self.lengths is None else own_columns(self.lengths, self.seen.shape[-1])
+
+    @property
+    def weight(self) -> int | Tensor:
+        """Returns how much means over the batch count: samples, or frames where samples have own lengths."""
+        return len(self) if self.lengths is None else self.lengths.sum()
+
+
+def own_columns(lengths: Tensor, width: int) -> Tensor:
+    """Returns (batch, width) bool: the first so many columns of each sample."""
+    return torch.arange(width, device=lengths.device) < lengths[:, None]
 
 
 class Axes(NamedTuple):
@@ -48,10 +57,17 @@ class Axes(NamedTuple):
 
     seconds: float | None = None  # None where samples differ, or nothing says it
     hertz: np.ndarray | None = None
+    frames_hz: float | None = None  # columns a second
 
 
 class FrontEnd(Protocol):
-    """Turns stored numbers into the float tensor that views and models take, always in the same way."""
+    """Turns stored numbers into the float tensor that views and models take, always in the same way.
+
+    Some say more: `axes`; `original`, samples before they are resampled; and with `is_ragged` samples keep
+    their own lengths, `frames(lengths)` columns for so many stored steps, with zeros behind up to those of
+    the longest of a batch, and the width of `shape` is no sample's. `settled_by_all`: options are settled by
+    all of the training set, not by some of it.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,6 +89,11 @@ class FrontEnd(Protocol):
         """
 
     def __call__(self, raw: Raw) -> Tensor: ...
+
+
+def axes_of(front: FrontEnd) -> Axes:
+    """Returns what a front end says of its axes, if it says anything."""
+    return getattr(front, "axes", Axes())
 
 
 def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
@@ -121,9 +142,23 @@ class Dataset:
         return getattr(self.front, "original", self.front)(raw)
 
     @property
+    def is_ragged(self) -> bool:
+        """Returns whether samples keep lengths of their own."""
+        return getattr(self.front, "is_ragged", False)
+
+    @property
+    def n_frames(self) -> np.ndarray | None:
+        """Returns each sample's own columns, (n,) int64, where they keep lengths of their own."""
+        return self.front.frames(self.stored.n_steps[self.rows]) if self.is_ragged else None
+
+    def lengths(self, raw: Raw) -> Tensor | None:
+        """Returns the own columns of these samples, (batch,) int64, where they keep lengths of their own."""
+        return self.front.frames(raw.lengths) if self.is_ragged else None
+
+    @property
     def axes(self) -> Axes:
         """Returns the seconds and Hz of samples as the front end gives them, where its `axes` says them."""
-        return getattr(self.front, "axes", Axes())
+        return axes_of(self.front)
 
     def gather(self, chosen: np.ndarray, device: torch.device) -> Raw:
         """Returns these samples as they are stored, on the device."""

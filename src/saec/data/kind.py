@@ -72,6 +72,19 @@ class Sizes:
     no_room: str = ""  # why they are not kept decoded
     samples_are: str = "pictures"
     from_training_set: dict[str, Any] = field(default_factory=dict)  # options that a training set settles
+    mean_frames: float | None = None  # of samples that keep lengths of their own
+
+    @property
+    def is_ragged(self) -> bool:
+        """Returns whether samples keep lengths of their own."""
+        return getattr(self.front, "is_ragged", False)
+
+    def words(self, shape: tuple[int, ...]) -> str:
+        """Returns in words the shape of samples as a model takes them."""
+        if self.mean_frames is None:
+            return f"{'x'.join(map(str, shape))} (channels x height x width)"
+        size = "x".join(map(str, shape[:-1]))
+        return f"{size} (channels x height), {self.mean_frames:,.0f} frames on average"
 
     @property
     def room(self) -> str:

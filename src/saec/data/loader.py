@@ -13,6 +13,7 @@ from saec.data.batch import Batch, Dataset, Raw, chunks
 from saec.data.views import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
+UNLIKE = 0.05  # of a length: samples that differ by less may change places, so that batches differ by epoch
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,19 @@ class Loader:
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
-        for step, (chosen, raw) in enumerate(self._gathered(self._order(epoch))):
+        order = self._order(epoch)
+        order = order if self._n_frames is None else self._of_similar_length(order, epoch)
+        for step, (chosen, raw) in enumerate(self._gathered(order)):
             key = (self.seed, epoch, step, self.rank)
             yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
 
     def validation(self) -> Iterator[Batch]:
-        """Yields batches in order of name; each sample's view is drawn by `[seed, index]` in every epoch."""
-        for chosen, raw in self._gathered(np.arange(len(self.data))):
+        """Yields batches in order of name, or of length; each sample's view is drawn by `[seed, index]` in
+        every epoch.
+        """
+        n_frames = self._n_frames
+        order = np.arange(len(self.data)) if n_frames is None else np.argsort(n_frames, kind="stable")
+        for chosen, raw in self._gathered(order):
             yield self._viewed(chosen, raw, Draws.validation(chosen, self.device, self.seed))
 
     def batch(self, chosen: np.ndarray, draws: Draws) -> Batch:
@@ -71,6 +78,19 @@ class Loader:
         drawn = [np.concatenate([rows, rng.choice(rows, most - len(rows))]) for rows in classes]
         return rng.permutation(np.concatenate(drawn))
 
+    def _of_similar_length(self, order: np.ndarray, epoch: int) -> np.ndarray:
+        """Returns samples so that those of a batch are of similar length, the batches in random order.
+
+        The last batch, which may be smaller, has what the random order leaves over.
+        """
+        rng = np.random.default_rng([self.seed, epoch, 1])
+        size = self.batch_size * self.world_size
+        n_whole = len(order) // size * size
+        whole, rest = order[:n_whole], order[n_whole:]
+        lengths = self._n_frames[whole] * rng.uniform(1, 1 + UNLIKE, n_whole)
+        batches = whole[np.argsort(lengths, kind="stable")].reshape(-1, size)
+        return np.concatenate([rng.permutation(batches).ravel(), rest])
+
     def _gathered(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, Raw]]:
         """Yields which samples of this rank, and their stored numbers, some batches ahead of their use."""
         pieces = chunks(order[self.rank :: self.world_size], self.batch_size)
@@ -83,9 +103,14 @@ class Loader:
             target,
             self.data.samples.names[chosen].tolist(),
             torch.from_numpy(self._label[chosen]).to(self.device) if self.classes else None,
-            raw.lengths,
+            self.data.lengths(raw),
             torch.from_numpy(chosen).to(self.device),
+            self.data.axes.frames_hz,
         )
+
+    @cached_property
+    def _n_frames(self) -> np.ndarray | None:
+        return self.data.n_frames
 
     @cached_property
     def _label(self) -> np.ndarray:

@@ -134,6 +134,10 @@ class Streamed:
     def nbytes(self) -> int:
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
+    @property
+    def n_steps(self) -> np.ndarray:
+        return self.windows.n_steps
+
     def cut(self, windows: Windows) -> "Streamed":
         """Returns stretches of the items as samples."""
         return Streamed(self.reader, windows, self.n_workers)

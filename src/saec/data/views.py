@@ -31,6 +31,12 @@ def of_two(view: View) -> View:
     return view
 
 
+def ragged(view: View) -> View:
+    """Marks a view that takes samples of several lengths."""
+    view.ragged = True
+    return view
+
+
 class Draws:
     """Draws random numbers for one batch: a training batch has one generator, validation one for each sample.
 
@@ -70,6 +76,7 @@ class Draws:
 
 
 @VIEWS.register("plain")
+@ragged
 def plain(raw: Raw, front: FrontEnd, draws: Draws) -> tuple[Tensor, Tensor]:
     """Returns the picture unchanged, as seen and as target."""
     clean = front(raw)

@@ -44,9 +44,8 @@ class ExtractionJob:
     def describe(self) -> str:
         """Returns samples, source and files in words."""
         kind, sizes = self.source.kind, self.source.sizes
-        shape = "x".join(map(str, sizes.front.shape))
         return (
-            f"{sizes.n_samples:,} {kind.samples_are} {shape} (channels x height x width): {kind.folder}\n"
+            f"{sizes.n_samples:,} {kind.samples_are} {sizes.words(sizes.front.shape)}: {kind.folder}\n"
             f"{sizes.room}\n{self.source.describe()}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
         )

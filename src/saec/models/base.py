@@ -19,7 +19,8 @@ class Model(nn.Module):
     Encoder and decoder are ordered containers of named blocks. `height` is the picture height that the
     encoder needs (None: any), `time_pool` the number of picture columns that make one time step of the
     latents: widths must be a multiple of it, or equal to `width` if that is given. With `whole_batches` the
-    decoder takes only the latents of the batch that was encoded last, all of them.
+    decoder takes only the latents of the batch that was encoded last, all of them. With `ragged` both are
+    `Ragged` containers: samples may have lengths of their own.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Model(nn.Module):
         time_pool: int = 1,
         width: int | None = None,
         whole_batches: bool = False,
+        ragged: bool = False,
     ):
         super().__init__()
         self.frozen: list[nn.Module] = []
@@ -39,6 +41,7 @@ class Model(nn.Module):
         self.time_pool = time_pool
         self.width = width
         self.whole_batches = whole_batches
+        self.ragged = ragged
 
     @property
     def takes(self) -> tuple[int | None, int, int | None]:
@@ -47,6 +50,18 @@ class Model(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.encoder(x)
+
+    def encode(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Returns latents of samples, whose own columns are the first `lengths` (batch,) if given."""
+        return self.encoder(x) if lengths is None else self.encoder(x, lengths)
+
+    def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Returns what latents are decoded to; `lengths` are columns of what was encoded."""
+        return self.decoder(latents) if lengths is None else self.decoder(latents, lengths)
+
+    def n_steps(self, lengths: Tensor | None) -> Tensor | None:
+        """Returns the own time steps of the latents of samples with so many columns."""
+        return None if lengths is None else (lengths + self.time_pool - 1) // self.time_pool
 
     @property
     def blocks(self) -> dict[str, nn.Module]:
@@ -67,6 +82,19 @@ class Model(nn.Module):
         return self
 
 
+class Ragged(nn.Sequential):
+    """Hands the lengths of samples, in columns of the model's input, to each block.
+
+    A block called with lengths gives zeros behind each sample's own steps, and there nothing that the padding
+    has any part in; without them all columns are the samples' own.
+    """
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        for block in self:
+            x = block(x) if lengths is None else block(x, lengths)
+        return x
+
+
 @torch.no_grad()
 def feature_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Returns the shape of one encoded sample, by running zeros through the encoder."""
@@ -85,17 +113,20 @@ class Tap:
     n_blocks: int = 0  # of the encoder, that are gone through before a tap at a block
 
 
-def run_to_tap(encoder: nn.Module, x: Tensor, tap: Tap) -> tuple[Tensor, Tensor]:
+def run_to_tap(
+    encoder: nn.Module, x: Tensor, tap: Tap, lengths: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Returns what comes out at the tap of the encoder (for a head: the latents), and the latents.
 
     Both are (batch, features, frequency, time), vectors are (batch, features, 1, 1).
     """
+    more = () if lengths is None else (lengths,)
     if tap.at != "block":
-        latents = encoder(x)
+        latents = encoder(x, *more)
         return latents, latents
     tapped = x
     for n, block in enumerate(encoder.children(), start=1):
-        x = block(x)
+        x = block(x, *more)
         tapped = x if n == tap.n_blocks else tapped
     return tapped.reshape(*tapped.shape, *(1,) * (4 - tapped.ndim)), x
 

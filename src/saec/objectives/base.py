@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saec.data.batch import Batch
+from saec.features import pool
 from saec.models.base import Model
 from saec.registry import Registry
 
@@ -26,6 +27,7 @@ class Objective(nn.Module):
     needs_decoder = False
     decodes = True  # whether a decoder, where the model has one, is learnt
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
+    phase_name = ""  # of the present phase, whose best weights are kept under this name, too
     phase = 0  # counts the changes of what `best_by` means; epochs of different phases are not compared
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):
@@ -38,9 +40,11 @@ class Objective(nn.Module):
         """Returns named scalars, means over the batch; `loss` is minimised."""
         raise NotImplementedError
 
-    def logits(self, latents: Tensor) -> Tensor:
-        """Returns (batch, numbers), what the head makes of latents (batch, channels, frequency, time)."""
-        return self.head(self.pooling(latents.float().flatten(1, 2))).float()
+    def logits(self, latents: Tensor, n_steps: Tensor | None = None) -> Tensor:
+        """Returns (batch, numbers), what the head makes of latents (batch, channels, frequency, time), of
+        which the first `n_steps` (batch,) are a sample's own, if given.
+        """
+        return self.head(pool(self.pooling, latents.float().flatten(1, 2), n_steps)).float()
 
     def count_classes(self, labels: np.ndarray) -> None:
         """Takes the labels of all training samples into account, once, before the first epoch."""
@@ -83,8 +87,8 @@ class Reconstruction(Objective):
         self.error = {"mse": F.mse_loss, "mae": F.l1_loss}[loss]
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
-        rebuilt = model.decoder(model.encoder(batch.seen)).float()
-        return {"loss": self.error(rebuilt, batch.target)}
+        rebuilt = model.decode(model.encode(batch.seen, batch.lengths), batch.lengths).float()
+        return {"loss": mean_error(self.error, rebuilt, batch.target, batch.mask)}
 
     def trivial(self, batches: Batches) -> float:
         return mean_target_error(batches, self.error)
@@ -99,9 +103,36 @@ def n_pooled(pooling: Callable[[Tensor], Tensor], feature_shape: tuple[int, ...]
 def mean_target_error(batches: Batches, error: Callable[[Tensor, Tensor], Tensor]) -> float:
     """Returns the error of answering with the mean target, whatever is seen."""
 
-    def targets() -> Iterator[Tensor]:
-        return (batch.target.cpu().double() for batch in batches())
+    def targets() -> Iterator[tuple[Tensor, Tensor | None, int]]:
+        for batch in batches():
+            mask = None if batch.mask is None else batch.mask.cpu()
+            yield batch.target.cpu().double(), mask, int(batch.weight)
 
-    n = sum(len(target) for target in targets())
-    mean = sum(target.sum(dim=0) for target in targets()) / n
-    return float(sum(len(t) * error(mean.expand_as(t), t) for t in targets()) / n)
+    n = sum(weight for *_, weight in targets())
+    mean = sum(_sum(target, mask) for target, mask, _ in targets()) / n
+    errors = (weight * mean_error(error, mean.expand_as(t), t, mask) for t, mask, weight in targets())
+    return float(sum(errors) / n)
+
+
+def _sum(target: Tensor, mask: Tensor | None) -> Tensor:
+    """Returns the sum over the batch, or over the own frames of all samples."""
+    return target.sum(dim=0) if mask is None else (target * _wide(mask, target)).sum(dim=(0, -1))[..., None]
+
+
+def mean_error(
+    error: Callable[..., Tensor], given: Tensor, target: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """Returns the error of one of torch's functions over all numbers, or those in the mask (batch, width)."""
+    return error(given, target) if mask is None else mean_over(error(given, target, reduction="none"), mask)
+
+
+def mean_over(numbers: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Returns the mean of (batch, ..., width) over all numbers, or those in the mask (batch, width)."""
+    if mask is None:
+        return numbers.mean()
+    n_frame = numbers[0, ..., 0].numel()
+    return (numbers * _wide(mask, numbers)).sum() / (mask.sum() * n_frame)
+
+
+def _wide(mask: Tensor, numbers: Tensor) -> Tensor:
+    return mask.reshape(len(mask), *[1] * (numbers.ndim - 2), mask.shape[-1])

@@ -61,7 +61,7 @@ class Classification(Objective):
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         if self.training and self.mixup:
             return self._mixed(model, batch)
-        logits = self.logits(model.encoder(batch.seen))
+        logits = self.logits(model.encode(batch.seen, batch.lengths), model.n_steps(batch.lengths))
         return {"loss": self._loss(logits, batch.label)} | self._count(logits, batch.label)
 
     def summary(self) -> dict[str, float]:

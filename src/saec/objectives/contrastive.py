@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from saec.data.batch import Batch
 from saec.features import POOLINGS
 from saec.models.base import Model
-from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_target_error, n_pooled
+from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_error, mean_target_error, n_pooled
 
 NEVER = -1e9  # the logit of a view with itself
 
@@ -50,12 +50,14 @@ class Contrastive(Objective):
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         views = torch.cat([batch.seen, batch.target])
-        latents = model.encoder(views)
-        scores = nt_xent(self.logits(latents), self.temperature)
+        lengths = None if batch.lengths is None else batch.lengths.repeat(2)
+        latents = model.encode(views, lengths)
+        scores = nt_xent(self.logits(latents, model.n_steps(lengths)), self.temperature)
         loss = scores["nt_xent"]
         if self.reconstruction and model.decoder is not None:
-            rebuilt = model.decoder(latents[len(batch) :]).float()  # one of the views: decoding takes as long
-            scores["mse"] = F.mse_loss(rebuilt, batch.target)
+            one = latents[len(batch) :]  # of the views: decoding takes as long as encoding
+            rebuilt = model.decode(one, batch.lengths).float()
+            scores["mse"] = mean_error(F.mse_loss, rebuilt, batch.target, batch.mask)
             loss = loss + self.reconstruction * scores["mse"]
         return {"loss": loss} | scores
 

@@ -45,7 +45,7 @@ def train(training: Training, run: Run) -> Run:
 def one_epoch(
     training: Training, batches: Iterable[Batch], what: str, learner: Learner | None = None
 ) -> dict[str, float]:
-    """Returns mean scores over the batches, weighted by samples; learns where a learner is given.
+    """Returns mean scores over the batches by their weights; learns where a learner is given.
 
     Two more scores tell about the work itself: `pictures_per_s`, and `waiting`, the share of time in which
     batches were waited for.
@@ -53,7 +53,7 @@ def one_epoch(
     learning, plan = training.learning.train(learner is not None), training.plan
     totals: dict[str, Tensor | float] = defaultdict(float)
     started = ready = time.perf_counter()
-    waited_s, n_samples = 0.0, 0
+    waited_s, n_samples, weights = 0.0, 0, 0
     n_batches = training.train.n_training_batches if learner else training.valid.n_batches
     with torch.set_grad_enabled(learner is not None):
         bar = (what, n_batches, " batches", lambda: f"{waited_s / (ready - started):.0%} waiting for data")
@@ -64,10 +64,12 @@ def one_epoch(
             if learner:
                 learner.step(scores["loss"])
             n_samples += len(batch)
+            weights += batch.weight
             for name, score in scores.items():
-                totals[name] += score.detach() * len(batch)
+                totals[name] += score.detach() * batch.weight
             ready = time.perf_counter()
-    means = {name: float(total) / n_samples for name, total in totals.items()}  # the one wait for the device
+    n = float(weights)  # the one wait for the device
+    means = {name: float(total) / n for name, total in totals.items()}
     seconds = time.perf_counter() - started
     work = {"pictures_per_s": n_samples / seconds, "waiting": waited_s / seconds}
     return means | training.objective.summary() | work

@@ -13,6 +13,7 @@ from torch import nn
 
 from saec.config import Config
 from saec.data import Batch, Cache, Kind, Sizes
+from saec.data.batch import axes_of
 from saec.data.kind import absolute, paths_of
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.disk import require_room
@@ -68,11 +69,11 @@ class TrainingPlan:
         counts = f"{n_train + n_valid:,} {what}, about {n_valid:,} of them for validation"
         if "valid" in self.sizes:
             counts = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
-        shape, latent = "x".join(map(str, self.input_shape)), " x ".join(map(str, self.latent_shape))
+        latent = " x ".join(map(str, self.latent_shape))
         room = " + ".join(sizes.room for sizes in self.sizes.values())
         classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
         lines = [
-            f"data: {counts}, {shape} (channels x height x width), {room}",
+            f"data: {counts}, {self.sizes['train'].words(self.input_shape)}, {room}",
             *classes,
             f"model: {self.session.model.name}, {self.n_weights:,} weights, latent {latent}",
             f"device: {describe(self.device)} ({self.device}), {self.precision}",
@@ -93,14 +94,19 @@ class TrainingPlan:
 @torch.enable_grad()
 def _step_seconds(plan: TrainingPlan) -> float:
     """Returns the seconds of a training step, by the second of two on some random samples."""
-    objective = plan.session.objective(plan.latent_shape, plan.classes)
+    objective, size = plan.session.objective(plan.latent_shape, plan.classes), plan.sizes["train"]
     learning = Learning(plan.session.model(plan.input_shape), objective)
     learning = to_device(learning, plan.device, plan.precision, learning=True)
     n = plan.session.training.batch_size
     few = n if plan.device.type == "cuda" else min(n, N_TIMED)  # heavy models take minutes for whole batches
-    samples = torch.rand(few, *plan.input_shape, device=plan.device)
+    *rows, width = plan.input_shape
+    if size.mean_frames:
+        width = max(1, round(size.mean_frames / width)) * width
+    samples = torch.rand(few, *rows, width, device=plan.device)
     label = torch.zeros(len(samples), dtype=torch.long, device=plan.device)
-    batch = Batch(samples, samples, [""] * len(samples), label)
+    lengths = torch.full_like(label, width) if size.is_ragged else None
+    frames_hz = axes_of(size.front).frames_hz
+    batch = Batch(samples, samples, [""] * len(samples), label, lengths, frames_hz=frames_hz)
     seconds = 0.0
     with torch.random.fork_rng():
         for _ in range(2):
@@ -256,7 +262,8 @@ def _fitted(
     for part, size in sizes.items():
         front = collect_faults(faults, f"data.{part}", size.front.sized_for, *model.takes)
         shapes |= {part: front.shape} if front else {}
-    if len(set(shapes.values())) > 1:
+    sized = [shape[:-1] if sizes["train"].is_ragged else shape for shape in shapes.values()]
+    if len(set(sized)) > 1:
         what, (train, valid) = sizes["valid"].samples_are, shapes.values()
         remedy = "take both of one size, or a share of data.train, such as `valid: 0.1`"
         faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}: {remedy}")
@@ -279,6 +286,8 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
             f"views: {session.views.name} takes values in [0, 1]: choose `data.standardise: none` and a mel "
             "or linear spectrum, or `views: plain`"
         )
+    if train.is_ragged:
+        _check_ragged(session, model, train.samples_are, faults)
     if model is None:
         return
     name, objective = session.model.name, session.objective
@@ -293,3 +302,17 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     freeze = 0 if session.start == "scratch" else session.start.freeze
     if freeze != "all_but_head" and freeze > len(model.blocks):
         faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {freeze}")
+
+
+def _check_ragged(session: TrainingSession, model: Model | None, what: str, faults: list[str]) -> None:
+    """Adds a fault for each part that takes samples of one shape alone."""
+    objective = session.objective
+    pooling = getattr(getattr(objective, "pooling", None), "name", None)
+    refused = {
+        "views: choose `plain`": not getattr(session.views.target, "ragged", False),
+        "model: choose such as `conv1d`": model is not None and not model.ragged,
+        "objective.pooling: choose `mean_std`": pooling == "flatten",
+        "objective.mixup: choose 0": bool(getattr(objective, "mixup", 0)),
+    }
+    for key, remedy in (words.split(": ") for words, is_refused in refused.items() if is_refused):
+        faults.append(f"{key}: takes samples of one shape, {what} have their own lengths: {remedy}")

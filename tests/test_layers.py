@@ -23,8 +23,8 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines of a file
-MOST_FILES_GOAL_100 = 107
-MOST_LINES_GOAL_11_000 = 17_246
+MOST_FILES_GOAL_100 = 120
+MOST_LINES_GOAL_11_000 = 19_800
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

@@ -19,15 +19,7 @@ from saec.data.stored import Mapped, Reader, StartAgain, Streamed, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
 from saec.faults import NoRoom, Unusable
-from saec.files import (
-    DAMAGE,
-    DAY_S,
-    GB,
-    TEMPORARY,
-    appearing_folder,
-    flush,
-    require_writable,
-)
+from saec.files import DAMAGE, DAY_S, GB, TEMPORARY, appearing_folder, flush, require_writable
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)

@@ -28,9 +28,9 @@ class Scores:
     """Holds named scores, and the rows of tidy tables from which they were computed."""
 
     scores: dict[str, float]
+    predicted: np.ndarray  # (n,): the class or the cluster of each row, "" for none
     stds: dict[str, float] = field(default_factory=dict)  # standard deviations, where scores are means
     folds: Rows = field(default_factory=list)  # one row a fold and draw
     classes: Rows = field(default_factory=list)  # one row a class
     sweep: Rows = field(default_factory=list)  # one row a value of the parameter that is swept
-    predicted: np.ndarray | None = None  # (n,): the class or the cluster of each row, "" for none
     remarks: list[str] = field(default_factory=list)

@@ -190,7 +190,7 @@ def _score(
         | (plain if one == value else _score_once(space, labels, _fit(build, space, one), seed))
         for one in sweep
     ]
-    return Scores(scores, sweep=rows, predicted=model.labels_.astype(str), remarks=remarks)
+    return Scores(scores, model.labels_.astype(str), sweep=rows, remarks=remarks)
 
 
 def _fit(build: Build, space: np.ndarray, value: float) -> ClusterMixin:

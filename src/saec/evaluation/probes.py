@@ -75,7 +75,8 @@ def probe(
     tested = predicted[labelled] != ""
     classes = per_class(labels[tested].astype(str), predicted[labelled][tested])
     remarks = [] if split is not None else _fewer_folds(repeats, n_splits, n_repeats, groups)
-    return Scores(*_means(folds), folds, classes, predicted=predicted, remarks=remarks)
+    scores, stds = _means(folds)
+    return Scores(scores, predicted, stds, folds, classes, remarks=remarks)
 
 
 def _fewer_folds(repeats: list[list[Split]], n_splits: int, n_repeats: int, groups: np.ndarray) -> list[str]:

@@ -79,13 +79,9 @@ class Explorer:
         columns = {"label": samples.labels} if one.samples.classes else {}
         columns |= {"recording": samples.groups}
         columns |= {name: samples.table[name].to_numpy() for name in samples.others if name != "time"}
-        clustered = {
-            f"{result.evaluation} of {result.method}": result
-            for result in one.results
-            if not result.is_probe and result.scores.predicted is not None
-        }
-        columns |= {name: result.scores.predicted[shown] for name, result in clustered.items()}
-        clusters = {name: result.method for name, result in clustered.items()}
+        clustered = [result for result in one.results if not result.is_probe]
+        columns |= {result.words: result.scores.predicted[shown] for result in clustered}
+        clusters = {result.words: result.method for result in clustered}
         of = stretches_of(one, samples.names)
         points = Points(samples.names, spaces, columns, clusters, *of, samples_are=one.samples_are)
         options = self.options.model_dump(include={"thumbnails_mb", "sounds_mb", "color"})

@@ -51,7 +51,7 @@ def cluster_table(results: list[Result]) -> pd.DataFrame:
     rows = []
     for one in results:
         clusters = one.scores.predicted
-        for cluster in () if one.is_probe or clusters is None else np.unique(clusters[clusters != ""]):
+        for cluster in () if one.is_probe else np.unique(clusters[clusters != ""]):
             inside = clusters == cluster
             top = purity(one.labels[inside])
             label = {"label": top[0], "purity": top[1]} if top else {}
@@ -102,11 +102,7 @@ def show_set(one: FeatureSet, content: Content) -> None:
     stem, samples = as_file_name(one.name), one.samples
     columns = {"file": one.names, "label": samples.labels, "group": samples.groups}
     columns |= {name: samples.table[name].to_numpy() for name in samples.others}
-    columns |= {
-        f"{result.method}: {result.evaluation}": result.scores.predicted
-        for result in one.results
-        if result.scores.predicted is not None
-    }
+    columns |= {f"{of.method}: {of.evaluation}": of.scores.predicted for of in one.results}
     what = "one row a sample: label, group, and its class or cluster by each evaluation"
     content.write(f"answers_{stem}.csv", pd.DataFrame(columns), what)
     probes = [result for result in one.results if result.is_probe]

@@ -161,12 +161,10 @@ def remembered(folder: Path, given: tuple, score: Callable[[], Scores]) -> Score
     file = folder / "evaluations" / f"{key}.json"
     content = read_cached(file) if file.is_file() else None
     if content:
-        predicted = content.pop("predicted")
-        return Scores(**content, predicted=None if predicted is None else np.array(predicted, dtype=str))
+        return Scores(**content | {"predicted": np.array(content["predicted"], dtype=str)})
     scores = score()
     file.parent.mkdir(parents=True, exist_ok=True)
-    predicted = None if scores.predicted is None else scores.predicted.tolist()
-    write_cached(file, asdict(scores) | {"predicted": predicted})
+    write_cached(file, asdict(scores) | {"predicted": scores.predicted.tolist()})
     return scores
 
 

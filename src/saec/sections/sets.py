@@ -102,6 +102,10 @@ class Result:
         return self.evaluation.split()[0] in CLASSIFIERS
 
     @property
+    def words(self) -> str:
+        return f"{self.evaluation} of {self.method}"
+
+    @property
     def key(self) -> dict[str, str]:
         return {"set": self.set, "method": self.method, "evaluation": self.evaluation}
 

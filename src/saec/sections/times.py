@@ -99,5 +99,5 @@ def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
 def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
     """Returns the best clusters, by what they are called."""
     best = findings.best_clustering(score_table(one.results))[0] if one.results else None
-    of = {(result.method, result.evaluation): result.scores.predicted for result in one.results}
-    return {} if best is None else {f"{best.name[1]} of {best.name[0]}": of[best.name]}
+    results = [] if best is None else one.results
+    return {of.words: of.scores.predicted for of in results if (of.method, of.evaluation) == best.name}

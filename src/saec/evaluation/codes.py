@@ -1,0 +1,169 @@
+"""Measures codes and what is decoded from them, one sample after the other, so that none stays in memory."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saec.data.batch import own_columns
+from saec.lowpass import filtered, lowpass_kernel
+from saec.models.base import Model
+
+SEGMENT = 128  # frames of a segment of Welch's method
+FEWEST = 4  # frames that a spectrum needs
+SWEPT = ("codes", "input", "input_alone")  # what is filtered; alone: without any model
+
+
+class Spectrum:
+    """Averages power spectral densities by Welch's method, over samples by their frames."""
+
+    def __init__(self, rate_hz: float, n_longest: int):
+        self.rate_hz, self.n_segment = rate_hz, max(FEWEST, min(SEGMENT, n_longest))
+        self.sums = np.zeros(self.n_segment // 2 + 1)
+        self.n_frames = 0
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        return np.fft.rfftfreq(self.n_segment, 1 / self.rate_hz)
+
+    @property
+    def density(self) -> np.ndarray:
+        """Returns the mean density of a series, (frequencies,); not a number where no sample was added."""
+        return self.sums / self.n_frames if self.n_frames else np.full(len(self.sums), np.nan)
+
+    def add(self, series: np.ndarray) -> None:
+        """Adds (series, frames) of one sample, unless it is too short; means of series are left out."""
+        from scipy.signal import welch  # a fifth of a second to import
+
+        n = series.shape[1]
+        if n >= FEWEST:
+            given = {"nperseg": min(n, self.n_segment), "nfft": self.n_segment, "detrend": "constant"}
+            self.sums += n * welch(series, self.rate_hz, **given)[1].mean(axis=0)
+            self.n_frames += n
+
+
+class CodeMeasures:
+    """Adds up measures of samples: codes (codes, steps), target and what is decoded (columns, frames)."""
+
+    def __init__(self, rate_hz: float, time_pool: int, n_longest: int):
+        self.rows: list[dict[str, float]] = []
+        self.squares: np.ndarray | float = 0.0  # of errors, summed over frames: (columns,)
+        self.n_frames = self.n_numbers = 0
+        self.spectra = {
+            "codes": Spectrum(rate_hz / time_pool, -(-n_longest // time_pool)),
+            "input": Spectrum(rate_hz, n_longest),
+        }
+
+    def add(self, codes: np.ndarray, target: np.ndarray, rebuilt: np.ndarray | None) -> None:
+        """Adds a sample; `rebuilt` is None where there is no decoder."""
+        row = {"frames": target.shape[1]} | code_scores(codes)
+        if rebuilt is not None:
+            squares = np.square(rebuilt.astype(np.float64) - target)
+            self.squares = self.squares + squares.sum(axis=1)
+            row |= {"mse": float(squares.mean())}
+        self.rows.append(row)
+        self.n_frames += target.shape[1]
+        self.n_numbers += codes.size
+        for name, series in (("codes", codes), ("input", target)):
+            self.spectra[name].add(series)
+
+    @property
+    def column_mse(self) -> np.ndarray:
+        """Returns the mean squared error of each column over all frames, (columns,)."""
+        return self.squares / self.n_frames
+
+    def summary(self) -> dict[str, float]:
+        """Returns means over all frames (`mse`, `l1`), over all files (`mse_by_file`, ...), and shares."""
+        columns = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
+        frames = columns["frames"]
+        decoded = "mse" in columns
+        return {
+            "files": len(self.rows),
+            "frames": self.n_frames,
+            **({"mse": float(self.column_mse.mean())} if decoded else {}),
+            **({"mse_by_file": float(columns["mse"].mean())} if decoded else {}),
+            "l1": float(np.average(columns["l1"], weights=frames)),
+            "sparsity": float(columns["zeros"].sum() / self.n_numbers),
+            "zeros_by_file": float(columns["zeros"].mean()),
+            "kurtosis_by_file": mean_of_numbers(columns["kurtosis"]),
+        }
+
+
+def code_scores(codes: np.ndarray) -> dict[str, float]:
+    """Returns share and number of exact zeros, mean size and kurtosis of codes (codes, steps)."""
+    zeros = int((codes == 0).sum())
+    return {
+        "sparsity": zeros / codes.size,
+        "zeros": zeros,
+        "l1": float(np.abs(codes).mean(dtype=np.float64)),
+        "kurtosis": kurtosis(codes),
+    }
+
+
+def kurtosis(values: np.ndarray) -> float:
+    """Returns the excess kurtosis: 0 of a normal distribution; not a number where all values are the same."""
+    squares = np.square(values - values.mean(dtype=np.float64))
+    variance = squares.mean()
+    return float(np.square(squares).mean() / variance**2 - 3) if variance > 0 else float("nan")
+
+
+def mean_of_numbers(values: np.ndarray) -> float:
+    """Returns the mean of those values that are numbers; not a number where none is."""
+    numbers = values[~np.isnan(values)]
+    return float(numbers.mean()) if len(numbers) else float("nan")
+
+
+def kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yields the kernel of each convolution by its layer's name, the encoder's, then the decoder's."""
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.modules.conv._ConvNd):
+            yield name, layer.weight.detach()
+
+
+def own_frames(values: Tensor, lengths: Sequence[int] | None) -> Iterator[np.ndarray]:
+    """Yields each sample of (batch, channels, height, width) as (columns, own frames)."""
+    for row, n in zip(
+        values.flatten(1, 2).float().cpu().numpy(), lengths or [None] * len(values), strict=True
+    ):
+        yield row[:, :n]
+
+
+class LowpassSweep:
+    """Adds up squared errors after frequencies above cutoffs are taken from the codes, or from the input."""
+
+    def __init__(self, cutoffs: Sequence[float], rate_hz: float, time_pool: int):
+        self.cutoffs = np.asarray(cutoffs, dtype=float)
+        self.kernels = [
+            (lowpass_kernel(cutoff, rate_hz / time_pool), lowpass_kernel(cutoff, rate_hz))
+            for cutoff in cutoffs
+        ]
+        self.sums = np.zeros((len(cutoffs), len(SWEPT)))
+        self.n = 0
+
+    @property
+    def mse(self) -> dict[str, np.ndarray]:
+        """Returns the mean squared error over all frames by what is filtered, (cutoffs,) each."""
+        return dict(zip(SWEPT, (self.sums / max(1, self.n)).T, strict=True))
+
+    def add(self, model: Model, seen: Tensor, lengths: Tensor | None) -> None:
+        """Adds a batch (batch, channels, height, width); all answers are compared with it unfiltered."""
+        of_steps = of_frames = None
+        codes = model.encode(seen, lengths)
+        if lengths is not None:
+            of_frames = own_columns(lengths, seen.shape[-1])
+            of_steps = own_columns(model.n_steps(lengths), codes.shape[-1])
+        own = 1.0 if of_frames is None else of_frames[:, None, None]
+        for number, (kernel, _) in enumerate(self.kernels):
+            rebuilt = model.decode(filtered(codes, kernel, of_steps), lengths)
+            self.sums[number, 0] += _squares(rebuilt, seen, own)
+        for number, (_, kernel) in enumerate(self.kernels):
+            smooth = filtered(seen, kernel, of_frames)
+            rebuilt = model.decode(model.encode(smooth, lengths), lengths)
+            self.sums[number, 1:] += _squares(rebuilt, seen, own), _squares(smooth, seen, own)
+        n_frames = seen.shape[0] * seen.shape[-1] if lengths is None else int(lengths.sum())
+        self.n += n_frames * seen.shape[1] * seen.shape[2]
+
+
+def _squares(given: Tensor, target: Tensor, own: Tensor | float) -> float:
+    return float(((given.float() - target.float()).square() * own).sum(dtype=torch.float64))

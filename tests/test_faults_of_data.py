@@ -6,11 +6,13 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import (
     answer,
     contents,
@@ -27,9 +29,12 @@ from sounds import RATE, features_session, heard_session, record, record_classes
 
 import main_01_train
 import main_02_extract
+from saec import extract
 from saec.config import Config
 from saec.data.png import SIGNATURE
 from saec.runs.find import all_runs
+from saec.session import TrainingSession, load_session
+from saec.training.plan import check_training
 
 NOISE = np.random.default_rng(0).integers(0, 256, (128, 32, 4)).astype(np.uint8)
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
@@ -534,6 +539,41 @@ def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, 
     assert bool(warnings) == bool(words)
     assert run.record["train"]["n"] + run.record["valid"]["n"] == n
     assert run.record["classes"] == ["high", "low", "mid", *["rare"] * (case == "rare")]
+
+
+@pytest.mark.parametrize("where", ["labels.csv", "table.csv"])
+def test_of_several_labels_the_first_or_each_is_learnt_and_features_are_of_each_sample_once(
+    data, where, config, log
+):
+    names = sorted(str(file.relative_to(data.folder).as_posix()) for file in data.folder.rglob("*.[pw]*"))
+    again = f"{names[0]}#2"
+    rows = [f"{name},{'ab'[n % 2]}\n" for n, name in enumerate(names)]
+    (data.folder / where).write_text("".join(["file,label\n", *rows, f"{names[0]},c\n", f"{names[0]},c\n"]))
+    location = {"train": str(data.folder / where)} if where == "table.csv" else {}
+    text = refused(main_01_train, data.training(**location), config)
+    assert "a and c" in text or "'a' and 'c'" in text
+    assert "several: first` takes the first" in text or "or each label by `data.several: all`" in text
+
+    def learnt(several: str) -> dict[str, str]:
+        session = load_session(data.training(**location, several=several), TrainingSession)
+        plan = check_training(session, config)
+        with closing(plan.kinds["train"].open()) as samples:
+            assert plan.sizes["train"].n_samples == len(samples)
+            first = samples.gather(np.flatnonzero(samples.samples.files == names[0]), torch.device("cpu"))
+            assert (first.values == first.values[:1]).all()
+            assert len({*samples.samples.groups[samples.samples.files == names[0]]}) == 1
+            return dict(zip(samples.samples.names.tolist(), samples.samples.labels.tolist(), strict=True))
+
+    once = {name: "ab"[n % 2] for n, name in enumerate(names)}
+    assert learnt("first") == once and learnt("all") == once | {again: "c"}
+    code, _, text = answer(main_01_train, data.training(**location, several="all"), config)
+    (run,) = all_runs(config.models)
+    assert code == 0 and run.record["train"]["n"] + run.record["valid"]["n"] == len(names) + 1
+    samples = {"images" if data.pictures else "sounds": next(iter(location.values()), str(data.folder))}
+    by_run = {"run": run.timestamp, "data": samples, "out": "by_run", "reduction": None}
+    by_others = data.extraction(**samples, several="first") | {"out": "by_others", "reduction": None}
+    for session in (by_run, by_others):
+        assert extract(session, config).N.tolist() == names
 
 
 def of_another_case(folder: Path) -> None:

@@ -15,7 +15,7 @@ from saec.preparation import PreparationSession, plan_preparation
 from saec.report import EvaluationSession, plan_evaluation
 from saec.samples import written_alike
 from saec.sections.labels import Labels
-from saec.session import load_session
+from saec.session import SessionError, load_session
 
 PICTURES = ["a_segm_0000.000.png", "a_segm_0001.000.png", "b_segm_0000.000.png", "c.png"]
 SEGMENTS = ["crow/a_segm_0000.000.wav", "crow/a_segm_0000.200.wav", "tit/b_segm_0000.000.wav"]
@@ -157,6 +157,8 @@ def test_of_several_labels_the_session_may_take_the_first(config, pictures):
     assert (
         labelled["label"].tolist() == ["x", "x", "", ""] and several in output and "get the first" in output
     )
+    with pytest.raises(SessionError, match="rows of features have one label each, .* `several: first`, or"):
+        joined(config, labels={"file": "twice.csv", "several": "all"}, **session)
 
 
 def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(config, pictures):

@@ -300,6 +300,14 @@ def test_annotations_give_one_picture_each_in_its_middle(recordings, name):
     assert made == [(f"0000.{ms}", label, "a.wav") for ms, label in MADE]
     (skipped,) = table(out / "skipped.csv")
     assert "labelled 'wren'; this one 'crow'" in skipped["reason"]
+    chosen = settings(recordings, annotations=marks, several="all", out=recordings.parent / "all")
+    assert "several" not in settings(recordings).look and chosen.look["several"] == "all"
+    both = prepare(chosen)
+    made = {row["file"].partition("_segm_")[2]: row["label"] for row in table(both / "prepared.csv")}
+    once = {f"0000.{ms}.png": label for ms, label in MADE}
+    assert made == once | {"0000.470-2.png": "crow"} and table(both / "skipped.csv") == []
+    pictures = [next(both.glob(f"*_0000.470{end}.png")).read_bytes() for end in ("", "-2")]
+    assert pictures[0] == pictures[1] and chosen.look != settings(recordings).look
 
 
 def test_annotations_that_are_not_right_are_all_listed(recordings):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from saec.faults import Fault, MissingFault
+from saec.faults import Fault, MissingFault, first_lines
 from saec.samples import (
     Samples,
     annotations,
@@ -387,6 +387,33 @@ def test_a_recording_of_many_segments_is_joined_with_as_many_stretches():
     assert result.labels.tolist() == [f"{start}" for start in range(n)]
 
 
+def test_with_all_a_sample_of_several_labels_is_one_for_each(tmp_path):
+    text = (
+        "file,label,start,end,note\na.wav,wren,0,1,x\na.wav,crow,0,9,y\nlonely.png,owl,,,\nlonely.png,,,,z\n"
+    )
+    result, remarks = joined(PICTURES, text, tmp_path, several="all")
+    again = "a_segm_0000.000.png#2"
+    names = ["a_segm_0000.000.png", again, "a_segm_0001.000.png", "b_segm_0000.000.png", "lonely.png"]
+    assert result.names.tolist() == names and result.labels.tolist() == ["wren", "crow", "crow", "", "owl"]
+    assert result.files[1] == names[0] and set(result.groups[:3].tolist()) == {"a"}
+    assert result.begins[:3].tolist() == [0, 0, 1] and result.table["note"].tolist() == [
+        "x",
+        "y",
+        "y",
+        "",
+        "",
+    ]
+    assert "1 of 4 samples have more labels than one in table.csv and are a sample for each" in remarks
+    text = "file,label,group\nlonely.png,wren,g\nlonely.png,crow,h\n"
+    words = "'wren' of 'g' and 'crow' of 'h'\ngive all rows of it one group and split$"
+    with pytest.raises(Fault, match=words):
+        joined(PICTURES, text, tmp_path, several="all")
+    assert joined(PICTURES, text.replace(",h", ",g"), tmp_path, several="all")[0].labels.tolist() == [
+        *("", "", ""),
+        *("wren", "crow"),
+    ]
+
+
 def test_a_mean_over_a_recording_has_what_its_segments_agree_on(tmp_path):
     means = Samples.of(np.array(["a", "b", "x/c"]))
     rows = "a_segm_0.0.png,wren,g\na_segm_1.0.png,crow,g\nb_segm_0.0.png,owl,\nx/c.wav,tit,\n"
@@ -443,8 +470,10 @@ def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
     )
     assert "'a_segm_0001.00.png' is nearly 'a_segm_0001.000.png'" in output
     assert "3 of 4 pictures are in no row of table.csv" in output
-    beside, output = joined(PICTURES, text, tmp_path, named=False)
-    assert "1 labels of table.csv" in output and "\n  a_segm_0001.00.png" not in output
+    text += "".join(f"gone_{n:02d}.png,crow\n" for n in range(12))
+    beside, output = joined(PICTURES, text, tmp_path, named=False)  # all for a report, ten for the log
+    assert "13 labels of table.csv" in output and output.count(".png\n  gone_") == 12
+    assert first_lines(output).endswith("gone_08.png\n  ... and 7 more")
 
 
 @pytest.mark.parametrize("text", ["x.png,a\ny.png,b\n", ""])

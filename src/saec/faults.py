@@ -38,6 +38,13 @@ def listing(items: Sequence[object], most: int = 10) -> str:
     return "\n".join([*(f"  {item}" for item in items[:most]), *rest])
 
 
+def first_lines(remark: str, most: int = 11) -> str:
+    """Returns a remark for the log, of a long list the first lines and the number of those left out."""
+    lines = remark.split("\n")
+    rest = [f"  ... and {len(lines) - most:,} more"] if len(lines) > most else []
+    return "\n".join(lines[:most] + rest)
+
+
 def counted(items: Sequence[object], words: str, most: int = 10) -> list[str]:
     """Returns one remark that counts and lists the items, or none where there are none."""
     return [f"{len(items):,} {words}:\n{listing(items, most)}"] if items else []

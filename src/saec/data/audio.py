@@ -37,8 +37,8 @@ class Audio:
     `length_s`: seconds that every sample is brought to, its spectrum stretched or filled up (`fit`).
     `standardise`: values as they are (none), to mean 0 and deviation 1 in each item, or over the set.
     `group`: a regular expression with one group, that finds in a path what groups recordings (a speaker, a
-    site). `several: first` takes the first of the rows that a table has of one sound. `limit`: take so many
-    recordings. `skip_bad`: leave out those that cannot be used.
+    site). `several: first` takes the first of the rows that a table has of one sound, `all` makes a sample of
+    each label. `limit`: take so many recordings. `skip_bad`: leave out those that cannot be used.
     """
 
     samples_are = "sounds"

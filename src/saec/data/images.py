@@ -45,9 +45,9 @@ class Images:
     `channels`: intensity (one channel, the colour map inverted) or rgb. `fit`: what to do with a size that
     does not suit the model (none: refuse; pad, crop: change the right end; resize). `recursive`: take folders
     below, too. `group`: a regular expression with one group, which finds in a picture's path what groups it
-    where no table does. `several: first` takes the first of the rows that a table has of one picture.
-    `limit`: take so many pictures, evenly over the sorted list. `skip_bad`: leave out
-    those that cannot be read.
+    where no table does. `several: first` takes the first of the rows that a table has of one picture, `all`
+    makes a sample of each label. `limit`: take so many pictures, evenly over the sorted list. `skip_bad`:
+    leave out those that cannot be read.
     """
 
     samples_are = items_are = "pictures"
@@ -118,7 +118,7 @@ class Images:
         depth = 3 if facts and facts["colormap"] is None else 1
         n_bytes = len(self.files) * math.prod(self._size) * depth
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
-        return Sizes(len(self.files), n_bytes, PictureFront(self._size, self.channels, self.fit), no_room)
+        return Sizes(len(self.samples), n_bytes, PictureFront(self._size, self.channels, self.fit), no_room)
 
     def open(self, early: bool = False) -> Dataset:
         """Decodes the pictures, or finds them decoded; checks those that the cache has no room for.
@@ -140,13 +140,15 @@ class Images:
         left_out = [self.files[row].name for row in bad]
         if left_out:
             LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(left_out))
-        rows = np.array([row for row in range(len(self.files)) if row not in bad], dtype=np.int64)
+        item_of = {file.name: item for item, file in enumerate(self.files)}
+        items = np.array([item_of[file] for file in self.samples.files.tolist()], dtype=np.int64)
+        usable = ~np.isin(items, list(bad))
         colormap = facts["colormap"]
         colours = table(colormap) if colormap else None
         return Dataset(
-            self.samples.subset(rows),
+            self.samples.subset(usable),
             stored,
-            rows,
+            items[usable],
             PictureFront(
                 self._size,
                 self.channels,

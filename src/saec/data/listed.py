@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from saec.data.kind import File, evenly
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import Fault, MissingFault, first_lines, listing
 from saec.files import files_below
 from saec.progress import progress
 from saec.samples import (
@@ -23,6 +23,7 @@ from saec.samples import (
     clock_columns,
     match_names,
     nearest_labels,
+    numbered,
     read_annotations,
     without_split,
 )
@@ -69,9 +70,9 @@ class Listed:
     ):
         first = location[0] if isinstance(location, tuple) else location
         self.folder = first.parent if isinstance(location, tuple) or first.is_file() else first
-        self.is_folder = self.folder == location
+        self.is_folder, self.several = self.folder == location, several
         if first.is_file() and first.suffix.lower() in TABLES:
-            listed = self._of_table(first, several)
+            listed = self._of_table(first)
             paths = {file: self.folder / file for file in listed.files.tolist()}
         else:
             paths = self._paths_below(location)
@@ -97,10 +98,11 @@ class Listed:
         """
         if not self.is_folder:
             return self.listed
-        samples, remarks = nearest_labels(self._all, self.folder, what=self.items_are)
+        options = {"what": self.items_are, "several": self.several}
+        samples, remarks = nearest_labels(self._all, self.folder, **options)
         for remark in remarks:
-            LOG.warning("%s", remark)
-        samples = samples.subset(np.isin(samples.names, self.listed.names))
+            LOG.warning("%s", first_lines(remark))
+        samples = samples.subset(np.isin(samples.files, self.listed.files))
         return without_split(samples)
 
     @cached_property
@@ -141,10 +143,11 @@ class Listed:
         own = [(match and group == self.group_of(file) and match[1]) or group for group, file, match in rows]
         return samples.but(group=own)
 
-    def _of_table(self, table: Path, several: Several) -> Samples:
+    def _of_table(self, table: Path) -> Samples:
         """Returns the rows of a table; stretches are named by their starts, what is whole by its file.
 
-        Of rows of one sound, which may have several labels, the first is taken, or all are refused.
+        Of rows of one sound, which may have several labels, the first is taken, or each label is a sample, in
+        the group and split of the first, or all are refused.
         """
         rows, one = read_annotations(table, ("file",), strict=True), self.items_are.removesuffix("s")
         if rows.empty:
@@ -159,13 +162,16 @@ class Listed:
                 more = f", more labels than one: {different}" if len({*labels}) > 1 else ""
                 twice.append(f"{name} at {start:g} s: {len(labels)} rows{more}")
         words = f"{table} names the same {'sound' if self.has_stretches else one} more than once"
-        if twice and several != "first":
+        if twice and self.several == "none":
             remedy = "delete rows, or let a training take the first of them by `data.several: first`"
-            raise Fault(f"{words}:\n{listing(twice)}\n{remedy}")
+            raise Fault(f"{words}:\n{listing(twice)}\n{remedy}, or each label by `data.several: all`")
         if twice:
-            LOG.warning("%s, the first row counts:\n%s", words, listing(twice))
-        first = ~rows.assign(start_s=starts).duplicated(["file", "start_s"])
-        rows, starts = rows[first], starts[first]
+            same, sides = [rows["file"], starts], ["group", "split"]
+            counts, label = ("each label", ["label"]) if self.several == "all" else ("the first row", [])
+            LOG.warning("%s, %s counts:\n%s", words, counts, listing(twice))
+            rows[sides] = rows[sides].groupby(same).transform("first")
+            first = ~rows.assign(start_s=starts).duplicated(["file", "start_s", *label])
+            rows, starts = rows[first], starts[first]
         whole = rows[["start_s", "end_s"]].isna().all(axis=1) | (not self.has_stretches)
         names = [
             file if is_whole else piece_name(file, start)
@@ -176,7 +182,7 @@ class Listed:
             LOG.warning("%s", remark)
         pairs = zip(rows["group"], rows["file"], strict=True)
         groups = [group or self.group_of(file) for group, file in pairs]
-        return Samples.of(names, **rows.assign(group=groups).to_dict("list"))
+        return Samples.of(numbered(names), **rows.assign(group=groups).to_dict("list"))
 
     def _there(self, table: Path, files: list[str]) -> list[str]:
         """Returns the files of a table as they lie in its folder, also those that it writes otherwise."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from saec.data.listed import Listed, piece_name
 from saec.faults import Fault, Unusable, listing
-from saec.samples import Samples
+from saec.samples import Samples, numbered
 from saec.sound.files import (
     SUFFIXES,
     Channel,
@@ -131,6 +131,7 @@ class Recordings(Listed):
                 f"`data.segment_s`\n{listing(list(long.values()))}"
             )
         names, *columns = zip(*pieces, strict=True) if pieces else [()] * (1 + len(keys))
+        names = numbered(names) if self.several == "all" else names
         return Samples.of(names, **dict(zip(keys, columns, strict=True))), bad
 
 

@@ -16,7 +16,7 @@ import torch
 from saec.config import Config, load_config
 from saec.data.ahead import ahead
 from saec.documents import read_mapping
-from saec.faults import Fault, collect_faults, listing
+from saec.faults import Fault, collect_faults, first_lines, listing
 from saec.files import fingerprint, locked, move_to_timestamp, remove_leftovers, require_writable
 from saec.preparation.look import PreparationSession
 from saec.preparation.pictures import (
@@ -226,7 +226,7 @@ def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, Given, Give
     """
     samples, remarks = nearest_labels(Samples.of(recordings, group=recordings), source, what="recordings")
     for remark in remarks:
-        LOG.info("%s", remark)
+        LOG.info("%s", first_lines(remark))
     rows = {name: (label, group) for name, label, group in samples.table[["label", "group"]].itertuples()}
     given = {name: pair for name, pair in rows.items() if pair != ("", name)}
     labels = [label or (name.partition("/")[0] if "/" in name else "") for name, (label, _) in rows.items()]

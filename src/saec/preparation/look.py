@@ -39,6 +39,7 @@ class PreparationSession(Session):
     equalize: bool = True
     max_segments: int | None = Field(None, ge=1)  # of each recording
     short: Literal["pad", "skip"] = "pad"
+    several: Literal["first", "all"] = "first"  # of the labels that annotations give one segment
     recordings: Path
     out: Path | None = None
     annotations: Path | None = None
@@ -77,6 +78,7 @@ class PreparationSession(Session):
     def look(self) -> dict[str, Any]:
         """Returns what decides the pictures; unused fields are left out, so that older folders stay valid."""
         unused = {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
+        unused |= {"several"} if self.several == "first" else set()
         return self.model_dump(mode="json", exclude={"recordings", "out", "annotations"} | unused)
 
     def picture(self, segment: np.ndarray, sounding: slice) -> np.ndarray | None:

@@ -1,6 +1,7 @@
 """Makes pictures and a note of one recording; the notes become the tables beside the pictures."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple
@@ -84,15 +85,17 @@ def _draw(
     sounding = slice(before, before + len(sound))
     sound = np.pad(sound, (before, n_short - before)) if n_short else sound
     note["padded"] = n_short > 0 and bool(starts)
-    label_of: dict[str, str] = {}
+    labels_of: dict[str, list[str]] = defaultdict(list)
     for start_s, label in starts:
         if stop.is_set():
             return
-        name = f"{wanted.stub}{SEGMENT}{start_s:08.3f}.png"
+        name = f"{wanted.stub}{SEGMENT}{start_s:08.3f}"
+        labels = labels_of[name]
+        name += f"-{len(labels) + 1}.png" if labels else ".png"
         times = round(start_s, 6), round(min(start_s + settings.segment_s, length_s), 6)
-        if name in label_of:
-            other = f"labelled {label_of[name]!r}; this one {label!r}"
-            more = "more labels than one, " if label_of[name] != label else ""
+        if label in labels or (labels and settings.several == "first"):
+            other = f"labelled {labels[0]!r}; this one {label!r}"
+            more = "more labels than one, " if label not in labels else ""
             note["skipped"].append((*times, f"{more}the same window as another annotation, which is {other}"))
             continue
         first = int(settings.sample_rate * start_s)
@@ -102,7 +105,7 @@ def _draw(
             continue
         with appearing(folder / name) as temporary:
             Image.fromarray(picture).save(temporary, format="PNG")
-        label_of[name] = label
+        labels.append(label)
         note["pictures"].append((name, *times, label))
 
 

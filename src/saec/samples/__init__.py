@@ -24,6 +24,7 @@ from saec.samples.table import (
     Samples,
     means_by,
     means_per_recording,
+    numbered,
     per_recording,
     recording_of,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "means_by",
     "means_per_recording",
     "nearest_labels",
+    "numbered",
     "per_recording",
     "raise_rows",
     "read_annotations",

@@ -17,7 +17,7 @@ import numpy as np
 from saec.faults import Fault, counted, listing
 from saec.samples.clock import clock_columns
 from saec.samples.reader import read_annotations
-from saec.samples.table import COLUMNS, SEGMENT, Samples, recording_of
+from saec.samples.table import COLUMNS, SEGMENT, Samples, numbered, recording_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +31,11 @@ FILLED = ("label", "group", "split")
 TOLERANCE_S = 0.001  # names tell milliseconds
 N_COMPARED = 2_000  # names among which near ones are looked for
 NAME, FILE, SEGMENTS, MEAN = range(4)  # what a file of a table may be to a sample; the first that fits counts
-Several = Literal["none", "first"]  # what a sample with several labels gets
+Several = Literal["none", "first", "all"]  # what a sample with several labels gets; all: each is a sample
+REMEDIES = {"none": "\n`several: first` takes the first", "all": "\ngive all rows of it one group and split"}
+GETS = {"first": "get the first", "all": "are a sample for each"}
 Key = tuple[int, str]  # one of these four, and the name, file or recording
+Lines = dict[int, list[int]]  # by the row of a sample the numbers of the rows of a table that are of it
 
 
 def join(
@@ -52,8 +55,9 @@ def join(
     stretch, where it has start and end), else of the segments of its recording. What it leaves empty stays as
     it is. A sample without a group shares that of others of its recording. `source` and `what` are what
     messages call the table and the samples; a table that the user has `named` must match something. `several`
-    says what a sample with several labels gets, where the session has that option. Files that lie `elsewhere`
-    need not match. `clock` is False for a table that `clock_columns` has read already.
+    says what a sample with several labels gets, where the session has that option: with `all` it becomes as
+    many samples, named by `numbered`, of one group and split. Files that lie `elsewhere` need not match.
+    `clock` is False for a table that `clock_columns` has read already.
 
     Returns:
         The samples (the very same object where nothing matches), and remarks on what matches though it is
@@ -73,33 +77,48 @@ def join(
         if named:
             raise Fault("\n".join([message, *remarks]))
         return samples, [*remarks, message]
-    remedy = "\n`several: first` takes the first" if several == "none" else ""
+    labels = table["label"].tolist()
     if several != "first":
-        _refuse_contradictions(table, matches, lines_of, source, remedy)
+        _refuse_contradictions(table, matches, lines_of, source, several)
     remarks += unread
-    joined = samples.but(**_filled(samples, table, lines_of, several))
     unmatched = sorted(file for file in files if file not in matches and file not in elsewhere)
     without = [name for row, name in enumerate(names) if row not in lines_of]
     if unmatched:
         remark = f"{len(unmatched):,} labels of {source} are of none of the {what}{_near(unmatched, without)}"
-        remarks.append(f"{remark}:\n{listing(unmatched)}" if named else remark)
+        remarks.append(f"{remark}:\n{listing(unmatched, len(unmatched))}")
     of = f"of {len(samples):,} {what}"
     remarks += counted(without, f"{of} are in no row of {source}", 5)
-    none, many = _without_one_label(joined, table["label"].tolist(), lines_of)
+    none, many = _without_one_label(samples, labels, lines_of)
+    if several == "all":
+        samples, lines_of = _one_a_label(samples, labels, lines_of)
+    joined = samples.but(**_filled(samples, table, lines_of, several))
     remarks += counted(none if joined.classes else [], f"{of} have no label in their row of {source}", 5)
-    get = "the first" if several == "first" else "none"
-    more = counted(many, f"{of} have more labels than one in {source} and get {get}", 5)
+    get, remedy = GETS.get(several, "get none"), REMEDIES["none"] if several == "none" else ""
+    more = counted(many, f"{of} have more labels than one in {source} and {get}", 5)
     return joined, [*remarks, *(remark + remedy for remark in more)]
 
 
-def _without_one_label(
-    joined: Samples, labels: list[str], lines_of: dict[int, list[int]]
-) -> tuple[list[str], list[str]]:
+def _without_one_label(samples: Samples, labels: list[str], lines_of: Lines) -> tuple[list[str], list[str]]:
     """Returns the samples whose rows have no label, and that have none, and those whose rows have several."""
-    names, own = joined.table.index, joined.table["label"].tolist()
-    given = {row: {labels[number] for number in numbers} for row, numbers in lines_of.items()}
-    none = [names[row] for row, texts in given.items() if not own[row] and not any(texts)]
-    return none, [names[row] for row, texts in given.items() if len(texts - {""}) > 1]
+    names, own = samples.table.index, samples.table["label"].tolist()
+    given = {row: {labels[number] for number in numbers} - {""} for row, numbers in lines_of.items()}
+    none = [names[row] for row, texts in given.items() if not own[row] and not texts]
+    return none, [names[row] for row, texts in given.items() if len(texts) > 1]
+
+
+def _one_a_label(samples: Samples, labels: list[str], lines_of: Lines) -> tuple[Samples, Lines]:
+    """Returns a sample for each label that rows give one, and by its row the numbers of these rows."""
+    copies = []
+    for row, name in enumerate(samples.table.index):
+        numbers = lines_of.get(row, [])
+        given = list(dict.fromkeys(filter(None, (labels[number] for number in numbers))))
+        parts = [[n for n in numbers if labels[n] == one] for one in given] or [numbers]
+        copies += [(name, row, part) for part in parts]
+    called, rows, parts = zip(*copies, strict=True)
+    names = numbered(called)
+    repeated = Samples.of(names, **samples.table.iloc[list(rows)].to_dict("list"))
+    part_of = dict(zip(names, parts, strict=True))
+    return repeated, {row: of for row, name in enumerate(repeated.table.index) if (of := part_of[name])}
 
 
 def nearest_labels(
@@ -236,7 +255,7 @@ def _ends_alike(one: str, other: str) -> bool:
 
 def _lines_of_samples(
     samples: Samples, rows_of_key: Mapping[Key, list[int]], table: pd.DataFrame, matches: dict[str, Key]
-) -> dict[int, list[int]]:
+) -> Lines:
     """Returns, by the row of a sample, the numbers of those rows of the table that match it best."""
     begins = samples.begins.tolist()
     firsts = (table["start_s"].fillna(0.0) - TOLERANCE_S).tolist()
@@ -262,9 +281,7 @@ def _lines_of_samples(
     return {row: best[row][1] for row in sorted(best)}
 
 
-def _filled(
-    samples: Samples, table: pd.DataFrame, lines_of: dict[int, list[int]], several: Several
-) -> dict[str, list]:
+def _filled(samples: Samples, table: pd.DataFrame, lines_of: Lines, several: Several) -> dict[str, list]:
     """Returns the columns that a table fills: with what its rows of a sample say alike, or the first says."""
     columns = {}
     for column in [one for one in table.columns if one in FILLED or one not in COLUMNS]:
@@ -281,34 +298,33 @@ def _filled(
 
 
 def _refuse_contradictions(
-    table: pd.DataFrame, matches: dict[str, Key], lines_of: dict[int, list[int]], source: str, remedy: str
+    table: pd.DataFrame, matches: dict[str, Key], lines_of: Lines, source: str, several: Several | None
 ) -> None:
-    """Raises a `Fault` where rows say different things of one sample.
+    """Raises a `Fault` where rows say different things of one sample; with `all`, labels may differ.
 
     Stretches may, and segments of which a sample is the mean: they overlap, or differ.
     """
     files, texts = table["file"].tolist(), table[list(FILLED)].to_numpy().tolist()
+    held = slice(several == "all", None)
     parts = [SEGMENT in file and file in matches and matches[file][0] != NAME for file in files]
     whole = (table["start_s"].isna() & table["end_s"].isna() & ~np.array(parts, dtype=bool)).tolist()
     first_of = {}
     for numbers in lines_of.values():
         of_all = [number for number in numbers if whole[number]]
-        first_of |= {other: of_all[0] for other in of_all[1:] if texts[other] != texts[of_all[0]]}
+        first_of |= {other: of_all[0] for other in of_all[1:] if texts[other][held] != texts[of_all[0]][held]}
     if first_of:
         lines = [
             f"{table.index[other]}: {files[other]}: {_words(*texts[first])} and {_words(*texts[other])}"
             for other, first in sorted(first_of.items())
         ]
-        raise Fault(f"{source} says two things of one sample:\n{listing(lines)}{remedy}")
+        raise Fault(f"{source} says two things of one sample:\n{listing(lines)}{REMEDIES.get(several, '')}")
 
 
 def _words(label: str, group: str, split: str) -> str:
     return repr(label) + (f" of {group!r}" if group else "") + (f" in {split}" if split else "")
 
 
-def _whole_groups(
-    samples: Samples, given: list[str], groups: list[str], lines_of: dict[int, list[int]]
-) -> list[str]:
+def _whole_groups(samples: Samples, given: list[str], groups: list[str], lines_of: Lines) -> list[str]:
     """Gives samples that the table gives no group the group of others of their recording."""
     recordings = [file.split(SEGMENT)[0] for file in samples.table["file"]]
     pairs = sorted((number, row) for row, numbers in lines_of.items() for number in numbers if given[number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,6 +123,16 @@ class Samples:
         for key, values in columns.items():
             table[key] = _column(key, values, index)
         return Samples(table)
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Returns names that are unique: a second `a.wav` is `a.wav#2`, which no picture or sound is called."""
+    counts: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        counts[name] += 1
+        unique.append(f"{name}#{counts[name]}" if counts[name] > 1 else name)
+    return unique
 
 
 def recording_of(name: str) -> str:

@@ -73,15 +73,21 @@ def picture_folder(path: str, config: Config) -> Path:
 
 
 def recordings_of(
-    paths: tuple[str, ...], config: Config, abouts: Iterable[dict[str, Any]] = ()
+    paths: tuple[str, ...],
+    config: Config,
+    abouts: Iterable[dict[str, Any]] = (),
+    several: Several = "none",
 ) -> Recordings:
     """Lists a folder of recordings, class folders, a table or a recording.
 
-    Groups are found in paths as by the first training that did so, of those that features come from.
+    Groups are found in paths as by the first training that did so, of those that features come from; where
+    one took several labels of a sound, the first counts, as it does where the session says so.
     """
-    runs = filter(None, (Run.at(Path(about["model"])) for about in abouts))
+    runs = [run for about in abouts if (run := Run.at(Path(about["model"])))]
     group = next(filter(None, (getattr(run.data, "group", None) for run in runs)), None)
-    return Recordings(paths_of(absolute(paths[0] if len(paths) == 1 else paths, config)), group=group)
+    taken = {several, *(getattr(run.data, "several", "none") for run in runs)} - {"none"}
+    location = paths_of(absolute(paths[0] if len(paths) == 1 else paths, config))
+    return Recordings(location, group=group, several="first" if taken else "none")
 
 
 def _existing(zone: str) -> str:
@@ -119,6 +125,9 @@ class Labels(Strict):
             groups = {*re.compile(self.pattern or "(?P<label>)").groupindex}
         except re.error as error:
             raise ValueError(f"pattern is no regular expression ({error}), got {self.pattern!r}") from error
+        if self.several == "all":
+            remedy = "choose `several: first`, or prepare or train with `several: all`"
+            raise ValueError(f"rows of features have one label each, got `several: all`: {remedy}")
         given = [name for name in ("file", "folders", "pattern") if getattr(self, name) is not None]
         if len(given) > 1 and ("label" in groups or self.file and self.folders):
             raise ValueError(f"labels come from one source, got {' and '.join(given)}")

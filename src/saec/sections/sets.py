@@ -18,7 +18,7 @@ from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
 from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import recipe_of
-from saec.faults import Fault, MissingFault, collect_faults, listing
+from saec.faults import Fault, MissingFault, collect_faults, first_lines, listing
 from saec.features import POOLINGS
 from saec.files import as_file_name, require_short_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
@@ -250,7 +250,8 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     if shown and tables and not faults:
         collect_faults(faults, "images", _require_pictures, images, next(iter(tables.values())).names)
     labelled, abouts = None, [about for table in tables.values() if (about := about_of(table.file))]
-    sounds = given.sounds and collect_faults(faults, "sounds", recordings_of, given.sounds, config, abouts)
+    options = (config, abouts, given.labels.several)
+    sounds = given.sounds and collect_faults(faults, "sounds", recordings_of, given.sounds, *options)
     named = [about["session"]["data"] for about in abouts] + [given.model_dump()]
     what = "recordings" if given.per == "recording" else word_for_samples(named)
     if tables and not faults:
@@ -262,7 +263,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     samples, remarks = labelled
     remarks = _remarks(tables) + remarks
     for remark in remarks:
-        LOG.warning("%s", remark)
+        LOG.warning("%s", first_lines(remark))
     clock_is = given.labels.clock_is
     return FeatureSet(name, tables, samples, shown, sounds, remarks, given.per, what, clock_is)
 

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -47,13 +47,14 @@ LOCATIONS = sorted({DATA[name].target.session_key for name in DATA.names()})  # 
 class _ExtractionData(Strict):
     """Names what to extract from: pictures or sound: a folder, class folders, a table, one file.
 
-    `fit`, `recursive`, `skip_bad`, `segment_s` and `step_s` where they are not to be as in the run: one that
-    was trained on short sounds takes long recordings in segments.
+    `fit`, `recursive`, `skip_bad`, `several`, `segment_s` and `step_s` where they are not to be as in the
+    run: one that was trained on short sounds takes long recordings in segments.
     """
 
     fit: str | None = None
     recursive: bool | None = None
     skip_bad: bool | None = None
+    several: Literal["first"] | None = None
     segment_s: PositiveFloat | None = None
     step_s: PositiveFloat | None = None
     _out: Path | None = PrivateAttr(None)
@@ -89,7 +90,7 @@ class _ExtractionData(Strict):
         return made
 
     def open(self, source: str, options: DataOptions, config: Config) -> Kind:
-        """Returns the samples, read with these options, but all of them: features of a folder are complete.
+        """Returns the samples, read with these options, but all of them, each once: features are complete.
 
         Raises:
             Fault: there are none, the options cannot be, or the source takes another kind of data.
@@ -98,7 +99,8 @@ class _ExtractionData(Strict):
         if self.key != takes:
             raise Fault(f"{source} takes {takes}: say `data: {{{takes}: ...}}`, not `{self.key}`")
         try:
-            data = DATA.parse(options.model_dump() | {"limit": None} | self.changes)
+            once = {"several": "first"} if getattr(options, "several", "") == "all" else {}
+            data = DATA.parse(options.model_dump() | {"limit": None} | once | self.changes)
         except ValidationError as error:
             raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
         kind = data(paths_of(self.location), Cache.of(config))

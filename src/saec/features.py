@@ -83,6 +83,52 @@ class Features:
         return features
 
 
+CODES = "codes"  # the array of latents whose samples have numbers of steps of their own
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Holds latents of samples with lengths of their own: `codes[i]` is (steps, channels) of the sample N[i].
+
+    `values` are the steps of all samples, one after the other, memory-mapped; `offsets` (samples + 1,) say
+    where each begins.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    N: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.N)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def n_steps(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    @classmethod
+    def load(cls, file: Path | str) -> "Codes":
+        """Opens a file of codes; nothing that would need pickle is read.
+
+        Raises:
+            Fault: the file is missing, damaged, lacks the arrays, or they do not fit together.
+        """
+        file = Path(file)
+        if not file.is_file():
+            raise MissingFault(f"no such file of codes: {file}")
+        try:
+            values, offsets, names = (map_npz(file, key) for key in ("values", "offsets", "N"))
+            codes = cls(values, np.array(offsets), np.array(names))
+            fits = len(codes.offsets) == len(codes) + 1 and codes.offsets[-1] == len(values)
+        except (KeyError, IndexError, *DAMAGE) as error:
+            raise Fault(f"{file} cannot be read as codes (values, offsets, N): {error}") from error
+        if not fits or codes.offsets[0] or (codes.n_steps < 0).any():
+            raise Fault(f"{file}: its offsets do not fit its values and names")
+        return codes
+
+
 def n_trimmed(n_steps: int, trim: float | int) -> int:
     """Returns how many time steps each side loses, `trim` or ceil(trim * T); none if no step were left."""
     cut = trim if isinstance(trim, int) else ceil(round(trim * n_steps, 9))

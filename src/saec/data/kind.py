@@ -152,6 +152,12 @@ def evenly(items: Sequence[T], n: int) -> list[T]:
     return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
 
 
+def faults_of_ragged(what: str, refused: dict[str, tuple[bool, str]]) -> list[str]:
+    """Returns a fault for each key of a session that is refused, since samples have lengths of their own."""
+    words = "takes samples of one shape, and {} have lengths of their own: choose `{}`"
+    return [f"{key}: {words.format(what, remedy)}" for key, (is_so, remedy) in refused.items() if is_so]
+
+
 def refuse_bad(kind: Kind, bad: dict[str, str], n_all: int, what: str) -> None:
     """Raises a `Fault` where some of a kind's items, or with `skip_bad` all, cannot be used.
 

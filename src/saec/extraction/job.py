@@ -141,7 +141,7 @@ class ExtractionJob:
         shared = computed.earlier.npz if computed.earlier else {}
         for array, file in shared.items():
             link_or_copy(file, files[array])
-        content = {array: {"X": computed.arrays[array]} for array in files if array not in shared}
+        content = {array: computed.named(array) for array in files if array not in shared}
         for d in reduction.dims if reduction else ():
             if d in reductions:
                 files[f"reduced_{d}"] = outputs.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")

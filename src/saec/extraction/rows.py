@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from saec.data.stored import filled_up
 from saec.disk import new_map
 from saec.extraction.outputs import PREFIX, Outputs
 from saec.faults import Fault
+from saec.features import CODES, Codes
 from saec.files import TEMPORARY, fingerprint, flush, link_or_copy, map_npz, write_text
 from saec.samples import Samples
 
@@ -106,6 +109,16 @@ def _state(file: Path) -> tuple:
     return state.st_ino, state.st_mtime_ns, state.st_size
 
 
+def rows_of(file: Path, name: str, rows: np.ndarray) -> tuple[np.ndarray, Tensor | None]:
+    """Returns rows of an array in a file, and of codes, (rows, channels, steps), their own steps (rows,)."""
+    if name != CODES:
+        return map_npz(file, "X")[rows], None
+    codes = Codes.load(file)
+    n_steps, channels = codes.n_steps[rows], codes.values.shape[1:]
+    values = filled_up((codes[row] for row in rows), n_steps, channels, codes.values.dtype)
+    return values.transpose(0, 2, 1), torch.from_numpy(n_steps)
+
+
 @dataclass(frozen=True)
 class Shards:
     """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked batch complete."""
@@ -113,11 +126,21 @@ class Shards:
     arrays: dict[str, np.ndarray]
     done: np.ndarray  # (n_batches,) bool
     resumed: bool
+    offsets: np.ndarray | None = None  # where samples begin in the array of codes, (rows + 1,)
 
     @classmethod
-    def open(cls, folder: Path, plan: str, n_rows: int, shapes: Shapes, todo: list[np.ndarray]) -> "Shards":
+    def open(
+        cls,
+        folder: Path,
+        plan: str,
+        n_rows: int,
+        shapes: Shapes,
+        todo: list[np.ndarray],
+        offsets: np.ndarray | None = None,
+    ) -> "Shards":
         """Opens the part folder of the same plan, and of the same rows to do, else begins a fresh one."""
-        files = {name: ((n_rows, *shape), kind) for name, (shape, kind) in shapes.items()}
+        n_of = {} if offsets is None else {CODES: int(offsets[-1])}
+        files = {name: ((n_of.get(name, n_rows), *shape), kind) for name, (shape, kind) in shapes.items()}
         files["done"] = ((len(todo),), np.bool_)
         kinds = {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()}
         key = fingerprint(plan, kinds, [rows.tolist() for rows in todo])
@@ -139,7 +162,7 @@ class Shards:
             new_map(folder / ROOM, np.uint8, (sum(array.nbytes for array in arrays.values()),))
         if not resumed:
             write_text(plan_file, key)
-        return cls(arrays, arrays.pop("done"), resumed)
+        return cls(arrays, arrays.pop("done"), resumed, offsets)
 
     def write(self, rows: np.ndarray, computed: dict[str, Tensor]) -> None:
         """Raises a `Fault` where numbers are not finite."""
@@ -149,7 +172,11 @@ class Shards:
                 raise Fault(
                     "the encoder gives numbers that are not finite: its training went wrong, take another run"
                 )
-            if name in self.arrays:
+            if name == CODES and name in self.arrays:
+                for row, code in zip(rows, values, strict=True):
+                    first, end = self.offsets[row : row + 2]
+                    self.arrays[name][first:end] = code[:, : end - first].T
+            elif name in self.arrays:
                 self.arrays[name][rows] = values
 
     def mark(self, batches: list[int]) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from saec.config import Config
 from saec.data import Batch, Cache, Kind, Sizes
 from saec.data.batch import axes_of
-from saec.data.kind import absolute, paths_of
+from saec.data.kind import absolute, faults_of_ragged, paths_of
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.disk import require_room
 from saec.export import require_packages, require_script
@@ -287,7 +287,15 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
             "or linear spectrum, or `views: plain`"
         )
     if train.is_ragged:
-        _check_ragged(session, model, train.samples_are, faults)
+        objective = session.objective
+        pooling = getattr(getattr(objective, "pooling", None), "name", None)
+        refused = {
+            "views": (not getattr(session.views.target, "ragged", False), "plain"),
+            "model": (model is not None and not model.ragged, "conv1d"),
+            "objective.pooling": (pooling == "flatten", "mean_std"),
+            "objective.mixup": (bool(getattr(objective, "mixup", 0)), "0"),
+        }
+        faults += faults_of_ragged(train.samples_are, refused)
     if model is None:
         return
     name, objective = session.model.name, session.objective
@@ -302,17 +310,3 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     freeze = 0 if session.start == "scratch" else session.start.freeze
     if freeze != "all_but_head" and freeze > len(model.blocks):
         faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {freeze}")
-
-
-def _check_ragged(session: TrainingSession, model: Model | None, what: str, faults: list[str]) -> None:
-    """Adds a fault for each part that takes samples of one shape alone."""
-    objective = session.objective
-    pooling = getattr(getattr(objective, "pooling", None), "name", None)
-    refused = {
-        "views: choose `plain`": not getattr(session.views.target, "ragged", False),
-        "model: choose such as `conv1d`": model is not None and not model.ragged,
-        "objective.pooling: choose `mean_std`": pooling == "flatten",
-        "objective.mixup: choose 0": bool(getattr(objective, "mixup", 0)),
-    }
-    for key, remedy in (words.split(": ") for words, is_refused in refused.items() if is_refused):
-        faults.append(f"{key}: takes samples of one shape, {what} have their own lengths: {remedy}")

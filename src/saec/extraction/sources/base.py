@@ -21,8 +21,9 @@ from saec.data.ahead import Behind, ahead
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
 from saec.data.stored import StartAgain
 from saec.extraction.outputs import Outputs
-from saec.extraction.rows import Earlier, Shapes, Shards
+from saec.extraction.rows import Earlier, Shapes, Shards, rows_of
 from saec.faults import Fault
+from saec.features import CODES
 from saec.files import fingerprint, map_npz
 from saec.progress import progress
 from saec.registry import Registry, Strict
@@ -126,12 +127,18 @@ class Computed:
     arrays: dict[str, np.ndarray]
     data: Dataset
     earlier: Earlier | None = None  # whose files hold some of the arrays as they are
+    offsets: np.ndarray | None = None  # where samples begin in the array of codes, (samples + 1,)
+
+    def named(self, array: str) -> dict[str, np.ndarray]:
+        """Returns an array as it is named in its file."""
+        values = self.arrays[array]
+        return {"values": values, "offsets": self.offsets} if array == CODES else {"X": values}
 
 
 @dataclass
 class Source:
     """Computes named arrays of samples. `X` are latents, `pooled` is (samples, features), `probabilities`
-    (samples, classes).
+    (samples, classes); latents of samples with lengths of their own are `codes`, (steps, channels).
     """
 
     name: str  # stands in the names of files
@@ -155,16 +162,24 @@ class Source:
         """Returns the arrays that `derive` gives, each with the setting that it depends on."""
         return {}
 
-    def derive(self, latents: Tensor) -> dict[str, Tensor]:
-        """Returns rows of the derived arrays from rows of `X`."""
+    def derive(self, latents: Tensor, n_steps: Tensor | None = None) -> dict[str, Tensor]:
+        """Returns rows of the derived arrays from rows of `X`, or of codes with so many own steps."""
         return {}
+
+    def offsets(self, data: Dataset) -> np.ndarray | None:
+        """Returns where samples begin in the array of codes, (samples + 1,); None where there is none."""
+        return None
 
     def n_bytes(self, earlier: Earlier | None = None) -> int:
         """Returns the bytes of all arrays, but those that unchanged files hold."""
         there = earlier.npz if earlier and not earlier.changed else ()
-        shapes = [shape for name, shape in self.shapes.items() if name not in there]
-        sizes = [int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in shapes]
-        return self.sizes.n_samples * sum(sizes)
+        n_steps = {CODES: self.sizes.mean_frames}
+        sizes = [
+            int(np.prod(shape)) * np.dtype(kind).itemsize * n_steps.get(name, 1)
+            for name, (shape, kind) in self.shapes.items()
+            if name not in there
+        ]
+        return round(self.sizes.n_samples * sum(sizes))
 
     def describe(self) -> str:
         """Returns what computes, in words."""
@@ -226,37 +241,44 @@ class Source:
             LOG.info(words, len(kept), n, data.samples_are)
         there = earlier.npz if earlier and earlier.all_rows(data.samples) else {}
         shapes = {name: shape for name, shape in self.shapes.items() if name not in there}
-        todo = list(chunks(np.setdiff1d(np.arange(n), kept), size))
+        rows, offsets = np.setdiff1d(np.arange(n), kept), self.offsets(data)
+        if offsets is not None:  # of similar length together
+            rows = rows[np.argsort(np.diff(offsets)[rows], kind="stable")]
+        todo = list(chunks(rows, size))
         plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
-        shards = Shards.open(part, plan, n, shapes, todo)
+        shards = Shards.open(part, plan, n, shapes, todo, offsets)
         if shards.resumed:
             done = sum(len(rows) for rows, is_done in zip(todo, shards.done, strict=True) if is_done)
             LOG.info("going on: %d of %d %s are done", done, n - len(kept), data.samples_are)
         self._take(shards, earlier, pairs_of, size)
         self._fill(shards, todo, data, size)
         data.settle()
-        arrays = shards.arrays | {name: map_npz(file, "X") for name, file in there.items()}
+        keys = {name: "values" if name == CODES else "X" for name in there}
+        arrays = shards.arrays | {name: map_npz(file, keys[name]) for name, file in there.items()}
         arrays = {name: arrays[name] for name in self.shapes}
-        return Computed(data.samples, arrays, data, earlier if there else None)
+        return Computed(data.samples, arrays, data, earlier if there else None, offsets)
 
     def _take(
         self, shards: Shards, earlier: Earlier | None, pairs_of: dict[str, np.ndarray], size: int
     ) -> None:
         """Takes rows over from files, and derives what those do not hold; not all need fit into memory."""
         for name, rows in pairs_of.items():
-            before, missing = map_npz(earlier.npz[name], "X"), self.shapes.keys() - earlier.npz.keys()
+            missing = self.shapes.keys() - earlier.npz.keys() if name in ("X", CODES) else ()
             for pairs in chunks(rows, size):
-                if name in shards.arrays:
-                    shards.arrays[name][pairs[:, 0]] = before[pairs[:, 1]]
-                if name == "X" and missing:
-                    latents = torch.from_numpy(np.array(before[pairs[:, 1]]))
-                    shards.write(pairs[:, 0], {one: self.derive(latents)[one] for one in missing})
+                if name not in shards.arrays and not missing:
+                    break
+                before, n_steps = rows_of(earlier.npz[name], name, pairs[:, 1])
+                latents = torch.from_numpy(np.array(before))
+                derived = self.derive(latents, n_steps) if missing else {}
+                shards.write(pairs[:, 0], {name: latents} | {one: derived[one] for one in missing})
 
     def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
         """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
 
         def gather(rows: np.ndarray) -> Raw:
-            return data.gather(np.pad(rows, (0, size - len(rows)), mode="edge"), self.device)
+            if shards.offsets is None:  # batches of one size, so that a row does not depend on the others
+                rows = np.pad(rows, (0, size - len(rows)), mode="edge")
+            return data.gather(rows, self.device)
 
         missing = np.flatnonzero(~shards.done).tolist()
         batches, unmarked, marked = (todo[batch] for batch in missing), [], time.monotonic()

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from saec.config import Config
 from saec.data import DATA, Dataset, Raw
+from saec.data.kind import faults_of_ragged
 from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import OnnxEncoder, require_packages
 from saec.extraction.rows import Shapes
 from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source
 from saec.faults import Fault, collect_faults
-from saec.features import POOLINGS, n_trimmed
+from saec.features import CODES, POOLINGS, n_trimmed, pool
 from saec.gallery import show_folder
 from saec.models import Model
 from saec.models.base import Tap, find_tap, fold_batch_norms, run_to_tap
@@ -49,25 +50,44 @@ class RunSource(Source):
     pooling: Callable[[Tensor], Tensor]
     n_drawn: int
 
+    @property
+    def are(self) -> str:
+        """Returns the name of the array of latents: those of samples with own lengths are codes."""
+        return CODES if self.sizes.is_ragged and self.tap.at != "head" else "X"
+
+    @cached_property
+    def _of_zeros(self) -> dict[str, Tensor]:
+        device = next(self.model.parameters()).device  # before it is moved to be fast
+        return self._encode(self.model.encoder, torch.zeros(1, *self.sizes.front.shape, device=device))
+
     @cached_property
     def shapes(self) -> Shapes:
-        device = next(self.model.parameters()).device  # before it is moved to be fast
-        zeros = torch.zeros(1, *self.sizes.front.shape, device=device)
-        rows = self._encode(self.model.encoder, zeros)
-        n_steps, trim = rows["X"].shape[2], self.pooling.trim
-        is_vector = n_steps == 1 and self.model.width is not None
+        rows = {name: tuple(array.shape[1:]) for name, array in self._of_zeros.items()}
+        if self.are == CODES:
+            rows[CODES] = rows[CODES][:1]
+        else:
+            self._warn_of_few(rows["X"][1])
+        kinds = {self.are: np.dtype(self.settings["latents"]).type}
+        return {name: (shape, kinds.get(name, np.float32)) for name, shape in rows.items()}
+
+    def _warn_of_few(self, n_steps: int) -> None:
+        trim, is_vector = self.pooling.trim, n_steps == 1 and self.model.width is not None
         if trim and not is_vector and n_trimmed(n_steps, trim) == 0:
             words = "latents have %d time steps, too few to trim %g of each side: all are kept"
             LOG.warning(words, n_steps, trim)
-        kinds = {"X": np.dtype(self.settings["latents"]).type}
-        return {name: (tuple(array.shape[1:]), kinds.get(name, np.float32)) for name, array in rows.items()}
+
+    def offsets(self, data: Dataset) -> np.ndarray | None:
+        if self.are != CODES:
+            return None
+        stride = self.sizes.front.shape[2] // self._of_zeros[CODES].shape[2]
+        return np.concatenate([[0], np.cumsum(-(-data.n_frames // stride))])
 
     @property
     def derived(self) -> dict[str, str]:
         return {"pooled": "pooling"} if self.settings["latents"] == "float32" else {}
 
-    def derive(self, latents: Tensor) -> dict[str, Tensor]:
-        return {"pooled": self.pooling(latents)}
+    def derive(self, latents: Tensor, n_steps: Tensor | None = None) -> dict[str, Tensor]:
+        return {"pooled": pool(self.pooling, latents, n_steps)}
 
     def describe(self) -> str:
         where = f"{describe(self.device)} ({self.device})"
@@ -84,7 +104,8 @@ class RunSource(Source):
             with computing(self.device, precision):
                 model(pictures).sum().item()
             seconds = time.perf_counter() - started
-        return seconds * self.sizes.n_samples / len(pictures)
+        n_widths = (self.sizes.mean_frames or pictures.shape[3]) / pictures.shape[3]
+        return seconds * n_widths * self.sizes.n_samples / len(pictures)
 
     @cached_property
     def fast_model(self) -> Model:
@@ -106,30 +127,40 @@ class RunSource(Source):
 
     def batch_size(self, data: Dataset) -> int:
         pixels, n_stored = data.shape[1] * data.shape[2], int(np.prod(data.stored.shape[1:]))
+        if self.are == CODES:
+            channels, longest = *self.shapes[CODES][0], int(np.diff(self.offsets(data)).max(initial=1))
+            n_stored = max(n_stored, channels * longest)
         return max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
 
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
-        arrays = self._encode(self.fast_model.encoder, data.front(stored))
+        arrays = self._encode(self.fast_model.encoder, data.front(stored), data.lengths(stored))
         return {name: array[:n] for name, array in arrays.items()}
 
     @torch.no_grad()
-    def _encode(self, encoder: nn.Module, pictures: Tensor) -> dict[str, Tensor]:
-        """Returns `X`, what comes out at the tap, (n, channels, time), `pooled`, (n, features), and of a
-        classifier `probabilities`, (n, classes).
+    def _encode(
+        self, encoder: nn.Module, pictures: Tensor, lengths: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Returns `X` or `codes`, what comes out at the tap, (n, channels, time), `pooled`, (n, features),
+        and of a classifier `probabilities`, (n, classes).
         """
         with computing(self.device, self.settings["precision"]):
-            tapped, latents = run_to_tap(encoder, pictures, self.tap)
-        logits = self.objective.logits(latents) if self.objective else None
+            tapped, latents = run_to_tap(encoder, pictures, self.tap, lengths)
+        logits = self.objective.logits(latents, self.model.n_steps(lengths)) if self.objective else None
         codes = logits[:, :, None] if self.tap.at == "head" else tapped.float().flatten(1, 2)
         codes = codes.contiguous()  # as rows that are read again, which are pooled to the same bits
-        arrays = {"X": codes} | self.derive(codes)
+        stride, n_steps = pictures.shape[-1] // codes.shape[-1], None
+        if lengths is not None and self.are == CODES:
+            n_steps = (lengths + stride - 1) // stride
+        arrays = {self.are: codes} | self.derive(codes, n_steps)
         return arrays | ({"probabilities": logits.softmax(dim=1)} if self.classes else {})
 
     def draw(self, computed: Computed, file: Path) -> None:
         """Draws some samples beside what the decoder makes of their latents."""
         if self.n_drawn and self.model.decoder is not None:
             precision = self.settings["precision"]
-            latents = None if self.tap.at != "latents" or self.model.whole_batches else computed.arrays["X"]
+            latents = computed.arrays.get("X")
+            if self.tap.at != "latents" or self.model.whole_batches:
+                latents = None
             model, drawn = self.fast_model, (self.n_drawn, self.device, precision)
             show_folder(model, computed.data, *drawn, file, latents)
 
@@ -169,6 +200,12 @@ def run(
     front = model and sizes and collect_faults(faults, key, sizes.front.sized_for, *model.takes)
     taps = (tap, layers_dropped, weights, state, backend)
     head = model and collect_faults(faults, "run", _head_and_tap, trained, model, *taps)
+    if sizes and sizes.is_ragged:
+        refused = {
+            "backend": (backend == "onnx", "torch"),
+            "pooling": (pooling.name == "flatten", "mean_std"),
+        }
+        faults += faults_of_ragged(sizes.samples_are, refused)
     if not (front and head and device):
         return None
     objective, at = head
@@ -181,6 +218,8 @@ def run(
     settings |= {"precision": resolve_precision(precision, device)}
     settings |= {"backend": None if backend == "torch" else backend}
     files = {"X": "full_features", "pooled": f"pooled_{pooling.name}"}
+    if sizes.is_ragged and at.at != "head":
+        files = {"pooled": files["pooled"], CODES: CODES}
     files |= {"probabilities": "probabilities"} if classes else {}
     described = (trained.timestamp, trained.folder, data, kind, replace(sizes, front=front), settings, files)
     own = (trained, model.eval(), objective, at, pooling, reconstructions)

@@ -4,17 +4,15 @@ import hashlib
 import logging
 import os
 import re
-import struct
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
-from io import FileIO
 from math import ceil, gcd
 from pathlib import Path
 from posixpath import splitext
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -23,6 +21,7 @@ from pydantic import NonNegativeInt
 
 from saec.faults import MissingFault, Unusable, listing
 from saec.files import files_below
+from saec.sound.headers import Mended, mends_of
 
 LOG = logging.getLogger(__name__)
 USUAL = "wav flac ogg mp3 aif aiff aifc oga opus sph snd wave m4a aac wma".split()  # what fails is listed
@@ -40,9 +39,6 @@ UNKNOWN_SIZES = (1 << 31, 1 << 32)  # programs that write into a pipe announce a
 ABOUT = 1 << 13
 PADDING = 16  # bytes that a header may announce too many
 HEADERS = PADDING + 2 * 44  # by programs that count the header, too
-WAV, EXTENSIBLE = (b"RIFF", b"RF64", b"BW64"), 0xFFFE
-SUBTYPES = {(1, 8): "PCM_U8", (1, 16): "PCM_16", (1, 24): "PCM_24", (1, 32): "PCM_32"}  # by tag and bits
-SUBTYPES |= {(3, 32): "FLOAT", (3, 64): "DOUBLE", (6, 8): "ALAW", (7, 8): "ULAW"}
 EXACT = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "CAF", "AU"}  # formats that are sought to the frame
 LEAD = 4096  # frames before a stretch that is resampled, more than the filter reaches
 Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its number
@@ -111,12 +107,11 @@ def header(path: Path) -> Header | None:
         with _opened(path) as file:
             n = _announced(file, path)
             n_frames = _count(path, path.stat().st_mtime_ns) if n is None else n
-            is_raw = file.format == "RAW"
             is_stated = n is not None and (bool(_why_cut(file, path)) or not _surplus(file))
-            is_complete = is_stated and not is_raw and not _estimates(file, path)
-            kind = "WAV" if is_raw else file.format, file.subtype
-            return Header(n_frames, file.samplerate, file.channels, *kind, is_complete)
-    except (soundfile.SoundFileError, OSError):
+            is_complete = is_stated and not file.is_mended and not _estimates(file, path)
+            of = file.samplerate, file.channels, file.format, file.subtype
+            return Header(n_frames, *of, is_complete)
+    except (Unusable, soundfile.SoundFileError, OSError):
         return None
 
 
@@ -183,67 +178,25 @@ def stream(
 class _Ahead(soundfile.SoundFile):
     """Reads on without seeking after each block, which changes MP3 and fails where no length is stated."""
 
+    is_mended = False
+
+    @property
+    def can_seek(self) -> bool:
+        return super().seekable()
+
     def seekable(self) -> bool:
         return False
 
 
-class _Samples(FileIO):
-    """Begins a file where its samples do."""
-
-    def __init__(self, path: Path, start: int):
-        super().__init__(path)
-        self.start = start
-        self.seek(0)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return super().seek(offset + self.start * (whence == os.SEEK_SET), whence) - self.start
-
-    def tell(self) -> int:
-        return super().tell() - self.start
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[_Ahead]:
-    """Opens a recording; a WAV that announces no samples begins where they do, and has all that follow."""
+    """Opens a recording, with a mended header where its own does not say how long it is."""
     with ExitStack() as stack:
-        start, layout = _unannounced(path)
-        yield stack.enter_context(
-            _Ahead(stack.enter_context(_Samples(path, start)) if layout else path, **layout)
-        )
-
-
-def _unannounced(path: Path) -> tuple[int, dict[str, Any]]:
-    """Returns where the samples of a WAV begin and how they are written, if its header announces none, as
-    programs leave it that stream or are killed, though more follows than further chunks.
-    """
-    with path.open("rb") as file:
-        if file.read(12)[:4] not in WAV:
-            return 0, {}
-        form, sizes = b"", (0,)
-        while len(head := file.read(8)) == 8 and head[:4] != b"data":
-            size = int.from_bytes(head[4:], "little")
-            content = file.read(size) if size < BLOCK else b""
-            file.seek(size + size % 2 - len(content), os.SEEK_CUR)
-            if head[:4] == b"fmt ":
-                form = content
-            elif head[:4] == b"ds64" and content[8:16] in (bytes(8), b"\xff" * 8):
-                sizes = (0, 0xFFFFFFFF)
-        start = file.tell()
-        if len(form) < 16 or int.from_bytes(head[4:], "little") not in sizes or _only_chunks_follow(file):
-            return 0, {}
-    tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", form[:16])
-    tag = int.from_bytes(form[24:26], "little") if tag == EXTENSIBLE else tag
-    if (tag, bits) not in SUBTYPES or not 0 < rate < 1 << 31:
-        return 0, {}
-    layout = {"format": "RAW", "subtype": SUBTYPES[tag, bits], "endian": "LITTLE"}
-    return start, layout | {"channels": channels, "samplerate": rate}
-
-
-def _only_chunks_follow(file: BinaryIO) -> bool:
-    while len(head := file.read(8)) == 8 and head[:4].strip().isalnum():
-        size = int.from_bytes(head[4:], "little")
-        file.seek(size + size % 2, os.SEEK_CUR)
-    return not head and file.tell() <= file.seek(0, os.SEEK_END) + 1
+        mends = mends_of(path)
+        source = stack.enter_context(Mended(path, mends)) if mends else path
+        file = stack.enter_context(_Ahead(source))
+        file.is_mended = bool(mends.keys() - {0})  # those at 0 rename the format
+        yield file
 
 
 def _announced(file: soundfile.SoundFile, path: Path) -> int | None:
@@ -270,9 +223,9 @@ def _count(path: Path, mtime_ns: int) -> int:
     return n
 
 
-def _seek(file: soundfile.SoundFile, rate: int, first: int) -> int:
+def _seek(file: _Ahead, rate: int, first: int) -> int:
     """Goes to a little before sample `first` at that rate, and returns the sample where reading goes on."""
-    if file.format not in EXACT:
+    if file.format not in EXACT or not file.can_seek:
         return 0
     common = gcd(file.samplerate, rate)
     step, frames = rate // common, file.samplerate // common  # so many samples are so many frames
@@ -321,8 +274,8 @@ def _why_cut(file: soundfile.SoundFile, path: Path) -> str:
     return ""
 
 
-def _mono(file: soundfile.SoundFile, channel: Channel, n_frames: int, n_all: int) -> Iterator[np.ndarray]:
-    n_read = file.tell()
+def _mono(file: _Ahead, channel: Channel, n_frames: int, n_all: int) -> Iterator[np.ndarray]:
+    n_read = file.tell() if file.can_seek else 0
     while len(block := file.read(n_frames, always_2d=True)):  # (frames, channels)
         if not np.isfinite(block).all():
             raise Unusable("holds samples that are not numbers (NaN or infinite)")
@@ -347,4 +300,5 @@ def _reason(path: Path, error: soundfile.SoundFileError | OSError) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return "is empty (0 bytes)"
     words = error.strerror if isinstance(error, OSError) else getattr(error, "error_string", error)
-    return f"cannot be read as sound: {words}"
+    remedy = "" if isinstance(error, OSError) else " (if other programs play it, convert it to WAV or FLAC)"
+    return f"cannot be read as sound: {words}{remedy}"

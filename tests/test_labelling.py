@@ -175,7 +175,7 @@ def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(conf
         "x",
     ]
     assert "2 samples with a label are neither 'train' nor 'test'" in output
-    assert "the split has 1 groups (recordings) on both sides" in output
+    assert "1 groups (recordings) are on both sides of the split" in output
 
 
 def test_labels_of_a_recording_hold_for_its_segments(config, pictures):

@@ -240,7 +240,7 @@ def test_a_split_that_shares_recordings_is_used_and_further_columns_colour_the_p
     file = labels_of(project, "rich.csv", "split", "height (m)", "site", change=extended)
     report = evaluate(session(labels=file, explorer={"color": "site"}), project)
     remarks = remarks_of(report)
-    assert "groups (recordings) on both sides" in remarks
+    assert "groups (recordings) are on both sides" in remarks
     assert "2 pictures with a label are neither" in remarks
     spreads = report.scores[report.scores["score"] == "macro_f1"]["spread"]
     assert spreads.isna().all()  # one split has none
@@ -345,7 +345,8 @@ def test_the_script_prints_all_faults_at_once_and_a_check_writes_nothing(project
     assert "Traceback" not in printed.err
     assert run("{images: songs/images, features: songs/good.npz}", "--check") == 0
     printed = capsys.readouterr()
-    assert printed.out == "" and "36 pictures, 36 with labels of 3 classes, 9 groups" in printed.err
+    words = "36 pictures of 9 groups (recordings), 36 with labels of 3 classes"
+    assert printed.out == "" and words in printed.err
     assert sorted(project.data.rglob("*")) == before
 
 

@@ -12,6 +12,7 @@ from saec.config import Config
 from saec.data.png import SIDECAR
 from saec.files import appearing_folder, require_writable
 from saec.preparation import PreparationSession, prepare
+from saec.tables import write_table
 
 LOG = logging.getLogger(__name__)
 SEED = 20250617
@@ -55,14 +56,9 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
             soundfile.write(part / "recordings" / name, sound, RATE, subtype="PCM_16")
             rows += [(name, f"{start_s:.4f}", f"{end_s:.4f}", kind) for start_s, end_s, kind in sung]
         annotations = part / "recordings" / "annotations.csv"
-        _write_csv(annotations, pd.DataFrame(rows, columns=["recording", "start", "end", "label"]))
-        session = PreparationSession(
-            recordings=part / "recordings",
-            out=part / "images",
-            annotations=annotations,
-            colormap="viridis",
-        )
-        images = prepare(session, Config(workers=n_workers))
+        write_table(annotations, pd.DataFrame(rows, columns=["recording", "start", "end", "label"]))
+        session = {"recordings": part / "recordings", "out": part / "images", "annotations": annotations}
+        images = prepare(PreparationSession(**session, colormap="viridis"), Config(workers=n_workers))
         table = pd.read_csv(images / "prepared.csv", dtype=str)
         valid = sorted(set(table["group"]))[-max(1, round(VALID_SHARE * n_recordings)) :]
         for side, is_valid in (("train", False), ("valid", True)):
@@ -70,11 +66,7 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
             for file in [SIDECAR, *table["file"][table["group"].isin(valid) == is_valid]]:
                 shutil.copyfile(images / file, part / side / "images" / file)
         shutil.rmtree(images)
-        _write_csv(part / "labels.csv", table[["file", "label", "group"]])
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    table.to_csv(path, index=False, lineterminator="\n")
+        write_table(part / "labels.csv", table[["file", "label", "group"]])
 
 
 def _recording(rng: Rng, n_syllables: int) -> tuple[np.ndarray, list[tuple[float, float, str]]]:

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
 from saec.data.png import USUAL, decode, find_pictures, possible_maps, sidecar_map, to_intensity
-from saec.faults import Unusable
+from saec.faults import Unusable, counted
 from saec.progress import progress
 from saec.samples import SEGMENT
 
@@ -38,26 +38,33 @@ class Inspection:
     blank: list[str] = field(default_factory=list)
     alike: list[tuple[str, str, float]] = field(default_factory=list)  # with their correlation
 
+    @property
+    def doubtful(self) -> dict[str, list[str]]:
+        """Returns pictures that a user should look at before training, by what is the matter."""
+        return {
+            "cannot be read": [f"{name} {reason}" for name, reason in self.unreadable.items()],
+            "are blank: one colour everywhere": self.blank,
+            f"are all but the same as another: correlation of small pictures {ALIKE} and more": [
+                f"{one} = {other}" for one, other, _ in self.alike
+            ],
+        }
+
     def remarks(self) -> list[str]:
         """Returns what a user should look at before training."""
-        alike = f"are all but the same as one before them (correlation of small pictures {ALIKE} and more)"
-        remarks = [
-            f"{len(names):,} pictures {words}: {', '.join(names[:5])}"
-            + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-            for words, names in (
-                ("cannot be read", list(self.unreadable)),
-                ("are blank: one colour everywhere", self.blank),
-                (alike, [f"{one} = {other}" for one, other, _ in self.alike]),
-            )
-            if names
-        ]
+        remarks = [one for what, of in self.doubtful.items() for one in counted(of, f"pictures {what}")]
         if len(self.names) > MOST_COMPARED:
             remarks.append(f"{MOST_COMPARED:,} pictures, evenly spaced, were compared with each other")
-        for what, counter in (("sizes", self.sizes), ("modes", self.modes)):
-            if len(counter) > 1:
-                counts = ", ".join(f"{one} ({n:,})" for one, n in counter.most_common())
-                remarks.append(f"pictures have {len(counter)} {what}: {counts}")
+        for what, counts in (("sizes", self.sizes), ("modes", self.modes)):
+            if len(counts) > 1:
+                remarks.append(f"pictures have {len(counts)} {what}: {in_words(counts)}")
         return remarks
+
+
+def in_words(counts: Counter, most: int | None = None) -> str:
+    """Returns each value with how often it is there, the most frequent first."""
+    words = {one: f"{one:,}" if isinstance(one, int) else one for one in counts}
+    more = f" and {len(counts) - most:,} more" if most and len(counts) > most else ""
+    return ", ".join(f"{words[one]} ({n:,})" for one, n in counts.most_common(most)) + more
 
 
 def inspect(folder: Path, n_workers: int = 0) -> Inspection:

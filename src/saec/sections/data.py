@@ -12,6 +12,7 @@ from saec import figures
 from saec.config import Config
 from saec.data.recordings import Recordings
 from saec.faults import Fault, Unusable, counted
+from saec.inspection import in_words
 from saec.inspection import inspect as inspect_pictures
 from saec.progress import duration, progress
 from saec.samples import written_alike
@@ -60,17 +61,15 @@ class Pictures:
                     "pictures": len(result.names),
                     "cannot be read": len(result.unreadable),
                     "size on disk": f"{result.n_bytes / 1e6:,.1f} MB",
-                    "width x height (pixels)": _numbers(result.sizes, MOST_SIZES),
-                    "modes": _numbers(result.modes, MOST_SIZES),
+                    "width x height (pixels)": in_words(result.sizes, MOST_SIZES),
+                    "modes": in_words(result.modes, MOST_SIZES),
                     "recordings": len(result.recordings),
                     "blank": len(result.blank),
                     "all but the same as another": len(result.alike),
                 }
             )
             content.findings.append(f"{len(result.names):,} pictures were looked through.")
-            doubts = {"cannot be read": result.unreadable, "are blank": result.blank}
-            doubts |= {"are all but the same as another": result.alike}
-            content.doubts += [f"{len(of):,} pictures {what}" for what, of in doubts.items() if of]
+            content.doubts = _in_few_words("pictures", result.doubtful)
             recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
             content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
             content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
@@ -103,26 +102,28 @@ class Sounds:
 
     def write(self, folder: Path) -> list[Content]:
         table, unreadable = read_through(self.recordings, self.n_workers)
-        content = Content(f"Recordings of {self.paths}", folder, _remarks(table, unreadable))
+        silent, clipped = (table["file"][of].tolist() for of in (table["peak"] == 0, table["clipped"] == 1))
+        doubtful = {"cannot be read": [f"{row.file} {row.reason}" for row in unreadable.itertuples()]}
+        doubtful |= {"are silent: no sample but 0": silent}
+        doubtful |= {"are clipped: samples in a row at full scale": clipped}
+        content = Content(f"Recordings of {self.paths}", folder, _remarks(table, doubtful))
         content.tables["Recordings"] = _summary(
             {
                 "recordings": len(table) + len(unreadable),
                 "cannot be read": len(unreadable),
                 "total time": duration(table["duration_s"].sum()),
                 "classes": len({*table["class"]} - {""}),
-                "sampling rates (Hz)": _numbers(Counter(table["rate_hz"].tolist())),
-                "channels": _numbers(Counter(table["channels"].tolist())),
-                "formats": _numbers(Counter(table["format"].tolist())),
-                "silent": int((table["peak"] == 0).sum()),
-                "clipped": int(table["clipped"].sum()),
+                "sampling rates (Hz)": in_words(Counter(table["rate_hz"].tolist())),
+                "channels": in_words(Counter(table["channels"].tolist())),
+                "formats": in_words(Counter(table["format"].tolist())),
+                "silent": len(silent),
+                "clipped": len(clipped),
             }
         )
         content.findings.append(
             f"{len(table):,} recordings ({duration(table['duration_s'].sum())}) were read."
         )
-        n_doubtful = {"cannot be read": len(unreadable), "are silent": (table["peak"] == 0).sum()}
-        n_doubtful |= {"are clipped": table["clipped"].sum()}
-        content.doubts += [f"{n:,} recordings {what}" for what, n in n_doubtful.items() if n]
+        content.doubts = _in_few_words("recordings", doubtful)
         what = "recordings that cannot be read, and why"
         content.write("sounds_unreadable.csv", unreadable, what, "Recordings that cannot be read")
         content.write("sounds_durations.csv", table[COLUMNS], "one row a recording")
@@ -196,25 +197,24 @@ def _summary(rows: dict[str, str | int]) -> pd.DataFrame:
     return pd.DataFrame({"what": rows.keys(), "found": words})
 
 
-def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
+def _in_few_words(noun: str, doubtful: dict[str, list[str]]) -> list[str]:
+    return [f"{len(of):,} {noun} {what.partition(':')[0]}" for what, of in doubtful.items() if of]
+
+
+def _remarks(table: pd.DataFrame, doubtful: dict[str, list[str]]) -> list[str]:
     """Returns what to look at, and what to choose, before training."""
-    lists = {
-        "cannot be read": [f"{row.file} {row.reason}" for row in unreadable.itertuples()],
-        "are silent: no sample but 0": table["file"][table["peak"] == 0].tolist(),
-        "are clipped: samples in a row at full scale": table["file"][table["clipped"].astype(bool)].tolist(),
-    }
-    remarks = [remark for what, of in lists.items() for remark in counted(of, f"recordings {what}")]
+    remarks = [remark for what, of in doubtful.items() for remark in counted(of, f"recordings {what}")]
     if table.empty:
         return remarks
     rates, channels, classes = (Counter(table[key].tolist()) for key in ("rate_hz", "channels", "class"))
     if len(rates) > 1:
         remarks.append(
-            f"recordings have {len(rates)} sampling rates, {_numbers(rates)}: choose the lowest, "
+            f"recordings have {len(rates)} sampling rates, {in_words(rates)}: choose the lowest, "
             f"sample_rate: {min(rates)}, or the top of some spectra holds nothing"
         )
     if len(channels) > 1:
         remarks.append(
-            f"recordings have different numbers of channels, {_numbers(channels)}: the mean of them is "
+            f"recordings have different numbers of channels, {in_words(channels)}: the mean of them is "
             "taken, if no channel is chosen"
         )
     median, long = table["duration_s"].quantile([0.5, 0.95])
@@ -234,10 +234,3 @@ def _remarks(table: pd.DataFrame, unreadable: pd.DataFrame) -> list[str]:
         "split: add recordings, or leave the classes out"
     )
     return remarks + counted(few, words) + written_alike(sorted(classes))
-
-
-def _numbers(counts: Counter, most: int | None = None) -> str:
-    """Returns each value with how often it is there, the most frequent first."""
-    words = {one: f"{one:,}" if isinstance(one, int) else one for one in counts}
-    more = f" and {len(counts) - most:,} more" if most and len(counts) > most else ""
-    return ", ".join(f"{words[one]} ({n:,})" for one, n in counts.most_common(most)) + more

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
+from saec.evaluation.folds import classes_of_few_groups
 from saec.samples import Samples
+from saec.sections.labels import between_sides
 from saec.sections.sets import FeatureSet
 
 CHANCE = 0.05  # p-values from which a difference may well be chance
@@ -17,16 +18,7 @@ N_NAMED = 3  # classes, or sets
 
 def described(sets: Sequence[FeatureSet]) -> str:
     """Returns a sentence that counts samples, labels, classes and groups of each set."""
-    lines = []
-    for one in sets:
-        n_groups, classes = len(np.unique(one.samples.groups)), one.samples.classes
-        line = f"{len(one.samples):,} {one.samples_are}"
-        if n_groups < len(one.samples):
-            line += f" of {n_groups:,} groups (recordings)"
-        if classes:
-            line += f", {one.n_labelled:,} with labels of {len(classes):,} classes"
-        lines.append(f"{one.name}: {line}" if len(sets) > 1 else line)
-    return f"{'; '.join(lines)}."
+    return "; ".join(f"{one.name}: {one.counts}" if len(sets) > 1 else one.counts for one in sets) + "."
 
 
 def best_methods(scores: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
@@ -144,25 +136,23 @@ def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
 def doubts_of_samples(samples: Samples, what: str) -> list[str]:
     """Returns what is suspicious of labels, groups and split."""
     has_label, groups, doubts = samples.labels != "", samples.groups, []
-    n_without = len(samples) - int(has_label.sum())
+    n_groups, n_without = len(np.unique(groups)), len(samples) - int(has_label.sum())
     if not samples.classes:
         return [f"no {what} have labels"]
     if n_without:
         doubts.append(f"{n_without:,} of {len(samples):,} {what} have no label")
-    known = len(np.unique(groups)) < len(samples)
+    known = n_groups < len(samples)
     if not known:
         doubts.append("groups (recordings) are unknown, so probes may be too good")
     rare = classes_of_few_groups(samples.labels[has_label], groups[has_label], FEW)
-    if known and len(np.unique(groups)) < FEW:
-        doubts.append(f"all {what} come from {len(np.unique(groups))} recordings (groups) alone")
+    if known and n_groups < FEW:
+        doubts.append(f"all {what} come from {n_groups} recordings (groups) alone")
     elif rare:
         noun = "recordings" if known else what
         doubts.append(f"{len(rare):,} classes are rare, in fewer than {FEW} {noun}: {_some(list(rare))}")
-    train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
-    shared = np.intersect1d(train.groups, test.groups)
-    if len(shared):
+    shared, unseen = between_sides(samples)
+    if shared:
         doubts.append(f"{len(shared):,} groups are on both sides of the split, so probes are too good")
-    unseen = np.setdiff1d(test.labels, train.labels).tolist() if len(train) else []
     return doubts + ([f"classes are tested and never learnt: {_some(unseen)}"] if unseen else [])
 
 

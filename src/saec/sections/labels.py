@@ -295,15 +295,18 @@ def _remarks(samples: Samples, what: str) -> list[str]:
     remarks += written_alike(samples.classes)
     if (samples.splits == "").all():
         return remarks
-    train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
     neither = samples.names[has_label & ~np.isin(samples.splits, (TRAIN, TEST))].tolist()
     words = f"{what} with a label are neither {TRAIN!r} nor {TEST!r} and are left out"
     remarks += counted(neither, words, 5)
-    shared = np.intersect1d(train.groups, test.groups).tolist()
-    if shared:
-        remarks.append(
-            f"the split has {len(shared):,} groups (recordings) on both sides, so probes are too good:\n"
-            f"{listing(shared, 5)}"
-        )
-    unseen = np.setdiff1d(test.labels, train.labels).tolist()
+    shared, unseen = between_sides(samples)
+    words = "groups (recordings) are on both sides of the split, so probes are too good"
+    remarks += counted(shared, words, 5)
     return remarks + counted(unseen, "classes are tested and never learnt")
+
+
+def between_sides(samples: Samples) -> tuple[list[str], list[str]]:
+    """Returns groups that a split has on both sides, and classes that it tests without teaching them."""
+    has_label = samples.labels != ""
+    train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
+    unseen = np.setdiff1d(test.labels, train.labels).tolist() if len(train) else []
+    return np.intersect1d(train.groups, test.groups).tolist(), unseen

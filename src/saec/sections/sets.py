@@ -172,16 +172,17 @@ class FeatureSet:
         """Returns the features of some methods, (n, features) float32 each."""
         return {method: np.asarray(self.scored[method].rows, dtype=np.float32) for method in methods}
 
+    @property
+    def counts(self) -> str:
+        """Returns in words how many samples, groups, labels and classes there are."""
+        n_groups, classes = len(np.unique(self.samples.groups)), self.samples.classes
+        of = f" of {n_groups:,} groups (recordings)" if self.has_groups else ""
+        labels = f", {self.n_labelled:,} with labels of {len(classes):,} classes" if classes else ""
+        return f"{len(self.samples):,} {self.samples_are}{of}{labels}"
+
     def describe(self) -> str:
-        n_groups = len(np.unique(self.samples.groups))
-        lines = [
-            f"{self.name}: {len(self.samples):,} {self.samples_are}, {self.n_labelled:,} with labels of "
-            f"{len(self.samples.classes)} classes, {n_groups:,} groups"
-        ]
-        lines += [
-            f"  {name}: {one.rows.shape[1]:,} features of {one.file}" for name, one in self.tables.items()
-        ]
-        return "\n".join(lines)
+        methods = [f"{name}: {of.rows.shape[1]:,} features of {of.file}" for name, of in self.tables.items()]
+        return "\n  ".join([f"{self.name}: {self.counts}", *methods])
 
     def about(self) -> dict[str, Any]:
         """Returns what `report.json` says of the set."""

@@ -79,6 +79,9 @@ def test_lengths_are_listed_and_summed_by_class(config, sounds):
     }
     assert (rows["crow"]["median"], rows["tit"]["total"]) == (1.25, 6)
     assert (folder / "sounds_durations.png").is_file()
+    (config.data / "twice.csv").write_text("file,label\nsounds/crow/0.wav,crow\nsounds/crow/0.wav,tit\n")
+    _, section, _ = looked(config, "twice.csv")
+    assert [row["recordings"] for row in section["tables"]["Durations in seconds"]] == [1, 1]
     by_class, *_ = looked(config, "sounds/tit", "sounds/crow")
     files = [one / "sounds_durations.csv" for one in (folder, by_class)]
     assert files[0].read_bytes() == files[1].read_bytes()

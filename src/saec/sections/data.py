@@ -141,7 +141,7 @@ class Sounds:
 
 def _find_sounds(paths: tuple[str, ...], config: Config) -> Recordings:
     """Lists recordings; raises a `Fault` where none can be opened."""
-    recordings = recordings_of(paths, config)
+    recordings = recordings_of(paths, config, several="first")  # whatever labels their rows have
     if not any(header(path) for path in recordings.paths.values()):
         raise Fault(
             f"none of the {len(recordings.paths):,} recordings of {', '.join(paths)} can be opened as sound, "

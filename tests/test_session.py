@@ -137,7 +137,7 @@ def test_a_start_from_trained_weights_needs_no_model():
         (
             {"weights_of": "a", "freez": 1, "weights": "worst"},
             [
-                "start.weights: input should be 'best' or 'last', got 'worst'",
+                "start.weights: must be best, last or best_<phase> such as best_alpha_0.25, got 'worst'",
                 "start.freez: unknown key, did you mean 'freeze'?",
             ],
         ),

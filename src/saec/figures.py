@@ -48,7 +48,8 @@ def history(
 ) -> None:
     """Draws scores by epoch, training and validation, the best epoch and the score of a trivial answer.
 
-    Beside the loss stands the score that selects the best epoch, where that is another.
+    Beside the loss stands the score that selects the best epoch, where that is another; on it in grey the
+    alpha of each epoch, where a training changes it.
     """
     names = list(dict.fromkeys(["loss", best_by]))
     figure = Figure((7 * len(names), 4), DPI)
@@ -66,9 +67,22 @@ def history(
         axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")
         if name == "loss":
             _log_if_wide(axes, [row[f"{part}_loss"] for row in rows for part in COLOURS])
+            alphas = [row.get("valid_alpha") for row in rows]
+            if len({*alphas}) > 1:
+                _draw_beside(axes, epochs, alphas, "alpha")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False)
     write_figure(path, figure)
+
+
+def _draw_beside(axes: Axes, x: Sequence[float], y: Sequence[float], label: str) -> None:
+    """Draws small grey steps of numbers from 0 to 1, with an axis of their own at the right."""
+    axes.figure.subplots_adjust(right=0.92)
+    right = axes.twinx()
+    right.step(x, y, where="mid", color="0.6", linewidth=0.8)
+    right.set_ylim(0, 1)
+    right.set_ylabel(label, color="0.5", fontsize="small", labelpad=2)
+    right.tick_params(colors="0.5", labelsize="x-small")
 
 
 def histogram(path: Path, counts: np.ndarray, title: str, x_label: str, y_label: str) -> None:

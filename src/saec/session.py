@@ -1,5 +1,6 @@
 """Reads a session's settings from one file and checks them whole before any data; no path is touched."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -30,7 +31,15 @@ from saec.upgrade import upgrade_training
 
 SCRATCH = "scratch"  # a word that `start` may be, but no component's name
 Count = Annotated[int, Field(gt=0, strict=True)]
-Weights = Literal["best", "last"]
+
+
+def _weights(raw: Any) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"last|best(_\w[\w.]*)?", raw):
+        raise ValueError(f"must be best, last or best_<phase> such as best_alpha_0.25, got {raw!r}")
+    return raw
+
+
+Weights = Annotated[str, PlainValidator(_weights)]
 Export = Annotated[
     Literal[False, "pt2", "onnx", "torchscript"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)
 ]

@@ -1,7 +1,7 @@
 """Defines what an objective returns, the scores of a batch and whether to go on; and the reconstruction."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,8 +27,9 @@ class Objective(nn.Module):
     needs_decoder = False
     decodes = True  # whether a decoder, where the model has one, is learnt
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
-    phase_name = ""  # of the present phase, whose best weights are kept under this name, too
     phase = 0  # counts the changes of what `best_by` means; epochs of different phases are not compared
+    phase_name: str = ""  # its best weights are kept as `best_<phase_name>`, too
+    keeps_best = True  # whether `best` may be of this phase
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):
         super().__init__()
@@ -36,9 +37,25 @@ class Objective(nn.Module):
         self.head: nn.Module | None = None
         self.pooling: Callable[[Tensor], Tensor] | None = None
 
+    @classmethod
+    def faults(cls, options: Any, steps_hz: float | None, patience: int | None) -> list[str]:
+        """Returns what does not go together: options, latents of so many steps a second (None: unknown), and
+        the patience of the training.
+        """
+        return []
+
+    @classmethod
+    def n_phases(cls, options: Any) -> int:
+        """Returns for how many phases weights are kept at most."""
+        return 1
+
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """Returns named scalars, means over the batch; `loss` is minimised."""
         raise NotImplementedError
+
+    def weight(self, batch: Batch) -> int | Tensor:
+        """Returns how much the scores of a batch count in the means of an epoch."""
+        return batch.weight
 
     def logits(self, latents: Tensor, n_steps: Tensor | None = None) -> Tensor:
         """Returns (batch, numbers), what the head makes of latents (batch, channels, frequency, time), of

@@ -58,6 +58,9 @@ class Classification(Objective):
         weights = counts.sum() / (len(counts) * counts.clamp(min=1))
         self.weights.copy_(weights if self.balance == "weights" else torch.ones_like(weights))
 
+    def weight(self, batch: Batch) -> int:
+        return len(batch)
+
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         if self.training and self.mixup:
             return self._mixed(model, batch)

@@ -48,6 +48,9 @@ class Contrastive(Objective):
             nn.Linear(hidden, projection, bias=False),
         )
 
+    def weight(self, batch: Batch) -> int:
+        return len(batch)
+
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         views = torch.cat([batch.seen, batch.target])
         lengths = None if batch.lengths is None else batch.lengths.repeat(2)

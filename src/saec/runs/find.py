@@ -73,7 +73,13 @@ class Seed:
     def data(self) -> DataOptions:
         return DATA.parse({"kind": "images", "train": "", "channels": "rgb"})
 
+    def require(self, weights: str) -> None:
+        """Raises a `MissingFault` where other weights are meant than those of the one epoch there is."""
+        if weights not in ("best", "last"):
+            raise MissingFault(f"{self.encoder} has no weights {weights!r}, it is of one epoch: choose best")
+
     def load(self, weights: str) -> dict[str, Any]:
+        self.require(weights)
         return {"progress": {"epoch": self.epoch}}
 
     def which(self, weights: str, state: dict[str, Any] | None = None) -> str:

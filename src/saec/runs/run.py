@@ -17,6 +17,7 @@ from saec.faults import Fault, MissingFault
 from saec.files import (
     DAMAGE,
     appearing,
+    link_or_copy,
     move_to_timestamp,
     require_whole,
     require_writable,
@@ -41,21 +42,28 @@ class Progress:
     waited: int = 0  # epochs since the best
     stopped: bool = False
     finished: bool = False
-    phase: int = 0  # of the objective, in which the best epoch was
+    phase: int = 0  # of the objective, in which the last epoch was
+    lowest: float = float("inf")  # loss of that phase, where it keeps no best
 
-    def update(self, score: float, loss: float, rising: bool = False, phase: int = 0) -> bool:
+    def update(
+        self, score: float, loss: float, rising: bool = False, phase: int = 0, keeps_best: bool = True
+    ) -> bool:
         """Counts an epoch and returns whether it is the best so far.
 
         The best has the lowest score, or the highest (`rising`); of equal ones that with the lowest loss,
-        which ends no waiting. The first epoch of a new phase is better than all before.
+        which ends no waiting. The first epoch of a new phase is better than all before. Epochs of a phase
+        that does not keep the best are compared by loss with one another.
         """
         first = not self.best_epoch or phase != self.phase
         better = first or (score > self.best if rising else score < self.best)
-        self.phase = phase
         improved = better or (score == self.best and loss < self.loss)
+        if not keeps_best:
+            better = improved = first or loss < self.lowest
+            self.lowest = min(loss, float("inf") if first else self.lowest)
+        self.phase = phase
         self.epoch += 1
         self.waited = 0 if better else self.waited + 1
-        if improved:
+        if improved and keeps_best:
             self.best, self.loss, self.best_epoch = score, loss, self.epoch
         return improved
 
@@ -208,11 +216,18 @@ class Run:
             objective.load_state_dict((state or self.load(weights))["objective"])
         return objective.eval()
 
-    def save(self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict]) -> None:
-        """Saves the state dicts of `parts`, all tensors as CPU tensors; of the best without the learner's."""
+    def save(
+        self, name: Weights, parts: dict[str, Any], progress: Progress, history: list[dict], also: str = ""
+    ) -> None:
+        """Saves the state dicts of `parts`, all tensors as CPU tensors; of the best without the learner's.
+
+        `also` is another name that the same weights are to have.
+        """
         kept = [key for key in parts if name == "last" or key != "learner"]
         states = {key: parts[key].state_dict() for key in kept}
         write_checkpoint(self._file(name), states | {"progress": asdict(progress), "history": history})
+        if also:
+            link_or_copy(self._file(name), self._file(also))
 
     def load(self, name: Weights) -> dict[str, Any]:
         """Returns the saved state: state dicts by part, `progress`, `history`.
@@ -220,9 +235,15 @@ class Run:
         Raises:
             MissingFault: the run has not finished an epoch yet.
         """
-        if not self._file(name).exists():
-            raise MissingFault(f"{self.folder} has no {name}.pt: its first epoch was not finished")
+        self.require(name)
         return read_checkpoint(self._file(name))
+
+    def require(self, name: Weights) -> None:
+        """Raises a `MissingFault` where the run has no such weights, with those that it has."""
+        if not self._file(name).exists():
+            there = ", ".join(sorted(file.stem for file in self.folder.glob("*.pt")))
+            reason = f"it has the weights {there}" if there else "its first epoch was not finished"
+            raise MissingFault(f"{self.folder} has no {name}.pt: {reason}")
 
     def refuse_other(self, record: dict[str, Any]) -> None:
         """Raises a `Fault` where the data are not those the run was made with."""

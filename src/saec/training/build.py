@@ -178,8 +178,8 @@ def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[Trainin
 
 
 def _inherit(learning: Learning, plan: TrainingPlan) -> None:
-    """Loads the parent's encoder and decoder, and its objective's tensors where name and shape agree, unless
-    its head tells other classes apart.
+    """Loads the parent's encoder and decoder, and its head's tensors where name and shape agree, unless it
+    tells other classes apart.
     """
     model, objective, parent = learning.model, learning.objective, plan.parent
     weights = plan.session.start.weights
@@ -192,12 +192,12 @@ def _inherit(learning: Learning, plan: TrainingPlan) -> None:
         model.decoder.load_state_dict(theirs.decoder.state_dict())
     elif model.decoder is not None:
         LOG.warning("%s has no decoder: the decoder starts from scratch", parent.folder)
-    own = objective.state_dict()
+    own = {key: value for key, value in objective.state_dict().items() if key.startswith("head.")}
     if own and isinstance(parent, Run):
         saved = parent.load(weights)["objective"]
         if objective.needs_labels and list(objective.classes) != parent.record["classes"]:
             saved = {}
         same = {key: saved[key] for key in own if key in saved and saved[key].shape == own[key].shape}
-        objective.load_state_dict(own | same)
+        objective.load_state_dict(same, strict=False)
         LOG.info("objective: %d of %d tensors from %s", len(same), len(own), parent.folder.name)
     LOG.info("weights of %s, %d blocks frozen", parent.folder, len(model.frozen))

@@ -36,8 +36,11 @@ def train(training: Training, run: Run) -> Run:
             train_scores = one_epoch(training, batches, f"epoch {epoch + 1}", training.learner)
             valid_scores = one_epoch(training, training.valid.validation(), "validation")
             writer.require_numbers(train_scores["loss"], valid_scores[training.objective.best_by])
-            improved = end_epoch(training, valid_scores)
-            writer.write_epoch(train_scores, valid_scores, improved)
+            improved = count_epoch(training, train_scores, valid_scores)
+            if improved:
+                writer.write_best()  # before the objective may change what the weights were trained for
+            end_epoch(training)
+            writer.write_epoch(train_scores["pictures_per_s"], train_scores["waiting"], improved)
         writer.close()
     return run
 
@@ -64,9 +67,10 @@ def one_epoch(
             if learner:
                 learner.step(scores["loss"])
             n_samples += len(batch)
-            weights += batch.weight
+            weight = training.objective.weight(batch)
+            weights += weight
             for name, score in scores.items():
-                totals[name] += score.detach() * batch.weight
+                totals[name] += score.detach() * weight
             ready = time.perf_counter()
     n = float(weights)  # the one wait for the device
     means = {name: float(total) / n for name, total in totals.items()}
@@ -75,17 +79,29 @@ def one_epoch(
     return means | training.objective.summary() | work
 
 
-def end_epoch(training: Training, scores: dict[str, float]) -> bool:
-    """Counts an epoch with these validation scores; returns whether it is the best so far."""
-    objective, progress, options = training.objective, training.progress, training.session.training
-    score, loss = scores[objective.best_by], scores["loss"]
-    improved = progress.update(score, loss, objective.rising, objective.phase)
+def count_epoch(training: Training, train_scores: dict[str, float], valid_scores: dict[str, float]) -> bool:
+    """Counts an epoch with these scores; returns whether it is the best so far, or of its phase."""
+    objective, progress = training.objective, training.progress
+    score, phase = valid_scores[objective.best_by], (objective.phase, objective.keeps_best)
+    improved = progress.update(score, valid_scores["loss"], objective.rising, *phase)
     training.learner.end_epoch(progress.waited)
+    scores = {
+        f"{part}_{name}": score
+        for part, part_scores in (("train", train_scores), ("valid", valid_scores))
+        for name, score in part_scores.items()
+        if name not in OF_THE_WORK
+    }
+    training.history.append({"epoch": progress.epoch, "learning_rate": training.learner.rate} | scores)
+    return improved
+
+
+def end_epoch(training: Training) -> None:
+    """Asks the objective whether to go on; what it changes over training holds for the next epoch."""
+    objective, progress, options = training.objective, training.progress, training.session.training
     patience = options.patience
     stalled = bool(patience and progress.waited and progress.waited % patience == 0)
     progress.stopped = not objective.end_epoch(stalled)
     progress.finished = progress.stopped or progress.epoch >= options.epochs
-    return improved
 
 
 class RunWriter:
@@ -134,35 +150,32 @@ class RunWriter:
                 f"optimizer.learning_rate, or optimizer.clip; epochs kept in {self.run.folder}: {done}"
             )
 
-    def write_epoch(
-        self, train_scores: dict[str, float], valid_scores: dict[str, float], improved: bool
-    ) -> None:
-        """Saves the best weights, then the last, which is the commit; history and figure follow from it."""
+    def write_best(self) -> None:
+        """Saves weights as the best, as those of their phase, or as both."""
+        training, objective = self.training, self.training.objective
+        names = ["best"] if objective.keeps_best else []
+        names += [f"best_{objective.phase_name}"] if objective.phase_name else []
+        if names and not training.rank:
+            self.run.save(names[0], training.parts, training.progress, training.history, *names[1:])
+
+    def write_epoch(self, pictures_per_s: float, waiting: float, improved: bool) -> None:
+        """Saves the last weights, which is the commit; history and figure follow from it."""
         training = self.training
-        row = {"epoch": training.progress.epoch, "learning_rate": training.learner.rate}
-        scores = {
-            f"{part}_{name}": score
-            for part, part_scores in (("train", train_scores), ("valid", valid_scores))
-            for name, score in part_scores.items()
-            if name not in OF_THE_WORK
-        }
-        training.history.append(row | scores)
         if training.rank:
             return
-        for name in ("best", "last") if improved else ("last",):
-            self.run.save(name, training.parts, training.progress, training.history)
+        self.run.save("last", training.parts, training.progress, training.history)
         self._write_history()
-        rate = train_scores["pictures_per_s"]
+        row = training.history[-1]
         LOG.info(
             "epoch %d of %d: %s%s; %.*f %s/s, %.0f %% of the time waiting for data",
             *(row["epoch"], self.options.epochs),
-            ", ".join(f"{name} {score:.5f}" for name, score in scores.items()),
+            ", ".join(f"{name} {score:.5f}" for name, score in [*row.items()][2:]),
             " (best)" if improved else "",
-            *(1 if rate < 10 else 0, rate, training.train.data.samples_are),
-            100 * train_scores["waiting"],
+            *(1 if pictures_per_s < 10 else 0, pictures_per_s, training.train.data.samples_are),
+            100 * waiting,
         )
         if self.events:
-            for name, score in (row | scores).items():
+            for name, score in row.items():
                 self.events.add_scalar(name, score, row["epoch"])
             self.events.flush()
 

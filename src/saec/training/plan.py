@@ -32,6 +32,7 @@ LOG = logging.getLogger(__name__)
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
 N_TIMED = 4  # samples of a step that is timed on a CPU
 CHECKPOINT_BYTES = 36  # of a weight and two numbers of the optimizer's, in best.pt, last.pt, the next one
+PHASE_BYTES = 4  # of a weight in a checkpoint of the best of a phase
 VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
@@ -151,6 +152,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     if session.start != "scratch" and not begun:
         parent = check("start.weights_of", find_trained, session.start.weights_of, config)
         session = _as_parent(parent, session, faults) if parent else session
+        check("start.weights", parent.require, session.start.weights) if parent else None
     session, kinds, sizes = _sized(session, config, faults)
     trained, model, shape, classes = begun or parent, None, None, ()
     if "train" in sizes:
@@ -177,7 +179,8 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
     _check_export(options.export, model, shape, faults)
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
-    check("config.models", require_room, config.models, CHECKPOINT_BYTES * n_weights, "the checkpoints")
+    n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (session.objective.target.n_phases(session.objective) - 1)
+    check("config.models", require_room, config.models, n_bytes * n_weights, "the checkpoints")
     if faults:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(options.precision, device)
@@ -307,6 +310,9 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     if objective.target.needs_decoder and model.decoder is None:
         needs = f"{objective.name} needs a model with a decoder, {name} has none"
         faults.append(f"objective: {needs}: choose another of the two")
+    steps_hz = axes_of(train.front).frames_hz
+    steps_hz = steps_hz and steps_hz / model.time_pool
+    faults += objective.target.faults(objective, steps_hz, session.training.patience)
     freeze = 0 if session.start == "scratch" else session.start.freeze
     if freeze != "all_but_head" and freeze > len(model.blocks):
         faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {freeze}")

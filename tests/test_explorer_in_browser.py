@@ -12,7 +12,7 @@ from conftest import intensities, write_pictures
 
 from saec.explorer.page import Points, Space, write_explorer
 from saec.explorer.sounds import Stretch
-from saec.samples import read_annotations
+from saec.samples import FREQUENCIES, read_annotations
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -264,11 +264,13 @@ def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(brows
     path = tmp_path / "sounds" / "a b#.wav"
     path.parent.mkdir()
     soundfile.write(path, 0.1 * np.sin(np.arange(64_000)), 16_000)
-    stretches = [Stretch("wood/a b#.wav", start, start + 0.5, path) for start in (0.0, 0.5, 1.25)]
+    bands = (None, None, (200.0, 7999.875))
+    spans = zip((0.0, 0.5, 1.25), bands, strict=True)
+    stretches = [Stretch("wood/a b#.wav", start, start + 0.5, path, band) for start, band in spans]
     stretches += [Stretch("wood_a b#.wav", 3.0, 4.5)]
     names, rows = np.array([f"{row}.wav" for row in range(4)]), np.eye(4, 2)
     clock = {"hour": np.array([0.5, 23.9, np.nan, -12.0]), "date": np.array([*DATES[:2], "", DATES[2]])}
-    points = Points(names, {"ours": Space.of(rows, rows)}, clock, {}, stretches, 8000.0, "sounds")
+    points = Points(names, {"ours": Space.of(rows, rows)}, clock, {}, stretches, "sounds")
     (tmp_path / "report").mkdir()
     write_explorer(tmp_path / "report" / "page.html", points, "four", sounds_mb=megabytes)
     tab = browser.new_page()
@@ -317,6 +319,7 @@ def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(brows
         assert table[["start_s", "end_s"]].to_numpy().tolist() == [[0, 0.5], [1.25, 1.75]]
         assert set(table["label"]) == {"tit and wren"}
         assert set(table["file"]) == ({"a b#.wav"} if form == "raven" else {""})
+        assert table[FREQUENCIES].fillna("").to_numpy().tolist() == [["", ""], ["200", "7999.875"]]
     tab.close()
 
 

@@ -165,7 +165,7 @@ def test_detections_are_what_is_likely_and_no_background_brought_together_where_
 @pytest.mark.parametrize("form", ["raven", "audacity"])
 def test_tables_of_detections_are_read_back_as_they_were_written(form, tmp_path):
     rows = detections_in(segments(), Detections()).replace({"label": {"tit": 'tit\tor #1 "x"'}})
-    texts = texts_per_file(rows, form, 8000.0)
+    texts = texts_per_file(rows, form, (0, 8000.5))
     assert list(texts) == ["r/a.wav", "s/b.wav"]
     for file, text in texts.items():
         (tmp_path / "table.txt").write_text(text, encoding="utf-8")
@@ -180,6 +180,11 @@ def test_tables_of_detections_are_read_back_as_they_were_written(form, tmp_path)
         if form == "raven"
         else again == "\\\t50.000000\t2000.500000"
     )
+    for band in ((0, 8000.5), None):
+        (tmp_path / "table.txt").write_text(texts_per_file(rows, form, band)["s/b.wav"], encoding="utf-8")
+        again = read_annotations(tmp_path / "table.txt", required=("start", "end", "label"))
+        boxes = [[float(cell) for cell in cells if cell] for cells in again[FREQUENCIES].to_numpy()]
+        assert boxes == [list(band or ())]  # nothing where nothing says it
 
 
 @pytest.fixture

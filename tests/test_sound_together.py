@@ -25,7 +25,7 @@ from saec.models import MODELS
 from saec.models.base import Tap, run_to_tap
 from saec.preparation.pictures import PREPARED
 from saec.runs import Run
-from saec.samples import read_annotations
+from saec.samples import FREQUENCIES, read_annotations
 from saec.session import SessionError
 from saec.sound.handcrafted import Handcrafted
 from saec.sound.spectra import SPECTRA
@@ -121,7 +121,9 @@ def test_detections_are_written_in_the_forms_that_are_named_and_go_where_they_ar
             table = read_annotations(roles[f"{form} {file}"], required=("start", "end", "label"))
             assert table["label"].tolist() == rows["label"].tolist()
             np.testing.assert_allclose(table[["start_s", "end_s"]], rows[["start", "end"]], atol=1e-6)
-    assert "High Freq (Hz)\t" in next(roles[one] for one in roles if one.startswith("raven")).read_text()
+            boxes = table[FREQUENCIES].astype(float).to_numpy()  # rows of the run's spectrum
+            assert (boxes[:, 0] < 10).all() and (0.9 * RATE / 2 < boxes[:, 1]).all()
+            assert (boxes[:, 1] <= RATE / 2).all()
     assert json.loads((tmp_path / f"saec_{run.timestamp}.json").read_text())["sample_s"] == 0.1
     extract(session | {"predictions": None, "overwrite": True}, config)
     assert not [*tmp_path.glob("*.txt"), *tmp_path.glob("detections*")]
@@ -185,10 +187,12 @@ def test_groups_are_those_that_the_training_has_found_in_paths(shared, made, tmp
 
 
 def page_of(folder: Path) -> dict:
-    """The page's content, with starts and ends."""
+    """The page's content, with starts and ends, and bands of frequencies."""
     read = content(folder / "explorer.html")
-    times = np.frombuffer(base64.b64decode(read["stretches"]["times"]), "<f8").reshape(-1, 2)
-    return read | {"times": dict(zip(read["names"], times.tolist(), strict=True))}
+    for key in ("times", "bands"):
+        pairs = np.frombuffer(base64.b64decode(read["stretches"][key]), "<f8").reshape(-1, 2)
+        read[key] = dict(zip(read["names"], pairs.tolist(), strict=True))
+    return read
 
 
 def test_the_page_has_the_sounds_of_segments_of_recordings_and_of_prepared_pictures(shared, made, tmp_path):
@@ -196,13 +200,15 @@ def test_the_page_has_the_sounds_of_segments_of_recordings_and_of_prepared_pictu
     page = page_of(report_of(config, {"by_run": made["by_run"]}, per="sample", explorer={}))
     assert page["many"] == "sounds" and "sounds" in page["title"]
     assert page["times"]["low/0_segm_0000.100.wav"] == pytest.approx([0.1, 0.2])
+    lowest, highest = page["bands"]["low/0_segm_0000.100.wav"]  # rows of the run's spectrum
+    assert 0 <= lowest < 10 and 0.9 * RATE / 2 < highest <= RATE / 2
     for key, kind in (("clips", "data:audio/ogg"), ("thumbnails", "data:image/webp")):
         assert len(page[key]) == len(page["names"]) and all(one.startswith(kind) for one in page[key])
     page = page_of(
         report_of(config, {"by_hand": made["by_hand"]}, per="recording", explorer={"sounds_mb": 0})
     )
     assert page["many"] == "recordings" and page["times"]["mid/1"] == [0, 0.2625] and page["clips"] is None
-    assert page["recordings"][0] == "../../others/high/0.wav" and page["stretches"]["highest_hz"] == RATE / 2
+    assert page["recordings"][0] == "../../others/high/0.wav" and page["bands"]["mid/1"] == [0, RATE / 2]
     look = {"sample_rate": RATE, "segment_s": 0.1, "n_fft": 64, "hop_length": 16}
     images = prepare(
         {"recordings": str(config.data / "others"), "out": str(tmp_path / "pictures"), **look}, config
@@ -214,10 +220,15 @@ def test_the_page_has_the_sounds_of_segments_of_recordings_and_of_prepared_pictu
     assert page["many"] == "pictures" and len(page["clips"]) == len(names) and page["links"]
     assert page["times"][names[1]] == pytest.approx([0.08, 0.18])
     assert page["stretches"]["files"] == sorted(f"{name}/{n}.wav" for name in HERTZ for n in range(3))
+    assert set(map(tuple, page["bands"].values())) == {(0, RATE / 2)}
     (images / SIDECAR).write_text('{"sampling_frequency": "x", "segment_duration_sec": null}')
     (images / PREPARED).unlink()  # then names alone tell something
-    page = page_of(evaluate(session | {"inspect": False, "table": None}, config).folder)
+    boxed = tmp_path / "boxed.csv"
+    boxed.write_text(f"file,label,{','.join(FREQUENCIES)}\n{names[1]},x,200.5,900\n", encoding="utf-8")
+    session |= {"inspect": False, "table": None, "labels": str(boxed)}
+    page = page_of(evaluate(session, config).folder)
     assert page["times"][names[1]] == pytest.approx([0.08, np.nan], nan_ok=True) and "clips" not in page
+    assert page["bands"][names[1]] == [200.5, 900] and np.isnan(page["bands"][names[0]]).all()
 
 
 def test_a_table_of_sounds_says_labels_groups_and_splits(shared, made):

@@ -259,38 +259,41 @@ def require_parquet() -> None:
         raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
 
 
-def texts_per_file(table: pd.DataFrame, form: Form, highest_hz: float) -> dict[str, str]:
+def texts_per_file(
+    table: pd.DataFrame, form: Form, band: tuple[float, float] | None = None
+) -> dict[str, str]:
     """Returns for each file of a table (file, start, end, label) its rows as the text of such a table.
 
-    Rows without a start and an end are left out. Those without frequencies go from 0 to `highest_hz`.
+    Rows without a start and an end are left out. Those without frequencies have the `band`, if any.
     """
     rows = table.dropna(subset=["start", "end"]).sort_values(["file", "start"], kind="stable")
     write = {"raven": _raven, "audacity": _audacity}[form]
-    return {str(file): write(part.to_dict("records"), highest_hz) for file, part in rows.groupby("file")}
+    return {str(file): write(part.to_dict("records"), band) for file, part in rows.groupby("file")}
 
 
-def _raven(rows: list[dict[str, Any]], highest_hz: float) -> str:
+def _raven(rows: list[dict[str, Any]], band: tuple[float, float] | None) -> str:
     lines = [SELECTIONS]
     for number, row in enumerate(rows, start=1):
-        low, high = _frequencies(row) or (0, highest_hz)
+        bounds = [f"{hertz:.10g}" for hertz in frequencies_of(row) or band or ()] or ["", ""]
         span = f"{row['start']:.6f}", f"{row['end']:.6f}"
         text = _plain(row["file"].replace("\\", "/").rpartition("/")[2]), _plain(row["label"])
-        lines.append([str(number), "Spectrogram 1", "1", *span, f"{low:g}", f"{high:g}", *text])
+        lines.append([str(number), "Spectrogram 1", "1", *span, *bounds, *text])
     return "".join("\t".join(line) + "\n" for line in lines)
 
 
-def _audacity(rows: list[dict[str, Any]], _: float) -> str:
+def _audacity(rows: list[dict[str, Any]], band: tuple[float, float] | None) -> str:
     text = ""
     for row in rows:
         text += f"{row['start']:.6f}\t{row['end']:.6f}\t{_plain(row['label'])}\n"
-        if bounds := _frequencies(row):
+        if bounds := frequencies_of(row) or band:
             text += "\\\t{:.6f}\t{:.6f}\n".format(*bounds)
     return text
 
 
-def _frequencies(row: dict[str, Any]) -> tuple[float, float] | None:
+def frequencies_of(row: dict[str, Any]) -> tuple[float, float] | None:
+    """Returns the lowest and highest Hz of a row, None where it has none."""
     try:
-        low, high = (float(row[key]) for key in FREQUENCIES)
+        low, high = (float(str(row[key]).replace(",", ".")) for key in FREQUENCIES)
     except (KeyError, ValueError):
         return None
     return (low, high) if low <= high else None

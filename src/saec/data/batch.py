@@ -59,6 +59,14 @@ class Axes(NamedTuple):
     hertz: np.ndarray | None = None
     frames_hz: float | None = None  # columns a second
 
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """Returns from how many Hz to how many a sample shows sound, each row reaching to the next ones."""
+        if self.hertz is None or len(self.hertz) < 2:
+            return None
+        (low, second), (last, high) = self.hertz[:2].tolist(), self.hertz[-2:].tolist()
+        return max(0.0, 2 * low - second), 2 * high - last
+
 
 class FrontEnd(Protocol):
     """Turns stored numbers into the float tensor that views and models take, always in the same way.

@@ -35,6 +35,7 @@ const STRETCHES = DATA.stretches; // what each row is of: a file, and seconds in
 if (STRETCHES) {
   STRETCHES.of = unpacked(STRETCHES.of, Int32Array);
   STRETCHES.times = unpacked(STRETCHES.times, Float64Array); // start, end, start, end ...; NaN: the whole file
+  STRETCHES.bands = unpacked(STRETCHES.bands, Float64Array); // low, high, low, high ... in Hz; NaN: not known
 }
 
 /** The address of a row's sound: a clip in the page, else its part of the recording; "" where there is none. */

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,7 @@ class Space:
 class Points:
     """Holds samples by name; `columns` are what they can be coloured by, some are clusters in a space.
 
-    `stretches` say which sound each is of, `highest_hz` up to which frequency, where these are known.
+    `stretches` say which sound each is of, where that is known.
     """
 
     names: np.ndarray
@@ -71,7 +72,6 @@ class Points:
     columns: dict[str, np.ndarray]
     clusters: dict[str, str] = field(default_factory=dict)  # column: the space that was clustered
     stretches: list[Stretch] = field(default_factory=list)
-    highest_hz: float | None = None
     samples_are: str = "pictures"
 
     def cluster_list(self, column: str) -> list[dict[str, Any]]:
@@ -180,7 +180,7 @@ def _sounds(points: Points, page: Path, clips_mb: float, pictures_mb: float) -> 
             "files": files.tolist(),
             "of": _packed(of, "<i4"),
             "times": _packed(np.array([[one.start_s, one.end_s] for one in points.stretches]), "<f8"),
-            "highest_hz": points.highest_hz or 0,
+            "bands": _packed(np.array([one.band or (math.nan, math.nan) for one in points.stretches]), "<f8"),
         }
     }
     paths = {one.file: one.path for one in points.stretches if one.path}

@@ -111,7 +111,8 @@ function tables(given, form) {
     const [start, end] = STRETCHES.times.subarray(2 * row, 2 * row + 2);
     if (isNaN(start) || isNaN(end)) continue;
     const file = STRETCHES.files[STRETCHES.of[row]];
-    const line = { start: start.toFixed(6), end: end.toFixed(6), file: plain(file.split("/").pop()), label: plain(given[row]) };
+    const [low, high] = Array.from(STRETCHES.bands.subarray(2 * row, 2 * row + 2), (hertz) => (isNaN(hertz) ? "" : String(+hertz.toFixed(6))));
+    const line = { start: start.toFixed(6), end: end.toFixed(6), low, high, file: plain(file.split("/").pop()), label: plain(given[row]) };
     (written[file] ??= []).push(line);
   }
   const write = form === "raven" ? raven : audacity;
@@ -134,12 +135,12 @@ function csv(rows, given) {
 
 function raven(lines) {
   const heads = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin File", "Annotation"];
-  const rows = lines.map(({ start, end, file, label }, at) => [at + 1, "Spectrogram 1", 1, start, end, 0, STRETCHES.highest_hz, file, label]);
+  const rows = lines.map(({ start, end, low, high, file, label }, at) => [at + 1, "Spectrogram 1", 1, start, end, low, high, file, label]);
   return [heads, ...rows].map((cells) => cells.join("\t")).join("\n") + "\n";
 }
 
 function audacity(lines) {
-  return lines.map(({ start, end, label }) => `${start}\t${end}\t${label}\n`).join("");
+  return lines.map(({ start, end, low, high, label }) => `${start}\t${end}\t${label}\n${low && high && `\\\t${low}\t${high}\n`}`).join("");
 }
 
 function download(texts) {

@@ -29,15 +29,16 @@ MB = 1e6
 
 @dataclass(frozen=True)
 class Stretch:
-    """Names what a point is of: a file, and seconds in it (NaN: from its start, to its end).
+    """Names what a point is of: a file, seconds in it (NaN: from its start, to its end), and a band of Hz.
 
-    `path` is where the file lies, None where it is not at hand.
+    `path` is where the file lies, None where it is not at hand; `band` is None where nothing says it.
     """
 
     file: str
     start_s: float = math.nan
     end_s: float = math.nan
     path: Path | None = None
+    band: tuple[float, float] | None = None
 
     def read(self) -> tuple[np.ndarray, int]:
         """Returns at most `LONGEST_S` of the sound, mono, and its rate.

@@ -111,6 +111,7 @@ class ExtractionJob:
             "model": str(self.source.path),
             "n_neighbors_used": n_used,
             "sample_s": _median_seconds(computed.samples),
+            "band_hz": _band(computed),
             "n_pictures": len(computed.samples),
             "left_out": computed.data.about["left_out"],
             "classes": list(self.source.classes),
@@ -150,8 +151,7 @@ class ExtractionJob:
             write_npz(files[role], **arrays, N=computed.samples.names)
         if "probabilities" in computed.arrays:
             given = computed.samples, computed.arrays["probabilities"], self.source.classes
-            highest_hz = computed.data.about.get("sample_rate", 0) / 2
-            files |= write_predictions(outputs, *given, self.session.predictions, highest_hz)
+            files |= write_predictions(outputs, *given, self.session.predictions, _band(computed))
         figure = self._draw(computed)
         return files | ({"reconstructions": figure} if figure else {})
 
@@ -170,6 +170,12 @@ def _median_seconds(samples: Samples) -> float | None:
     """Returns the median duration of samples, None where they are no stretches of time."""
     seconds = samples.times[:, 1] - samples.times[:, 0]
     return None if np.isnan(seconds).all() else float(np.nanmedian(seconds))
+
+
+def _band(computed: Computed) -> tuple[float, float] | None:
+    """Returns the lowest and highest Hz that samples show, None where nothing says it."""
+    rate = computed.data.about.get("sample_rate")
+    return computed.data.axes.band or ((0.0, rate / 2) if rate else None)
 
 
 def _reductions(

@@ -70,7 +70,7 @@ def write_predictions(
     probabilities: np.ndarray,
     classes: tuple[str, ...],
     wanted: Detections | None = None,
-    highest_hz: float = 0.0,
+    band: tuple[float, float] | None = None,
 ) -> dict[str, Path]:
     """Writes `predictions_<timestamp>.csv`, and `predictions_files_<timestamp>.csv` with means over segments.
 
@@ -91,7 +91,7 @@ def write_predictions(
         words = "%d detections have no start and end, and are in no table of %s"
         LOG.warning(words, detections["start"].isna().sum(), " or ".join(forms))
     for form in forms:
-        for number, (file, text) in enumerate(texts_per_file(detections, form, highest_hz).items(), start=1):
+        for number, (file, text) in enumerate(texts_per_file(detections, form, band).items(), start=1):
             words = f"{form}_{number}_{as_file_name(PurePosixPath(file).stem)[-N_LETTERS:]}"
             files[f"{form} {file}"] = outputs.predictions(words, ".txt")
             write_text(files[f"{form} {file}"], text)

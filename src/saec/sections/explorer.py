@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from posixpath import basename, splitext
 from typing import Annotated, Literal
@@ -11,20 +12,20 @@ import pandas as pd
 from pydantic import Field
 
 from saec.data.kind import evenly
-from saec.data.png import SIDECAR
+from saec.data.png import SIDECAR, sidecar_axes, size_of
 from saec.documents import read_mapping
 from saec.explorer.page import Points, Space, write_explorer
 from saec.explorer.sounds import Stretch
-from saec.faults import Fault, did_you_mean
+from saec.faults import Fault, Unusable, did_you_mean
 from saec.files import as_file_name, map_npz
 from saec.preparation.pictures import ABOUT, PREPARED
 from saec.registry import Strict
-from saec.samples import SEGMENT, read_annotations, recording_of
+from saec.samples import SEGMENT, Samples, read_annotations, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet, about_of, reductions_of
 from saec.session import Count
 from saec.sound.files import header
-from saec.tables import Table, require_parquet
+from saec.tables import Table, frequencies_of, require_parquet
 
 SPAN = ["file", "start_s", "end_s"]
 
@@ -82,8 +83,8 @@ class Explorer:
         clustered = [result for result in one.results if not result.is_probe]
         columns |= {result.words: result.scores.predicted[shown] for result in clustered}
         clusters = {result.words: result.method for result in clustered}
-        of = stretches_of(one, samples.names)
-        points = Points(samples.names, spaces, columns, clusters, *of, samples_are=one.samples_are)
+        of = stretches_of(one, samples)
+        points = Points(samples.names, spaces, columns, clusters, of, one.samples_are)
         options = self.options.model_dump(include={"thumbnails_mb", "sounds_mb", "color"})
         title = f"{one.name}: {len(shown):,} {one.samples_are}"
         left_out = write_explorer(file, points, title, one.images, **options, final=self.page)
@@ -92,19 +93,22 @@ class Explorer:
             content.remarks.append(f"the explorer is not coloured by {words}: too many words, or none")
 
 
-def stretches_of(one: FeatureSet, names: np.ndarray) -> tuple[list[Stretch], float | None]:
-    """Returns what each sample is of, as far as its name, `prepared.csv` and the recordings say it, and the
-    highest frequency in Hz.
+def stretches_of(one: FeatureSet, samples: Samples) -> list[Stretch]:
+    """Returns what each sample is of, as far as its name, `prepared.csv` and the recordings say it.
+
+    Its band is the box that a table gives it, else what all samples show.
     """
     paths = dict(one.recordings.paths) if one.recordings else {}
     listed: dict[str, tuple] = {}  # file, start and end by name
     if one.recordings:
         listed = {name: tuple(span) for name, *span in one.recordings.labelled.table[SPAN].itertuples()}
-    rate, seconds = None, None
+    band, seconds = None, None
     if one.images:
-        with suppress(Fault, KeyError, TypeError, ValueError):  # pictures of other makers have no such file
+        with suppress(Fault, KeyError, TypeError, ValueError, Unusable):  # as other makers write it, or not
             about = read_mapping(one.images / SIDECAR)
             rate, seconds = float(about["sampling_frequency"]), float(about["segment_duration_sec"])
+            band = 0.0, rate / 2
+            band = sidecar_axes(one.images, size_of(one.images / str(samples.names[0]))).band or band
         with suppress(Fault, KeyError, TypeError):
             table = read_annotations(one.images / PREPARED, required=("file", "start", "end"))
             recordings = table["recording"].tolist()
@@ -113,12 +117,14 @@ def stretches_of(one: FeatureSet, names: np.ndarray) -> tuple[list[Stretch], flo
             folder = Path(read_mapping(one.images / ABOUT)["settings"]["recordings"])
             paths = {file: folder / file for file in set(recordings) if (folder / file).is_file()} | paths
     elif one.tables:
-        seconds = (about_of(next(iter(one.tables.values())).file) or {}).get("sample_s")
+        about = about_of(next(iter(one.tables.values())).file) or {}
+        seconds, band = about.get("sample_s"), about.get("band_hz")
     stems = {write(recording_of(file)): file for write in (basename, str) for file in paths}
-    stretches = [_stretch(str(name), listed, stems, paths, seconds) for name in names]
-    first = next((header(path) for path in paths.values()), None)
-    rate = rate or (first and first.samplerate)
-    return stretches, rate and rate / 2
+    if not band and (first := next((header(path) for path in paths.values()), None)):
+        band = 0.0, first.samplerate / 2
+    stretches = (_stretch(str(name), listed, stems, paths, seconds) for name in samples.names)
+    rows = samples.table.to_dict("records")
+    return [replace(of, band=frequencies_of(row) or band) for of, row in zip(stretches, rows, strict=True)]
 
 
 def _stretch(

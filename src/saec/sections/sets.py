@@ -265,8 +265,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     remarks = _remarks(tables) + remarks
     for remark in remarks:
         LOG.warning("%s", first_lines(remark))
-    clock_is = given.labels.clock_is
-    return FeatureSet(name, tables, samples, shown, sounds, remarks, given.per, what, clock_is)
+    return FeatureSet(name, tables, samples, shown, sounds, remarks, given.per, what, given.labels.clock_is)
 
 
 def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, FeatureFile]]:

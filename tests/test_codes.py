@@ -1,15 +1,27 @@
 """Low-pass filters, statistics of codes, shift sensitivity, and the section that evaluates codes."""
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import intensities, write_pictures
+from small_runs import give_weights, untrained_run
 from torch import nn
 
+from saec.data import Cache
 from saec.evaluation.codes import CodeMeasures, LowpassSweep, Spectrum, kernels, kurtosis, own_frames
 from saec.evaluation.shifts import ShiftSensitivity, most_shifts
 from saec.faults import Fault
 from saec.lowpass import filtered, lowpass_kernel
 from saec.models.base import Model, Ragged
+from saec.report import EvaluationSession, evaluate, plan_evaluation
+from saec.runs import Run
+from saec.sections.codes import by_history
+from saec.session import SessionError, load_session
 
 RATE = 100.0
 
@@ -200,3 +212,113 @@ def test_most_shifts_leave_a_step_to_compare():
             > ShiftSensitivity(n_shifts + 1, pool).middle(n)[1]
         )
     assert most_shifts(2, 8) == 0
+
+
+@pytest.fixture
+def evaluated(config):
+    """A run of pictures, and a folder of others that it has not learnt from."""
+    run = untrained_run(config, 64)
+    write_pictures(config.data / "songs" / "images", intensities(4, width=64))
+    write_new(config.data / "new" / "images", 5, 64)
+    return config, run
+
+
+def write_new(folder: Path, n: int, width: int) -> None:
+    """Pictures that are called otherwise than those of the training."""
+    write_pictures(folder, intensities(n, width=width, seed=3))
+    for file in sorted(folder.iterdir()):
+        file.rename(file.with_name(f"new_{file.name}"))
+
+
+def codes_session(of: Run, folder: str = "new/images", **changes) -> dict:
+    """An evaluation of codes alone, with few of everything that takes time."""
+    codes = {"run": of.timestamp, "data": {"images": folder}, "cutoffs": 3, "shifts": 6}
+    return {"codes": codes | changes, "inspect": False}
+
+
+def test_an_evaluation_of_codes_writes_tables_figures_and_the_metrics_of_the_specification(evaluated):
+    config, run = evaluated
+    report = evaluate(codes_session(run, columns=["column 3", 100]), config)
+    samples = pd.read_csv(report.folder / "codes.csv")
+    folder = config.data / "new" / "images"
+    assert samples["file"].tolist() == sorted(file.name for file in folder.iterdir())
+    data = run.data(folder, Cache.of(config)).open()
+    seen = data.front(data.gather(np.arange(5), torch.device("cpu")))
+    with torch.no_grad():
+        codes = run.model().encoder(seen)
+        errors = (run.model().decoder(codes) - seen).square().numpy()
+    assert np.allclose(samples["mse"], errors.mean((1, 2, 3)), rtol=1e-5)
+    assert np.allclose(samples["kurtosis"], [kurtosis(one.numpy()) for one in codes], rtol=1e-4)
+    columns = pd.read_csv(report.folder / "codes_columns.csv")
+    assert np.allclose(columns["mse"], errors.mean((0, 1, 3)), rtol=1e-5)
+    metrics = json.loads((report.folder / "metrics.json").read_text())
+    assert metrics["mse"] == pytest.approx(samples["mse"].mean())
+    assert metrics["sparsity"] == samples["zeros"].mean()
+    norms = [kernel.norm() for _, kernel in kernels(run.model())]
+    assert metrics["weight_norms"] == pytest.approx(np.array(norms))
+    assert {"mse_by_frame", "sparsity_share", "shift_sensitivity"} <= metrics["ours"].keys()
+    sweep = pd.read_csv(report.folder / "codes_lowpass.csv")
+    assert sweep.iloc[-1, 1] == pytest.approx(samples["mse"].mean(), rel=1e-4)  # nothing is filtered
+    shifts = pd.read_csv(report.folder / "codes_shifts.csv")
+    assert shifts["distance"].mean() == pytest.approx(metrics["ours"]["shift_sensitivity"])
+    assert {"weight_norms.csv", "codes_spectra.csv"} <= {file.name for file in report.folder.iterdir()}
+    figures = ("encoding", "losses", "lowpass", "shifts", "spectra", "traces", "weights")
+    assert {f"codes_{name}.png" for name in figures} == {file.name for file in report.folder.glob("*.png")}
+    assert "shift sensitivity" in report.findings[0]
+
+
+def test_a_limit_and_samples_that_are_too_short_to_be_moved_are_said(evaluated):
+    config, run = evaluated
+    write_new(config.data / "short" / "images", 3, 16)
+    report = evaluate(codes_session(run, "short/images", limit=2, cutoffs=0), config)
+    page = (report.folder / "report.html").read_text()
+    assert "2 of 3 pictures" in page and "too short to be moved by 6 frames" in page
+    assert not (report.folder / "codes_lowpass.csv").exists()
+
+
+def test_samples_that_the_run_has_learnt_from_are_refused_unless_its_own_folder_is_named(evaluated):
+    config, run = evaluated
+    own = config.data / "songs" / "images"
+    report = evaluate(codes_session(run, "songs/images", cutoffs=0, shifts=0), config)
+    assert "the run&#39;s own, of `data.train`" in (report.folder / "report.html").read_text()
+    assert not (report.folder / "codes_shifts.csv").exists()
+    shutil.copy(sorted(own.iterdir())[1], config.data / "new" / "images")
+    with pytest.raises(SessionError, match="(?s)1 of these samples are called like.*rec00_segm_0001"):
+        plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
+    shutil.rmtree(own)
+    job = plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
+    assert "`data.train` of the run cannot be read now" in job.describe()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"run": "latest:nothing"}, "codes.run: no finished run of session 'nothing'"),
+        ({"columns": ["TDX"]}, "codes.columns: no column 'TDX'"),
+        ({"columns": [128]}, "codes.columns: no column 128: there are 128"),
+        ({"data": {"sounds": "new"}}, "codes.data.sounds: .* takes images"),
+        ({"data": {"images": "nowhere"}}, "codes.data.images: .*nowhere"),
+        ({"shifts": -1}, "codes.shifts"),
+        ({"weights": "latest"}, "codes.weights"),
+    ],
+)
+def test_faults_of_an_evaluation_of_codes_come_before_any_work(evaluated, changes, words):
+    config, run = evaluated
+    with pytest.raises(SessionError, match=words):
+        plan_evaluation(load_session(codes_session(run, **changes), EvaluationSession), config)
+
+
+def test_errors_by_alpha_are_those_of_the_weights_that_were_kept_or_of_the_history(evaluated):
+    config, run = evaluated
+    for seed, alpha in ((1, 0.5), (2, 0.25), (3, 0.9)):
+        other = untrained_run(config, 64)
+        give_weights(other, seed, epoch=seed)
+        shutil.copy(other.folder / "best.pt", run.folder / f"best_alpha_{alpha}.pt")
+    report = evaluate(codes_session(run, cutoffs=0, shifts=0), config)
+    table = pd.read_csv(report.folder / "codes_alpha.csv")
+    assert table["alpha"].tolist() == [0.25, 0.5, 0.9] and table["mse"].nunique() == 3
+    assert (report.folder / "codes_alpha.png").exists()
+    epochs = zip([0.25, 0.25, 0.5], [0.4, 0.3, 0.6], strict=True)
+    rows = [{"valid_alpha": a, "valid_mse": loss / 2, "valid_loss": loss} for a, loss in epochs]
+    assert by_history(rows)[["alpha", "mse"]].to_numpy().tolist() == [[0.25, 0.15], [0.5, 0.3]]
+    assert by_history([{"valid_loss": 0.1}]).empty

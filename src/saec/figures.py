@@ -201,7 +201,7 @@ def lines(
         look = _line(number) | {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
         axes.errorbar(x, y, (stds or {}).get(name), capsize=2, label=plain(name), **look)
     axes.set(title=plain(title), xlabel=plain(x_label), ylabel=y_label)
-    if x_label == "epoch":
+    if x_label == "epoch" or x_label.endswith("(frames)"):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if log_x:
         ticks = sorted({value for x, _ in curves.values() for value in x})

@@ -116,9 +116,9 @@ def mean_of_numbers(values: np.ndarray) -> float:
 
 def kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yields the kernel of each convolution by its layer's name, the encoder's, then the decoder's."""
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.modules.conv._ConvNd):
-            yield name, layer.weight.detach()
+    for name, weight in model.named_parameters():
+        if weight.ndim > 2:
+            yield name.removesuffix(".weight"), weight.detach().float().cpu()
 
 
 def own_frames(values: Tensor, lengths: Sequence[int] | None) -> Iterator[np.ndarray]:

@@ -1,0 +1,278 @@
+"""Evaluates a run on samples: errors, codes, weights, spectra, a low-pass sweep, and what a shift does."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BeforeValidator, Field, NonNegativeInt
+
+from saec.config import Config
+from saec.data import Cache
+from saec.data.kind import Kind, Location, absolute, evenly, paths_of
+from saec.devices import resolve_device, to_device
+from saec.evaluation.codes import CodeMeasures, kernels
+from saec.extraction.sources.base import ExtractionData
+from saec.faults import Fault, counted, listing
+from saec.files import write_json
+from saec.registry import Strict, as_list
+from saec.runs import Run
+from saec.runs.find import Seed, find_trained
+from saec.sections import codes_figures
+from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.codes_work import Evaluated, column_names
+from saec.session import Count, Weights
+
+N_COLUMNS = 4  # that are drawn where the session names none
+ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
+PER_SAMPLE = ["file", "frames", "mse", "sparsity", "zeros", "l1", "kurtosis"]
+PER_ALPHA = ["alpha", "mse", "l1", "sparsity"]
+Columns = Annotated[tuple[NonNegativeInt | str, ...], BeforeValidator(as_list)]
+
+
+class EvaluatedCodes(Strict):
+    """Names a run, the samples that it is evaluated on, and what is measured.
+
+    `columns` are drawn over time, by number or name; `cutoffs` are those of the low-pass sweep; samples are
+    moved by 1 to `shifts` frames. 0 leaves the sweep, or shifts, out.
+    """
+
+    run: str
+    data: ExtractionData
+    weights: Weights = "best"
+    columns: Columns = ()
+    cutoffs: Annotated[int, Field(ge=0, le=1000)] = 20
+    shifts: Annotated[int, Field(ge=0, le=1000)] = 20
+    limit: Count | None = None
+
+    @property
+    def images(self) -> str | None:
+        """Returns the folder of pictures, where it is one."""
+        images = getattr(self.data, "images", None)
+        return images if isinstance(images, str) else None
+
+
+@SECTIONS.register("codes")
+class Codes:
+    """Writes codes.csv, codes_columns.csv, weight_norms.csv, metrics.json, curves and figures."""
+
+    position = 85
+
+    def __init__(self, inputs: Inputs, *, codes: EvaluatedCodes | None = None):
+        self.options, self.trained, self.kind, self.remarks = codes, None, None, []
+        if codes:
+            self.trained = inputs.check("codes.run", find_trained, codes.run, inputs.config)
+            self.config = inputs.config
+        if self.trained:
+            key = f"codes.data.{codes.data.key}"
+            self.kind = inputs.check(key, _open, codes, self.trained, inputs.config)
+            model = inputs.check("codes.weights", self.trained.model, codes.weights)
+            sizes = self.kind and inputs.check(key, self.kind.sizes)
+            front = model and sizes and inputs.check(key, sizes.front.sized_for, *model.takes)
+            if front:
+                inputs.check("codes.columns", _chosen_columns, codes.columns, front)
+                self.remarks = inputs.check(key, _compare_with_learnt, self) or []
+
+    def describe(self) -> list[str]:
+        if not self.options:
+            return []
+        samples = f"{len(self.kind.samples):,} {self.kind.samples_are} of {self.kind.folder}"
+        return [f"codes of {self.trained.folder.name}: {samples}", *self.remarks]
+
+    def write(self, folder: Path) -> list[Content]:
+        name = self.trained.folder.name
+        content = Content(f"Codes by {name}", folder, list(self.remarks))
+        evaluated = self._evaluated(content)
+        measures, numbers = evaluated.measured(evaluated.model)
+        summary = measures.summary()
+        evaluated.sweep(self.options.cutoffs)
+        if self.options.shifts and (sensitivity := evaluated.move(self.options.shifts)) is not None:
+            summary["shift_sensitivity"] = sensitivity
+        content.findings.append(_sentence(name, summary, evaluated.data.samples_are))
+        content.tables["Means of all samples"] = pd.DataFrame([summary])
+        evaluated.spectra(measures)
+        _write_samples(evaluated, measures, numbers)
+        _write_weights(evaluated, summary)
+        if isinstance(self.trained, Run):
+            _write_training(evaluated, self.trained)
+        columns = _chosen_columns(self.options.columns, evaluated.data.front)
+        _draw_samples(evaluated, measures, numbers, columns)
+        return [content]
+
+    def _evaluated(self, content: Content) -> Evaluated:
+        device = resolve_device(self.config.device)
+        model = to_device(self.trained.model(self.options.weights), device, "fp32").eval()
+        data = self.kind.open().sized_for(*model.takes)
+        chosen = np.array(evenly(range(len(data)), self.options.limit or len(data)))
+        left_out = data.about["left_out"]
+        content.remarks += counted(left_out, f"{data.samples_are} cannot be used and are left out")
+        if len(chosen) < len(data):
+            words = f"{len(chosen):,} of {len(data):,} {data.samples_are}, evenly spread (`limit`)"
+            content.remarks.append(words)
+        return Evaluated(model, data, chosen, device, content)
+
+
+def _open(options: EvaluatedCodes, trained: Run | Seed, config: Config) -> Kind:
+    return options.data.absolute(config).open(trained.folder.name, trained.data, config)
+
+
+def _compare_with_learnt(section: "Codes") -> list[str]:
+    """Returns remarks on samples that the run has learnt from, or may have.
+
+    Raises:
+        Fault: some of these samples are in a folder of the run's, too, which is not the one that is named.
+    """
+    trained, config, remarks = section.trained, section.config, []
+    given, samples = section.options.data.absolute(config).location, section.kind.samples
+    for part in ("train", "valid") if isinstance(trained, Run) else ():
+        location = getattr(trained.data, part)
+        if isinstance(location, float):
+            continue
+        location = absolute(location, config)
+        if _resolved(location) == _resolved(given):
+            words = "these samples are the run's own, of `data.%s`: errors of new ones may be larger"
+            remarks.append(words % part)
+            continue
+        try:
+            learnt = trained.data(paths_of(location), Cache.of(config)).samples
+        except Fault:
+            words = "`data.%s` of the run cannot be read now: it may have learnt from some of these samples"
+            remarks.append(words % part)
+            continue
+        both = np.union1d(
+            samples.names[np.isin(samples.names, learnt.names)],
+            samples.files[np.isin(samples.files, learnt.files)],
+        ).tolist()
+        if both:
+            raise Fault(
+                f"{len(both):,} of these samples are called like some of {location}, the run's "
+                f"`data.{part}`: leave them out, or name that folder itself\n{listing(both)}"
+            )
+    return remarks
+
+
+def _resolved(location: Location) -> set[Path]:
+    paths = paths_of(location)
+    return {path.resolve() for path in (paths if isinstance(paths, tuple) else (paths,))}
+
+
+def _chosen_columns(wanted: Columns, front: Any) -> list[int]:
+    """Returns the numbers of columns to draw; raises a `Fault` where one is not there."""
+    names = column_names(front)
+    missing = [one for one in wanted if (one not in names if isinstance(one, str) else one >= len(names))]
+    if missing:
+        raise Fault(f"no column {missing[0]!r}: there are {len(names)}, {', '.join(names[:20])}")
+    chosen = [names.index(one) if isinstance(one, str) else one for one in wanted]
+    return chosen or evenly(range(len(names)), N_COLUMNS)
+
+
+def _sentence(name: str, summary: dict[str, float], what: str) -> str:
+    """Returns the finding for the top of the report."""
+    parts = [f"{summary['sparsity']:.1%} zeros in the codes"]
+    if "mse" in summary:
+        parts.insert(0, f"a mean squared error of {summary['mse']:.3g} a frame")
+    if (sensitivity := summary.get("shift_sensitivity")) is not None:
+        parts.append(f"a shift sensitivity of {sensitivity:.3g} (0: codes only move along with the input)")
+    return f"{name} has {', '.join(parts)}, on {summary['files']:,} {what}."
+
+
+def _write_samples(evaluated: Evaluated, measures: CodeMeasures, numbers: np.ndarray) -> None:
+    """Writes one row a sample, and one row a column of the data."""
+    content, data = evaluated.content, evaluated.data
+    table = pd.DataFrame(measures.rows, index=numbers).sort_index()
+    table.insert(0, "file", data.samples.names[table.index])
+    table = table.reindex(columns=[name for name in PER_SAMPLE if name in table])
+    content.write("codes.csv", table, "errors, sparsity and kurtosis of codes, one row a sample")
+    if evaluated.model.decoder is not None:
+        columns = pd.DataFrame({"column": column_names(data.front), "mse": measures.column_mse})
+        content.write("codes_columns.csv", columns, "errors by column", "Errors by column, over all frames")
+
+
+def _write_weights(evaluated: Evaluated, summary: dict[str, float]) -> None:
+    """Writes and draws the kernels of convolutions, and `metrics.json`, in which their norms are, too."""
+    content, layers = evaluated.content, list(kernels(evaluated.model))
+    norms = pd.DataFrame({"layer": name, "frobenius_norm": float(of.norm())} for name, of in layers)
+    what = "Frobenius norms of the kernels of convolutions"
+    content.write("weight_norms.csv", norms, what, f"{what}, the encoder's, then the decoder's")
+    ours = {"mse_by_frame": summary.get("mse"), "sparsity_share": summary["sparsity"]}
+    ours |= {key: value for key, value in summary.items() if key not in ("mse", "sparsity")}
+    metrics = {
+        "mse": summary.get("mse_by_file"),
+        "sparsity": summary["zeros_by_file"],
+        "weight_norms": list(norms.get("frobenius_norm", ())),
+        "ours": ours,
+    }
+    write_json(content.folder / "metrics.json", _without_nan(metrics))
+    content.files["metrics.json"] = "means of all samples; sparsity is the mean number of zeros of a sample"
+    if layers:
+        name, kernel = layers[0]
+        caption = f"Kernels of the first layer ({name}), the largest first"
+        content.draw("codes_weights.png", caption, codes_figures.weights, kernel.numpy(), caption)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(one) for key, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write_training(evaluated: Evaluated, run: Run) -> None:
+    """Draws losses by epoch, and writes and draws what the model does at each alpha, if it had several."""
+    content, state = evaluated.content, run.load("last")
+    history, best = state["history"], state["progress"]["best_epoch"]
+    caption = "Losses by epoch: training and validation together, and each alone"
+    content.draw("codes_losses.png", caption, codes_figures.losses, history, best)
+    table = _by_weights(evaluated, run)
+    how = "of the best weights of each alpha, on these samples"
+    if table.empty:
+        table, how = by_history(history), "by the run's history, on its validation samples"
+    if len(table) > 1:
+        what = f"Error, size and sparsity of codes by alpha, {how}"
+        content.write("codes_alpha.csv", table, what, what)
+        content.draw("codes_alpha.png", what, codes_figures.alphas, table, what)
+
+
+def _by_weights(evaluated: Evaluated, run: Run) -> pd.DataFrame:
+    """Returns what is measured with the weights that were kept of each alpha."""
+    rows = []
+    for file in run.folder.glob(f"{ALPHA}*.pt"):
+        model = to_device(run.model(file.stem), evaluated.device, "fp32").eval()
+        summary = evaluated.measured(model)[0].summary()
+        rows.append({"alpha": float(file.stem.removeprefix(ALPHA))} | summary)
+    return pd.DataFrame(rows, columns=PER_ALPHA).sort_values("alpha", ignore_index=True)
+
+
+def by_history(history: list[dict[str, float]]) -> pd.DataFrame:
+    """Returns the validation scores of the best epoch of each alpha, where the run had any."""
+    table = pd.DataFrame(history)
+    table = table.rename(columns={f"valid_{name}": name for name in PER_ALPHA})
+    if "alpha" not in table or "mse" not in table:
+        return pd.DataFrame()
+    table = table.loc[table.groupby("alpha")["valid_loss"].idxmin()]
+    return table.reindex(columns=PER_ALPHA).sort_values("alpha", ignore_index=True)
+
+
+def _draw_samples(
+    evaluated: Evaluated, measures: CodeMeasures, numbers: np.ndarray, columns: list[int]
+) -> None:
+    """Draws the best, the median and the worst sample beside what is decoded, and codes of the median one."""
+    content, data, model = evaluated.content, evaluated.data, evaluated.model
+    errors = np.array([row.get("mse", 0.0) for row in measures.rows])
+    order = numbers[np.argsort(errors, kind="stable")]
+    names = np.array(column_names(data.front))
+    shown = {}
+    for which, number in zip(("best", "median", "worst"), order[[0, len(order) // 2, -1]], strict=True):
+        _, *batch = next(evaluated.batches(np.array([number]), "drawing"))
+        codes, target, rebuilt = next(evaluated.of_samples(model, *batch))
+        name = str(data.samples.names[number])
+        if rebuilt is not None:
+            shown[f"{which}: {name}"] = (target[columns], rebuilt[columns])
+        if which == "median":
+            caption = f"Codes of {name}, the strongest at the top, below the input"
+            given = (target, codes, caption, evaluated.rate_hz)
+            content.draw("codes_encoding.png", caption, codes_figures.encoding, *given)
+    if shown:
+        caption = "Truth and prediction over time, of the best, the median and the worst sample"
+        given = (shown, names[columns].tolist(), caption, evaluated.rate_hz)
+        content.draw("codes_traces.png", caption, codes_figures.traces, *given)

@@ -252,6 +252,15 @@ def test_alpha_steps_after_patience_has_ended_and_then_the_training_ends():
     assert path == pytest.approx([0.25] * 7 + [0.5, 0.75, 0.8, 0.8, 0.8])
 
 
+def test_the_trivial_score_is_of_zero_codes_and_the_mean_at_an_alpha_that_stays():
+    batches = [traces(9, 20), traces(14)]
+    frames = np.concatenate([b.target[0, 0, :, : b.lengths[0]].T for b in [traces(n) for n in (9, 20, 14)]])
+    for schedule in ("constant", "step_after_stop"):
+        score = objective(schedule=schedule, alpha=0.4).trivial(lambda: batches)
+        assert score == pytest.approx(0.6 * np.mean((frames - frames.mean(axis=0)) ** 2), rel=1e-5)
+    assert objective(schedule="step").trivial(lambda: batches) is None
+
+
 @pytest.mark.parametrize("schedule", ["constant", "step", "step_after_stop"])
 def test_the_phase_counts_and_names_the_alphas(schedule):
     learnt = objective(schedule=schedule, alpha_epochs=4, alpha_max=0.8)

@@ -80,7 +80,7 @@ def _draw_beside(axes: Axes, x: Sequence[float], y: Sequence[float], label: str)
     axes.figure.subplots_adjust(right=0.92)
     right = axes.twinx()
     right.step(x, y, where="mid", color="0.6", linewidth=0.8)
-    right.set_ylim(0, 1)
+    right.set(ylim=(0, 1.45), yticks=(0, 0.5, 1))  # the legend is above
     right.set_ylabel(label, color="0.5", fontsize="small", labelpad=2)
     right.tick_params(colors="0.5", labelsize="x-small")
 

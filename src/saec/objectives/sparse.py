@@ -146,10 +146,11 @@ class SparseReconstruction(Objective):
         self.alpha.fill_(self.path[self.phase])
         return after_stop or not stalled
 
-    def trivial(self, batches: Batches) -> float:
-        """Returns the score of codes that are all zero, and of the mean target, at the alpha of `best`."""
-        alpha = self.path[-1 if self.schedule == "step" else 0]
-        return (1 - alpha) * mean_target_error(batches, self.error)
+    def trivial(self, batches: Batches) -> float | None:
+        """Returns the score of codes that are all zero and of the mean target, at an alpha that stays."""
+        if self.schedule == "step":
+            return None
+        return (1 - self.path[0]) * mean_target_error(batches, self.error)
 
 
 def alpha_path(alpha: float, alpha_epochs: int, alpha_max: float) -> tuple[float, ...]:

@@ -184,8 +184,10 @@ def _moment(day: str, clock: str) -> When | None:
 
 
 def _offset(text: str) -> timezone:
-    sign, hours, minutes = (re.search(r"([+-])(\d\d?):?(\d\d)?$", text) or re.search("()()()", "")).groups()
-    return timezone((-1 if sign == "-" else 1) * timedelta(hours=int(hours or 0), minutes=int(minutes or 0)))
+    """Returns the time zone of Z, UTC+2, +02:00 or +0200."""
+    match = re.search(r"([+-])(\d\d?):?(\d\d)?$", text)
+    sign, hours, minutes = match.groups("0") if match else ("+", 0, 0)
+    return timezone((-1 if sign == "-" else 1) * timedelta(hours=int(hours), minutes=int(minutes)))
 
 
 def _completed(when: When | None, other: When | None) -> When | None:

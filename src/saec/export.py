@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,9 +64,7 @@ def export_encoder(model: Model, input_shape: tuple[int, ...], *files: Path) -> 
         seen = expected
 
 
-def _written(
-    module: nn.Module, example: Tensor, sizes: dict[int, Any], file: Path
-) -> Callable[[Tensor], Tensor]:
+def _written(module: nn.Module, example: Tensor, sizes: dict, file: Path) -> Callable[[Tensor], Tensor]:
     """Writes the module and returns what is in the file."""
     if file.suffix == ".pth":
         torch.jit.save(_script(module), file)

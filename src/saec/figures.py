@@ -289,9 +289,7 @@ def _letters_of(file: str) -> frozenset[str]:
 @lru_cache
 def _warn_of_boxes() -> None:
     """Warns, once."""
-    LOG.warning(
-        "no font of this machine has all letters of the names: some are boxes in figures; install one"
-    )
+    LOG.warning("no font of this machine has all letters of the names: some are boxes; install one")
 
 
 @lru_cache

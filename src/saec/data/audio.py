@@ -129,9 +129,7 @@ class Audio:
         items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
         sources = self.recordings.sources
         bad = {sources[item].name: reason for item, reason in facts["unusable"]}
-        n_there = {
-            one.name: n for one, n in zip(sources, facts["n_steps"], strict=True) if one.name not in bad
-        }
+        n_there = {of.name: n for of, n in zip(sources, facts["n_steps"], strict=True) if of.name not in bad}
         samples, short = self.recordings.pieces(n_there, self.cutting)
         bad |= short
         self._refuse(samples, bad, decoded=True)
@@ -222,16 +220,13 @@ class Audio:
         """Warns of usable recordings that look as if something had gone wrong when they were made."""
         silent = [self.recordings.sources[item].name for item in facts["silent"]]
         if silent:
-            LOG.warning(
-                "%d recordings are silent, all their samples are 0:\n%s", len(silent), listing(silent)
-            )
+            words = "%d recordings are silent, all their samples are 0:\n%s"
+            LOG.warning(words, len(silent), listing(silent))
         rates, rate = facts["rates"], self.cutting.rate
         if set(rates) - {rate}:
             LOG.info("resampled to %d Hz, recordings have %s Hz", rate, ", ".join(map(str, rates)))
         if rates and min(rates) < NEARLY * rate:
-            LOG.warning(
-                "some recordings were made at %d Hz: at `data.sample_rate: %d` they hold nothing above %d Hz",
-                min(rates),
-                rate,
-                min(rates) // 2,
+            words = (
+                "some recordings were made at %d Hz: at `data.sample_rate: %d` they hold nothing above %d Hz"
             )
+            LOG.warning(words, min(rates), rate, min(rates) // 2)

@@ -96,10 +96,9 @@ def inner_folds(labels: np.ndarray, groups: np.ndarray, seed: int) -> list[Split
     fewest = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
     if fewest < 2:
         return []
-    folds = StratifiedGroupKFold(min(N_INNER, fewest), shuffle=True, random_state=seed).split(
-        labels, labels, groups
-    )
-    return [(train, test) for train, test in folds if len(test) and len(set(labels[train])) > 1]
+    folds = StratifiedGroupKFold(min(N_INNER, fewest), shuffle=True, random_state=seed)
+    pairs = folds.split(labels, labels, groups)
+    return [(train, test) for train, test in pairs if len(test) and len(set(labels[train])) > 1]
 
 
 def _search(
@@ -132,12 +131,8 @@ def _scaling(
 
     if blocks is None:
         return steps(n_features)
-    return ColumnTransformer(
-        [
-            (f"block_{number}", steps(width), slice(end - width, end))
-            for number, (width, end) in enumerate(zip(blocks, accumulate(blocks), strict=True))
-        ]
-    )
+    ends = enumerate(zip(blocks, accumulate(blocks), strict=True))
+    return ColumnTransformer([(f"block_{n}", steps(wide), slice(end - wide, end)) for n, (wide, end) in ends])
 
 
 def _fit_scaling(scaling: TransformerMixin, rows: np.ndarray) -> np.ndarray:

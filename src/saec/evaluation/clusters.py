@@ -130,9 +130,8 @@ def affinity(
 
     def build(some: np.ndarray, quantile: float) -> AffinityPropagation:
         preference = -float(np.quantile(euclidean_distances(some, squared=True), 1 - quantile))
-        return AffinityPropagation(
-            damping=damping, max_iter=max_iter, preference=preference, random_state=seed
-        )
+        options = {"damping": damping, "max_iter": max_iter, "random_state": seed}
+        return AffinityPropagation(**options, preference=preference)
 
     chosen = np.array(evenly(range(len(rows)), limit))
     space = _reduced(rows[chosen], umap, seed)
@@ -206,13 +205,11 @@ def _score_once(space: np.ndarray, labels: np.ndarray, model: ClusterMixin, seed
     return agreed | internal(space, clusters, seed)
 
 
-def _stability(
-    space: np.ndarray, model: ClusterMixin, build: Build, value: float, n: int, seed: int
-) -> float:
+def _stability(space: np.ndarray, model: ClusterMixin, build: Build, at: float, n: int, seed: int) -> float:
     """Returns the mean adjusted Rand index between these clusters and those of n subsamples (Hennig 2007)."""
     rng = np.random.default_rng(seed)
     size = max(2, int(SUBSAMPLE * len(space)))
     draws = [np.sort(rng.choice(len(space), size, replace=False)) for _ in range(n)]
-    again = [_fit(build, space[draw], value).labels_ for draw in draws]
+    again = [_fit(build, space[draw], at).labels_ for draw in draws]
     pairs = zip(draws, again, strict=True)
     return float(np.mean([adjusted_rand_score(model.labels_[draw], labels) for draw, labels in pairs]))

@@ -182,10 +182,8 @@ def _foreign_options(content: Any) -> list[str]:
             continue
         seen.add(id(part))
         if isinstance(part, BaseEstimator):
-            options = {key: getattr(part, key, None) for key in DANGEROUS}
-            foreign |= {
-                f"{type(part).__name__}: {key}" for key, value in options.items() if value is not None
-            }
+            given = [key for key in DANGEROUS if getattr(part, key, None) is not None]
+            foreign |= {f"{type(part).__name__}: {key}" for key in given}
             part = vars(part)
         if isinstance(part, np.ndarray) and part.dtype.hasobject:
             part = part.ravel().tolist()
@@ -199,9 +197,8 @@ def _classifier(stored: BaseEstimator, training: tuple[np.ndarray, np.ndarray] |
     Raises:
         ValueError: it is none of ours, or could read outside of its arrays.
     """
-    ours = next(
-        (made for made in (make() for make in CLASSIFIERS.values()) if type(made) is type(stored)), None
-    )
+    all_ours = [make() for make in CLASSIFIERS.values()]
+    ours = next((one for one in all_ours if type(one) is type(stored)), None)
     if ours is None or isinstance(ours, REFITTED) != (training is not None):
         raise ValueError(f"it has {type(stored).__name__} for a classifier")
     if training is not None:
@@ -233,10 +230,8 @@ def _restored(content: Any, file: Path) -> Combiner:
     model.steps[-1] = (model.steps[-1][0], _classifier(model[-1], training))
     version = content["scikit-learn"]
     if version != sklearn.__version__:
-        LOG.warning(
-            "%s was fitted with scikit-learn %s, this is %s: fit it again where predictions differ",
-            *(file, version, sklearn.__version__),
-        )
+        words = "%s was fitted with scikit-learn %s, this is %s: fit it again where predictions differ"
+        LOG.warning(words, file, version, sklearn.__version__)
     training = None if training is None else tuple(training)
     combiner = Combiner(widths, model, content["chosen"], content["macro_f1"], training)
     trial = {method: np.zeros((1, width), np.float32) for method, width in widths.items()}

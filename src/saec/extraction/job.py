@@ -259,9 +259,7 @@ def _id(session: ExtractionSession, source: Source) -> str:
     return PREFIX + "_".join(filter(None, [source.name, session.variant]))
 
 
-def _beside(
-    session: ExtractionSession, source: Source, settings: dict[str, Any], folder: Path
-) -> ExtractionJob:
+def _beside(session: ExtractionSession, source: Source, settings: dict, folder: Path) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
     outputs = Outputs.of(folder, _id(session, source), settings, session.data.key)
     state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)

@@ -204,9 +204,7 @@ def read_predictions(file: Path) -> pd.DataFrame:
             f"{file} needs the columns file,start,end[,label],predicted and for each class `p <class>`, its "
             f"probability; it lacks {', '.join(missing)}: name predictions_<timestamp>.csv of an extraction"
         )
-    numbers = table.assign(
-        **{one: pd.to_numeric(table[one], errors="coerce").astype(float) for one in columns}
-    )
+    numbers = {one: pd.to_numeric(table[one], errors="coerce").astype(float) for one in columns}
     one_time = table["start_s"].isna() != table["end_s"].isna()
     foreign = ~table["predicted"].isin(classes_of(table))
     problems = pd.Series("", table.index)
@@ -220,7 +218,7 @@ def read_predictions(file: Path) -> pd.DataFrame:
     faults = [f"{line}: {problem}" for line, problem in problems.items() if problem]
     if faults:
         raise Fault(f"{file}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
-    return numbers.reset_index(drop=True)
+    return table.assign(**numbers).reset_index(drop=True)
 
 
 @dataclass(frozen=True)

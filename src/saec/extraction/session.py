@@ -71,6 +71,5 @@ def _keys_of_sources() -> dict[str, tuple[Any, Any]]:
     return keys | options
 
 
-ExtractionSession = create_model(
-    "ExtractionSession", __base__=_Extraction, __module__=__name__, **_keys_of_sources()
-)
+KEYS = _keys_of_sources()
+ExtractionSession = create_model("ExtractionSession", __base__=_Extraction, __module__=__name__, **KEYS)

@@ -113,9 +113,8 @@ def search(
 
     def scaled(parts: list[np.ndarray]) -> np.ndarray:  # (rows, all features)
         pairs = zip(scalers, parts, strict=True)
-        return np.hstack(
-            [(one.transform(part) / np.sqrt(part.shape[1])).astype(np.float32) for one, part in pairs]
-        )
+        equal = (scaler.transform(part) / np.sqrt(part.shape[1]) for scaler, part in pairs)
+        return np.hstack([rows.astype(np.float32) for rows in equal])
 
     wanted, kept = scaled(queries), min(n + (own is not None), len(arrays[0]))
     indices, distances = np.zeros((len(wanted), 0), dtype=np.int64), np.zeros((len(wanted), 0), np.float32)

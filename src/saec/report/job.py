@@ -140,9 +140,7 @@ def plan_evaluation(session: SharedKeys, config: Config) -> EvaluationJob:
     inputs.check("config.cache", require_writable, config.cache)
     inputs.check("config.device", resolve_device, config.device)
     inputs.check("sets", refuse_alike, "sets", list(session.evaluated))
-    sets = {
-        name: inputs.check("sets", read_set, name, one, config) for name, one in session.evaluated.items()
-    }
+    sets = {name: inputs.check("sets", read_set, name, of, config) for name, of in session.evaluated.items()}
     inputs.sets = {name: one for name, one in sets.items() if one is not None}
     sections = {
         component.model_fields["name"].default: component.target(

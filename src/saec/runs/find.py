@@ -154,9 +154,7 @@ def find_trained(reference: str, config: Config) -> Run | Seed:
     if models:
         return models[0]
     if path.suffix == FILE_SUFFIX and path.is_file():
-        raise Fault(
-            f"{path} is no encoder of the reference: {ENCODER} is expected, with its decoder beside it"
-        )
+        raise Fault(f"{path} is no encoder of the reference: {ENCODER} is expected, its decoder beside it")
     seeds = [seed for seed in seeds_in(config.models) if reference in (seed.timestamp, seed.encoder.name)]
     try:
         run = find_run(reference, config.models)

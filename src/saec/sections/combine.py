@@ -139,9 +139,7 @@ def _with_probe(options: Combine, one: FeatureSet) -> list[Component]:
         if component.name == SVM:
             other = [key for key in grid if getattr(component, key) not in (getattr(plain, key), grid[key])]
             if other:
-                raise Fault(
-                    f"`{other[0]}` of an svm in `evaluations` is that of `combine`: say it there alone"
-                )
+                raise Fault(f"`{other[0]}` of an svm in `evaluations` is that of `combine`: say it there")
             evaluations[number] = component.model_copy(update=grid | {"class_weight": "balanced"})
     return evaluations
 

@@ -107,11 +107,12 @@ class Sounds:
         doubtful |= {"are silent: no sample but 0": silent}
         doubtful |= {"are clipped: samples in a row at full scale": clipped}
         content = Content(f"Recordings of {self.paths}", folder, _remarks(table, doubtful))
+        total = duration(table["duration_s"].sum())
         content.tables["Recordings"] = _summary(
             {
                 "recordings": len(table) + len(unreadable),
                 "cannot be read": len(unreadable),
-                "total time": duration(table["duration_s"].sum()),
+                "total time": total,
                 "classes": len({*table["class"]} - {""}),
                 "sampling rates (Hz)": in_words(Counter(table["rate_hz"].tolist())),
                 "channels": in_words(Counter(table["channels"].tolist())),
@@ -120,9 +121,7 @@ class Sounds:
                 "clipped": len(clipped),
             }
         )
-        content.findings.append(
-            f"{len(table):,} recordings ({duration(table['duration_s'].sum())}) were read."
-        )
+        content.findings.append(f"{len(table):,} recordings ({total}) were read.")
         content.doubts = _in_few_words("recordings", doubtful)
         what = "recordings that cannot be read, and why"
         content.write("sounds_unreadable.csv", unreadable, what, "Recordings that cannot be read")

@@ -170,9 +170,8 @@ class FeatureTables:
     def write(self, folder: Path) -> list[Content]:
         content = Content("Features as tables", folder)
         for one in self.sets:
-            samples = pd.DataFrame(
-                {"file": one.names, "label": one.samples.labels, "group": one.samples.groups}
-            )
+            columns = {"file": one.names, "label": one.samples.labels, "group": one.samples.groups}
+            samples = pd.DataFrame(columns)
             for method, table in one.tables.items():
                 name = as_file_name(f"features_{one.name}_{method}") + f".{self.suffix}"
                 what = f"features and reductions of {method}, one row a sample"

@@ -95,16 +95,12 @@ def _best_clusters(scores: pd.DataFrame, what: str) -> str:
         return "No evaluation found more than one cluster"
     method, evaluation = one.name
     words = f"{one['n_clusters']:.0f} clusters by {evaluation} of {method}"
-    parts = [
-        f"{noun} {one[name]:.2f}{' of 1' if name == by else ''}"
-        for name, noun in NOUNS.items()
-        if pd.notna(one[name])
-    ]
+    shown = {name: noun for name, noun in NOUNS.items() if pd.notna(one[name])}
+    parts = [f"{noun} {one[name]:.2f}{' of 1' if name == by else ''}" for name, noun in shown.items()]
     if one["noise"] > 0:
         parts.append(f"{one['noise']:.0%} of the {what} in none")
-    verb = {"v_measure": "agree best with the labels", "stability": "are the most stable"}.get(
-        by, "were found"
-    )
+    verbs = {"v_measure": "agree best with the labels", "stability": "are the most stable"}
+    verb = verbs.get(by, "were found")
     return f"{words} {verb} ({', '.join(parts)})" if parts else f"{words} {verb}"
 
 
@@ -122,15 +118,11 @@ def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
             words = "no method is better than small pictures, for which nothing was learnt"
             doubts.append(of_set[name] + words)
     failed = scores[(scores["score"] == "converged") & (scores["value"] == 0)]
-    doubts += [
-        f"{of_set[one.set]}{one.evaluation} of {one.method} did not converge" for one in failed.itertuples()
-    ]
     noisy = scores[(scores["score"] == "noise") & (scores["value"] > MUCH_NOISE)]
-    noisy = noisy[noisy["method"] != pixels]
-    return doubts + [
-        f"{of_set[one.set]}{one.evaluation} of {one.method} leaves {one.value:.0%} in no cluster"
-        for one in noisy.itertuples()
-    ]
+    words = [(one, "did not converge") for one in failed.itertuples()]
+    noisy = noisy[noisy["method"] != pixels].itertuples()
+    words += [(one, f"leaves {one.value:.0%} in no cluster") for one in noisy]
+    return doubts + [f"{of_set[one.set]}{one.evaluation} of {one.method} {what}" for one, what in words]
 
 
 def doubts_of_samples(samples: Samples, what: str) -> list[str]:
@@ -164,10 +156,9 @@ def _some(names: Sequence[str]) -> str:
 def _by_set(scores: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> list[str]:
     """Returns one sentence with a clause a set, which is named where there are several."""
     names = list(scores["set"].unique()) if len(scores) else []
-    several = len(names) > 1
-    clauses = [
-        (f"{name}: " if several else "") + say(scores[scores["set"] == name]) for name in names[:N_NAMED]
-    ]
+    clauses = [say(scores[scores["set"] == name]) for name in names[:N_NAMED]]
+    if len(names) > 1:
+        clauses = [f"{name}: {clause}" for name, clause in zip(names, clauses, strict=False)]
     if len(names) > N_NAMED:
         clauses.append(f"{len(names) - N_NAMED:,} sets more are below")
     return [". ".join(clauses) + "."] if clauses else []

@@ -158,7 +158,7 @@ def _as_labels(raw: Any) -> Any:
     return {} if raw is None else as_file(raw)
 
 
-GivenLabels = Annotated[Labels, BeforeValidator(_as_labels)]  # null: the session gives none
+GivenLabels = Annotated[Labels, BeforeValidator(_as_labels)]
 
 
 def word_for_samples(named: Iterable[dict[str, Any]]) -> str:
@@ -268,9 +268,8 @@ def _own_labels(tables: dict[str, Table], otherwise: np.ndarray, what: str) -> n
     for method, other in labels.items():
         different = tables[first].names[labels[first] != other].tolist()
         if different:
-            raise Fault(
-                f"{first} and {method} label {len(different)} {what} differently:\n{listing(different)}"
-            )
+            words = f"{first} and {method} label {len(different)} {what} differently"
+            raise Fault(f"{words}:\n{listing(different)}")
     return labels[first] if labels else otherwise
 
 

@@ -10,14 +10,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from saec import figures
 from saec.config import Config
 from saec.evaluation.folds import TRAIN
-from saec.evaluation.tracks import (
-    NO_LABEL,
-    ClassScores,
-    grid,
-    predicted_track,
-    score_classes,
-    true_track,
-)
+from saec.evaluation.tracks import NO_LABEL, ClassScores, grid, predicted_track, score_classes, true_track
 from saec.extraction.predictions import PROBABILITY, classes_of, pooled_per_file, read_predictions
 from saec.faults import Fault, counted
 from saec.registry import Strict
@@ -132,9 +125,7 @@ class ScoredPredictions:
         samples, remarks = join(Samples.of(files), names, str(path), what=FILES)
         self.remarks += remarks
         if self.table["start_s"].isna().any():
-            raise Fault(
-                f"a truth in time needs start and end of every row of {self.file}: it has rows without"
-            )
+            raise Fault(f"a truth in time needs start and end of every row of {self.file}: some have none")
         by_file = samples.table["called"].rename_axis("file").reset_index().merge(truth, on="called")
         by_file, step = by_file.groupby("file"), self.options.grid_s
         n_points = by_file["end_s"].max().sum() / step
@@ -304,11 +295,10 @@ def _that_meet(
     Sentences are of what was not learnt from, where there is some.
     """
     meet = {what: one for what, one in scores.items() if {row["class"] for row in one.classes} & {*classes}}
-    apart = [
-        f"no label of {what} is a class of the model: there is no score" for what in scores.keys() - meet
-    ]
-    content.remarks += sorted(apart)
-    content.doubts += sorted(apart)
+    words = "is a class of the model: there is no score"
+    apart = sorted(f"no label of {what} {words}" for what in scores.keys() - meet)
+    content.remarks += apart
+    content.doubts += apart
     for what in meet:
         one, which = (unseen[what], " that were not learnt from") if what in unseen else (meet[what], "")
         worst = min(one.classes, key=lambda row: row["f1"])

@@ -35,12 +35,10 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
             folds = [fold for fold in one.scores.folds if fold["labels_per_class"] == "all"]
             probes.setdefault((one.set, one.evaluation), {})[one.method] = folds
     rows = []
-    for (name, evaluation), of_methods in probes.items():
-        first = next(iter(of_methods.values()))
+    for (name, evaluation), methods in probes.items():
+        first = next(iter(methods.values()))
         if len(first) > 1:
-            scores = {
-                method: np.array([fold[MAIN_SCORE] for fold in of]) for method, of in of_methods.items()
-            }
+            scores = {method: np.array([fold[MAIN_SCORE] for fold in of]) for method, of in methods.items()}
             share = float(np.mean([fold["n_asked"] / fold["n_learnt"] for fold in first]))
             rows += [{"set": name, "evaluation": evaluation} | row for row in compare_methods(scores, share)]
     return pd.DataFrame(rows).assign(p_holm=holm([row["p"] for row in rows]))
@@ -179,8 +177,6 @@ def _draw_sweeps(content: Content, results: list[Result], stem: str) -> None:
         curves = {method: (part["value"].tolist(), part[score].tolist()) for method, part in by_method}
         parameter = swept["parameter"][0]
         name, title = f"sweep_{as_file_name(evaluation)}_{stem}.png", f"{evaluation} by {parameter}"
-        caption, log_x = (
-            f"{title}: settings are not chosen by these labels, only shown",
-            parameter != "preference",
-        )
-        content.draw(name, caption, figures.lines, curves, title, parameter, UNITS[score], log_x=log_x)
+        caption = f"{title}: settings are not chosen by these labels, only shown"
+        look, words = {"log_x": parameter != "preference"}, (title, parameter, UNITS[score])
+        content.draw(name, caption, figures.lines, curves, *words, **look)

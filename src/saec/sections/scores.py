@@ -117,9 +117,8 @@ def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> 
 def score_set(one: FeatureSet, cache: Path) -> list[Result]:
     """Scores in the order of methods, then of evaluations; the combination comes last, by probes alone."""
     together, names = one.combination, [component.name for component in one.evaluations]
-    parts = {method: [method] for method in one.scored} | (
-        {together.name: together.methods} if together else {}
-    )
+    parts = {method: [method] for method in one.scored}
+    parts |= {together.name: together.methods} if together else {}
     pairs = [
         (method, number)
         for method in parts
@@ -140,9 +139,8 @@ def score_set(one: FeatureSet, cache: Path) -> list[Result]:
         remarks = [f"{who}: {remark}" for remark in scores.remarks]
         one.remarks += [remark for remark in remarks if remark not in one.remarks]
         before = names[:number].count(name)  # evaluations of one name are numbered from the second on
-        results.append(
-            Result(one.name, method, f"{name} {before + 1}" if before else name, scores, samples.labels)
-        )
+        called = f"{name} {before + 1}" if before else name
+        results.append(Result(one.name, method, called, scores, samples.labels))
     return results
 
 

@@ -256,9 +256,8 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     named = [about["session"]["data"] for about in abouts] + [given.model_dump()]
     what = "recordings" if given.per == "recording" else word_for_samples(named)
     if tables and not faults:
-        labelled = collect_faults(
-            faults, "labels", label_samples, tables, given.labels, images, config, sounds, what
-        )
+        by = tables, given.labels, images, config, sounds, what
+        labelled = collect_faults(faults, "labels", label_samples, *by)
     if faults:
         raise SessionError(f"set {name}", faults)
     samples, remarks = labelled

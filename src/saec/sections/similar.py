@@ -59,10 +59,8 @@ class Similar:
             table = _find_similar(one, self.options, self.config, content)
             what = f"nearest {one.samples_are}: method, query, rank, file, label, distance"
             content.write(f"similar_{as_file_name(one.name)}.csv", table, what)
-            caption = (
-                f"Nearest {one.samples_are}: the first {min(MOST_ROWS, len(table))} of {len(table):,} rows"
-            )
-            content.tables[caption] = table.head(MOST_ROWS)
+            some = f"the first {min(MOST_ROWS, len(table))} of {len(table):,} rows"
+            content.tables[f"Nearest {one.samples_are}: {some}"] = table.head(MOST_ROWS)
             contents.append(content)
         return contents
 
@@ -126,9 +124,8 @@ def _encoded(one: FeatureSet, path: Path, config: Config) -> tuple[np.ndarray, l
 def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray, content: Content) -> None:
     """Draws one row a query: itself, then the pictures near it, the nearest first."""
     files = {"query": [folder / str(name) for name in names]}
-    files |= {
-        str(rank + 1): [one.images / name for name in one.names[of]] for rank, of in enumerate(indices.T)
-    }
+    near = enumerate(indices.T, start=1)
+    files |= {str(rank): [one.images / name for name in one.names[of]] for rank, of in near}
     size = (1, 1)
     for file in (file for column in files.values() for file in column):
         with suppress(Unusable):

@@ -165,9 +165,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
             if classes and not begun:
                 warn_of_classes(kinds["train"].samples, isinstance(session.data.valid, float))
     if shape and begun and shape != begun.input_shape:
-        faults.append(
-            f"data: {begun.folder} was begun with samples of {begun.input_shape}, these are {shape}"
-        )
+        faults.append(f"data: {begun.folder} was begun with samples of {begun.input_shape}, not {shape}")
     if shape and parent and shape[0] != parent.channels:
         remedy = "these data have no other, so begin with a run that was trained on as many"
         if hasattr(session.data, "channels"):

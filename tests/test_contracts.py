@@ -12,6 +12,7 @@ import torch
 from conftest import TINY, intensities, write_pictures
 from sounds import LISTENING, record, tone
 from torch import Tensor, nn
+from traces import write_traces
 
 from saec.data import DATA, VIEWS, Batch, Cache, Draws, Kind, Loader, Raw
 from saec.data.fronts import PictureFront
@@ -213,8 +214,8 @@ def write_sounds(folder: Path) -> None:
         record(folder / f"{number}.wav", tone(300 + 100 * number, 0.1 + number / 50, number))
 
 
-WRITERS = {"images": write_images, "audio": write_sounds}
-OPTIONS = {"images": {}, "audio": LISTENING}
+WRITERS = {"images": write_images, "audio": write_sounds, "arrays": write_traces}
+OPTIONS = {"images": {}, "audio": LISTENING, "arrays": {"scale": "file"}}
 
 
 @pytest.fixture(params=DATA.names())
@@ -239,7 +240,9 @@ def data_files(folder: Path) -> list[Path]:
 def test_a_kind_lists_reads_and_stores_its_samples(kind_of):
     kind = kind_of()
     data, sizes = kind.open(), kind.sizes()
-    names = sorted(file.name for file in data_files(kind.folder))
+    files = sorted(file.name for file in data_files(kind.folder))
+    assert data.samples.files.tolist() == files
+    names = [Path(file).stem for file in files] if hasattr(kind, "ids") else files
     assert data.samples.names.tolist() == kind.samples.names.tolist() == names
     assert data.samples.labels.tolist() == kind.samples.labels.tolist() == ["", "", "wren", *[""] * 6]
     assert len(data) == sizes.n_samples == len(kind.state) == 9 and sizes.no_room == ""
@@ -249,9 +252,11 @@ def test_a_kind_lists_reads_and_stores_its_samples(kind_of):
     assert np.array_equal(raw.values[0].numpy(), read if raw.lengths is not None else read[0])
     seen = data.front(raw)
     shown = data.front.show(seen)
-    assert (
-        seen.shape == (1, *data.shape) and shown.shape == seen.shape and 0 <= shown.min() <= shown.max() <= 1
-    )
+    assert seen.shape[:-1] == (1, *data.shape[:-1]) and 0 <= shown.min() <= shown.max() <= 1
+    if data.is_ragged:  # a sample has a length of its own, and is shown in a size that suits a figure
+        assert seen.shape[-1] == data.n_frames[4] and shown.ndim == 4 and max(shown.shape) < 1000
+    else:
+        assert seen.shape == (1, *data.shape) and shown.shape == seen.shape
 
 
 @pytest.mark.parametrize("gigabytes", [1, 1e-7])

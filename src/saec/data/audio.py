@@ -46,6 +46,7 @@ class Audio:
     session_key = "sounds"
     lists_in: Path | None = None
     from_training_set: ClassVar = {"length_s": ("mean", "longest"), "standardise": ("set",)}
+    only_in_training: ClassVar = ("limit",)
     dtype = np.dtype(np.float32)  # in the recording's own scale, nothing clipped
     shape = ()
 

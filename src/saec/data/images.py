@@ -54,6 +54,7 @@ class Images:
     session_key = "images"
     lists_in: Path | None = None
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
+    only_in_training: ClassVar = ("limit",)
     dtype = np.dtype(np.uint8)
     n_steps = None  # a picture is one step
 

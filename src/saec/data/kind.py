@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from pydantic import PlainValidator
@@ -45,6 +45,10 @@ class DataOptions(Component):
 
     train: Annotated[Any, PlainValidator(_location)]  # a Location
     valid: Annotated[Any, PlainValidator(_location_or_share)] = 0.1  # a Location, or a share
+
+    def for_all(self) -> Self:
+        """Returns the options for whole folders, without those that are for a training alone."""
+        return self.model_copy(update=dict.fromkeys(self.target.only_in_training))
 
 
 DATA = Registry("data kind", key="kind", base=DataOptions)
@@ -98,12 +102,15 @@ class Kind(Protocol):
     """Is a data kind with its options, on one folder (or table, or several folders) of files.
 
     `samples_are` is the word for its samples, `session_key` the key that an extraction session names them by.
-    `from_training_set` says which options may be left to the training set, and the words for that.
+    `from_training_set` says which options may be left to the training set, and the words for that;
+    `only_in_training` those that are null where all samples of a folder are wanted. `ids`, where it has them,
+    are names that stand for one thing in whatever folder.
     """
 
     samples_are: ClassVar[str]
     session_key: ClassVar[str]
     from_training_set: ClassVar[dict[str, tuple[str, ...]]]
+    only_in_training: ClassVar[tuple[str, ...]]
     folder: Path
     skip_bad: bool
     lists_in: Path | None  # where to list what cannot be used; None: beside the folder

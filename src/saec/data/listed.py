@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar
@@ -76,7 +76,7 @@ class Listed:
             paths = {file: self.folder / file for file in listed.files.tolist()}
         else:
             paths = self._paths_below(location)
-            listed = by_folders(Samples.of(paths), self.group_of)
+            listed = by_folders(Samples.of(self._names(paths).values(), file=list(paths)), self.group_of)
         self._all = self._grouped(listed, group) if group else listed
         self.listed = self._all.subset(evenly(range(len(listed)), limit)) if limit else self._all
         self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
@@ -84,6 +84,11 @@ class Listed:
     def find(self, folder: Path) -> list[str]:
         """Returns the files of a folder as relative POSIX paths; raises a `MissingFault` where none is."""
         raise NotImplementedError
+
+    @staticmethod
+    def name_of(file: str) -> str:
+        """Returns the name of the sample that a whole file is."""
+        return file
 
     @staticmethod
     def group_of(file: str) -> str:
@@ -130,6 +135,16 @@ class Listed:
             )
         return {location.name: location}
 
+    def _names(self, files: Iterable[str]) -> dict[str, str]:
+        """Returns the names of the samples that whole files are; raises a `Fault` where two share one."""
+        names = {file: self.name_of(file) for file in files}
+        counts = Counter(names.values())
+        shared = [file for file, name in names.items() if counts[name] > 1]
+        if shared:
+            words = f"{len(shared)} {self.items_are} share a name, as suffixes do not count: remove or rename"
+            raise Fault(f"{words}\n{listing(shared)}")
+        return names
+
     def _grouped(self, samples: Samples, pattern: str) -> Samples:
         """Returns samples with what the pattern's group finds in their files' paths as group, where no table
         says another; those without are named.
@@ -173,8 +188,9 @@ class Listed:
             first = ~rows.assign(start_s=starts).duplicated(["file", "start_s", *label])
             rows, starts = rows[first], starts[first]
         whole = rows[["start_s", "end_s"]].isna().all(axis=1) | (not self.has_stretches)
+        name_of = self._names(rows["file"])
         names = [
-            file if is_whole else piece_name(file, start)
+            name_of[file] if is_whole else piece_name(file, start)
             for file, start, is_whole in zip(rows["file"], starts, whole, strict=True)
         ]
         rows, unread = clock_columns(rows, str(table))

@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS, PREPARED = "labels.csv", "prepared.csv"  # the second is written beside pictures that are prepared
-SUFFIXES = {
-    f".{suffix}"
-    for suffix in "png jpg jpeg tif tiff bmp wav wave flac ogg oga opus mp3 m4a aac aif aiff au snd".split()
-}
+SUFFIXES = "png jpg jpeg tif tiff bmp npy npz wav wave flac ogg oga opus mp3 m4a aac aif aiff au snd"
+SUFFIXES = {f".{suffix}" for suffix in SUFFIXES.split()}
 FILLED = ("label", "group", "split")
 TOLERANCE_S = 0.001  # names tell milliseconds
 N_COMPARED = 2_000  # names among which near ones are looked for

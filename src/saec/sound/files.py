@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from math import ceil, gcd
 from pathlib import Path
-from posixpath import splitext
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ import soxr
 from pydantic import NonNegativeInt
 
 from saec.faults import MissingFault, Unusable, listing
-from saec.files import files_below
+from saec.files import files_below, suffixes_below
 from saec.sound.headers import Mended, mends_of
 
 LOG = logging.getLogger(__name__)
@@ -55,11 +54,9 @@ def find_recordings(folder: Path) -> list[str]:
         raise MissingFault(f"no folder of recordings: {folder}")
     recordings = list(files_below(folder, SUFFIXES))
     if not recordings:
-        there = Counter(splitext(name)[1].lower() or "no suffix" for name in files_below(folder))
-        instead = ", ".join(f"{count:,} x {suffix}" for suffix, count in there.most_common(5))
         raise MissingFault(
             f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
-            f"found {instead or 'no file at all'}"
+            f"found {suffixes_below(folder)}"
         )
     folders = {name.partition("/")[0] for name in recordings if "/" in name}
     empty = [one.name for one in os.scandir(folder) if one.is_dir() and one.name not in folders]

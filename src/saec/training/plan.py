@@ -18,7 +18,7 @@ from saec.data.kind import absolute, faults_of_ragged, paths_of
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.disk import require_room
 from saec.export import require_packages, require_script
-from saec.faults import Fault, collect_faults
+from saec.faults import Fault, collect_faults, listing
 from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
@@ -154,6 +154,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         session = _as_parent(parent, session, faults) if parent else session
         check("start.weights", parent.require, session.start.weights) if parent else None
     session, kinds, sizes = _sized(session, config, faults)
+    _refuse_shared(kinds, faults)
     trained, model, shape, classes = begun or parent, None, None, ()
     if "train" in sizes:
         model, shape = _fitted(session, sizes, trained.input_shape if trained else None, faults)
@@ -244,6 +245,16 @@ def _sized(
             settled = size.from_training_set if part == "train" else {}
             session = with_data(session, {part: location} | settled)
     return session, kinds, sizes
+
+
+def _refuse_shared(kinds: dict[str, Kind], faults: list[str]) -> None:
+    """Adds a fault where training and validation have names that stand for one thing in whatever folder."""
+    shared = set.intersection(*(set(getattr(kind, "ids", ())) for kind in kinds.values())) if kinds else ()
+    if len(kinds) == 2 and shared:
+        words = (
+            f"data.valid: {len(shared):,} {kinds['valid'].items_are} are in data.train, too, by their names"
+        )
+        faults.append(f"{words}, remove them from one or rename them:\n{listing(sorted(shared))}")
 
 
 def _fitted(

@@ -101,7 +101,7 @@ class _ExtractionData(Strict):
             raise Fault(f"{source} takes {takes}: say `data: {{{takes}: ...}}`, not `{self.key}`")
         try:
             once = {"several": "first"} if getattr(options, "several", "") == "all" else {}
-            data = DATA.parse(options.model_dump() | {"limit": None} | once | self.changes)
+            data = DATA.parse(options.for_all().model_dump() | once | self.changes)
         except ValidationError as error:
             raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
         kind = data(paths_of(self.location), Cache.of(config))

@@ -1,0 +1,264 @@
+"""Defines the data kind `arrays`: traces, each an array of frames x columns with a length of its own."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import PositiveFloat, PositiveInt
+
+from saec.data.batch import Dataset
+from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
+from saec.data.listed import Location, Pattern
+from saec.data.npy import Column, Traces, chosen_columns, read_array
+from saec.data.recordings import Cutting
+from saec.data.store import Cache, check, n_bytes_of, open_items
+from saec.data.stored import Windows
+from saec.data.traces import ArrayFront, Scale, ScaleBy, scaling
+from saec.faults import Fault, Unusable, listing
+from saec.files import fingerprint
+from saec.samples import SEGMENT, Samples, Several
+
+LOG = logging.getLogger(__name__)
+VERSION = 1  # raise it when the same arrays would be stored otherwise: it makes other fingerprints
+
+
+@DATA.register("arrays")
+class Arrays:
+    """Reads traces, arrays of frames x columns, of NPY and NPZ files: of a folder, class folders, or a table.
+
+    `key`: which array of an NPZ (null: the only one). `names`: of all columns that files have. `columns` or
+    `drop`: which of them to take, or to leave out, by numbers from 0 or by names. `scale`: each column as it
+    is (none), or scaled over its file, or over the training set (set), by `scale_by`: z_score to mean 0 and
+    deviation 1, min_max to [0, 1]. `rate_hz`: frames a second. `window_frames`: a training takes windows of
+    so many frames, one after the other. `group`: a regular expression with one group, that finds in a path
+    what groups files (a speaker). `several: first` takes the first of the rows that a table has of one file.
+    `limit`: take so many files. `skip_bad`: leave out those that cannot be used.
+    """
+
+    samples_are = "traces"
+    items_are = "arrays"
+    session_key = "arrays"
+    lists_in: Path | None = None
+    from_training_set: ClassVar = {"scale": ("set",)}
+    only_in_training: ClassVar = ("limit", "window_frames")
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self,
+        location: Location,
+        cache: Cache,
+        *,
+        key: str | None = None,
+        names: tuple[str, ...] = (),
+        columns: tuple[Column, ...] | None = None,
+        drop: tuple[Column, ...] = (),
+        scale: Scale = "set",
+        scale_by: ScaleBy = "z_score",
+        rate_hz: PositiveFloat | None = None,
+        window_frames: PositiveInt | None = None,
+        group: Pattern | None = None,
+        several: Several = "none",
+        limit: PositiveInt | None = None,
+        skip_bad: bool = False,
+    ):
+        self.traces = Traces(location, key, limit, group, several)
+        self.folder = self.traces.folder
+        self.cache = cache
+        self.key, self.names, self.columns, self.drop = key, names, columns, drop
+        self.scale, self.scale_by, self.rate_hz = scale, scale_by, rate_hz
+        self.cutting = Cutting(1, window_frames, None, least=1)
+        self.window_frames = window_frames
+        self.skip_bad = skip_bad
+        self._scalings: dict[int, tuple[np.ndarray, ...]] = {}  # of files that have been read
+
+    @property
+    def state(self) -> list[tuple]:
+        """Returns the name, bytes and time of change of each file."""
+        return self.traces.sources
+
+    @property
+    def paths(self) -> list[Path]:
+        return list(self.traces.paths.values())
+
+    @property
+    def ids(self) -> list[str]:
+        """Returns the names of the files' traces, which stand for one thing wherever they lie."""
+        return self.traces.listed.names.tolist()
+
+    @cached_property
+    def n_steps(self) -> list[int]:
+        """Returns the frames of each file, as headers say; 0 where it cannot be used."""
+        headers = self.traces.headers[0]
+        return [headers[file].n_frames if file in headers else 0 for file in self.traces.paths]
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self.chosen),)
+
+    @property
+    def samples(self) -> Samples:
+        """Returns the samples that headers promise, without those of files that cannot be used."""
+        return self._promised[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Returns the fingerprint of the arrays in the store, however they are cut."""
+        how = (self.key, self.chosen, self.scale_by if self.scale == "file" else None)
+        return fingerprint("arrays", VERSION, str(self.folder), self.traces.sources, how)
+
+    def sizes(self) -> Sizes:
+        """Counts samples and their frames from headers alone.
+
+        Raises:
+            Fault: headers that cannot be read, columns that are not there.
+        """
+        self._refuse(self.traces.headers[1])
+        front, n_bytes = self._front, n_bytes_of(self)
+        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
+        samples, (_, _, n_frames) = self._promised
+        mean = float(n_frames.mean())
+        return Sizes(len(samples), n_bytes, front, no_room, self.samples_are, mean_frames=mean)
+
+    def open(self, early: bool = False) -> Dataset:
+        """Reads the arrays, or finds them stored; checks those that the cache has no room for.
+
+        Raises:
+            Fault: arrays that cannot be used.
+        """
+        items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
+        sources = self.traces.sources
+        bad = {sources[item].name: reason for item, reason in facts["unusable"]}
+        n_there = zip(self.traces.paths, facts["n_steps"], strict=True)
+        samples, windows = self._cut({file: n for file, n in n_there if file not in bad})
+        self._refuse(bad, decoded=True)
+        forget_bad(self)
+        if bad:
+            lines = [f"{name} {reason}" for name, reason in bad.items()]
+            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
+        if facts["constant"]:
+            lines = [f"{name} in {n:,} of {len(sources):,}" for name, n in facts["constant"]]
+            words = "%s: columns have one value in a whole file, where they are not divided:\n%s"
+            LOG.warning(words, self.folder, listing(lines))
+        return Dataset(
+            samples,
+            items.cut(windows),
+            np.arange(len(samples)),
+            self._front,
+            fingerprint(self.fingerprint, self.window_frames, samples.names.tolist()),
+            {"left_out": list(bad), "columns": list(self._front.columns)},
+            self.samples_are,
+        )
+
+    def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
+        """Yields (frames, columns) float32 of a file, scaled where each file has a scale of its own.
+
+        Raises:
+            Unusable: it cannot be read, or is not what was listed.
+        """
+        values = self._values(item)
+        if self.scale == "file":
+            offset, factor, _ = self._scalings[item] = scaling([values], self.scale_by)
+            values = ((values - offset) / factor).astype(np.float32)
+        yield values[first : None if n is None else first + n]
+
+    def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
+        """Returns the columns that have one value in whole files, and in how many."""
+        own = [constant for item, (*_, constant) in self._scalings.items() if item not in unusable]
+        counts = np.sum([np.zeros(self.shape, dtype=int), *own], axis=0).tolist()
+        return {"constant": [pair for pair in zip(self._names, counts, strict=True) if pair[1]]}
+
+    @cached_property
+    def chosen(self) -> list[int]:
+        """Returns the numbers of the columns that are taken."""
+        headers, bad = self.traces.headers
+        if not headers:
+            self._refuse(bad)
+        n_columns = next(iter(headers.values())).n_columns
+        return chosen_columns(n_columns, self.names, self.columns, self.drop)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self.names[number] if self.names else str(number) for number in self.chosen)
+
+    @property
+    def _front(self) -> ArrayFront:
+        if not isinstance(self.scale, str) and len(self.scale[0]) != len(self.chosen):
+            raise Fault(
+                f"data.scale is of {len(self.scale[0])} columns, {len(self.chosen)} are taken of each array"
+            )
+        own = self._scaling_of if self.scale == "file" else None
+        return ArrayFront(self._names, self.scale, self.scale_by, self.rate_hz, own)
+
+    @cached_property
+    def _promised(self) -> tuple[Samples, Windows]:
+        """Returns the samples that headers promise, and where they lie in their files."""
+        return self._cut({file: header.n_frames for file, header in self.traces.headers[0].items()})
+
+    def _cut(self, n_there: Mapping[str, int]) -> tuple[Samples, Windows]:
+        """Returns the samples of files with so many frames, and where they lie in them."""
+        labelled, rate = self.traces.labelled, self.rate_hz
+        item_of = {file: item for item, file in enumerate(self.traces.paths)}
+        pieces = sorted(
+            (
+                name if self.window_frames is None else f"{name}{SEGMENT}{first:07d}",
+                row,
+                item_of[file],
+                first,
+                n,
+            )
+            for row, (name, file) in enumerate(
+                zip(labelled.names.tolist(), labelled.files.tolist(), strict=True)
+            )
+            for first, n in (self.cutting.pieces(n_there[file]) if file in n_there else ())
+        )
+        names, rows, *windows = zip(*pieces, strict=True) if pieces else [()] * 5
+        items, first, n = (np.array(one, dtype=np.int64) for one in windows)
+        columns = {key: values.tolist() for key, values in labelled.table.iloc[list(rows)].items()}
+        if self.window_frames is not None and rate is not None:
+            columns |= {"start_s": first / rate, "end_s": (first + n) / rate}
+        return Samples.of(names, **columns), Windows(items, first, n)
+
+    def _values(self, item: int) -> np.ndarray:
+        """Returns the columns that are taken of a file, (frames, columns) float32; or raises `Unusable`."""
+        source, path = self.traces.sources[item], self.paths[item]
+        bad = self.traces.headers[1].get(source.name)
+        if bad:
+            raise Unusable(bad)
+        try:
+            array = read_array(path, self.key)[:, self.chosen]
+        finally:
+            source.require_unchanged(path)
+        with np.errstate(all="ignore"):
+            values = array.astype(np.float32)
+        finite = np.isfinite(values)
+        if not finite.all():
+            frame, column = (int(one[0]) for one in np.nonzero(~finite))
+            what = (
+                "a number too large for float32" if np.isfinite(array[frame, column]) else "NaN or infinity"
+            )
+            n = int((~finite.all(axis=1)).sum())
+            where = (
+                f"first in frame {frame}, column {self._names[column]}: mend these frames, or cut them out"
+            )
+            raise Unusable(f"has {what} in {n:,} of {len(array):,} frames, {where}")
+        return values
+
+    def _scaling_of(self, file: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns offset and factor of the columns of a file, which is read for them unless it has been."""
+        item = list(self.traces.paths).index(file)
+        try:
+            if item not in self._scalings:
+                next(self.read(item))
+        except Unusable as reason:
+            raise Fault(f"{self.paths[item]} {reason}") from reason
+        return self._scalings[item][:2]
+
+    def _refuse(self, bad: dict[str, str], decoded: bool = False) -> None:
+        """Raises a `Fault` with all that cannot be used, for which all are read unless they are."""
+        if bad and not self.skip_bad and not decoded:
+            results = zip(self.traces.sources, check(self, self.cache.n_workers), strict=True)
+            bad = {source.name: why for source, (_, why) in results if why}
+        refuse_bad(self, bad, len(self.paths), self.items_are)

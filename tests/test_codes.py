@@ -94,14 +94,18 @@ def test_measures_of_codes_are_those_of_each_sample_alone_whatever_is_behind_it(
     codes = torch.relu(target.squeeze(1)[:, :, None].repeat(1, 4, 1, 1).flatten(1, 2)[:, :, None])
     rebuilt = target * 0.5
     together, alone = (CodeMeasures(RATE, 1, 90) for _ in range(2))
+    factor = np.array([1.0, 10.0, 0.5])
     of_batch = (own_frames(values, lengths.tolist()) for values in (codes, target, rebuilt))
     for sample in zip(*of_batch, strict=True):
-        together.add(*sample)
+        together.add(*sample, factor)
     for row, n in enumerate(lengths.tolist()):
-        alone.add(*(values[row, ..., :n].flatten(0, 1).numpy() for values in (codes, target, rebuilt)))
+        alone.add(
+            *(values[row, ..., :n].flatten(0, 1).numpy() for values in (codes, target, rebuilt)), factor
+        )
     assert together.rows == alone.rows
     own = np.concatenate([target[row, 0, :, :n].numpy() for row, n in enumerate(lengths.tolist())], axis=1)
     assert np.allclose(together.column_mse, np.square(0.5 * own).mean(1), rtol=1e-5)
+    assert np.allclose(together.column_mse_in_units, together.column_mse * factor**2)
     summary = together.summary()
     assert summary["files"] == 3 and summary["frames"] == 135
     assert summary["mse"] == pytest.approx(np.square(0.5 * own).mean(), rel=1e-5)

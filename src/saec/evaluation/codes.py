@@ -49,19 +49,32 @@ class CodeMeasures:
     def __init__(self, rate_hz: float, time_pool: int, n_longest: int):
         self.rows: list[dict[str, float]] = []
         self.squares: np.ndarray | float = 0.0  # of errors, summed over frames: (columns,)
+        self.squares_in_units: np.ndarray | float = 0.0
         self.n_frames = self.n_numbers = 0
         self.spectra = {
             "codes": Spectrum(rate_hz / time_pool, -(-n_longest // time_pool)),
             "input": Spectrum(rate_hz, n_longest),
         }
 
-    def add(self, codes: np.ndarray, target: np.ndarray, rebuilt: np.ndarray | None) -> None:
-        """Adds a sample; `rebuilt` is None where there is no decoder."""
+    def add(
+        self,
+        codes: np.ndarray,
+        target: np.ndarray,
+        rebuilt: np.ndarray | None,
+        factor: np.ndarray | None = None,
+    ) -> None:
+        """Adds a sample; `rebuilt` is None where there is no decoder. `factor` (columns,) makes units of the
+        sample's file of what the model sees, where that is possible.
+        """
         row = {"frames": target.shape[1]} | code_scores(codes)
         if rebuilt is not None:
             squares = np.square(rebuilt.astype(np.float64) - target)
             self.squares = self.squares + squares.sum(axis=1)
             row |= {"mse": float(squares.mean())}
+            if factor is not None:
+                squares *= np.square(factor)[:, None]
+                self.squares_in_units = self.squares_in_units + squares.sum(axis=1)
+                row |= {"mse_in_units": float(squares.mean())}
         self.rows.append(row)
         self.n_frames += target.shape[1]
         self.n_numbers += codes.size
@@ -73,6 +86,12 @@ class CodeMeasures:
         """Returns the mean squared error of each column over all frames, (columns,)."""
         return self.squares / self.n_frames
 
+    @property
+    def column_mse_in_units(self) -> np.ndarray | None:
+        """Returns the same in units of the files, None where nothing leads back to them."""
+        of = self.squares_in_units
+        return of / self.n_frames if isinstance(of, np.ndarray) else None
+
     def summary(self) -> dict[str, float]:
         """Returns means over all frames (`mse`, `l1`), over all files (`mse_by_file`, ...), and shares."""
         columns = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
@@ -83,6 +102,7 @@ class CodeMeasures:
             "frames": self.n_frames,
             **({"mse": float(self.column_mse.mean())} if decoded else {}),
             **({"mse_by_file": float(columns["mse"].mean())} if decoded else {}),
+            **({} if (of := self.column_mse_in_units) is None else {"mse_in_units": float(of.mean())}),
             "l1": float(np.average(columns["l1"], weights=frames)),
             "sparsity": float(columns["zeros"].sum() / self.n_numbers),
             "zeros_by_file": float(columns["zeros"].mean()),
@@ -166,4 +186,5 @@ class LowpassSweep:
 
 
 def _squares(given: Tensor, target: Tensor, own: Tensor | float) -> float:
-    return float(((given.float() - target.float()).square() * own).sum(dtype=torch.float64))
+    errors = (given.float() - target.float()).square() * own
+    return float(errors.cpu().sum(dtype=torch.float64))  # some GPUs have no doubles

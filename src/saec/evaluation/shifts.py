@@ -59,7 +59,7 @@ class ShiftSensitivity:
                 at, share = first + whole, rest / self.time_pool
                 expected = codes[row, :, at : at + n].lerp(codes[row, :, at + 1 : at + 1 + n], share)
                 got = later[row, :, first : first + n]
-                self.errors[number] += float((got - expected).square().sum(dtype=torch.float64))
+                self.errors[number] += float((got - expected).square().cpu().sum(dtype=torch.float64))
 
     def middle(self, n_steps: int) -> tuple[int, int]:
         """Returns the first of the steps of a sample that are compared, and their number."""

@@ -26,7 +26,7 @@ from saec.session import Count, Weights
 
 N_COLUMNS = 4  # that are drawn where the session names none
 ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
-PER_SAMPLE = ["file", "frames", "mse", "sparsity", "zeros", "l1", "kurtosis"]
+PER_SAMPLE = ["file", "frames", "mse", "mse_in_units", "sparsity", "zeros", "l1", "kurtosis"]
 PER_ALPHA = ["alpha", "mse", "l1", "sparsity"]
 Columns = Annotated[tuple[NonNegativeInt | str, ...], BeforeValidator(as_list)]
 
@@ -124,7 +124,7 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
         Fault: some of these samples are in a folder of the run's, too, which is not the one that is named.
     """
     trained, config, remarks = section.trained, section.config, []
-    given, samples = section.options.data.absolute(config).location, section.kind.samples
+    given = section.options.data.absolute(config).location
     for part in ("train", "valid") if isinstance(trained, Run) else ():
         location = getattr(trained.data, part)
         if isinstance(location, float):
@@ -135,21 +135,22 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
             remarks.append(words % part)
             continue
         try:
-            learnt = trained.data(paths_of(location), Cache.of(config)).samples
+            learnt = _ids(trained.data(paths_of(location), Cache.of(config)))
         except Fault:
             words = "`data.%s` of the run cannot be read now: it may have learnt from some of these samples"
             remarks.append(words % part)
             continue
-        both = np.union1d(
-            samples.names[np.isin(samples.names, learnt.names)],
-            samples.files[np.isin(samples.files, learnt.files)],
-        ).tolist()
-        if both:
+        if both := sorted(_ids(section.kind) & learnt):
             raise Fault(
                 f"{len(both):,} of these samples are called like some of {location}, the run's "
                 f"`data.{part}`: leave them out, or name that folder itself\n{listing(both)}"
             )
     return remarks
+
+
+def _ids(kind: Kind) -> set[str]:
+    """Returns the names of samples, and what they are cut from: a run may have learnt from windows."""
+    return {*kind.samples.names.tolist(), *getattr(kind, "ids", kind.samples.files.tolist())}
 
 
 def _resolved(location: Location) -> set[Path]:
@@ -186,6 +187,8 @@ def _write_samples(evaluated: Evaluated, measures: CodeMeasures, numbers: np.nda
     content.write("codes.csv", table, "errors, sparsity and kurtosis of codes, one row a sample")
     if evaluated.model.decoder is not None:
         columns = pd.DataFrame({"column": column_names(data.front), "mse": measures.column_mse})
+        if (of := measures.column_mse_in_units) is not None:
+            columns["mse_in_units"] = of
         content.write("codes_columns.csv", columns, "errors by column", "Errors by column, over all frames")
 
 
@@ -267,7 +270,9 @@ def _draw_samples(
         codes, target, rebuilt = next(evaluated.of_samples(model, *batch))
         name = str(data.samples.names[number])
         if rebuilt is not None:
-            shown[f"{which}: {name}"] = (target[columns], rebuilt[columns])
+            units = evaluated.units(np.array([number])) or (0.0, 1.0)
+            offset, factor = (np.broadcast_to(one, (1, len(target)))[0, :, None] for one in units)
+            shown[f"{which}: {name}"] = tuple((one * factor + offset)[columns] for one in (target, rebuilt))
         if which == "median":
             caption = f"Codes of {name}, the strongest at the top, below the input"
             given = (target, codes, caption, evaluated.rate_hz)

@@ -28,7 +28,7 @@ SWEPT = {"codes": "codes filtered", "input": "input filtered", "input_alone": "f
 def column_names(front: Any) -> list[str]:
     """Returns what the rows of all channels of a sample are called: as the data say, by Hz, or by number."""
     channels, height, _ = front.shape
-    names, hertz = getattr(front, "names", None), axes_of(front).hertz
+    names, hertz = getattr(front, "columns", None), axes_of(front).hertz
     if names and len(names) == channels * height:
         return [str(name) for name in names]
     if hertz is not None and channels == 1 and len(hertz) == height:
@@ -72,6 +72,11 @@ class Evaluated:
     def of_few(self) -> str:
         return f"{len(self.few):,} {self.data.samples_are}"
 
+    def units(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns offset and factor (samples, columns) that lead back to what stands in the files, if any."""
+        units = getattr(self.data.front, "units", None)
+        return None if units is None else units(self.data.samples.files[rows].tolist())
+
     def batches(self, chosen: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
         """Yields numbers, values and lengths of samples, of similar length together, long ones first."""
         order = chosen[np.argsort(-self.frames[chosen], kind="stable")]
@@ -101,8 +106,9 @@ class Evaluated:
         measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()))
         numbers = []
         for rows, *batch in self.batches(self.chosen, "measuring codes"):
-            for sample in self.of_samples(model, *batch):
-                measures.add(*sample)
+            units = self.units(rows)
+            for number, sample in enumerate(self.of_samples(model, *batch)):
+                measures.add(*sample, None if units is None else units[1][number])
             numbers += rows.tolist()
         return measures, np.array(numbers)
 

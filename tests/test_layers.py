@@ -24,7 +24,7 @@ COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluat
 HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
 LONGEST = 350  # lines of a file
 MOST_FILES_GOAL_100 = 120
-MOST_LINES_GOAL_11_000 = 19_704
+MOST_LINES_GOAL_11_000 = 19_699
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

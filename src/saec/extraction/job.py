@@ -104,13 +104,14 @@ class ExtractionJob:
                 file.unlink(missing_ok=True)
         outputs.replacing(self.source.kind.state)
         files = self._write(computed, reductions)
+        seconds = np.diff(computed.samples.times)  # not a number where samples are no stretches of time
         about = {
             "id": outputs.id,
             "settings": self.settings,
             "session": self.session.model_dump(mode="json"),
             "model": str(self.source.path),
             "n_neighbors_used": n_used,
-            "sample_s": _median_seconds(computed.samples),
+            "sample_s": None if np.isnan(seconds).all() else float(np.nanmedian(seconds)),
             "band_hz": _band(computed),
             "n_pictures": len(computed.samples),
             "left_out": computed.data.about["left_out"],
@@ -164,12 +165,6 @@ class ExtractionJob:
             figure.unlink(missing_ok=True)
             self.source.draw(computed, figure)
         return figure if figure.exists() else None
-
-
-def _median_seconds(samples: Samples) -> float | None:
-    """Returns the median duration of samples, None where they are no stretches of time."""
-    seconds = samples.times[:, 1] - samples.times[:, 0]
-    return None if np.isnan(seconds).all() else float(np.nanmedian(seconds))
 
 
 def _band(computed: Computed) -> tuple[float, float] | None:

@@ -275,7 +275,7 @@ def _draw_samples(
             shown[f"{which}: {name}"] = tuple((one * factor + offset)[columns] for one in (target, rebuilt))
         if which == "median":
             caption = f"Codes of {name}, the strongest at the top, below the input"
-            given = (target, codes, caption, evaluated.rate_hz)
+            given = (target, codes, names.tolist(), caption, evaluated.rate_hz)
             content.draw("codes_encoding.png", caption, codes_figures.encoding, *given)
     if shown:
         caption = "Truth and prediction over time, of the best, the median and the worst sample"

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from saec.figures import COLOURS, DPI, MARKERS, colour, plain, write_figure
 
 N_KERNELS = 64  # that are drawn
-N_CODES = 64
+N_CODES, MOST_NAMED = 64, 20  # codes of a picture, and columns up to which each has its name
 FEW_VALUES = 2.0  # times the width of a kernel, that its height may be at most
 SCORES = {"mse": "mean squared error", "l1": "mean size of codes (L1)", "sparsity": "share of zeros"}
 
@@ -101,7 +101,14 @@ def weights(path: Path, kernel: np.ndarray, title: str) -> None:
     write_figure(path, figure)
 
 
-def encoding(path: Path, target: np.ndarray, codes: np.ndarray, title: str, rate_hz: float | None) -> None:
+def encoding(
+    path: Path,
+    target: np.ndarray,
+    codes: np.ndarray,
+    columns: Sequence[str],
+    title: str,
+    rate_hz: float | None,
+) -> None:
     """Draws a sample (columns, frames), and below it its strongest codes (codes, steps)."""
     figure = Figure((9, 6), DPI, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1, 2))
@@ -109,6 +116,8 @@ def encoding(path: Path, target: np.ndarray, codes: np.ndarray, title: str, rate
     strongest = np.argsort(-np.square(codes).sum(1), kind="stable")[:N_CODES]
     _picture(figure, above, target, end, "input", "column")
     _picture(figure, below, codes[strongest], end, "code", f"{len(strongest)} of {len(codes):,} codes")
+    if len(columns) <= MOST_NAMED:
+        above.set_yticks(np.arange(len(columns)) + 0.5, [plain(name[:20]) for name in columns], fontsize=6)
     below.set_xlabel(_time_axis(rate_hz))
     figure.suptitle(plain(title), fontsize=9)
     write_figure(path, figure)

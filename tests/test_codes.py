@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import intensities, write_pictures
+from conftest import has_words, intensities, write_pictures
 from small_runs import give_weights, untrained_run
 from torch import nn
+from traces import HZ, NAMES, write_traces
 
 from saec.data import Cache
 from saec.evaluation.codes import CodeMeasures, LowpassSweep, Spectrum, kernels, kurtosis, own_frames
@@ -21,7 +22,7 @@ from saec.models.base import Model, Ragged
 from saec.report import EvaluationSession, evaluate, plan_evaluation
 from saec.runs import Run
 from saec.sections.codes import by_history
-from saec.session import SessionError, load_session
+from saec.session import SessionError, TrainingSession, load_session
 
 RATE = 100.0
 
@@ -280,15 +281,15 @@ def test_a_limit_and_samples_that_are_too_short_to_be_moved_are_said(evaluated):
     assert not (report.folder / "codes_lowpass.csv").exists()
 
 
-def test_samples_that_the_run_has_learnt_from_are_refused_unless_its_own_folder_is_named(evaluated):
+def test_samples_that_the_run_may_have_learnt_from_are_named(evaluated):
     config, run = evaluated
     own = config.data / "songs" / "images"
     report = evaluate(codes_session(run, "songs/images", cutoffs=0, shifts=0), config)
     assert "the run&#39;s own, of `data.train`" in (report.folder / "report.html").read_text()
     assert not (report.folder / "codes_shifts.csv").exists()
     shutil.copy(sorted(own.iterdir())[1], config.data / "new" / "images")
-    with pytest.raises(SessionError, match="(?s)1 of these samples are called like.*rec00_segm_0001"):
-        plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
+    job = plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
+    assert has_words(job.describe(), "1 of these samples are called like ... rec00_segm_0001")
     shutil.rmtree(own)
     job = plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
     assert "`data.train` of the run cannot be read now" in job.describe()
@@ -326,3 +327,60 @@ def test_errors_by_alpha_are_those_of_the_weights_that_were_kept_or_of_the_histo
     rows = [{"valid_alpha": a, "valid_mse": loss / 2, "valid_loss": loss} for a, loss in epochs]
     assert by_history(rows)[["alpha", "mse"]].to_numpy().tolist() == [[0.25, 0.15], [0.5, 0.3]]
     assert by_history([{"valid_loss": 0.1}]).empty
+
+
+@pytest.fixture
+def of_traces(config):
+    """A run of traces in windows, a folder of others, and the arrays in it."""
+    write_traces(config.data / "train", 3)
+    arrays = write_traces(config.data / "new", 5, shortest=30, step=17)
+    for file in (config.data / "new").iterdir():
+        file.rename(file.with_stem(f"new_{file.stem}"))
+    scale = [[2.0 * 10**k for k in range(len(NAMES))], [10.0**k for k in range(len(NAMES))]]
+    data = {"kind": "arrays", "train": "train", "names": NAMES, "rate_hz": HZ, "scale": scale}
+    session = {
+        "data": data | {"window_frames": 16},
+        "model": {"name": "conv1d_strided", "widths": [8, 8], "latent": 6, "strides": [2, 1]},
+    }
+    session = load_session(session, TrainingSession).named("untrained")
+    run = Run.create(config.models, session, {"input_shape": [1, len(NAMES), 256]})
+    give_weights(run, seed=0, epoch=1)
+    return config, run, arrays
+
+
+def test_traces_are_evaluated_whole_each_as_if_it_were_alone_and_in_units_of_their_files(of_traces):
+    config, run, arrays = of_traces
+    session = codes_session(run, data={"arrays": "new"}, columns=["TTX", 4])
+    report = evaluate(session, config)
+    table = pd.read_csv(report.folder / "codes.csv")
+    assert table["file"].tolist() == [f"new_{number}" for number in range(5)]
+    assert table["frames"].tolist() == [len(array) for array in arrays]
+    model, squares = run.model(), []
+    for row, array in zip(table.itertuples(), arrays, strict=True):
+        x = torch.from_numpy((array / 10.0 ** np.arange(len(NAMES)) - 2).astype(np.float32)).T[None, None]
+        x = nn.functional.pad(x, (0, len(array) % 2))
+        lengths = torch.tensor([len(array)])
+        with torch.no_grad():
+            codes = model.encode(x, lengths)
+            rebuilt = model.decode(codes, lengths)
+        errors = (rebuilt - x)[0, 0, :, : len(array)].square().numpy()
+        squares.append(errors * 100.0 ** np.arange(len(NAMES))[:, None])
+        assert row.mse == pytest.approx(errors.mean(), rel=1e-5)
+        assert row.mse_in_units == pytest.approx(squares[-1].mean(), rel=1e-5)
+        assert row.zeros == int((codes == 0).sum()) and row.sparsity == row.zeros / codes.numel()
+        assert row.l1 == pytest.approx(float(codes.abs().mean()), rel=1e-5)
+    columns = pd.read_csv(report.folder / "codes_columns.csv")
+    assert columns["column"].tolist() == list(NAMES)
+    assert np.allclose(columns["mse_in_units"], np.concatenate(squares, axis=1).mean(1), rtol=1e-5)
+    assert pd.read_csv(report.folder / "codes_spectra.csv").iloc[:, 1].max() == HZ / 2
+    assert pd.read_csv(report.folder / "codes_lowpass.csv").iloc[-1, 0] == HZ / 4  # codes have half the rate
+
+
+def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces):
+    config, run, arrays = of_traces
+    np.savez(config.data / "new" / "0.npz", arrays[0])  # which was learnt from as 0.npy
+    session = load_session(codes_session(run, data={"arrays": "new"}), EvaluationSession)
+    with pytest.raises(SessionError, match="(?s)1 of these samples are called like some of .*train.*: leave"):
+        plan_evaluation(session, config)
+    own = load_session(codes_session(run, data={"arrays": "train"}), EvaluationSession)
+    assert "the run's own" in plan_evaluation(own, config).describe()

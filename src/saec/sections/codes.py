@@ -121,7 +121,7 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
     """Returns remarks on samples that the run has learnt from, or may have.
 
     Raises:
-        Fault: some of these samples are in a folder of the run's, too, which is not the one that is named.
+        Fault: samples have ids, and some are in another folder of the run's, too.
     """
     trained, config, remarks = section.trained, section.config, []
     given = section.options.data.absolute(config).location
@@ -141,16 +141,17 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
             remarks.append(words % part)
             continue
         if both := sorted(_ids(section.kind) & learnt):
-            raise Fault(
-                f"{len(both):,} of these samples are called like some of {location}, the run's "
-                f"`data.{part}`: leave them out, or name that folder itself\n{listing(both)}"
-            )
+            words = f"of these samples are called like some of {location}, the run's `data.{part}`"
+            if hasattr(section.kind, "ids"):
+                remedy = "leave them out, or name that folder itself"
+                raise Fault(f"{len(both):,} {words}: {remedy}\n{listing(both)}")
+            remarks += counted(both, f"{words}: if it has learnt from them, errors are too small")
     return remarks
 
 
 def _ids(kind: Kind) -> set[str]:
-    """Returns the names of samples, and what they are cut from: a run may have learnt from windows."""
-    return {*kind.samples.names.tolist(), *getattr(kind, "ids", kind.samples.files.tolist())}
+    """Returns the names that stand for one thing in whatever folder, else those of samples."""
+    return {*getattr(kind, "ids", kind.samples.names.tolist())}
 
 
 def _resolved(location: Location) -> set[Path]:

@@ -21,7 +21,7 @@ from saec.progress import progress
 from saec.sections.base import Content
 
 AT_ONCE, FRAMES_AT_ONCE = 16, 2**14  # samples, and frames, of a batch
-N_SWEPT = 64  # samples that are filtered and moved, which takes as long as encoding sixty times as many
+N_SWEPT, FRAMES_SWEPT = 64, 2**15  # most samples, and frames, that are filtered and moved, some 60 times each
 SWEPT = {"codes": "codes filtered", "input": "input filtered", "input_alone": "filter alone, without a model"}
 
 
@@ -63,10 +63,11 @@ class Evaluated:
         n_frames = self.data.n_frames
         return np.full(len(self.data), self.data.shape[-1]) if n_frames is None else n_frames
 
-    @property
+    @cached_property
     def few(self) -> np.ndarray:
-        """Returns numbers of samples for what takes long."""
-        return np.array(evenly(self.chosen, N_SWEPT))
+        """Returns numbers of samples, evenly spread, for what takes long."""
+        n = int(FRAMES_SWEPT // self.frames[self.chosen].mean())
+        return np.array(evenly(self.chosen, max(1, min(n, N_SWEPT))))
 
     @property
     def of_few(self) -> str:

@@ -13,7 +13,7 @@ from saec.data.batch import Batch, Dataset, Raw, chunks
 from saec.data.views import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
-UNLIKE = 0.05  # of a length: samples that differ by less may change places, so that batches differ by epoch
+UNLIKE = 0.1  # of a length: samples that differ by less may change places, so that batches differ by epoch
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,18 @@ ROOMS = """
     demo command
 """.split()  # each may import those before it; a package is one room
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
-HEAVY = ("umap", "pynndescent", "skimage", "pyarrow", "librosa", "skops", "onnx", "tensorboard")
+HEAVY = (
+    "umap",
+    "pynndescent",
+    "skimage",
+    "pyarrow",
+    "librosa",
+    "skops",
+    "onnx",
+    "tensorboard",
+    "fsspec",
+    "s3fs",
+)
 LONGEST = 350  # lines of a file
 MOST_FILES_GOAL_100 = 120
 MOST_LINES_GOAL_11_000 = 19_699

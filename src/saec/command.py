@@ -153,7 +153,9 @@ def _run(options: argparse.Namespace, script: str) -> int:
         from saec.demo import make_demo  # with pandas, which takes a third of a second to import
 
         make_demo(demo, config.n_workers)
-    for job in _all(make_job for _, make_job in to_plan):
+    if options.check:
+        to_plan = [(session, partial(_checked, *one)) for one in to_plan for session in one[:1]]
+    for job in filter(None, _all(make_job for _, make_job in to_plan)):
         if options.check:
             session = job.session
             lines = [to_yaml(session.model_dump(mode="json")), job.describe(), job.estimate()]
@@ -162,6 +164,24 @@ def _run(options: argparse.Namespace, script: str) -> int:
         for path in job.run().paths:
             print(path, flush=True)
     return DONE
+
+
+def _checked(session: "Session | None", make_job: Callable[[], Job]) -> Job | None:
+    """Returns the job; None, with a word on each, where remote folders would be copied first."""
+    from saec.data.remote import only_listed
+
+    with only_listed() as waiting:
+        try:
+            return make_job()
+        except Fault as fault:
+            faults = getattr(fault, "faults", [str(fault)])
+            if not waiting or any(all(words not in one for words in waiting) for one in faults):
+                raise
+    if session:
+        LOG.info("session %s\n%s", session.name, to_yaml(session.model_dump(mode="json")))
+    for words in waiting:
+        LOG.info("%s", words)
+    return None
 
 
 def find_session(name: str, script: str) -> Path:

@@ -15,6 +15,8 @@ from saec.registry import Strict
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]  # the project's folder
 WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
+URL = re.compile(r"[A-Za-z][\w+.:-]+:[/\\]")  # how an address of another machine begins, also made a path
+SECRET = re.compile(r":/+[^/]*:[^/]*@|^https?:/+([^/]*@|.*#)|\?")  # a password, a token
 LONGEST_NAME = 255  # bytes of a file's name on any system
 DEFAULT = ROOT / "config" / "config.yaml"
 
@@ -56,6 +58,21 @@ class Config(Strict):
         return _here(self.data, path)
 
 
+def shown(text: str) -> str:
+    """Returns a text without what may be a password or a token in an address."""
+    return re.sub(r":/+[^/\s]*@", "://", re.sub(r"(:/+[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text))
+
+
+def without_secrets(url: str) -> str:
+    """Returns an address, or a path; raises a `ValueError` where an address holds more than a name."""
+    if URL.match(url) and (SECRET.search(url) or "::" in url):
+        raise ValueError(
+            "an address must be a name alone, without password, token, ? or ::, as logs and files show it: "
+            "credentials come from the environment (such as AWS_ACCESS_KEY_ID)"
+        )
+    return url
+
+
 def load_config(path: Path | None = None) -> Config:
     """Reads the config; its relative paths count from the folder above the one it lies in.
 
@@ -83,6 +100,10 @@ def _here(folder: Path, path: str | Path) -> Path:
     """Returns a path from that folder as an absolute one that this system, and what it writes, can name."""
     if not str(path):
         raise Fault("a path is expected, got an empty text")
+    if URL.match(str(path)):
+        raise Fault(
+            f"a path of this machine is expected, got an address, {str(path).partition(':')[0]}://..."
+        )
     if os.name != "nt" and WINDOWS_PATH.match(str(path)):
         raise Fault(f"{path} is a Windows path, this is another system: give the path it has here")
     absolute = os.path.abspath(folder / os.path.expanduser(path))

@@ -41,6 +41,7 @@ class Arrays:
     samples_are = "traces"
     items_are = "arrays"
     session_key = "arrays"
+    suffixes = Traces.suffixes
     lists_in: Path | None = None
     from_training_set: ClassVar = {"scale": ("set",)}
     only_in_training: ClassVar = ("limit", "window_frames")
@@ -107,7 +108,7 @@ class Arrays:
     def fingerprint(self) -> str:
         """Returns the fingerprint of the arrays in the store, however they are cut."""
         how = (self.key, self.chosen, self.scale_by if self.scale == "file" else None)
-        return fingerprint("arrays", VERSION, str(self.folder), self.traces.sources, how)
+        return fingerprint("arrays", VERSION, self.cache.name_of(self.folder), self.traces.sources, how)
 
     def sizes(self) -> Sizes:
         """Counts samples and their frames from headers alone.

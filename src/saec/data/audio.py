@@ -44,6 +44,7 @@ class Audio:
     samples_are = "sounds"
     items_are = "recordings"
     session_key = "sounds"
+    suffixes = Recordings.suffixes
     lists_in: Path | None = None
     from_training_set: ClassVar = {"length_s": ("mean", "longest"), "standardise": ("set",)}
     only_in_training: ClassVar = ("limit",)
@@ -103,7 +104,12 @@ class Audio:
     def fingerprint(self) -> str:
         """Returns the fingerprint of the recordings in the store, however they are cut."""
         return fingerprint(
-            "audio", VERSION, str(self.folder), self.recordings.sources, self.cutting.rate, self.channel
+            "audio",
+            VERSION,
+            self.cache.name_of(self.folder),
+            self.recordings.sources,
+            self.cutting.rate,
+            self.channel,
         )
 
     def sizes(self) -> Sizes:

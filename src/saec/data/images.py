@@ -52,6 +52,7 @@ class Images:
 
     samples_are = items_are = "pictures"
     session_key = "images"
+    suffixes = Pictures.suffixes
     lists_in: Path | None = None
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
     only_in_training: ClassVar = ("limit",)
@@ -96,7 +97,7 @@ class Images:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint(VERSION, str(self.folder), self.files, self.skip_bad, self._maps)
+        return fingerprint(VERSION, self.cache.name_of(self.folder), self.files, self.skip_bad, self._maps)
 
     @cached_property
     def _maps(self) -> list[str]:

@@ -1,24 +1,35 @@
 """Defines the contract of a data kind, and what kinds share: listed files, and faults of unusable ones."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
-from pydantic import PlainValidator
+from pydantic import AfterValidator, PlainValidator
 
-from saec.config import Config
+from saec.config import URL, Config, shown, without_secrets
 from saec.data.batch import Dataset, FrontEnd
+from saec.data.remote import local_copy
 from saec.faults import Fault, Unusable, listing
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
 
 T = TypeVar("T")
-Location = str | tuple[str, ...]  # one folder or file, or several folders
+
+
+def _without_secrets(location: Any) -> Any:
+    for one in location if isinstance(location, tuple) else (location,):
+        if isinstance(one, str):
+            without_secrets(one)
+    return location
+
+
+Clean = AfterValidator(_without_secrets)
+Location = Annotated[str | tuple[str, ...], Clean]  # one folder or file, or several folders
 
 
 def _location(raw: Any) -> Location:
@@ -26,25 +37,25 @@ def _location(raw: Any) -> Location:
         return raw
     if isinstance(raw, list | tuple) and raw and all(isinstance(one, str) for one in raw):
         return tuple(raw)
-    raise ValueError(f"must be a folder, or a list of folders, got {raw!r}")
+    raise ValueError(f"must be a folder, or a list of folders, got {shown(repr(raw))}")
 
 
 def _location_or_share(raw: Any) -> Location | float:
     if isinstance(raw, float):
         if 0 < raw < 1:
             return raw
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {shown(repr(raw))}")
     try:
         return _location(raw)
     except ValueError as error:
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}") from error
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {shown(repr(raw))}") from error
 
 
 class DataOptions(Component):
     """Holds the keys that every data section of a training session has beside the options of its kind."""
 
-    train: Annotated[Any, PlainValidator(_location)]  # a Location
-    valid: Annotated[Any, PlainValidator(_location_or_share)] = 0.1  # a Location, or a share
+    train: Annotated[Any, PlainValidator(_location), Clean]  # a Location
+    valid: Annotated[Any, PlainValidator(_location_or_share), Clean] = 0.1  # a Location, or a share
 
     def for_all(self) -> Self:
         """Returns the options for whole folders, without those that are for a training alone."""
@@ -54,16 +65,23 @@ class DataOptions(Component):
 DATA = Registry("data kind", key="kind", base=DataOptions)
 
 
-def paths_of(location: Location) -> Path | tuple[Path, ...]:
-    """Returns what the session says as a path, or as several."""
-    return tuple(map(Path, location)) if isinstance(location, tuple) else Path(location)
+def is_remote(location: Location) -> bool:
+    """Returns whether a location, or one of several, is an address such as `s3://bucket/folder`."""
+    return any(map(URL.match, location if isinstance(location, tuple) else (location,)))
+
+
+def paths_of(location: Location, config: Config, suffixes: Container[str]) -> Path | tuple[Path, ...]:
+    """Returns what the session says as a path, or as several; remote files with these suffixes are copied."""
+    if isinstance(location, tuple):
+        return tuple(paths_of(one, config, suffixes) for one in location)
+    return local_copy(location, config, suffixes) if is_remote(location) else Path(location)
 
 
 def absolute(location: Location, config: Config) -> Location:
     """Returns the same with absolute paths; raises a `Fault` where a path is of another system."""
     if isinstance(location, tuple):
-        return tuple(str(config.data_path(one)) for one in location)
-    return str(config.data_path(location))
+        return tuple(absolute(one, config) for one in location)
+    return location if is_remote(location) else str(config.data_path(location))
 
 
 @dataclass(frozen=True)
@@ -109,6 +127,7 @@ class Kind(Protocol):
 
     samples_are: ClassVar[str]
     session_key: ClassVar[str]
+    suffixes: ClassVar[Container[str]]  # of its files, in small letters
     from_training_set: ClassVar[dict[str, tuple[str, ...]]]
     only_in_training: ClassVar[tuple[str, ...]]
     folder: Path

@@ -18,6 +18,7 @@ from saec.files import files_below
 from saec.progress import progress
 from saec.samples import (
     SEGMENT,
+    TABLES,
     Samples,
     Several,
     clock_columns,
@@ -29,7 +30,6 @@ from saec.samples import (
 )
 
 LOG = logging.getLogger(__name__)
-TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
 Location = Path | tuple[Path, ...]  # a folder, a table, one file, or several class folders
 
 

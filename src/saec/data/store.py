@@ -25,6 +25,8 @@ from saec.progress import progress
 LOG = logging.getLogger(__name__)
 VERSION = 3  # of how samples lie in the cache: older stores are not used, and are removed when room is needed
 ARRAY, ABOUT = "samples.npy", "about.json"
+MIRROR = "remote_"  # begins the name of a copy of a remote folder
+MIRROR_S = 7 * DAY_S  # since its last use in which a copy is not removed to make room
 CHECKED = "_checked"  # ends the name of a folder that holds facts alone
 N_AHEAD = 256  # items read before the first of them is looked at
 
@@ -71,10 +73,17 @@ class Cache:
         every = (self._facts_in(folder) for folder in folders if (folder / ABOUT).is_file())
         return next(filter(None, every), None)
 
+    def name_of(self, folder: Path) -> str:
+        """Returns a folder's path, from the cache on for what lies there, so that machines call it alike."""
+        return folder.relative_to(self.folder).as_posix() if self.folder in folder.parents else str(folder)
+
     def no_room(self, n_bytes: int) -> str:
         """Returns why an array of that size is not kept here, with the remedy; "" where it can be."""
-        if n_bytes > self.gigabytes * GB:
-            return f"the cache may hold {self.gigabytes:g} GB (raise `cache_gb` in the config to keep them)"
+        copies = sum(_n_bytes_in(folder) for folder in self.folder.glob(f"{MIRROR}*/") if _is_used(folder))
+        if n_bytes > self.gigabytes * GB - copies:
+            beside = f", and holds {copies / GB:.2f} GB of remote folders" if copies else ""
+            remedy = "raise `cache_gb` in the config to keep them"
+            return f"the cache may hold {self.gigabytes:g} GB{beside} ({remedy})"
         free = free_bytes(self.folder)
         if n_bytes > free:
             return f"the disk of {self.folder} has {free / GB:.2f} GB free (make room on it to keep them)"
@@ -88,7 +97,7 @@ class Cache:
             shutil.rmtree(folder)
         with appearing_folder(folder) as part:
             write_cached(part / ABOUT, fill(part))
-        self._make_room(folder)
+        self.make_room(folder)
 
     def _facts_in(self, folder: Path) -> dict[str, Any] | None:
         os.utime(folder)
@@ -97,21 +106,32 @@ class Cache:
             (folder / ABOUT).unlink(missing_ok=True)  # which makes it no store
         return facts
 
-    def _make_room(self, kept: Path) -> None:
-        """Removes the least recently used stores until the rest fits, and what is left of torn removals."""
+    def make_room(self, kept: Path) -> None:
+        """Removes the least recently used stores, and copies of remote folders, until the rest fits, and what
+        is left of torn removals. What may be in use stays.
+        """
         for folder in self.folder.iterdir():
             is_torn = folder.is_dir() and not (folder / ABOUT).is_file()
             if is_torn and folder.stat().st_mtime < time.time() - DAY_S:
                 shutil.rmtree(folder, ignore_errors=True)
         finished = [folder for folder in self.folder.iterdir() if (folder / ABOUT).is_file()]
         finished = [folder for folder in finished if not folder.name.startswith(TEMPORARY)]
-        total = 0
-        for folder in sorted(finished, key=lambda f: (f == kept, f.stat().st_mtime), reverse=True):
-            total += sum(file.stat().st_size for file in folder.iterdir())
-            if total > self.gigabytes * GB and folder != kept:
+        used, total = {folder for folder in finished if folder == kept or _is_used(folder)}, 0
+        for folder in sorted(finished, key=lambda f: (f in used, f.stat().st_mtime), reverse=True):
+            total += _n_bytes_in(folder)
+            if total > self.gigabytes * GB and folder not in used:
                 LOG.info("cache: removing %s, the least recently used", folder)
                 (folder / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_used(folder: Path) -> bool:
+    """Returns whether a folder is a copy of a remote one that a process may be reading."""
+    return folder.name.startswith(MIRROR) and folder.stat().st_mtime > time.time() - MIRROR_S
+
+
+def _n_bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _described(array: np.ndarray) -> list[Any]:

@@ -223,7 +223,7 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     source = build_source(dict(session), data or session.data, config, others)
     faults += [fault for fault in others if data or not fault.startswith(key)]
     if source and data and not session.out:
-        out = source.folder_beside(_id(session, source), config)
+        out = collect_faults(faults, "out", source.folder_beside, _id(session, source), config)
     if out:
         folders = {*map(Path, session.but(data=data).folders)} if source and data else set()
         deep = folders and getattr(source.kind, "recursive", False)  # figures would be taken for pictures

@@ -15,6 +15,7 @@ import torch
 
 from saec.config import Config, load_config
 from saec.data.ahead import ahead
+from saec.data.kind import absolute, is_remote, paths_of
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, first_lines, listing
 from saec.files import fingerprint, locked, move_to_timestamp, remove_leftovers, require_writable
@@ -43,7 +44,7 @@ from saec.samples import (
     written_alike,
 )
 from saec.session import SessionError, load_session
-from saec.sound.files import find_recordings, header, stubs_of, warn_of_unsure
+from saec.sound.files import SUFFIXES, find_recordings, header, stubs_of, warn_of_unsure
 
 LOG = logging.getLogger(__name__)
 Given = dict[str, tuple[str, str]] | None  # label and group of recordings, as a table says
@@ -75,6 +76,7 @@ class PreparationJob:
     """Holds a checked preparation: which pictures of which recordings, listed before anything is decoded."""
 
     session: PreparationSession
+    source: Path  # the folder of the recordings
     wanted: list[Wanted]
     samples: Samples  # the recordings, with their labels and groups
     fingerprints: tuple[str, str]  # of this very work; the second as version 0.1.0 had it
@@ -83,7 +85,7 @@ class PreparationJob:
     @property
     def finished(self) -> Path | None:
         """Returns the folder in which this very work is done and all pictures are still there."""
-        out, source = self.session.out, self.session.recordings
+        out, source = self.session.out, self.source
         for folder in [out] if out else sorted(source.parent.glob(f"{self.session.stem}_*"), reverse=True):
             with suppress(Fault):  # none is there, or another folder's is damaged: it is not this one
                 about = read_mapping(folder / ABOUT)
@@ -95,7 +97,7 @@ class PreparationJob:
     @property
     def part(self) -> Path:
         """Returns the hidden folder beside the result in which the same work always goes on."""
-        out = self.session.out or self.session.recordings.with_name(self.session.stem)
+        out = self.session.out or self.source.with_name(self.session.stem)
         return out.with_name(f".{out.name}_{self.fingerprints[0][:12]}.part")
 
     def describe(self) -> str:
@@ -105,7 +107,7 @@ class PreparationJob:
 
     def estimate(self) -> str:
         """Returns how many pictures are to be expected, by the headers of all recordings."""
-        rate, source = self.session.sample_rate, self.session.recordings
+        rate, source = self.session.sample_rate, self.source
         headers = [(one, header(source / one.recording)) for one in progress(self.wanted, "looking")]
         lengths = [(one, about and about.length_s) for one, about in headers]
         open_ = [(one, s) for one, s in lengths if s is not None]
@@ -148,7 +150,7 @@ class PreparationJob:
             out.rmdir()  # empty, else it would have been refused; Windows does not replace it
         made, pattern = part / PICTURES, f"{self.session.stem}_*"
         folder = made.rename(out) if out else move_to_timestamp(made, part.parent, pattern)
-        _report(notes, self.session, folder)
+        _report(notes, self.session, self.source, folder)
         return folder
 
     def _draw(self, part: Path) -> list[Note]:
@@ -163,7 +165,7 @@ class PreparationJob:
             LOG.info(words, len(notes), len(self.wanted))
         stop, n_threads, n_of_torch = Event(), max(1, self.n_workers), torch.get_num_threads()
         torch.set_num_threads(1)  # keeps sums the same on any number of cores, and the cores to other threads
-        work = partial(draw_recording, self.session, part, stop)
+        work = partial(draw_recording, self.session, self.source, part, stop)
         try:
             for note in progress(ahead(work, left, 2 * n_threads, n_threads), "recordings", len(left)):
                 notes[note["recording"]] = note
@@ -181,13 +183,16 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
         SessionError: with every fault of the paths.
         Fault: there is no recording, annotations are not right, or `out` is taken or cannot be written to.
     """
-    keys = [key for key in ("recordings", "out", "annotations") if getattr(session, key) is not None]
+    keys = [key for key in ("out", "annotations") if getattr(session, key) is not None]
     faults: list[str] = []
     paths = {key: collect_faults(faults, key, config.data_path, getattr(session, key)) for key in keys}
+    location = collect_faults(faults, "recordings", absolute, session.recordings, config)
+    source = location and collect_faults(faults, "recordings", paths_of, location, config, SUFFIXES)
+    if is_remote(session.recordings) and not session.out:
+        faults.append("out: pictures cannot lie beside a remote folder: name a folder of this machine")
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    session = session.but(**paths)
-    source, out = session.recordings, session.out
+    session, out = session.but(recordings=location, **paths), paths.get("out")
     recordings = find_recordings(source)
     stubs, annotations = stubs_of(recordings), None
     if session.annotations is not None:
@@ -197,7 +202,7 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
     samples, *labels = _labelled(source, recordings)
     states = [((source / name).stat().st_size, (source / name).stat().st_mtime_ns) for name in chosen]
     marks = tuple(fingerprint(FORMAT, session.look, wanted, states, given) for given in labels)
-    job = PreparationJob(session, wanted, samples, marks, config.n_workers)
+    job = PreparationJob(session, source, wanted, samples, marks, config.n_workers)
     if job.finished:
         return job
     if out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -290,12 +295,12 @@ def _why_none(notes: list[Note]) -> str:
     return f"no picture came out of {len(notes):,} recordings:\n{listing(reasons)}"
 
 
-def _report(notes: list[Note], settings: PreparationSession, folder: Path) -> None:
+def _report(notes: list[Note], settings: PreparationSession, source: Path, folder: Path) -> None:
     failed = [f"{note['recording']} {note['failed']}" for note in notes if note["failed"]]
     n_pictures, n_skipped = (sum(len(note[key]) for note in notes) for key in ("pictures", "skipped"))
     n_padded, rate = sum(note["padded"] for note in notes), settings.sample_rate
     highest_hz = settings.drawing.axes(settings.n_samples)[0][-1]
-    headers = {note["recording"]: header(settings.recordings / note["recording"]) for note in notes}
+    headers = {note["recording"]: header(source / note["recording"]) for note in notes}
     warn_of_unsure(headers)
     rates = [about.samplerate for about in headers.values() if about]
     low = [own for own in rates if own < rate and own / 2 < highest_hz]

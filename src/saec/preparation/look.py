@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from saec.data.kind import Clean
 from saec.data.png import table
 from saec.faults import Fault
 from saec.registry import Component
@@ -40,13 +41,13 @@ class PreparationSession(Session):
     max_segments: int | None = Field(None, ge=1)  # of each recording
     short: Literal["pad", "skip"] = "pad"
     several: Literal["first", "all"] = "first"  # of the labels that annotations give one segment
-    recordings: Path
+    recordings: Annotated[str, BeforeValidator(lambda raw: str(raw) if isinstance(raw, Path) else raw), Clean]
     out: Path | None = None
     annotations: Path | None = None
 
     @property
     def folders(self) -> list[str]:
-        return [str(self.recordings)]
+        return [self.recordings]
 
     @property
     def stem(self) -> str:

@@ -33,12 +33,14 @@ class Wanted(NamedTuple):
     annotations: tuple | None
 
 
-def draw_recording(settings: PreparationSession, part: Path, stop: Event, wanted: Wanted) -> Note:
+def draw_recording(
+    settings: PreparationSession, source: Path, part: Path, stop: Event, wanted: Wanted
+) -> Note:
     """Writes the pictures of one recording, then a note; meanwhile its sound lies in a file beside them."""
     scratch = part / f"{wanted.stub}.sound"
     note = {"recording": wanted.recording, "failed": None, "padded": False, "pictures": [], "skipped": []}
     try:  # no variable here holds the sound: Windows removes no file that is mapped
-        sound = settings.recordings / wanted.recording, settings.sample_rate, scratch
+        sound = source / wanted.recording, settings.sample_rate, scratch
         _draw(load_sound(*sound), settings, part / PICTURES, stop, wanted, note)
     except Unusable as reason:
         note["failed"] = str(reason)

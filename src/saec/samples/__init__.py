@@ -4,6 +4,7 @@ from saec.samples.clock import clock_columns, with_clock, zone_of
 from saec.samples.join import LABELS, PREPARED, Several, join, match_names, nearest_labels
 from saec.samples.reader import (
     FREQUENCIES,
+    TABLES,
     annotations,
     called_like,
     raise_rows,
@@ -35,6 +36,7 @@ __all__ = [
     "LABELS",
     "PREPARED",
     "SEGMENT",
+    "TABLES",
     "Samples",
     "Several",
     "annotations",

@@ -26,6 +26,7 @@ NAMES = {  # what tables call them, in small letters; the first that a table has
     "start": ("start", "start_s", "begin time (s)", "start (s)"),
     "end": ("end", "end_s", "end time (s)", "end (s)"),
 }
+TABLES = (".csv", ".tsv", ".txt", ".json", ".parquet")
 RAVEN = "begin time (s)"  # the selection tables of Raven have this column
 OFFSET = "file offset (s)"  # where in its file a selection begins; Raven counts times through all files
 OWN = re.compile(

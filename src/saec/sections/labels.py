@@ -67,7 +67,7 @@ def matching_files(named: str, config: Config) -> list[Path]:
 
 def picture_folder(path: str, config: Config) -> Path:
     """Returns a folder of pictures; raises a `MissingFault` where there are none."""
-    folder = config.data_path(path)
+    folder = paths_of(absolute(path, config), config, Pictures.suffixes)
     find_pictures(folder)
     return folder
 
@@ -86,7 +86,8 @@ def recordings_of(
     runs = [run for about in abouts if (run := Run.at(Path(about["model"])))]
     group = next(filter(None, (getattr(run.data, "group", None) for run in runs)), None)
     taken = {several, *(getattr(run.data, "several", "none") for run in runs)} - {"none"}
-    location = paths_of(absolute(paths[0] if len(paths) == 1 else paths, config))
+    location = absolute(paths[0] if len(paths) == 1 else paths, config)
+    location = paths_of(location, config, Recordings.suffixes)
     return Recordings(location, group=group, several="first" if taken else "none")
 
 

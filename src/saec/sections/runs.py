@@ -151,7 +151,7 @@ def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.
     device = resolve_device(config.device)
     precision = resolve_precision("auto", device)
     model = to_device(source.model(options.weights), device, precision).eval()
-    kind = source.data.for_all()(config.data_path(options.images), Cache.of(config))
+    kind = source.data.for_all()(picture_folder(options.images, config), Cache.of(config))
     data = kind.open().sized_for(*model.takes)
     chosen = np.array(evenly(range(len(data)), options.limit))
     content.remarks += counted(data.about["left_out"], "pictures cannot be used and are left out")

@@ -238,7 +238,8 @@ def _sized(
             continue
         check = partial(collect_faults, faults, f"data.{part}")
         location = check(absolute, getattr(session.data, part), config)
-        kind = location and check(session.data, paths_of(location), Cache.of(config))
+        paths = location and check(paths_of, location, config, session.data.target.suffixes)
+        kind = paths and check(session.data, paths, Cache.of(config))
         size = kind and check(kind.sizes)
         if size:
             kinds[part], sizes[part] = kind, size

@@ -18,7 +18,7 @@ from torch import Tensor
 from saec.config import Config
 from saec.data import DATA, Cache, Dataset, Raw, chunks
 from saec.data.ahead import Behind, ahead
-from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, paths_of
+from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, is_remote, paths_of
 from saec.data.stored import StartAgain
 from saec.extraction.outputs import Outputs
 from saec.extraction.rows import Earlier, Shapes, Shards, rows_of
@@ -104,14 +104,15 @@ class _ExtractionData(Strict):
             data = DATA.parse(options.for_all().model_dump() | once | self.changes)
         except ValidationError as error:
             raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
-        kind = data(paths_of(self.location), Cache.of(config))
+        kind = data(paths_of(self.location, config, data.target.suffixes), Cache.of(config))
         kind.lists_in = self._out
         return kind
 
     def require_files(self, config: Config) -> None:
         """Raises a `Fault` where nothing is listed there, whatever the options."""
         kind = next(name for name in DATA.names() if DATA[name].target.session_key == self.key)
-        _ = DATA.parse({"kind": kind, "train": ""})(paths_of(self.location), Cache.of(config)).state
+        paths = paths_of(self.location, config, DATA[kind].target.suffixes)
+        _ = DATA.parse({"kind": kind, "train": ""})(paths, Cache.of(config)).state
 
 
 ExtractionData = create_model(
@@ -191,8 +192,10 @@ class Source:
 
     def folder_beside(self, id: str, config: Config) -> Path:
         """Returns the folder above that of the samples; a table's, or that of class folders, holds no samples
-        itself, or holds the features that version 0.1.0 put there.
+        itself, or holds the features that version 0.1.0 put there. Raises a `Fault` for a remote one.
         """
+        if is_remote(self.data.location):
+            raise Fault("features cannot lie beside a remote folder: name a folder of this machine")
         folder, wanted = self.kind.folder, self.data.model_dump(mode="json")
         if self.data.location == str(folder):
             return folder.parent

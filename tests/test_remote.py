@@ -13,16 +13,15 @@ from moto import settings as moto_settings
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 from small_runs import untrained_run
-from sounds import kind, record, tone
+from sounds import record, tone
+from traces import curves, save
 
 import main_00_prepare
 import main_01_train
 import main_02_extract
 from saec import extract, train
 from saec.config import Config
-from saec.data import remote
-from saec.data.audio import Audio
-from saec.data.kind import paths_of
+from saec.data import DATA, remote
 from saec.data.remote import local_copy, only_listed, why_unsafe
 from saec.data.store import Cache
 from saec.faults import Fault, MissingFault
@@ -152,7 +151,7 @@ def test_sound_of_class_folders_and_tables_is_read_from_memory(memory, config, t
     memory.pipe("/field/some.csv", b"file,label\ndog/a.wav,bark\ncat/b.wav,meow\n")
 
     def listed(location) -> list[tuple[str, str]]:
-        table = kind(paths_of(location, config, Audio.suffixes), config).samples.table
+        table = DATA.parse({"kind": "audio", "train": ""}).at(location, config).samples.table
         return list(zip(table.index, table["label"], strict=True))
 
     assert listed("memory://field") == [
@@ -164,6 +163,14 @@ def test_sound_of_class_folders_and_tables_is_read_from_memory(memory, config, t
     assert listed(("memory://field/dog", "memory://field/cat")) == listed("memory://field")
     assert listed("memory://field/some.csv") == [("cat/b.wav", "meow"), ("dog/a.wav", "bark")]
     assert listed("memory://field/dog/b.wav") == [("b.wav", "")]
+
+
+def test_traces_are_read_from_s3(s3, config, tmp_path):
+    for name in ("s1/a.npy", "s1/b.npz", "s2/a.npy"):
+        s3.pipe(f"songs/traces/{name}", save(tmp_path / name, curves(20)).read_bytes())
+    data = DATA.parse({"kind": "arrays", "train": "", "scale": "none"}).at("s3://songs/traces", config)
+    assert data.samples.names.tolist() == ["s1/a", "s1/b", "s2/a"]
+    assert data.open().n_frames.tolist() == [20, 20, 20]
 
 
 def test_a_lost_connection_is_tried_again_and_then_a_fault_after_which_the_rest_is_copied(config, log):

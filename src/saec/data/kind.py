@@ -13,6 +13,7 @@ from pydantic import AfterValidator, PlainValidator
 from saec.config import URL, Config, shown, without_secrets
 from saec.data.batch import Dataset, FrontEnd
 from saec.data.remote import local_copy
+from saec.data.store import Cache
 from saec.faults import Fault, Unusable, listing
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
@@ -60,6 +61,10 @@ class DataOptions(Component):
     def for_all(self) -> Self:
         """Returns the options for whole folders, without those that are for a training alone."""
         return self.model_copy(update=dict.fromkeys(self.target.only_in_training))
+
+    def at(self, location: Location, config: Config) -> "Kind":
+        """Returns what lies there, read with these options; of a remote folder its copy."""
+        return self(paths_of(location, config, self.target.suffixes), Cache.of(config))
 
 
 DATA = Registry("data kind", key="kind", base=DataOptions)

@@ -1,6 +1,7 @@
 """Evaluates a run on samples: errors, codes, weights, spectra, a low-pass sweep, and what a shift does."""
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,7 @@ import pandas as pd
 from pydantic import BeforeValidator, Field, NonNegativeInt
 
 from saec.config import Config
-from saec.data import Cache
-from saec.data.kind import Kind, Location, absolute, evenly, paths_of
+from saec.data.kind import Kind, Location, absolute, evenly, is_remote
 from saec.devices import resolve_device, to_device
 from saec.evaluation.codes import CodeMeasures, kernels
 from saec.extraction.sources.base import ExtractionData
@@ -135,7 +135,7 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
             remarks.append(words % part)
             continue
         try:
-            learnt = _ids(trained.data(paths_of(location), Cache.of(config)))
+            learnt = _ids(trained.data.at(location, config))
         except Fault:
             words = "`data.%s` of the run cannot be read now: it may have learnt from some of these samples"
             remarks.append(words % part)
@@ -154,9 +154,9 @@ def _ids(kind: Kind) -> set[str]:
     return {*getattr(kind, "ids", kind.samples.names.tolist())}
 
 
-def _resolved(location: Location) -> set[Path]:
-    paths = paths_of(location)
-    return {path.resolve() for path in (paths if isinstance(paths, tuple) else (paths,))}
+def _resolved(location: Location) -> set[str]:
+    several = location if isinstance(location, tuple) else (location,)
+    return {one if is_remote(one) else os.path.realpath(one) for one in several}
 
 
 def _chosen_columns(wanted: Columns, front: Any) -> list[int]:

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from saec.config import Config
-from saec.data import Batch, Cache, Kind, Sizes
+from saec.data import Batch, Kind, Sizes
 from saec.data.batch import axes_of
-from saec.data.kind import absolute, faults_of_ragged, paths_of
+from saec.data.kind import absolute, faults_of_ragged
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.disk import require_room
 from saec.export import require_packages, require_script
@@ -238,8 +238,7 @@ def _sized(
             continue
         check = partial(collect_faults, faults, f"data.{part}")
         location = check(absolute, getattr(session.data, part), config)
-        paths = location and check(paths_of, location, config, session.data.target.suffixes)
-        kind = paths and check(session.data, paths, Cache.of(config))
+        kind = location and check(session.data.at, location, config)
         size = kind and check(kind.sizes)
         if size:
             kinds[part], sizes[part] = kind, size

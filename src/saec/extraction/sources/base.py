@@ -16,9 +16,9 @@ from pydantic import PositiveFloat, PrivateAttr, TypeAdapter, ValidationError, c
 from torch import Tensor
 
 from saec.config import Config
-from saec.data import DATA, Cache, Dataset, Raw, chunks
+from saec.data import DATA, Dataset, Raw, chunks
 from saec.data.ahead import Behind, ahead
-from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, is_remote, paths_of
+from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, is_remote
 from saec.data.stored import StartAgain
 from saec.extraction.outputs import Outputs
 from saec.extraction.rows import Earlier, Shapes, Shards, rows_of
@@ -104,15 +104,14 @@ class _ExtractionData(Strict):
             data = DATA.parse(options.for_all().model_dump() | once | self.changes)
         except ValidationError as error:
             raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
-        kind = data(paths_of(self.location, config, data.target.suffixes), Cache.of(config))
+        kind = data.at(self.location, config)
         kind.lists_in = self._out
         return kind
 
     def require_files(self, config: Config) -> None:
         """Raises a `Fault` where nothing is listed there, whatever the options."""
         kind = next(name for name in DATA.names() if DATA[name].target.session_key == self.key)
-        paths = paths_of(self.location, config, DATA[kind].target.suffixes)
-        _ = DATA.parse({"kind": kind, "train": ""})(paths, Cache.of(config)).state
+        _ = DATA.parse({"kind": kind, "train": ""}).at(self.location, config).state
 
 
 ExtractionData = create_model(

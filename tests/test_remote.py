@@ -19,6 +19,7 @@ from traces import curves, save
 import main_00_prepare
 import main_01_train
 import main_02_extract
+import main_03_evaluate
 from saec import extract, train
 from saec.config import Config
 from saec.data import DATA, remote
@@ -130,7 +131,7 @@ def test_only_what_changed_is_copied_again_and_what_is_gone_goes(s3, config, tmp
         s3.pipe(f"songs/x/{name}", name.encode())
     folder = local_copy("s3://songs/x", config, PNG)
     assert names_in(folder) == ["a.png", "b.png", "deep/c.png", "deep/d.png"]
-    assert "2 other files, or hidden ones, are of no use here" in log.text
+    assert "(2 others, or hidden ones, are of no use here)" in log.text
     times = {name: (folder / name).stat().st_mtime_ns for name in names_in(folder)}
     log.clear()
     assert local_copy("s3://songs/x", config, PNG) == folder
@@ -240,15 +241,22 @@ def test_an_address_with_a_password_is_refused_and_never_shown(url, config, tmp_
             {"train": "songs", "valid": url},
             {"train": [url, "a"]},
             {"train": [url, 3]},
+            {"valid": url, "train": 3},
         ],
+        main_03_evaluate: [{"images": url}, {"sounds": [url], "images": "demo/valid/images"}],
         main_02_extract: [{"images": url}],
     }
     for script, several in sessions.items():
         for data in several:
             session = {"data": {"kind": "images"} | data, "model": TINY}
-            session = session if script is main_01_train else {"run": "latest:x", "data": data}
+            session = {"run": "latest:x", "data": data} if script is main_02_extract else session
+            session = data if script is main_03_evaluate else session
             for words in ((), ("--check",)):
                 assert SECRET not in refused(script, session, config, *words)
+    text = refused(main_00_prepare, {"recordings": "here"}, config, "--set", f"out='{url}")
+    assert "is not YAML" in text and SECRET not in text
+    text = refused(main_00_prepare, {"recordings": "here"}, config, "--set", f"recordings={url}", "--check")
+    assert "recordings: an address must be a name alone" in text and SECRET not in text
     assert SECRET not in refused(main_00_prepare, {"recordings": url}, config)
     for key in ("out", "annotations"):
         assert SECRET not in refused(main_00_prepare, {"recordings": "here", key: url}, config)

@@ -63,14 +63,13 @@ def shown(text: str) -> str:
     return re.sub(r":/+[^/\s]*@", "://", re.sub(r"(:/+[^\s?#'\"]*)[?#][^\s'\"]*", r"\1", text))
 
 
-def without_secrets(url: str) -> str:
-    """Returns an address, or a path; raises a `ValueError` where an address holds more than a name."""
-    if URL.match(url) and (SECRET.search(url) or "::" in url):
-        raise ValueError(
+def require_no_secret(text: str) -> None:
+    """Raises a `Fault` where a text is an address that holds more than a name."""
+    if URL.match(text) and (SECRET.search(text) or "::" in text):
+        raise Fault(
             "an address must be a name alone, without password, token, ? or ::, as logs and files show it: "
             "credentials come from the environment (such as AWS_ACCESS_KEY_ID)"
         )
-    return url
 
 
 def load_config(path: Path | None = None) -> Config:

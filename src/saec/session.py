@@ -18,10 +18,11 @@ from pydantic import (
     field_validator,
 )
 
+from saec.config import require_no_secret, shown
 from saec.data import DATA, VIEWS
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
-from saec.faults import Fault
+from saec.faults import Fault, collect_faults
 from saec.files import as_file_name, require_short_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
@@ -103,10 +104,12 @@ def load_session(
         raw, name = source, "session"
     else:
         raw, name, title = read_mapping(Path(source)), Path(source).stem, str(source)
+    _require_no_secrets(raw, title)
     try:
         ours = kind.upgrade({key: value for key, value in raw.items() if key != "name"}, kind.model_fields)
         defaults = {key: field.default for key, field in kind.model_fields.items()}
         raw = changed({"name": raw.get("name", name)} | ours, changes, defaults)
+        _require_no_secrets(raw, title)
         name = raw.pop("name")
         session = kind.model_validate(raw)
     except ValidationError as error:
@@ -115,6 +118,20 @@ def load_session(
         raise SessionError(title, [f"name: must be a word, got {name!r}"])
     require_short_name(as_file_name(name))
     return session.named(name)
+
+
+def _require_no_secrets(raw: dict[str, Any], title: str) -> None:
+    """Raises a `SessionError` where addresses hold a password or a token, before anything is shown."""
+    faults, left = [], list(raw.items())
+    while left:
+        key, value = left.pop(0)
+        if isinstance(value, dict | list | tuple):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            left += [(f"{key}.{name}", one) for name, one in items]
+        else:
+            collect_faults(faults, key, require_no_secret, str(value))
+    if faults:
+        raise SessionError(title, faults)
 
 
 def _sentence(fault: dict[str, Any]) -> str:
@@ -133,7 +150,7 @@ def changed(raw: dict[str, Any], changes: Sequence[str], defaults: Mapping[str, 
     for change in changes:
         path, equals, text = change.partition("=")
         if not equals or not all(path.split(".")):
-            raise Fault(f"--set expects key.path=value, got {change!r}")
+            raise Fault(f"--set expects key.path=value, got {shown(change)!r}")
         *above, last = path.split(".")
         section = raw
         for key in above:
@@ -141,7 +158,7 @@ def changed(raw: dict[str, Any], changes: Sequence[str], defaults: Mapping[str, 
             inner = {"name": inner} if isinstance(inner, str) and inner != SCRATCH else inner
             section[key] = dict(inner) if isinstance(inner, dict) else {}
             section = section[key]
-        section[last] = read_value(text, f"--set {change}")
+        section[last] = read_value(text, f"--set {shown(change)}")
     return raw
 
 

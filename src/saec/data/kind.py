@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
-from pydantic import AfterValidator, PlainValidator
+from pydantic import PlainValidator
 
-from saec.config import URL, Config, shown, without_secrets
+from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
 from saec.data.remote import local_copy
 from saec.data.store import Cache
@@ -20,17 +20,7 @@ from saec.registry import Component, Registry
 from saec.samples import Samples
 
 T = TypeVar("T")
-
-
-def _without_secrets(location: Any) -> Any:
-    for one in location if isinstance(location, tuple) else (location,):
-        if isinstance(one, str):
-            without_secrets(one)
-    return location
-
-
-Clean = AfterValidator(_without_secrets)
-Location = Annotated[str | tuple[str, ...], Clean]  # one folder or file, or several folders
+Location = str | tuple[str, ...]  # one folder or file, or several folders
 
 
 def _location(raw: Any) -> Location:
@@ -38,25 +28,25 @@ def _location(raw: Any) -> Location:
         return raw
     if isinstance(raw, list | tuple) and raw and all(isinstance(one, str) for one in raw):
         return tuple(raw)
-    raise ValueError(f"must be a folder, or a list of folders, got {shown(repr(raw))}")
+    raise ValueError(f"must be a folder, or a list of folders, got {raw!r}")
 
 
 def _location_or_share(raw: Any) -> Location | float:
     if isinstance(raw, float):
         if 0 < raw < 1:
             return raw
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {shown(repr(raw))}")
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
     try:
         return _location(raw)
     except ValueError as error:
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {shown(repr(raw))}") from error
+        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}") from error
 
 
 class DataOptions(Component):
     """Holds the keys that every data section of a training session has beside the options of its kind."""
 
-    train: Annotated[Any, PlainValidator(_location), Clean]  # a Location
-    valid: Annotated[Any, PlainValidator(_location_or_share), Clean] = 0.1  # a Location, or a share
+    train: Annotated[Any, PlainValidator(_location)]  # a Location
+    valid: Annotated[Any, PlainValidator(_location_or_share)] = 0.1  # a Location, or a share
 
     def for_all(self) -> Self:
         """Returns the options for whole folders, without those that are for a training alone."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from posixpath import splitext
 from typing import Any, NamedTuple, TypeVar
 
-from saec.config import LONGEST_NAME, Config, shown
+from saec.config import LONGEST_NAME, Config, require_no_secret, shown
 from saec.data.ahead import ahead
 from saec.data.store import ABOUT, MIRROR, Cache
 from saec.disk import require_room
@@ -89,21 +89,23 @@ def local_copy(url: str, config: Config, suffixes: Container[str]) -> Path:
         MissingFault: it is not there, or has no such file.
         Fault: it cannot be read, there is no room, or names are not safe; or inside `only_listed`.
     """
+    require_no_secret(url)
     url = url.rstrip("/")
     if "://" not in url or url.startswith(("file:", "local:")):
         raise Fault(f"{url} names no remote folder: give a folder of this machine by its path")
     base = config.cache / f"{MIRROR}{fingerprint(url)}"
     remote, root = _tried(partial(_connected, url), url)
-    path, wanted = _listed(remote, root.rstrip("/"), url, suffixes, max(1, config.n_workers))
+    path, wanted, n_others = _listed(remote, root.rstrip("/"), url, suffixes, max(1, config.n_workers))
     left = {name: one for name, one in wanted.items() if not one.is_at(base / name)}
     there = [file for file in base.rglob("*") if file.is_file() and not file.name.startswith("unusable_")]
     gone = [file for file in there if file.relative_to(base).as_posix() not in {*wanted, ABOUT}]
     if left or gone:
         n_bytes = sum(one.n_bytes for one in left.values())
         words = f"{len(left):,} files ({n_bytes / GB:.2f} GB) of {url} are copied into {base}"
+        words += f" ({n_others:,} others, or hidden ones, are of no use here)" if n_others else ""
         _require_room(sum(one.n_bytes for one in wanted.values()), n_bytes, url, config)
         if (waiting := _WAITING.get()) is not None:
-            waiting.append(f"{words} first")
+            waiting.append(f"first {words}")
             raise Fault(waiting[-1])
         base.mkdir(parents=True, exist_ok=True)
         with locked(base.with_suffix(".lock"), url):
@@ -127,8 +129,10 @@ def _connected(url: str) -> tuple[Any, str]:
 
 def _listed(
     remote: Any, root: str, url: str, suffixes: Container[str], n_threads: int
-) -> tuple[str, dict[str, Object]]:
-    """Returns the path of the copy, and the objects to copy by their paths; both from the mirror's folder."""
+) -> tuple[str, dict[str, Object], int]:
+    """Returns the path of the copy and the objects to copy by theirs, both from the mirror's folder, and the
+    number of others.
+    """
     is_table = splitext(url)[1].lower() in TABLES
     folder = root.rpartition("/")[0] if is_table else root
     found = _tried(lambda: remote.find(folder, detail=True), url)
@@ -148,8 +152,6 @@ def _listed(
     if unsafe:
         raise Fault(f"{url} has names that no file here can have, rename them there:\n{listing(unsafe)}")
     useful = [name for name in useful if not any(part.startswith(".") for part in own[name].split("/"))]
-    if n := len(files) - len(useful):
-        LOG.info("%s: %d other files, or hidden ones, are of no use here and are not copied", url, n)
 
     def about(name: str) -> Object:
         info = found[name]
@@ -164,7 +166,8 @@ def _listed(
         with suppress(MissingFault):  # none, or not to be read
             name = f"{folder}/{LABELS}"
             wanted[f"{stem}/{LABELS}".lstrip("/")] = Object.of(name, _tried(partial(remote.info, name), name))
-    return "/".join(above[-2:] + [root.rpartition("/")[2]] * is_file), wanted
+    path = "/".join(above[-2:] + [root.rpartition("/")[2]] * is_file)
+    return path, wanted, len(files) - len(useful)
 
 
 def why_unsafe(name: str, on_windows: bool = os.name == "nt") -> str:

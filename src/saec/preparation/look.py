@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from saec.data.kind import Clean
 from saec.data.png import table
 from saec.faults import Fault
 from saec.registry import Component
@@ -41,7 +40,7 @@ class PreparationSession(Session):
     max_segments: int | None = Field(None, ge=1)  # of each recording
     short: Literal["pad", "skip"] = "pad"
     several: Literal["first", "all"] = "first"  # of the labels that annotations give one segment
-    recordings: Annotated[str, BeforeValidator(lambda raw: str(raw) if isinstance(raw, Path) else raw), Clean]
+    recordings: Annotated[str, BeforeValidator(lambda raw: str(raw) if isinstance(raw, Path) else raw)]
     out: Path | None = None
     annotations: Path | None = None
 

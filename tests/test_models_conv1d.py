@@ -19,6 +19,7 @@ GOLDEN = {
 SMALL = {
     "conv1d": {"encoder_blocks": 3, "decoder_blocks": 2, "inner": 768},
     "conv1d_strided": {"widths": (8, 12), "latent": 16},
+    "movements": {"widths": (8,), "latent": 12, "kernel": 5, "movement_frames": 9},
 }
 # Convolutions of other widths add up in another order: each of up to seven blocks rounds to about 3e-7.
 TOLERANCES = {torch.float32: 3e-6, torch.float64: 1e-12}
@@ -70,7 +71,7 @@ def test_every_number_of_blocks_and_width_of_latents_can_be_built_for_columns_of
     assert [len(model.blocks), len(list(model.decoder))] == [n, back]
 
 
-@pytest.mark.parametrize(("name", "end"), [*product(SMALL, ("linear", "relu"))])
+@pytest.mark.parametrize(("name", "end"), [*product(("conv1d", "conv1d_strided"), ("linear", "relu"))])
 def test_what_is_rebuilt_may_be_negative_unless_the_end_is_a_relu(name, end):
     model = built(name, end=end)
     with torch.no_grad():
@@ -168,3 +169,20 @@ def test_a_shift_by_the_stride_moves_latents_by_one_step_and_a_low_pass_makes_ot
 def test_a_stride_for_each_width_is_needed():
     with pytest.raises(ValueError, match="`strides` must be as many as `widths`, 2, got 3"):
         MODELS.parse({"name": "conv1d_strided", "strides": (2, 2, 1)})((1, 13, 400))
+
+
+def test_movements_have_norm_1_whatever_their_weights_and_what_is_decoded_is_their_sum():
+    model = built("movements")
+    one, other = (torch.rand(2, 12, 1, 30, generator=torch.Generator().manual_seed(i)) for i in (1, 2))
+    convolution = model.decoder[0].convolution
+    with torch.no_grad():
+        convolution.bias.zero_()
+        assert difference(model.decode(one) + model.decode(other), model.decode(one + other)) < 1e-5
+        pulses = torch.zeros(12, 12, 1, 30)
+        pulses[range(12), range(12), 0, 15] = 1
+        before = model.decode(pulses)
+        convolution.weight *= 7
+        assert difference(model.decode(pulses), before) < 1e-5
+    assert torch.allclose(before.square().sum((1, 2, 3)), torch.ones(12), atol=1e-5)
+    with pytest.raises(ValueError, match="must be odd, got 4 and 9"):
+        built("movements", kernel=4)

@@ -19,10 +19,12 @@ HIDDEN = {  # widths between columns and latents, by the width of latents and th
 }
 LOW_PASS = (1, 4, 6, 4, 1)  # binomial: without overshoot, what is positive stays so
 ENDS = {"linear": nn.Identity, "relu": nn.ReLU}
+TINY = 1e-6  # beneath a norm that is divided by
 REACH = 2  # frames to both sides that the low-pass filter and the kernels of `conv1d_strided` see
 
 Blocks = Annotated[int, Field(ge=2, le=5)]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=6)]
+Frames = Annotated[int, Field(ge=1, le=501)]
 Strides = Annotated[tuple[Literal[1, 2], ...], Field(min_length=1, max_length=6)]
 End = Literal["linear", "relu"]
 
@@ -73,6 +75,28 @@ def conv1d_strided(
     return Model(_named(encoder), _named(decoder), height=rows, time_pool=prod(strides), ragged=True)
 
 
+@MODELS.register("movements")
+def movements(
+    input_shape: tuple[int, ...],
+    *,
+    widths: Widths = (64, 64),
+    latent: PositiveInt = 32,
+    kernel: Frames = 9,
+    movement_frames: Frames = 31,
+) -> Model:
+    """Builds an encoder of blocks as `conv1d` has them, and a decoder that is a dictionary of movements.
+
+    A code says how strong its movement is at each frame; what is decoded is the sum of all movements. They
+    are `movement_frames` long, and have a norm of 1, so that small codes cannot make large movements.
+    """
+    if not (kernel % 2 and movement_frames % 2):
+        raise ValueError(f"`kernel` and `movement_frames` must be odd, got {kernel} and {movement_frames}")
+    channels, rows, _ = input_shape
+    encoder = [Block(*step, kernel) for step in pairwise((channels * rows, *widths, latent))]
+    decoder = [Movements(latent, channels * rows, movement_frames, rows)]
+    return Model(_named(encoder), _named(decoder), height=rows, ragged=True)
+
+
 class MaskedNorm(nn.BatchNorm2d):
     """Is a batch norm in which only a sample's own frames count; the others become zero."""
 
@@ -106,6 +130,21 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         x = self.end(self.convolution(self.norm(_as_columns(x), lengths)))
+        return _as_rows(_own(x, lengths), self.rows)
+
+
+class Movements(nn.Module):
+    """Adds movements of norm 1, as strong as the codes say; it is linear."""
+
+    def __init__(self, n_codes: int, n_columns: int, n_frames: int, rows: int):
+        super().__init__()
+        self.convolution = nn.Conv2d(n_codes, n_columns, (1, n_frames), padding=(0, n_frames // 2))
+        self.rows = rows
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        layer = self.convolution
+        norms = layer.weight.square().sum((0, 2, 3), keepdim=True).sqrt()
+        x = F.conv2d(_as_columns(x), layer.weight / norms.clamp(min=TINY), layer.bias, padding=layer.padding)
         return _as_rows(_own(x, lengths), self.rows)
 
 

@@ -103,12 +103,13 @@ class MaskedNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor, n_own: Tensor | None = None) -> Tensor:
         if n_own is None:
             return super().forward(x)
-        own = _is_own(x, n_own)
         if not self.training:
-            return super().forward(x) * own
+            return _own(super().forward(x), n_own)
+        exact = x.to(self.weight.dtype)  # arithmetic of mixed types is slow
+        own = _is_own(x, n_own).to(exact.dtype)
         n = n_own.sum()
-        mean = (x.to(self.weight.dtype) * own).sum((0, 2, 3)) / n
-        centred = (x - mean[:, None, None]) * own
+        mean = (exact * own).sum((0, 2, 3)) / n
+        centred = (exact - mean[:, None, None]) * own
         variance = centred.square().sum((0, 2, 3)) / n
         with torch.no_grad():
             self.num_batches_tracked += 1
@@ -217,7 +218,7 @@ def _is_own(x: Tensor, n_own: Tensor) -> Tensor:
 
 def _own(x: Tensor, n_own: Tensor | None) -> Tensor:
     """Returns x with zeros behind each sample's own frames."""
-    return x if n_own is None else x * _is_own(x, n_own)
+    return x if n_own is None else x * _is_own(x, n_own).to(x.dtype)
 
 
 def _held(x: Tensor, n_own: Tensor | None) -> Tensor:

@@ -384,3 +384,18 @@ def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces)
         plan_evaluation(session, config)
     own = load_session(codes_session(run, data={"arrays": "train"}), EvaluationSession)
     assert "the run's own" in plan_evaluation(own, config).describe()
+
+
+def test_a_split_of_a_table_is_evaluated_alone(of_traces):
+    config, run, _ = of_traces
+    rows = [
+        "file,split",
+        *(f"new_{n}.{'npz' if n % 2 else 'npy'},{'test' if n > 2 else ''}" for n in range(5)),
+    ]
+    (config.data / "new" / "table.csv").write_text("\n".join(rows))
+    session = codes_session(run, data={"arrays": "new/table.csv"}, split="test", cutoffs=0, shifts=0)
+    report = evaluate(session, config)
+    assert pd.read_csv(report.folder / "codes.csv")["file"].tolist() == ["new_3", "new_4"]
+    session["codes"]["split"] = "tset"
+    with pytest.raises(SessionError, match="codes.split: no sample is of the split 'tset' .* there are test"):
+        plan_evaluation(load_session(session, EvaluationSession), config)

@@ -19,6 +19,7 @@ from saec.files import write_json
 from saec.registry import Strict, as_list
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
+from saec.samples import Samples
 from saec.sections import codes_figures
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.codes_work import Evaluated, column_names
@@ -26,6 +27,7 @@ from saec.session import Count, Weights
 
 N_COLUMNS = 4  # that are drawn where the session names none
 ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
+LEARNT = ("train", "valid")  # splits of a table that a training uses
 PER_SAMPLE = ["file", "frames", "mse", "mse_in_units", "sparsity", "zeros", "l1", "kurtosis"]
 PER_ALPHA = ["alpha", "mse", "l1", "sparsity"]
 Columns = Annotated[tuple[NonNegativeInt | str, ...], BeforeValidator(as_list)]
@@ -35,7 +37,7 @@ class EvaluatedCodes(Strict):
     """Names a run, the samples that it is evaluated on, and what is measured.
 
     `columns` are drawn over time, by number or name; `cutoffs` are those of the low-pass sweep; samples are
-    moved by 1 to `shifts` frames. 0 leaves the sweep, or shifts, out.
+    moved by 1 to `shifts` frames. 0 leaves the sweep, or shifts, out. `split`: of a table, such as test.
     """
 
     run: str
@@ -45,6 +47,7 @@ class EvaluatedCodes(Strict):
     cutoffs: Annotated[int, Field(ge=0, le=1000)] = 20
     shifts: Annotated[int, Field(ge=0, le=1000)] = 20
     limit: Count | None = None
+    split: str | None = None
 
     @property
     def images(self) -> str | None:
@@ -72,12 +75,14 @@ class Codes:
             front = model and sizes and inputs.check(key, sizes.front.sized_for, *model.takes)
             if front:
                 inputs.check("codes.columns", _chosen_columns, codes.columns, front)
+                inputs.check("codes.split", _chosen_samples, codes.split, self.kind.samples)
                 self.remarks = inputs.check(key, _compare_with_learnt, self) or []
 
     def describe(self) -> list[str]:
         if not self.options:
             return []
-        samples = f"{len(self.kind.samples):,} {self.kind.samples_are} of {self.kind.folder}"
+        n = len(_chosen_samples(self.options.split, self.kind.samples))
+        samples = f"{n:,} {self.kind.samples_are} of {self.kind.folder}"
         return [f"codes of {self.trained.folder.name}: {samples}", *self.remarks]
 
     def write(self, folder: Path) -> list[Content]:
@@ -104,11 +109,12 @@ class Codes:
         device = resolve_device(self.config.device)
         model = to_device(self.trained.model(self.options.weights), device, "fp32").eval()
         data = self.kind.open().sized_for(*model.takes)
-        chosen = np.array(evenly(range(len(data)), self.options.limit or len(data)))
+        all_of = _chosen_samples(self.options.split, data.samples)
+        chosen = np.array(evenly(all_of, self.options.limit or len(all_of)))
         left_out = data.about["left_out"]
         content.remarks += counted(left_out, f"{data.samples_are} cannot be used and are left out")
-        if len(chosen) < len(data):
-            words = f"{len(chosen):,} of {len(data):,} {data.samples_are}, evenly spread (`limit`)"
+        if len(chosen) < len(all_of):
+            words = f"{len(chosen):,} of {len(all_of):,} {data.samples_are}, evenly spread (`limit`)"
             content.remarks.append(words)
         return Evaluated(model, data, chosen, device, content)
 
@@ -125,11 +131,13 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
     """
     trained, config, remarks = section.trained, section.config, []
     given = section.options.data.absolute(config).location
-    for part in ("train", "valid") if isinstance(trained, Run) else ():
+    for part in LEARNT if isinstance(trained, Run) else ():
         location = getattr(trained.data, part)
         if isinstance(location, float):
             continue
         location = absolute(location, config)
+        if _resolved(location) == _resolved(given) and section.options.split not in (None, *LEARNT):
+            continue
         if _resolved(location) == _resolved(given):
             words = "these samples are the run's own, of `data.%s`: errors of new ones may be larger"
             remarks.append(words % part)
@@ -157,6 +165,15 @@ def _ids(kind: Kind) -> set[str]:
 def _resolved(location: Location) -> set[str]:
     several = location if isinstance(location, tuple) else (location,)
     return {one if is_remote(one) else os.path.realpath(one) for one in several}
+
+
+def _chosen_samples(split: str | None, samples: Samples) -> np.ndarray:
+    """Returns the numbers of the samples of that split, or of all; raises a `Fault` where there are none."""
+    chosen = np.flatnonzero(np.full(len(samples), split is None) | (samples.splits == split))
+    if not len(chosen):
+        there = ", ".join(map(str, np.unique(samples.splits[samples.splits != ""]))) or "none"
+        raise Fault(f"no sample is of the split {split!r} of a table: there are {there}")
+    return chosen
 
 
 def _chosen_columns(wanted: Columns, front: Any) -> list[int]:

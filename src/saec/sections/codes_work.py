@@ -170,11 +170,11 @@ class Evaluated:
         self.content.write("codes_spectra.csv", pd.concat(tables), what)
         curves = {name: (of.frequencies[1:], _shares(of)) for name, of in spectra.items()}
         title = "Power spectra, the mean over all codes and over all columns"
-        words = (frequency, f"share of the power per {self.unit}")
+        words = (frequency, "power density (integral 1)")
         self.content.draw("codes_spectra.png", title, figures.lines, curves, title, *words, log_y=True)
 
 
 def _shares(spectrum: Spectrum) -> np.ndarray:
-    """Returns densities of which the sum over all frequencies but 0 is one."""
+    """Returns densities of which the integral over all frequencies but 0 is one."""
     density = spectrum.density[1:]
     return density / max(density.sum() * spectrum.frequencies[1], np.finfo(float).tiny)

@@ -43,7 +43,7 @@ def untrained_run(
     session = training_session(model=model)
     session["data"] |= data or {}
     session = load_session(session, TrainingSession).named("untrained")
-    channels = 3 if session.data.channels == "rgb" else 1
+    channels = 3 if getattr(session.data, "channels", "") == "rgb" else 1
     run = Run.create(config.models, session, {"input_shape": [channels, 128, width]} | (record or {}))
     give_weights(run, seed=0, epoch=1)
     return run

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from traces import HZ, NAMES, curves, kind, save, write_traces
+from conftest import training_session
+from traces import HZ, NAMES, STRIDED, curves, kind, save, write_traces
 
+from saec import extract, train
 from saec.config import Config
 from saec.data import DATA, Dataset, chunks
 from saec.data.npy import read_array
@@ -145,7 +147,7 @@ def test_columns_are_chosen_or_dropped_by_number_or_name(options, chosen, gigaby
     data = kind(folder, config, **options).open()
     assert isinstance(data.stored, Streamed) == (gigabytes < 1) and data.shape[:2] == (1, len(chosen))
     np.testing.assert_array_equal(values_of(data, 3), curves(29, 3)[:, chosen])
-    called = [NAMES[one] if "names" in options else str(one) for one in chosen]
+    called = [NAMES[one] if "names" in options else f"column {one}" for one in chosen]
     assert data.about["columns"] == list(data.front.columns) == called
 
 
@@ -216,7 +218,7 @@ def test_a_column_of_one_value_is_named_and_not_divided_by(by, config, log):
     data = kind(folder, config, scale="set", scale_by=by).open()
     (offset, factor) = data.front.from_training_set([data.gather(np.arange(3), CPU)])["scale"]
     assert (offset[2], factor[2]) == (np.float32(0.1), 1.0) and factor[1] != 1
-    assert "columns have one value in all of the training set, and are not divided:\n  2" in log.text
+    assert "columns have one value in all of the training set, and are not divided:\n  column 2" in log.text
 
 
 def test_a_set_that_has_not_settled_its_scale_is_not_used(folder, config):
@@ -300,3 +302,22 @@ def test_traces_are_shown_in_one_size_whatever_their_lengths(folder, config):
     assert shown.shape == front.show(values[..., :10], values).shape == (2, 1, 50, 256)
     assert 0 <= shown.min() and shown.max() <= 1 and not shown[:, :, 20:30].any()
     np.testing.assert_array_equal(shown[:, :, 0], shown[:, :, 9])
+
+
+# Runs
+
+
+def test_a_run_learns_from_windows_and_is_used_on_whole_files(folder, config):
+    """Its scale is settled by the training set, of which nothing is read again when it goes on."""
+    write_traces(config.data / "others", 3)
+    data = {"kind": "arrays", "train": "traces", "valid": 0.3, "window_frames": 16, "rate_hz": HZ, "limit": 8}
+    session = training_session(data=data | {"names": NAMES, "drop": ["pitch"]}, views="plain", model=STRIDED)
+    run = train(session, config)
+    record = run.record
+    assert record["input_shape"] == [1, 4, 256] and record["train"]["columns"] == list(NAMES[:4])
+    n = len({*record["valid"]["groups"]})
+    assert n in (2, 3) and record["train"]["n"] + record["valid"]["n"] == 20
+    offset, factor = run.session.data.scale
+    assert len(offset) == len(factor) == 4 and all(one > 0 for one in factor)
+    features = extract({"run": run.timestamp, "data": {"arrays": "others"}, "reduction": None}, config)
+    assert features.N.tolist() == ["0", "1", "2"] and features.X.shape[0] == 3

@@ -26,6 +26,7 @@ from conftest import (
 from PIL import Image
 from small_runs import untrained_run
 from sounds import RATE, features_session, heard_session, record, record_classes, tone
+from traces import NAMES, STRIDED, curves, write_traces
 
 import main_01_train
 import main_02_extract
@@ -39,37 +40,47 @@ from saec.training.plan import check_training
 NOISE = np.random.default_rng(0).integers(0, 256, (128, 32, 4)).astype(np.uint8)
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
 CRAFTED = {"name": "handcrafted", "sample_rate": RATE}
+ARRAYS = {"kind": "arrays", "scale": "file"}
 Change = Callable[[Path], Any]
 
 
 class Data:
-    """Twelve pictures or sounds in a folder, and the sessions that train on them and extract from them."""
+    """Twelve samples of a kind in a folder, and the sessions that train on them and extract from them."""
 
     def __init__(self, kind: str, config: Config):
         self.kind, self.config = kind, config
         self.pictures = kind == "images"
-        self.items_are = "pictures" if self.pictures else "recordings"
+        self.items_are = {"images": "pictures", "audio": "recordings", "arrays": "arrays"}[kind]
+        self.key = {"images": "images", "audio": "sounds", "arrays": "arrays"}[kind]
         if self.pictures:
             self.folder = config.data / "songs" / "images"
             write_pictures(self.folder, intensities(12))
-        else:
+        elif kind == "audio":
             self.folder = record_classes(config.data / "sounds")
+        else:
+            self.folder = config.data / "traces"
+            write_traces(self.folder, 12)
         self.good = contents(self.folder)
-        self.listed = self.folder.parent / f"unusable_{'images' if self.pictures else 'sounds'}.txt"
+        self.listed = self.folder.parent / f"unusable_{self.folder.name}.txt"
 
     def training(self, **data: Any) -> dict[str, Any]:
-        if self.pictures:
-            data = {"kind": "images", "train": "songs/images", "valid": 0.3} | data
-            return training_session(data=data, training=ONE_EPOCH)
-        return heard_session(data=data, training=ONE_EPOCH)
+        if self.kind == "audio":
+            return heard_session(data=data, training=ONE_EPOCH)
+        folder = str(self.folder.relative_to(self.config.data))
+        parts = {} if self.pictures else {"model": STRIDED, "views": "plain"}
+        data = {"kind": self.kind, "train": folder, "valid": 0.3} | data
+        return training_session(data=data, training=ONE_EPOCH, **parts)
 
     def extraction(self, **data: Any) -> dict[str, Any]:
-        """Of pictures by an untrained run, of sounds by the handcrafted extractor."""
-        if self.pictures:
-            run = next(iter(all_runs(self.config.models)), None) or untrained_run(self.config)
-            session = extraction_session(run.timestamp, reconstructions=0)
-            return session | {"data": {"images": "songs/images"} | data}
-        return features_session(None, extractor=CRAFTED, data={"sounds": "sounds"} | data)
+        """Of pictures and arrays by an untrained run, of sounds by the handcrafted extractor."""
+        if self.kind == "audio":
+            return features_session(None, extractor=CRAFTED, data={"sounds": "sounds"} | data)
+        of_arrays = {"model": STRIDED, "data": ARRAYS, "record": {"input_shape": [1, len(NAMES), 256]}}
+        run = next(iter(all_runs(self.config.models)), None)
+        run = run or untrained_run(self.config, **({} if self.pictures else of_arrays))
+        folder = str(self.folder.relative_to(self.config.data))
+        session = extraction_session(run.timestamp, reconstructions=0)
+        return session | {"data": {self.key: folder} | data}
 
     def add_bad(self) -> list[str]:
         """Writes every bad file; returns their names in the folder."""
@@ -78,7 +89,7 @@ class Data:
         return sorted(BAD[self.kind])
 
 
-@pytest.fixture(params=["images", "audio"])
+@pytest.fixture(params=["images", "audio", "arrays"])
 def data(request, config) -> Data:
     return Data(request.param, config)
 
@@ -121,6 +132,30 @@ def sound(samples: Any, share: float = 1, **options: Any) -> Change:
     return write
 
 
+def array(values: Any, share: float = 1, behind: bytes = b"", **more: Any) -> Change:
+    """Writes an NPY, or with `more` arrays an NPZ, of which only that share of bytes is kept."""
+    file = io.BytesIO()
+    if more or behind == ZIPPED:
+        np.savez(file, ema=values, **more)
+    else:
+        np.save(file, values)
+    whole = file.getvalue() + behind.removeprefix(ZIPPED)
+    return holding(whole[: int(len(whole) * share)])
+
+
+def flipped(file: Path) -> None:
+    array(curves(30), behind=ZIPPED)(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:400] + bytes(byte ^ 1 for byte in whole[400:404]) + whole[404:])
+
+
+def except_at(value: complex) -> np.ndarray:
+    """Curves in which one number, of frame 7 and column 2, is another."""
+    values = curves(30).astype(np.float64)
+    values[7, 2] = value
+    return values
+
+
 GREY = NOISE[..., 0]
 GOOD = saved(Image.fromarray(GREY))
 NO_PNG = "is not a PNG, whatever its name says: save it as PNG"
@@ -130,6 +165,8 @@ SIXTEEN = "has 16 bits a channel, 8 are expected: save it as an 8-bit PNG"
 TRANSPARENT = saved(Image.fromarray(GREY).convert("P"), transparency=0)
 TOO_LARGE = "claims 100000 x 100000 pixels, at most 64,000,000 are read: cut it"
 WITH_NAN = np.where(np.arange(1600) == 700, np.nan, tone(300))
+ZIPPED = b"zipped"  # stands for an NPZ of one array
+DAMAGED = "is truncated or damaged ( ... ): copy or make it again"
 NOT_NUMBERS = "holds samples that are not numbers (NaN or infinite)"
 BAD: dict[str, dict[str, tuple[Change, str]]] = {
     "images": {
@@ -158,6 +195,47 @@ BAD: dict[str, dict[str, tuple[Change, str]]] = {
         "mid/empty.wav": (holding(b""), "is empty (0 bytes)"),
         "mid/text.wav": (holding(b"no sound but long enough"), "cannot be read as sound"),
         "mid/nothing.wav": (sound([]), "has no samples"),
+    },
+    "arrays": {
+        "empty.npy": (holding(b""), "is empty (0 bytes): copy it again"),
+        "text.npy": (holding(b"no array at all"), "is no NPY, whatever its name says: make it by numpy.save"),
+        "letter.npz": (
+            holding(b"no array at all"),
+            "is no NPZ, whatever its name says: make it by numpy.savez",
+        ),
+        "zipped.npy": (array(curves(9), behind=ZIPPED), "is an NPZ by what it holds: rename it to .npz"),
+        "plain.npz": (array(curves(9)), "is an NPY by what it holds: rename it to .npy"),
+        "cut.npy": (array(curves(30), 0.5), "is truncated: 600 bytes announced, "),
+        "header.npy": (array(curves(30), 0.03), DAMAGED),
+        "half.npz": (array(curves(30), 0.5, behind=ZIPPED), DAMAGED),
+        "flipped.npz": (flipped, DAMAGED),
+        "behind.npy": (array(curves(30), behind=b"more"), "holds 4 bytes behind its array: save one a"),
+        "nothing.npz": (holding(b"PK\x05\x06" + bytes(18)), "holds no array: make it by numpy.savez"),
+        "keys.npz": (
+            array(curves(9), times=curves(9)),
+            "holds 2 arrays, ema, times: choose one by `data.key`",
+        ),
+        "objects.npy": (array(np.array([{}])), "holds objects, which only pickle could read: save numbers"),
+        "complex.npz": (array(1j * curves(9), behind=ZIPPED), "holds complex numbers: save their real parts"),
+        "words.npy": (array(np.array([["a"]])), "holds <U1 in place of numbers: save it as numpy.float32"),
+        "scalar.npy": (array(7), "holds one number, frames x columns are expected"),
+        "one_axis.npy": (
+            array(np.ones(7)),
+            "has one axis of 7, frames x columns are expected: save `array[:",
+        ),
+        "three.npy": (
+            array(np.ones((1, 7, 5))),
+            "has 3 axes, 1 x 7 x 5, frames x columns are expected: save",
+        ),
+        "no_frame.npy": (array(np.ones((0, 5))), "has no frame: it is 0 x 5"),
+        "no_column.npy": (array(np.ones((5, 0))), "has no column: it is 5 x 0"),
+        "narrow.npy": (array(curves(9)[:, :4]), "has 4 columns, 12 of 13 arrays have 5: one number is"),
+        "nan.npy": (
+            array(except_at(np.nan)),
+            "has NaN or infinity in 1 of 30 frames, first in frame 7, column 2",
+        ),
+        "infinite.npz": (array(except_at(-np.inf), behind=ZIPPED), "has NaN or infinity in 1 of 30 frames"),
+        "large.npy": (array(except_at(1e300)), "has a number too large for float32 in 1 of 30 frames"),
     },
 }
 
@@ -207,7 +285,7 @@ def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
 def test_a_bad_file_leaves_the_features_that_are_there(data, config):
     assert answer(main_02_extract, data.extraction(), config)[0] == 0
     before = contents(config.data)
-    name = "text.png" if data.pictures else "low/nan.wav"
+    name = {"images": "text.png", "audio": "low/nan.wav", "arrays": "nan.npy"}[data.kind]
     make, words = BAD[data.kind][name]
     make(data.folder / name)
     assert f"{name} {words}" in refused(main_02_extract, data.extraction(), config)
@@ -223,7 +301,7 @@ def test_a_bad_file_leaves_the_features_that_are_there(data, config):
 
 
 def test_a_file_name_that_is_no_utf_8_is_a_fault_that_names_it(data, config):
-    name = b"\xff.png" if data.pictures else b"low/\xff.wav"
+    name = {"images": b"\xff.png", "audio": b"low/\xff.wav", "arrays": b"\xff.npy"}[data.kind]
     file = next(iter(data.good))
     try:
         shutil.copy(file, os.fsdecode(os.fsencode(data.folder) + b"/" + name))
@@ -423,6 +501,30 @@ FAULTS: dict[str, tuple] = {
         written("table.xlsx", "PK"),
         "table.xlsx is no recording and no table of them ... got '.xlsx'",
     ),
+    "arrays: empty": (
+        emptied,
+        "data.train: no array in {folder} or below it: expected .npy or .npz files, found no file at all",
+    ),
+    "arrays: missing": (shutil.rmtree, "data.train: no folder of arrays: {folder}"),
+    "arrays: no array": (no_sound, "expected .npy or .npz files, found 1 x .txt"),
+    "arrays: a file": (a_file_instead, "data.train: {folder} is no array and no table of them: expected"),
+    "arrays: bad ones alone": (
+        only_bad("arrays"),
+        "24 of 24 arrays in {folder} cannot be used, mend or remove them; all are listed in",
+        {"skip_bad": True},
+    ),
+    "arrays: one name": (
+        lambda folder: array(curves(9))(folder / "1.npy"),
+        "data.train: 2 arrays share a name, as suffixes do not count: remove or rename\n  1.npy\n  1.npz",
+    ),
+    "arrays: no such files": (
+        table("file\n0\n1\ngone/77.npy\n"),
+        "table.csv names 1 files that are not there:\n  {folder}/gone/77.npy",
+    ),
+    "arrays: twice": (
+        table("file,label\n0.npy,a\n0,b\n"),
+        "table.csv names the same array more than once:\n  0.npy at 0 s: 2 rows, more labels than one:",
+    ),
 }
 ONLY_IN_TRAINING: dict[str, tuple] = {
     "images: several folders": (
@@ -458,6 +560,17 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
         "data.valid: none of its samples is of a class that training has",
         {"valid": "others"},
     ),
+    "arrays: in both folders": (
+        lambda folder: write_traces(folder.parent / "others", 2),
+        "data.valid: 2 arrays are in data.train, too, by their names, remove them ... rename them:\n  0\n  1",
+        {"valid": "others"},
+    ),
+    "arrays: columns": (Path.exists, "data.train: data.columns: there is no column 5", {"columns": [5]}),
+    "arrays: keys": (
+        lambda folder: write_traces(folder),
+        "6 of 12 arrays in {folder} cannot be used ... 1.npz holds no array 'x' (`data.key`), but ema",
+        {"key": "x"},
+    ),
     "audio: one class left": (
         table(ONE_LEFT),
         "data.train: one class is left to train on, 'low': two are needed at least",
@@ -477,7 +590,7 @@ def test_data_that_cannot_be_used_are_refused_before_anything_is_made(case, conf
     texts = [refused(main_01_train, data.training(**options), config)]
     assert all_runs(config.models) == []
     if case in FAULTS:
-        key = "images" if data.pictures else "sounds"
+        key = data.key
         wanted = {key if option == "train" else option: value for option, value in options.items()}
         text = refused(main_02_extract, data.extraction(**wanted), config)
         texts.append(text.replace(f"data.{key}: ", "data.train: "))
@@ -545,7 +658,8 @@ def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, 
 def test_of_several_labels_the_first_or_each_is_learnt_and_features_are_of_each_sample_once(
     data, where, config, log
 ):
-    names = sorted(str(file.relative_to(data.folder).as_posix()) for file in data.folder.rglob("*.[pw]*"))
+    files = sorted(str(file.relative_to(data.folder).as_posix()) for file in data.folder.rglob("*.*"))
+    names = [Path(file).stem for file in files] if data.kind == "arrays" else files
     again = f"{names[0]}#2"
     rows = [f"{name},{'ab'[n % 2]}\n" for n, name in enumerate(names)]
     (data.folder / where).write_text("".join(["file,label\n", *rows, f"{names[0]},c\n", f"{names[0]},c\n"]))
@@ -559,9 +673,9 @@ def test_of_several_labels_the_first_or_each_is_learnt_and_features_are_of_each_
         plan = check_training(session, config)
         with closing(plan.kinds["train"].open()) as samples:
             assert plan.sizes["train"].n_samples == len(samples)
-            first = samples.gather(np.flatnonzero(samples.samples.files == names[0]), torch.device("cpu"))
+            first = samples.gather(np.flatnonzero(samples.samples.files == files[0]), torch.device("cpu"))
             assert (first.values == first.values[:1]).all()
-            assert len({*samples.samples.groups[samples.samples.files == names[0]]}) == 1
+            assert len({*samples.samples.groups[samples.samples.files == files[0]]}) == 1
             return dict(zip(samples.samples.names.tolist(), samples.samples.labels.tolist(), strict=True))
 
     once = {name: "ab"[n % 2] for n, name in enumerate(names)}
@@ -569,7 +683,7 @@ def test_of_several_labels_the_first_or_each_is_learnt_and_features_are_of_each_
     code, _, text = answer(main_01_train, data.training(**location, several="all"), config)
     (run,) = all_runs(config.models)
     assert code == 0 and run.record["train"]["n"] + run.record["valid"]["n"] == len(names) + 1
-    samples = {"images" if data.pictures else "sounds": next(iter(location.values()), str(data.folder))}
+    samples = {data.key: next(iter(location.values()), str(data.folder))}
     by_run = {"run": run.timestamp, "data": samples, "out": "by_run", "reduction": None}
     by_others = data.extraction(**samples, several="first") | {"out": "by_others", "reduction": None}
     for session in (by_run, by_others):

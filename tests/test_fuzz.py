@@ -13,11 +13,12 @@ from small_runs import untrained_run
 from test_combiner import COMBINE, fitted
 from test_combiner import session as evaluation_session
 
+from saec.data.npy import read_array, read_header
 from saec.data.store import ABOUT, ARRAY, Cache, open_items
 from saec.evaluation.classifiers import CLASSIFIERS
 from saec.evaluation.combiner import Combiner
 from saec.extraction import ExtractionSession
-from saec.faults import Fault
+from saec.faults import Fault, Unusable
 from saec.files import write_npz
 from saec.report import EvaluationSession
 from saec.runs import Run
@@ -51,6 +52,20 @@ def test_features(write, tmp_path):
         read_layout(file, table.names)
 
     assert_only_faults(file, read)
+
+
+@pytest.mark.parametrize("write", [np.save, np.savez, np.savez_compressed])
+def test_an_array(write, tmp_path):
+    """Values may be others, but nothing is run, and it is frames x columns of numbers."""
+    file = tmp_path / ("a.npy" if write is np.save else "a.npz")
+    write(file, np.arange(60.0).reshape(20, 3))
+
+    def read(file: Path) -> None:
+        header = read_header(file)
+        array = read_array(file)
+        assert array.shape == header[:2] and array.dtype.kind in "biuf" and array.size
+
+    assert_only_faults(file, read, (Unusable,))
 
 
 @pytest.mark.parametrize("name", ["last.pt", "best.pt", "session.yaml"])

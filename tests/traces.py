@@ -11,6 +11,7 @@ from saec.data.listed import Location
 
 NAMES = ("TDX", "TDY", "TTX", "LIY", "pitch")
 HZ = 100
+STRIDED = {"name": "conv1d_strided", "widths": [4], "latent": 4, "strides": [2]}
 
 
 def curves(n_frames: int, seed: int = 0, n_columns: int = len(NAMES)) -> np.ndarray:

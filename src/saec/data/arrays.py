@@ -149,7 +149,7 @@ class Arrays:
             np.arange(len(samples)),
             self._front,
             fingerprint(self.fingerprint, self.window_frames, samples.names.tolist()),
-            {"left_out": list(bad), "columns": list(self._front.columns)},
+            {"left_out": list(bad), "columns": list(self._names)},
             self.samples_are,
         )
 
@@ -182,7 +182,7 @@ class Arrays:
 
     @property
     def _names(self) -> tuple[str, ...]:
-        return tuple(self.names[number] if self.names else str(number) for number in self.chosen)
+        return tuple(self.names[one] if self.names else f"column {one}" for one in self.chosen)
 
     @property
     def _front(self) -> ArrayFront:
@@ -241,9 +241,7 @@ class Arrays:
                 "a number too large for float32" if np.isfinite(array[frame, column]) else "NaN or infinity"
             )
             n = int((~finite.all(axis=1)).sum())
-            where = (
-                f"first in frame {frame}, column {self._names[column]}: mend these frames, or cut them out"
-            )
+            where = f"first in frame {frame}, {self._names[column]}: mend these frames, or cut them out"
             raise Unusable(f"has {what} in {n:,} of {len(array):,} frames, {where}")
         return values
 

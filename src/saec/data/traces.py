@@ -29,7 +29,7 @@ class ArrayFront:
     Where each file has a `scale` of its own, `scaling` says the offset and the factor of each column of one.
     """
 
-    columns: tuple[str, ...]  # their names, or numbers
+    columns: tuple[str, ...]  # their names
     scale: Scale = "none"
     scale_by: ScaleBy = "z_score"
     rate_hz: float | None = None

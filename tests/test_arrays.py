@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import training_session
+from small_runs import assert_equal_runs
 from traces import HZ, NAMES, STRIDED, curves, kind, save, write_traces
 
 from saec import extract, train
@@ -14,6 +15,7 @@ from saec.data import DATA, Dataset, chunks
 from saec.data.npy import read_array
 from saec.data.stored import Streamed
 from saec.faults import Fault
+from saec.training import go_on
 
 CPU = torch.device("cpu")
 
@@ -319,5 +321,7 @@ def test_a_run_learns_from_windows_and_is_used_on_whole_files(folder, config):
     assert n in (2, 3) and record["train"]["n"] + record["valid"]["n"] == 20
     offset, factor = run.session.data.scale
     assert len(offset) == len(factor) == 4 and all(one > 0 for one in factor)
+    shorter = train(session | {"training": session["training"] | {"epochs": 1}}, config)
+    assert_equal_runs(go_on(shorter, config, epochs=2), run)
     features = extract({"run": run.timestamp, "data": {"arrays": "others"}, "reduction": None}, config)
     assert features.N.tolist() == ["0", "1", "2"] and features.X.shape[0] == 3

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,9 +265,11 @@ def test_a_kind_gives_its_samples_in_any_order_whether_there_is_room_for_them_or
     one, other = kind_of().open(), kind_of(gigabytes).open()
     assert (gigabytes == 1) != isinstance(other.stored, Streamed)
     assert (one.fingerprint, one.about) == (other.fingerprint, other.about)
+    on_device = replace(one, stored=one.stored.on(CPU))  # as in the memory of a GPU
     for rows in ([8, 0, 3], [5, 5], list(range(9))):
-        raw, same = one.gather(np.array(rows), CPU), other.gather(np.array(rows), CPU)
-        assert torch.equal(raw.values, same.values)
+        raw = one.gather(np.array(rows), CPU)
+        for same in (other, on_device):
+            assert torch.equal(raw.values, same.gather(np.array(rows), CPU).values)
         each = [one.gather(np.array([row]), CPU) for row in rows]
         for values, alone in zip(raw.values, each, strict=True):
             own = values[: alone.values.shape[1]] if raw.lengths is not None else values

@@ -221,7 +221,7 @@ def _as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) 
         if value != "none" and getattr(data, key) in words:
             session = with_data(session, {key: value})
             LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
-    for key in ("sample_rate", "spectrum", "standardise", "channels"):
+    for key in ("sample_rate", "spectrum", "standardise", "channels", "columns", "drop", "scale", "rate_hz"):
         here, there = getattr(session.data, key, None), getattr(parent.data, key, None)
         if here != there:
             LOG.warning("data.%s is %s, %s was trained with %s", key, here, parent.folder.name, there)

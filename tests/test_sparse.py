@@ -2,23 +2,27 @@
 
 import csv
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import intensities, training_session, write_pictures
+from conftest import answer, extraction_session, intensities, training_session, write_pictures
 from small_runs import assert_equal_runs, killed_run, n_epochs_written, same, workplace
 from torch import Tensor, nn
 from torch.nn import functional as F
+from traces import write_traces
 
-from saec.config import Config
+import main_01_train
+from saec import extract
+from saec.config import ROOT, Config
 from saec.data import Batch
 from saec.data.batch import own_columns
 from saec.faults import Fault
 from saec.features import POOLINGS
 from saec.lowpass import filtered, lowpass_kernel
-from saec.models import Model
+from saec.models import MODELS, Model, feature_shape
 from saec.models.base import Ragged
 from saec.objectives import OBJECTIVES, Objective
 from saec.runs import Progress, Run
@@ -65,10 +69,11 @@ def traces(*lengths: int, width: int = 0) -> Batch:
     return Batch(seen, seen, ["x"] * len(lengths), labels, torch.tensor(lengths), frames_hz=RATE)
 
 
-def objective(name: str = "sparse_reconstruction", **options: Any) -> Objective:
+def objective(name: str = "sparse_reconstruction", model: Model | None = None, **options: Any) -> Objective:
     torch.manual_seed(0)
     parsed = OBJECTIVES.parse({"name": name} | options)
-    return parsed((CODES, 1, 10), ("a", "b")).eval()
+    shape = (CODES, 1, 10) if model is None else feature_shape(model, (1, COLUMNS, 128))
+    return parsed(shape, ("a", "b")).eval()
 
 
 def scores_of(learnt: Objective, model: Model, batch: Batch) -> dict[str, float]:
@@ -197,12 +202,28 @@ CLASSIFIED = [("classification", pooled) for pooled in POOLED]
 OTHERS = [("contrastive", pooled) for pooled in POOLED]
 
 
-@pytest.mark.parametrize("training", [False, True])
+def built(name: str, **options: Any) -> Model:
+    torch.manual_seed(0)
+    model = MODELS.parse({"name": name} | options)((1, COLUMNS, 128))
+    model.train().encode(traces(*LENGTHS).seen, torch.tensor(LENGTHS))  # for its running statistics
+    return model
+
+
+TAKE_TRACES = {
+    "pairs": pairs_model,
+    "conv1d": lambda: built("conv1d", encoder_blocks=2, decoder_blocks=2, inner=768),
+    "conv1d_strided": lambda: built("conv1d_strided", widths=(8, 8), latent=8),
+    "movements": lambda: built("movements", widths=(8,), latent=8, movement_frames=7),
+}
+
+
+@pytest.mark.parametrize("of", TAKE_TRACES)
 @pytest.mark.parametrize(("name", "options"), AS_MEANS + CLASSIFIED)
-def test_a_padded_batch_scores_as_the_mean_of_what_each_file_alone_scores(name, options, training):
-    model, learnt = pairs_model(), objective(name, **options).train(training)
+def test_a_padded_batch_scores_as_the_mean_of_what_each_file_alone_scores(name, options, of):
+    model = TAKE_TRACES[of]().eval()
+    learnt = objective(name, model, **options)
     together = scores_of(learnt, model, traces(*LENGTHS))
-    alone = [scores_of(learnt, model, traces(n, width=n + n % POOL)) for n in LENGTHS]
+    alone = [scores_of(learnt, model, traces(n, width=-(-n // 4) * 4)) for n in LENGTHS]
     weights = [float(learnt.weight(traces(n))) for n in LENGTHS]
     assert sum(weights) == float(learnt.weight(traces(*LENGTHS)))
     for key, score in together.items():
@@ -210,18 +231,22 @@ def test_a_padded_batch_scores_as_the_mean_of_what_each_file_alone_scores(name, 
         assert score == pytest.approx(expected, rel=1e-6, abs=1e-6), key
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("of", TAKE_TRACES)
 @pytest.mark.parametrize(("name", "options"), AS_MEANS + CLASSIFIED + OTHERS)
-def test_more_padding_changes_nothing(name, options):
-    model, learnt = pairs_model(), objective(name, **options)
+def test_more_padding_changes_nothing(name, options, of, training):
+    model = TAKE_TRACES[of]().train(training)
+    learnt = objective(name, model, **options).train(training)
     batches = [traces(*LENGTHS, width=width) for width in (20, 60)]
     scores, more = (scores_of(learnt, model, batch) for batch in batches)
     assert scores == pytest.approx(more, rel=1e-6, abs=1e-6)
-    weights = batches[0].weight
-    assert weights == sum(LENGTHS) == batches[1].weight
 
 
-def test_every_objective_that_takes_traces_is_tried_here():
+def test_all_that_takes_traces_is_tried_here():
     assert {name for name, _ in AS_MEANS + CLASSIFIED + OTHERS} == set(OBJECTIVES.names())
+    with torch.device("meta"):
+        built = {name: MODELS.parse(name)((1, 128, 128)) for name in MODELS.names()}
+    assert {name for name, model in built.items() if model.ragged} == set(TAKE_TRACES) - {"pairs"}
 
 
 # The path of alpha
@@ -383,6 +408,15 @@ def test_weights_that_a_run_does_not_have_are_a_fault_that_lists_those_it_has(st
     assert history(child)[0]["valid_alpha"] == "0.25"  # of its own session, not its parent's
 
 
+def test_features_are_those_of_the_alpha_that_is_chosen(stepped, workspace):
+    raw = extraction_session(stepped.timestamp, weights="best_alpha_0.5", variant="half", reconstructions=0)
+    features = extract(raw, workspace)
+    assert '"weights": "best_alpha_0.5, epoch 2"' in features.paths[-1].read_text()
+    raw |= {"weights": "best_alpha_0.3", "variant": "other"}
+    with pytest.raises(SessionError, match="run: .*has no best_alpha_0.3.pt: it has the weights best, "):
+        extract(raw, workspace)
+
+
 @pytest.mark.parametrize("n", [2, 4])
 def test_a_training_gone_on_with_while_alpha_steps_equals_an_unbroken_one(stepped, workspace, n):
     part = train(session(f"part_{n}", n), workspace)
@@ -423,3 +457,38 @@ def test_after_patience_has_ended_alpha_steps_and_best_stays_that_before(workspa
     assert states["0.8"]["progress"]["epoch"] == n_before + 3 + int(np.argmin(losses[n_before + 2 :]))
     part = train(session("after_part", n_before + 2, 2, objective=after, **wild), workspace)
     assert_equal_runs(go_on(part, workspace, epochs=40), run)
+
+
+# The sessions that ship
+
+FEW = ["training.batch_size=2", "training.precision=fp32"]
+SHIPPED = {  # changes, most epochs, and alpha once it is raised
+    "traces": ([], 3, []),
+    "traces_update": (["objective.alpha_epochs=3"], 4, ["0.75", "0.9", "0.9"]),
+    "traces_early_stop": (
+        ["objective.alpha_epochs=3", "training.patience=1", "optimizer.learning_rate=0.5"],
+        30,
+        ["0.75", "0.9", "0.9"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_session_trains_on_traces_and_goes_on_as_if_unbroken(name, config):
+    for part, n in (("train", 5), ("valid", 3)):
+        write_traces(config.data / "traces" / part / f"of_{part}", n)
+    changes, n_epochs, raised = SHIPPED[name]
+    file = ROOT / "session_params" / "training" / f"{name}.yaml"
+
+    def trained(what: Any, n_epochs: int, *more: str) -> Run:
+        words = [word for one in (f"training.epochs={n_epochs}", *more) for word in ("--set", one)]
+        code, out, err = answer(main_01_train, what, config, *words)
+        assert code == 0, err
+        return Run(Path(out.splitlines()[-1]))
+
+    whole = trained(file, n_epochs, *FEW, *changes)
+    path = [row["valid_alpha"] for row in history(whole)]
+    assert path[path.count("0.25") :] == raised and len(path) <= n_epochs
+    assert sorted(kept(whole)) == sorted({*path})
+    part = trained(file, len(path) - 1, *FEW, *changes)
+    assert_equal_runs(trained(part.folder, n_epochs), whole)

@@ -173,6 +173,29 @@ def test_columns_that_cannot_be_are_refused_before_anything_is_read(options, wor
         kind(folder, config, **options).sizes()
 
 
+def test_numbers_that_are_none_count_where_their_column_is_taken(config):
+    folder = config.data / "traces"
+    for name in "abc":
+        save(folder / f"{name}.npy", np.where(np.arange(5) == 3, np.nan, curves(9)))
+    assert np.isfinite(values_of(kind(folder, config, drop=[3]).open(), 0)).all()
+    with pytest.raises(
+        Fault, match="a.npy has NaN or infinity in 9 of 9 frames, first in frame 0, column 3: mend"
+    ):
+        kind(folder, config, columns=[3]).open()
+
+
+def test_arrays_that_look_transposed_are_warned_of(config, log):
+    folder = config.data / "traces"
+    for name, n in (("a", 9), ("b", 12), ("c", 30)):
+        save(folder / f"{name}.npy", curves(n, n_columns=11))
+    kind(folder, config).open()
+    assert "more columns than frames" not in log.text
+    save(folder / "d.npy", curves(5, n_columns=11))
+    save(folder / "e.npy", curves(6, n_columns=11))
+    kind(folder, config).open()
+    assert f"{folder}: 3 of 5 arrays have more columns than frames: transpose them unless rows" in log.text
+
+
 # Scales
 
 

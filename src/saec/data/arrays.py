@@ -80,9 +80,13 @@ class Arrays:
         """Returns the name, bytes and time of change of each file."""
         return self.traces.sources
 
-    @property
+    @cached_property
     def paths(self) -> list[Path]:
         return list(self.traces.paths.values())
+
+    @cached_property
+    def _item_of(self) -> dict[str, int]:
+        return {file: item for item, file in enumerate(self.traces.paths)}
 
     @property
     def ids(self) -> list[str]:
@@ -161,7 +165,9 @@ class Arrays:
         """
         values = self._values(item)
         if self.scale == "file":
-            offset, factor, _ = self._scalings[item] = scaling([values], self.scale_by)
+            if item not in self._scalings:
+                self._scalings[item] = scaling([values], self.scale_by)
+            offset, factor, _ = self._scalings[item]
             values = ((values - offset) / factor).astype(np.float32)
         yield values[first : None if n is None else first + n]
 
@@ -201,12 +207,11 @@ class Arrays:
     def _cut(self, n_there: Mapping[str, int]) -> tuple[Samples, Windows]:
         """Returns the samples of files with so many frames, and where they lie in them."""
         labelled, rate = self.traces.labelled, self.rate_hz
-        item_of = {file: item for item, file in enumerate(self.traces.paths)}
         pieces = sorted(
             (
                 name if self.window_frames is None else f"{name}{SEGMENT}{first:07d}",
                 row,
-                item_of[file],
+                self._item_of[file],
                 first,
                 n,
             )
@@ -247,7 +252,7 @@ class Arrays:
 
     def _scaling_of(self, file: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns offset and factor of the columns of a file, which is read for them unless it has been."""
-        item = list(self.traces.paths).index(file)
+        item = self._item_of[file]
         try:
             if item not in self._scalings:
                 next(self.read(item))

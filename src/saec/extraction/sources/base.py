@@ -46,7 +46,7 @@ LOCATIONS = sorted({DATA[name].target.session_key for name in DATA.names()})  # 
 
 
 class _ExtractionData(Strict):
-    """Names what to extract from: pictures or sound: a folder, class folders, a table, one file.
+    """Names what to extract from, pictures, sounds or arrays: a folder, class folders, a table, one file.
 
     `fit`, `recursive`, `skip_bad`, `several`, `segment_s` and `step_s` where they are not to be as in the
     run: one that was trained on short sounds takes long recordings in segments.

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, intensities, write_pictures
-from sounds import LISTENING, record, tone
+from sounds import LISTENING, MEL, RATE, record, tone
 from torch import Tensor, nn
 from traces import write_traces
 
 from saec.data import DATA, VIEWS, Batch, Cache, Draws, Kind, Loader, Raw
-from saec.data.fronts import PictureFront
+from saec.data.batch import own_columns
+from saec.data.fronts import PictureFront, SoundFront
 from saec.data.stored import Streamed
+from saec.data.views import marks_of
 from saec.evaluation import EVALUATIONS
 from saec.extraction.sources import SOURCES
 from saec.faults import Fault
@@ -26,6 +28,7 @@ from saec.models import MODELS, Model, feature_shape
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.registry import Registry, Strict
+from saec.sound.spectra import SPECTRA
 
 REGISTRIES = (DATA, VIEWS, MODELS, OBJECTIVES, OPTIMIZERS, POOLINGS, EVALUATIONS, SOURCES)
 EVERY = [pytest.param(axis, name, id=f"{axis.axis}-{name}") for axis in REGISTRIES for name in axis.names()]
@@ -196,6 +199,10 @@ def test_the_trivial_error_is_that_of_the_mean_target_over_batches_of_any_size(l
 def test_a_view_gives_pairs_of_the_shape_that_comes_in(name, channels):
     front = PictureFront((8, 12), channels, colours=np.zeros((256, 3), np.uint8))
     raw = Raw(torch.randint(0, 256, (5, 8, 12), dtype=torch.uint8))
+    if "sound" in marks_of(VIEWS[name]):
+        front = SoundFront(SPECTRA.parse(MEL)(RATE), 12)
+        raw = Raw(torch.randn(5, 900), torch.tensor([900, 256, 1, 700, 900]))
+        raw.values[~own_columns(raw.lengths, 900)] = 0
     for draws in (Draws.training(5, CPU, (0, 0, 0, 0)), Draws.validation(np.arange(5), CPU, 0)):
         before = raw.values.clone()
         for pictures in parsed(VIEWS, name)(raw, front, draws):

@@ -43,6 +43,20 @@ def test_names_types_and_defaults_of_options_come_from_the_signature(singers):
     assert singers["wren"].__doc__ == "Small and loud." and singers.names() == ["crow", "wren"]
 
 
+def test_one_function_serves_two_names_with_defaults_of_their_own(singers):
+    @singers.register("linnet", defaults={"volume": 0.2})
+    @singers.register("siskin")
+    def small(length: int, *, volume: Annotated[float, Field(gt=0)] = 0.5, seed: int = 0) -> tuple:
+        """Sings."""
+        return volume, seed
+
+    assert singers.parse("linnet").model_dump() == {"name": "linnet", "volume": 0.2, "seed": 0}
+    assert singers.parse("siskin")(1) == (0.5, 0) and singers.parse({"name": "linnet", "volume": 1})(1) == (
+        1,
+        0,
+    )
+
+
 def test_functions_and_classes_are_components_that_get_the_rest_from_the_program(singers):
     assert singers.parse({"name": "wren", "volume": 2})(7) == (7, 2.0, "gay")
     crow = singers.parse({"name": "crow", "verses": [2, 3]})(1)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from saec.data import Dataset, Draws, Loader
 from saec.data.kind import evenly
+from saec.data.views import marks_of
 from saec.devices import computing, to_device
 from saec.figures import DPI, plain, write_figure
 from saec.models import Model
@@ -34,8 +35,7 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     data = loader.data
     chosen = np.array(evenly(range(len(data)), N_VIEWS))
     batch = loader.batch(chosen, Draws.training(len(chosen), loader.device, (loader.seed, 0, 0, 0)))
-    of_two = getattr(loader.view.target, "of_two", False)
-    seen, target = ("view 1", "view 2") if of_two else ("seen", "target")
+    seen, target = ("view 1", "view 2") if "two" in marks_of(loader.view) else ("seen", "target")
     columns = {seen: data.front.show(batch.seen), target: data.front.show(batch.target, batch.seen)}
     labels = data.samples.labels[chosen].tolist()
     names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]

@@ -6,7 +6,7 @@ written in the signature and nowhere else.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
@@ -66,13 +66,15 @@ class Registry:
         self.base = base
         self._components: dict[str, type[Component]] = {}
 
-    def register(self, name: str, **fixed: Any) -> Callable:
-        """Enters what is decorated; `fixed` arguments make one builder serve a table of names."""
+    def register(self, name: str, *, defaults: Mapping[str, Any] | None = None, **fixed: Any) -> Callable:
+        """Enters what is decorated; `fixed` arguments make one builder serve a table of names, `defaults`
+        take the place of those of the signature.
+        """
 
         def enter(target: Callable) -> Callable:
             if name in self._components:
                 raise KeyError(f"{self.axis} {name!r} is registered twice")
-            self._components[name] = self._component(name, target, fixed)
+            self._components[name] = self._component(name, target, fixed, defaults or {})
             return target
 
         return enter
@@ -104,14 +106,17 @@ class Registry:
         """Returns the type of a session's field that holds one component of this axis."""
         return Annotated[SerializeAsAny[Component], PlainValidator(self.parse)]
 
-    def _component(self, name: str, target: Callable, fixed: dict[str, Any]) -> type[Component]:
+    def _component(
+        self, name: str, target: Callable, fixed: dict[str, Any], defaults: Mapping[str, Any]
+    ) -> type[Component]:
         parameters = inspect.signature(target, eval_str=True).parameters.values()
         options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in fixed]
         taken = {self.key, *self.base.model_fields, *self.base.__class_vars__}
         for option in options:
             if option.name in taken or hasattr(self.base, option.name):
                 raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
-        fields = {p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in options}
+        own = {p.name: ... if p.default is p.empty else p.default for p in options}
+        fields = {p.name: (p.annotation, (own | defaults)[p.name]) for p in options}
         component = create_model(name, __base__=self.base, **{self.key: (Literal[name], name)}, **fields)
         component.target = staticmethod(partial(target, **fixed) if fixed else target)
         component.options = tuple(fields)

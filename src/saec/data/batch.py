@@ -68,13 +68,20 @@ class Axes(NamedTuple):
         return max(0.0, 2 * low - second), 2 * high - last
 
 
+class Waveform(NamedTuple):
+    """Says how many samples a second stored sound has, and how many of them a window of its spectrum."""
+
+    rate_hz: int
+    n_fft: int
+
+
 class FrontEnd(Protocol):
     """Turns stored numbers into the float tensor that views and models take, always in the same way.
 
     Some say more: `axes`; `original`, samples before they are resampled; and with `is_ragged` samples keep
     their own lengths, `frames(lengths)` columns for so many stored steps, with zeros behind up to those of
     the longest of a batch, and the width of `shape` is no sample's. `settled_by_all`: options are settled by
-    all of the training set, not by some of it.
+    all of the training set, not by some of it. `waveform`: what is stored is sound.
     """
 
     @property
@@ -102,6 +109,11 @@ class FrontEnd(Protocol):
 def axes_of(front: FrontEnd) -> Axes:
     """Returns what a front end says of its axes, if it says anything."""
     return getattr(front, "axes", Axes())
+
+
+def waveform_of(front: FrontEnd) -> Waveform | None:
+    """Returns what a front end says of the sound that it takes; None where it takes no sound."""
+    return getattr(front, "waveform", None)
 
 
 def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Axes, Raw, shades
+from saec.data.batch import Axes, Raw, Waveform, shades
 from saec.faults import Fault
 from saec.sound.spectra import Spectrum, near_full_scale
 
@@ -132,6 +132,10 @@ class SoundFront:
     def axes(self) -> Axes:
         seconds = self.seconds if self.fit == "resize" else self.n_frames * self.spectrum.frame_s
         return Axes(seconds, self.spectrum.hertz)
+
+    @property
+    def waveform(self) -> Waveform:
+        return Waveform(self.spectrum.rate, self.spectrum.n_fft)
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "SoundFront":
         """Returns the same with so many frames that a model can take them.

@@ -1,7 +1,7 @@
 """Computes views: what the model sees and its target, from stored samples."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import FrontEnd, Raw
-from saec.registry import Registry
+from saec.data.batch import FrontEnd, Raw, own_columns, waveform_of
+from saec.data.kind import Sizes, faults_of_ragged
+from saec.registry import Component, Registry
 
 VIEWS = Registry("view")
 GREY = (0.2989, 0.587, 0.114)  # weights of red, green and blue in torchvision's grey
@@ -19,22 +20,34 @@ Share = Annotated[float, Field(ge=0, le=1)]
 View = Callable[[Raw, FrontEnd, "Draws"], tuple[Tensor, Tensor]]
 
 
-def of_units(view: View) -> View:
-    """Marks a view that takes values in [0, 1] alone."""
-    view.of_units = True
-    return view
+def marked(*marks: Literal["units", "lengths", "sound", "two"]) -> Callable[[View], View]:
+    """Marks a view: it takes values in [0, 1] alone (`units`), samples with lengths of their own, too
+    (`lengths`), sound alone (`sound`); its target is a second view of the same sample (`two`).
+    """
+
+    def mark(view: View) -> View:
+        view.marks = marks
+        return view
+
+    return mark
 
 
-def of_two(view: View) -> View:
-    """Marks a view whose target is a second view of the same sample."""
-    view.of_two = True
-    return view
+def marks_of(view: Component) -> tuple[str, ...]:
+    return getattr(view.target, "marks", ())
 
 
-def ragged(view: View) -> View:
-    """Marks a view that takes samples of several lengths."""
-    view.ragged = True
-    return view
+def faults_of_view(view: Component, sizes: Sizes) -> list[str]:
+    """Returns a fault for each thing that a view takes and these samples are not."""
+    marks, front, faults = marks_of(view), sizes.front, []
+    if "units" in marks and not front.in_units:
+        remedy = "`data.standardise: none` and a mel or linear spectrum, or `views: plain`"
+        faults.append(f"views: {view.name} takes values in [0, 1]: choose {remedy}")
+    if "sound" in marks and waveform_of(front) is None:
+        others = [name for name in VIEWS.names() if "sound" not in marks_of(VIEWS[name])]
+        words = f"takes sound, got {sizes.samples_are}: choose data of recordings, or another view"
+        faults.append(f"views: {view.name} {words} ({', '.join(others)})")
+    refused = {"views": (sizes.is_ragged and "lengths" not in marks, "plain")}
+    return faults + faults_of_ragged(sizes.samples_are, refused)
 
 
 class Draws:
@@ -68,6 +81,16 @@ class Draws:
         """Returns (batch, *shape) standard normal numbers."""
         return self._draw(torch.randn, shape)
 
+    def normal_of(self, lengths: Tensor, longest: int) -> Tensor:
+        """Returns (batch, longest) standard normal numbers for samples of these lengths, 0 behind them.
+
+        How many a validation sample takes depends on its own length alone.
+        """
+        if self.learning:
+            return self.normal(longest).where(own_columns(lengths, longest), 0)
+        rows = [torch.randn(n, generator=g) for n, g in zip(lengths.tolist(), self.generators, strict=True)]
+        return torch.stack([F.pad(row, (0, longest - len(row))) for row in rows]).to(self.device)
+
     def _draw(self, draw: Callable, shape: tuple[int, ...]) -> Tensor:
         if self.learning:
             (one,) = self.generators
@@ -76,7 +99,7 @@ class Draws:
 
 
 @VIEWS.register("plain")
-@ragged
+@marked("lengths")
 def plain(raw: Raw, front: FrontEnd, draws: Draws) -> tuple[Tensor, Tensor]:
     """Returns the picture unchanged, as seen and as target."""
     clean = front(raw)
@@ -84,7 +107,7 @@ def plain(raw: Raw, front: FrontEnd, draws: Draws) -> tuple[Tensor, Tensor]:
 
 
 @VIEWS.register("denoise")
-@of_units
+@marked("units")
 def denoise(
     raw: Raw,
     front: FrontEnd,
@@ -171,8 +194,7 @@ N_CHANCES = 11
 
 
 @VIEWS.register("pair")
-@of_units
-@of_two
+@marked("units", "two")
 def pair(
     raw: Raw,
     front: FrontEnd,
@@ -200,7 +222,7 @@ def pair(
 
 
 @VIEWS.register("distort")
-@of_units
+@marked("units")
 def distort(
     raw: Raw,
     front: FrontEnd,

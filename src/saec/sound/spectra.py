@@ -174,6 +174,7 @@ class Spectrum(ABC):
                 "two windows would be lost"
             )
         self.n_rows = n_rows
+        self.rate = rate
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.frame_s = hop_length / rate

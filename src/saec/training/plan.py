@@ -15,6 +15,7 @@ from saec.config import Config
 from saec.data import Batch, Kind, Sizes
 from saec.data.batch import axes_of
 from saec.data.kind import absolute, faults_of_ragged
+from saec.data.views import faults_of_view
 from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
 from saec.disk import require_room
 from saec.export import require_packages, require_script
@@ -293,16 +294,11 @@ def _warn_of_heavy(model: Model | None, n_samples: int) -> None:
 
 def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:
     """Adds a fault where views, model, objective and start do not go together."""
-    if not train.front.in_units and getattr(session.views.target, "of_units", False):
-        faults.append(
-            f"views: {session.views.name} takes values in [0, 1]: choose `data.standardise: none` and a mel "
-            "or linear spectrum, or `views: plain`"
-        )
+    faults += faults_of_view(session.views, train)
     if train.is_ragged:
         objective = session.objective
         pooling = getattr(getattr(objective, "pooling", None), "name", None)
         refused = {
-            "views": (not getattr(session.views.target, "ragged", False), "plain"),
             "model": (model is not None and not model.ragged, "conv1d"),
             "objective.pooling": (pooling == "flatten", "mean_std"),
             "objective.mixup": (bool(getattr(objective, "mixup", 0)), "0"),

@@ -313,12 +313,16 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
-    """Makes the y axis logarithmic, with labels at 1, 2 and 5, where positive values span a decade."""
+    """Makes the y axis logarithmic where positive values span a decade, with labels at 1, 2 and 5; five
+    decades at most are shown.
+    """
     if min(values) > 0 and max(values) > 10 * min(values):
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("")
+        if max(values) > 1e5 * min(values):
+            axes.set_ylim(bottom=max(values) / 1e5)
 
 
 def _line(number: int) -> dict[str, Any]:

@@ -101,7 +101,7 @@ class Sizes:
         if self.mean_frames is None:
             return f"{'x'.join(map(str, shape))} (channels x height x width)"
         size = "x".join(map(str, shape[:-1]))
-        return f"{size} (channels x height), {self.mean_frames:,.0f} frames on average"
+        return f"{size} (channels x columns), {self.mean_frames:,.0f} frames on average"
 
     @property
     def room(self) -> str:

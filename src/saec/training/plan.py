@@ -72,6 +72,9 @@ class TrainingPlan:
         if "valid" in self.sizes:
             counts = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
         latent = " x ".join(map(str, self.latent_shape))
+        if self.sizes["train"].is_ragged:
+            n_frames = self.input_shape[2] // self.latent_shape[2]
+            latent = f"{self.latent_shape[0]} for each frame" + f" of {n_frames}" * (n_frames > 1)
         room = " + ".join(sizes.room for sizes in self.sizes.values())
         classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
         lines = [

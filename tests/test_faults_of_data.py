@@ -562,8 +562,14 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
     ),
     "arrays: in both folders": (
         lambda folder: write_traces(folder.parent / "others", 2),
-        "data.valid: 2 arrays are in data.train, too, by their names, remove them ... rename them:\n  0\n  1",
+        "data.valid: 2 arrays are in data.train, by their names: remove them from one ... \n  0\n  1",
         {"valid": "others"},
+    ),
+    "arrays: one folder in the other": (
+        lambda folder: write_traces(folder / "deeper", 2),
+        "data.valid: 2 arrays are in data.train, whose folder has them, too: name folders of which none lies"
+        " in the other\n ... traces/deeper/0.npy",
+        {"valid": "traces/deeper"},
     ),
     "arrays: columns": (Path.exists, "data.train: data.columns: there is no column 5", {"columns": [5]}),
     "arrays: keys": (

@@ -1,6 +1,7 @@
 """Plans a training session on this machine: all that can be checked before a sample is decoded."""
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -252,13 +253,16 @@ def _sized(
 
 
 def _refuse_shared(kinds: dict[str, Kind], faults: list[str]) -> None:
-    """Adds a fault where training and validation have names that stand for one thing in whatever folder."""
-    shared = set.intersection(*(set(getattr(kind, "ids", ())) for kind in kinds.values())) if kinds else ()
-    if len(kinds) == 2 and shared:
-        words = (
-            f"data.valid: {len(shared):,} {kinds['valid'].items_are} are in data.train, too, by their names"
-        )
-        faults.append(f"{words}, remove them from one or rename them:\n{listing(sorted(shared))}")
+    """Adds a fault where training and validation share files, or names that stand for one thing anywhere."""
+    if len(kinds) < 2 or not hasattr(kinds["valid"], "ids"):
+        return
+    names = set.intersection(*(set(kind.ids) for kind in kinds.values()))
+    files = set.intersection(*({*map(os.path.realpath, kind.paths)} for kind in kinds.values()))
+    how = "whose folder has them, too: name folders of which none lies in the other"
+    shared, how = (files, how) if files else (names, "by their names: remove them from one or rename them")
+    if shared:
+        words = f"data.valid: {len(shared):,} {kinds['valid'].items_are} are in data.train, {how}"
+        faults.append(f"{words}\n{listing(sorted(shared))}")
 
 
 def _fitted(

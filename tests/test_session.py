@@ -130,8 +130,11 @@ def test_a_start_from_trained_weights_needs_no_model():
 @pytest.mark.parametrize(
     ("start", "faults"),
     [
-        ("scrtch", ["start: must be `scratch` or a mapping with `weights_of`, got 'scrtch'"]),
-        (None, ["start: must be `scratch` or a mapping with `weights_of`, got None"]),
+        (
+            "scrtch",
+            ["start: must be `scratch` or a mapping with `weights_of` or `weights_from`, got 'scrtch'"],
+        ),
+        (None, ["start: must be `scratch` or a mapping with `weights_of` or `weights_from`, got None"]),
         ({}, ["start.weights_of: is missing"]),
         ({"weights_of": 20250617}, ["start.weights_of: input should be a valid string, got 20250617"]),
         (

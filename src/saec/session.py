@@ -31,6 +31,7 @@ from saec.registry import Strict
 from saec.upgrade import upgrade_training
 
 SCRATCH = "scratch"  # a word that `start` may be, but no component's name
+TORCHVISION = "torchvision"  # a word that `start.weights_from` may be
 Count = Annotated[int, Field(gt=0, strict=True)]
 
 
@@ -172,20 +173,31 @@ class TrainingOptions(Strict):
     export: Export = False
 
 
+Frozen = NonNegativeInt | Literal["all_but_head"]  # blocks of the encoder that stay as they are
+
+
 class WeightsOf(Strict):
     """Starts from trained weights; the first `freeze` blocks of the encoder stay as they are."""
 
     weights_of: str
     weights: Weights = "best"
-    freeze: NonNegativeInt | Literal["all_but_head"] = 0
+    freeze: Frozen = 0
 
 
-def _start(raw: Any) -> str | WeightsOf:
-    if raw == SCRATCH or isinstance(raw, WeightsOf):
+class WeightsFrom(Strict):
+    """Starts from the weights of a file, or from those that torchvision publishes."""
+
+    weights_from: Annotated[str, Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    freeze: Frozen = 0
+
+
+def _start(raw: Any) -> str | WeightsOf | WeightsFrom:
+    if raw == SCRATCH or isinstance(raw, WeightsOf | WeightsFrom):
         return raw
     if not isinstance(raw, dict):
-        raise ValueError(f"must be `scratch` or a mapping with `weights_of`, got {raw!r}")
-    return WeightsOf.model_validate(raw)
+        raise ValueError(f"must be `scratch` or a mapping with `weights_of` or `weights_from`, got {raw!r}")
+    return (WeightsFrom if "weights_from" in raw else WeightsOf).model_validate(raw)
 
 
 class TrainingSession(Session):
@@ -197,7 +209,9 @@ class TrainingSession(Session):
     objective: OBJECTIVES.field = "reconstruction"
     optimizer: OPTIMIZERS.field = "adam"
     training: TrainingOptions = TrainingOptions()
-    start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf], PlainValidator(_start)] = "scratch"
+    start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf | WeightsFrom], PlainValidator(_start)] = (
+        "scratch"
+    )
 
     @property
     def folders(self) -> list[str]:
@@ -205,7 +219,10 @@ class TrainingSession(Session):
 
     @field_validator("start")
     @classmethod
-    def _has_a_model(cls, start: str | WeightsOf, fields: ValidationInfo) -> str | WeightsOf:
-        if start == SCRATCH and fields.data.get("model", "faulty") is None:
-            raise ValueError(f"scratch needs a `model`, choose from {', '.join(MODELS.names())}")
+    def _has_a_model(
+        cls, start: str | WeightsOf | WeightsFrom, fields: ValidationInfo
+    ) -> str | WeightsOf | WeightsFrom:
+        if not isinstance(start, WeightsOf) and fields.data.get("model", "faulty") is None:
+            what = SCRATCH if start == SCRATCH else "weights_from"
+            raise ValueError(f"{what} needs a `model`, choose from {', '.join(MODELS.names())}")
         return start

@@ -102,6 +102,8 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     if session.start != "scratch":
         freeze = session.start.freeze
         model.freeze(len(model.blocks) if freeze == "all_but_head" else freeze)
+    if plan.weights:
+        model.encoder.load_state_dict(plan.weights)
     if plan.parent:
         _inherit(learning, plan)
     learning.objective.count_classes(train.samples.labels)

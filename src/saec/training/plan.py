@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -28,7 +28,8 @@ from saec.progress import duration
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
 from saec.samples import warn_of_classes
-from saec.session import SessionError, TrainingSession
+from saec.session import SessionError, TrainingSession, WeightsFrom, WeightsOf
+from saec.training.weights import fitted, read_weights
 
 LOG = logging.getLogger(__name__)
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
@@ -53,6 +54,7 @@ class TrainingPlan:
     classes: tuple[str, ...]  # of the training set, where the objective needs labels
     parent: Run | Seed | None
     begun: Run | None  # the run that is gone on with
+    weights: dict[str, torch.Tensor] | None = field(default=None, compare=False, repr=False)  # of a file
 
     @property
     def precision(self) -> str:
@@ -78,10 +80,13 @@ class TrainingPlan:
             latent = f"{self.latent_shape[0]} for each frame" + f" of {n_frames}" * (n_frames > 1)
         room = " + ".join(sizes.room for sizes in self.sizes.values())
         classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
+        start = self.session.start
+        weights = [f"weights: from {start.weights_from}, SHA-256 {start.sha256}"] if self.weights else []
         lines = [
             f"data: {counts}, {self.sizes['train'].words(self.input_shape)}, {room}",
             *classes,
             f"model: {self.session.model.name}, {self.n_weights:,} weights, latent {latent}",
+            *weights,
             f"device: {describe(self.device)} ({self.device}), {self.precision}",
         ]
         return "\n".join(lines)
@@ -153,8 +158,12 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     device = check("config.device", resolve_device, config.device)
     for key in ("models", "cache"):
         check(f"config.{key}", require_writable, getattr(config, key))
-    parent = None
-    if session.start != "scratch" and not begun:
+    parent = weights = None
+    if isinstance(session.start, WeightsFrom) and not begun:
+        key, name = "start.weights_from", session.model.name
+        start, weights = check(key, read_weights, session.start, name, config) or (session.start, None)
+        session = session.but(start=start)
+    elif isinstance(session.start, WeightsOf) and not begun:
         parent = check("start.weights_of", find_trained, session.start.weights_of, config)
         session = _as_parent(parent, session, faults) if parent else session
         check("start.weights", parent.require, session.start.weights) if parent else None
@@ -163,6 +172,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     trained, model, shape, classes = begun or parent, None, None, ()
     if "train" in sizes:
         model, shape = _fitted(session, sizes, trained.input_shape if trained else None, faults)
+        weights = weights and model and check("start.weights_from", fitted, weights, model)
         _check_parts(session, sizes["train"], model, faults)
         _warn_of_heavy(model, sizes["train"].n_samples)
         if session.objective.target.needs_labels:
@@ -189,7 +199,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(options.precision, device)
     session = session.but(training=options.model_copy(update={"precision": precision}))
-    built = (shape, feature_shape(model, shape), n_weights, classes, parent, begun)
+    built = (shape, feature_shape(model, shape), n_weights, classes, parent, begun, weights)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
 
 

@@ -1,0 +1,136 @@
+"""Reads weights that a training starts from: of a file, or those that torchvision publishes."""
+
+import hashlib
+import logging
+import shutil
+import warnings
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+import torch
+import torchvision
+from torch import Tensor
+
+from saec.config import Config
+from saec.faults import Fault, MissingFault, counted
+from saec.files import DAMAGE, appearing
+from saec.models import Model
+from saec.models.resnet import of_torchvision
+from saec.session import TORCHVISION, WeightsFrom
+
+LOG = logging.getLogger(__name__)
+TIMEOUT_S = 30
+SCALE, COUNT = "standardise.scale", "num_batches_tracked"  # no file's, and not every file's
+
+
+def read_weights(start: WeightsFrom, name: str, config: Config) -> tuple[WeightsFrom, dict[str, Tensor]]:
+    """Returns the start with the file's absolute path and SHA-256, and what the file holds for a model of
+    that name.
+
+    Raises:
+        Fault: the file is missing, another than `sha256` says, or no state dict.
+    """
+    if start.weights_from == TORCHVISION:
+        file, path = published(name, config), TORCHVISION
+    else:
+        file = config.data_path(start.weights_from)
+        path = str(file)
+    if not file.is_file():
+        raise MissingFault(f"there is no file {file}")
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if start.sha256 not in (None, digest):
+        words = "so it is damaged or another file: fetch it again, or mend `start.sha256`"
+        raise Fault(f"{file} has the SHA-256 {digest}, the session says {start.sha256}, {words}")
+    return start.model_copy(update={"weights_from": path, "sha256": digest}), _tensors(file)
+
+
+def published(name: str, config: Config) -> Path:
+    """Returns the file of the weights that torchvision publishes for a model, fetched into the cache."""
+    try:
+        weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
+    except (ValueError, AttributeError):
+        words = "has no weights of that model: choose `model: resnet18` or `resnet50`, or name a file"
+        raise Fault(f"{TORCHVISION} {words}, got {name}") from None
+    return fetched(weights.url, config.cache / "weights")
+
+
+def fetched(url: str, folder: Path) -> Path:
+    """Returns the file of an address, whose name ends in the first digits of its SHA-256; fetched only once.
+
+    Raises:
+        Fault: it cannot be fetched, or what came is something else.
+    """
+    file = folder / url.rpartition("/")[2]
+    if file.exists():
+        return file
+    LOG.info("fetching %s", url)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with appearing(file) as temporary:
+            with urlopen(url, timeout=TIMEOUT_S) as answer, temporary.open("wb") as stream:
+                shutil.copyfileobj(answer, stream)
+            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+            if not digest.startswith(file.stem.rpartition("-")[2]):
+                raise Fault(f"what came from {url} has the SHA-256 {digest}: it is damaged, try again")
+    except (OSError, HTTPException) as error:
+        words = "fetch it where there is a network and name the file in `start.weights_from`"
+        raise Fault(f"{url} cannot be fetched into {folder} ({error}): {words}") from error
+    return file
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    """Returns the named tensors of a file, of a checkpoint those of its model; no code in it is run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of archives that are no state dicts
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        words = (
+            "no state dict that can be read without running code: write torch.save(model.state_dict(), file)"
+        )
+        raise Fault(f"{file} is damaged, or {words} ({reason})") from error
+    if isinstance(state, dict):
+        state = next(
+            (state[key] for key in ("model", "state_dict") if isinstance(state.get(key), dict)), state
+        )
+    if not (isinstance(state, dict) and state and all(isinstance(x, Tensor) for x in state.values())):
+        raise Fault(f"{file} is no state dict: named tensors are expected, got {type(state).__name__}")
+    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    ours = {key: tensor for key, tensor in state.items() if key.startswith("encoder.")}
+    return {key.removeprefix("encoder."): tensor for key, tensor in (ours or state).items()}
+
+
+def fitted(weights: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
+    """Returns the weights as the model's encoder takes them, the first layer for its channels.
+
+    Raises:
+        Fault: layers are missing, of other shapes, or none of the model's.
+    """
+    own = model.encoder.state_dict()
+    weights = of_torchvision(weights) if "conv1.weight" in weights else weights
+    weights = {key: tensor for key, tensor in weights.items() if not key.endswith(SCALE)}
+    first = next((key for key, tensor in own.items() if key.endswith("weight") and tensor.ndim == 4), None)
+    if first in weights and weights[first].ndim == 4:
+        weights[first] = _for_channels(weights[first], own[first].shape[1])
+    others = [
+        f"{key}: {tuple(tensor.shape)}, the model has {tuple(own[key].shape)}"
+        for key, tensor in weights.items()
+        if key in own and tensor.shape != own[key].shape
+    ]
+    missing = [key for key in own if key not in weights and not key.endswith((SCALE, COUNT))]
+    faults = counted(others, "tensors have other shapes", 3)
+    faults += counted(missing, "tensors of the model are missing", 3)
+    faults += counted([key for key in weights if key not in own], "tensors are none of the model's", 3)
+    if faults:
+        raise Fault("\n".join(["these are weights of another model than `model` says:", *faults]))
+    return own | weights
+
+
+def _for_channels(weight: Tensor, n: int) -> Tensor:
+    """Returns a first layer for n channels that gives for equal channels what it gave for its own."""
+    if weight.shape[1] == n:
+        return weight
+    return (weight.sum(dim=1, keepdim=True) / n).repeat(1, n, 1, 1)

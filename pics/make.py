@@ -13,7 +13,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from PIL import Image
 
-from saec import evaluate, extract, figures
+from benchmarks.gestures import COLUMNS, RATE_HZ, Gestures, write_gestures
+from benchmarks.traces_scored import halves, matched, together
+from saec import evaluate, extract, figures, train
 from saec.config import ROOT, load_config
 from saec.data import DATA, Cache, Loader
 from saec.features import Features
@@ -26,6 +28,8 @@ HERE = Path(__file__).parent
 LABEL, SHOWN = "trill", "warble"
 SHIPPED = ROOT / "session_params" / "evaluation"
 N_SECONDS = 6
+GESTURES = {"train": 120, "valid": 12, "test": 12}
+DRAWN = ("TTY", "LLY", "LIY", "pitch")
 
 
 def main() -> None:
@@ -34,6 +38,7 @@ def main() -> None:
     make_way(run)
     make_reconstructions(run)
     make_explorer()
+    make_traces()
 
 
 def make_way(run: Run) -> None:
@@ -146,6 +151,45 @@ def make_explorer() -> None:
         tab.screenshot(path=HERE / "explorer.png")
         browser.close()
     Image.open(HERE / "explorer.png").convert("RGB").quantize(200).save(HERE / "explorer.png", optimize=True)
+
+
+def make_traces() -> None:
+    """Traces of the benchmark's first seed, by the session that ships."""
+    config = load_config()
+    made = write_gestures(config.data / "traces", 0, GESTURES, (1, 15))["test"]
+    draw_traces(train(ROOT / "session_params" / "training" / "movements.yaml"), made, config.data / "traces")
+
+
+def draw_traces(run: Run, made: list[Gestures], folder: Path) -> None:
+    """Columns of a trace beside what is rebuilt, and true activations beside the codes that follow them."""
+    model = run.model()
+    data = run.session.data.at(folder / "test", load_config()).open().sized_for(*model.takes)
+    seen = [data.front(data.gather(np.array([row]), torch.device("cpu"))) for row in range(len(data))]
+    with torch.no_grad():
+        codes = [model.encode(one) for one in seen]
+        row = int(np.argmin([abs(one.shape[-1] - N_SECONDS * RATE_HZ) for one in seen]))
+        rebuilt = model.decode(codes[row])[0, 0].numpy()
+    followed = halves([one[0, :, 0].T.numpy() for one in codes], 7)
+    matches = [match for match, _ in matched(followed, together([one.activations for one in made]))]
+    own = halves([codes[row][0, :, 0].T.numpy()], 7)
+    figure = Figure((13, 4), figures.DPI, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    seconds = np.arange(len(made[row].trace)) / RATE_HZ
+    for line, name in enumerate(reversed(DRAWN)):
+        number = COLUMNS.index(name)
+        left.plot(seconds, 5 * line + seen[row][0, 0, number], color=figures.COLOURS["train"], linewidth=1)
+        left.plot(seconds, 5 * line + rebuilt[number], color=figures.COLOURS["valid"], linewidth=1)
+    left.set(title="four of 13 columns (blue), rebuilt (orange)", xlabel="time (s)")
+    left.set_yticks(5 * np.arange(len(DRAWN)), DRAWN[::-1])
+    for line, match in enumerate(matches):
+        truth, code = made[row].activations[:, line], match.follow(own)[12:-12]
+        scale = np.quantile(match.follow(followed), 0.999)
+        right.fill_between(seconds, line, line + 0.6 * truth, color="lightgrey", linewidth=0)
+        right.plot(seconds, line + code / scale, color=figures.COLOURS["train"], linewidth=1)
+    right.set(title="gestures (grey), and the code that follows each (blue)", xlabel="time (s)")
+    right.set_yticks(range(len(matches)), [f"gesture {number + 1}" for number in range(len(matches))])
+    figures.write_figure(HERE / "traces.png", figure)
+    Image.open(HERE / "traces.png").convert("RGB").quantize(64).save(HERE / "traces.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import main_00_prepare
 import main_01_train
 import main_02_extract
 import main_03_evaluate
+from benchmarks.gestures import PARTS, write_gestures
 from saec import config, evaluate, extract, train
 from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
@@ -60,8 +61,10 @@ SMALL_MODELS = {
     "cnn": "model={name: cnn, widths: [2, 2, 2, 2], hidden: 8, latent: 4}",
     "convae": "model={name: convae, widths: [2, 2, 2], latent: 4}",
     "compact": "model={name: compact, widths: [4, 4, 4], latent: 8}",
+    "movements": "model={name: movements, widths: [8], latent: 4, kernel: 3, movement_frames: 5}",
 }
 SOUND = {"sounds", "predict", "predictions", "tap", "handcrafted", "combine", "combined"}
+TRACES = {"traces", "movements", "traces_update", "traces_early_stop"}
 # In this order the commands find what others have made, wherever the pages name them.
 ORDER = ("main_00_", "main_01_", "main_02_", "main_03_evaluate.py combine", "main_02_extract.py combined")
 
@@ -76,6 +79,7 @@ def workplace(tmp_path_factory) -> Path:
     songs = folder / "data" / "songs"
     for part in ("recordings", "valid"):
         shutil.copytree(folder / "data" / "demo" / part, songs / part)
+    write_gestures(folder / "data" / "traces", 0, dict.fromkeys(PARTS, 4), (0.3, 0.6))
     for part, n in {"train": 6, "new": 2, "few": 4, "more": 6}.items():
         for (name, hertz), number in product({"crow": 400, "finch": 3000}.items(), range(1, n + 1)):
             sound = tone(hertz * (1 + number / 100), 1 / 3, seed=number, rate=16_000)
@@ -98,12 +102,13 @@ def small(line: str) -> list[str]:
         if "reference" in line:
             return ["training.epochs=1", "data.limit=2"]
         models = {"classify_cnn": "cnn", "convae": "convae", "transfer": None}
+        models |= dict.fromkeys(TRACES, "movements")
         model = models.get(words[0] if words else "", "compact")
         changes = ["training.epochs=1", *([SMALL_MODELS[model]] if model else [])]
         return [change for change in changes if change.split("=")[0] not in line]
-    if script == "main_02_extract.py" and not SOUND & set(words):
+    if script == "main_02_extract.py" and not (SOUND | TRACES) & set(words):
         return ["reduction.dims=[2]", "reconstructions=2"]
-    if script == "main_03_evaluate.py" and not SOUND & set(words):
+    if script == "main_03_evaluate.py" and not (SOUND | TRACES) & set(words):
         return ["evaluations=[{name: kmeans, sweep: [2], resamples: 1}]", "pixels=false"]
     return []
 
@@ -262,6 +267,22 @@ def test_the_lines_that_predict_are_right(at_work):
     assert prediction.predicted in ("crow", "finch")
     assert sum(prediction.mean.values()) == pytest.approx(1, abs=1e-5)
     assert prediction.probabilities.shape == (1, 2) and prediction.times.shape == (1, 2)
+
+
+def test_the_lines_that_read_codes_are_right(tmp_path, monkeypatch):
+    code = next(code for code in CODE if "Codes.load" in code)
+    (tmp_path / "data" / "traces").mkdir(parents=True)
+    values = np.eye(5, 3, dtype=np.float32)
+    np.savez(
+        tmp_path / "data" / "traces" / "codes_saec_20250617_131810.npz",
+        values=values,
+        offsets=np.array([0, 2, 5]),
+        N=np.array(["s01/a", "s01/b"]),
+    )
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    assert np.array_equal(names["first"], values[:2]) and names["when"].tolist() == [0, 1]
 
 
 @pytest.mark.slow

@@ -1,0 +1,287 @@
+"""Reads encoders from elsewhere: ONNX, TFLite, `torch.export`, TorchScript, and those of torchvision."""
+
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saec.faults import Fault, MissingFault, did_you_mean, listing
+from saec.files import DAMAGE
+
+Encode = Callable[[Tensor], Any]  # (batch, ...) float32 to a tensor, or to several by number or name
+Constants = Mapping[str, float]
+PROGRAMS = {".pt2": "torch.export", ".pt": "TorchScript", ".pth": "TorchScript", ".jit": "TorchScript"}
+SUFFIXES = (".onnx", ".tflite", *PROGRAMS)
+PACKAGES = {".onnx": "onnxruntime", ".tflite": "ai_edge_litert"}
+TYPES = {"double": "float64", "float": "float32"}  # of ONNX, whose other types are called as numpy's
+
+
+def read_whole(file: Path, sha256: str | None) -> tuple[bytes, str]:
+    """Returns the content of a file and its SHA-256.
+
+    Raises:
+        Fault: the file is not there, or it is another one.
+    """
+    if not file.is_file():
+        raise MissingFault(f"no such file: {file}")
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 and sha256.lower() != digest:
+        raise Fault(f"{file} has the SHA-256 {digest}, the session says {sha256.lower()}: it is another file")
+    return content, digest
+
+
+def require_readable(file: Path, trust: bool) -> None:
+    """Raises a `Fault` where the format is none of ours, needs a missing package, or is not trusted."""
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise Fault(f"{file.name}: the format is told by the ending, one of {', '.join(SUFFIXES)}")
+    module, extra = PACKAGES.get(suffix, (None, ""))
+    if module and not find_spec(module):
+        package = module.replace("_", "-")
+        raise Fault(
+            f"{suffix} needs a package that is not installed: pip install {package} (extra `{extra}`)"
+        )
+    if suffix in PROGRAMS and not trust:
+        raise Fault(
+            f"{file.name} is a program ({PROGRAMS[suffix]}), which could do anything on this machine: say "
+            "`trust: true` if it comes from people you trust, or take an ONNX or TFLite file"
+        )
+
+
+def read_encoder(
+    file: Path, content: bytes, output: str | int | None, constants: Constants, device: torch.device
+) -> Encode:
+    """Returns the encoder that is in the content of a file.
+
+    Raises:
+        Fault: it is damaged, or has no such output or input.
+    """
+    suffix = file.suffix.lower()
+    if suffix in PROGRAMS:
+        return _program(file, content, output, constants, device)
+    return {".onnx": _onnx, ".tflite": _tflite}[suffix](file, content, output, constants)
+
+
+def chosen(names: Sequence[str], output: str | int | None, shapes: Sequence[Any] = ()) -> int:
+    """Returns the number of an output; raises a `Fault` with all of them where it is not one."""
+    if output is None and len(names) == 1:
+        return 0
+    if isinstance(output, int) and 0 <= output < len(names):
+        return output
+    if output in names:
+        return names.index(output)
+    rows = [f"{i}: {name} {shapes[i] if len(shapes) else ''}".rstrip() for i, name in enumerate(names)]
+    given = "say which is the embedding" if output is None else f"{output!r} is none of them"
+    raise Fault(
+        f"the model has {len(names)} outputs, {given} (`output:` a number or a name):\n{listing(rows)}"
+    )
+
+
+def _onnx(file: Path, content: bytes, output: str | int | None, constants: Constants) -> Encode:
+    from onnxruntime import InferenceSession, SessionOptions
+    from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+    faults = tuple(s for s in vars(states).values() if isinstance(s, type) and issubclass(s, Exception))
+    options = SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
+    try:
+        session = InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except faults as error:
+        raise Fault(f"{file} cannot be read as ONNX of one file: {_first_line(error)}") from error
+    outputs = session.get_outputs()
+    name = outputs[chosen([o.name for o in outputs], output, [o.shape for o in outputs])].name
+    first, *others = session.get_inputs()
+    _require_constants({one.name: one.shape for one in others}, constants)
+
+    def encode(seen: Tensor) -> Tensor:
+        given = {first.name: seen.cpu().numpy().astype(_type_of(first.type))}
+        for one in others:
+            shape = [size if isinstance(size, int) else len(seen) for size in one.shape]
+            given[one.name] = np.full(shape, constants[one.name], _type_of(one.type))
+        try:
+            return torch.from_numpy(session.run([name], given)[0])
+        except faults as error:
+            raise _refused(seen, f"{first.name} {first.shape}", error) from error
+
+    return encode
+
+
+def _type_of(words: str) -> str:
+    """Returns numpy's name of a type such as `tensor(float)`."""
+    inner = words.removeprefix("tensor(").removesuffix(")")
+    return TYPES.get(inner, inner)
+
+
+def _tflite(file: Path, content: bytes, output: str | int | None, constants: Constants) -> Encode:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        plain = Interpreter(model_content=content, num_threads=torch.get_num_threads())
+    except (ValueError, RuntimeError) as error:
+        raise Fault(f"{file} cannot be read as TFLite: {_first_line(error)}") from error
+    outputs = plain.get_output_details()
+    tensors = {tensor["name"]: tensor["index"] for tensor in plain.get_tensor_details()}
+    if isinstance(output, str) and output in tensors:
+        content = _cut_at(content, tensors[output])  # the delegates show no tensor but the outputs
+        plain, output = Interpreter(model_content=content, num_threads=torch.get_num_threads()), 0
+        outputs = plain.get_output_details()
+    number = chosen([o["name"] for o in outputs], output, [o["shape_signature"].tolist() for o in outputs])
+    first, *others = plain.get_input_details()
+    _require_constants({one["name"]: one["shape_signature"].tolist() for one in others}, constants)
+    state = {"shape": None}
+
+    def encode(seen: Tensor) -> Tensor:
+        try:
+            if state["shape"] != seen.shape:
+                plain.resize_tensor_input(first["index"], list(seen.shape), strict=True)
+                plain.allocate_tensors()
+                state["shape"] = seen.shape
+            plain.set_tensor(first["index"], seen.cpu().numpy().astype(first["dtype"]))
+            for one in others:
+                plain.set_tensor(one["index"], np.full(one["shape"], constants[one["name"]], one["dtype"]))
+            plain.invoke()
+        except (ValueError, RuntimeError) as error:
+            state["shape"] = None
+            declared = f"{first['name']} {first['shape_signature'].tolist()}"
+            raise _refused(seen, declared, error) from error
+        return torch.from_numpy(plain.get_tensor(outputs[number]["index"]))
+
+    return encode
+
+
+def _cut_at(content: bytes, tensor: int) -> bytes:
+    """Returns a TFLite model of which the first output is this tensor."""
+    from ai_edge_litert.schema_py_generated import Model
+
+    changed = bytearray(content)
+    Model.GetRootAs(changed, 0).Subgraphs(0).OutputsAsNumpy()[0] = tensor
+    return bytes(changed)
+
+
+def _program(
+    file: Path, content: bytes, output: str | int | None, constants: Constants, device: torch.device
+) -> Encode:
+    """Returns a TorchScript, or what `torch.export` has written."""
+    log = logging.getLogger("torch.export")  # which writes a traceback of what is raised, too
+    log.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch deprecates TorchScript
+            if PROGRAMS[file.suffix.lower()] == "TorchScript":
+                module = torch.jit.load(io.BytesIO(content), map_location=device).eval()
+            else:
+                module = torch.export.load(io.BytesIO(content)).module().to(device)
+    except DAMAGE as error:
+        kind = PROGRAMS[file.suffix.lower()]
+        raise Fault(f"{file} cannot be read as {kind}: {_first_line(error)}") from error
+    finally:
+        log.disabled = False
+    return of_module(module, output, constants)
+
+
+def of_module(module: nn.Module, output: str | int | None, constants: Constants) -> Encode:
+    """Returns what a module makes of a batch, of several results the one that is the embedding."""
+
+    def encode(seen: Tensor) -> Tensor:
+        try:
+            with torch.inference_mode(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                made = module(seen, **constants)
+        except (*DAMAGE, AssertionError, NotImplementedError) as error:
+            raise _refused(seen, "", error) from error
+        several = (
+            made if isinstance(made, dict) else dict(enumerate(made)) if _is_several(made) else {0: made}
+        )
+        names, values = list(map(str, several)), list(several.values())
+        if not all(isinstance(value, Tensor) for value in values):
+            raise Fault("the model gives something else than tensors")
+        return values[chosen(names, output, [list(value.shape) for value in values])]
+
+    return encode
+
+
+def _is_several(made: Any) -> bool:
+    return isinstance(made, list | tuple)
+
+
+def of_torchvision(
+    name: str, file: Path | None, sha256: str | None, output: str | int | None, device: torch.device
+) -> tuple[Encode, str]:
+    """Returns a model of torchvision without its last linear layer, and the SHA-256 of its weights.
+
+    `output` names a node of its graph, such as `layer3`, that is taken in place of that.
+
+    Raises:
+        Fault: there is no such model or node, or the weights are not there, or of another model.
+    """
+    import torchvision.models as models
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    if name not in models.list_models():
+        raise Fault(f"torchvision has no model {name!r}, {did_you_mean(name, models.list_models())}")
+    content, digest = read_whole(file or _downloaded(models.get_model_weights(name).DEFAULT.url), sha256)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = models.get_model(name, weights=None)
+    try:
+        model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+    except DAMAGE as error:
+        lines = str(error).splitlines()[:6]
+        raise Fault(f"the weights are damaged, or not those of {name}: {listing(lines)}") from error
+    if output is None:
+        last = [where for where, one in model.named_modules() if isinstance(one, nn.Linear)][-1:]
+        for where in last:
+            parent, _, child = where.rpartition(".")
+            setattr(model.get_submodule(parent), child, nn.Identity())
+    else:
+        try:
+            model = create_feature_extractor(model, {str(output): str(output)})
+        except ValueError as error:
+            raise Fault(f"output: {_first_line(error)}") from error
+    return of_module(model.eval().to(device), None, {}), digest
+
+
+def _downloaded(url: str) -> Path:
+    """Returns the file of torchvision's own weights, which is downloaded where it is not there yet."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), file.stem.rpartition("-")[2], progress=False)
+        except (OSError, RuntimeError) as error:
+            raise Fault(
+                f"torchvision's weights cannot be had from {url} ({error}): download them elsewhere and say "
+                "`file:` beside `torchvision:`"
+            ) from error
+    return file
+
+
+def _require_constants(there: dict[str, Any], given: Constants) -> None:
+    """Raises a `Fault` unless each input but the first has its constant."""
+    if there.keys() != given.keys():
+        rows = [f"{name} {shape}" for name, shape in there.items()]
+        words = f"the model has {len(rows)} inputs beside the first"
+        raise Fault(f"constants: {words}, got {', '.join(given) or 'none'}:\n{listing(rows)}")
+
+
+def _refused(seen: Tensor, declared: str, error: Exception) -> Fault:
+    takes = f"the model takes {declared}" if declared else "the model does not take it"
+    return Fault(
+        f"a batch of the shape {list(seen.shape)} is given, {takes}: see `input`, `sample_rate`, `window_s`, "
+        f"`size`, `channels` and `layout` ({_first_line(error)})"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """Returns the last line that says something, which of torch's is the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[-1][:300]

@@ -18,7 +18,9 @@ from tiny_tflite import write_tflite
 from torch import nn
 
 import main_02_extract
+from saec import extract
 from saec.config import Config
+from saec.extraction.sources.base import for_samples, recipe_of
 from saec.sound.inputs import INPUTS
 
 WINDOW_S, N = 0.25, 2000
@@ -129,8 +131,11 @@ def test_only_recordings_that_have_changed_are_encoded_again_and_windows_may_ove
     starts = ["0000.000", "0000.100", "0000.200", "0000.300", "0000.350"]
     assert [*before] == [f"long_segm_{s}.wav" for s in starts] + ["short_segm_0000.000.wav"]
     record(config.data / "sounds" / "short.wav", tone(500, 0.1))
-    after, _, text = extracted(session, config)
+    after, about, text = extracted(session, config)
     assert "5 of 6 sounds are as they were" in text
+    other = record(config.data / "other" / "x.wav", tone(300, 0.3))
+    made = extract(for_samples(recipe_of(about), str(other.parent)), config)  # as sections of a report do
+    assert np.array(made.N).tolist() == [f"x_segm_{s}.wav" for s in ("0000.000", "0000.050")]
     changed = [name for name in before if not np.array_equal(before[name], after[name])]
     assert changed == ["short_segm_0000.000.wav"]
     text = refused(main_02_extract, session | {"data": {"sounds": "sounds", "segment_s": 1}}, config)

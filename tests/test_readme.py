@@ -185,7 +185,7 @@ def test_every_session_of_the_pages_is_right(text, tmp_path):
     elif "training" in keys:
         kind = TrainingSession
     else:
-        kind = ExtractionSession if "run" in keys else EvaluationSession
+        kind = ExtractionSession if {*SOURCES.names()} & keys else EvaluationSession
     load_session(tmp_path / "session.yaml", kind)
 
 

@@ -44,12 +44,10 @@ def require_readable(file: Path, trust: bool) -> None:
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
         raise Fault(f"{file.name}: the format is told by the ending, one of {', '.join(SUFFIXES)}")
-    module, extra = PACKAGES.get(suffix, (None, ""))
+    module = PACKAGES.get(suffix)
     if module and not find_spec(module):
         package = module.replace("_", "-")
-        raise Fault(
-            f"{suffix} needs a package that is not installed: pip install {package} (extra `{extra}`)"
-        )
+        raise Fault(f"{suffix} needs a package: pip install {package} (or saec's extra `pretrained`)")
     if suffix in PROGRAMS and not trust:
         raise Fault(
             f"{file.name} is a program ({PROGRAMS[suffix]}), which could do anything on this machine: say "

@@ -222,8 +222,8 @@ TRAINING: list[tuple[dict[str, Any], str]] = [
 IMAGES = {"data": {"images": "songs/images"}}
 EXTRACTION: list[tuple[dict[str, Any], str]] = [
     (IMAGES, "takes sounds: say `data: {{sounds: ...}}`, not `images`"),
-    ({"data": {}}, "name one of `images`, `sounds`"),
-    ({"data": {"images": "songs/images", "sounds": "sounds"}}, "name one of `images`, `sounds`"),
+    ({"data": {}}, "name one of `arrays`, `images`, `sounds`"),
+    ({"data": {"images": "songs/images", "sounds": "sounds"}}, "name one of `arrays`, `images`, `sounds`"),
     ({"tap": "conv3"}, "run: the encoder has no block 'conv3': did you mean 'conv"),
     ({"layers_dropped": 6}, "run: the model has 5 blocks, 6 cannot be dropped"),
     ({"tap": "conv1", "layers_dropped": 1}, "both say where features are taken: keep one"),

@@ -335,6 +335,11 @@ def test_training_goes_out_from_its_weights(config):
         ),
         ("UnheardOf_v2", {}, "start.weights_of: .*'UnheardOf_v2' .*nothing can be trained from"),
         ("GenB3blocks", {"model": "GenBTP32_CH0256"}, "model: .*leave `model` out, or `start: scratch`"),
+        (
+            "GenB3blocks",
+            training("rgb", weights="best_alpha_0.5"),
+            "start.weights: .*no weights 'best_alpha_0.5', it is of one epoch: choose best",
+        ),
     ],
 )
 def test_a_training_that_does_not_fit_its_weights_is_refused(config, images, name, changes, words):

@@ -455,6 +455,11 @@ def test_after_patience_has_ended_alpha_steps_and_best_stays_that_before(workspa
     states = kept(run)
     assert sorted(states) == RISING and same(run.load("best"), states["0.25"])
     assert states["0.8"]["progress"]["epoch"] == n_before + 3 + int(np.argmin(losses[n_before + 2 :]))
+    lines = (run.folder / "log.txt").read_text().splitlines()
+    assert sum("(best, best_alpha_0.25)" in line for line in lines) == len(
+        set(np.minimum.accumulate(losses[:n_before]))
+    )
+    assert sum("(best_alpha_0.5)" in line for line in lines) == 1
     part = train(session("after_part", n_before + 2, 2, objective=after, **wild), workspace)
     assert_equal_runs(go_on(part, workspace, epochs=40), run)
 

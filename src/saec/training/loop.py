@@ -37,10 +37,10 @@ def train(training: Training, run: Run) -> Run:
             valid_scores = one_epoch(training, training.valid.validation(), "validation")
             writer.require_numbers(train_scores["loss"], valid_scores[training.objective.best_by])
             improved = count_epoch(training, train_scores, valid_scores)
-            if improved:
-                writer.write_best()  # before the objective may change what the weights were trained for
+            # before the objective may change what the weights were trained for
+            names = writer.write_best() if improved else []
             end_epoch(training)
-            writer.write_epoch(train_scores["pictures_per_s"], train_scores["waiting"], improved)
+            writer.write_epoch(train_scores["pictures_per_s"], train_scores["waiting"], names)
         writer.close()
     return run
 
@@ -150,16 +150,19 @@ class RunWriter:
                 f"optimizer.learning_rate, or optimizer.clip; epochs kept in {self.run.folder}: {done}"
             )
 
-    def write_best(self) -> None:
-        """Saves weights as the best, as those of their phase, or as both."""
+    def write_best(self) -> list[str]:
+        """Saves weights as the best, as those of their phase, or as both; returns these names."""
         training, objective = self.training, self.training.objective
         names = ["best"] if objective.keeps_best else []
         names += [f"best_{objective.phase_name}"] if objective.phase_name else []
         if names and not training.rank:
             self.run.save(names[0], training.parts, training.progress, training.history, *names[1:])
+        return names
 
-    def write_epoch(self, pictures_per_s: float, waiting: float, improved: bool) -> None:
-        """Saves the last weights, which is the commit; history and figure follow from it."""
+    def write_epoch(self, pictures_per_s: float, waiting: float, names: list[str]) -> None:
+        """Saves the last weights, which is the commit; history and figure follow from it. `names`: of what
+        else was saved of this epoch.
+        """
         training = self.training
         if training.rank:
             return
@@ -170,7 +173,7 @@ class RunWriter:
             "epoch %d of %d: %s%s; %.*f %s/s, %.0f %% of the time waiting for data",
             *(row["epoch"], self.options.epochs),
             ", ".join(f"{name} {score:.5f}" for name, score in [*row.items()][2:]),
-            " (best)" if improved else "",
+            f" ({', '.join(names)})" if names else "",
             *(1 if pictures_per_s < 10 else 0, pictures_per_s, training.train.data.samples_are),
             100 * waiting,
         )

@@ -184,6 +184,13 @@ def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file
     expected = model.eval()(seen.expand(-1, 3, -1, -1)).numpy()
     np.testing.assert_allclose(np.stack([*rows.values()]), expected, atol=1e-4)
     assert about["id"] == "saec_shufflenet_v2_x0_5" and expected.shape == (4, 1024)
+    url = torchvision.models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.url
+    cached = config.cache / "weights" / url.rpartition("/")[2]
+    cached.parent.mkdir(parents=True)
+    (config.data / "weights.pth").rename(cached)
+    own = {"pretrained": {key: value for key, value in session["pretrained"].items() if key != "file"}}
+    assert "nothing to do, the files are there" in extracted(session | own, config)[2]
+    session["pretrained"]["file"] = str(cached)
     for changes, words in {
         "torchvision=shufflenet": "torchvision has no model 'shufflenet', did you mean",
         "torchvision=resnet18": "the weights are damaged, or not those of resnet18",

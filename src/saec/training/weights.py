@@ -56,8 +56,10 @@ def published(name: str, config: Config) -> Path:
     return fetched(weights.url, config.cache / "weights")
 
 
-def fetched(url: str, folder: Path) -> Path:
+def fetched(url: str, folder: Path, key: str = "start.weights_from") -> Path:
     """Returns the file of an address, whose name ends in the first digits of its SHA-256; fetched only once.
+
+    `key` is that of a session that may name a file instead.
 
     Raises:
         Fault: it cannot be fetched, or what came is something else.
@@ -75,7 +77,7 @@ def fetched(url: str, folder: Path) -> Path:
             if not digest.startswith(file.stem.rpartition("-")[2]):
                 raise Fault(f"what came from {url} has the SHA-256 {digest}: it is damaged, try again")
     except (OSError, HTTPException) as error:
-        words = "fetch it where there is a network and name the file in `start.weights_from`"
+        words = f"fetch it where there is a network and name the file in `{key}`"
         raise Fault(f"{url} cannot be fetched into {folder} ({error}): {words}") from error
     return file
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saec.faults import Fault, MissingFault, did_you_mean, listing
 from saec.files import DAMAGE
+from saec.training.weights import fetched
 
 Encode = Callable[[Tensor], Any]  # (batch, ...) float32 to a tensor, or to several by number or name
 Constants = Mapping[str, float]
@@ -211,25 +212,32 @@ def _is_several(made: Any) -> bool:
     return isinstance(made, list | tuple)
 
 
-def of_torchvision(
-    name: str, file: Path | None, sha256: str | None, output: str | int | None, device: torch.device
-) -> tuple[Encode, str]:
-    """Returns a model of torchvision without its last linear layer, and the SHA-256 of its weights.
+def published(name: str, cache: Path) -> Path:
+    """Returns the file of torchvision's weights of a model, fetched into the cache unless it is there.
+
+    Raises:
+        Fault: there is no such model, or the weights cannot be fetched.
+    """
+    from torchvision import models
+
+    there = models.get_model_weights(_model_name(name))
+    return fetched(getattr(there, "IMAGENET1K_V1", there.DEFAULT).url, cache / "weights", "pretrained.file")
+
+
+def of_torchvision(name: str, content: bytes, output: str | int | None, device: torch.device) -> Encode:
+    """Returns a model of torchvision without its last linear layer, with weights of a file.
 
     `output` names a node of its graph, such as `layer3`, that is taken in place of that.
 
     Raises:
-        Fault: there is no such model or node, or the weights are not there, or of another model.
+        Fault: there is no such model or node, or the weights are damaged or of another model.
     """
-    import torchvision.models as models
+    from torchvision import models
     from torchvision.models.feature_extraction import create_feature_extractor
 
-    if name not in models.list_models():
-        raise Fault(f"torchvision has no model {name!r}, {did_you_mean(name, models.list_models())}")
-    content, digest = read_whole(file or _downloaded(models.get_model_weights(name).DEFAULT.url), sha256)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = models.get_model(name, weights=None)
+        model = models.get_model(_model_name(name), weights=None)
     try:
         model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except DAMAGE as error:
@@ -245,22 +253,16 @@ def of_torchvision(
             model = create_feature_extractor(model, {str(output): str(output)})
         except ValueError as error:
             raise Fault(f"output: {_first_line(error)}") from error
-    return of_module(model.eval().to(device), None, {}), digest
+    return of_module(model.eval().to(device), None, {})
 
 
-def _downloaded(url: str) -> Path:
-    """Returns the file of torchvision's own weights, which is downloaded where it is not there yet."""
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(file), file.stem.rpartition("-")[2], progress=False)
-        except (OSError, RuntimeError) as error:
-            raise Fault(
-                f"torchvision's weights cannot be had from {url} ({error}): download them elsewhere and say "
-                "`file:` beside `torchvision:`"
-            ) from error
-    return file
+def _model_name(name: str) -> str:
+    """Returns the name of a model of torchvision; raises a `Fault` where there is none."""
+    from torchvision.models import list_models
+
+    if name not in list_models():
+        raise Fault(f"torchvision has no model {name!r}, {did_you_mean(name, list_models())}")
+    return name
 
 
 def _require_constants(there: dict[str, Any], given: Constants) -> None:

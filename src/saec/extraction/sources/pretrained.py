@@ -22,6 +22,7 @@ from saec.extraction.sources.base import SOURCES, ExtractionData, Source
 from saec.extraction.sources.encoders import (
     Encode,
     of_torchvision,
+    published,
     read_encoder,
     read_whole,
     require_readable,
@@ -209,7 +210,7 @@ def pretrained(
     file = collect_faults(faults, "pretrained", config.data_path, how.file) if how.file else None
     name = re.sub(r"[^A-Za-z0-9_-]", "-", how.torchvision or Path(how.file).stem)
     device = collect_faults(faults, "config.device", resolve_device, config.device)
-    loaded = device and collect_faults(faults, "pretrained", _loaded, how, file, device)
+    loaded = device and collect_faults(faults, "pretrained", _loaded, how, file, device, config.cache)
     front = collect_faults(faults, "pretrained.input", _front, how)
     key = f"data.{data.key}"
     kind = collect_faults(faults, key, data.open, f"pretrained {name}", _options(how), config)
@@ -230,12 +231,15 @@ def pretrained(
     return PretrainedSource(*of, how, encode, *described, device=device)
 
 
-def _loaded(how: Pretrained, file: Path | None, device: torch.device) -> tuple[Encode, str, torch.device]:
+def _loaded(
+    how: Pretrained, file: Path | None, device: torch.device, cache: Path
+) -> tuple[Encode, str, torch.device]:
     """Returns the encoder, its SHA-256 and the device that it is given its input on."""
     if how.torchvision:
         if how.constants:
             raise Fault("constants: models of torchvision have one input")
-        return *of_torchvision(how.torchvision, file, how.sha256, how.output, device), device
+        content, digest = read_whole(file or published(how.torchvision, cache), how.sha256)
+        return of_torchvision(how.torchvision, content, how.output, device), digest, device
     require_readable(file, how.trust)
     content, digest = read_whole(file, how.sha256)
     is_torch = file.suffix.lower() not in (".onnx", ".tflite")

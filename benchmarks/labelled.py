@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,8 +111,8 @@ SETS: dict[str, Callable[[Path, Config], LabelledSet]] = {
 }
 
 
-def digits(workspace: Path, config: Config, speakers: tuple[str, ...]) -> Path:
-    """Pictures of what these speakers say, with a labels.csv beside them."""
+def digits(workspace: Path, config: Config, speakers: tuple[str, ...], **changes: Any) -> Path:
+    """Pictures of what these speakers say, with a labels.csv beside them; changes are of the preparation."""
     folder = workspace / "_".join(("digits", *speakers))
     images = folder / "images"
     if images.exists():
@@ -121,7 +122,7 @@ def digits(workspace: Path, config: Config, speakers: tuple[str, ...]) -> Path:
     for file in sorted((real_data() / "fsdd").glob("*.wav")):
         if file.stem.split("_")[1] in speakers:
             shutil.copyfile(file, recordings / file.name)
-    prepare(AS_PICTURES | {"recordings": str(recordings), "out": str(images)}, config)
+    prepare(AS_PICTURES | changes | {"recordings": str(recordings), "out": str(images)}, config)
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as table:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(("file", "label", "group"))

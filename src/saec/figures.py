@@ -28,6 +28,7 @@ LOG = logging.getLogger(__name__)
 DPI = 110
 BOXES = "Last Resort"  # a font of boxes that matplotlib brings
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
+WORDS = {"knn": "macro-F1 of k-NN"}  # for scores whose names alone do not say it
 COLOURS = {"train": OKABE_ITO[0], "valid": OKABE_ITO[1]}
 MANY_COLOURS = colormaps["tab20"].colors  # easier to distinguish side by side than lightness
 MARKERS = "osD^vPX<>*"  # beside colours, for those who cannot tell colours apart
@@ -48,22 +49,25 @@ def history(
 ) -> None:
     """Draws scores by epoch, training and validation, the best epoch and the score of a trivial answer.
 
-    Beside the loss stands the score that selects the best epoch, where that is another; on it in grey the
-    alpha of each epoch, where a training changes it.
+    Beside the loss stands the score that selects the best epoch, where that is another, and that of a probe;
+    on it in grey the alpha of each epoch, where a training changes it.
     """
-    names = list(dict.fromkeys(["loss", best_by]))
+    names = list(
+        dict.fromkeys(["loss", best_by, *(["knn"] if any("valid_knn" in row for row in rows) else [])])
+    )
     figure = Figure((7 * len(names), 4), DPI)
     grid = figure.subplots(1, len(names), squeeze=False)[0]
     figure.subplots_adjust(0.16 / len(names), 0.13, 1 - 0.02 / len(names), 0.92, 0.2)
     epochs = [row["epoch"] for row in rows]
     for axes, name in zip(grid, names, strict=True):
         for part, colour_of_part in COLOURS.items():
-            scores = [row[f"{part}_{name}"] for row in rows]
-            axes.plot(epochs, scores, marker="o", markersize=3, color=colour_of_part, label=part)
+            points = [(row["epoch"], row[key]) for row in rows if (key := f"{part}_{name}") in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=colour_of_part, label=part)
         if trivial is not None and name == best_by:
             axes.axhline(trivial, color="0.5", linestyle=":", label="nothing learnt")
         axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
-        words = name.replace("_", " ")
+        words = WORDS.get(name, name.replace("_", " "))
         axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")
         if name == "loss":
             _log_if_wide(axes, [row[f"{part}_loss"] for row in rows for part in COLOURS])

@@ -1,7 +1,7 @@
 """Reads a session's settings from one file and checks them whole before any data; no path is touched."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -10,11 +10,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeInt,
+    PlainSerializer,
     PlainValidator,
     PrivateAttr,
     SerializeAsAny,
     ValidationError,
     ValidationInfo,
+    WrapValidator,
     field_validator,
 )
 
@@ -23,6 +25,7 @@ from saec.data import DATA, VIEWS
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault, collect_faults
+from saec.features import POOLINGS
 from saec.files import as_file_name, require_short_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
@@ -32,6 +35,7 @@ from saec.upgrade import upgrade_training
 
 SCRATCH = "scratch"  # a word that `start` may be, but no component's name
 TORCHVISION = "torchvision"  # a word that `start.weights_from` may be
+AUTO = "auto"  # a number of epochs that the size of the training set settles
 Count = Annotated[int, Field(gt=0, strict=True)]
 
 
@@ -163,12 +167,28 @@ def changed(raw: dict[str, Any], changes: Sequence[str], defaults: Mapping[str, 
     return raw
 
 
+def _epochs(raw: Any, as_count: Callable[[Any], int]) -> int | str:
+    if isinstance(raw, str) and raw != AUTO:
+        raise ValueError(f"must be a number of epochs, or {AUTO}, got {raw!r}")
+    return raw if raw == AUTO else as_count(raw)
+
+
+class ProbeOptions(Strict):
+    """Says in which epochs and how a k-NN classifier scores the latents while a model trains."""
+
+    every: Count = 1
+    n_neighbors: Count = 5
+    limit: Annotated[int, Field(ge=2, strict=True)] = 2_000
+    pooling: POOLINGS.field | None = None
+
+
 class TrainingOptions(Strict):
-    epochs: Count = 10
+    epochs: Annotated[Count, WrapValidator(_epochs), PlainSerializer(lambda epochs: epochs)] = 10
     batch_size: Count = 8
     patience: Count | None = None
     seed: int = Field(0, ge=0)
     precision: Precision = "auto"
+    probe: ProbeOptions | None = None
     tensorboard: bool = False
     export: Export = False
 

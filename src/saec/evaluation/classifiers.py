@@ -62,6 +62,7 @@ def fit_classifier(
     C: Costs = COSTS,
     gamma: Gammas = ("scale",),
     class_weight: ClassWeight = None,
+    n_neighbors: int = N_NEIGHBORS,
     seed: int = 0,
 ) -> Fitted:
     """Fits a classifier of standardised rows (n, features), or of at most `pca` principal components of them.
@@ -73,7 +74,7 @@ def fit_classifier(
     """
     options = {
         "forest": {"random_state": seed},
-        "knn": {"n_neighbors": min(N_NEIGHBORS, len(rows))},
+        "knn": {"n_neighbors": min(n_neighbors, len(rows))},
         SVM: {"class_weight": class_weight},
     }
     estimator = CLASSIFIERS[classifier]().set_params(**options.get(classifier, {}))

@@ -19,8 +19,10 @@ from saec.objectives import Learning, Objective
 from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.samples import split, split_by_table, warn_of_shared
-from saec.session import TrainingSession
+from saec.session import AUTO, TrainingSession
 from saec.training.plan import TrainingPlan, with_data
+from saec.training.probe import Probe
+from saec.training.work import with_epochs
 
 LOG = logging.getLogger(__name__)
 N_SETTLING, SETTLED_AT_ONCE = 2_048, 32  # training samples that settle options of the front end
@@ -38,6 +40,8 @@ class Training:
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)
     rank: int = 0  # of this process; the first one alone writes
+    probe: Probe | None = None
+    is_automatic: bool = False  # whether the number of epochs is that of `training.epochs: auto`
 
     @property
     def session(self) -> TrainingSession:
@@ -72,6 +76,7 @@ class Training:
             "valid": self._facts(valid) | {"groups": np.unique(valid.samples.groups).tolist()},
             "classes": list(self.train.classes),
             "parent": str(parent.folder) if parent else None,
+            **({"automatic_epochs": self.session.training.epochs} if self.is_automatic else {}),
             "device": f"{self.plan.device} ({describe(self.plan.device)})",
             "threads": torch.get_num_threads(),
             "versions": versions | {"python": platform.python_version()},
@@ -79,7 +84,8 @@ class Training:
         }
 
     def _facts(self, data: Dataset) -> dict[str, Any]:
-        labels = {"labels": fingerprint(data.samples.labels.tolist())} if self.objective.needs_labels else {}
+        needed = self.objective.needs_labels or self.session.training.probe
+        labels = {"labels": fingerprint(data.samples.labels.tolist())} if needed else {}
         return {"n": len(data), "fingerprint": data.fingerprint, **labels, **data.about}
 
 
@@ -114,8 +120,15 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
     if not weights:
         raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
-    learner = session.optimizer(weights, train_loader.n_training_batches * options.epochs)
-    return Training(plan, train_loader, Loader(valid, *common, **share), learning, learner, rank=rank)
+    n_batches, valid_loader = train_loader.n_training_batches, Loader(valid, *common, **share)
+    session = with_epochs(session, n_batches)
+    learner = session.optimizer(weights, n_batches * session.training.epochs)
+    parts, probe = (train_loader, valid_loader, learning, learner), None
+    if options.probe and not rank:
+        probe = Probe.of(options.probe, *parts[:3], plan.precision)
+    if is_automatic := options.epochs == AUTO:
+        LOG.info("training.epochs: auto is %d, with %d batches an epoch", session.training.epochs, n_batches)
+    return Training(replace(plan, session=session), *parts, rank=rank, probe=probe, is_automatic=is_automatic)
 
 
 def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:

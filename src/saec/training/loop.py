@@ -36,6 +36,8 @@ def train(training: Training, run: Run) -> Run:
             train_scores = one_epoch(training, batches, f"epoch {epoch + 1}", training.learner)
             valid_scores = one_epoch(training, training.valid.validation(), "validation")
             writer.require_numbers(train_scores["loss"], valid_scores[training.objective.best_by])
+            if training.probe:
+                valid_scores |= training.probe(training.learning, epoch + 1)
             improved = count_epoch(training, train_scores, valid_scores)
             # before the objective may change what the weights were trained for
             names = writer.write_best() if improved else []

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -13,11 +12,11 @@ import torch
 from torch import nn
 
 from saec.config import Config
-from saec.data import Batch, Kind, Sizes
+from saec.data import Kind, Sizes
 from saec.data.batch import axes_of
 from saec.data.kind import absolute, faults_of_ragged
 from saec.data.views import faults_of_view
-from saec.devices import computing, describe, resolve_device, resolve_precision, to_device
+from saec.devices import describe, resolve_device, resolve_precision
 from saec.disk import require_room
 from saec.export import require_packages, require_script
 from saec.faults import Fault, collect_faults, listing
@@ -28,15 +27,15 @@ from saec.progress import duration
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
 from saec.samples import warn_of_classes
-from saec.session import SessionError, TrainingSession, WeightsFrom, WeightsOf
+from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom, WeightsOf
+from saec.training.probe import faults_of_probe
 from saec.training.weights import fitted, read_weights
+from saec.training.work import epoch_seconds, step_seconds, with_epochs
 
 LOG = logging.getLogger(__name__)
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
-N_TIMED = 4  # samples of a step that is timed on a CPU
 CHECKPOINT_BYTES = 36  # of a weight and two numbers of the optimizer's, in best.pt, last.pt, the next one
 PHASE_BYTES = 4  # of a weight in a checkpoint of the best of a phase
-VALIDATION_COST = 0.4  # of a training step, for a batch: no backward pass
 
 
 @dataclass(frozen=True)
@@ -93,41 +92,16 @@ class TrainingPlan:
 
     def estimate(self) -> str:
         """Returns the time to expect, by the time that a few training steps take here."""
-        options, (n_train, n_valid) = self.session.training, self.n_samples
-        seconds = _step_seconds(self) * (n_train + VALIDATION_COST * n_valid) / options.batch_size
-        total = duration(seconds * options.epochs)
+        session, options, size = self.session, self.session.training, self.sizes["train"]
+        model, objective = session.model(self.input_shape), session.objective(self.latent_shape, self.classes)
+        step_s = step_seconds(Learning(model, objective), size, self.input_shape, options, self.device)
+        seconds = epoch_seconds(step_s, options, *self.n_samples)
+        epochs = with_epochs(session, -(-self.n_samples[0] // options.batch_size)).training.epochs
+        about = "about " if options.epochs == AUTO else ""
         return (
-            f"time: about {duration(seconds)} an epoch, {total} for {options.epochs}\n"
+            f"time: about {duration(seconds)} an epoch, {duration(seconds * epochs)} for {about}{epochs}\n"
             "views: in Python, saec.draw_views(session, file) draws what the model would see"
         )
-
-
-@torch.enable_grad()
-def _step_seconds(plan: TrainingPlan) -> float:
-    """Returns the seconds of a training step, by the second of two on some random samples."""
-    objective, size = plan.session.objective(plan.latent_shape, plan.classes), plan.sizes["train"]
-    learning = Learning(plan.session.model(plan.input_shape), objective)
-    learning = to_device(learning, plan.device, plan.precision, learning=True)
-    n = plan.session.training.batch_size
-    few = n if plan.device.type == "cuda" else min(n, N_TIMED)  # heavy models take minutes for whole batches
-    *rows, width = plan.input_shape
-    if size.mean_frames:
-        width = max(1, round(size.mean_frames / width)) * width
-    samples = torch.rand(few, *rows, width, device=plan.device)
-    label = torch.zeros(len(samples), dtype=torch.long, device=plan.device)
-    lengths = torch.full_like(label, width) if size.is_ragged else None
-    frames_hz = axes_of(size.front).frames_hz
-    batch = Batch(samples, samples, [""] * len(samples), label, lengths, frames_hz=frames_hz)
-    seconds = 0.0
-    with torch.random.fork_rng():
-        for _ in range(2):
-            started = time.perf_counter()
-            with computing(plan.device, plan.precision):
-                loss = learning(batch)["loss"]
-            loss.backward()
-            loss.item()  # waits for the device
-            seconds = time.perf_counter() - started
-    return seconds * n / few
 
 
 def with_data(session: TrainingSession, options: dict[str, Any]) -> TrainingSession:
@@ -191,6 +165,9 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     options = session.training
     if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
+    if options.probe and "train" in kinds:
+        there = check("training.probe", _classes, kinds["train"].samples.labels, "it")
+        faults += faults_of_probe(options, kinds, there) if there else []
     _check_export(options.export, model, shape, faults)
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
     n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (session.objective.target.n_phases(session.objective) - 1)
@@ -315,9 +292,11 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     if train.is_ragged:
         objective = session.objective
         pooling = getattr(getattr(objective, "pooling", None), "name", None)
+        probed = getattr(getattr(session.training.probe, "pooling", None), "name", None)
         refused = {
             "model": (model is not None and not model.ragged, "conv1d"),
             "objective.pooling": (pooling == "flatten", "mean_std"),
+            "training.probe.pooling": (probed == "flatten", "mean_std"),
             "objective.mixup": (bool(getattr(objective, "mixup", 0)), "0"),
         }
         faults += faults_of_ragged(train.samples_are, refused)

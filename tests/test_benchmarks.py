@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import contenders, precision
+from benchmarks import contenders, distortions, precision
 from benchmarks.contest import Entry, Row, contest, table
 from benchmarks.errors import errors
 from benchmarks.pictures import write_images
@@ -80,3 +80,12 @@ def test_the_whole_of_it_as_it_is_called(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert {row["work"] for row in rows} == {"loading 64", "training 64", "extraction 64"}
+
+
+def test_levels_of_noise_that_is_shifted_or_stretched_are_those_that_are_expected():
+    noise = np.random.default_rng(0).normal(size=16_000).astype(np.float32)
+    for case in ({"semitones": 4.0}, {"rate": 0.8}, {"rate": 1.25}):
+        made = distortions.ours(noise, noise, 8000, 256, case)
+        levels, right = distortions.third_octaves(made, 8000), distortions.expected(noise, 8000, case)
+        assert np.abs(10 * np.log10(levels / right))[3:-1].max() < 1.5  # dB, in bands of several windows
+        assert float(distortions.difference(levels, right).split(",")[1]) == pytest.approx(-0.6, abs=0.6)

@@ -98,7 +98,7 @@ def _onnx(file: Path, content: bytes, output: str | int | None, constants: Const
         raise Fault(f"{file} cannot be read as ONNX of one file: {_first_line(error)}") from error
     outputs = session.get_outputs()
     name = outputs[chosen([o.name for o in outputs], output, [o.shape for o in outputs])].name
-    first, *others = session.get_inputs()
+    first, *others = sorted(session.get_inputs(), key=lambda one: one.name in constants)
     _require_constants({one.name: one.shape for one in others}, constants)
 
     def encode(seen: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def _tflite(file: Path, content: bytes, output: str | int | None, constants: Con
         plain, output = Interpreter(model_content=content, num_threads=torch.get_num_threads()), 0
         outputs = plain.get_output_details()
     number = chosen([o["name"] for o in outputs], output, [o["shape_signature"].tolist() for o in outputs])
-    first, *others = plain.get_input_details()
+    first, *others = sorted(plain.get_input_details(), key=lambda one: one["name"] in constants)
     _require_constants({one["name"]: one["shape_signature"].tolist() for one in others}, constants)
     state = {"shape": None}
 
@@ -266,10 +266,10 @@ def _model_name(name: str) -> str:
 
 
 def _require_constants(there: dict[str, Any], given: Constants) -> None:
-    """Raises a `Fault` unless each input but the first has its constant."""
+    """Raises a `Fault` unless each input but the one for samples has its constant."""
     if there.keys() != given.keys():
         rows = [f"{name} {shape}" for name, shape in there.items()]
-        words = f"the model has {len(rows)} inputs beside the first"
+        words = f"the model has {len(rows)} inputs beside the one for samples"
         raise Fault(f"constants: {words}, got {', '.join(given) or 'none'}:\n{listing(rows)}")
 
 

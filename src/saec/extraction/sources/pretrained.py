@@ -16,6 +16,7 @@ from saec.config import Config
 from saec.data import DATA, Dataset, Raw
 from saec.data.fronts import SoundFront
 from saec.data.kind import DataOptions, Sizes
+from saec.data.recordings import MOST_WHOLE_S
 from saec.devices import describe, resolve_device
 from saec.extraction.rows import Shapes
 from saec.extraction.sources.base import SOURCES, ExtractionData, Source
@@ -34,6 +35,7 @@ from saec.sound.inputs import INPUTS
 BATCH_NUMBERS = 2**22  # of all windows of a batch, as they are given to the model
 MOST_IN_A_BATCH = 64
 ALIKE = 1e-3  # of the largest number: rows of a batch and rows alone
+Pixels = Annotated[int, Field(gt=0, le=4096)]
 AXES = "chw"  # channels, rows (the highest frequency on top), columns (time)
 
 
@@ -50,10 +52,10 @@ class Pretrained(Strict):
     trust: bool = False
     input: INPUTS.field = "waveform"
     sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
-    window_s: PositiveFloat | None = None
+    window_s: Annotated[float, Field(gt=0, le=MOST_WHOLE_S)] | None = None
     step_s: PositiveFloat | None = None
     channels: Literal[1, 3] = 1
-    size: tuple[PositiveInt, PositiveInt] | None = None  # height and width
+    size: tuple[Pixels, Pixels] | None = None  # height and width
     mean: tuple[float, ...] = (0.0,)  # taken away, one number or one a channel
     std: tuple[PositiveFloat, ...] = (1.0,)  # then divided by
     low_first: bool = False

@@ -42,6 +42,13 @@ class Two(nn.Module):
         return (hidden, out) if self.both else out
 
 
+class Levels(nn.Module):
+    """The logarithm of the mean power, which silence has not."""
+
+    def forward(self, sound: torch.Tensor):
+        return sound.square().mean(1, keepdim=True).log()
+
+
 class Looks(nn.Module):
     """A convolution on pictures of three channels, (batch, features, rows, columns)."""
 
@@ -319,6 +326,10 @@ def test_a_model_that_keeps_a_state_or_a_missing_package_is_refused(models, wind
         warnings.simplefilter("ignore")  # torch deprecates TorchScript
         torch.jit.save(torch.jit.script(Counts()), config.data / "counts.pt")
     assert "it keeps a state" in refused(main_02_extract, of_sound("counts.pt"), config)
+    file = written(config.data / "log.pt", Levels(), torch.zeros(1, N))
+    record(config.data / "sounds" / "silent.wav", np.zeros(N))
+    text = refused(main_02_extract, of_sound(file), config)
+    assert "not finite of some sounds, perhaps of silent ones" in text
     monkeypatch.setattr("saec.extraction.sources.encoders.find_spec", lambda name: None)
     text = refused(main_02_extract, of_sound(models / "tiny.tflite"), config)
     assert "needs a package: pip install ai-edge-litert" in text

@@ -153,7 +153,11 @@ class PretrainedSource(Source):
     @torch.inference_mode()
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
         seen = self.how.arranged(data.front(self._filled(stored)))
-        return {"pooled": _encoded(self.how, self.encode, seen, self.takes_batches)[:n]}
+        pooled = _encoded(self.how, self.encode, seen, self.takes_batches)[:n]
+        if not pooled.isfinite().all():
+            what = self.kind.samples_are
+            raise Fault(f"the model gives numbers that are not finite of some {what}, perhaps of silent ones")
+        return {"pooled": pooled}
 
     def _filled(self, stored: Raw) -> Raw:
         """Returns sounds with zeros behind, up to a whole window; pictures as they are."""

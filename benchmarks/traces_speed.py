@@ -20,7 +20,7 @@ from benchmarks.workers import Measure, Task, stretched
 from saec.models import MODELS, Model
 from saec.training.loop import one_epoch
 
-N_FILES = {"train": 64, "valid": 32}
+N_FILES = {"train": 32, "valid": 32}
 SECONDS = (0.2, 6.0)  # a fifth of what files of 1 to 30 s have
 ALPHA, LEARNING_RATE = 0.25, 1e-3
 SAME = {

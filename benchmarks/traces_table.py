@@ -7,26 +7,27 @@ import pandas as pd
 
 Row = dict[str, Any]
 ORDER = ["recovery", "worst", "f1", "mse", "times", "sparsity", "macro_f1"]
+TITLES = {
+    "Gestures by scikit-learn, the best settings for each seed, on frames and on windows": ("baselines",),
+    "Gestures by codes, along the path": ("gestures", "unpenalised"),
+    "Trajectories of digits, along the path": ("digits",),
+}
 CHOSEN_BY = "valid"  # the score on validation files that settings are chosen by
 
 
 def tables(rows: Sequence[Row]) -> str:
     parts = []
-    for job, title in {
-        "baselines": "Gestures by scikit-learn, the best settings for each seed, on frames and on windows",
-        "gestures": "Gestures by codes, along the path",
-        "digits": "Trajectories of digits, along the path",
-    }.items():
-        result = pd.DataFrame([row for row in rows if row["job"] == job])
+    for title, jobs in TITLES.items():
+        result = pd.DataFrame([row for row in rows if row["job"] in jobs])
         if len(result):
-            result, by = _prepared(job, result)
+            result, by = _prepared(jobs, result)
             parts.append(f"{title}\n{_with_range(result, by)}")
     return "\n\n".join(parts)
 
 
-def _prepared(job: str, result: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def _prepared(jobs: tuple[str, ...], result: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Returns the rows to show, and what groups them."""
-    if job == "baselines":
+    if "baselines" in jobs:
         result = result.assign(on=["frames" if n == 1 else "windows" for n in result["window"]])
         best = result.groupby(["contender", "on", "seed"], sort=False)[CHOSEN_BY].idxmax()
         return result.loc[best], ["contender", "on"]

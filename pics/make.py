@@ -163,7 +163,7 @@ def make_traces() -> None:
 def draw_traces(run: Run, made: list[Gestures], folder: Path) -> None:
     """Columns of a trace beside what is rebuilt, and true activations beside the codes that follow them."""
     model = run.model()
-    data = run.session.data.at(folder / "test", load_config()).open().sized_for(*model.takes)
+    data = run.session.data.for_all().at(str(folder / "test"), load_config()).open().sized_for(*model.takes)
     seen = [data.front(data.gather(np.array([row]), torch.device("cpu"))) for row in range(len(data))]
     with torch.no_grad():
         codes = [model.encode(one) for one in seen]

@@ -91,7 +91,8 @@ def test_codes_along_a_path_are_scored_and_shown_in_a_table(tmp_path, monkeypatc
     monkeypatch.setattr(traces, "session_of", lambda: deepcopy(session))
     monkeypatch.setattr(traces, "ALPHAS", (0.0, 0.5))
     config = Config(data=tmp_path, models=tmp_path / "models", cache=tmp_path / "cache", device="cpu")
-    rows = [{"job": "gestures", "seed": 0, **row} for row in traces.by_sessions(0, config)]
+    jobs = ("gestures", "unpenalised")
+    rows = [{"job": job, "seed": 0, **row} for job in jobs for row in traces.JOBS[job](0, config)]
     assert {row["contender"] for row in rows} == {"path", "unpenalised"}
     assert all(0 <= row["sparsity"] <= 1 and row["mse"] > 0 and "f1" in row for row in rows)
     assert "unpenalised" in tables(rows)

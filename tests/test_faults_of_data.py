@@ -404,6 +404,10 @@ THREE_ROWS = (
     "\n  line 4: names no file"
 )
 JSON_TIMES = '[{"file": "low/0.wav", "start": [1]}, {"file": null}]'
+CLIPS = """{"audio": [
+    {"file_name": "low/0.wav", "class": "class0", "data_type": "train_data", "dataset": "sulawesi"},
+    {"file_name": "kenya/9.wav", "class": "class1", "data_type": "test_data", "dataset": "test_kenya"}
+]}"""
 GONE = "file,label\nlow/0.wav,low\nlow/9.wav,low\ngone/1.wav,mid\n"
 ONE_LEFT = "file,label,split\nlow/0.wav,low,train\nlow/1.wav,low,\nmid/0.wav,mid,valid\nlow/2.wav,low,valid\n"
 NEEDS_TWO = "data.train: classification needs samples of two classes at least, got "
@@ -483,6 +487,14 @@ FAULTS: dict[str, tuple] = {
     "audio: near names": (
         table("file,label\nlow\\0.WAV,low\nmid/9.wav,mid\n"),
         "table.csv names 1 files that are not there:\n  {folder}/mid/9.wav",
+    ),
+    "audio: gone clips": (
+        written("table.json", CLIPS),
+        "{folder}/table.json names 1 files that are not there:\n  {folder}/kenya/9.wav",
+    ),
+    "audio: unknown types of clips": (
+        written("table.json", CLIPS.replace("train_data", "learn_data")),
+        "table.json: 1 rows are not right ... entry 1: split must be train, valid, test or nothing",
     ),
     "audio: a long name": (table(f"file\n{'x' * 300}.wav\n"), "table.csv names 1 files that are not there:"),
     "audio: beyond the end": (

@@ -181,6 +181,11 @@ FAULTS = [
     (LABELS, "file,label\na,b,c\n", "line 2: has more cells than .* columns: 'c'"),
     (LABELS, "[{", "is not JSON"),
     (LABELS, "[" * 100_000, "is not JSON"),
+    (
+        LABELS,
+        '{"audio": [{"file_name": "a", "class": "class0", "data_type": "test_data"}, 7]}',
+        "must be a list",
+    ),
     (LABELS, '{"file": "a"}', "must be a list of mappings, each with its `file`"),
     (LABELS, '[{"name": "a"}]', r"needs the columns file,label\[,group,.* it lacks file, label"),
     (LABELS, '["a"]', "must be a list of mappings"),
@@ -192,6 +197,29 @@ def test_what_is_no_such_table_is_a_fault(required, content, words, tmp_path):
     name = "table.json" if content[:1] in ("[", "{") else "table.csv"
     with pytest.raises(Fault, match=f"(?s){name}.*{words}"):
         read_annotations(written(tmp_path, content, name), required)
+
+
+def test_a_list_of_clips_with_their_types_and_sets_is_a_table_as_it_is(tmp_path):
+    clip = {"file_name": "kenya/a.wav", "class": "class0", "data_type": "test_data", "dataset": "test_kenya"}
+    clips = [
+        clip,
+        clip | {"file_name": "sulawesi/b.wav", "data_type": "train_data", "class": None, "dataset": "x"},
+    ]
+    file = written(tmp_path, json.dumps({"audio": clips}), "dataset.json")
+    table = read_annotations(file, ("file",), strict=True)
+    assert rows(table, "file", "label", "split", "dataset") == [
+        ("kenya/a.wav", "class0", "test", "test_kenya"),
+        ("sulawesi/b.wav", "", "train", "x"),
+    ]
+    assert list(table.columns) == [*FIXED, "dataset"]
+    renamed = read_annotations(file, columns={"label": "dataset"})
+    assert renamed["label"].tolist() == ["test_kenya", "x"] and renamed["split"].tolist() == ["test", "train"]
+    wrong = [clip | {"data_type": "extra_data"}, clip | {"file_name": None}]
+    file = written(tmp_path, json.dumps({"audio": wrong}), "dataset.json")
+    with pytest.raises(
+        Fault, match="(?s)2 rows.*entry 1: split must be .* got 'extra_data'.*entry 2: names no"
+    ):
+        read_annotations(file, ("file",), strict=True)
 
 
 def test_all_rows_that_are_not_right_are_reported_at_once(tmp_path):

@@ -40,6 +40,8 @@ FREQUENCIES = ["Low Freq (Hz)", "High Freq (Hz)"]  # as Raven calls them
 EMPTY = ' \t,;"'  # what rows without a word are made of
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how files of Excel begin
 SPLITS = {"training": "train", "validation": "valid", "val": "valid", "dev": "valid"}
+SPLITS |= {"train_data": "train", "test_data": "test"}
+MANIFEST = {"file": "file_name", "label": "class", "split": "data_type"}  # columns of a `dataset.json`
 MORE = ()  # the key of cells that stand below no head
 Row = tuple[str, dict[Any, Any]]  # where it stands ("line 7"), and its cells by the heads of their columns
 QUOTED = re.compile(  # what keeps spreadsheets from running a text; within a cell it is of the text
@@ -102,6 +104,8 @@ def _required_columns(
     path: Path, heads: Sequence[str], required: Sequence[str], columns: Mapping[str, str]
 ) -> dict[str, str]:
     """Returns the heads of the fixed columns; raises a `Fault` where one that is required is not there."""
+    if {"file_name", "data_type"} <= {*heads}:
+        columns = {key: head for key, head in MANIFEST.items() if head in heads} | {**columns}
     named = _find_columns(heads, columns)
     optional = [key for key in NAMES if key not in required]
     is_track = heads == [*AUDACITY, *FREQUENCIES] or RAVEN in map(str.casefold, heads)
@@ -190,8 +194,10 @@ def _of_json(path: Path, text: str) -> tuple[list[str], list[Row], str]:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Fault(f"{path} is not JSON: {error}") from error
+    if isinstance(rows, dict) and rows and all(isinstance(part, list) for part in rows.values()):
+        rows = [row for part in rows.values() for row in part]  # such as {"audio": [...]}
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise Fault(f"{path} must be a list of mappings, each with its `file`")
+        raise Fault(f"{path} must be a list of mappings, each with its `file`, or {{name: such a list}}")
     heads = list(dict.fromkeys(head for row in rows for head in row)) or list(NAMES)
     return heads, [(f"entry {n}", row) for n, row in enumerate(rows, start=1)], "."
 

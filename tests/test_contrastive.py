@@ -1,5 +1,8 @@
 """Two views of a picture: distortions within their limits, NT-Xent by its formula, a training."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,8 @@ from saec.data.views import floored, warped, without_bands
 from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
-from saec.objectives.contrastive import nt_xent
+from saec.objectives.contrastive import barlow, nt_xent, vicreg
+from saec.session import SessionError
 from saec.training import train
 
 CPU = torch.device("cpu")
@@ -47,6 +51,172 @@ def test_nt_xent_knows_views_of_one_picture_whichever_comes_first():
     assert torch.allclose(scores["nt_xent"], swapped["nt_xent"])
     shuffled = nt_xent(torch.cat([one, other.roll(1, 0)]), 0.1)
     assert float(shuffled["accuracy"]) == 0 and shuffled["nt_xent"] > 5 * scores["nt_xent"]
+
+
+def slow_vicreg(one: np.ndarray, other: np.ndarray, weights: tuple[float, float, float]) -> float:
+    """The paper's three terms, number by number, with the means that its authors' program takes."""
+    n, width = one.shape
+    distance = sum((one[i, j] - other[i, j]) ** 2 for i in range(n) for j in range(width)) / (n * width)
+    lack = shared = 0.0
+    for view in (one, other):
+        means = [sum(view[:, j]) / n for j in range(width)]
+        for j in range(width):
+            for k in range(width):
+                product = sum((view[i, j] - means[j]) * (view[i, k] - means[k]) for i in range(n)) / (n - 1)
+                if j == k:
+                    lack += max(0.0, 1 - np.sqrt(product + 1e-4)) / width / 2
+                else:
+                    shared += product**2 / width
+    return weights[0] * distance + weights[1] * lack + weights[2] * shared
+
+
+def slow_barlow(one: np.ndarray, other: np.ndarray, redundancy: float) -> float:
+    """Equations 1 and 2 of the paper: correlations over the batch, number by number."""
+    n, width = one.shape
+    loss = 0.0
+    for j in range(width):
+        for k in range(width):
+            a, b = one[:, j] - one[:, j].mean(), other[:, k] - other[:, k].mean()
+            correlation = sum(a * b) / n / np.sqrt((sum(a * a) / n + 1e-5) * (sum(b * b) / n + 1e-5))
+            loss += (1 - correlation) ** 2 if j == k else redundancy * correlation**2
+    return float(loss)
+
+
+def test_vicreg_and_barlow_are_their_papers_formulas():
+    one, other = np.random.default_rng(0).normal(size=(2, 7, 5)) * [0.3, 0.6, 1, 2, 0.9]
+    rows = torch.from_numpy(np.concatenate([one, other]))
+    for weights in ((25.0, 25.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)):
+        assert float(vicreg(rows, weights)["vicreg"]) == pytest.approx(slow_vicreg(one, other, weights))
+    for redundancy in (0.005, 1.0):
+        assert float(barlow(rows, redundancy)["barlow"]) == pytest.approx(slow_barlow(one, other, redundancy))
+
+
+VARIANTS = {
+    "nt_xent": lambda rows: nt_xent(rows, 0.1),
+    "vicreg": lambda rows: vicreg(rows, (25.0, 25.0, 1.0)),
+    "barlow": lambda rows: barlow(rows, 0.005),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_neither_the_order_of_views_nor_that_of_pictures_matters(name):
+    one, other = torch.randn(2, 9, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(9)
+    loss = VARIANTS[name](torch.cat([one, other]))[name]
+    for rows in (torch.cat([other, one]), torch.cat([one[order], other[order]])):
+        assert torch.allclose(VARIANTS[name](rows)[name], loss, rtol=1e-12)
+    assert not torch.allclose(VARIANTS[name](torch.cat([one, other[order]]))[name], loss)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "expected"),
+    [
+        ("nt_xent", torch.ones(12, 4), np.log(11)),  # all alike: one in 2 n - 1
+        ("nt_xent", torch.eye(6).repeat(2, 1), np.log(1 + 10 * np.exp(-10))),  # alike, and like no other
+        ("vicreg", torch.ones(12, 4), 25 * (1 - 0.01)),  # no variance
+        ("barlow", torch.ones(12, 4), 4),  # no correlation
+        ("vicreg", 9 * torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).repeat(2, 1), 0),
+        ("barlow", 9 * torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]]).repeat(2, 1), 0),
+    ],
+)
+def test_values_that_are_known_by_hand(name, rows, expected):
+    assert float(VARIANTS[name](rows)[name]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("reconstruction", [0, 10])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_last_batch_of_one_sample_has_finite_scores_and_gradients(name, reconstruction):
+    options = {"variant": name, "reconstruction": reconstruction, "last_norm": True}
+    objective = OBJECTIVES.parse({"name": "contrastive", **options})((8, 1, 8), ())
+    model = MODELS.parse(TINY)((1, 128, 32))
+    scores = objective(model, Batch(*torch.rand(2, 1, 1, 128, 32), ["a"]))
+    scores["loss"].backward()
+    assert all(torch.isfinite(score) for score in scores.values())
+    weights = [*model.encoder.parameters(), *objective.parameters()]
+    assert all(weight.grad is None or torch.isfinite(weight.grad).all() for weight in weights)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_nothing_learnt_scores_as_all_projections_alike_in_each_variant(name):
+    batches = [Batch(part, part, ["x"] * len(part)) for part in torch.rand(7, 1, 6, 5).split(3)]
+    options = {"variant": name, "reconstruction": 0, "projection": 5, "temperature": 0.1}
+    objective = OBJECTIVES.parse({"name": "contrastive", **options})((8, 1, 8), ())
+    alike = [(n, float(VARIANTS[name](torch.ones(2 * n, 5))[name])) for n in (3, 3, 1)]
+    expected = sum(n * loss for n, loss in alike) / 7
+    assert objective.trivial(lambda: iter(batches)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_last_norm_has_a_scale_and_no_bias_that_are_learnt():
+    objective = OBJECTIVES.parse({"name": "contrastive", "hidden": 7, "last_norm": True})((8, 1, 8), ())
+    shapes = {key: tuple(w.shape) for key, w in objective.named_parameters() if w.requires_grad}
+    assert shapes["head.4.weight"] == (128,) and "head.4.bias" not in shapes
+    assert not any(key in shapes for key in ("head.0.bias", "head.3.bias")) and shapes["head.1.bias"] == (7,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"views": "plain"}, "views: plain gives one view twice, contrastive compares two: choose `pair`"),
+        ({"views": "pair", "training": {"batch_size": 1}}, "training.batch_size: contrastive compares"),
+    ],
+)
+def test_one_view_and_one_sample_have_nothing_to_be_compared_with(changes, words, config, pictures):
+    with pytest.raises(SessionError, match=words):
+        train(training_session(objective="contrastive") | changes, config)
+
+
+PROCESS = """
+import sys, torch
+from torch import distributed
+from saec.data import Batch
+from saec.models import MODELS
+from saec.objectives import OBJECTIVES
+rank, (variant, file) = int(sys.argv[1]), sys.argv[2:]
+torch.set_num_threads(1)
+distributed.init_process_group("gloo", init_method="file://" + file, rank=rank, world_size=2)
+distributed.barrier()
+given = torch.load(file + ".given", weights_only=True)
+model = MODELS.parse(given["model"])((1, 128, 32)).eval()
+options = {"name": "contrastive", "variant": variant, "reconstruction": 0}
+objective = OBJECTIVES.parse(options)((8, 1, 8), ()).eval()
+model.load_state_dict(given["weights"]), objective.load_state_dict(given["head"])
+own = slice(0, 5) if rank == 0 else slice(5, 8)
+seen, target = given["views"][:, own]
+scores = objective(model, Batch(seen, target, list("abcdefgh")[own]))
+scores["loss"].backward()
+weights = [*model.encoder.parameters(), *objective.parameters()]
+for weight in weights:
+    distributed.all_reduce(weight.grad)  # as data parallel training does
+    weight.grad /= 2
+if rank == 0:
+    result = {"loss": scores["loss"].detach(), "gradients": [weight.grad for weight in weights]}
+    torch.save(result, file + ".result")
+distributed.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_processes_learn_what_one_learns_from_both_of_their_batches(variant, tmp_path):
+    torch.manual_seed(0)
+    model = MODELS.parse(TINY)((1, 128, 32)).eval()
+    options = {"name": "contrastive", "variant": variant, "reconstruction": 0}
+    objective = OBJECTIVES.parse(options)((8, 1, 8), ()).eval()
+    views = torch.rand(2, 8, 1, 128, 32)
+    scores = objective(model, Batch(*views, list("abcdefgh")))
+    scores["loss"].backward()
+    gradients = [weight.grad for weight in (*model.encoder.parameters(), *objective.parameters())]
+    given = {"model": TINY, "weights": model.state_dict(), "head": objective.state_dict(), "views": views}
+    file = tmp_path / "together"
+    torch.save(given, f"{file}.given")
+    words = [(sys.executable, "-c", PROCESS, str(rank), variant, str(file)) for rank in (0, 1)]
+    processes = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for line in words]
+    faults = [process.communicate(timeout=100)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], faults
+    result = torch.load(f"{file}.result", weights_only=True)
+    assert torch.allclose(result["loss"], scores["loss"], rtol=1e-5)
+    for gradient, expected in zip(result["gradients"], gradients, strict=True):
+        assert torch.allclose(gradient, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_contrastive_adds_the_weighted_error_of_rebuilding_one_view_where_there_is_a_decoder_and_a_weight():

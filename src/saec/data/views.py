@@ -20,9 +20,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 View = Callable[[Raw, FrontEnd, "Draws"], tuple[Tensor, Tensor]]
 
 
-def marked(*marks: Literal["units", "lengths", "sound", "two"]) -> Callable[[View], View]:
+def marked(*marks: Literal["units", "lengths", "sound", "two", "same"]) -> Callable[[View], View]:
     """Marks a view: it takes values in [0, 1] alone (`units`), samples with lengths of their own, too
-    (`lengths`), sound alone (`sound`); its target is a second view of the same sample (`two`).
+    (`lengths`), sound alone (`sound`); its target is a second view of the same sample (`two`),
+    or what is seen itself (`same`).
     """
 
     def mark(view: View) -> View:
@@ -36,9 +37,14 @@ def marks_of(view: Component) -> tuple[str, ...]:
     return getattr(view.target, "marks", ())
 
 
-def faults_of_view(view: Component, sizes: Sizes) -> list[str]:
-    """Returns a fault for each thing that a view takes and these samples are not."""
+def faults_of_view(view: Component, sizes: Sizes, compared_by: str | None = None) -> list[str]:
+    """Returns a fault for each thing that a view takes and these samples are not, and one where an objective
+    of that name compares its two views and they are one.
+    """
     marks, front, faults = marks_of(view), sizes.front, []
+    if compared_by and "same" in marks:
+        words = f"{view.name} gives one view twice, {compared_by} compares two"
+        faults.append(f"views: {words}: choose `pair`, or `sound_pair` for sound")
     if "units" in marks and not front.in_units:
         remedy = "`data.standardise: none` and a mel or linear spectrum, or `views: plain`"
         faults.append(f"views: {view.name} takes values in [0, 1]: choose {remedy}")
@@ -99,7 +105,7 @@ class Draws:
 
 
 @VIEWS.register("plain")
-@marked("lengths")
+@marked("lengths", "same")
 def plain(raw: Raw, front: FrontEnd, draws: Draws) -> tuple[Tensor, Tensor]:
     """Returns the picture unchanged, as seen and as target."""
     clean = front(raw)

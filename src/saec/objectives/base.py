@@ -26,6 +26,7 @@ class Objective(nn.Module):
     needs_labels = False
     needs_decoder = False
     decodes = True  # whether a decoder, where the model has one, is learnt
+    compares = False  # whether the two views of samples are compared with those of the others of a batch
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
     phase = 0  # counts the changes of what `best_by` means; epochs of different phases are not compared
     phase_name: str = ""  # its best weights are kept as `best_<phase_name>`, too

@@ -288,7 +288,12 @@ def _warn_of_heavy(model: Model | None, n_samples: int) -> None:
 
 def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:
     """Adds a fault where views, model, objective and start do not go together."""
-    faults += faults_of_view(session.views, train)
+    compared_by = session.objective.name if session.objective.target.compares else None
+    faults += faults_of_view(session.views, train, compared_by)
+    if compared_by and session.training.batch_size == 1:
+        faults.append(
+            f"training.batch_size: {compared_by} compares samples of a batch, 2 are needed at least"
+        )
     if train.is_ragged:
         objective = session.objective
         pooling = getattr(getattr(objective, "pooling", None), "name", None)

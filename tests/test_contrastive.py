@@ -16,7 +16,7 @@ from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.objectives.contrastive import barlow, nt_xent, vicreg
 from saec.session import SessionError
-from saec.training import train
+from saec.training import go_on, train
 
 CPU = torch.device("cpu")
 STILL = dict.fromkeys(
@@ -313,3 +313,17 @@ def test_a_training_on_pairs_learns_to_tell_pictures_apart(config, pictures):
     history = train(session, config).load("last")["history"]
     assert {"train_nt_xent", "train_accuracy", "train_mse", "valid_loss"} <= set(history[0])
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+
+
+def test_accumulated_batches_are_said_to_add_no_negatives_and_going_on_equals_an_unbroken_run(
+    config, pictures, log
+):
+    session = training_session(views="pair", objective="contrastive", optimizer={"name": "lars"})
+    session["training"] |= {"batch_size": 3, "accumulate": 2, "epochs": 3}
+    part = session | {"training": session["training"] | {"epochs": 1}}
+    unbroken = train(session, config).load("last")
+    assert "training.accumulate: 2 batches make a step" in log.text and "adds no negatives" in log.text
+    assert unbroken["learner"]["n_steps"] == 3 * 2  # 8 pictures, 3 batches, the last one alone
+    state = go_on(train(part, config), config, epochs=3).load("last")
+    assert state["history"] == unbroken["history"]
+    assert all(torch.equal(state["model"][key], tensor) for key, tensor in unbroken["model"].items())

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from saec.registry import Registry
 
 OPTIMIZERS = Registry("optimizer")
+SMALL = 1e-8  # added to norms that are divided by
 
 NamedWeights = Sequence[tuple[str, nn.Parameter]]
 Rate = Annotated[float, Field(gt=0)]
@@ -35,17 +36,33 @@ class Learner:
     clip: float | None
     factor: float = 1.0
     plateau_patience: int | None = None
+    accumulate: int = field(default=1, init=False)  # batches whose gradients make one step
     lowered: float = field(default=1.0, init=False)  # by plateaus so far
     n_steps: int = field(default=0, init=False)
+    n_pending: int = field(default=0, init=False)  # batches since the last step
 
     def __post_init__(self):
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self, loss: Tensor) -> None:
-        self.optimizer.zero_grad()
+        """Takes a step by the gradient of a batch, or of `accumulate` batches when there are so many."""
+        if not self.n_pending:
+            self.optimizer.zero_grad()
         loss.backward()
+        self.n_pending += 1
+        if self.n_pending == self.accumulate:
+            self.finish()
+
+    def finish(self) -> None:
+        """Takes a step by the mean gradient of the batches since the last step, if there are any."""
+        if not self.n_pending:
+            return
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        for weight in weights if self.n_pending > 1 else ():
+            if weight.grad is not None:
+                weight.grad /= self.n_pending
+        self.n_pending = 0
         if self.clip is not None:
-            weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
             nn.utils.clip_grad_norm_(weights, self.clip)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * self.lowered * self.schedule(self.n_steps)
@@ -72,35 +89,87 @@ class Learner:
         self.lowered = state.get("lowered", 1.0)
 
 
-def warmup_cosine(step: int, n_steps: int, warmup: float) -> float:
-    """Returns (k + 1) / (w + 1) of the rate for step k of w warm-up steps, then half a cosine down to 0."""
+def cosine(share: float) -> float:
+    return (1 + cos(pi * share)) / 2
+
+
+def linear(share: float) -> float:
+    return 1 - share
+
+
+def warmed_up(step: int, n_steps: int, warmup: float, fall: Callable[[float], float]) -> float:
+    """Returns (k + 1) / (w + 1) of the rate for step k of w warm-up steps, then a fall by the share that is
+    over of the steps that are left.
+    """
     n_warm = int(warmup * n_steps)
     if step < n_warm:
         return (step + 1) / (n_warm + 1)
-    return (1 + cos(pi * min(1.0, (step - n_warm) / max(1, n_steps - n_warm)))) / 2
+    return fall(min(1.0, (step - n_warm) / max(1, n_steps - n_warm)))
 
 
-@OPTIMIZERS.register("adam", algorithm=torch.optim.Adam, weight_decay=0.0)
-@OPTIMIZERS.register("adamw", algorithm=torch.optim.AdamW)
-def adam(
+FALLS = {"warmup_cosine": cosine, "linear": linear}
+
+
+class Lars(torch.optim.SGD):
+    """Scales the gradient of each layer by the norm of its weights; momentum is that of torch's SGD.
+
+    You, Gitman, Ginsburg 2017, "Large batch training of convolutional networks": with gradient g and decay d,
+    weights w take trust |w| / (|g| + d |w|) times g + d w for their gradient. Biases and norms, whose weights
+    have one axis, are neither decayed nor scaled.
+    """
+
+    def __init__(self, weights: Sequence[nn.Parameter], weight_decay: float, trust: float, **options: Any):
+        super().__init__(weights, **options)
+        self.decay = weight_decay
+        self.trust = trust
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        layers = [weight for weight in weights if weight.ndim > 1 and weight.grad is not None]
+        gradients = [weight.grad for weight in layers]
+        for weight, gradient in zip(layers, gradients, strict=True):
+            norm, slope = weight.norm(), gradient.norm()
+            rate = self.trust * norm / (slope + self.decay * norm + SMALL)
+            rate = torch.where((norm > 0) & (slope > 0), rate, 1.0)
+            weight.grad = rate * (gradient + self.decay * weight)
+        super().step()
+        for weight, gradient in zip(layers, gradients, strict=True):
+            weight.grad = gradient
+
+
+LARGE_BATCHES = {"learning_rate": 0.3, "weight_decay": 1e-6, "momentum": 0.9}
+
+
+@OPTIMIZERS.register("adam", algorithm=torch.optim.Adam, weight_decay=0.0, momentum=None, trust=None)
+@OPTIMIZERS.register("adamw", algorithm=torch.optim.AdamW, momentum=None, trust=None)
+@OPTIMIZERS.register("lars", algorithm=Lars, defaults=LARGE_BATCHES)
+@OPTIMIZERS.register("sgd", algorithm=torch.optim.SGD, trust=None, defaults={"weight_decay": 1e-3})
+def optimizer(
     weights: NamedWeights,
     n_steps: int,
     *,
     algorithm: Callable[..., Optimizer],
     learning_rate: Rate = 1e-3,
     weight_decay: Annotated[float, Field(ge=0)] = 0.01,
-    schedule: Literal["constant", "warmup_cosine", "plateau"] = "constant",
+    momentum: Share = 0.0,
+    trust: Rate = 0.001,
+    schedule: Literal["constant", "warmup_cosine", "linear", "plateau"] = "constant",
     warmup: Share = 0.1,
     factor: Factor = 0.1,
     plateau_patience: PositiveInt = 10,
     clip: Clip = None,
 ) -> Learner:
-    """Builds Adam, as `adamw` with decoupled weight decay.
+    """Builds Adam, as `adamw` with decoupled weight decay, gradient descent (`sgd`), or LARS.
 
-    `warmup` is a share of all steps, `clip` the largest norm of the gradient. The schedule `plateau`
-    multiplies the rate by `factor` whenever validation has not improved for `plateau_patience` epochs.
+    `warmup` is a share of all steps, after which the rate falls to 0 along half a cosine, or a line
+    (`linear`); `clip` is the largest norm of the gradient. The schedule `plateau` multiplies the rate by
+    `factor` whenever validation has not improved for `plateau_patience` epochs. `trust` scales LARS, whose
+    rate of 0.3 suits a batch of 256 and is in proportion for others.
     """
-    optimizer = algorithm([weight for _, weight in weights], lr=learning_rate, weight_decay=weight_decay)
+    extra = {key: value for key, value in {"momentum": momentum, "trust": trust}.items() if value is not None}
+    given = [weight for _, weight in weights]
+    built = algorithm(given, lr=learning_rate, weight_decay=weight_decay, **extra)
     plateau = (factor, plateau_patience) if schedule == "plateau" else ()
-    course = partial(warmup_cosine, n_steps=n_steps, warmup=warmup)
-    return Learner(optimizer, course if schedule == "warmup_cosine" else lambda step: 1.0, clip, *plateau)
+    course = partial(warmed_up, n_steps=n_steps, warmup=warmup, fall=FALLS.get(schedule))
+    return Learner(built, course if schedule in FALLS else lambda step: 1.0, clip, *plateau)

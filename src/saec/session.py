@@ -185,6 +185,7 @@ class ProbeOptions(Strict):
 class TrainingOptions(Strict):
     epochs: Annotated[Count, WrapValidator(_epochs), PlainSerializer(lambda epochs: epochs)] = 10
     batch_size: Count = 8
+    accumulate: Count = 1
     patience: Count | None = None
     seed: int = Field(0, ge=0)
     precision: Precision = "auto"

@@ -122,7 +122,11 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
         raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
     n_batches, valid_loader = train_loader.n_training_batches, Loader(valid, *common, **share)
     session = with_epochs(session, n_batches)
-    learner = session.optimizer(weights, n_batches * session.training.epochs)
+    learner = session.optimizer(weights, -(-n_batches // options.accumulate) * session.training.epochs)
+    learner.accumulate = options.accumulate
+    if options.accumulate > 1 and learning.objective.compares:
+        words = "training.accumulate: %d batches make a step, but each is compared with its own samples alone"
+        LOG.warning(words + ": that adds no negatives", options.accumulate)
     parts, probe = (train_loader, valid_loader, learning, learner), None
     if options.probe and not rank:
         probe = Probe.of(options.probe, *parts[:3], plan.precision)

@@ -74,6 +74,8 @@ def one_epoch(
             for name, score in scores.items():
                 totals[name] += score.detach() * weight
             ready = time.perf_counter()
+    if learner:
+        learner.finish()
     n = float(weights)  # the one wait for the device
     means = {name: float(total) / n for name, total in totals.items()}
     seconds = time.perf_counter() - started

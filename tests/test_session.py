@@ -79,7 +79,7 @@ def test_a_value_of_the_wrong_kind_for_a_component_is_a_fault_with_its_path(key)
         assert fault.startswith(f"{key}: must be the ") and fault.endswith(f"got {value!r}")
     for name in (3, None, [7]):
         (fault,) = faults_of(training_session(optimizer={"name": name}))
-        assert fault == f"optimizer: unknown optimizer {name!r}, choose from adam, adamw"
+        assert fault == f"optimizer: unknown optimizer {name!r}, choose from adam, adamw, lars, sgd"
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,9 @@ def _few(name: str, of: LabelledSet, workspace: Path, n: int) -> LabelledSet:
         chosen = [file for group in drawn for file in samples.names[samples.groups == group].tolist()][:n]
         for file in chosen:
             shutil.copyfile(of.scored / file, folder / file)
-        shutil.copyfile(of.scored.parent / "labels.csv", folder.parent / "labels.csv")
+        head, *lines = (of.scored.parent / "labels.csv").read_text(encoding="utf-8").splitlines()
+        rows = [head, *(line for line in lines if line.partition(",")[0] in chosen)]
+        (folder.parent / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return LabelledSet(name, folder, of.scored, of.config)
 
 

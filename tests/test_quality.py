@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import TINY, intensities, training_session, write_pictures
 
-from benchmarks import labelled, quality
+from benchmarks import labelled, quality, steps
 from benchmarks.labelled import SCORED_ON, SETS, LabelledSet
 from benchmarks.quality_table import tables
 from benchmarks.scored import FLOORS, rebuilt, scores
@@ -96,3 +96,12 @@ def test_sets_are_named_for_what_they_hold_and_need_the_real_data(tmp_path, monk
         with pytest.raises(Fault, match="SAEC_REAL_DATA"):
             SETS[name](tmp_path, config)
     assert not set(SCORED_ON) & set(labelled.DEVELOPED_ON)
+
+
+@pytest.mark.slow
+def test_a_session_that_learns_for_so_many_steps_is_scored_as_all_are(made, tmp_path):
+    few = steps._few("few", made, tmp_path, 18)
+    assert len(list(few.train.iterdir())) == 18 and few.scored == made.scored
+    rows = [steps.scored(few, n_steps, seed=0) for n_steps in (0, 2)]
+    assert [row["n"] for row in rows] == [12, 12] and rows[0]["linear 5"] != rows[1]["linear 5"]
+    assert all(0 <= row[score] <= 1 for row in rows for score in ("kmeans v_measure", "knn all"))

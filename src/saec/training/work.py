@@ -11,7 +11,7 @@ from saec.objectives import Learning
 from saec.session import AUTO, TrainingOptions, TrainingSession
 
 STEPS = 1_200  # of `training.epochs: auto`; benchmarks/README.md shows what comes of fewer and of more
-LEAST, MOST = 30, 400  # epochs then, of large sets and of small ones
+LEAST, MOST = 30, 300  # epochs then, of large sets and of small ones
 N_TIMED = 4  # samples of a step that is timed on a CPU
 VALIDATION_COST, PROBE_COST = 0.4, 0.12  # of a training step, for a batch: no backward pass, or encoded alone
 

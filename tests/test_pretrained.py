@@ -278,6 +278,7 @@ FAULTS = [
     ({"file": "tiny.pt", "trust": False}, "tiny.pt is a program (TorchScript)", "say `trust: true`"),
     ({"file": "tiny.pt2", "trust": False}, "tiny.pt2 is a program (torch.export)", "say `trust: true`"),
     ({"file": "bad.pt"}, "bad.pt cannot be read as TorchScript: ", ""),
+    ({"file": "flipped.pt"}, "flipped.pt cannot be read as TorchScript: Bad CRC-32", ""),
     ({"file": "bad.pt2"}, "bad.pt2 cannot be read as torch.export: ", ""),
     ({"file": "bad.onnx"}, "bad.onnx cannot be read as ONNX of one file: ", ""),
     ({"file": "bad.tflite"}, "bad.tflite cannot be read as TFLite: ", ""),
@@ -294,6 +295,9 @@ def models(tmp_path_factory) -> Path:
     for ending in (".pt", ".pt2", ".tflite"):
         written(folder / f"tiny{ending}", Two(), torch.zeros(3, N))
         (folder / f"bad{ending}").write_bytes(b"PK\x03\x04 nothing of the kind" * 9)
+    flipped = bytearray((folder / "tiny.pt").read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (folder / "flipped.pt").write_bytes(flipped)
     (folder / "bad.onnx").write_bytes((folder / "tiny.onnx").read_bytes()[:500])
     written(folder / "nan.pt", Two(scale=float("nan")), torch.zeros(3, N))
     return folder

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from saec.faults import Fault, MissingFault, did_you_mean, listing
-from saec.files import DAMAGE
+from saec.files import DAMAGE, require_whole
 from saec.training.weights import fetched
 
 Encode = Callable[[Tensor], Any]  # (batch, ...) float32 to a tensor, or to several by number or name
@@ -89,27 +89,29 @@ def _onnx(file: Path, content: bytes, output: str | int | None, constants: Const
     from onnxruntime import InferenceSession, SessionOptions
     from onnxruntime.capi import onnxruntime_pybind11_state as states
 
-    faults = tuple(s for s in vars(states).values() if isinstance(s, type) and issubclass(s, Exception))
+    faults = [s for s in vars(states).values() if isinstance(s, type) and issubclass(s, Exception)]
+    faults = (*DAMAGE, *faults)
     options = SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
     try:
-        session = InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        on_cpu = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}  # which would print
+        session = InferenceSession(content, options, **on_cpu)
+        outputs, inputs = session.get_outputs(), session.get_inputs()
     except faults as error:
         raise Fault(f"{file} cannot be read as ONNX of one file: {_first_line(error)}") from error
-    outputs = session.get_outputs()
     name = outputs[chosen([o.name for o in outputs], output, [o.shape for o in outputs])].name
-    first, *others = sorted(session.get_inputs(), key=lambda one: one.name in constants)
+    first, *others = sorted(inputs, key=lambda one: one.name in constants)
     _require_constants({one.name: one.shape for one in others}, constants)
 
     def encode(seen: Tensor) -> Tensor:
-        given = {first.name: seen.cpu().numpy().astype(_type_of(first.type))}
-        for one in others:
-            shape = [size if isinstance(size, int) else len(seen) for size in one.shape]
-            given[one.name] = np.full(shape, constants[one.name], _type_of(one.type))
         try:
+            given = {first.name: seen.cpu().numpy().astype(_type_of(first.type))}
+            for one in others:
+                shape = [size if isinstance(size, int) else len(seen) for size in one.shape]
+                given[one.name] = np.full(shape, constants[one.name], _type_of(one.type))
             return torch.from_numpy(session.run([name], given)[0])
         except faults as error:
-            raise _refused(seen, f"{first.name} {first.shape}", error) from error
+            raise _refused(seen, f"{first.name} {first.shape} {first.type}", error) from error
 
     return encode
 
@@ -173,13 +175,14 @@ def _program(
     log = logging.getLogger("torch.export")  # which writes a traceback of what is raised, too
     log.disabled = True
     try:
+        require_whole(file)  # a program with other bytes could end this one
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates TorchScript
             if PROGRAMS[file.suffix.lower()] == "TorchScript":
                 module = torch.jit.load(io.BytesIO(content), map_location=device).eval()
             else:
                 module = torch.export.load(io.BytesIO(content)).module().to(device)
-    except DAMAGE as error:
+    except (*DAMAGE, AssertionError) as error:
         kind = PROGRAMS[file.suffix.lower()]
         raise Fault(f"{file} cannot be read as {kind}: {_first_line(error)}") from error
     finally:
@@ -195,7 +198,7 @@ def of_module(module: nn.Module, output: str | int | None, constants: Constants)
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 made = module(seen, **constants)
-        except (*DAMAGE, AssertionError, NotImplementedError) as error:
+        except (*DAMAGE, AssertionError) as error:
             raise _refused(seen, "", error) from error
         several = (
             made if isinstance(made, dict) else dict(enumerate(made)) if _is_several(made) else {0: made}

@@ -177,8 +177,8 @@ def _encoded(how: Pretrained, encode: Encode, seen: Tensor, at_once: bool) -> Te
 
 @torch.inference_mode()
 def _tried(
-    how: Pretrained, encode: Encode, shape: tuple[int, ...], front: SoundFront | None, device
-) -> tuple:
+    how: Pretrained, encode: Encode, shape: tuple[int, ...], front: SoundFront | None, device: torch.device
+) -> tuple[int, bool, float]:
     """Returns features, whether the model takes batches, and seconds a window, by two windows of noise.
 
     Raises:

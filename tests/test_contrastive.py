@@ -2,19 +2,24 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, training_session
+from conftest import TINY, answer, training_session
+from sounds import record, tone
 from torch import Tensor
 
+import main_01_train
+from saec.config import ROOT
 from saec.data import VIEWS, Batch, Draws
 from saec.data.views import floored, warped, without_bands
 from saec.features import POOLINGS
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.objectives.contrastive import barlow, nt_xent, vicreg
+from saec.runs import Run
 from saec.session import SessionError
 from saec.training import go_on, train
 
@@ -299,6 +304,32 @@ def test_a_training_on_pairs_learns_to_tell_pictures_apart(config, pictures):
     history = train(session, config).load("last")["history"]
     assert {"train_nt_xent", "train_accuracy", "train_mse", "valid_loss"} <= set(history[0])
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("reef", {"training.batch_size": 4, "training.accumulate": 2}),
+        ("reef", {"model": "compact", "objective.variant": "vicreg"}),
+        ("reef", {"model": "compact", "objective.variant": "barlow"}),
+        ("supervised", {}),
+    ],
+)
+def test_the_sessions_of_residual_networks_train_on_sound(name, changes, config):
+    for label, hertz in {"low": 300, "high": 1500}.items():
+        for number in range(5):
+            sound = tone(hertz * (1 + number / 50), 1.92, seed=number, rate=8_000)
+            record(config.data / "sounds" / "train" / label / f"{number}.wav", sound, 8_000)
+    words = [f"{key}={value}" for key, value in ({"training.epochs": 1} | changes).items()]
+    sets = [word for change in words for word in ("--set", change)]
+    code, out, text = answer(
+        main_01_train, ROOT / "session_params" / "training" / f"{name}.yaml", config, *sets
+    )
+    assert code == 0, text
+    scores = Run.at(Path(out.strip())).load("last")["history"][0]
+    assert np.isfinite(list(scores.values())).all()
+    assert ("accumulate" in text) == ("training.accumulate" in changes)
 
 
 def test_accumulated_batches_are_said_to_add_no_negatives_and_going_on_equals_an_unbroken_run(

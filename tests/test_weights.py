@@ -69,7 +69,7 @@ def test_an_encoder_starts_from_the_tensors_of_a_file_whatever_they_are_wrapped_
 
 
 @torch.no_grad()
-def test_torchvisions_names_are_taken_and_its_first_layer_is_fitted_to_one_channel(config, pictures):
+def test_torchvisions_names_are_taken_and_its_first_layer_is_fitted_to_one_channel(config, pictures, log):
     torch.manual_seed(0)
     theirs = torchvision.models.resnet18().eval()
     torch.save(theirs.state_dict(), config.data / "resnet18.pth")
@@ -77,6 +77,7 @@ def test_torchvisions_names_are_taken_and_its_first_layer_is_fitted_to_one_chann
     seen = torch.rand(2, 1, 64, 64)
     theirs.fc = torch.nn.Identity()
     same = model(seen).mean(dim=(2, 3)), theirs(seen.expand(2, 3, 64, 64))
+    assert "2 tensors of the file are none of an encoder and not used" in log.text  # of the classifier
     assert torch.allclose(*same, atol=1e-5)  # as of a grey picture in three channels
 
 

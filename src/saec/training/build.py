@@ -110,6 +110,8 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
         model.freeze(len(model.blocks) if freeze == "all_but_head" else freeze)
     if plan.weights:
         model.encoder.load_state_dict(plan.weights)
+        if model.decoder is not None:
+            LOG.warning("weights of a file are the encoder's: the decoder starts from scratch")
     if plan.parent:
         _inherit(learning, plan)
     learning.objective.count_classes(train.samples.labels)

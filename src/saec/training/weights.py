@@ -100,19 +100,20 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         )
     if not (isinstance(state, dict) and state and all(isinstance(x, Tensor) for x in state.values())):
         raise Fault(f"{file} is no state dict: named tensors are expected, got {type(state).__name__}")
-    state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-    ours = {key: tensor for key, tensor in state.items() if key.startswith("encoder.")}
-    return {key.removeprefix("encoder."): tensor for key, tensor in (ours or state).items()}
+    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 
-def fitted(weights: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
-    """Returns the weights as the model's encoder takes them, the first layer for its channels.
+def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
+    """Returns the weights of a state as the model's encoder takes them, the first layer for its channels.
 
     Raises:
         Fault: layers are missing, of other shapes, or none of the model's.
     """
     own = model.encoder.state_dict()
-    weights = of_torchvision(weights) if "conv1.weight" in weights else weights
+    ours = {key.removeprefix("encoder."): x for key, x in state.items() if key.startswith("encoder.")}
+    weights = of_torchvision(state) if "conv1.weight" in state else ours or state
+    if len(weights) < len(state):
+        LOG.info("%d tensors of the file are none of an encoder and not used", len(state) - len(weights))
     weights = {key: tensor for key, tensor in weights.items() if not key.endswith(SCALE)}
     first = next((key for key, tensor in own.items() if key.endswith("weight") and tensor.ndim == 4), None)
     if first in weights and weights[first].ndim == 4:

@@ -225,7 +225,8 @@ def test_automatic_epochs_are_written_as_a_number_which_the_schedule_has_and_can
     assert_equal_runs(run, same_run)
     assert run.session.training.epochs == 3 and run.record["automatic_epochs"] == 3
     assert "automatic_epochs" not in same_run.record
-    assert "training.epochs: auto is 3, with 2 batches an epoch" in log.text
+    assert built(auto, workspace, accumulate=2).session.training.epochs == 6  # a step each
+    assert "training.epochs: auto is 3, with 2 steps an epoch" in log.text
     assert yaml.safe_load((run.folder / "session.yaml").read_text())["training"]["epochs"] == 3
     assert go_on(run, workspace, epochs=4).progress.epoch == 4
 

@@ -123,8 +123,9 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     if not weights:
         raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
     n_batches, valid_loader = train_loader.n_training_batches, Loader(valid, *common, **share)
-    session = with_epochs(session, n_batches)
-    learner = session.optimizer(weights, -(-n_batches // options.accumulate) * session.training.epochs)
+    n_steps = -(-n_batches // options.accumulate)
+    session = with_epochs(session, n_steps)
+    learner = session.optimizer(weights, n_steps * session.training.epochs)
     learner.accumulate = options.accumulate
     if options.accumulate > 1 and learning.objective.compares:
         words = "training.accumulate: %d batches make a step, but each is compared with its own samples alone"
@@ -133,7 +134,7 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     if options.probe and not rank:
         probe = Probe.of(options.probe, *parts[:3], plan.precision)
     if is_automatic := options.epochs == AUTO:
-        LOG.info("training.epochs: auto is %d, with %d batches an epoch", session.training.epochs, n_batches)
+        LOG.info("training.epochs: auto is %d, with %d steps an epoch", session.training.epochs, n_steps)
     return Training(replace(plan, session=session), *parts, rank=rank, probe=probe, is_automatic=is_automatic)
 
 

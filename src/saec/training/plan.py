@@ -96,7 +96,8 @@ class TrainingPlan:
         model, objective = session.model(self.input_shape), session.objective(self.latent_shape, self.classes)
         step_s = step_seconds(Learning(model, objective), size, self.input_shape, options, self.device)
         seconds = epoch_seconds(step_s, options, *self.n_samples)
-        epochs = with_epochs(session, -(-self.n_samples[0] // options.batch_size)).training.epochs
+        n_steps = -(-self.n_samples[0] // (options.batch_size * options.accumulate))
+        epochs = with_epochs(session, n_steps).training.epochs
         about = "about " if options.epochs == AUTO else ""
         return (
             f"time: about {duration(seconds)} an epoch, {duration(seconds * epochs)} for {about}{epochs}\n"

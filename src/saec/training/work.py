@@ -16,12 +16,12 @@ N_TIMED = 4  # samples of a step that is timed on a CPU
 VALIDATION_COST, PROBE_COST = 0.4, 0.12  # of a training step, for a batch: no backward pass, or encoded alone
 
 
-def with_epochs(session: TrainingSession, n_batches: int) -> TrainingSession:
-    """Returns the session with a number of epochs, of so many batches each."""
+def with_epochs(session: TrainingSession, n_steps: int) -> TrainingSession:
+    """Returns the session with a number of epochs, of so many steps each."""
     options = session.training
     if options.epochs != AUTO:
         return session
-    epochs = min(MOST, max(LEAST, round(STEPS / n_batches)))
+    epochs = min(MOST, max(LEAST, round(STEPS / n_steps)))
     return session.but(training=options.model_copy(update={"epochs": epochs}))
 
 

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 import torchvision
+import yaml
 from conftest import answer, contents, intensities, refused, write_pictures
 from PIL import Image
 from sounds import RATE, record, tone
@@ -23,6 +24,7 @@ from saec.config import Config
 from saec.extraction.sources.base import for_samples, recipe_of
 from saec.sound.inputs import INPUTS
 
+ROOT = Path(__file__).parents[1]
 WINDOW_S, N = 0.25, 2000
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -206,9 +208,9 @@ def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file
         assert words in refused(main_02_extract, session, config, "--set", f"pretrained.{changes}")
 
 
-def test_the_vggish_input_is_that_of_a_slow_loop():
+def test_the_session_of_vggish_gives_patches_as_a_slow_loop_computes_them(config):
     """https://github.com/tensorflow/models/tree/master/research/audioset/vggish, mel_features.py."""
-    sound = np.random.default_rng(0).normal(size=15_600) * 0.1
+    sound = np.random.default_rng(0).normal(size=15_600).astype(np.float32) * 0.1
     hann = 0.5 - 0.5 * np.cos(2 * np.pi / 400 * np.arange(400))
     frames = [sound[start : start + 400] * hann for start in range(0, 15_600 - 399, 160)]
     magnitudes = np.abs(np.fft.rfft(frames, 512))
@@ -223,9 +225,15 @@ def test_the_vggish_input_is_that_of_a_slow_loop():
     bank[0] = 0
     expected = np.log(magnitudes @ bank + 0.01)
     made = INPUTS.parse("log_mel")(16_000)
-    result = made(torch.from_numpy(sound.astype(np.float32))[None], torch.tensor([15_600]))[0]
+    result = made(torch.from_numpy(sound)[None], torch.tensor([15_600]))[0]
     assert made.n_frames(15_600) == 96 and expected.shape == (96, 64)
     np.testing.assert_allclose(result.flip(0).T.numpy(), expected, atol=1e-3)
+    record(config.data / "sounds" / "a.wav", sound, 16_000, subtype="FLOAT")
+    file = written(config.data / "patches.pt", nn.Flatten(), torch.zeros(1, 1, 96, 64))
+    session = yaml.safe_load((ROOT / "session_params" / "extraction" / "vggish.yaml").read_text())
+    session["pretrained"] |= {"file": str(file), "trust": True}
+    rows, _, _ = extracted(session | {"data": {"sounds": "sounds"}}, config)
+    np.testing.assert_allclose(rows["a_segm_0000.000.wav"].reshape(96, 64), expected, atol=1e-3)
 
 
 def test_perch_gets_windows_without_a_mean_and_of_one_peak():

@@ -92,8 +92,9 @@ class LogMel:
         self.bank = torch.from_numpy(bank[::-1].astype(np.float32))
         self.window = torch.hann_window(window_length)
 
-    def n_frames(self, n_samples: int) -> int:
-        return 1 + max(0, n_samples - len(self.window)) // self.hop_length
+    def n_frames(self, n_samples: Count) -> Count:
+        n = n_samples - len(self.window)
+        return 1 + (n.clamp(min=0) if isinstance(n, Tensor) else max(0, n)) // self.hop_length
 
     def __call__(self, sound: Tensor, n_samples: Tensor) -> Tensor:
         """Returns (batch, n_mels, frames), high frequencies on top, of sounds that are filled with zeros."""

@@ -90,6 +90,22 @@ def test_cramers_v_does_not_grow_with_the_number_of_rows_as_chi_square_does():
     assert ten_times["cramers_v"] == pytest.approx(once["cramers_v"])
 
 
+def test_the_corrected_v_has_nothing_of_chance_however_many_clusters_there_are():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 2000)
+    many = agreement(labels.astype(str), rng.integers(0, 200, 2000))
+    assert many["cramers_v"] > 0.25 and many["cramers_v_corrected"] < 0.1
+    labels, clusters = (
+        np.array(list("aaab")),
+        np.array([0, 0, 1, 1]),
+    )  # phi squared is 1/3, and of chance, too
+    assert agreement(labels, clusters)["cramers_v_corrected"] == pytest.approx(0)
+    table = np.tile(labels, 5), np.tile(clusters, 5)  # (1/3 - 1/19) / (1 - 1/19), and its root
+    assert agreement(*table)["cramers_v_corrected"] == pytest.approx(np.sqrt((1 / 3 - 1 / 19) * 19 / 18))
+    assert agreement(labels, np.arange(4))["cramers_v_corrected"] == 0
+    assert agreement(labels, np.unique(labels, return_inverse=True)[1])["cramers_v_corrected"] == 1
+
+
 def test_affinity_propagation_says_when_it_has_not_converged_and_when_rows_are_left_out(blobs):
     stopped = clustering("affinity", max_iter=3)(*blobs)
     assert stopped.scores["converged"] == 0 and "did not converge in 3 iterations" in stopped.remarks[0]

@@ -120,6 +120,27 @@ def test_what_is_suspicious_of_samples_is_said_in_few_words(columns, doubts):
     assert doubts_of_samples(samples, "sounds") == doubts
 
 
+def test_of_several_sets_it_is_counted_how_often_each_method_is_best_and_all_are_named():
+    names = ["australia", "bermuda", "florida", "indonesia", "kenya", "moorea"]
+    rows = [f1("vggish", 0.9, "forest", one) for one in names] + [
+        f1("saec", 0.8, "forest", one) for one in names
+    ]
+    rows += [f1("saec", 0.96, "knn", "kenya"), f1("mel", 1.0, "knn", "kenya")]  # mel is of one set alone
+    first, second = best_methods(scores(*rows), pd.DataFrame())
+    assert first == (
+        "Of 6 sets, the best is vggish on 5 (mean macro-F1 0.900), saec on 1 (mean macro-F1 0.827)."
+    )
+    assert all(f"{one}: The best of" in second for one in names)
+
+
+def test_clusters_that_did_not_converge_are_not_ranked():
+    rows = clusters("conv", "affinity", n_clusters=9, v_measure=0.9, converged=0.0)
+    rows += clusters("mel", "affinity", n_clusters=4, v_measure=0.5, converged=1.0)
+    (sentence,) = best_clusters(scores(*rows), "sounds")
+    assert sentence.startswith("4 clusters by affinity of mel agree best")
+    assert best_clusters(scores(*rows[:3]), "sounds") == []
+
+
 def test_what_is_suspicious_of_scores_is_said_in_few_words():
     rows = [f1("conv", 0.8), f1(PIXELS, 0.8), *clusters("conv", "affinity", converged=0.0, noise=0.7)]
     assert doubts_of_scores(scores(*rows), PIXELS) == [

@@ -1,5 +1,7 @@
 """Labels, groups, splits and further columns of the samples of feature files: which source wins."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +209,65 @@ def test_classes_that_are_written_alike_and_a_split_of_one_side_are_named(config
     assert f"the split of {sounds} is train alone and is not used" in output and set(labelled["split"]) == {
         ""
     }
+
+
+REEFS = {"kenya": "test_data", "bermuda": "test_data", "sulawesi": "train_data", "lonely": "test_data"}
+
+
+@pytest.fixture
+def reefs(config: Config) -> tuple[dict, list[str]]:
+    """A session on clips that a `dataset.json` names, and their names; on the reef `lonely` is one class."""
+    clips = []
+    for reef, kind in REEFS.items():
+        for n in range(4):
+            name = f"class{n % 2 if reef != 'lonely' else 0}"
+            clips.append({"file_name": f"{reef}/{n}.wav", "class": name, "data_type": kind, "dataset": reef})
+            record(config.data / "reef" / reef / f"{n}.wav", tone(500, 0.1))
+    table(config.data / "reef" / "dataset.json", json.dumps({"audio": clips}))
+    names = [clip["file_name"] for clip in clips]
+    session = {"sounds": "reef/dataset.json", "by": "dataset", "evaluations": [], "explorer": None}
+    return session | {"features": features(config, names), "inspect": False}, names
+
+
+def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
+    session, names = reefs
+    sets = plan_evaluation(load_session(session, EvaluationSession), config).sets
+    assert list(sets) == ["bermuda", "kenya"]  # lonely has one class, and sulawesi is trained on
+    one = sets["kenya"]
+    assert one.names.tolist() == names[:4] and one.samples.labels.tolist() == ["class0", "class1"] * 2
+    assert one.split is None and "the split of dataset kenya is test alone and is not used" in one.remarks
+    whole = np.load(config.data / "features.npz")["X"]
+    assert np.array_equal(one.tables["features"].rows, whole[:4])
+    left = (
+        "2 values of dataset are no sets of their own .*:\n  lonely: 4 recordings\n  sulawesi: 4 recordings"
+    )
+    assert re.search(left, "\n".join(sets["bermuda"].remarks))
+    several = {key: session.pop(key) for key in ("by", "features", "sounds")}
+    sets = plan_evaluation(
+        load_session(session | {"sets": {"a": several, "b": several}}, EvaluationSession), config
+    )
+    assert list(sets.sets) == ["a bermuda", "a kenya", "b bermuda", "b kenya"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"by": "reef"}, "by: no column 'reef', there are dataset"),
+        ({"by": "split"}, "by: no column 'split', there are dataset"),
+        ({"labels": {"pattern": "(?P<label>[0-9])"}}, "by: no column 'dataset', there are none"),
+    ],
+)
+def test_a_column_that_makes_no_sets_is_a_fault(config, reefs, changes, words):
+    with pytest.raises(SessionError, match=words):
+        plan_evaluation(load_session(reefs[0] | changes, EvaluationSession), config)
+
+
+def test_a_table_that_tests_everything_parts_nothing(config, reefs):
+    session, names = reefs
+    file = features(config, names[:8], "tested.npz")
+    labelled, output = joined(config, features=file, labels="reef/dataset.json")
+    assert set(labelled["split"]) == {""} and labelled["dataset"].tolist() == ["bermuda"] * 4 + ["kenya"] * 4
+    assert "dataset.json is test alone and is not used" in output
 
 
 def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(config, sounds):

@@ -134,6 +134,17 @@ def test_a_given_split_is_kept_to_and_labels_may_be_missing(labelled):
     assert all(row["n_learnt"] + row["n_asked"] == N // 2 for row in scores.folds)
 
 
+def test_without_groups_folds_are_of_single_rows_and_a_remark_says_that_they_are_too_good(labelled):
+    rows, labels, groups = labelled
+    few = {"name": "linear", "n_splits": 5, "n_repeats": 1, "curve": []}
+    kept, single = (
+        EVALUATIONS.parse(few | {"keep_groups": keep})(rows, labels, groups) for keep in (True, False)
+    )
+    assert {fold["n_asked"] for fold in single.folds} <= {N // 5, N // 5 + 1} and len(single.folds) == 5
+    assert single.remarks == ["groups (recordings) are on both sides of folds, so these scores are too good"]
+    assert not any("both sides" in remark for remark in kept.remarks)
+
+
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 @pytest.mark.parametrize("blocks", [None, (1, 1)])
 def test_test_rows_move_no_scaling_and_no_component(classifier, blocks, labelled):

@@ -1,5 +1,6 @@
 """The README and the pages of docs/ are true: every command and every example in them runs."""
 
+import json
 import re
 import shlex
 import shutil
@@ -63,7 +64,7 @@ SMALL_MODELS = {
     "compact": "model={name: compact, widths: [4, 4, 4], latent: 8}",
     "movements": "model={name: movements, widths: [8], latent: 4, kernel: 3, movement_frames: 5}",
 }
-SOUND = {"sounds", "predict", "predictions", "tap", "handcrafted", "combine", "combined"}
+SOUND = {"sounds", "predict", "predictions", "tap", "handcrafted", "combine", "combined", "reef"}
 TRACES = {"traces", "movements", "traces_update", "traces_early_stop"}
 # In this order the commands find what others have made, wherever the pages name them.
 ORDER = ("main_00_", "main_01_", "main_02_", "main_03_evaluate.py combine", "main_02_extract.py combined")
@@ -80,6 +81,14 @@ def workplace(tmp_path_factory) -> Path:
     for part in ("recordings", "valid"):
         shutil.copytree(folder / "data" / "demo" / part, songs / part)
     write_gestures(folder / "data" / "traces", 0, dict.fromkeys(PARTS, 4), (0.3, 0.6))
+    clips = []
+    for reef, n in {"sulawesi": 24, "test_kenya": 12, "test_bermuda": 12}.items():
+        for number in range(n):
+            clip = {"file_name": f"{reef}/{number:02d}.wav", "class": f"class{number % 2}", "dataset": reef}
+            clips.append(clip | {"data_type": "test_data" if reef.startswith("test") else "train_data"})
+            sound = tone(400 + 600 * (number % 2), 0.5, seed=number, rate=8_000)
+            record(folder / "data" / "reef" / clip["file_name"], sound, 8_000)
+    (folder / "data" / "reef" / "dataset.json").write_text(json.dumps({"audio": clips}))
     for part, n in {"train": 6, "new": 2, "few": 4, "more": 6}.items():
         for (name, hertz), number in product({"crow": 400, "finch": 3000}.items(), range(1, n + 1)):
             sound = tone(hertz * (1 + number / 100), 1 / 3, seed=number, rate=16_000)
@@ -106,6 +115,8 @@ def small(line: str) -> list[str]:
         model = models.get(words[0] if words else "", "compact")
         changes = ["training.epochs=1", *([SMALL_MODELS[model]] if model else [])]
         return [change for change in changes if change.split("=")[0] not in line]
+    if script == "main_03_evaluate.py" and "reef" in words:
+        return ["evaluations=[{name: forest, n_repeats: 1, curve: []}, affinity]"]
     if script == "main_02_extract.py" and not (SOUND | TRACES) & set(words):
         return ["reduction.dims=[2]", "reconstructions=2"]
     if script == "main_03_evaluate.py" and not (SOUND | TRACES) & set(words):

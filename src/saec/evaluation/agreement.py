@@ -21,7 +21,8 @@ def agreement(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
     """Returns scores of how clusters agree with labels; noise counts as one more cluster.
 
     The V-measure is the normalised mutual information (arithmetic mean). Chi-square grows with the number of
-    rows and of clusters, so that only Cramer's V compares between methods.
+    rows and of clusters, and Cramer's V of chance with that of clusters, so that only the corrected one
+    compares between methods.
     """
     homogeneity, completeness, v_measure = homogeneity_completeness_v_measure(labels, clusters)
     scores = {
@@ -33,12 +34,21 @@ def agreement(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
     }
     table = crosstab(labels, clusters).count
     if min(table.shape) < 2:
-        scores |= {"cramers_v": 0, "chi2": 0, "p_value": 1}
+        scores |= {"cramers_v": 0, "cramers_v_corrected": 0, "chi2": 0, "p_value": 1}
     else:
         test = chi2_contingency(table)
         v = association(table, method="cramer")
-        scores |= {"cramers_v": v, "chi2": test.statistic, "p_value": test.pvalue}
+        scores |= {"cramers_v": v, "cramers_v_corrected": _corrected(v, table)}
+        scores |= {"chi2": test.statistic, "p_value": test.pvalue}
     return {name: float(score) for name, score in scores.items()}
+
+
+def _corrected(v: float, table: np.ndarray) -> float:
+    """Returns Cramer's V without what chance adds to it (Bergsma, J. Korean Stat. Soc. 42, 2013)."""
+    n, less = table.sum() - 1, np.array(table.shape) - 1
+    phi2 = max(0.0, v**2 * less.min() - less.prod() / n)
+    size = min(less - less**2 / n)
+    return float(np.sqrt(phi2 / size)) if size > 0 else 0.0
 
 
 def internal(rows: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, float]:

@@ -47,6 +47,7 @@ def probe(
     C: Costs = COSTS,
     gamma: Gammas = ("scale",),
     class_weight: ClassWeight = None,
+    keep_groups: bool = True,
     seed: int = 0,
 ) -> Scores:
     """Scores a classifier by cross-validation on standardised features (and `pca` components), groups whole.
@@ -55,8 +56,11 @@ def probe(
     training rows are also limited to so many a class as `curve` says, drawn `n_draws` times: the learning
     curve. Scores of classes are of the first folds. Rows without a label are left out. `blocks` are
     the widths of methods whose features stand side by side: each has its own `pca` components. An SVM is
-    searched over `C` and `gamma` within the training rows.
+    searched over `C` and `gamma` within the training rows. Without `keep_groups` folds are of single rows: of
+    five, each is a stratified split of 80 to 20.
     """
+    parted = not keep_groups and split is None and len(np.unique(groups)) < len(labels)
+    groups = groups if keep_groups else np.arange(len(labels))
     n_rows, labelled = len(labels), np.flatnonzero(labels != "")  # numbers are always labels
     rows, labels, groups = rows[labelled], labels[labelled], groups[labelled]
     options = {"pca": pca, "C": C, "gamma": gamma, "class_weight": class_weight}
@@ -75,6 +79,8 @@ def probe(
     tested = predicted[labelled] != ""
     classes = per_class(labels[tested].astype(str), predicted[labelled][tested])
     remarks = [] if split is not None else _fewer_folds(repeats, n_splits, n_repeats, groups)
+    if parted:
+        remarks.append("groups (recordings) are on both sides of folds, so these scores are too good")
     scores, stds = _means(folds)
     return Scores(scores, predicted, stds, folds, classes, remarks=remarks)
 

@@ -17,7 +17,8 @@ from saec.files import move_to_timestamp, require_writable, temporary_folder, wr
 from saec.sections import SECTIONS
 from saec.sections.base import Content, Inputs, Section
 from saec.sections.labels import GivenLabels, Labels
-from saec.sections.sets import EvaluatedSet, FeatureSet, Files, Per, SoundPaths, read_set, refuse_alike
+from saec.sections.parts import read_parts
+from saec.sections.sets import EvaluatedSet, FeatureSet, Files, Per, SoundPaths, refuse_alike
 from saec.session import Session, SessionError, load_session
 
 LOG = logging.getLogger(__name__)
@@ -36,11 +37,12 @@ class SharedKeys(Session):
     sets: dict[str, EvaluatedSet] = {}
     sounds: SoundPaths = None
     per: Per = "sample"
+    by: str | None = None
     out: str = "reports"
 
     @model_validator(mode="after")
     def _one_set_or_several(self) -> "SharedKeys":
-        own = ("features", "images", "labels", "per")
+        own = ("features", "images", "labels", "per", "by")
         beside = [key for key in own if getattr(self, key) != type(self).model_fields[key].default]
         if self.sets and beside:
             raise ValueError(
@@ -140,8 +142,12 @@ def plan_evaluation(session: SharedKeys, config: Config) -> EvaluationJob:
     inputs.check("config.cache", require_writable, config.cache)
     inputs.check("config.device", resolve_device, config.device)
     inputs.check("sets", refuse_alike, "sets", list(session.evaluated))
-    sets = {name: inputs.check("sets", read_set, name, of, config) for name, of in session.evaluated.items()}
-    inputs.sets = {name: one for name, one in sets.items() if one is not None}
+    alone, sets = len(session.evaluated) == 1, []
+    for name, of in session.evaluated.items():
+        sets += inputs.check("sets", read_parts, name, of, config, alone) or []
+    if len(sets) > len(session.evaluated):
+        inputs.check("sets", refuse_alike, "sets", [one.name for one in sets])
+    inputs.sets = {one.name: one for one in sets}
     sections = {
         component.model_fields["name"].default: component.target(
             inputs, **{key: getattr(session, key) for key in component.options}

@@ -13,7 +13,7 @@ from saec.sections.sets import FeatureSet
 CHANCE = 0.05  # p-values from which a difference may well be chance
 FEW = 5  # groups (recordings) from which a class is not rare
 MUCH_NOISE = 0.5  # share of samples in no cluster
-N_NAMED = 3  # classes, or sets
+N_NAMED, N_SETS = 3, 8  # classes, and sets
 
 
 def described(sets: Sequence[FeatureSet]) -> str:
@@ -22,13 +22,26 @@ def described(sets: Sequence[FeatureSet]) -> str:
 
 
 def best_methods(scores: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
-    """Returns a sentence that says of each set which method is best by macro-F1, and by how much.
+    """Returns a sentence that says of each set which method is best by macro-F1, and by how much; before it,
+    of several sets, one on how often each method is best.
 
     `scores` has set, method, evaluation, score, value and spread; `comparisons` has set, evaluation, method,
     other and p_holm, which says whether a difference is more than chance.
     """
     f1 = scores[scores["score"] == "macro_f1"]
-    return _by_set(f1, lambda of: _best_method(of, scores, comparisons))
+    return _most_often_best(f1) + _by_set(f1, lambda of: _best_method(of, scores, comparisons))
+
+
+def _most_often_best(f1: pd.DataFrame) -> list[str]:
+    """Returns of each method that several sets have on how many it is best, and its mean of best macro-F1."""
+    table = f1.pivot_table(index="set", columns="method", values="value", aggfunc="max", sort=False)
+    table = table.dropna(axis="columns") if len(table) > 1 else table.iloc[:0]
+    if table.shape[1] < 2 or table.empty:
+        return []
+    best = table.eq(table.max(axis="columns"), axis="index").sum()
+    order = sorted(table.columns, key=lambda one: (-best[one], -table[one].mean()))
+    words = [f"{one} on {best[one]} (mean macro-F1 {table[one].mean():.3f})" for one in order]
+    return [f"Of {len(table)} sets, the best is {', '.join(words)}."]
 
 
 def _best_method(f1: pd.DataFrame, scores: pd.DataFrame, comparisons: pd.DataFrame) -> str:
@@ -68,9 +81,17 @@ def _chance(best: pd.Series, second: pd.Series, comparisons: pd.DataFrame) -> st
 
 def best_clusters(scores: pd.DataFrame, what: str) -> list[str]:
     """Returns a sentence that says of each set which clusters agree best with labels, or are most stable."""
-    clustered = scores[scores["score"].isin(CLUSTERED)]
+    clustered = converged(scores)
+    clustered = clustered[clustered["score"].isin(CLUSTERED)]
     counted = clustered.loc[clustered["score"] == "n_clusters", "set"]  # other evaluations have no clusters
     return _by_set(clustered[clustered["set"].isin(counted)], lambda of: _best_clusters(of, what))
+
+
+def converged(scores: pd.DataFrame) -> pd.DataFrame:
+    """Returns scores without those of clusters that did not converge: they are shown, but not ranked."""
+    keys = ["set", "method", "evaluation"]
+    failed = scores[(scores["score"] == "converged") & (scores["value"] == 0)]
+    return scores[~pd.MultiIndex.from_frame(scores[keys]).isin(pd.MultiIndex.from_frame(failed[keys]))]
 
 
 def best_clustering(scores: pd.DataFrame) -> tuple[pd.Series | None, str | None]:
@@ -156,9 +177,9 @@ def _some(names: Sequence[str]) -> str:
 def _by_set(scores: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> list[str]:
     """Returns one sentence with a clause a set, which is named where there are several."""
     names = list(scores["set"].unique()) if len(scores) else []
-    clauses = [say(scores[scores["set"] == name]) for name in names[:N_NAMED]]
+    clauses = [say(scores[scores["set"] == name]) for name in names[:N_SETS]]
     if len(names) > 1:
         clauses = [f"{name}: {clause}" for name, clause in zip(names, clauses, strict=False)]
-    if len(names) > N_NAMED:
-        clauses.append(f"{len(names) - N_NAMED:,} sets more are below")
+    if len(names) > N_SETS:
+        clauses.append(f"{len(names) - N_SETS:,} sets more are below")
     return [". ".join(clauses) + "."] if clauses else []

@@ -188,6 +188,9 @@ def label_samples(
     if given.file or given.folders or given.has_groups("label"):
         rows = given_annotations(given, plain.names, config)
         samples, remarks = join(plain.but(label=""), *rows, **options)
+        if {*samples.splits.tolist()} - {""} == {TEST}:
+            samples, more = with_whole_split(samples, rows[1])
+            remarks = remarks + more
     elif images:
         bare = plain.but(label="")  # folders are no classes where a table gives labels
         samples, remarks = nearest_labels(bare, images, **options)
@@ -250,16 +253,21 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
 def _of_sounds(samples: Samples, recordings: Recordings, what: str) -> tuple[Samples, list[str]]:
     """Joins what the folders or the table that recordings are listed by say of them.
 
-    What chose among trainings is no test, so `valid` counts as `train`; a split of one side parts nothing.
+    What chose among trainings is no test, so `valid` counts as `train`.
     """
     rows = recordings.labelled.table
     samples, remarks = join(samples, rows, str(recordings.folder), what=what, clock=False)
     splits = np.where(samples.splits == "valid", TRAIN, samples.splits)
-    sides = sorted({*splits.tolist()} - {""})
-    if sides and not {TRAIN, TEST} <= {*sides}:
-        remarks = [*remarks, f"the split of {recordings.folder} is {sides[0]} alone and is not used"]
-        splits = ""
-    return samples.but(split=splits), remarks
+    samples, more = with_whole_split(samples.but(split=splits), str(recordings.folder))
+    return samples, remarks + more
+
+
+def with_whole_split(samples: Samples, source: str) -> tuple[Samples, list[str]]:
+    """Returns samples without a split of one side, which parts nothing, and a remark on it."""
+    sides = sorted({*samples.splits.tolist()} - {""})
+    if not sides or {TRAIN, TEST} <= {*sides}:
+        return samples, []
+    return samples.but(split=""), [f"the split of {source} is {sides[0]} alone and is not used"]
 
 
 def _own_labels(tables: dict[str, Table], otherwise: np.ndarray, what: str) -> np.ndarray:

@@ -13,6 +13,7 @@ from saec.sections.sets import PIXELS, FeatureSet, Result
 
 MAIN_SCORE = "macro_f1"
 UNITS = {"macro_f1": "macro-F1", "v_measure": "V-measure (= NMI)", "silhouette": "silhouette"}
+UNITS |= {"cramers_v_corrected": "corrected Cramér's V"}
 PARTS = {"folds": "folds.csv", "classes": "classes.csv", "sweep": "sweeps.csv"}
 
 
@@ -62,10 +63,13 @@ def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Conten
     scores = content.scores = score_table(results)
     what = "every score: set, method, evaluation, score, value, spread over folds"
     content.write("scores.csv", scores, what)
+    ranked = findings.converged(scores)
     agreed = scores[scores["score"] == "v_measure"]["set"].unique()
-    alone = scores[~scores["set"].isin(agreed)]  # silhouettes of several spaces do not compare
+    alone = ranked[~ranked["set"].isin(agreed)]  # silhouettes of several spaces do not compare
+    of = {"silhouette": alone, "cramers_v_corrected": ranked[ranked["evaluation"].str.startswith("affinity")]}
     for score, unit in UNITS.items():
-        _draw_score(content, alone if score == "silhouette" else scores, score, unit)
+        chosen = of.get(score, ranked)
+        _draw_score(content, chosen[chosen["score"] == score], score, unit)
     for caption, is_probe in (("Probes", True), ("Clusters", False)):
         rows = [one.key | _with_spread(one) for one in results if one.is_probe == is_probe]
         if rows:
@@ -120,12 +124,18 @@ def _with_spread(one: Result) -> dict[str, str]:
     }
 
 
-def _draw_score(content: Content, scores: pd.DataFrame, score: str, unit: str) -> None:
-    """Draws one score as a table and as bars: methods down, sets and evaluations across."""
-    chosen = scores[scores["score"] == score]
+def _draw_score(content: Content, chosen: pd.DataFrame, score: str, unit: str) -> None:
+    """Draws one score as a table and as bars: methods down, sets and evaluations across; of several of both
+    each evaluation has its own.
+    """
     if chosen.empty:
         return
-    several = chosen["set"].nunique() > 1
+    several, evaluations = chosen["set"].nunique() > 1, chosen["evaluation"].unique()
+    if several and len(evaluations) > 1:
+        for one in evaluations:
+            name = f"{score}_{as_file_name(one)}"
+            _draw_score(content, chosen[chosen["evaluation"] == one], name, f"{unit} by {one}")
+        return
     chosen = chosen.assign(bars=(chosen["set"] + ", " if several else "") + chosen["evaluation"])
     methods, names = chosen["method"].unique(), chosen["bars"].unique()
     values, spreads = (

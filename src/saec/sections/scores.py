@@ -98,8 +98,9 @@ class ScoredSets:
 def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> list[Component]:
     """Returns what the session names; without that all that the labels allow, and a remark why no more."""
     if named is not None:
-        if any(component.name in CLASSIFIERS for component in named):
-            require_probes(one)
+        probes = [component for component in named if component.name in CLASSIFIERS]
+        if probes:
+            require_probes(one, any(component.keep_groups for component in probes))
         return list(named)
     clusters = [EVALUATIONS.parse(name) for name in CLUSTERS]
     if not one.samples.classes:

@@ -77,7 +77,7 @@ class EvaluatedSet(Strict):
     """Names features of the same samples, and where the labels of these come from.
 
     `sounds`: the recordings that they are of, whose folders or table say labels, too. `per`: a row is a
-    sample, or the mean over the samples of a recording.
+    sample, or the mean over a recording. `by`: a column of the samples, each value of which is a set.
     """
 
     images: str | None = None
@@ -85,6 +85,7 @@ class EvaluatedSet(Strict):
     features: Files
     per: Per = "sample"
     labels: GivenLabels = Labels()
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -195,14 +196,14 @@ class FeatureSet:
         }
 
 
-def require_probes(one: FeatureSet) -> None:
-    """Raises a `Fault` where labels are missing, of one class, of one group, or of classes in one group."""
+def require_probes(one: FeatureSet, keep_groups: bool = True) -> None:
+    """Raises a `Fault` where labels are missing, of one class, or of classes in one group that is kept."""
     samples = one.samples.subset(one.samples.labels != "")
     if len(samples.classes) < 2:
         got = f"one class, {samples.classes[0]}" if samples.classes else "no labels"
         raise Fault(f"{one.name}: probes need labels of two classes at least, got {got}")
     if one.split is None:
-        require_two_groups(samples.labels, samples.groups)
+        require_two_groups(samples.labels, samples.groups if keep_groups else samples.names)
     else:
         given_split(samples.splits)
 

@@ -98,6 +98,7 @@ def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
 
 def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
     """Returns the best clusters, by what they are called."""
-    best = findings.best_clustering(score_table(one.results))[0] if one.results else None
+    scores = findings.converged(score_table(one.results)) if one.results else None
+    best = findings.best_clustering(scores)[0] if one.results else None
     results = [] if best is None else one.results
     return {of.words: of.scores.predicted for of in results if (of.method, of.evaluation) == best.name}

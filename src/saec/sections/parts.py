@@ -1,0 +1,48 @@
+"""Parts a set of features by a column of its samples: one set for each value."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from saec.config import Config
+from saec.faults import Fault, counted
+from saec.sections.labels import with_whole_split
+from saec.sections.sets import EvaluatedSet, FeatureSet, read_set
+
+
+def read_parts(name: str, given: EvaluatedSet, config: Config, alone: bool) -> list[FeatureSet]:
+    """Reads a set and returns it, or one for each value of the column `by`, called like the value.
+
+    Where the session names several sets, each begins with the name of the set. Raises a `Fault` where there
+    is no such column, or no part can be evaluated.
+    """
+    one = read_set(name, given, config)
+    return [one] if given.by is None else _parts(one, given.by, "" if alone else f"{name} ")
+
+
+def _parts(one: FeatureSet, column: str, prefix: str) -> list[FeatureSet]:
+    """Leaves out values of which no two classes are there, or which are only trained on while others are
+    tested.
+    """
+    samples = one.samples
+    if column not in samples.others:
+        raise Fault(f"by: no column {column!r}, there are {', '.join(samples.others) or 'none'}")
+    values, tested, parts, left = samples.texts(column), "test" in samples.splits, [], []
+    for value in sorted({*values.tolist()}):
+        rows = np.flatnonzero(values == value)
+        part = samples.subset(rows)
+        if not value or len(part.classes) < 2 or (tested and "test" not in part.splits):
+            left.append(f"{value or 'without a value'}: {len(rows):,} {one.samples_are}")
+            continue
+        part, remarks = with_whole_split(part, f"{column} {value}")
+        tables = {
+            method: replace(table, rows=table.rows[rows], samples=table.samples.subset(rows))
+            for method, table in one.tables.items()
+        }
+        called = f"{prefix}{value}"
+        parts.append(replace(one, name=called, tables=tables, samples=part, remarks=one.remarks + remarks))
+    words = f"values of {column} are no sets of their own (fewer than two classes, or only trained on)"
+    if not parts:
+        raise Fault(f"by: no value of {column} has samples of two classes: name another column")
+    parts[0].remarks += counted(left, words)
+    return parts

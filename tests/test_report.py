@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,8 @@ from saec.report import EvaluationSession, evaluate, job, plan_evaluation
 from saec.runs import Run
 from saec.sections import SECTIONS
 from saec.sections import scores as remember
-from saec.sections.base import Inputs
+from saec.sections.base import Content, Inputs
+from saec.sections.score_tables import _draw_score
 from saec.sections.sets import PIXELS
 from saec.session import SessionError, load_session
 
@@ -207,6 +209,20 @@ def test_several_sets_stand_side_by_side_and_a_folder_alone_is_inspected(project
     alone = evaluate({"images": "songs/images"}, project)
     files = {"report.html", "report.json", "pictures_recordings.csv", "pictures_intensity.png"}
     assert names_in(alone) == files
+
+
+def test_of_several_sets_each_evaluation_has_a_figure_of_its_own(tmp_path):
+    keys = product(("kenya", "bermuda"), ("forest", "knn"), ("saec", "mel"))
+    rows = [{"set": s, "evaluation": e, "method": m, "value": 0.5, "spread": 0.1} for s, e, m in keys]
+    content = Content("Scores", tmp_path)
+    _draw_score(content, pd.DataFrame(rows), "macro_f1", "macro-F1")
+    assert (
+        list(content.figures)
+        == ["macro_f1_forest.png", "macro_f1_knn.png"]
+        == sorted(file.name for file in tmp_path.iterdir())
+    )
+    table = content.tables["macro-F1 by forest"]
+    assert list(table.columns) == ["method", "kenya, forest", "bermuda, forest"]
 
 
 def test_foreign_tables_are_scored_by_their_own_labels(project):

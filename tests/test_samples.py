@@ -214,6 +214,8 @@ def test_a_list_of_clips_with_their_types_and_sets_is_a_table_as_it_is(tmp_path)
     assert list(table.columns) == [*FIXED, "dataset"]
     renamed = read_annotations(file, columns={"label": "dataset"})
     assert renamed["label"].tolist() == ["test_kenya", "x"] and renamed["split"].tolist() == ["test", "train"]
+    file = written(tmp_path, json.dumps([clip | {"file": "own.wav", "label": "own"}]), "own.json")
+    assert rows(read_annotations(file), "file", "label", "class") == [("own.wav", "own", "class0")]
     wrong = [clip | {"data_type": "extra_data"}, clip | {"file_name": None}]
     file = written(tmp_path, json.dumps({"audio": wrong}), "dataset.json")
     with pytest.raises(

@@ -105,7 +105,8 @@ def _required_columns(
 ) -> dict[str, str]:
     """Returns the heads of the fixed columns; raises a `Fault` where one that is required is not there."""
     if {"file_name", "data_type"} <= {*heads}:
-        columns = {key: head for key, head in MANIFEST.items() if head in heads} | {**columns}
+        own = {key: head for key, head in MANIFEST.items() if head in heads and key not in heads}
+        columns = own | {**columns}
     named = _find_columns(heads, columns)
     optional = [key for key in NAMES if key not in required]
     is_track = heads == [*AUDACITY, *FREQUENCIES] or RAVEN in map(str.casefold, heads)

@@ -30,6 +30,9 @@ AS_PICTURES = {  # spoken digits at 8 kHz, each whole in the middle of a picture
     "max_segments": 1,
 }
 N_FOLDS = 5
+SHARE = (
+    0.4  # of all samples, that the commonest class of a set has where one class is much commoner than others
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,39 @@ def digits_scored(workspace: Path, config: Config) -> LabelledSet:
     return LabelledSet("digits", *folders, config, SCORED_ON)
 
 
+def skewed(name: str, of: LabelledSet, workspace: Path) -> LabelledSet:
+    """Draws fewer pictures of most classes, the same ones whenever it is made: of the k-th class 1/k of those
+    of the first if the name ends with `zipf`, else so many of all others that the first has 40 %.
+    """
+    folders = [_drawn(workspace / name, images, of) for images in (of.train, of.scored)]
+    return LabelledSet(name, *folders, of.config, of.left_out)
+
+
+def _drawn(folder: Path, images: Path, of: LabelledSet) -> Path:
+    """Copies some of these pictures, drawn by group where groups are scored one by one, and their labels."""
+    out, table = folder / images.parent.name / "images", images.parent / "labels.csv"
+    if out.exists():
+        return out
+    samples, rng = Images(images, of.cache).open().samples, np.random.default_rng(0)
+    classes = rng.permutation(np.unique(samples.labels))
+    others = (1 - SHARE) / SHARE / (len(classes) - 1)
+    shares = [1 / k if folder.name.endswith("zipf") else others for k in range(2, len(classes) + 1)]
+    groups = samples.groups if of.left_out else np.full(len(samples.labels), "")
+    chosen: set[str] = set()
+    for group in np.unique(groups):
+        own = groups == group
+        names = [rng.permutation(samples.names[own & (samples.labels == label)]) for label in classes]
+        for some, share in zip(names, [1, *shares], strict=True):
+            chosen.update(some[: round(share * len(names[0]))].tolist())
+    out.mkdir(parents=True)
+    for name in sorted(chosen):
+        shutil.copyfile(images / name, out / name)
+    head, *lines = table.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line.split(",")[0] in chosen]
+    (out.parent / "labels.csv").write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")
+    return out
+
+
 SETS: dict[str, Callable[[Path, Config], LabelledSet]] = {
     "bird0": bird0,
     "demo": demo,
@@ -107,6 +143,13 @@ SETS: dict[str, Callable[[Path, Config], LabelledSet]] = {
     **{
         f"digits_{out}": lambda workspace, config, out=out: digits_developed(workspace, config, out)
         for out in DEVELOPED_ON
+    },
+    **{
+        f"{name}_{how}": lambda workspace, config, name=name, of=of, how=how: skewed(
+            f"{name}_{how}", of(workspace, config), workspace
+        )
+        for name, of in (("bird0", bird0), ("digits", digits_scored))
+        for how in ("most", "zipf")
     },
 }
 

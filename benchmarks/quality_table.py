@@ -4,11 +4,18 @@ from collections.abc import Sequence
 from statistics import mean, pstdev
 from typing import Any
 
+AGREEMENT = {
+    "v_measure": "V",
+    "adjusted_rand": "ARI",
+    "homogeneity": "homogeneity",
+    "completeness": "completeness",
+}
 SCORES = {
-    "kmeans v_measure": "V k-means",
-    "hdbscan v_measure": "V HDBSCAN",
-    "kmeans adjusted_rand": "ARI k-means",
-    "hdbscan adjusted_rand": "ARI HDBSCAN",
+    **{
+        f"{clusters} {score}": f"{short} {who}"
+        for score, short in AGREEMENT.items()
+        for clusters, who in (("kmeans", "k-means"), ("hdbscan", "HDBSCAN"))
+    },
     "linear 5": "linear 5",
     "linear 20": "linear 20",
     "linear all": "linear all",

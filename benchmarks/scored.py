@@ -8,6 +8,7 @@ from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 from benchmarks.labelled import LabelledSet
+from benchmarks.quality_table import AGREEMENT
 from saec.data import Dataset, chunks
 from saec.data.kind import evenly
 from saec.data.png import table
@@ -42,7 +43,7 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
             "hdbscan": clustering("hdbscan")(layout, labels[part], groups),
         }
         for name, agreement in clusters.items():
-            for score in ("v_measure", "adjusted_rand"):
+            for score in AGREEMENT:
                 result.setdefault(f"{name} {score}", []).append(agreement.scores[score])
         for classifier in CLASSIFIERS:
             for n in LABELS_PER_CLASS:

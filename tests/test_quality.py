@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY, intensities, training_session, write_pictures
 
 from benchmarks import labelled, quality, steps
-from benchmarks.labelled import SCORED_ON, SETS, LabelledSet
+from benchmarks.labelled import SCORED_ON, SETS, LabelledSet, skewed
 from benchmarks.quality_table import tables
 from benchmarks.scored import FLOORS, rebuilt, scores
 from saec.config import Config
@@ -74,6 +74,17 @@ def test_groups_that_are_left_out_are_clustered_alone_and_never_learnt_from(made
     for out, (clustered, [(table_now, wanted)]) in zip(("2", "4"), parts, strict=True):
         assert set(groups[clustered]) == set(groups[wanted]) == {out}
         assert out not in groups[table_now] and len(table_now) + len(wanted) == N
+
+
+@pytest.mark.parametrize(("how", "counts"), [("most", [12, 9, 9]), ("zipf", [12, 6, 4])])
+def test_skewed_sets_have_one_common_class_or_proportions_of_ranks(made, tmp_path, how, counts):
+    few = skewed(f"bars_{how}", made, tmp_path)
+    assert sorted(np.unique(few.data.samples.labels, return_counts=True)[1], reverse=True) == counts
+    assert few.train == few.scored and skewed(f"bars_{how}", made, tmp_path) == few
+    alone = LabelledSet("alone", made.train, made.scored, made.config, left_out=("2", "4"))
+    labels = skewed(f"alone_{how}", alone, tmp_path).data.samples
+    drawn = [labels.labels[labels.groups == group].tolist() for group in np.unique(labels.groups)]
+    assert len(drawn) == 6 and len({tuple(sorted(one)) for one in drawn}) == 1  # each group alike
 
 
 def test_models_are_held_to_the_picture_in_its_colours(made):

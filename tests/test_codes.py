@@ -382,6 +382,11 @@ def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces)
     session = load_session(codes_session(run, data={"arrays": "new"}), EvaluationSession)
     with pytest.raises(SessionError, match="(?s)1 of these samples are called like some of .*train.*: leave"):
         plan_evaluation(session, config)
+    write_traces(config.data / "train" / "s0", 2)
+    for folder in ("train/s0", "."):  # a folder in the run's, and one above it
+        session = load_session(codes_session(run, data={"arrays": folder}), EvaluationSession)
+        with pytest.raises(SessionError, match="(?s)of these samples are files of .*train.*: leave them out"):
+            plan_evaluation(session, config)
     own = load_session(codes_session(run, data={"arrays": "train"}), EvaluationSession)
     assert "the run's own" in plan_evaluation(own, config).describe()
 

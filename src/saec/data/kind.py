@@ -173,6 +173,16 @@ def evenly(items: Sequence[T], n: int) -> list[T]:
     return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
 
 
+def shared_with(kind: Kind, other: Kind) -> tuple[list[str], bool]:
+    """Returns what both have, sorted, and whether it is files, by their real paths: else it is names that
+    stand for one thing in whatever folder, or names of samples.
+    """
+    files = [{os.path.realpath(path) for path in one.paths} for one in (kind, other)]
+    names = [{*getattr(one, "ids", one.samples.names.tolist())} for one in (kind, other)]
+    files, names = set.intersection(*files), set.intersection(*names)
+    return sorted(files or names), bool(files)
+
+
 def faults_of_ragged(what: str, refused: dict[str, tuple[bool, str]]) -> list[str]:
     """Returns a fault for each key of a session that is refused, since samples have lengths of their own."""
     words = "takes samples of one shape, and {} have lengths of their own: choose `{}`"

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BeforeValidator, Field, NonNegativeInt
 
 from saec.config import Config
-from saec.data.kind import Kind, Location, absolute, evenly, is_remote
+from saec.data.kind import Kind, Location, absolute, evenly, is_remote, shared_with
 from saec.devices import resolve_device, to_device
 from saec.evaluation.codes import CodeMeasures, kernels
 from saec.extraction.sources.base import ExtractionData
@@ -136,20 +136,19 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
         if isinstance(location, float):
             continue
         location = absolute(location, config)
-        if _resolved(location) == _resolved(given) and section.options.split not in (None, *LEARNT):
-            continue
         if _resolved(location) == _resolved(given):
-            words = "these samples are the run's own, of `data.%s`: errors of new ones may be larger"
-            remarks.append(words % part)
+            remarks.append(_own(part, section.options.split))
             continue
         try:
-            learnt = _ids(trained.data.at(location, config))
+            learnt = trained.data.at(location, config)
         except Fault:
             words = "`data.%s` of the run cannot be read now: it may have learnt from some of these samples"
             remarks.append(words % part)
             continue
-        if both := sorted(_ids(section.kind) & learnt):
-            words = f"of these samples are called like some of {location}, the run's `data.{part}`"
+        both, are_files = shared_with(section.kind, learnt)
+        if both:
+            are = "files of" if are_files else "called like some of"
+            words = f"of these samples are {are} {location}, the run's `data.{part}`"
             if hasattr(section.kind, "ids"):
                 remedy = "leave them out, or name that folder itself"
                 raise Fault(f"{len(both):,} {words}: {remedy}\n{listing(both)}")
@@ -157,9 +156,12 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
     return remarks
 
 
-def _ids(kind: Kind) -> set[str]:
-    """Returns the names that stand for one thing in whatever folder, else those of samples."""
-    return {*getattr(kind, "ids", kind.samples.names.tolist())}
+def _own(part: str, split: str | None) -> str:
+    """Returns the remark on samples of a location that the run was trained with."""
+    own = f"`data.{part}`" if split is None else f"the split {split!r} of `data.{part}`"
+    if split in (None, *LEARNT):
+        return f"these samples are the run's own, of {own}: errors of new ones may be larger"
+    return f"these samples are {own} as its table is now: were some of another split, the run has learnt them"
 
 
 def _resolved(location: Location) -> set[str]:

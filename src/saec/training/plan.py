@@ -1,7 +1,6 @@
 """Plans a training session on this machine: all that can be checked before a sample is decoded."""
 
 import logging
-import os
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ from torch import nn
 from saec.config import Config
 from saec.data import Kind, Sizes
 from saec.data.batch import axes_of
-from saec.data.kind import absolute, faults_of_ragged
+from saec.data.kind import absolute, faults_of_ragged, shared_with
 from saec.data.views import faults_of_view
 from saec.devices import describe, resolve_device, resolve_precision
 from saec.disk import require_room
@@ -76,7 +75,9 @@ class TrainingPlan:
         latent = " x ".join(map(str, self.latent_shape))
         if self.sizes["train"].is_ragged:
             n_frames = self.input_shape[2] // self.latent_shape[2]
-            latent = f"{self.latent_shape[0]} for each frame" + f" of {n_frames}" * (n_frames > 1)
+            latent = (
+                f"{self.latent_shape[0]} for {f'every {n_frames} frames' if n_frames > 1 else 'each frame'}"
+            )
         room = " + ".join(sizes.room for sizes in self.sizes.values())
         classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
         start = self.session.start
@@ -244,13 +245,13 @@ def _refuse_shared(kinds: dict[str, Kind], faults: list[str]) -> None:
     """Adds a fault where training and validation share files, or names that stand for one thing anywhere."""
     if len(kinds) < 2 or not hasattr(kinds["valid"], "ids"):
         return
-    names = set.intersection(*(set(kind.ids) for kind in kinds.values()))
-    files = set.intersection(*({*map(os.path.realpath, kind.paths)} for kind in kinds.values()))
-    how = "whose folder has them, too: name folders of which none lies in the other"
-    shared, how = (files, how) if files else (names, "by their names: remove them from one or rename them")
+    shared, are_files = shared_with(*kinds.values())
     if shared:
+        how = "by their names: remove them from one or rename them"
+        if are_files:
+            how = "whose folder has them, too: name folders of which none lies in the other"
         words = f"data.valid: {len(shared):,} {kinds['valid'].items_are} are in data.train, {how}"
-        faults.append(f"{words}\n{listing(sorted(shared))}")
+        faults.append(f"{words}\n{listing(shared)}")
 
 
 def _fitted(

@@ -208,15 +208,24 @@ def test_unrelated_codes_have_a_shift_sensitivity_of_two_and_constant_ones_have_
     assert np.isnan(constant.mean)
 
 
-def test_most_shifts_leave_a_step_to_compare():
-    for n, pool in ((4, 8), (40, 1), (36, 32), (9, 4)):
-        n_shifts = most_shifts(n, pool)
-        assert (
-            ShiftSensitivity(n_shifts, pool).middle(n)[1]
-            >= 1
-            > ShiftSensitivity(n_shifts + 1, pool).middle(n)[1]
-        )
-    assert most_shifts(2, 8) == 0
+def test_most_shifts_leave_a_quarter_of_the_steps_to_compare():
+    for n, pool in ((5, 8), (40, 1), (36, 32), (9, 4)):
+        left = ShiftSensitivity(most_shifts(n, pool), pool).middle(n)[1]
+        assert left == max(2, n // 4)
+    assert most_shifts(2, 8) == most_shifts(4, 8) == 0
+
+
+def test_samples_that_differ_by_a_constant_are_as_sensitive():
+    seen = torch.randn(3, 1, 2, 60)
+
+    def encode(x: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        return x.flatten(1, 2)[..., None, :] * torch.linspace(0, 1, x.shape[-1])  # depends on the position
+
+    plain, offset = ShiftSensitivity(5, 1), ShiftSensitivity(5, 1)
+    plain.add(encode, seen)
+    constants = torch.tensor([0.0, 50.0, -90.0])[:, None, None, None]
+    offset.add(lambda x, lengths=None: encode(x, lengths) + constants, seen)
+    np.testing.assert_allclose(offset.curve, plain.curve, rtol=1e-4)
 
 
 @pytest.fixture

@@ -24,14 +24,13 @@ class ShiftSensitivity:
     def __init__(self, n_shifts: int, time_pool: int):
         self.shifts, self.time_pool = np.arange(1, n_shifts + 1), time_pool
         self.errors = np.zeros(n_shifts)
-        self.sums = self.squares = 0.0
-        self.n_samples = self.n_steps = 0
+        self.squares = 0.0  # of codes, from each sample's own mean over time
+        self.n_samples = 0
 
     @property
     def curve(self) -> np.ndarray:
         """Returns the distance for each shift; not a number where codes are constant, or none compared."""
-        variance = float((self.squares - self.sums**2 / max(1, self.n_steps)).sum())
-        return self.errors / variance if variance > 0 else np.full(len(self.shifts), np.nan)
+        return self.errors / self.squares if self.squares > 0 else np.full(len(self.shifts), np.nan)
 
     @property
     def mean(self) -> float:
@@ -49,8 +48,7 @@ class ShiftSensitivity:
         compared = [(row, first, n) for row, first, n in compared if n > 0]
         for row, first, n in compared:
             own = codes[row, :, first : first + n].cpu().double().numpy()
-            self.sums, self.squares = self.sums + own.sum(1), self.squares + np.square(own).sum(1)
-            self.n_steps += n
+            self.squares += float(np.square(own - own.mean(1, keepdims=True)).sum())
         self.n_samples += len(compared)
         for number, shift in enumerate(self.shifts.tolist() if compared else ()):
             later = _rows(encode(*moved(seen, lengths, shift)))
@@ -68,8 +66,10 @@ class ShiftSensitivity:
 
 
 def most_shifts(n_steps: int, time_pool: int) -> int:
-    """Returns by how many frames a sample of so many steps of codes can be moved, so that one is compared."""
-    return max(0, n_steps - 2 * max(1, n_steps // EDGE) - 1) * time_pool
+    """Returns by how many frames a sample of so many steps of codes can be moved, so that a quarter of them,
+    and two at least, are compared.
+    """
+    return max(0, n_steps - 2 * max(1, n_steps // EDGE) - max(2, n_steps // 4)) * time_pool
 
 
 def moved(seen: Tensor, lengths: Tensor | None, shift: int) -> tuple[Tensor, Tensor | None]:

@@ -135,7 +135,7 @@ class Evaluated:
     def move(self, wanted: int) -> float | None:
         """Writes and draws how codes change when the input moves, and returns the mean over shifts."""
         pool, remarks = self.model.time_pool, self.content.remarks
-        n = min(wanted, most_shifts(-(-int(self.frames[self.few].max()) // pool), pool))
+        n = min(wanted, most_shifts(-(-int(np.median(self.frames[self.few])) // pool), pool))
         if n < wanted:
             most = f"{n} at most" if n else "any number of them: no shift sensitivity"
             remarks.append(f"samples are too short to be moved by {wanted} frames: by {most}")
@@ -147,6 +147,9 @@ class Evaluated:
         if short := len(self.few) - measure.n_samples:
             words = "are too short to be moved by so many frames and do not count in the shift sensitivity"
             remarks.append(f"{short:,} of {self.of_few} {words}: {n}")
+        if np.isnan(measure.mean):
+            remarks.append("codes do not change over time: no shift sensitivity")
+            return None
         table = pd.DataFrame({"shift_frames": measure.shifts, "distance": measure.curve})
         self.content.write("codes_shifts.csv", table, "how codes differ from codes that only move along")
         title = f"Shift sensitivity of codes, {self.of_few}: {measure.mean:.3g} on average"

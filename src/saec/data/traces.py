@@ -77,7 +77,9 @@ class ArrayFront:
         offset, factor, constant = scaling(parts, self.scale_by)
         if constant.any():
             names = listing([name for name, is_one in zip(self.columns, constant, strict=True) if is_one])
-            LOG.warning("columns have one value in all of the training set, and are not divided:\n%s", names)
+            words = "columns have one value in all of the training set, and are not divided, so any other "
+            words += "value of them counts much: leave them out by `data.drop`\n%s"
+            LOG.warning(words, names)
         return {"scale": (tuple(offset.tolist()), tuple(factor.tolist()))}
 
     def __call__(self, raw: Raw) -> Tensor:

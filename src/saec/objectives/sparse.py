@@ -53,7 +53,7 @@ class SparseReconstruction(Objective):
         loss: Literal["mse", "mae"] = "mse",
         alpha: Share = 0.25,
         schedule: Literal["constant", "step", "step_after_stop"] = "constant",
-        alpha_epochs: Annotated[int, Field(ge=2)] = 15,
+        alpha_epochs: Annotated[int, Field(ge=2, le=1_000)] = 15,
         alpha_max: Share = 0.9,
         total_variation: Weight = 0.0,
         cutoff_hz: PositiveFloat | None = None,

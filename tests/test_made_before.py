@@ -159,6 +159,8 @@ def holds(new: Any, old: Any) -> bool:
     """Whether all values are the same; more keys may have come."""
     if isinstance(old, dict):
         return isinstance(new, dict) and all(key in new and holds(new[key], old[key]) for key in old)
+    if isinstance(old, list):
+        return isinstance(new, list) and len(new) == len(old) and all(map(holds, new, old))
     return new == old
 
 

@@ -168,7 +168,7 @@ def changed(raw: dict[str, Any], changes: Sequence[str], defaults: Mapping[str, 
 
 
 def _epochs(raw: Any, as_count: Callable[[Any], int]) -> int | str:
-    if isinstance(raw, str) and raw != AUTO:
+    if isinstance(raw, str) and raw != AUTO and not raw.isdecimal():
         raise ValueError(f"must be a number of epochs, or {AUTO}, got {raw!r}")
     return raw if raw == AUTO else as_count(raw)
 

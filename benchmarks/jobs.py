@@ -2,10 +2,17 @@
 
 import argparse
 import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from saec.config import Config
+
+Row = dict[str, Any]
 
 
 def written(file: Path) -> list[dict[str, Any]]:
@@ -27,3 +34,26 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     options = parser.parse_args()
     options.workspace = options.workspace.absolute()
     return options
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """The folders of a workspace, and the device that the command line names."""
+    workspace = options.workspace
+    return Config(
+        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
+    )
+
+
+def worked(
+    options: argparse.Namespace, jobs: Mapping[str, Callable[[int, Config], Iterable[Row]]]
+) -> Iterator[tuple[str, int, list[Row], float]]:
+    """Does the jobs of all seeds that are not written yet; each with its seed, rows and seconds."""
+    config, done = config_of(options), {(row["job"], row["seed"]) for row in written(options.results)}
+    for job, seed in product(options.jobs, options.seeds):
+        if (job, seed) in done or options.table:
+            continue
+        started = time.perf_counter()
+        rows = [{"job": job, "seed": seed, **row} for row in jobs[job](seed, config)]
+        with options.results.open("a", encoding="utf-8") as lines:
+            lines.writelines(json.dumps(row) + "\n" for row in rows)
+        yield job, seed, rows, time.perf_counter() - started

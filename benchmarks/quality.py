@@ -14,12 +14,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.jobs import parsed, written
+from benchmarks.jobs import config_of, parsed, written
 from benchmarks.labelled import SETS, LabelledSet
 from benchmarks.learning import REFERENCE, features, learn
 from benchmarks.quality_table import tables
 from benchmarks.scored import FLOORS, rebuilt, scores
-from saec.config import Config
 from saec.devices import describe, resolve_device
 from saec.features import POOLINGS
 
@@ -30,10 +29,7 @@ Row = dict[str, Any]
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
-    workspace = options.workspace
-    config = Config(
-        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
-    )
+    workspace, config = options.workspace, config_of(options)
     sets: dict[str, LabelledSet] = {}
     done = {_key(row) for row in written(options.results)}
     for job in product(options.sets, [*FLOORS, *options.contenders], options.seeds):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.jobs import parsed, written
+from benchmarks.jobs import config_of, parsed, written
 from benchmarks.labelled import DEVELOPED_ON, SCORED_ON, LabelledSet, bird0, digits, real_data, xc
 from benchmarks.learning import Learnt, features, session_of
 from benchmarks.ours import kept
@@ -63,10 +63,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="+", type=int, default=[150, 500, 1500])
     options = parsed(parser)
     torch.set_num_threads(options.threads)
-    workspace = options.workspace
-    config = Config(
-        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
-    )
+    workspace, config = options.workspace, config_of(options)
     done = {(row["set"], row["steps"], row["seed"]) for row in written(options.results)}
     for name, n_steps, seed in product(options.sets, options.steps, options.seeds):
         if (name, n_steps, seed) in done or options.table:

@@ -9,10 +9,8 @@ of unseen speakers by them. What came of a job is written at once, and not done 
 import argparse
 import json
 import logging
-import time
 from collections.abc import Iterator
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ import torch
 import yaml
 
 from benchmarks.gestures import Gestures, write_gestures
-from benchmarks.jobs import parsed, written
+from benchmarks.jobs import Row, parsed, worked, written
 from benchmarks.traces_baselines import MODELS, baselines
 from benchmarks.traces_digits import digits_by, handcrafted_features, write_trajectories
 from benchmarks.traces_scored import recovery
@@ -37,26 +35,14 @@ N_FILES = {"train": 120, "valid": 12, "test": 12}
 SECONDS = (1.0, 15.0)
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)  # on the path, at which codes are scored
 OF_DIGITS = {"alpha_epochs": 65}, {"epochs": 40, "batch_size": 64}  # files are half a second long
-Row = dict[str, Any]
 
 
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     logging.getLogger("saec").setLevel(logging.ERROR)
-    workspace = options.workspace
-    config = Config(
-        data=workspace, models=workspace / "models", cache=workspace / "cache", device=options.device
-    )
-    done = {(row["job"], row["seed"]) for row in written(options.results)}
-    for job, seed in product(options.jobs, options.seeds):
-        if (job, seed) in done or options.table:
-            continue
-        started = time.perf_counter()
-        rows = [{"job": job, "seed": seed, **row} for row in JOBS[job](seed, config)]
-        with options.results.open("a", encoding="utf-8") as lines:
-            lines.writelines(json.dumps(row) + "\n" for row in rows)
-        print(f"{job}, seed {seed}: {time.perf_counter() - started:.0f} s", flush=True)
+    for job, seed, _, seconds in worked(options, JOBS):
+        print(f"{job}, seed {seed}: {seconds:.0f} s", flush=True)
     device = describe(resolve_device(options.device))
     print(f"\n{device}, {options.threads} threads", tables(written(options.results)), sep="\n\n")
 

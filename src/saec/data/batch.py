@@ -213,3 +213,16 @@ def chunks(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Yields consecutive pieces; the last one may be shorter, nothing is lost or repeated."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
+
+
+def chunks_by_length(
+    chosen: np.ndarray, lengths: np.ndarray, most: int, most_steps: int
+) -> Iterator[np.ndarray]:
+    """Yields samples of similar length together, long ones first: `most` at most, and as many as have, filled
+    up to the longest of them, `most_steps` in all, or one.
+    """
+    order, start = chosen[np.argsort(-lengths[chosen], kind="stable")], 0
+    while start < len(order):
+        n = int(np.clip(most_steps // lengths[order[start]], 1, most))
+        yield order[start : start + n]
+        start += n

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
@@ -209,6 +209,10 @@ class Source:
     def batch_size(self, data: Dataset) -> int:
         raise NotImplementedError
 
+    def pieces(self, rows: np.ndarray, data: Dataset) -> Iterable[np.ndarray]:
+        """Returns the rows batch by batch."""
+        return chunks(rows, self.batch_size(data))
+
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
         """Returns the rows of the first n samples of a batch, as the store holds them."""
         raise NotImplementedError
@@ -244,9 +248,7 @@ class Source:
         there = earlier.npz if earlier and earlier.all_rows(data.samples) else {}
         shapes = {name: shape for name, shape in self.shapes.items() if name not in there}
         rows, offsets = np.setdiff1d(np.arange(n), kept), self.offsets(data)
-        if offsets is not None:  # of similar length together
-            rows = rows[np.argsort(np.diff(offsets)[rows], kind="stable")]
-        todo = list(chunks(rows, size))
+        todo = list(self.pieces(rows, data))
         plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
         shards = Shards.open(part, plan, n, shapes, todo, offsets)
         if shards.resumed:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saec.config import Config
 from saec.data import DATA, Dataset, Raw
+from saec.data.batch import chunks_by_length
 from saec.data.kind import faults_of_ragged
 from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import OnnxEncoder, require_packages
@@ -131,6 +132,12 @@ class RunSource(Source):
             channels, longest = *self.shapes[CODES][0], int(np.diff(self.offsets(data)).max(initial=1))
             n_stored = max(n_stored, channels * longest)
         return max(1, min(BATCH_PIXELS // pixels, BATCH_STORED // n_stored))
+
+    def pieces(self, rows: np.ndarray, data: Dataset) -> Iterable[np.ndarray]:
+        if self.are != CODES:
+            return super().pieces(rows, data)
+        n_steps, most = np.diff(self.offsets(data)), max(1, BATCH_PIXELS // (data.shape[1] * data.shape[2]))
+        return chunks_by_length(rows, n_steps, most, BATCH_STORED // self.shapes[CODES][0][0])
 
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
         arrays = self._encode(self.fast_model.encoder, data.front(stored), data.lengths(stored))

@@ -105,8 +105,8 @@ def test_measures_of_codes_are_those_of_each_sample_alone_whatever_is_behind_it(
         )
     assert together.rows == alone.rows
     own = np.concatenate([target[row, 0, :, :n].numpy() for row, n in enumerate(lengths.tolist())], axis=1)
-    assert np.allclose(together.column_mse, np.square(0.5 * own).mean(1), rtol=1e-5)
-    assert np.allclose(together.column_mse_in_units, together.column_mse * factor**2)
+    assert np.allclose(together.by_column["mse"], np.square(0.5 * own).mean(1), rtol=1e-5)
+    assert np.allclose(together.by_column["mse_in_units"], together.by_column["mse"] * factor**2)
     summary = together.summary()
     assert summary["files"] == 3 and summary["frames"] == 135
     assert summary["mse"] == pytest.approx(np.square(0.5 * own).mean(), rel=1e-5)

@@ -104,12 +104,6 @@ class ArrayFront:
         offset, factor = np.array(pairs, dtype=np.float64).swapaxes(0, 1)
         return offset, factor
 
-    def in_file_units(self, values: Tensor, files: Sequence[str]) -> Tensor:
-        """Returns what came out of these files, (batch, 1, columns, frames), as it stands in them."""
-        pairs = (torch.from_numpy(one).to(values)[:, None, :, None] for one in self.units(files))
-        offset, factor = pairs
-        return values * factor + offset
-
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
         """Returns traces as shades, (batch, 1, rows, 256): the range of each column (in `like`) is [0, 1].
 

@@ -12,7 +12,7 @@ from saec.models.base import Model
 
 SEGMENT = 128  # frames of a segment of Welch's method
 FEWEST = 4  # frames that a spectrum needs
-SWEPT = ("codes", "input", "input_alone")  # what is filtered; alone: without any model
+SWEPT = {"codes": "codes filtered", "input": "input filtered", "input_alone": "filter alone, without a model"}
 
 
 class Spectrum:
@@ -46,15 +46,12 @@ class Spectrum:
 class CodeMeasures:
     """Adds up measures of samples: codes (codes, steps), target and what is decoded (columns, frames)."""
 
-    def __init__(self, rate_hz: float, time_pool: int, n_longest: int):
+    def __init__(self, rate_hz: float, time_pool: int, n_longest: int, spectra: bool = True):
         self.rows: list[dict[str, float]] = []
-        self.squares: np.ndarray | float = 0.0  # of errors, summed over frames: (columns,)
-        self.squares_in_units: np.ndarray | float = 0.0
+        self.squares: dict[str, np.ndarray] = {}  # of errors, summed over frames, (columns,) by score
         self.n_frames = self.n_numbers = 0
-        self.spectra = {
-            "codes": Spectrum(rate_hz / time_pool, -(-n_longest // time_pool)),
-            "input": Spectrum(rate_hz, n_longest),
-        }
+        pools = {"codes": time_pool, "input": 1} if spectra else {}  # frames of a step
+        self.spectra = {name: Spectrum(rate_hz / pool, -(-n_longest // pool)) for name, pool in pools.items()}
 
     def add(
         self,
@@ -68,41 +65,35 @@ class CodeMeasures:
         """
         row = {"frames": target.shape[1]} | code_scores(codes)
         if rebuilt is not None:
-            squares = np.square(rebuilt.astype(np.float64) - target)
-            self.squares = self.squares + squares.sum(axis=1)
-            row |= {"mse": float(squares.mean())}
+            squares = {"mse": np.square(rebuilt.astype(np.float64) - target)}
             if factor is not None:
-                squares *= np.square(factor)[:, None]
-                self.squares_in_units = self.squares_in_units + squares.sum(axis=1)
-                row |= {"mse_in_units": float(squares.mean())}
+                squares["mse_in_units"] = squares["mse"] * np.square(factor)[:, None]
+            for name, of in squares.items():
+                self.squares[name] = self.squares.get(name, 0.0) + of.sum(axis=1)
+                row[name] = float(of.mean())
         self.rows.append(row)
         self.n_frames += target.shape[1]
         self.n_numbers += codes.size
-        for name, series in (("codes", codes), ("input", target)):
-            self.spectra[name].add(series)
+        series = {"codes": codes, "input": target}
+        for name, spectrum in self.spectra.items():
+            spectrum.add(series[name])
 
     @property
-    def column_mse(self) -> np.ndarray:
-        """Returns the mean squared error of each column over all frames, (columns,)."""
-        return self.squares / self.n_frames
-
-    @property
-    def column_mse_in_units(self) -> np.ndarray | None:
-        """Returns the same in units of the files, None where nothing leads back to them."""
-        of = self.squares_in_units
-        return of / self.n_frames if isinstance(of, np.ndarray) else None
+    def by_column(self) -> dict[str, np.ndarray]:
+        """Returns the mean squared error of each column over all frames, (columns,), and in units of the
+        files, where something leads back to them.
+        """
+        return {name: of / self.n_frames for name, of in self.squares.items()}
 
     def summary(self) -> dict[str, float]:
         """Returns means over all frames (`mse`, `l1`), over all files (`mse_by_file`, ...), and shares."""
         columns = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
         frames = columns["frames"]
-        decoded = "mse" in columns
         return {
             "files": len(self.rows),
             "frames": self.n_frames,
-            **({"mse": float(self.column_mse.mean())} if decoded else {}),
-            **({"mse_by_file": float(columns["mse"].mean())} if decoded else {}),
-            **({} if (of := self.column_mse_in_units) is None else {"mse_in_units": float(of.mean())}),
+            **{name: float(of.mean()) for name, of in self.by_column.items()},
+            **({"mse_by_file": float(columns["mse"].mean())} if self.squares else {}),
             "l1": float(np.average(columns["l1"], weights=frames)),
             "sparsity": float(columns["zeros"].sum() / self.n_numbers),
             "zeros_by_file": float(columns["zeros"].mean()),
@@ -174,13 +165,11 @@ class LowpassSweep:
             of_frames = own_columns(lengths, seen.shape[-1])
             of_steps = own_columns(model.n_steps(lengths), codes.shape[-1])
         own = 1.0 if of_frames is None else of_frames[:, None, None]
-        for number, (kernel, _) in enumerate(self.kernels):
-            rebuilt = model.decode(filtered(codes, kernel, of_steps), lengths)
-            self.sums[number, 0] += _squares(rebuilt, seen, own)
-        for number, (_, kernel) in enumerate(self.kernels):
-            smooth = filtered(seen, kernel, of_frames)
-            rebuilt = model.decode(model.encode(smooth, lengths), lengths)
-            self.sums[number, 1:] += _squares(rebuilt, seen, own), _squares(smooth, seen, own)
+        for sums, (of_codes, of_input) in zip(self.sums, self.kernels, strict=True):
+            smooth = filtered(seen, of_input, of_frames)
+            by_codes = model.decode(filtered(codes, of_codes, of_steps), lengths)
+            by_input = model.decode(model.encode(smooth, lengths), lengths)
+            sums += [_squares(one, seen, own) for one in (by_codes, by_input, smooth)]
         n_frames = seen.shape[0] * seen.shape[-1] if lengths is None else int(lengths.sum())
         self.n += n_frames * seen.shape[1] * seen.shape[2]
 

@@ -206,9 +206,7 @@ def _write_samples(evaluated: Evaluated, measures: CodeMeasures, numbers: np.nda
     table = table.reindex(columns=[name for name in PER_SAMPLE if name in table])
     content.write("codes.csv", table, "errors, sparsity and kurtosis of codes, one row a sample")
     if evaluated.model.decoder is not None:
-        columns = pd.DataFrame({"column": column_names(data.front), "mse": measures.column_mse})
-        if (of := measures.column_mse_in_units) is not None:
-            columns["mse_in_units"] = of
+        columns = pd.DataFrame({"column": column_names(data.front), **measures.by_column})
         content.write("codes_columns.csv", columns, "errors by column", "Errors by column, over all frames")
 
 
@@ -261,7 +259,7 @@ def _by_weights(evaluated: Evaluated, run: Run) -> pd.DataFrame:
     rows = []
     for file in run.folder.glob(f"{ALPHA}*.pt"):
         model = to_device(run.model(file.stem), evaluated.device, "fp32").eval()
-        summary = evaluated.measured(model)[0].summary()
+        summary = evaluated.measured(model, spectra=False)[0].summary()
         rows.append({"alpha": float(file.stem.removeprefix(ALPHA))} | summary)
     return pd.DataFrame(rows, columns=PER_ALPHA).sort_values("alpha", ignore_index=True)
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from saec import figures
 from saec.data import Dataset
-from saec.data.batch import axes_of
+from saec.data.batch import axes_of, chunks_by_length
 from saec.data.kind import evenly
-from saec.evaluation.codes import CodeMeasures, LowpassSweep, Spectrum, own_frames
+from saec.evaluation.codes import SWEPT, CodeMeasures, LowpassSweep, Spectrum, own_frames
 from saec.evaluation.shifts import ShiftSensitivity, most_shifts
 from saec.models import Model
 from saec.progress import progress
@@ -22,7 +22,6 @@ from saec.sections.base import Content
 
 AT_ONCE, FRAMES_AT_ONCE = 16, 2**14  # samples, and frames, of a batch
 N_SWEPT, FRAMES_SWEPT = 64, 2**15  # most samples, and frames, that are filtered and moved, some 60 times each
-SWEPT = {"codes": "codes filtered", "input": "input filtered", "input_alone": "filter alone, without a model"}
 
 
 def column_names(front: Any) -> list[str]:
@@ -80,12 +79,7 @@ class Evaluated:
 
     def batches(self, chosen: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
         """Yields numbers, values and lengths of samples, of similar length together, long ones first."""
-        order = chosen[np.argsort(-self.frames[chosen], kind="stable")]
-        pieces, start = [], 0
-        while start < len(order):
-            n = int(np.clip(FRAMES_AT_ONCE // self.frames[order[start]], 1, AT_ONCE))
-            pieces.append(order[start : start + n])
-            start += n
+        pieces = list(chunks_by_length(chosen, self.frames, AT_ONCE, FRAMES_AT_ONCE))
         for rows in progress(pieces, what, len(pieces), " batches"):
             raw = self.data.gather(rows, self.device)
             yield rows, self.data.front(raw), self.data.lengths(raw)
@@ -102,9 +96,9 @@ class Evaluated:
             rebuilt = own_frames(model.decode(codes, lengths), n_frames)
         yield from zip(own_frames(codes, n_steps), own_frames(seen, n_frames), rebuilt, strict=True)
 
-    def measured(self, model: Model) -> tuple[CodeMeasures, np.ndarray]:
+    def measured(self, model: Model, spectra: bool = True) -> tuple[CodeMeasures, np.ndarray]:
         """Returns measures of all samples, and the number of the sample that each of their rows is of."""
-        measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()))
+        measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()), spectra)
         numbers = []
         for rows, *batch in self.batches(self.chosen, "measuring codes"):
             units = self.units(rows)

@@ -23,8 +23,8 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = "umap pynndescent skimage pyarrow librosa skops onnx tensorboard fsspec s3fs".split()
 LONGEST = 350  # lines of a file
-MOST_FILES_GOAL_100 = 127
-MOST_LINES_GOAL_11_000 = 21_807
+MOST_FILES_GOAL_100 = 135
+MOST_LINES_GOAL_11_000 = 23_000
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

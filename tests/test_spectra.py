@@ -18,7 +18,9 @@ CASES = [
     ("linear", {}),
     ("linear", {"n_fft": 400, "hop_length": 100, "window": "hamming", "floor_db": 50.0}),
     ("linear", {"n_fft": 512, "hop_length": 512, "reference": 0.5}),
+    ("linear", {"n_fft": 512, "win_length": 320, "hop_length": 128}),
     ("mel", {"chroma": True}),
+    ("mel", {"n_fft": 1024, "win_length": 512, "hop_length": 64}),
     ("mel", {"scale": "htk", "n_fft": 512, "hop_length": 100, "n_mels": 40, "floor_db": 100.0}),
     ("mel", {"reference": 0.01, "fmin": 200.0, "fmax": 3500.0, "n_mels": 64, "chroma": True}),
     ("mel", {"window": "hamming", "n_fft": 2048, "hop_length": 2048, "chroma": True, "floor_db": 40.0}),
@@ -55,6 +57,7 @@ def by_librosa(name: str, sound: np.ndarray, rate: int, options: dict) -> np.nda
     waves = librosa.stft(
         np.pad(sound.astype(np.float64), (0, chosen.n_fft)),  # it warns of sounds shorter than a window
         n_fft=chosen.n_fft,
+        win_length=chosen.win_length,
         hop_length=chosen.hop_length,
         window=chosen.window,
     )
@@ -86,6 +89,7 @@ def test_a_spectrum_has_documented_options_with_immutable_defaults_that_can_be_w
     component = SPECTRA.parse(name)
     assert SPECTRA.parse(component.model_dump(mode="json")) == component
     hash(tuple(getattr(component, option) for option in component.options))
+    assert "win_length" not in component.model_dump(mode="json")  # settings that were kept stay the same
     first = SPECTRA[name].__doc__.partition("\n")[0]
     assert first.endswith(".") and len(first.split()) >= 4
     with pytest.raises(ValueError, match="unknown key, did you mean 'n_fft'"):
@@ -244,6 +248,8 @@ FEWER = {"n_mels": 2, "n_mfcc": 1, "fmin": 1, "fmax": 5}
     ("name", "options", "words"),
     [
         ("linear", {"hop_length": 1025}, "at most n_fft = 1024, got 1025: the sound between two windows"),
+        ("mfcc", {"win_length": 1026}, "win_length must be at most n_fft = 1024, got 1026"),
+        ("mel", {"win_length": 254}, "at most win_length = 254, got 256: the sound between two windows"),
         ("mel", {"fmax": 5000}, "at most 4,000 Hz, half the rate of 8,000 Hz, got 5,000 Hz"),
         ("mel", {"fmin": 4000}, "fmin must be below fmax = 4,000 Hz, got 4,000 Hz"),
         ("mfcc", {"fmin": 300, "fmax": 300}, "fmin must be below fmax = 300 Hz, got 300 Hz"),

@@ -157,8 +157,9 @@ class Decibels:
 class Spectrum(ABC):
     """Turns (batch, samples) into (batch, n_rows, frames) of float32, with high frequencies on top.
 
-    The middle of the first of `n_fft` samples is the first sample; there are zeros before and after the
-    sound. An item's frames are those of its own samples, as if it were alone; what follows them is 0.
+    The middle of the first of `n_fft` samples, and of a shorter `win_length`, is the first sample; there are
+    zeros before and after the sound. An item's frames are those of its own samples, as if it were alone; what
+    follows them is 0.
     """
 
     in_units = True  # whether values lie in [0, 1]
@@ -166,11 +167,21 @@ class Spectrum(ABC):
     decibels: Decibels
 
     def __init__(
-        self, n_rows: int, rate: int, n_fft: int, hop_length: int, window: Window, banks: dict[str, Tensor]
+        self,
+        n_rows: int,
+        rate: int,
+        n_fft: int,
+        win_length: int | None,
+        hop_length: int,
+        window: Window,
+        banks: dict[str, Tensor],
     ):
-        if hop_length > n_fft:
+        own, n = ("n_fft", n_fft) if win_length is None else ("win_length", win_length)
+        if n > n_fft:
+            raise Fault(f"win_length must be at most n_fft = {n_fft}, got {n}: lower it or raise n_fft")
+        if hop_length > n:
             raise Fault(
-                f"hop_length must be at most n_fft = {n_fft}, got {hop_length}: the sound between "
+                f"hop_length must be at most {own} = {n}, got {hop_length}: the sound between "
                 "two windows would be lost"
             )
         self.n_rows = n_rows
@@ -178,7 +189,7 @@ class Spectrum(ABC):
         self.n_fft = n_fft
         self.hop_length = hop_length
         self.frame_s = hop_length / rate
-        self._banks = {torch.device("cpu"): {"window": WINDOWS[window](n_fft)} | banks}
+        self._banks = {torch.device("cpu"): {"window": WINDOWS[window](n)} | banks}
 
     @property
     def is_relative(self) -> bool:
@@ -192,8 +203,9 @@ class Spectrum(ABC):
         """Returns the spectra of (batch, samples), with zeros after each item's own n_samples (batch,)."""
         with torch.autocast(sound.device.type, enabled=False):
             banks = self._on(sound.device)
-            framed = {"window": banks["window"], "pad_mode": "constant", "return_complex": True}
-            waves = torch.stft(sound.float(), self.n_fft, self.hop_length, **framed)
+            framed = {"pad_mode": "constant", "return_complex": True}
+            window = banks["window"]
+            waves = torch.stft(sound.float(), self.n_fft, self.hop_length, len(window), window, **framed)
             power = waves.real.square() + waves.imag.square()  # (batch, n_fft / 2 + 1, frames)
             n_frames = self.n_frames(n_samples.to(sound.device))
             beyond = torch.arange(power.shape[-1], device=sound.device) >= n_frames[:, None, None]
@@ -221,6 +233,7 @@ def near_full_scale(sound: Tensor) -> Tensor:
 SPECTRA = Registry("spectrum")
 
 WindowLength = Annotated[int, Field(ge=4, multiple_of=2)]
+Shorter = Annotated[WindowLength | None, Field(exclude_if=lambda n: n is None)]  # sessions stay as they were
 Hertz = Annotated[float, Field(ge=0)]
 
 
@@ -233,12 +246,13 @@ class Linear(Spectrum):
         rate: int,
         *,
         n_fft: WindowLength = 1024,
+        win_length: Shorter = None,
         hop_length: PositiveInt = 256,
         window: Window = "hann",
         reference: Reference = "max",
         floor_db: PositiveFloat = 80.0,
     ):
-        super().__init__(n_fft // 2, rate, n_fft, hop_length, window, {})
+        super().__init__(n_fft // 2, rate, n_fft, win_length, hop_length, window, {})
         self.hertz = np.fft.rfftfreq(n_fft, 1 / rate)[:-1]
         self.decibels = Decibels(reference, floor_db)
 
@@ -258,6 +272,7 @@ class Mel(Spectrum):
         rate: int,
         *,
         n_fft: WindowLength = 1024,
+        win_length: Shorter = None,
         hop_length: PositiveInt = 256,
         window: Window = "hann",
         reference: Reference = "max",
@@ -273,7 +288,7 @@ class Mel(Spectrum):
         banks = {"mel": mel_bank(rate, n_fft, n_mels, fmin, fmax, scale).flip(0)}
         if chroma:
             banks["chroma"] = chroma_bank(rate, n_fft).flip(0)
-        super().__init__(n_mels + N_CHROMA * chroma, rate, n_fft, hop_length, window, banks)
+        super().__init__(n_mels + N_CHROMA * chroma, rate, n_fft, win_length, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.chroma_decibels = Decibels(1.0, floor_db)
         ends = {"fmin": fmin, "fmax": fmax or rate / 2, "htk": scale == "htk"}
@@ -303,6 +318,7 @@ class Mfcc(Spectrum):
         rate: int,
         *,
         n_fft: WindowLength = 1024,
+        win_length: Shorter = None,
         hop_length: PositiveInt = 256,
         window: Window = "hann",
         reference: Reference = "max",
@@ -317,7 +333,7 @@ class Mfcc(Spectrum):
         banks = {"cosines": cosine_bank(n_mfcc, n_mels)}
         banks["mel"] = mel_bank(rate, n_fft, n_mels, fmin, fmax, scale)
         banks |= {f"delta{order}": delta_filter(order) for order in range(1, deltas + 1)}
-        super().__init__(n_mfcc * (1 + deltas), rate, n_fft, hop_length, window, banks)
+        super().__init__(n_mfcc * (1 + deltas), rate, n_fft, win_length, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.deltas = deltas
 

@@ -57,5 +57,6 @@ def heard_session(**changes: Any) -> dict[str, Any]:
 
 def features_session(run: str | None, **changes: Any) -> dict[str, Any]:
     """A session without a reduction, which would take seconds to compile."""
-    made = {"pooling": "mean", "reduction": None, "reconstructions": 0, "precision": "fp32"}
-    return {"run": run, "data": {"sounds": "sounds"}} | made | changes
+    of_run = {"pooling": "mean", "reconstructions": 0, "precision": "fp32"}
+    made = {"run": run, "data": {"sounds": "sounds"}, "reduction": None} | changes
+    return (of_run | made) if made["run"] else made

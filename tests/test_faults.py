@@ -233,6 +233,17 @@ EXTRACTION: list[tuple[dict[str, Any], str]] = [
     ({"data": {"sounds": "nowhere"}}, "data.sounds: no folder of recordings"),
     ({"run": None, "combiner": ""}, "combiner: a path is expected, got an empty text"),
     (crafted() | {"tap": "conv1"}, "`tap` is an option of a `run`"),
+    (
+        crafted() | {"pooling": "mean_std", "latents": "float16", "weights": "best"},
+        "`latents` is an option of a `run`; `pooling` is an option of a `run`; `weights` is an option of a "
+        "`run`, without effect with `extractor`: leave it out",
+    ),
+    ({"run": None, "combiner": "c", "pooling": "mean"}, "`pooling` ... without effect with `combiner`"),
+    (
+        {"run": None, "pretrained": {"file": "a.onnx", "input": "image"}, "layers_dropped": 1},
+        "`layers_dropped` is an option of a `run`, without effect with `pretrained`",
+    ),
+    (crafted() | {"data": {"sounds": "sounds", "fit": "crop"}}, "data.fit: `extractor` takes samples as"),
     ({"extractor": "handcrafted"}, "got extractor and run"),
     (crafted() | IMAGES, "handcrafted takes sounds: say `data: {{sounds: ...}}`, not `images`"),
     (crafted(segment_s=0.1, step_s=1e-5), "step_s must be at least 0.001 s"),
@@ -259,6 +270,14 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(what, changes, wo
         text = refused(main_02_extract, features_session(**{"run": run.timestamp} | changes), workspace)
     assert has_words(text, words.format(run=run))
     assert (contents(workspace.data), contents(workspace.models)) == before
+
+
+@pytest.mark.parametrize("n_drawn", [0, 3])
+def test_reconstructions_that_a_model_without_decoder_cannot_make_are_said_to_be_none(n_drawn, classifier):
+    workspace, run = classifier
+    wanted = features_session(run.timestamp, reconstructions=n_drawn)
+    code, _, text = answer(main_02_extract, wanted, workspace, "--check")
+    assert code == 0 and ("no decoder: no reconstructions" in text) == bool(n_drawn)
 
 
 def test_a_run_on_pictures_takes_no_sounds(config, pictures, sounds):

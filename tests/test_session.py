@@ -251,6 +251,7 @@ def test_a_change_without_key_and_value_or_that_is_no_yaml_is_refused(change):
         (training_session(start={"weights_of": "20250617_131810"}), TrainingSession),
         (extraction_session("20250617_131810", variant="1e-3"), ExtractionSession),
         (extraction_session("latest:demo", reduction={"dims": [2, 8]}), ExtractionSession),
+        ({"extractor": "handcrafted", "data": {"sounds": "songs"}}, ExtractionSession),
     ],
 )
 def test_a_session_written_as_yaml_and_read_again_equals_itself(tmp_path, raw, kind):

@@ -321,6 +321,9 @@ def test_what_a_combiner_needs_is_reported_at_once(shared, combined, tmp_path):
     for reference, fault in words.items():
         with pytest.raises(SessionError, match=fault):
             extract({"combiner": reference, "data": {"sounds": "others"}}, config)
+    session = {"combiner": str(combined / "combiner_session.skops"), "data": {"sounds": "others"}}
+    with pytest.raises(SessionError, match="reduction: a combiner gives scores of classes"):
+        extract(session | {"reduction": {"dims": [2]}}, config)
 
 
 # The nearest

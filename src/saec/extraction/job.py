@@ -233,6 +233,8 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         collect_faults(faults, "out", require_writable, out)
     if source:
         collect_faults(faults, "variant", require_short_name, _id(session, source))
+    if source and session.reduction and "reduction" in session.stated and "pooled" not in source.npz:
+        faults.append("reduction: a combiner gives scores of classes, which are not reduced: leave it out")
     if source and session.predictions:
         collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
     if faults:

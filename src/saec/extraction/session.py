@@ -8,7 +8,7 @@ from pydantic import Field, create_model, field_validator, model_validator
 
 from saec.extraction.predictions import Detections
 from saec.extraction.sources import SOURCES, ExtractionData
-from saec.extraction.sources.base import value_type
+from saec.extraction.sources.base import FITTED, value_type
 from saec.registry import Strict
 from saec.session import Count, Session
 from saec.upgrade import upgrade_extraction
@@ -41,16 +41,29 @@ class _Extraction(Session):
         """Returns the folders that are read, as the session names them."""
         return [self.data.location] if isinstance(self.data.location, str) else list(self.data.location)
 
+    @property
+    def stated(self) -> set[str]:
+        """Returns the keys that are stated; where all are spelled out, those that are not as by default."""
+        if not self.model_fields_set.issuperset(SOURCES.names()):
+            return self.model_fields_set
+        plain = type(self)(run="", data=self.data)
+        return {key for key in type(self).model_fields if getattr(self, key) != getattr(plain, key)}
+
     @model_validator(mode="after")
     def _has_one_source(self) -> "_Extraction":
         given = [key for key in SOURCES.names() if getattr(self, key) is not None]
         if len(given) != 1:
             names = ", ".join(f"`{name}`" for name in SOURCES.names())
             raise ValueError(f"features come of one of {names}, got {' and '.join(given) or 'none'}")
-        for name in SOURCES.names():
-            for option in set(SOURCES[name].options) - set(SOURCES[given[0]].options):
-                if getattr(self, option) is not None and SOURCES[name].model_fields[option].default is None:
-                    raise ValueError(f"`{option}` is an option of a `{name}`, got it with `{given[0]}`")
+        own = {key: name for name in SOURCES.names() for key in SOURCES[name].options}
+        holds_anyway = {"precision": "fp32"}  # of sources that compute in nothing else
+        stated = {key for key in self.stated if getattr(self, key) not in (None, holds_anyway.get(key))}
+        unused = sorted(stated & own.keys() - set(SOURCES[given[0]].options))
+        if self.data.fit and given[0] not in FITTED:
+            raise ValueError(f"data.fit: `{given[0]}` takes samples as they are: leave it out")
+        if unused:
+            words = "; ".join(f"`{option}` is an option of a `{own[option]}`" for option in unused)
+            raise ValueError(f"{words}, without effect with `{given[0]}`: leave it out")
         return self
 
     @field_validator("variant")

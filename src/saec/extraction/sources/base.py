@@ -34,6 +34,7 @@ BATCHES_PER_SHARD = 8  # that are marked as done together, unless they take long
 SHARD_S = 5
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
+FITTED = ("run", "combiner")  # sources for which samples are brought to a size, by `data.fit`
 SOURCES = Registry("source")
 """Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in the faults.
 
@@ -321,13 +322,12 @@ def value_type(source: str) -> Any:
 
 def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
     """Returns a session that makes such features of other samples (`for_samples`), without a reduction."""
-    left_out = ("variant", "out", "overwrite", "predictions")
-    recipe = {
-        key: value for key, value in about["session"].items() if value is not None and key not in left_out
-    }
-    if "run" in recipe:
-        recipe["run"] = about["model"]  # the session may say `latest:`
-    return recipe | {"reduction": None, "reconstructions": 0}
+    session = {key: value for key, value in about["session"].items() if value is not None}
+    source = next(name for name in SOURCES.names() if name in session)
+    recipe = {key: session[key] for key in (source, "data", *SOURCES[source].options) if key in session}
+    if source == "run":  # the session may say `latest:`
+        recipe |= {"run": about["model"], "reconstructions": 0}
+    return recipe | {"reduction": None}
 
 
 def for_samples(recipe: dict[str, Any], location: Location, out: Path | None = None) -> dict[str, Any]:

@@ -92,7 +92,8 @@ class RunSource(Source):
 
     def describe(self) -> str:
         where = f"{describe(self.device)} ({self.device})"
-        return f"model of {self.path}, {where}, {self.settings['precision']}"
+        drawn = ", no decoder: no reconstructions" if self.n_drawn and self.model.decoder is None else ""
+        return f"model of {self.path}, {where}, {self.settings['precision']}{drawn}"
 
     @torch.no_grad()
     def seconds(self) -> float:

@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from saec.evaluation.agreement import holm
+from saec.evaluation.base import Scores
 from saec.report.job import MOST_SENTENCES, summary
 from saec.samples import Samples
 from saec.sections.base import Content
 from saec.sections.findings import best_clusters, best_methods, doubts_of_samples, doubts_of_scores
+from saec.sections.score_tables import comparison_table
+from saec.sections.sets import Result
 from saec.sections.times import show_times
 
 PIXELS = "pixels 32 x 32"
@@ -183,3 +187,26 @@ def test_the_top_has_few_sentences_and_the_last_one_lists_what_is_suspicious(tmp
     assert summary([plain]) == ["A.", "Nothing suspicious was noticed."]
     assert summary([plain, doubtful]) == ["A.", *["B."] * (MOST_SENTENCES - 2), "Look at this first: x; y."]
     assert summary([Content("none", tmp_path)]) == []
+
+
+def test_p_values_are_corrected_among_the_pairs_of_one_set_and_evaluation_alone():
+    def of(one: str, evaluation: str, method: str, seed: int) -> Result:
+        values = np.random.default_rng(seed).uniform(0.5, 0.9, 5)
+        folds = [
+            {"labels_per_class": "all", "macro_f1": value, "n_asked": 1, "n_learnt": 4} for value in values
+        ]
+        return Result(one, method, evaluation, Scores({}, np.zeros(0, str), folds=folds), np.zeros(0, str))
+
+    families = [("birds", "svm"), ("birds", "forest"), ("frogs", "svm")]
+    results = [
+        of(*family, method, 10 * n + seed)
+        for n, family in enumerate(families)
+        for seed, method in enumerate(("conv", "mel", "raw"))
+    ]
+    together = comparison_table(results)
+    assert len(together) == 9
+    for one, evaluation in families:
+        alone = comparison_table([r for r in results if (r.set, r.evaluation) == (one, evaluation)])
+        rows = together[(together["set"] == one) & (together["evaluation"] == evaluation)]
+        assert rows["p_holm"].tolist() == alone["p_holm"].tolist() == holm(rows["p"].tolist())
+        assert set(rows["family"]) == {f"3 of {evaluation} on {one}"}

@@ -29,7 +29,10 @@ def score_table(results: list[Result]) -> pd.DataFrame:
 
 
 def comparison_table(results: list[Result]) -> pd.DataFrame:
-    """Compares each pair of methods on the same folds: difference of macro-F1, p-value, p-value by Holm."""
+    """Compares each pair of methods on the same folds: difference of macro-F1, p-value, p-value by Holm.
+
+    Holm's correction is among the pairs of one set and evaluation, which are a `family`.
+    """
     probes: dict[tuple[str, str], dict[str, list]] = {}
     for one in results:
         if one.is_probe:
@@ -41,8 +44,12 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
         if len(first) > 1:
             scores = {method: np.array([fold[MAIN_SCORE] for fold in of]) for method, of in methods.items()}
             share = float(np.mean([fold["n_asked"] / fold["n_learnt"] for fold in first]))
-            rows += [{"set": name, "evaluation": evaluation} | row for row in compare_methods(scores, share)]
-    return pd.DataFrame(rows).assign(p_holm=holm([row["p"] for row in rows]))
+            pairs = compare_methods(scores, share)
+            own = {"set": name, "evaluation": evaluation}
+            family = {"family": f"{len(pairs)} of {evaluation} on {name}"}
+            adjusted = holm([pair["p"] for pair in pairs])
+            rows += [own | one | {"p_holm": p} | family for one, p in zip(pairs, adjusted, strict=True)]
+    return pd.DataFrame(rows)
 
 
 def cluster_table(results: list[Result]) -> pd.DataFrame:
@@ -90,7 +97,7 @@ def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Conten
     content.draw("maps.png", caption, figures.maps, maps, "2-D maps by label")
     caption = (
         "Pairs of methods on the same folds: difference of macro-F1, p-value of the corrected resampled "
-        "t-test, and by Holm for all pairs together"
+        "t-test, and by Holm for the pairs of one set and evaluation (family) together"
     )
     table = comparison_table(results)
     content.write("comparisons.csv", table, "pairs of methods on the same folds", caption)

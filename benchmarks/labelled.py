@@ -37,13 +37,16 @@ SHARE = (
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A folder to learn from and one to score; `left_out` are groups that are scored one by one."""
+    """A folder to learn from and one to score; `left_out` are groups that are scored one by one, `sounds` the
+    recordings that the pictures were made of.
+    """
 
     name: str
     train: Path
     scored: Path
     config: Config
     left_out: tuple[str, ...] = ()
+    sounds: Path | None = None
 
     @cached_property
     def data(self) -> Dataset:
@@ -99,7 +102,7 @@ def digits_developed(workspace: Path, config: Config, out: str) -> LabelledSet:
 def digits_scored(workspace: Path, config: Config) -> LabelledSet:
     """Digits of three speakers, each left out in turn; learnt without labels from three others."""
     folders = [digits(workspace, config, speakers) for speakers in (DEVELOPED_ON, DEVELOPED_ON + SCORED_ON)]
-    return LabelledSet("digits", *folders, config, SCORED_ON)
+    return LabelledSet("digits", *folders, config, SCORED_ON, folders[1].parent / "recordings")
 
 
 def skewed(name: str, of: LabelledSet, workspace: Path) -> LabelledSet:
@@ -107,7 +110,7 @@ def skewed(name: str, of: LabelledSet, workspace: Path) -> LabelledSet:
     of the first if the name ends with `zipf`, else so many of all others that the first has 40 %.
     """
     folders = [_drawn(workspace / name, images, of) for images in (of.train, of.scored)]
-    return LabelledSet(name, *folders, of.config, of.left_out)
+    return LabelledSet(name, *folders, of.config, of.left_out, of.sounds)
 
 
 def _drawn(folder: Path, images: Path, of: LabelledSet) -> Path:

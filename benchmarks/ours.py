@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -132,13 +132,15 @@ def config_of(task: Task, cache: Path) -> Config:
     return Config(data=task.workspace, models=task.workspace / "models", cache=cache, device=task.device)
 
 
-def for_a_while(loader: Loader, epochs: Iterator[int], seconds: float) -> Iterator[Batch]:
-    """Training batches of epoch after epoch, at least one of them."""
-    end = time.perf_counter() + seconds
+def for_a_while(
+    loader: Loader, epochs: Iterator[int], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[Batch]:
+    """Training batches of epoch after epoch, at least one of them, for so many seconds by the clock."""
+    end = clock() + seconds
     for epoch in epochs:
         for batch in loader.training(epoch):
             yield batch
-            if time.perf_counter() > end:
+            if clock() > end:
                 return
 
 

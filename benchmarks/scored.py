@@ -84,6 +84,8 @@ FLOORS = {"pixels": pixels, "raw pixels": raw_pixels}
 @torch.no_grad()
 def rebuilt(model: Model, data: Dataset) -> dict[str, float]:
     """Squared error of the RGB picture that comes back, and its share of the mean picture's error."""
+    if model.decoder is None:
+        return {}
     model = model.eval()
     data = data.sized_for(model.height, model.time_pool)
     chosen = np.array(evenly(range(len(data)), N_REBUILT))

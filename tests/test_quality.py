@@ -2,15 +2,18 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import TINY, intensities, training_session, write_pictures
 
 from benchmarks import labelled, quality, steps
 from benchmarks.labelled import SCORED_ON, SETS, LabelledSet, skewed
+from benchmarks.learning import features_of_sound
 from benchmarks.quality_table import tables
 from benchmarks.scored import FLOORS, rebuilt, scores
 from saec.config import Config
@@ -36,7 +39,8 @@ def call(monkeypatch: pytest.MonkeyPatch, made: LabelledSet, workspace: Path, *m
     session.write_text(json.dumps(training_session(model=TINY, views="pair", objective="contrastive")))
     monkeypatch.setitem(SETS, "bars", lambda workspace, config: made)
     monkeypatch.setattr("benchmarks.learning.CALIBRATED_S", 0.0)
-    words = ["--sets", "bars", "--contenders", str(session), "--seeds", "0", "--seconds", "0.1"]
+    contenders = [*FLOORS, str(session), f"{session} objective.reconstruction=0", f"{session} + raw pixels"]
+    words = ["--sets", "bars", "--contenders", *contenders, "--seeds", "0", "--seconds", "0.1"]
     folders = ["--workspace", str(workspace), "--results", str(workspace / "results.jsonl"), "--threads", "2"]
     monkeypatch.setattr(sys, "argv", ["quality", *words, *folders, *more])
     quality.main()
@@ -49,13 +53,29 @@ def test_a_contender_is_scored_before_and_after_by_every_pooling_beside_pixels(
 ):
     rows = call(monkeypatch, made, tmp_path)
     pooled = [(state, pooling) for state in ("untrained", "trained") for pooling in quality.POOLED]
-    assert [(row["state"], row["pooling"]) for row in rows] == [("", "")] * 2 + pooled
+    assert [(row["state"], row["pooling"]) for row in rows] == [("", "")] * 2 + pooled * 2 + [("", "")]
     assert [row["contender"] for row in rows[:2]] == list(FLOORS)
     assert rows[1]["linear all"] == pytest.approx(1)
     assert all(0 <= row[score] <= 1 for row in rows for score in ("linear 5", "knn all", "hdbscan v_measure"))
-    assert rows[-1]["seconds"] > 0 and 0 < rows[-1]["unexplained"] < 20
+    assert rows[5]["seconds"] > 0 and 0 < rows[5]["unexplained"] < 20
+    assert "reconstruction: 0.0" in (made.config.models / rows[9]["run"] / "session.yaml").read_text()
+    assert rows[10]["features"] == rows[1]["features"] + rows[4]["features"]  # side by side
     assert "tiny.json trained mean_std" in capsys.readouterr().out
     assert call(monkeypatch, made, tmp_path) == rows  # nothing was done again
+
+
+def test_pictures_have_the_features_of_the_recordings_that_they_were_made_of(made, tmp_path):
+    sounds, rng = tmp_path / "recordings", np.random.default_rng(0)
+    sounds.mkdir()
+    recordings = np.array([name.partition("_segm_")[0] for name in made.data.samples.names])
+    for recording in np.unique(recordings):
+        soundfile.write(sounds / f"{recording}.wav", rng.uniform(-0.5, 0.5, 4000), 8000)
+    crafted = "handcrafted extractor.sample_rate=8000"
+    rows = features_of_sound(crafted, replace(made, sounds=sounds))
+    assert rows.shape == (N, 136) and len(np.unique(rows, axis=0)) == len(np.unique(recordings)) == 6
+    assert all(len(np.unique(rows[recordings == one], axis=0)) == 1 for one in recordings)
+    with pytest.raises(Fault, match="bars has pictures alone"):
+        features_of_sound(crafted, made)
 
 
 def test_raw_pixels_tell_bars_apart_and_noise_does_not(made):

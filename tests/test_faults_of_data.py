@@ -26,7 +26,7 @@ from conftest import (
 from PIL import Image
 from small_runs import untrained_run
 from sounds import RATE, features_session, heard_session, record, record_classes, tone
-from traces import NAMES, STRIDED, curves, write_traces
+from traces import NAMES, STRIDED, curves, save, write_traces
 
 import main_01_train
 import main_02_extract
@@ -583,7 +583,11 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
         " in the other\n ... traces/deeper/0.npy",
         {"valid": "traces/deeper"},
     ),
-    "arrays: columns": (Path.exists, "data.train: data.columns: there is no column 5", {"columns": [5]}),
+    "arrays: columns": (
+        lambda folder: save(folder.parent / "others" / "x.npy", curves(9)),
+        "has a fault: ... data.train: data.columns: there is no column 5",
+        {"columns": [5], "valid": "others"},
+    ),
     "arrays: keys": (
         lambda folder: write_traces(folder),
         "6 of 12 arrays in {folder} cannot be used ... 1.npz holds no array 'x' (`data.key`), but ema",

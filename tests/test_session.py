@@ -99,6 +99,41 @@ def test_a_count_is_a_whole_number_and_nothing_that_looks_like_one(key):
         assert faults_of(training_session(training={key: value})) == [fault]
 
 
+A_COLUMN = "must be a column's number, from 0, or its name"
+A_SCALE = "must be as many factors, none of them 0, as offsets"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "fault"),
+    [
+        ("arrays", {"columns": [True]}, f"columns.0: {A_COLUMN}, got True"),
+        ("arrays", {"columns": ["pitch", 1.5]}, f"columns.1: {A_COLUMN}, got 1.5"),
+        ("arrays", {"drop": [-1]}, f"drop.0: {A_COLUMN}, got -1"),
+        ("arrays", {"columns": {}}, "columns: input should be a list, got {}"),
+        ("arrays", {"names": "TDX"}, "names: input should be a list, got 'TDX'"),
+        ("arrays", {"names": [0]}, "names.0: input should be a valid string, got 0"),
+        ("arrays", {"scale": "sets"}, "scale: input should be 'none', 'file' or 'set' or a list, got 'sets'"),
+        ("arrays", {"scale": [[1], ["x"]]}, "scale.1.0: input should be a valid number, got 'x'"),
+        ("arrays", {"scale": [[1, 2], [1]]}, f"scale: {A_SCALE}, got ((1.0, 2.0), (1.0,))"),
+        ("arrays", {"scale": [[1], [0]]}, f"scale: {A_SCALE}, got ((1.0,), (0.0,))"),
+        ("arrays", {"scale": [[1], [True]]}, "scale.1.0: must be a number, got True"),
+        ("arrays", {"rate_hz": True}, "rate_hz: must be a number, got True"),
+        ("images", {"limit": True}, "limit: must be a number, got True"),
+        ("audio", {"channel": "left"}, "channel: input should be 'mean' or a valid integer, got 'left'"),
+        ("audio", {"channel": -1}, "channel: input should be greater than or equal to 0, got -1"),
+        ("audio", {"length_s": 0}, "length_s: input should be greater than 0, got 0"),
+        ("audio", {"standardise": [0, "x"]}, "standardise.1: input should be a valid number, got 'x'"),
+        (
+            "audio",
+            {"spectrum": {"name": "mel", "n_mels": True}},
+            "spectrum.n_mels: must be a number, got True",
+        ),
+    ],
+)
+def test_an_option_of_the_data_of_another_type_is_one_fault_that_says_what_it_may_be(kind, options, fault):
+    assert faults_of(training_session(data={"kind": kind, "train": "x"} | options)) == [f"data.{fault}"]
+
+
 def test_a_session_without_a_model_or_data_or_an_empty_one_names_what_is_missing():
     raw = training_session()
     del raw["model"]
@@ -226,7 +261,7 @@ def test_set_gives_a_start_from_scratch_the_weights_of_a_run(raw):
         ("training.epochs=0", "training.epochs: input should be greater than 0, got 0"),
         ("training.epochs=", "training.epochs: input should be a valid integer, got None"),
         ("training.epochs.x=3", "training.epochs: input should be a valid integer, got {'x': 3}"),
-        ("model.widths.0=3", "model.widths: input should be a valid tuple, got {'0': 3}"),
+        ("model.widths.0=3", "model.widths: input should be a list, got {'0': 3}"),
         ("modle.latent=3", "modle: unknown key, did you mean 'model'?"),
         ("views=denoize", "views: unknown view 'denoize', did you mean 'denoise'?"),
     ],

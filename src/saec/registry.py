@@ -6,6 +6,7 @@ written in the signature and nowhere else.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
@@ -18,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from saec.faults import did_you_mean
 
+OF_KIND = ("_type", "_parsing", "literal_error")  # ends the types of faults of values of another kind
 MOST_FAULTS, MOST_LETTERS = 100, 2000  # that a message has, whatever is given
 
 
@@ -37,14 +39,20 @@ class Strict(BaseModel):
     @classmethod
     def _say_which_name_was_meant(cls, raw: Any, handler: Callable) -> Any:
         try:
-            return handler(raw)
+            made = handler(raw)
         except ValidationError as error:
-            errors = error.errors(include_url=False)
+            errors = _merged(raw, error.errors(include_url=False))
             faults = [_fault(cls, fault) for fault in errors[:MOST_FAULTS]]
             if len(errors) > MOST_FAULTS:
                 rest = f"... and {len(errors) - MOST_FAULTS:,} faults more"
                 faults.append(_fault(cls, {"type": "fault", "msg": rest, "loc": (), "input": None}))
+        else:
+            given = raw.items() if isinstance(raw, dict) else ()
+            flags = [flag for key, value in given for flag in _flags(value, getattr(made, key, None), key)]
+            faults = [_fault(cls, flag) for flag in flags[:MOST_FAULTS]]
+        if faults:
             raise ValidationError.from_exception_data(cls.__name__, faults) from None
+        return made
 
 
 class Component(Strict):
@@ -130,6 +138,38 @@ def import_submodules(package: str, path: list[str]) -> None:
         import_module(f"{package}.{module.name}")
 
 
+def _flags(raw: Any, made: Any, *path: str | int) -> list[dict[str, Any]]:
+    """Returns a fault for each yes or no that was taken as a number."""
+    if isinstance(raw, list | tuple) and isinstance(made, tuple) and len(raw) == len(made):
+        pairs = enumerate(zip(raw, made, strict=True))
+        return [flag for index, pair in pairs for flag in _flags(*pair, *path, index)]
+    is_flag = isinstance(raw, bool) and type(made) in (int, float)
+    return [{"type": "bool", "msg": "must be a number", "loc": path, "input": raw}] if is_flag else []
+
+
+def _merged(raw: Any, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns faults of which each value has one, where a type has alternatives with a fault for each."""
+    merged: dict[tuple, dict[tuple, dict[str, Any]]] = {}
+    for error in errors:
+        value, path, start = raw, (), None
+        for part in error["loc"]:
+            try:
+                value, path = value[part], (*path, part)
+            except (TypeError, LookupError):  # the name of an alternative, which is no key
+                start = path if start is None else start
+        if not start or error["type"] in ("missing", "fault"):
+            start = path = error["loc"]
+        same = merged.setdefault(start, {})
+        first = same.setdefault(path, error | {"loc": path})
+        if not first["type"].endswith(OF_KIND):
+            continue
+        if not error["type"].endswith(OF_KIND):
+            same[path] = error | {"loc": path}  # that alternative was meant
+        elif error["msg"] not in first["msg"]:
+            first["msg"] += " or " + error["msg"].removeprefix("Input should be ")
+    return [e for same in merged.values() for path, e in same.items() if len(path) == max(map(len, same))]
+
+
 def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
     """Returns the fault in words that help: an unknown key comes with the nearest right one."""
     message, path = fault["msg"].removeprefix("Value error, "), fault["loc"]
@@ -140,6 +180,9 @@ def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
     elif fault["type"] == "model_type":
         message = f"must be a mapping of keys to values, got {fault['input']!r}"
     elif fault["type"] not in ("fault", "value_error"):
+        message = re.sub(
+            "a valid tuple|Tuple", "a list", re.sub(", unable to parse.*?(?= or |$)", "", message)
+        )
         message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
     error = PydanticCustomError("fault", "{message}", {"message": message[:MOST_LETTERS]})
     return InitErrorDetails(type=error, loc=path, input=fault["input"])

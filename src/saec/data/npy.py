@@ -13,7 +13,7 @@ from posixpath import splitext
 from typing import IO, Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import PlainValidator
 
 from saec.data.listed import Listed, Location
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
@@ -22,8 +22,16 @@ from saec.files import DAMAGE, files_below, suffixes_below
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".npy", ".npz")
 MAGIC = {b"\x93NUMP": ".npy", b"PK\x03\x04": ".npz", b"PK\x05\x06": ".npz"}  # the first bytes; an empty zip
-Column = Annotated[int, Field(ge=0, strict=True)] | str  # by its number or name
 NUMBERS = "biuf"  # kinds of types that are cast to float32
+
+
+def _column(raw: Any) -> int | str:
+    if isinstance(raw, str) or (type(raw) is int and raw >= 0):
+        return raw
+    raise ValueError(f"must be a column's number, from 0, or its name, got {raw!r}")
+
+
+Column = Annotated[int | str, PlainValidator(_column)]
 
 
 class Traces(Listed):

@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import AfterValidator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,9 +18,17 @@ from saec.faults import Fault, listing
 LOG = logging.getLogger(__name__)
 ScaleBy = Literal["z_score", "min_max"]
 Scaling = tuple[tuple[float, ...], tuple[float, ...]]  # offset and factor of each column
-Scale = Literal["none", "file", "set"] | Scaling
 NOMINAL = 256  # frames that a model is built and described with
 SHOWN = (48, 256)  # rows at least, and frames, of a trace in a figure
+
+
+def _scale(scale: str | Scaling) -> str | Scaling:
+    if not isinstance(scale, str) and (len(scale[0]) != len(scale[1]) or not all(scale[1])):
+        raise ValueError(f"must be as many factors, none of them 0, as offsets, got {scale}")
+    return scale
+
+
+Scale = Annotated[Literal["none", "file", "set"] | Scaling, AfterValidator(_scale)]
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,9 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         session = _as_parent(parent, session, faults) if parent else session
         check("start.weights", parent.require, session.start.weights) if parent else None
     session, kinds, sizes = _sized(session, config, faults)
+    faults[:] = [
+        one for one in faults if one.replace("data.valid: ", "data.train: ", 1) not in {*faults} - {one}
+    ]
     _refuse_shared(kinds, faults)
     trained, model, shape, classes = begun or parent, None, None, ()
     if "train" in sizes:

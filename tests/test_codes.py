@@ -21,7 +21,7 @@ from saec.lowpass import filtered, lowpass_kernel
 from saec.models.base import Model, Ragged
 from saec.report import EvaluationSession, evaluate, plan_evaluation
 from saec.runs import Run
-from saec.sections.codes import by_history
+from saec.sections.codes_work import by_history
 from saec.session import SessionError, TrainingSession, load_session
 
 RATE = 100.0
@@ -96,7 +96,7 @@ def test_measures_of_codes_are_those_of_each_sample_alone_whatever_is_behind_it(
     rebuilt = target * 0.5
     together, alone = (CodeMeasures(RATE, 1, 90) for _ in range(2))
     factor = np.array([1.0, 10.0, 0.5])
-    of_batch = (own_frames(values, lengths.tolist()) for values in (codes, target, rebuilt))
+    of_batch = (own_frames(values, lengths) for values in (codes, target, rebuilt))
     for sample in zip(*of_batch, strict=True):
         together.add(*sample, factor)
     for row, n in enumerate(lengths.tolist()):

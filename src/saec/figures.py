@@ -46,31 +46,31 @@ def history(
     best_epoch: int,
     trivial: float | None,
     best_by: str = "loss",
+    apart: bool = False,
 ) -> None:
     """Draws scores by epoch, training and validation, the best epoch and the score of a trivial answer.
 
     Beside the loss stands the score that selects the best epoch, where that is another, and that of a probe;
-    on it in grey the alpha of each epoch, where a training changes it.
+    on it in grey the alpha of each epoch, where a training changes it. `apart`: the loss, then each alone.
     """
-    names = list(
-        dict.fromkeys(["loss", best_by, *(["knn"] if any("valid_knn" in row for row in rows) else [])])
-    )
-    figure = Figure((7 * len(names), 4), DPI)
-    grid = figure.subplots(1, len(names), squeeze=False)[0]
-    figure.subplots_adjust(0.16 / len(names), 0.13, 1 - 0.02 / len(names), 0.92, 0.2)
-    epochs = [row["epoch"] for row in rows]
-    for axes, name in zip(grid, names, strict=True):
-        for part, colour_of_part in COLOURS.items():
+    names = ["loss", best_by, *(["knn"] if any("valid_knn" in row for row in rows) else [])]
+    panels = [(name, (*COLOURS,)) for name in dict.fromkeys(names)]
+    panels = [("loss", parts) for parts in ((*COLOURS,), ("train",), ("valid",))] if apart else panels
+    n, epochs = len(panels), [row["epoch"] for row in rows]
+    figure = Figure(((4.5 if apart else 7) * n, 4), DPI)
+    figure.subplots_adjust(0.16 / n, 0.13, 1 - 0.02 / n, 0.92, 0.35 if apart else 0.2)
+    for axes, (name, parts) in zip(figure.subplots(1, n, squeeze=False)[0], panels, strict=True):
+        for part in parts:
             points = [(row["epoch"], row[key]) for row in rows if (key := f"{part}_{name}") in row]
             if points:
-                axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=colour_of_part, label=part)
+                axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=COLOURS[part], label=part)
         if trivial is not None and name == best_by:
             axes.axhline(trivial, color="0.5", linestyle=":", label="nothing learnt")
         axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
         words = WORDS.get(name, name.replace("_", " "))
         axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")
         if name == "loss":
-            _log_if_wide(axes, [row[f"{part}_loss"] for row in rows for part in COLOURS])
+            _log_if_wide(axes, [row[f"{part}_loss"] for row in rows for part in parts])
             alphas = [row.get("valid_alpha") for row in rows]
             if len({*alphas}) > 1:
                 _draw_beside(axes, epochs, alphas, "alpha")

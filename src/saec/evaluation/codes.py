@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from saec.models.base import Model
 
 SEGMENT = 128  # frames of a segment of Welch's method
 FEWEST = 4  # frames that a spectrum needs
+AT_ONCE = 2**22  # numbers of codes that something is computed of together
 SWEPT = {"codes": "codes filtered", "input": "input filtered", "input_alone": "filter alone, without a model"}
 
 
@@ -20,17 +22,14 @@ class Spectrum:
 
     def __init__(self, rate_hz: float, n_longest: int):
         self.rate_hz, self.n_segment = rate_hz, max(FEWEST, min(SEGMENT, n_longest))
-        self.sums = np.zeros(self.n_segment // 2 + 1)
+        self.frequencies = np.fft.rfftfreq(self.n_segment, 1 / rate_hz)
+        self.sums = np.zeros(len(self.frequencies))
         self.n_frames = 0
-
-    @property
-    def frequencies(self) -> np.ndarray:
-        return np.fft.rfftfreq(self.n_segment, 1 / self.rate_hz)
 
     @property
     def density(self) -> np.ndarray:
         """Returns the mean density of a series, (frequencies,); not a number where no sample was added."""
-        return self.sums / self.n_frames if self.n_frames else np.full(len(self.sums), np.nan)
+        return self.sums / (self.n_frames or np.nan)
 
     def add(self, series: np.ndarray) -> None:
         """Adds (series, frames) of one sample, unless it is too short; means of series are left out."""
@@ -39,7 +38,8 @@ class Spectrum:
         n = series.shape[1]
         if n >= FEWEST:
             given = {"nperseg": min(n, self.n_segment), "nfft": self.n_segment, "detrend": "constant"}
-            self.sums += n * welch(series, self.rate_hz, **given)[1].mean(axis=0)
+            for some in pieces(series):
+                self.sums += welch(some, self.rate_hz, **given)[1].sum(axis=0) * n / len(series)
             self.n_frames += n
 
 
@@ -49,7 +49,6 @@ class CodeMeasures:
     def __init__(self, rate_hz: float, time_pool: int, n_longest: int, spectra: bool = True):
         self.rows: list[dict[str, float]] = []
         self.squares: dict[str, np.ndarray] = {}  # of errors, summed over frames, (columns,) by score
-        self.n_frames = self.n_numbers = 0
         pools = {"codes": time_pool, "input": 1} if spectra else {}  # frames of a step
         self.spectra = {name: Spectrum(rate_hz / pool, -(-n_longest // pool)) for name, pool in pools.items()}
 
@@ -63,7 +62,7 @@ class CodeMeasures:
         """Adds a sample; `rebuilt` is None where there is no decoder. `factor` (columns,) makes units of the
         sample's file of what the model sees, where that is possible.
         """
-        row = {"frames": target.shape[1]} | code_scores(codes)
+        row = {"frames": target.shape[1], "numbers": codes.size} | code_scores(codes)
         if rebuilt is not None:
             squares = {"mse": np.square(rebuilt.astype(np.float64) - target)}
             if factor is not None:
@@ -72,8 +71,6 @@ class CodeMeasures:
                 self.squares[name] = self.squares.get(name, 0.0) + of.sum(axis=1)
                 row[name] = float(of.mean())
         self.rows.append(row)
-        self.n_frames += target.shape[1]
-        self.n_numbers += codes.size
         series = {"codes": codes, "input": target}
         for name, spectrum in self.spectra.items():
             spectrum.add(series[name])
@@ -83,46 +80,47 @@ class CodeMeasures:
         """Returns the mean squared error of each column over all frames, (columns,), and in units of the
         files, where something leads back to them.
         """
-        return {name: of / self.n_frames for name, of in self.squares.items()}
+        n_frames = sum(row["frames"] for row in self.rows)
+        return {name: of / n_frames for name, of in self.squares.items()}
 
     def summary(self) -> dict[str, float]:
         """Returns means over all frames (`mse`, `l1`), over all files (`mse_by_file`, ...), and shares."""
-        columns = {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
-        frames = columns["frames"]
+        table = pd.DataFrame(self.rows)
         return {
-            "files": len(self.rows),
-            "frames": self.n_frames,
+            "files": len(table),
+            "frames": int(table["frames"].sum()),
             **{name: float(of.mean()) for name, of in self.by_column.items()},
-            **({"mse_by_file": float(columns["mse"].mean())} if self.squares else {}),
-            "l1": float(np.average(columns["l1"], weights=frames)),
-            "sparsity": float(columns["zeros"].sum() / self.n_numbers),
-            "zeros_by_file": float(columns["zeros"].mean()),
-            "kurtosis_by_file": mean_of_numbers(columns["kurtosis"]),
+            **({"mse_by_file": float(table["mse"].mean())} if self.squares else {}),
+            "l1": float(np.average(table["l1"], weights=table["frames"])),
+            "sparsity": float(table["zeros"].sum() / table["numbers"].sum()),
+            "zeros_by_file": float(table["zeros"].mean()),
+            "kurtosis_by_file": float(table["kurtosis"].mean()),  # of those that are numbers
         }
+
+
+def pieces(rows: np.ndarray) -> list[np.ndarray]:
+    """Returns rows in pieces, of which what is computed needs little memory."""
+    return np.array_split(rows, min(len(rows), 1 + rows.size // AT_ONCE))
 
 
 def code_scores(codes: np.ndarray) -> dict[str, float]:
     """Returns share and number of exact zeros, mean size and kurtosis of codes (codes, steps)."""
-    zeros = int((codes == 0).sum())
+    zeros = codes.size - int(np.count_nonzero(codes))
+    sizes = sum(float(np.abs(some).sum(dtype=np.float64)) for some in pieces(codes))
     return {
         "sparsity": zeros / codes.size,
         "zeros": zeros,
-        "l1": float(np.abs(codes).mean(dtype=np.float64)),
+        "l1": sizes / codes.size,
         "kurtosis": kurtosis(codes),
     }
 
 
 def kurtosis(values: np.ndarray) -> float:
     """Returns the excess kurtosis: 0 of a normal distribution; not a number where all values are the same."""
-    squares = np.square(values - values.mean(dtype=np.float64))
-    variance = squares.mean()
-    return float(np.square(squares).mean() / variance**2 - 3) if variance > 0 else float("nan")
-
-
-def mean_of_numbers(values: np.ndarray) -> float:
-    """Returns the mean of those values that are numbers; not a number where none is."""
-    numbers = values[~np.isnan(values)]
-    return float(numbers.mean()) if len(numbers) else float("nan")
+    mean = values.mean(dtype=np.float64)
+    squares = (np.square(some - mean) for some in pieces(values))
+    second, fourth = np.sum([(of.sum(), np.square(of).sum()) for of in squares], axis=0) / values.size
+    return float(fourth / second**2 - 3) if second > 0 else float("nan")
 
 
 def kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -132,11 +130,10 @@ def kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name.removesuffix(".weight"), weight.detach().float().cpu()
 
 
-def own_frames(values: Tensor, lengths: Sequence[int] | None) -> Iterator[np.ndarray]:
+def own_frames(values: Tensor, lengths: Tensor | None) -> Iterator[np.ndarray]:
     """Yields each sample of (batch, channels, height, width) as (columns, own frames)."""
-    for row, n in zip(
-        values.flatten(1, 2).float().cpu().numpy(), lengths or [None] * len(values), strict=True
-    ):
+    rows = values.flatten(1, 2).float().cpu().numpy()
+    for row, n in zip(rows, [None] * len(rows) if lengths is None else lengths.tolist(), strict=True):
         yield row[:, :n]
 
 
@@ -145,10 +142,8 @@ class LowpassSweep:
 
     def __init__(self, cutoffs: Sequence[float], rate_hz: float, time_pool: int):
         self.cutoffs = np.asarray(cutoffs, dtype=float)
-        self.kernels = [
-            (lowpass_kernel(cutoff, rate_hz / time_pool), lowpass_kernel(cutoff, rate_hz))
-            for cutoff in cutoffs
-        ]
+        rates = rate_hz / time_pool, rate_hz
+        self.kernels = [[lowpass_kernel(cutoff, rate) for rate in rates] for cutoff in cutoffs]
         self.sums = np.zeros((len(cutoffs), len(SWEPT)))
         self.n = 0
 
@@ -159,21 +154,16 @@ class LowpassSweep:
 
     def add(self, model: Model, seen: Tensor, lengths: Tensor | None) -> None:
         """Adds a batch (batch, channels, height, width); all answers are compared with it unfiltered."""
-        of_steps = of_frames = None
-        codes = model.encode(seen, lengths)
+        codes, of_frames, of_steps = model.encode(seen, lengths), None, None
+        own = torch.ones(len(seen), seen.shape[-1], dtype=torch.bool, device=seen.device)
         if lengths is not None:
-            of_frames = own_columns(lengths, seen.shape[-1])
+            own = of_frames = own_columns(lengths, seen.shape[-1])
             of_steps = own_columns(model.n_steps(lengths), codes.shape[-1])
-        own = 1.0 if of_frames is None else of_frames[:, None, None]
         for sums, (of_codes, of_input) in zip(self.sums, self.kernels, strict=True):
             smooth = filtered(seen, of_input, of_frames)
             by_codes = model.decode(filtered(codes, of_codes, of_steps), lengths)
             by_input = model.decode(model.encode(smooth, lengths), lengths)
-            sums += [_squares(one, seen, own) for one in (by_codes, by_input, smooth)]
-        n_frames = seen.shape[0] * seen.shape[-1] if lengths is None else int(lengths.sum())
-        self.n += n_frames * seen.shape[1] * seen.shape[2]
-
-
-def _squares(given: Tensor, target: Tensor, own: Tensor | float) -> float:
-    errors = (given.float() - target.float()).square() * own
-    return float(errors.cpu().sum(dtype=torch.float64))  # some GPUs have no doubles
+            for number, answer in enumerate((by_codes, by_input, smooth)):
+                errors = (answer.float() - seen.float()).square() * own[:, None, None]
+                sums[number] += float(errors.cpu().sum(dtype=torch.float64))  # some GPUs have no doubles
+        self.n += int(own.sum()) * seen.shape[1] * seen.shape[2]

@@ -8,9 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Encode = Callable[[Tensor, Tensor | None], Tensor]  # samples and their lengths -> codes (batch, ..., steps)
-EDGE = (
-    4  # the first and the last of so many parts of a sample are left out, as what is beyond it counts there
-)
+EDGE = 4  # the first and the last of so many parts of a sample are left out: what is beyond it counts there
 
 
 class ShiftSensitivity:
@@ -30,7 +28,7 @@ class ShiftSensitivity:
     @property
     def curve(self) -> np.ndarray:
         """Returns the distance for each shift; not a number where codes are constant, or none compared."""
-        return self.errors / self.squares if self.squares > 0 else np.full(len(self.shifts), np.nan)
+        return self.errors / (self.squares or np.nan)
 
     @property
     def mean(self) -> float:
@@ -47,17 +45,16 @@ class ShiftSensitivity:
         compared = [(row, *self.middle(n)) for row, n in enumerate(n_all)]
         compared = [(row, first, n) for row, first, n in compared if n > 0]
         for row, first, n in compared:
-            own = codes[row, :, first : first + n].cpu().double().numpy()
-            self.squares += float(np.square(own - own.mean(1, keepdims=True)).sum())
+            own = codes[row, :, first : first + n].cpu().double()
+            self.squares += float((own - own.mean(1, keepdim=True)).square().sum())
         self.n_samples += len(compared)
         for number, shift in enumerate(self.shifts.tolist() if compared else ()):
             later = _rows(encode(*moved(seen, lengths, shift)))
             whole, rest = divmod(shift, self.time_pool)
             for row, first, n in compared:
-                at, share = first + whole, rest / self.time_pool
-                expected = codes[row, :, at : at + n].lerp(codes[row, :, at + 1 : at + 1 + n], share)
-                got = later[row, :, first : first + n]
-                self.errors[number] += float((got - expected).square().cpu().sum(dtype=torch.float64))
+                there, after = (codes[row, :, at : at + n] for at in (first + whole, first + whole + 1))
+                errors = later[row, :, first : first + n] - there.lerp(after, rest / self.time_pool)
+                self.errors[number] += float(errors.square().cpu().sum(dtype=torch.float64))
 
     def middle(self, n_steps: int) -> tuple[int, int]:
         """Returns the first of the steps of a sample that are compared, and their number."""

@@ -1,6 +1,5 @@
 """Evaluates a run on samples: errors, codes, weights, spectra, a low-pass sweep, and what a shift does."""
 
-import math
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,24 +11,18 @@ from pydantic import BeforeValidator, Field, NonNegativeInt
 from saec.config import Config
 from saec.data.kind import Kind, Location, absolute, evenly, is_remote, shared_with
 from saec.devices import resolve_device, to_device
-from saec.evaluation.codes import CodeMeasures, kernels
 from saec.extraction.sources.base import ExtractionData
 from saec.faults import Fault, counted, listing
-from saec.files import write_json
 from saec.registry import Strict, as_list
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
 from saec.samples import Samples
-from saec.sections import codes_figures
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.codes_work import Evaluated, column_names
 from saec.session import Count, Weights
 
 N_COLUMNS = 4  # that are drawn where the session names none
-ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
 LEARNT = ("train", "valid")  # splits of a table that a training uses
-PER_SAMPLE = ["file", "frames", "mse", "mse_in_units", "sparsity", "zeros", "l1", "kurtosis"]
-PER_ALPHA = ["alpha", "mse", "l1", "sparsity"]
 Columns = Annotated[tuple[NonNegativeInt | str, ...], BeforeValidator(as_list)]
 
 
@@ -88,21 +81,20 @@ class Codes:
     def write(self, folder: Path) -> list[Content]:
         name = self.trained.folder.name
         content = Content(f"Codes by {name}", folder, list(self.remarks))
-        evaluated = self._evaluated(content)
-        measures, numbers = evaluated.measured(evaluated.model)
+        evaluated, options = self._evaluated(content), self.options
+        measures, table = evaluated.measured(evaluated.model, evaluated.chosen)
         summary = measures.summary()
-        evaluated.sweep(self.options.cutoffs)
-        if self.options.shifts and (sensitivity := evaluated.move(self.options.shifts)) is not None:
+        evaluated.write_lowpass(options.cutoffs)
+        if options.shifts and (sensitivity := evaluated.write_shifts(options.shifts)) is not None:
             summary["shift_sensitivity"] = sensitivity
         content.findings.append(_sentence(name, summary, evaluated.data.samples_are))
         content.tables["Means of all samples"] = pd.DataFrame([summary])
-        evaluated.spectra(measures)
-        _write_samples(evaluated, measures, numbers)
-        _write_weights(evaluated, summary)
+        evaluated.write_spectra(measures)
+        evaluated.write_samples(measures, table)
+        evaluated.write_weights(summary)
         if isinstance(self.trained, Run):
-            _write_training(evaluated, self.trained)
-        columns = _chosen_columns(self.options.columns, evaluated.data.front)
-        _draw_samples(evaluated, measures, numbers, columns)
+            evaluated.write_training(self.trained)
+        evaluated.draw_samples(table, _chosen_columns(options.columns, evaluated.data.front))
         return [content]
 
     def _evaluated(self, content: Content) -> Evaluated:
@@ -196,106 +188,3 @@ def _sentence(name: str, summary: dict[str, float], what: str) -> str:
     if (sensitivity := summary.get("shift_sensitivity")) is not None:
         parts.append(f"a shift sensitivity of {sensitivity:.3g} (0: codes only move along with the input)")
     return f"{name} has {', '.join(parts)}, on {summary['files']:,} {what}."
-
-
-def _write_samples(evaluated: Evaluated, measures: CodeMeasures, numbers: np.ndarray) -> None:
-    """Writes one row a sample, and one row a column of the data."""
-    content, data = evaluated.content, evaluated.data
-    table = pd.DataFrame(measures.rows, index=numbers).sort_index()
-    table.insert(0, "file", data.samples.names[table.index])
-    table = table.reindex(columns=[name for name in PER_SAMPLE if name in table])
-    content.write("codes.csv", table, "errors, sparsity and kurtosis of codes, one row a sample")
-    if evaluated.model.decoder is not None:
-        columns = pd.DataFrame({"column": column_names(data.front), **measures.by_column})
-        content.write("codes_columns.csv", columns, "errors by column", "Errors by column, over all frames")
-
-
-def _write_weights(evaluated: Evaluated, summary: dict[str, float]) -> None:
-    """Writes and draws the kernels of convolutions, and `metrics.json`, in which their norms are, too."""
-    content, layers = evaluated.content, list(kernels(evaluated.model))
-    norms = pd.DataFrame({"layer": name, "frobenius_norm": float(of.norm())} for name, of in layers)
-    what = "Frobenius norms of the kernels of convolutions"
-    content.write("weight_norms.csv", norms, what, f"{what}, the encoder's, then the decoder's")
-    ours = {"mse_by_frame": summary.get("mse"), "sparsity_share": summary["sparsity"]}
-    ours |= {key: value for key, value in summary.items() if key not in ("mse", "sparsity")}
-    metrics = {
-        "mse": summary.get("mse_by_file"),
-        "sparsity": summary["zeros_by_file"],
-        "weight_norms": list(norms.get("frobenius_norm", ())),
-        "ours": ours,
-    }
-    write_json(content.folder / "metrics.json", _without_nan(metrics))
-    content.files["metrics.json"] = "means of all samples; sparsity is the mean number of zeros of a sample"
-    if layers:
-        name, kernel = layers[0]
-        caption = f"Kernels of the first layer ({name}), the largest first"
-        content.draw("codes_weights.png", caption, codes_figures.weights, kernel.numpy(), caption)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(one) for key, one in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_training(evaluated: Evaluated, run: Run) -> None:
-    """Draws losses by epoch, and writes and draws what the model does at each alpha, if it had several."""
-    content, state = evaluated.content, run.load("last")
-    history, best = state["history"], state["progress"]["best_epoch"]
-    caption = "Losses by epoch: training and validation together, and each alone"
-    content.draw("codes_losses.png", caption, codes_figures.losses, history, best)
-    table = _by_weights(evaluated, run)
-    how = "of the best weights of each alpha, on these samples"
-    if table.empty:
-        table, how = by_history(history), "by the run's history, on its validation samples"
-    if len(table) > 1:
-        what = f"Error, size and sparsity of codes by alpha, {how}"
-        content.write("codes_alpha.csv", table, what, what)
-        content.draw("codes_alpha.png", what, codes_figures.alphas, table, what)
-
-
-def _by_weights(evaluated: Evaluated, run: Run) -> pd.DataFrame:
-    """Returns what is measured with the weights that were kept of each alpha."""
-    rows = []
-    for file in run.folder.glob(f"{ALPHA}*.pt"):
-        model = to_device(run.model(file.stem), evaluated.device, "fp32").eval()
-        summary = evaluated.measured(model, spectra=False)[0].summary()
-        rows.append({"alpha": float(file.stem.removeprefix(ALPHA))} | summary)
-    return pd.DataFrame(rows, columns=PER_ALPHA).sort_values("alpha", ignore_index=True)
-
-
-def by_history(history: list[dict[str, float]]) -> pd.DataFrame:
-    """Returns the validation scores of the best epoch of each alpha, where the run had any."""
-    table = pd.DataFrame(history)
-    table = table.rename(columns={f"valid_{name}": name for name in PER_ALPHA})
-    if "alpha" not in table or "mse" not in table:
-        return pd.DataFrame()
-    table = table.loc[table.groupby("alpha")["valid_loss"].idxmin()]
-    return table.reindex(columns=PER_ALPHA).sort_values("alpha", ignore_index=True)
-
-
-def _draw_samples(
-    evaluated: Evaluated, measures: CodeMeasures, numbers: np.ndarray, columns: list[int]
-) -> None:
-    """Draws the best, the median and the worst sample beside what is decoded, and codes of the median one."""
-    content, data, model = evaluated.content, evaluated.data, evaluated.model
-    errors = np.array([row.get("mse", 0.0) for row in measures.rows])
-    order = numbers[np.argsort(errors, kind="stable")]
-    names = np.array(column_names(data.front))
-    shown = {}
-    for which, number in zip(("best", "median", "worst"), order[[0, len(order) // 2, -1]], strict=True):
-        _, *batch = next(evaluated.batches(np.array([number]), "drawing"))
-        codes, target, rebuilt = next(evaluated.of_samples(model, *batch))
-        name = str(data.samples.names[number])
-        if rebuilt is not None:
-            units = evaluated.units(np.array([number])) or (0.0, 1.0)
-            offset, factor = (np.broadcast_to(one, (1, len(target)))[0, :, None] for one in units)
-            shown[f"{which}: {name}"] = tuple((one * factor + offset)[columns] for one in (target, rebuilt))
-        if which == "median":
-            caption = f"Codes of {name}, the strongest at the top, below the input"
-            given = (target, codes, names.tolist(), caption, evaluated.rate_hz)
-            content.draw("codes_encoding.png", caption, codes_figures.encoding, *given)
-    if shown:
-        caption = "Truth and prediction over time, of the best, the median and the worst sample"
-        given = (shown, names[columns].tolist(), caption, evaluated.rate_hz)
-        content.draw("codes_traces.png", caption, codes_figures.traces, *given)

@@ -1,9 +1,9 @@
 """Runs a model over samples, batch by batch, and writes what is measured of codes into a report."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,19 +12,27 @@ from torch import Tensor
 
 from saec import figures
 from saec.data import Dataset
-from saec.data.batch import axes_of, chunks_by_length
+from saec.data.batch import FrontEnd, axes_of, chunks_by_length
 from saec.data.kind import evenly
-from saec.evaluation.codes import SWEPT, CodeMeasures, LowpassSweep, Spectrum, own_frames
+from saec.devices import to_device
+from saec.evaluation.codes import SWEPT, CodeMeasures, LowpassSweep, kernels, own_frames
 from saec.evaluation.shifts import ShiftSensitivity, most_shifts
+from saec.files import write_json
 from saec.models import Model
 from saec.progress import progress
+from saec.runs import Run
+from saec.sections import codes_figures
 from saec.sections.base import Content
 
 AT_ONCE, FRAMES_AT_ONCE = 16, 2**14  # samples, and frames, of a batch
-N_SWEPT, FRAMES_SWEPT = 64, 2**15  # most samples, and frames, that are filtered and moved, some 60 times each
+N_FEW, FRAMES_FEW = 64, 2**15  # most samples, and frames, that go through a model some 60 times
+ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
+PER_SAMPLE = ["file", "frames", "mse", "mse_in_units", "sparsity", "zeros", "l1", "kurtosis"]
+SCORES = {"mse": "mean squared error", "l1": "size of codes (L1)", "sparsity": "share of zeros"}
+Encoded = tuple[int, np.ndarray, np.ndarray, np.ndarray | None]
 
 
-def column_names(front: Any) -> list[str]:
+def column_names(front: FrontEnd) -> list[str]:
     """Returns what the rows of all channels of a sample are called: as the data say, by Hz, or by number."""
     channels, height, _ = front.shape
     names, hertz = getattr(front, "columns", None), axes_of(front).hertz
@@ -64,18 +72,18 @@ class Evaluated:
 
     @cached_property
     def few(self) -> np.ndarray:
-        """Returns numbers of samples, evenly spread, for what takes long."""
-        n = int(FRAMES_SWEPT // self.frames[self.chosen].mean())
-        return np.array(evenly(self.chosen, max(1, min(n, N_SWEPT))))
+        """Returns numbers of samples, evenly spread, for what goes through a model again and again."""
+        n = int(FRAMES_FEW // self.frames[self.chosen].mean())
+        return np.array(evenly(self.chosen, max(1, min(n, N_FEW))))
 
     @property
     def of_few(self) -> str:
         return f"{len(self.few):,} {self.data.samples_are}"
 
-    def units(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns offset and factor (samples, columns) that lead back to what stands in the files, if any."""
+    def units(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns offset and factor (columns,) that lead back to what stands in a sample's file, if any."""
         units = getattr(self.data.front, "units", None)
-        return None if units is None else units(self.data.samples.files[rows].tolist())
+        return units and tuple(of[0] for of in units([str(self.data.samples.files[number])]))
 
     def batches(self, chosen: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
         """Yields numbers, values and lengths of samples, of similar length together, long ones first."""
@@ -85,30 +93,103 @@ class Evaluated:
             yield rows, self.data.front(raw), self.data.lengths(raw)
 
     @torch.no_grad()
-    def of_samples(
-        self, model: Model, seen: Tensor, lengths: Tensor | None
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """Yields codes, target and what is decoded of each sample of a batch, None without a decoder."""
-        codes = model.encode(seen, lengths)
-        n_frames, n_steps = (None if n is None else n.tolist() for n in (lengths, model.n_steps(lengths)))
-        rebuilt = [None] * len(seen)
-        if model.decoder is not None:
-            rebuilt = own_frames(model.decode(codes, lengths), n_frames)
-        yield from zip(own_frames(codes, n_steps), own_frames(seen, n_frames), rebuilt, strict=True)
+    def encoded(self, model: Model, chosen: np.ndarray, what: str) -> Iterator[Encoded]:
+        """Yields number, codes, target and what is decoded of each sample, None without a decoder."""
+        for rows, seen, lengths in self.batches(chosen, what):
+            codes, rebuilt = model.encode(seen, lengths), [None] * len(rows)
+            if model.decoder is not None:
+                rebuilt = own_frames(model.decode(codes, lengths), lengths)
+            codes = own_frames(codes, model.n_steps(lengths))
+            yield from zip(rows.tolist(), codes, own_frames(seen, lengths), rebuilt, strict=True)
 
-    def measured(self, model: Model, spectra: bool = True) -> tuple[CodeMeasures, np.ndarray]:
-        """Returns measures of all samples, and the number of the sample that each of their rows is of."""
+    def measured(
+        self, model: Model, chosen: np.ndarray, spectra: bool = True
+    ) -> tuple[CodeMeasures, pd.DataFrame]:
+        """Returns measures of samples, and a table of them by the samples' numbers."""
         measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()), spectra)
         numbers = []
-        for rows, *batch in self.batches(self.chosen, "measuring codes"):
-            units = self.units(rows)
-            for number, sample in enumerate(self.of_samples(model, *batch)):
-                measures.add(*sample, None if units is None else units[1][number])
-            numbers += rows.tolist()
-        return measures, np.array(numbers)
+        for number, *sample in self.encoded(model, chosen, "measuring codes"):
+            units = self.units(number)
+            measures.add(*sample, units and units[1])
+            numbers.append(number)
+        return measures, pd.DataFrame(measures.rows, index=numbers).sort_index()
+
+    def write_samples(self, measures: CodeMeasures, table: pd.DataFrame) -> None:
+        """Writes one row a sample, and one row a column of the data."""
+        table = table.assign(file=self.data.samples.names[table.index])
+        table = table[[name for name in PER_SAMPLE if name in table]]
+        self.content.write("codes.csv", table, "errors, sparsity and kurtosis of codes, one row a sample")
+        if measures.by_column:
+            columns = pd.DataFrame({"column": column_names(self.data.front), **measures.by_column})
+            what = "Errors by column, over all frames"
+            self.content.write("codes_columns.csv", columns, "errors by column", what)
+
+    def write_weights(self, summary: dict[str, float]) -> None:
+        """Writes and draws the kernels of convolutions, and `metrics.json`, in which their norms are, too."""
+        content, layers = self.content, list(kernels(self.model))
+        norms = pd.DataFrame({"layer": name, "frobenius_norm": float(of.norm())} for name, of in layers)
+        what = "Frobenius norms of the kernels of convolutions"
+        content.write("weight_norms.csv", norms, what, f"{what}, the encoder's, then the decoder's")
+        numbers = {key: value if math.isfinite(value) else None for key, value in summary.items()}
+        ours = {"mse_by_frame": numbers.pop("mse", None), "sparsity_share": numbers.pop("sparsity")}
+        metrics = {
+            "mse": numbers.get("mse_by_file"),
+            "sparsity": numbers["zeros_by_file"],
+            "weight_norms": list(norms.get("frobenius_norm", ())),
+            "ours": ours | numbers,
+        }
+        write_json(content.folder / "metrics.json", metrics)
+        what = "means of all samples; sparsity is the mean number of zeros of a sample"
+        content.files["metrics.json"] = what
+        for name, kernel in layers[:1]:
+            caption = f"Kernels of the first layer ({name}), the largest first"
+            content.draw("codes_weights.png", caption, codes_figures.weights, kernel.numpy(), caption)
+
+    def write_training(self, run: Run) -> None:
+        """Draws losses by epoch, and writes and draws scores of each alpha, where there were several."""
+        state = run.load("last")
+        history, best = state["history"], state["progress"]["best_epoch"]
+        caption = "Losses by epoch: training and validation together, and each alone"
+        self.content.draw("codes_losses.png", caption, figures.history, history, best, None, apart=True)
+        table, how = self._by_weights(run), f"of the best weights of each alpha, on {self.of_few}"
+        if table.empty:
+            table, how = by_history(history), "by the run's history, on its validation samples"
+        if len(table) > 1:
+            what = f"Error, size and sparsity of codes by alpha, {how}"
+            self.content.write("codes_alpha.csv", table, what, what)
+            scores = [name for name in SCORES if table[name].notna().any()]
+            curves = {"": {"": (table["alpha"], table[scores].to_numpy().T)}}
+            given = (curves, [SCORES[name] for name in scores], what, "alpha")
+            self.content.draw("codes_alpha.png", what, codes_figures.stacked, *given)
+
+    def _by_weights(self, run: Run) -> pd.DataFrame:
+        """Returns what is measured with the weights that were kept of each alpha."""
+        rows = []
+        for file in run.folder.glob(f"{ALPHA}*.pt"):
+            model = to_device(run.model(file.stem), self.device, "fp32").eval()
+            summary = self.measured(model, self.few, spectra=False)[0].summary()
+            rows.append({"alpha": float(file.stem.removeprefix(ALPHA))} | summary)
+        return pd.DataFrame(rows, columns=["alpha", *SCORES]).sort_values("alpha", ignore_index=True)
+
+    def write_spectra(self, measures: CodeMeasures) -> None:
+        """Writes and draws the power spectral density of codes, and of the input beside it."""
+        spectra = {name: of for name, of in measures.spectra.items() if of.n_frames}
+        if "codes" not in spectra:
+            self.content.remarks.append("codes have too few steps for a spectrum")
+            return
+        x_label, curves, tables = f"frequency ({self.unit})", {}, []
+        for name, of in spectra.items():
+            tables.append(pd.DataFrame({"series": name, x_label: of.frequencies, "density": of.density}))
+            density = of.density[1:]
+            integral = max(density.sum() * of.frequencies[1], np.finfo(float).tiny)
+            curves[name] = (of.frequencies[1:], density / integral)
+        what = "power spectral density by Welch's method, the mean over all codes, and over all columns"
+        title = "Power spectra, the mean over all codes and over all columns"
+        words = (title, x_label, "power density (integral 1)")
+        self._write_curves("codes_spectra", pd.concat(tables), what, curves, words, log_y=True)
 
     @torch.no_grad()
-    def sweep(self, n: int) -> None:
+    def write_lowpass(self, n: int) -> None:
         """Writes and draws errors after low-pass filters, the last one of half the rate of codes."""
         pool, rate = self.model.time_pool, self.rate_hz or 1.0
         if not n or self.model.decoder is None or self.frames.max() < 2 * pool:
@@ -116,17 +197,15 @@ class Evaluated:
         sweep = LowpassSweep([rate / pool / 2 * k / n for k in range(1, n + 1)], rate, pool)
         for _, seen, lengths in self.batches(self.few, "filtering"):
             sweep.add(self.model, seen, lengths)
-        columns = {f"mse, {words}": sweep.mse[key] for key, words in SWEPT.items()}
-        table = pd.DataFrame({f"cutoff ({self.unit})": sweep.cutoffs} | columns)
-        self.content.write(
-            "codes_lowpass.csv", table, "errors after frequencies above a cutoff are taken away"
-        )
+        x_label = f"cutoff ({self.unit})"
         curves = {words: (sweep.cutoffs, sweep.mse[key]) for key, words in SWEPT.items()}
-        title = f"Errors after a low-pass filter, {self.of_few}"
-        words = (f"cutoff ({self.unit})", "mean squared error")
-        self.content.draw("codes_lowpass.png", title, figures.lines, curves, title, *words, log_y=True)
+        errors = {f"mse, {words}": y for words, (_, y) in curves.items()}
+        table = pd.DataFrame({x_label: sweep.cutoffs} | errors)
+        what = "errors after frequencies above a cutoff are taken away"
+        words = (f"Errors after a low-pass filter, {self.of_few}", x_label, "mean squared error")
+        self._write_curves("codes_lowpass", table, what, curves, words, log_y=True)
 
-    def move(self, wanted: int) -> float | None:
+    def write_shifts(self, wanted: int) -> float | None:
         """Writes and draws how codes change when the input moves, and returns the mean over shifts."""
         pool, remarks = self.model.time_pool, self.content.remarks
         n = min(wanted, most_shifts(-(-int(np.median(self.frames[self.few])) // pool), pool))
@@ -145,33 +224,49 @@ class Evaluated:
             remarks.append("codes do not change over time: no shift sensitivity")
             return None
         table = pd.DataFrame({"shift_frames": measure.shifts, "distance": measure.curve})
-        self.content.write("codes_shifts.csv", table, "how codes differ from codes that only move along")
         title = f"Shift sensitivity of codes, {self.of_few}: {measure.mean:.3g} on average"
-        words = ("input moved by (frames)", "squared difference / variance")
-        curves = {"codes": (measure.shifts, measure.curve)}
-        self.content.draw("codes_shifts.png", title, figures.lines, curves, title, *words)
+        words = (title, "input moved by (frames)", "squared difference / variance")
+        what = "how codes differ from codes that only move along"
+        self._write_curves("codes_shifts", table, what, {"": (measure.shifts, measure.curve)}, words)
         return measure.mean
 
-    def spectra(self, measures: CodeMeasures) -> None:
-        """Writes and draws the power spectral density of codes, and of the input beside it."""
-        spectra = {name: of for name, of in measures.spectra.items() if of.n_frames}
-        frequency = f"frequency ({self.unit})"
-        tables = [
-            pd.DataFrame({"series": name, frequency: of.frequencies, "density": of.density})
-            for name, of in spectra.items()
-        ]
-        if "codes" not in spectra:
-            self.content.remarks.append("codes have too few steps for a spectrum")
-            return
-        what = "power spectral density by Welch's method, the mean over all codes, and over all columns"
-        self.content.write("codes_spectra.csv", pd.concat(tables), what)
-        curves = {name: (of.frequencies[1:], _shares(of)) for name, of in spectra.items()}
-        title = "Power spectra, the mean over all codes and over all columns"
-        words = (frequency, "power density (integral 1)")
-        self.content.draw("codes_spectra.png", title, figures.lines, curves, title, *words, log_y=True)
+    def _write_curves(
+        self, name: str, table: pd.DataFrame, what: str, curves: dict, words: tuple, log_y: bool = False
+    ) -> None:
+        self.content.write(f"{name}.csv", table, what)
+        self.content.draw(f"{name}.png", words[0], figures.lines, curves, *words, log_y=log_y)
+
+    def draw_samples(self, table: pd.DataFrame, columns: list[int]) -> None:
+        """Draws the best, median and worst sample beside what is decoded, and codes of the median one."""
+        order = table.sort_values("mse", kind="stable").index if "mse" in table else table.index
+        names, rate, shown = column_names(self.data.front), self.rate_hz or 1.0, {}
+        time_axis = "time (s)" if self.rate_hz else "time (frames)"
+        median = order[len(order) // 2]
+        for number, which in {order[0]: "best", median: "median", order[-1]: "worst"}.items():
+            _, codes, target, rebuilt = next(self.encoded(self.model, np.array([number]), "drawing"))
+            name, n_frames = str(self.data.samples.names[number]), target.shape[1]
+            if rebuilt is not None:
+                offset, factor = self.units(number) or np.array([[0.0], [1.0]])
+                drawn = (one * factor[:, None] + offset[:, None] for one in (target, rebuilt))
+                curves = zip(("truth", "prediction"), drawn, strict=True)
+                times = np.arange(n_frames) / rate
+                key = f"{which}: {name}" if len(order) > 1 else name
+                shown[key] = {label: (times, values[columns]) for label, values in curves}
+            if number == median:
+                words = (f"Codes of {name}, the strongest at the top, below the input", time_axis)
+                given = (target, codes, names, n_frames / rate, words)
+                self.content.draw("codes_encoding.png", words[0], codes_figures.encoding, *given)
+        if shown:
+            caption = "Truth and prediction over time, of the best, the median and the worst sample"
+            given = (shown, [names[column] for column in columns], caption, time_axis)
+            self.content.draw("codes_traces.png", caption, codes_figures.stacked, *given)
 
 
-def _shares(spectrum: Spectrum) -> np.ndarray:
-    """Returns densities of which the integral over all frequencies but 0 is one."""
-    density = spectrum.density[1:]
-    return density / max(density.sum() * spectrum.frequencies[1], np.finfo(float).tiny)
+def by_history(history: list[dict[str, float]]) -> pd.DataFrame:
+    """Returns the validation scores of the best epoch of each alpha, where the run had any."""
+    table = pd.DataFrame(history)
+    table = table.rename(columns={f"valid_{name}": name for name in ("alpha", *SCORES)})
+    if "alpha" not in table or "mse" not in table:
+        return pd.DataFrame()
+    table = table.loc[table.groupby("alpha")["valid_loss"].idxmin()]
+    return table.reindex(columns=["alpha", *SCORES]).sort_values("alpha", ignore_index=True)

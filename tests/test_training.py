@@ -194,6 +194,53 @@ def test_patience_stops_a_training_that_no_longer_improves(workspace):
     assert "stopped early" in log_of(run)
 
 
+NORMED = [
+    ("resnet18", (32, 32), "classification", 2),
+    ("resnet18", (32, 32), {"name": "contrastive", "variant": "nt_xent", "last_norm": True}, 1),
+    ("resnet18", (32, 32), {"name": "contrastive", "variant": "vicreg"}, 1),
+    ("resnet18", (32, 32), {"name": "contrastive", "variant": "barlow", "last_norm": True}, 1),
+    ("cnn", (32, 32), "classification", 1),  # of the last layer's 2 x 2 numbers
+    ("convae", (32, 32), "reconstruction", 1),
+    ("conv1d_strided", (16, 4), "reconstruction", 2),
+    ("conv1d_strided", (16, 4), "sparse_reconstruction", 2),
+    ("conv1d_strided", (16, 4), "contrastive", 2),  # one of the two views is decoded
+]
+
+
+@pytest.mark.parametrize(("model", "size", "objective", "least"), NORMED)
+def test_a_last_batch_of_one_sample_stops_no_training(model, size, objective, least, config):
+    """Batch norms that would see one number get it with the batch before; others go on as ever."""
+    names = write_pictures(config.data / "songs" / "images", np_noise(12, *size), "gray", per_recording=1)
+    rows = [f"{name},{'ab'[number % 2]}" for number, name in enumerate(names)]
+    (config.data / "songs" / "labels.csv").write_text("\n".join(["file,label", *rows]) + "\n")
+    options = {"epochs": 2, "batch_size": 4, "accumulate": 2, "precision": "fp32"}
+    views = "pair" if isinstance(objective, dict) or objective == "contrastive" else "plain"
+    changes = {"model": model, "objective": objective, "views": views, "training": options}
+    raw = training_session(**changes, data=data(valid=0.25))
+    if model == "resnet18" and views == "pair":
+        raw["objective"] |= {"reconstruction": 0}
+    plan = check_training(load_session(raw, TrainingSession), config)
+    built = build(plan)
+    assert plan.least_batch == least and len(built.train.data) == 9
+    assert [len(batch) for batch in built.train.training(0)] == ([4, 5] if least == 2 else [4, 4, 1])
+    for epoch in range(2):
+        scores = one_epoch(built, built.train.training(epoch), "epoch", built.learner)
+        assert np.isfinite(scores["loss"])
+    assert np.isfinite(one_epoch(built, built.valid.validation(), "validation")["loss"])
+    if least == 2:
+        with pytest.raises(
+            Fault, match=f"data.train: 9 pictures are left .* of {model} need 2 in each process"
+        ):
+            build(plan, world_size=5)
+        one = load_session(raw, TrainingSession, ["training.batch_size=1", "views=plain"])
+        with pytest.raises(SessionError, match=f"training.batch_size: .*{model}|compares samples of a batch"):
+            check_training(one, config)
+
+
+def np_noise(n: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, height, width)).astype(np.uint8)
+
+
 def test_views_are_drawn_before_any_training(workspace, tmp_path):
     before = sorted(workspace.models.iterdir())
     with Image.open(draw_views(tiny_session(), tmp_path / "views.png", workspace)) as figure:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saec.data.ahead import ahead
-from saec.data.batch import Batch, Dataset, Raw, chunks
+from saec.data.batch import Batch, Dataset, Raw
 from saec.data.views import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
@@ -20,8 +20,10 @@ UNLIKE = 0.1  # of a length: samples that differ by less may change places, so t
 class Loader:
     """Makes the batches of a dataset; the last one may be smaller, no sample is lost or repeated.
 
-    Of `world_size` processes that share the work, the one of this `rank` takes every world_size-th sample of
-    each epoch's order, so that all of them have equally many batches (but for the last one).
+    In training the samples of a last batch of fewer than `least`, here or in another process, join those of
+    the one before. Of `world_size` processes that share the work, the one of this `rank` takes every
+    world_size-th sample of each epoch's order, so that all of them have equally many batches (but for the
+    last one).
     """
 
     data: Dataset
@@ -33,6 +35,7 @@ class Loader:
     evenly: bool = False  # rare classes are drawn as often as the most frequent one
     rank: int = 0
     world_size: int = 1
+    least: int = 1
 
     @property
     def n_batches(self) -> int:
@@ -41,13 +44,13 @@ class Loader:
 
     @property
     def n_training_batches(self) -> int:
-        return self._n_batches(len(self._order(0)) if self.evenly else len(self.data))
+        return self._n_batches(len(self._order(0)) if self.evenly else len(self.data), self.least)
 
     def training(self, epoch: int) -> Iterator[Batch]:
         """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
         order = self._order(epoch)
         order = order if self._n_frames is None else self._of_similar_length(order, epoch)
-        for step, (chosen, raw) in enumerate(self._gathered(order)):
+        for step, (chosen, raw) in enumerate(self._gathered(order, self.least)):
             key = (self.seed, epoch, step, self.rank)
             yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
 
@@ -64,8 +67,11 @@ class Loader:
         """Returns a batch of the samples of these numbers."""
         return self._viewed(chosen, self.data.gather(chosen, self.device), draws)
 
-    def _n_batches(self, n_samples: int) -> int:
+    def _n_batches(self, n_samples: int, least: int = 1) -> int:
         n_own = len(range(self.rank, n_samples, self.world_size))
+        rests = (n % self.batch_size for n in (n_own, n_samples // self.world_size))
+        if any(0 < rest < least for rest in rests):
+            return max(1, n_own // self.batch_size)
         return -(-n_own // self.batch_size)
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -91,9 +97,10 @@ class Loader:
         batches = whole[np.argsort(lengths, kind="stable")].reshape(-1, size)
         return np.concatenate([rng.permutation(batches).ravel(), rest])
 
-    def _gathered(self, order: np.ndarray) -> Iterator[tuple[np.ndarray, Raw]]:
+    def _gathered(self, order: np.ndarray, least: int = 1) -> Iterator[tuple[np.ndarray, Raw]]:
         """Yields which samples of this rank, and their stored numbers, some batches ahead of their use."""
-        pieces = chunks(order[self.rank :: self.world_size], self.batch_size)
+        starts = self.batch_size * np.arange(1, self._n_batches(len(order), least))
+        pieces = np.split(order[self.rank :: self.world_size], starts)
         return ahead(lambda chosen: (chosen, self.data.gather(chosen, self.device)), pieces, N_AHEAD)
 
     def _viewed(self, chosen: np.ndarray, raw: Raw, draws: Draws) -> Batch:

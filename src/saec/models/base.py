@@ -68,9 +68,9 @@ class Model(nn.Module):
         """Returns the blocks of the encoder by name, in their order."""
         return dict(self.encoder.named_children())
 
-    def freeze(self, n: int) -> None:
+    def freeze(self, n: int | Literal["all_but_head"]) -> None:
         """Freezes the first n blocks of the encoder, running statistics included."""
-        self.frozen = list(self.blocks.values())[:n]
+        self.frozen = list(self.blocks.values())[: None if n == "all_but_head" else n]
         for block in self.frozen:
             block.requires_grad_(False)
         self.train(self.training)

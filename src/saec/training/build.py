@@ -106,8 +106,7 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     classes = tuple(train.samples.classes)
     learning = Learning(model, session.objective(plan.latent_shape, classes))
     if session.start != "scratch":
-        freeze = session.start.freeze
-        model.freeze(len(model.blocks) if freeze == "all_but_head" else freeze)
+        model.freeze(session.start.freeze)
     if plan.weights:
         model.encoder.load_state_dict(plan.weights)
         if model.decoder is not None:
@@ -118,7 +117,10 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
     share = {"rank": rank, "world_size": world_size}
-    train_loader = Loader(train, *common, evenly=learning.objective.evenly, **share)
+    if len(train) // world_size < plan.least_batch:
+        needs = f"batch norms of {session.model.name} need {plan.least_batch} in each process"
+        raise Fault(f"data.train: {len(train):,} {train.samples_are} are left to train on, {needs}")
+    train_loader = Loader(train, *common, evenly=learning.objective.evenly, least=plan.least_batch, **share)
     weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
     if not weights:
         raise Fault("start.freeze: all weights are frozen, nothing is left to learn")

@@ -29,7 +29,7 @@ from saec.samples import warn_of_classes
 from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom, WeightsOf
 from saec.training.probe import faults_of_probe
 from saec.training.weights import fitted, read_weights
-from saec.training.work import epoch_seconds, step_seconds, with_epochs
+from saec.training.work import epoch_seconds, least_batch, step_seconds, with_epochs
 
 LOG = logging.getLogger(__name__)
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
@@ -52,6 +52,7 @@ class TrainingPlan:
     classes: tuple[str, ...]  # of the training set, where the objective needs labels
     parent: Run | Seed | None
     begun: Run | None  # the run that is gone on with
+    least_batch: int = 1  # samples that a training step takes at least
     weights: dict[str, torch.Tensor] | None = field(default=None, compare=False, repr=False)  # of a file
 
     @property
@@ -174,6 +175,13 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         there = check("training.probe", _classes, kinds["train"].samples.labels, "it")
         faults += faults_of_probe(options, kinds, there) if there else []
     _check_export(options.export, model, shape, faults)
+    if not faults:
+        latent_shape = feature_shape(model, shape)
+        learning = Learning(model, session.objective(latent_shape, classes))
+        least = least_batch(session, learning, sizes["train"], shape)
+        if least > options.batch_size:
+            words = f"batch norms of {session.model.name} compare samples, {least} are needed at least"
+            faults.append(f"training.batch_size: {words}")
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
     n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (session.objective.target.n_phases(session.objective) - 1)
     check("config.models", require_room, config.models, n_bytes * n_weights, "the checkpoints")
@@ -181,7 +189,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(options.precision, device)
     session = session.but(training=options.model_copy(update={"precision": precision}))
-    built = (shape, feature_shape(model, shape), n_weights, classes, parent, begun, weights)
+    built = (shape, latent_shape, n_weights, classes, parent, begun, least, weights)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
 
 

@@ -3,12 +3,13 @@
 import time
 
 import torch
+from torch import nn
 
 from saec.data import Batch, Sizes
 from saec.data.batch import axes_of
 from saec.devices import computing, to_device
 from saec.objectives import Learning
-from saec.session import AUTO, TrainingOptions, TrainingSession
+from saec.session import AUTO, SCRATCH, TrainingOptions, TrainingSession
 
 STEPS = 1_200  # of `training.epochs: auto`; benchmarks/README.md shows what comes of fewer and of more
 LEAST, MOST = 30, 300  # epochs then, of large sets and of small ones
@@ -41,15 +42,7 @@ def step_seconds(
     """Returns the seconds of a training step, by the second of two on some random samples of that shape."""
     learning, n = to_device(learning, device, options.precision, learning=True), options.batch_size
     few = n if device.type == "cuda" else min(n, N_TIMED)  # heavy models take minutes for whole batches
-    *rows, width = shape
-    if size.mean_frames:
-        width = max(1, round(size.mean_frames / width)) * width
-    samples = torch.rand(few, *rows, width, device=device)
-    label = torch.zeros(len(samples), dtype=torch.long, device=device)
-    lengths = torch.full_like(label, width) if size.is_ragged else None
-    frames_hz = axes_of(size.front).frames_hz
-    batch = Batch(samples, samples, [""] * len(samples), label, lengths, frames_hz=frames_hz)
-    seconds = 0.0
+    batch, seconds = _random(few, size, shape, device), 0.0
     with torch.random.fork_rng():
         for _ in range(2):
             started = time.perf_counter()
@@ -59,3 +52,28 @@ def step_seconds(
             loss.item()  # waits for the device
             seconds = time.perf_counter() - started
     return seconds * n / few
+
+
+def least_batch(session: TrainingSession, learning: Learning, size: Sizes, shape: tuple[int, ...]) -> int:
+    """Returns 2 where batch norms would see a single number a channel of one sample of that shape, else 1."""
+    if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in learning.modules()):
+        return 1
+    learning.model.freeze(0 if session.start == SCRATCH else session.start.freeze)
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            learning.train()(_random(1, size, shape, torch.device("cpu")))
+    except ValueError:  # as torch's norms call it
+        return 2
+    return 1
+
+
+def _random(n: int, size: Sizes, shape: tuple[int, ...], device: torch.device) -> Batch:
+    """Returns a batch of n random samples, of the mean length where each has its own."""
+    *rows, width = shape
+    if size.mean_frames:
+        width = max(1, round(size.mean_frames / width)) * width
+    samples = torch.rand(n, *rows, width, device=device)
+    label = torch.zeros(n, dtype=torch.long, device=device)
+    lengths = torch.full_like(label, width) if size.is_ragged else None
+    frames_hz = axes_of(size.front).frames_hz
+    return Batch(samples, samples, [""] * n, label, lengths, frames_hz=frames_hz)

@@ -1,12 +1,13 @@
 """Runs for tests: made without a training, extracted from, compared, or killed in their own process."""
 
+import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,19 @@ import torch
 from conftest import TINY, extraction_session, training_session, write_pictures
 
 from saec import extract
-from saec.config import ROOT, Config, load_config
+from saec.config import Config, load_config
 from saec.features import Features
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 
-TWO_THREADS = os.environ | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}  # as in this process
+FORKS = get_context("spawn" if os.name == "nt" else "forkserver")
+FORKS.set_forkserver_preload(["saec.training", "saec.extraction", "saec.preparation", "saec.report"])
 HISTORY = {"epoch": 1, "learning_rate": 1e-3, "train_loss": 0.2, "valid_loss": 0.1}
 
 
 def workplace(folder: Path) -> Config:
     """A workplace that several tests of a file share."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     file = folder / "config" / "config.yaml"
     file.parent.mkdir()
     file.write_text("device: cpu\nworkers: 0\n")
@@ -114,22 +116,58 @@ def assert_equal_runs(run: Run, expected: Run) -> None:
     assert same(*best)
 
 
+def begun(program: str, printed: Path) -> BaseProcess:
+    """Starts a program in a process that is forked from one with torch; the file gets what it prints.
+
+    What it writes to stderr stands beside the file, in one that ends in `.err`.
+    """
+    code = f"""
+import os, sys
+for number, suffix in ((1, ""), (2, ".err")):
+    os.dup2(os.open({str(printed)!r} + suffix, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+import torch
+torch.set_num_threads(1)
+{program}"""
+    process = FORKS.Process(target=exec, args=(code, {}))
+    process.start()
+    return process
+
+
+def begun_script(script: str, words: list[Any], printed: Path) -> BaseProcess:
+    return begun(f"import {script}; sys.exit({script}.main({list(map(str, words))!r}))", printed)
+
+
+def ended(process: BaseProcess, printed: Path) -> tuple[list[str], str]:
+    """Returns the lines of stdout and the text of stderr of a process that ends well."""
+    process.join(300)
+    errors = Path(f"{printed}.err").read_text()
+    assert process.exitcode == 0, errors
+    return printed.read_text().splitlines(), errors
+
+
+def killed_when(process: BaseProcess, ready: Callable[[], bool], printed: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert process.exitcode is None, Path(f"{printed}.err").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
 def killed_call(workspace: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:
     """Trains in a process of its own, killed at a moment; returns whether that came before the end."""
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "main_01_train.py", *words],
-        env=TWO_THREADS,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    with process:
-        while process.poll() is None:
-            folder = next(workspace.models.glob(f"*_{name}"), None)
-            if folder and moment(folder) and still(process, moment, folder):
-                process.kill()
-                return True
-            time.sleep(0.0002)
-        assert process.returncode == 0, process.stderr.read().decode()
+    printed = workspace.models.parent / f"{name}.txt"
+    process = begun_script("main_01_train", words, printed)
+    while process.exitcode is None:
+        folder = next(workspace.models.glob(f"*_{name}"), None)
+        if folder and moment(folder) and still(process, moment, folder):
+            process.kill()
+            process.join()
+            return True
+        time.sleep(0.0002)
+    ended(process, printed)
     return False
 
 
@@ -147,16 +185,21 @@ def config_file(workspace: Config) -> Path:
     return workspace.models.parent / "config" / "config.yaml"
 
 
-def still(process: subprocess.Popen, moment: Callable[[Path], bool], folder: Path) -> bool:
+def still(process: BaseProcess, moment: Callable[[Path], bool], folder: Path) -> bool:
     """Stops the process, to see whether the moment is not over yet; lets it go on if it is."""
     if os.name == "nt":
         return True
-    process.send_signal(signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGSTOP)
     time.sleep(0.02)
     if moment(folder):
         return True
-    process.send_signal(signal.SIGCONT)
+    os.kill(process.pid, signal.SIGCONT)
     return False
+
+
+def history(run: Run) -> list[dict[str, str]]:
+    with (run.folder / "history.csv").open(encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows))
 
 
 def n_epochs_written(folder: Path) -> int:

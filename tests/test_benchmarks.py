@@ -2,20 +2,19 @@
 
 import argparse
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import contenders, distortions, precision
-from benchmarks.contest import Entry, Row, contest, table
+from benchmarks import contenders, distortions, precision, speed
+from benchmarks.contest import Entry, Row, table
 from benchmarks.errors import errors
 from benchmarks.pictures import write_images
 from benchmarks.reference import pooled
-from saec.config import ROOT
 from saec.features import mean_std
 
 WIDTH = 64
@@ -66,20 +65,21 @@ def test_precisions_are_compared_and_auto_is_scored(on):
 
 
 @pytest.mark.slow
-def test_contenders_in_processes_of_their_own_take_turns(on):
-    first, second = contest("loading 64", contenders.loading(on)[:2], n_rounds=2, seconds=0.0)
-    assert first.ratios == [1.0, 1.0] and len(second.rates) == 2
-    assert sys.platform != "linux" or second.peaks["anonymous_mb"] > 50
+def test_contenders_in_processes_of_their_own_take_turns_as_it_is_called(tmp_path, monkeypatch):
+    def some(n: int, make: Callable[..., list[Entry]]) -> Callable[..., list[Entry]]:
+        return lambda *on: make(*on)[:n]
 
-
-@pytest.mark.slow
-def test_the_whole_of_it_as_it_is_called(tmp_path):
-    sizes = ["--pictures", "2", "--widths", "64", "--pairs", "1", "--seconds", "0", "--model", "compact"]
+    for work, n in {"loading": 2, "training": 1, "extraction": 1}.items():  # all work in one process above
+        monkeypatch.setattr(contenders, work, some(n, getattr(contenders, work)))
+    words = "speed --pictures 2 --widths 64 --pairs 2 --seconds 0 --model compact --device cpu --json"
     file = tmp_path / "speed.json"
-    command = [sys.executable, "-m", "benchmarks.speed", *sizes, "--device", "cpu", "--json", str(file)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    monkeypatch.setattr(sys, "argv", [*words.split(), str(file), "--threads", "2"])
+    speed.main()
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
-    assert {row["work"] for row in rows} == {"loading 64", "training 64", "extraction 64"}
+    assert [row["work"] for row in rows] == ["loading 64"] * 2 + ["training 64", "extraction 64"]
+    first, second = rows[:2]
+    assert first["times_the_first"] == [1.0, 1.0] and len(second["pictures_per_s"]) == 2
+    assert sys.platform != "linux" or second["anonymous_mb"] > 50
 
 
 def test_levels_of_noise_that_is_shifted_or_stretched_are_those_that_are_expected():

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
 from sklearn.utils.class_weight import compute_class_weight
-from small_runs import assert_equal_runs, killed_run, n_epochs_written, same, workplace
+from small_runs import assert_equal_runs, same, workplace
 from sounds import CNN, LINEAR, features_session, heard_session, record, record_classes, tone
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -556,12 +556,6 @@ def test_some_epochs_and_the_rest_equal_all_of_them(unbroken, workspace):
     options = WAVERING["training"] | {"epochs": 5}
     part = train(load_session(WAVERING | {"training": options}, TrainingSession).named("part"), workspace)
     assert_equal_runs(go_on(part, workspace, epochs=8), unbroken)
-
-
-def test_a_killed_run_is_finished_as_if_unbroken(unbroken, workspace):
-    run = killed_run(workspace, "killed", WAVERING, lambda folder: 1 < n_epochs_written(folder) < 7)
-    assert 1 < run.progress.epoch < 8
-    assert_equal_runs(go_on(run, workspace), unbroken)
 
 
 # Transfer

@@ -14,10 +14,9 @@ from subprocess import PIPE
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 import yaml
 from conftest import extraction_session, intensities, training_session, write_pictures
-from small_runs import untrained_run
+from small_runs import begun_script, untrained_run
 
 import main_01_train
 import main_02_extract
@@ -83,7 +82,6 @@ class Workspace(NamedTuple):
 
 def answer(script: Any, *words: str) -> Answer:
     """What the script answers in this process. stdout holds absolute paths alone."""
-    torch.set_num_threads(1)  # two that wait for each other take seconds where others compute too
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         code = script.main(list(words))
     paths = [Path(line) for line in out.getvalue().splitlines()]
@@ -119,17 +117,17 @@ def trained(shared) -> Answer:
 def interrupted(shared) -> tuple[int, str, str, Path]:
     """Exit code, stdout, stderr and run folder of a training that somebody stopped with Ctrl-C."""
     session = shared.session("endless", training_session(training=ONE_EPOCH | {"epochs": 100_000}))
-    command = [sys.executable, str(ROOT / "main_01_train.py"), session, "--config", str(shared.config_file)]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True, env=one_thread)
-    begun = time.monotonic()
-    while not list(shared.config.models.glob("*_endless/history.csv")) and process.poll() is None:
-        assert time.monotonic() < begun + 120
+    printed = shared.config_file.parent / "printed.txt"
+    process = begun_script("main_01_train", [session, "--config", shared.config_file], printed)
+    started = time.monotonic()
+    while not list(shared.config.models.glob("*_endless/history.csv")) and process.is_alive():
+        assert time.monotonic() < started + 120
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    out, err = printed.read_text(), Path(f"{printed}.err").read_text()
     (folder,) = shared.config.models.glob("*_endless")
-    return process.returncode, out, err, folder
+    return process.exitcode, out, err, folder
 
 
 def n_epochs(run: Path) -> int:

@@ -1,8 +1,6 @@
 """The demo: complete, the same every time, neither trivial nor hopeless, and done by three commands."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +8,8 @@ import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
+from small_runs import begun_script, config_file, ended, workplace
 
-from saec.config import ROOT
 from saec.demo import KINDS, RATE, make_demo, syllable
 from saec.sections.sets import PIXELS
 
@@ -80,23 +78,23 @@ def test_syllables_vary_and_are_finite(kind):
 
 
 @pytest.mark.slow
-def test_the_kinds_differ_but_not_trivially(tmp_path):
+def test_the_kinds_differ_but_not_trivially(trained):
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    make_demo(tmp_path / "demo")
-    label = pd.read_csv(tmp_path / "demo" / "labels.csv").set_index("file")["label"]
+    whole = trained[0].parents[1] / "data" / "demo"
+    label = pd.read_csv(whole / "labels.csv").set_index("file")["label"]
     pixels, labels = {}, {}
     for side, n_pictures in (("train", 480), ("valid", 120)):
-        files = sorted((tmp_path / "demo" / side / "images").glob("*.png"))
+        files = sorted((whole / side / "images").glob("*.png"))
         assert len(files) == n_pictures
         pixels[side] = np.stack([_small(file) for file in files])
         labels[side] = [label[file.name] for file in files]
     probe = make_pipeline(PCA(64, random_state=0), LogisticRegression(max_iter=2000))
     right = probe.fit(pixels["train"], labels["train"]).score(pixels["valid"], labels["valid"])
     assert 0.4 < right < 0.95
-    assert sum(file.stat().st_size for file in (tmp_path / "demo").rglob("*.wav")) < 25e6
+    assert sum(file.stat().st_size for file in whole.rglob("*.wav")) < 25e6
 
 
 def _small(file: Path) -> np.ndarray:
@@ -112,21 +110,28 @@ def _interrupted(n_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def run(script: str, config_file: Path, *more: str) -> tuple[list[Path], str]:
-    words = [sys.executable, str(ROOT / script), "--config", str(config_file), *more]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=config_file.parent)
-    assert done.returncode == 0, done.stderr
-    return [Path(line) for line in done.stdout.splitlines()], done.stderr
+    printed = config_file.parent / "printed.txt"
+    process = begun_script(script, ["--config", config_file, *more], printed)
+    lines, errors = ended(process, printed)
+    return [Path(line) for line in lines], errors
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, list[Path], str]:
+    """The config file, and what the first command prints, which makes the demo and trains on it."""
+    file = config_file(workplace(tmp_path_factory.mktemp("new")))
+    return file, *run("main_01_train", file, "--set", "training.epochs=3")
 
 
 @pytest.mark.slow
-def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
-    (folder,), output = run("main_01_train.py", config_file, "--set", "training.epochs=3")
+def test_three_commands_make_train_extract_and_judge_the_demo(trained):
+    file, (folder,), output = trained
     assert folder.name.endswith("_demo") and "no better than" not in output
     assert re.search(r"3 epochs, best epoch \d+ with validation loss \d+\.\d+", output)
     for name in ("views.png", "reconstructions.png", "history.png", "session.yaml", "best.pt"):
         assert (folder / name).stat().st_size
 
-    files, output = run("main_02_extract.py", config_file)
+    files, output = run("main_02_extract", file)
     assert [file.suffix for file in files] == [".npz"] * 6 + [".png", ".json"]
     result = re.search(r"clusters against 10 labels, pooled features, k-means: V-measure (0\.\d+)", output)
     assert result and float(result[1]) > 0.3
@@ -134,7 +139,7 @@ def test_three_commands_make_train_extract_and_judge_the_demo(config_file):
         assert reduced["X_red"].shape == reduced["X_2D"].shape == (len(reduced["N"]), 2)
 
     quick = "evaluations=[kmeans, {name: hdbscan, umap: {}, sweep: []}, {name: linear, n_repeats: 1}]"
-    (folder,), output = run("main_03_evaluate.py", config_file, "--set", quick)
+    (folder,), output = run("main_03_evaluate", file, "--set", quick)
     assert (folder / "explorer.html").stat().st_size < 8e6
     scores = pd.read_csv(folder / "scores.csv").set_index(["method", "evaluation", "score"])["value"]
     ours, pixels = (scores[method, "kmeans", "v_measure"] for method in ("demo weighted stats", PIXELS))

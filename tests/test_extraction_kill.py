@@ -3,12 +3,11 @@
 import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import yaml
 from conftest import intensities, write_pictures
 from PIL import Image
 from readers import Items
-from small_runs import Songs, assert_same_files, config_file, workplace
+from small_runs import Songs, assert_same_files, begun_script, config_file, ended, killed_when, workplace
 
 from saec.config import ROOT
 from saec.data import Cache
@@ -360,17 +359,15 @@ def test_intensity_of_a_picture_in_no_colour_map_is_refused(overlapping):
 # Processes that are killed
 
 
-def start(songs: Songs, session_file: Path) -> subprocess.Popen:
-    command = [sys.executable, str(ROOT / "main_02_extract.py"), str(session_file)]
-    command += ["--config", str(config_file(songs.config))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(songs: Songs, session_file: Path) -> BaseProcess:
+    return begun_script(
+        "main_02_extract", [session_file, "--config", config_file(songs.config)], printed_by(songs)
+    )
 
 
 def end_well(songs: Songs, session_file: Path, words: str = "") -> dict[str, bytes]:
     """Extracts by the script and returns the arrays; the files are moved away."""
-    process = start(songs, session_file)
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode == 0 and words in output, output
+    assert words in ended(start(songs, session_file), printed_by(songs))[1]
     assert not left_over(songs.folder)
     files = list(songs.folder.glob("*saec_*.npz"))
     content = {file.name: file.read_bytes() for file in files}
@@ -379,15 +376,8 @@ def end_well(songs: Songs, session_file: Path, words: str = "") -> dict[str, byt
     return content
 
 
-def killed_when(process: subprocess.Popen, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not ready():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def printed_by(songs: Songs) -> Path:
+    return songs.config.data / "printed.txt"
 
 
 def n_done(songs: Songs) -> int:
@@ -415,7 +405,7 @@ def unbroken(wide) -> dict[str, bytes]:
 @pytest.mark.parametrize("least", [1, 3])
 def test_killed_when_shards_are_done_it_goes_on_and_gives_the_same_bits(wide, unbroken, least):
     songs, session_file = wide
-    killed_when(start(songs, session_file), lambda: n_done(songs) >= least)
+    killed_when(start(songs, session_file), lambda: n_done(songs) >= least, printed_by(songs))
     assert songs.part.is_dir() and not list(songs.folder.glob("*.npz"))
     assert end_well(songs, session_file, "pictures are done") == unbroken
 
@@ -423,7 +413,9 @@ def test_killed_when_shards_are_done_it_goes_on_and_gives_the_same_bits(wide, un
 @pytest.mark.slow
 def test_killed_while_writing_it_leaves_no_torn_file_and_goes_on(wide, unbroken):
     songs, session_file = wide
-    killed_when(start(songs, session_file), lambda: any(songs.folder.glob(f"{TEMPORARY}*.npz")))
+    killed_when(
+        start(songs, session_file), lambda: any(songs.folder.glob(f"{TEMPORARY}*.npz")), printed_by(songs)
+    )
     for file in songs.folder.glob("*.npz"):
         assert file.name.startswith(TEMPORARY) or file.read_bytes() == unbroken[file.name]
     assert end_well(songs, session_file, "going on: 400 of 400 pictures are done") == unbroken
@@ -443,7 +435,7 @@ def test_killed_while_decoding_and_encoding_it_goes_on_and_gives_the_same_bits(c
         assert not marked or all(store.name.startswith(TEMPORARY) for store in stores), "decoded too early"
         return marked
 
-    killed_when(start(songs, session_file), ready)
+    killed_when(start(songs, session_file), ready, printed_by(songs))
     features = end_well(songs, session_file, "going on:")
     assert len(features) == 2 and features == end_well(songs, session_file)
 

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import soxr
 from matplotlib import colormaps
 from PIL import Image
 from pydantic import ValidationError
-from test_extraction_kill import killed_when
+from small_runs import begun, killed_when
 
 import saec
 from saec.config import Config
@@ -480,10 +478,9 @@ def _disk_full(path: Path, content: object) -> None:
 
 
 KILLED = """
-import sys
 from saec.config import Config
 from saec.preparation import PreparationSession, prepare
-prepare(PreparationSession.model_validate_json(sys.argv[1]), Config(workers=2))
+prepare(PreparationSession.model_validate_json({session!r}), Config(workers=2))
 """
 
 
@@ -493,8 +490,9 @@ def test_a_killed_preparation_goes_on_to_the_same_bytes(recordings, tmp_path, ca
     for k in range(12):
         record(recordings / f"{k:02d}.wav", noise(6, seed=k))
     chosen = settings(recordings)
-    process = subprocess.Popen([sys.executable, "-c", KILLED, chosen.model_dump_json()])
-    killed_when(process, lambda: any(tmp_path.glob(".*.part/notes/[!.]*.json")))
+    printed = tmp_path / "printed.txt"
+    process = begun(KILLED.format(session=chosen.model_dump_json()), printed)
+    killed_when(process, lambda: any(tmp_path.glob(".*.part/notes/[!.]*.json")), printed)
     assert not chosen.out.exists()
     gone_on = contents(prepare(chosen))
     assert "going on where it was interrupted" in caplog.text

@@ -134,6 +134,7 @@ def test_segments_without_a_level_are_skipped_and_listed(recordings):
 
 def test_a_padded_recording_lies_in_the_middle_of_the_floor(recordings):
     record(recordings / "a.wav", noise(0.05))
+    torch.set_num_threads(2)
     levels = levels_of(pictures(prepare(settings(recordings)))[0])
     assert torch.get_num_threads() == 2  # given back
     sounding = np.flatnonzero(levels.any(axis=0))  # columns whose window touches samples 200 to 600

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +10,10 @@ from typing import Any
 import pytest
 from conftest import intensities, training_session, write_pictures
 from small_runs import (
-    TWO_THREADS,
     assert_equal_runs,
+    begun_script,
     config_file,
+    ended,
     killed_call,
     killed_run,
     n_epochs_written,
@@ -22,7 +21,7 @@ from small_runs import (
     workplace,
 )
 
-from saec.config import ROOT, Config
+from saec.config import Config
 from saec.faults import Fault
 from saec.files import locked
 from saec.runs import Progress, Run
@@ -190,15 +189,14 @@ def test_a_run_killed_at_any_moment_is_finished_as_if_unbroken(workspace, unbrok
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot stop a process to look at what it writes")
 def test_a_run_killed_twice_is_finished_as_if_unbroken_from_the_command_line(workspace, unbroken):
     run = killed_run(workspace, "twice", WHOLE, lambda f: n_epochs_written(f) == 1 and writing("last.pt")(f))
-    call = [sys.executable, ROOT / "main_01_train.py", run.folder, "--config", config_file(workspace)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(call, env=TWO_THREADS, **quiet) as process:
-        while n_epochs_written(run.folder) < 3:
-            assert process.poll() is None
-            time.sleep(0.001)
-        process.kill()
-    done = subprocess.run(call, env=TWO_THREADS, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [str(run.folder)]
+    words, printed = [run.folder, "--config", config_file(workspace)], workspace.data / "twice.txt"
+    process = begun_script("main_01_train", words, printed)
+    while n_epochs_written(run.folder) < 3:
+        assert process.exitcode is None, printed.read_text()
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    assert ended(begun_script("main_01_train", words, printed), printed)[0] == [str(run.folder)]
     assert_equal_folders(run, unbroken)
 
 

@@ -1,6 +1,5 @@
 """Sparse codes: the loss over own frames, the path of alpha, and the best weights of each alpha."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import answer, extraction_session, intensities, training_session, write_pictures
-from small_runs import assert_equal_runs, killed_run, n_epochs_written, same, workplace
+from small_runs import assert_equal_runs, history, killed_run, n_epochs_written, same, workplace
 from torch import Tensor, nn
 from torch.nn import functional as F
 from traces import write_traces
@@ -361,11 +360,6 @@ def session(name: str, n_epochs: int, patience: int | None = None, **changes: An
 @pytest.fixture(scope="module")
 def stepped(workspace) -> Run:
     return train(session("stepped", 6), workspace)
-
-
-def history(run: Run) -> list[dict[str, str]]:
-    with (run.folder / "history.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def kept(run: Run) -> dict[str, dict]:

@@ -167,7 +167,7 @@ def test_words_are_kept_as_they_are_written(tmp_path):
         read_table(csv(tmp_path / "a.csv", "file,Feature_1\n001,1\n,2\n"))
 
 
-@pytest.mark.parametrize("n", [100, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [100, pytest.param(1_500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_damaged_features_are_read_or_refused_in_words(tmp_path, suffix, n):
     frame = pd.DataFrame(

@@ -67,14 +67,15 @@ def test_a_cache_or_a_models_folder_that_is_a_file_is_refused(key, config, pictu
 
 def test_several_faults_of_the_data_are_reported_at_once(config, config_file, pictures):
     config_file.write_text("device: cuda:99\nworkers: 0\n")
-    data = DATA | {"valid": "songs/nowhere"}
+    data = DATA | {"train": "nowhere", "valid": "songs/nowhere"}
     output = refused(
         main_01_train, training_session(data=data, start={"weights_of": "20250617_131810"}), config
     )
-    assert "session session has 3 faults:" in output
+    assert "session session has 4 faults:" in output and not config.models.exists()
     for key in (
         "config.device: device cuda:99 is not there",
         "start.weights_of: no run",
+        "data.train: no such",
         "data.valid: no such",
     ):
         assert f"\n  {key}" in output

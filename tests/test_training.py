@@ -355,19 +355,6 @@ def test_folders_that_share_file_names_are_warned_of(workspace, log):
     assert "train and valid share 6 file names, validation will look too good" in log.text
 
 
-def test_all_faults_are_raised_at_once_before_the_run_is_made(config, pictures):
-    start = {"weights_of": "latest:nothing"}
-    with pytest.raises(SessionError) as fault:
-        train(tiny_session(data=data(train="nowhere", valid="neither"), start=start), config)
-    for words in ("data.train: no such folder", "data.valid: no such folder", "weights_of: no finished run"):
-        assert words in str(fault.value)
-    file = sorted(pictures.iterdir())[3]
-    file.write_bytes(file.read_bytes()[:80])
-    with pytest.raises(Fault, match="1 of 12 pictures"):
-        train(tiny_session(), config)
-    assert not config.models.exists()
-
-
 # Extras
 
 

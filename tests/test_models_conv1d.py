@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from saec.models import MODELS, Model
+from saec.models.base import Tap, run_in_pieces, run_to_tap
 from saec.models.conv1d import MaskedNorm
 
 # blocks of the encoder, of the decoder, width of the latents: weights of the reference, of 13 columns
@@ -186,3 +187,17 @@ def test_movements_have_norm_1_whatever_their_weights_and_what_is_decoded_is_the
     assert torch.allclose(before.square().sum((1, 2, 3)), torch.ones(12), atol=1e-5)
     with pytest.raises(ValueError, match="must be odd, got 4 and 9"):
         built("movements", kernel=4)
+
+
+@pytest.mark.parametrize("tap", [Tap(), Tap("block", 1)])
+@pytest.mark.parametrize(("name", "dtype"), [*product(SMALL, TOLERANCES)])
+@torch.no_grad()
+def test_a_long_sample_in_pieces_gives_what_it_gives_in_one(name, dtype, tap):
+    model = built(name).to(dtype)
+    for n_frames in (397, 384, 65):
+        lengths = torch.tensor([n_frames])
+        x = traces(lengths, -(-n_frames // 4) * 4).to(dtype)
+        whole = run_to_tap(model.encoder, x, tap, lengths)
+        pieces = run_in_pieces(model, model.encoder, x, tap, lengths, most=64)
+        for got, expected in zip(pieces, whole, strict=True):
+            assert difference(got, expected) < TOLERANCES[dtype]

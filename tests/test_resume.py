@@ -107,7 +107,7 @@ def test_data_or_recordings_that_have_changed_since_are_refused_with_the_remedy(
     for groups in ({aside: other, other: aside}, {other: aside}):
         rows = [f"{name},song,{groups.get(name[:5], '')}" for name in names]
         labels.write_text("\n".join(["file,label,group", *rows]))
-        with pytest.raises(Fault, match="pictures or their recordings have changed since"):
+        with pytest.raises(Fault, match="samples or their groups have changed since"):
             go_on(run, config, epochs=2)
     labels.write_text(f"file,label\n{names[0]},song\n")  # the same recordings, set aside as before
     assert contents(run.folder) == before and go_on(run, config, epochs=2).progress.epoch == 2
@@ -118,9 +118,7 @@ def test_data_or_recordings_that_have_changed_since_are_refused_with_the_remedy(
         lambda: shutil.copy(pictures / names[0], pictures / "new_segm_1.png"),
     ):
         change()
-        with pytest.raises(
-            Fault, match=f"the train pictures or their recordings have changed since .*{remedy}"
-        ):
+        with pytest.raises(Fault, match=f"the train samples or their groups have changed since .*{remedy}"):
             go_on(run, config, epochs=3)
     assert contents(run.folder) == before
 

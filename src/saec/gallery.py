@@ -18,6 +18,7 @@ from saec.data.views import marks_of
 from saec.devices import computing, to_device
 from saec.figures import DPI, plain, write_figure
 from saec.models import Model
+from saec.models.base import PIECE
 
 PANEL_HEIGHT = 0.75  # inches
 FONT, SMALL = 8, 4.5  # points of letters
@@ -74,16 +75,16 @@ def show_folder(
     file: Path,
     latents: np.ndarray | None = None,
 ) -> None:
-    """Draws samples from all over the data: original, reconstruction and its error.
+    """Draws samples from all over the data, of long ones the beginning: original, reconstruction, its error.
 
     `latents` are what the encoder gives of all samples, where they need not be computed again.
     """
     chosen = np.array(evenly(range(len(data)), n))
-    seen, originals, rebuilt = [], [], []
+    seen, originals, rebuilt, end = [], [], [], PIECE if data.is_ragged else None
     encoder = getattr(model.encoder, "source", model.encoder)  # torch's own, where ONNX Runtime encodes
     for row in chosen:  # one by one, for a folder of very wide pictures
         stored = data.gather(np.array([row]), device)
-        sample = data.front(stored)
+        sample = data.front(stored)[..., :end]
         with computing(device, precision):
             if latents is None or not rebuilt:
                 code = encoder(sample)
@@ -91,7 +92,7 @@ def show_folder(
                 code = torch.tensor(latents[row], dtype=code.dtype, device=device).reshape(code.shape)
             rebuilt.append(model.decoder(code).float().cpu())
         seen.append(sample.float().cpu())
-        originals.append(data.original(stored).float().cpu())
+        originals.append(data.original(stored)[..., :end].float().cpu())
     seen, *shown = map(_together, (seen, originals, rebuilt))
     names = ("original", "reconstruction")
     columns = {name: data.front.show(values, seen) for name, values in zip(names, shown, strict=True)}

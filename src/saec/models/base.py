@@ -11,6 +11,7 @@ from saec.faults import Fault, did_you_mean
 from saec.registry import Registry
 
 MODELS = Registry("model")
+PIECE = 2**15  # columns of a long sample that go through an encoder at once, a multiple of all time pools
 
 
 class Model(nn.Module):
@@ -129,6 +130,33 @@ def run_to_tap(
         x = block(x, *more)
         tapped = x if n == tap.n_blocks else tapped
     return tapped.reshape(*tapped.shape, *(1,) * (4 - tapped.ndim)), x
+
+
+def run_in_pieces(
+    model: Model, encoder: nn.Module, x: Tensor, tap: Tap, lengths: Tensor | None, most: int = PIECE
+) -> tuple[Tensor, Tensor]:
+    """Returns what `run_to_tap` does; a single long sample goes through `most` columns at a time, each time
+    with the columns around them that the kernels of a `Ragged` encoder see.
+    """
+    width, whole = x.shape[-1], []
+    if lengths is None or len(x) > 1 or width <= most:
+        return run_to_tap(encoder, x, tap, lengths)
+    kernels = [one for one in (*encoder.parameters(), *encoder.buffers()) if one.ndim == 4]
+    reach = model.time_pool * sum(kernel.shape[-1] for kernel in kernels)
+    for start in range(0, width, most):
+        first = max(0, start - reach)
+        piece = x[..., first : start + most + reach]
+        n_own = (lengths - first).clamp(max=piece.shape[-1])
+        tapped, latents = run_to_tap(encoder, piece, tap, n_own)
+        outs = (tapped,) if latents is tapped else (tapped, latents)
+        whole = whole or [
+            out.new_empty(*out.shape[:3], width * out.shape[3] // piece.shape[3]) for out in outs
+        ]
+        for to, out in zip(whole, outs, strict=True):
+            pool = piece.shape[3] // out.shape[3]
+            part = to[..., start // pool : (start + most) // pool]
+            part.copy_(out[..., (start - first) // pool :][..., : part.shape[3]])
+    return whole[0], whole[-1]
 
 
 def find_tap(model: Model, tap: str | None, layers_dropped: int | None, has_head: bool) -> Tap:

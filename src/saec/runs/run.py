@@ -251,7 +251,7 @@ class Run:
             before, now = self.record.get(part, {}), record[part]
             if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups", "labels")):
                 raise Fault(
-                    f"the {part} pictures or their recordings have changed since {self.folder} was begun, "
+                    f"the {part} samples or their groups have changed since {self.folder} was begun, "
                     "or another version began it: put them back to go on, or begin a new run with "
                     f"`start: {{weights_of: {self.timestamp}, weights: last}}`"
                 )

@@ -25,7 +25,7 @@ from saec.faults import Fault, collect_faults
 from saec.features import CODES, POOLINGS, n_trimmed, pool
 from saec.gallery import show_folder
 from saec.models import Model
-from saec.models.base import Tap, find_tap, fold_batch_norms, run_to_tap
+from saec.models.base import Tap, find_tap, fold_batch_norms, run_in_pieces
 from saec.objectives import Objective
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
@@ -152,7 +152,7 @@ class RunSource(Source):
         and of a classifier `probabilities`, (n, classes).
         """
         with computing(self.device, self.settings["precision"]):
-            tapped, latents = run_to_tap(encoder, pictures, self.tap, lengths)
+            tapped, latents = run_in_pieces(self.model, encoder, pictures, self.tap, lengths)
         logits = self.objective.logits(latents, self.model.n_steps(lengths)) if self.objective else None
         codes = logits[:, :, None] if self.tap.at == "head" else tapped.float().flatten(1, 2)
         codes = codes.contiguous()  # as rows that are read again, which are pooled to the same bits

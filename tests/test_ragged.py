@@ -64,6 +64,17 @@ def test_validation_comes_in_order_of_length(data):
     assert lengths.tolist() == sorted(data.n_frames.tolist())
 
 
+def test_validation_of_few_samples_is_hardly_filled_up(data):
+    few = data.subset(np.arange(12))
+    whole, smaller = (loader(few, batch_size=12, smaller=smaller) for smaller in (False, True))
+    n_own = few.n_frames.sum()
+    filled = [sum(batch.seen[:, 0, 0].numel() for batch in one.validation()) for one in (whole, smaller)]
+    assert filled[0] > 1.5 * n_own and filled[1] < 1.25 * n_own
+    assert len(list(smaller.validation())) == smaller.n_batches < 8
+    names = [name for batch in smaller.validation() for name in batch.names]
+    assert sorted(names) == few.samples.names.tolist()
+
+
 # Means
 
 

@@ -13,6 +13,8 @@ from saec.data.stored import Mapped, Streamed
 from saec.files import fingerprint
 from saec.samples import Samples
 
+SIMILAR, SHORT = 0.8, 32  # share of the longest of a batch, less so many steps, that the others have at least
+
 
 class Raw(NamedTuple):
     """Holds samples as they are stored: uint8 pictures, float32 sounds, ..."""
@@ -223,6 +225,7 @@ def chunks_by_length(
     """
     order, start = chosen[np.argsort(-lengths[chosen], kind="stable")], 0
     while start < len(order):
-        n = int(np.clip(most_steps // lengths[order[start]], 1, most))
-        yield order[start : start + n]
-        start += n
+        longest = lengths[order[start]]
+        rows = order[start : start + int(np.clip(most_steps // longest, 1, most))]
+        yield (rows := rows[lengths[rows] >= SIMILAR * longest - SHORT])
+        start += len(rows)

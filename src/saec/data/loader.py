@@ -1,6 +1,6 @@
 """Draws batches in the order that seed and epoch give; randomness is applied to batches on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saec.data.ahead import ahead
-from saec.data.batch import Batch, Dataset, Raw
+from saec.data.batch import Batch, Dataset, Raw, chunks_by_length
 from saec.data.views import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
@@ -36,11 +36,12 @@ class Loader:
     rank: int = 0
     world_size: int = 1
     least: int = 1
+    smaller: bool = False  # whether validation batches may be, so that samples of similar length are together
 
     @property
     def n_batches(self) -> int:
-        """Returns the number of validation batches, or training batches unless classes are drawn evenly."""
-        return self._n_batches(len(self.data))
+        """Returns the number of validation batches."""
+        return len(self._validated)
 
     @property
     def n_training_batches(self) -> int:
@@ -50,7 +51,7 @@ class Loader:
         """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
         order = self._order(epoch)
         order = order if self._n_frames is None else self._of_similar_length(order, epoch)
-        for step, (chosen, raw) in enumerate(self._gathered(order, self.least)):
+        for step, (chosen, raw) in enumerate(self._gathered(self._batches(order, self.least))):
             key = (self.seed, epoch, step, self.rank)
             yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
 
@@ -58,9 +59,7 @@ class Loader:
         """Yields batches in order of name, or of length; each sample's view is drawn by `[seed, index]` in
         every epoch.
         """
-        n_frames = self._n_frames
-        order = np.arange(len(self.data)) if n_frames is None else np.argsort(n_frames, kind="stable")
-        for chosen, raw in self._gathered(order):
+        for chosen, raw in self._gathered(self._validated):
             yield self._viewed(chosen, raw, Draws.validation(chosen, self.device, self.seed))
 
     def batch(self, chosen: np.ndarray, draws: Draws) -> Batch:
@@ -73,6 +72,20 @@ class Loader:
         if any(0 < rest < least for rest in rests):
             return max(1, n_own // self.batch_size)
         return -(-n_own // self.batch_size)
+
+    @cached_property
+    def _validated(self) -> list[np.ndarray]:
+        """Returns the samples of each validation batch of this rank."""
+        n_frames, order = self._n_frames, np.arange(len(self.data))
+        if n_frames is None:
+            return self._batches(order)
+        if self.smaller:
+            return list(chunks_by_length(order, n_frames, self.batch_size, self.batch_size * n_frames.max()))
+        return self._batches(np.argsort(n_frames, kind="stable"))
+
+    def _batches(self, order: np.ndarray, least: int = 1) -> list[np.ndarray]:
+        starts = self.batch_size * np.arange(1, self._n_batches(len(order), least))
+        return np.split(order[self.rank :: self.world_size], starts)
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])
@@ -97,10 +110,8 @@ class Loader:
         batches = whole[np.argsort(lengths, kind="stable")].reshape(-1, size)
         return np.concatenate([rng.permutation(batches).ravel(), rest])
 
-    def _gathered(self, order: np.ndarray, least: int = 1) -> Iterator[tuple[np.ndarray, Raw]]:
-        """Yields which samples of this rank, and their stored numbers, some batches ahead of their use."""
-        starts = self.batch_size * np.arange(1, self._n_batches(len(order), least))
-        pieces = np.split(order[self.rank :: self.world_size], starts)
+    def _gathered(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, Raw]]:
+        """Yields which samples, and their stored numbers, some batches ahead of their use."""
         return ahead(lambda chosen: (chosen, self.data.gather(chosen, self.device)), pieces, N_AHEAD)
 
     def _viewed(self, chosen: np.ndarray, raw: Raw, draws: Draws) -> Batch:

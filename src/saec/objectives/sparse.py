@@ -125,7 +125,7 @@ class SparseReconstruction(Objective):
         if self.weight_penalty:
             scores["weight_penalty"] = (kernel_norm(model) - 1) ** 2
             scores["loss"] = scores["loss"] + self.weight_penalty * scores["weight_penalty"]
-        return scores if self.training else scores | {"sparsity": mean((codes == 0).float())}
+        return scores if self.training else scores | {"sparsity": 1 - mean(codes.sign().abs_())}
 
     def without_fast(self, codes: Tensor, model: Model, batch: Batch) -> Tensor:
         """Returns codes without changes faster than `cutoff_hz`, each by its sample's own steps."""

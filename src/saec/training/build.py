@@ -124,8 +124,9 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
     if not weights:
         raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
-    n_batches, valid_loader = train_loader.n_training_batches, Loader(valid, *common, **share)
-    n_steps = -(-n_batches // options.accumulate)
+    smaller = world_size == 1 and not learning.objective.compares
+    valid_loader = Loader(valid, *common, smaller=smaller, **share)
+    n_steps = -(-train_loader.n_training_batches // options.accumulate)
     session = with_epochs(session, n_steps)
     learner = session.optimizer(weights, n_steps * session.training.epochs)
     learner.accumulate = options.accumulate

@@ -15,6 +15,7 @@ from saec.data import DATA, Dataset, chunks
 from saec.data.npy import read_array
 from saec.data.stored import Streamed
 from saec.faults import Fault
+from saec.sections.labels import Labels, given_annotations
 from saec.training import go_on
 
 CPU = torch.device("cpu")
@@ -347,3 +348,13 @@ def test_a_run_learns_from_windows_and_is_used_on_whole_files(folder, config):
     assert_equal_runs(go_on(shorter, config, epochs=2), run)
     features = extract({"run": run.timestamp, "data": {"arrays": "others"}, "reduction": None}, config)
     assert features.N.tolist() == ["0", "1", "2"] and features.X.shape[0] == 3
+
+
+def test_features_of_traces_get_their_labels_by_class_folders(config):
+    for name in ("s1/a.npy", "s2/b.npz", "c.npy"):
+        save(config.data / "traces" / name, curves(9))
+    samples = kind(config.data / "traces", config).samples
+    rows, _ = given_annotations(Labels(folders="traces"), samples.names.tolist(), config)
+    labels = dict(zip(samples.names.tolist(), samples.labels.tolist(), strict=True))
+    assert labels == {"c": "", "s1/a": "s1", "s2/b": "s2"}
+    assert dict(zip(rows["file"], rows["label"], strict=True)) == {"s1/a": "s1", "s2/b": "s2"}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import tzinfo
 from pathlib import Path
-from posixpath import basename
+from posixpath import basename, splitext
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from saec.config import Config
 from saec.data import DATA
 from saec.data.kind import absolute, paths_of
 from saec.data.listed import by_folders
+from saec.data.npy import SUFFIXES as ARRAYS
 from saec.data.png import SUFFIXES, Pictures, find_pictures
 from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
@@ -234,11 +235,11 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         return read_annotations(file, columns=given.columns), str(file)
     if given.folders is not None:
         parent = config.data_path(given.folders)
-        there = files_below(parent, SUFFIXES) if parent.is_dir() else {}
+        there = files_below(parent, SUFFIXES + ARRAYS) if parent.is_dir() else {}
         files, own = [file for file in there if "/" in file], set(names)
         if not files:
-            raise MissingFault(f"no picture in a folder of {parent}: folders, one a label, are expected")
-        names = [file if file in own else basename(file) for file in files]
+            raise MissingFault(f"no picture or array in a folder of {parent}: one folder a label is expected")
+        names = [next((n for n in (file, splitext(file)[0]) if n in own), basename(file)) for file in files]
         rows = [{"file": n, "label": f.partition("/")[0]} for n, f in zip(names, files, strict=True)]
         return annotations(rows, [str(parent / file) for file in files]), str(parent)
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)

@@ -18,7 +18,8 @@ from saec.config import Config
 from saec.data import Raw
 from saec.data.fronts import SoundFront
 from saec.data.png import SIDECAR
-from saec.extraction import extract
+from saec.extraction import ExtractionSession, extract
+from saec.extraction.job import plan_extraction
 from saec.faults import Fault
 from saec.features import Features
 from saec.models import MODELS
@@ -26,7 +27,9 @@ from saec.models.base import Tap, run_to_tap
 from saec.preparation.pictures import PREPARED
 from saec.runs import Run
 from saec.samples import FREQUENCIES, read_annotations
-from saec.session import SessionError
+from saec.sections.scores import small_pictures
+from saec.sections.sets import PIXELS
+from saec.session import SessionError, load_session
 from saec.sound.handcrafted import Handcrafted
 from saec.sound.spectra import SPECTRA
 from saec.training import go_on, train
@@ -281,6 +284,21 @@ def test_a_decoder_of_whole_batches_is_no_partner_of_parts(shared):
 
 
 # The combiner
+
+
+def test_pixels_beside_sounds_are_of_the_spectra_that_a_run_sees(shared, made, tmp_path):
+    config, run = shared
+    folder = report_of(config, made, out=str(tmp_path / "both"))
+    scores = pd.read_csv(folder / "scores.csv").query("score == 'macro_f1'").set_index("method")["value"]
+    assert list(scores.index) == [*made, PIXELS] and scores[PIXELS] == 1  # tones of three pitches
+    wanted = load_session(features_session(str(run.folder), data={"sounds": "others"}), ExtractionSession)
+    source = plan_extraction(wanted.but(variant="again"), config).source
+    small = small_pictures(source.sized(source.kind.open()))
+    assert small.shape == (27, 32 * 32)  # segments, of which recordings are the means
+    alone = report_of(config, {"by_hand": made["by_hand"]}, out=str(tmp_path / "alone"))
+    words = "no pixels to compare with: none of these features are of a run, whose spectra they would be of"
+    assert PIXELS not in set(pd.read_csv(alone / "scores.csv")["method"])
+    assert words in (alone / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_combiner_answers_for_new_recordings_as_it_would_have_in_the_report(shared, made, combined):

@@ -23,14 +23,17 @@ from saec.documents import read_cached, write_cached
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.base import Scores
 from saec.evaluation.probes import CLASSIFIERS
-from saec.faults import Fault
+from saec.extraction.sources import ExtractionData
+from saec.extraction.sources.base import build_source, for_samples, recipe_of
+from saec.faults import Fault, listing
 from saec.files import fingerprint
 from saec.progress import progress
 from saec.registry import Component, as_list
+from saec.samples import means_per_recording, recording_of
 from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.score_tables import show_all_sets, show_set
-from saec.sections.sets import PIXELS, FeatureSet, Result, require_probes
+from saec.sections.sets import PIXELS, FeatureSet, Result, about_of, require_probes
 from saec.tables import Table
 
 LOG = logging.getLogger(__name__)
@@ -66,13 +69,13 @@ class ScoredSets:
             lines.append(f"{one.name}: {', '.join(component.name for component in one.evaluations)}")
             if one.split is not None:
                 lines.append(f"{one.name}: probes by the split that the labels give")
-        has_pixels = self.pixels and any(one.images for one in self.sets)
+        has_pixels = self.pixels and any(one.images or one.recordings for one in self.sets)
         return [*lines, "small pixels stand beside"] if has_pixels else lines
 
     def write(self, folder: Path) -> list[Content]:
         contents = []
         for one in self.sets:
-            if self.pixels and one.images is not None and PIXELS not in one.tables:
+            if self.pixels and (one.images or one.recordings) and PIXELS not in one.tables:
                 _add_pixels(one, self.config)
             names = {component.name for component in one.evaluations}
             if not self.named and names & {*CLASSIFIERS} and "svm" not in names:
@@ -179,16 +182,42 @@ def _digest(array: np.ndarray) -> str:
 
 
 def _add_pixels(one: FeatureSet, config: Config) -> None:
-    """Adds small pictures as features that nothing was learnt for, where all are at hand and of one size."""
+    """Adds small pictures, or spectra as a run sees them, as features that nothing was learnt for."""
     try:
-        data = _opened(one, config)
+        data = _opened(one, config) if one.images else _seen_by_run(one, config)
+        per_sample = one.per == "sample"
+        called = data.samples.names if per_sample else np.array(list(map(recording_of, data.samples.names)))
+        left_out = sorted({*one.names.tolist()} - {*called.tolist()})
+        if left_out:
+            raise Fault(f"{len(left_out):,} {one.samples_are} are not there any more:\n{listing(left_out)}")
     except Fault as fault:
         LOG.warning("no pixels to compare with: %s", fault)
         one.remarks.append(f"no pixels to compare with: {fault}")
         return
-    rows = small_pictures(data.subset(np.searchsorted(data.samples.names, one.names)))
+    chosen = np.flatnonzero(np.isin(called, one.names))
+    rows = small_pictures(data.subset(chosen))
+    rows = rows if per_sample else means_per_recording(data.samples.names[chosen], rows)[1]
     varies = np.ptp(rows, axis=0) > 0
-    one.pixels = {PIXELS: Table(one.images, rows[:, varies] if varies.any() else rows, one.samples)}
+    file = one.images or next(iter(one.tables.values())).file
+    one.pixels = {PIXELS: Table(file, rows[:, varies] if varies.any() else rows, one.samples)}
+
+
+def _seen_by_run(one: FeatureSet, config: Config) -> Dataset:
+    """Opens the samples of the first features that a run has made, with its front end; raises a `Fault` where
+    there are none, or they have lengths of their own.
+    """
+    recipes = [recipe_of(about) for table in one.tables.values() if (about := about_of(table.file))]
+    recipe = next((recipe for recipe in recipes if "run" in recipe), None)
+    if recipe is None:
+        raise Fault("none of these features are of a run, whose spectra they would be of")
+    faults: list[str] = []
+    of_data = ExtractionData.model_validate(recipe["data"])
+    source = build_source(for_samples(recipe, of_data.location), of_data, config, faults)
+    if source is None:
+        raise Fault("; ".join(faults))
+    if source.sizes.is_ragged:
+        raise Fault(f"{source.kind.samples_are} have lengths of their own")
+    return source.sized(source.kind.open())
 
 
 def _opened(one: FeatureSet, config: Config) -> Dataset:

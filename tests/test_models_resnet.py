@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from saec.models import MODELS, feature_shape
-from saec.models.resnet import of_torchvision
+from saec.models.resnet import _of_torchvision
 
 SIZES = [((1, 32, 32), (512, 1, 1)), ((3, 128, 256), (512, 1, 8)), ((1, 45, 96), (512, 1, 3))]
 
@@ -18,7 +18,7 @@ def test_a_residual_network_gives_what_torchvisions_gives_before_its_classifier(
     pictures = torch.rand(2, 3, 64, 96)
     for standardise in ("none", "imagenet"):
         ours = MODELS.parse({"name": "resnet18", "standardise": standardise})((3, 64, 96)).eval()
-        added = ours.encoder.load_state_dict(of_torchvision(theirs.state_dict()), strict=False)
+        added = ours.encoder.load_state_dict(_of_torchvision(theirs.state_dict()), strict=False)
         assert not added.unexpected_keys and set(added.missing_keys) <= {"stem.standardise.scale"}
         mean, deviation = (
             torch.tensor(x)[:, None, None] for x in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

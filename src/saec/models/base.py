@@ -1,5 +1,6 @@
 """Defines what every architecture is: an encoder and, if it can reconstruct, a decoder."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from saec.registry import Registry
 
 MODELS = Registry("model")
 PIECE = 2**15  # columns of a long sample that go through an encoder at once, a multiple of all time pools
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 
 
 class Model(nn.Module):
@@ -21,7 +23,8 @@ class Model(nn.Module):
     encoder needs (None: any), `time_pool` the number of picture columns that make one time step of the
     latents: widths must be a multiple of it, or equal to `width` if that is given. With `whole_batches` the
     decoder takes only the latents of the batch that was encoded last, all of them. With `ragged` both are
-    `Ragged` containers: samples may have lengths of their own.
+    `Ragged` containers: samples may have lengths of their own. `from_torchvision` gives weights that
+    torchvision has named the names of the encoder's.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Model(nn.Module):
         width: int | None = None,
         whole_batches: bool = False,
         ragged: bool = False,
+        from_torchvision: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     ):
         super().__init__()
         self.frozen: list[nn.Module] = []
@@ -43,6 +47,7 @@ class Model(nn.Module):
         self.width = width
         self.whole_batches = whole_batches
         self.ragged = ragged
+        self.from_torchvision = from_torchvision
 
     @property
     def takes(self) -> tuple[int | None, int, int | None]:
@@ -94,6 +99,20 @@ class Ragged(nn.Sequential):
         for block in self:
             x = block(x) if lengths is None else block(x, lengths)
         return x
+
+
+class Standardise(nn.Module):
+    """Subtracts the mean of each colour in ImageNet and divides by its deviation; others take their means."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        of_colours = torch.tensor([MEAN, DEVIATION])
+        if channels != len(MEAN):
+            of_colours = of_colours.mean(dim=1, keepdim=True).expand(2, channels)
+        self.register_buffer("scale", of_colours.reshape(2, channels, 1, 1).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - self.scale[0]) / self.scale[1]
 
 
 @torch.no_grad()

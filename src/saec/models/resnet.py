@@ -3,14 +3,12 @@
 from collections import OrderedDict
 from typing import Literal
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
-from saec.models.base import MODELS, Model
+from saec.models.base import MODELS, Model, Standardise
 
 LEAST = 32  # rows and columns that are halved five times
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 
 
 @MODELS.register("resnet18", builder="resnet18")
@@ -36,21 +34,7 @@ def resnet(
         stem = [("standardise", Standardise(channels)), *stem]
     blocks = [(name, getattr(layers, name)) for name in ("layer1", "layer2", "layer3", "layer4")]
     blocks = [("stem", nn.Sequential(OrderedDict(stem))), *blocks, ("frequency_mean", FrequencyMean())]
-    return Model(nn.Sequential(OrderedDict(blocks)), time_pool=LEAST)
-
-
-class Standardise(nn.Module):
-    """Subtracts the mean of each colour in ImageNet and divides by its deviation; others take their means."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        of_colours = torch.tensor([MEAN, DEVIATION])
-        if channels != len(MEAN):
-            of_colours = of_colours.mean(dim=1, keepdim=True).expand(2, channels)
-        self.register_buffer("scale", of_colours.reshape(2, channels, 1, 1).clone())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.scale[0]) / self.scale[1]
+    return Model(nn.Sequential(OrderedDict(blocks)), time_pool=LEAST, from_torchvision=_of_torchvision)
 
 
 class FrequencyMean(nn.Module):
@@ -60,7 +44,7 @@ class FrequencyMean(nn.Module):
         return x.mean(dim=2, keepdim=True)
 
 
-def of_torchvision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _of_torchvision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Returns weights that torchvision has named by the names of our encoder, without the classifier's."""
     named = {key: value for key, value in weights.items() if not key.startswith("fc.")}
     return {f"stem.{key}" if key.startswith(("conv1.", "bn1.")) else key: v for key, v in named.items()}

@@ -15,8 +15,7 @@ from torch import Tensor
 from saec.config import Config
 from saec.faults import Fault, MissingFault, counted
 from saec.files import DAMAGE, appearing
-from saec.models import Model
-from saec.models.resnet import of_torchvision
+from saec.models import MODELS, Model
 from saec.session import TORCHVISION, WeightsFrom
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +50,8 @@ def published(name: str, config: Config) -> Path:
     try:
         weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     except (ValueError, AttributeError):
-        words = "has no weights of that model: choose `model: resnet18` or `resnet50`, or name a file"
+        there = ", ".join(sorted({*MODELS.names()} & {*torchvision.models.list_models()}))
+        words = f"has no weights of that model: choose `model:` {there}, or name a file"
         raise Fault(f"{TORCHVISION} {words}, got {name}") from None
     return fetched(weights.url, config.cache / "weights")
 
@@ -111,7 +111,8 @@ def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
     """
     own = model.encoder.state_dict()
     ours = {key.removeprefix("encoder."): x for key, x in state.items() if key.startswith("encoder.")}
-    weights = of_torchvision(state) if "conv1.weight" in state else ours or state
+    named = model.from_torchvision(state) if model.from_torchvision else {}
+    weights = named if named.keys() & own.keys() else ours or state
     if len(weights) < len(state):
         LOG.info("%d tensors of the file are none of an encoder and not used", len(state) - len(weights))
     weights = {key: tensor for key, tensor in weights.items() if not key.endswith(SCALE)}

@@ -1,0 +1,65 @@
+"""Auto-encoders of photographs: VGG16 as torchvision has it, mirrored; residual blocks, a bottleneck."""
+
+import pytest
+import torch
+import torchvision
+
+from saec.models import MODELS, feature_shape
+
+ALL = [
+    ({"name": "vgg16"}, (3, 256, 256), (512, 8, 8), 14_714_688),
+    ({"name": "vgg16", "norm": "batch"}, (3, 64, 96), (512, 2, 3), 14_723_136),
+    ({"name": "vgg16", "kernel_size": 5}, (1, 64, 64), (512, 2, 2), None),
+    ({"name": "vgg16", "bottleneck": 2048}, (3, 256, 256), (2048, 1, 1), 14_714_688 + 2048 * (32_768 + 1)),
+    ({"name": "residual"}, (3, 96, 96), (256, 1, 1), None),
+    ({"name": "residual", "size": "medium"}, (3, 64, 64), (256, 1, 1), None),
+    ({"name": "residual", "size": "large", "bottleneck": 512}, (3, 96, 64), (512, 1, 1), None),
+]
+
+
+@pytest.mark.parametrize(("options", "shape", "latents", "n_weights"), ALL)
+def test_latents_weights_and_what_is_decoded_have_their_sizes(options, shape, latents, n_weights):
+    with torch.device("meta"):
+        model = MODELS.parse(options)(shape)
+        assert feature_shape(model, shape) == latents
+        assert model.decoder(torch.empty(2, *latents)).shape == (2, *shape)
+    if n_weights:
+        assert sum(weight.numel() for weight in model.encoder.parameters()) == n_weights
+
+
+@torch.no_grad()
+def test_vgg16_gives_what_torchvisions_gives_with_its_weights():
+    torch.manual_seed(0)
+    theirs = torchvision.models.vgg16().eval()
+    ours = MODELS.parse({"name": "vgg16", "standardise": "none"})((3, 64, 96)).eval()
+    ours.encoder.load_state_dict(ours.from_torchvision(theirs.state_dict()))
+    pictures = torch.rand(2, 3, 64, 96)
+    assert torch.allclose(ours(pictures), theirs.features(pictures), atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vgg16", "residual"])
+def test_what_is_decoded_can_be_black_and_white(name):
+    model = MODELS.parse(name)((3, 32, 32)).eval()
+    layers = [module for module in model.decoder.modules() if isinstance(module, torch.nn.Conv2d)]
+    for bias, colour in ((-200.0, 0.0), (200.0, 1.0)):
+        layers[-1].bias.fill_(bias)
+        assert (model.decoder(model(torch.rand(1, 3, 32, 32))) == colour).all()
+
+
+def test_equal_layers_begin_with_different_weights():
+    model = MODELS.parse("vgg16")((3, 32, 32))
+    kernels = [layer.weight for layer in model.modules() if isinstance(layer, torch.nn.Conv2d)]
+    same = [
+        (i, j) for i, one in enumerate(kernels) for j, other in enumerate(kernels[:i]) if one.equal(other)
+    ]
+    assert not same
+
+
+@pytest.mark.parametrize(("name", "least"), [("vgg16", 32), ("residual", 16)])
+def test_sizes_are_the_multiples_below_and_small_ones_are_refused(name, least):
+    with torch.device("meta"):
+        model = MODELS.parse(name)((3, 2 * least + 3, 3 * least + 5))
+    assert model.height == 2 * least and (model.width or model.time_pool) in (3 * least, least)
+    with pytest.raises(ValueError, match=f"at least {least} x {least}, got {least - 1} x 64"):
+        MODELS.parse(name)((3, least - 1, 64))

@@ -600,6 +600,13 @@ def test_a_split_keeps_recordings_whole_and_no_side_empty(share, seed):
     assert np.array_equal(split(samples, share, seed)[1], split(samples, share, seed)[1])
 
 
+def test_a_number_of_samples_is_set_aside_of_which_some_remain_to_learn_from():
+    assert [len(rows) for rows in split(grouped(200, 1), 40, 0)] == [160, 40]
+    assert [len(rows) for rows in split(grouped(200, 4), 41, 0)] == [156, 44]
+    with pytest.raises(Fault, match="data.valid: 200 of 200 pictures leave none to train on"):
+        split(grouped(200, 4), 200, 0, what="pictures")
+
+
 def labelled(labels: str, groups: str) -> Samples:
     return Samples.of([f"{n:03d}" for n in range(len(labels))], label=list(labels), group=list(groups))
 

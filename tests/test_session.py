@@ -144,14 +144,14 @@ def test_a_session_without_a_model_or_data_or_an_empty_one_names_what_is_missing
     assert faults_of(training_session(data={"kind": "images"})) == ["data.train: is missing"]
 
 
-def test_validation_is_a_folder_or_a_share_between_0_and_1():
-    for valid in ("songs/valid", 0.01, 0.99, 0, 1, 1.5, -0.1, None, True, [0.1]):
+def test_validation_is_a_folder_a_share_between_0_and_1_or_a_number_of_samples():
+    words = "must be a folder, a share between 0 and 1, or a whole number of samples"
+    for valid in ("songs/valid", 0.01, 0.99, 2, 200, -3, 0, 1, 1.5, -0.1, None, True, [0.1]):
         raw = training_session(data={"kind": "images", "train": "songs", "valid": valid})
-        if valid in ("songs/valid", 0.01, 0.99):
+        if valid in ("songs/valid", 0.01, 0.99, 2, 200):
             assert load_session(raw, TrainingSession).data.valid == valid
         else:
-            fault = f"data.valid: must be a folder, or a share between 0 and 1, got {valid!r}"
-            assert faults_of(raw) == [fault]
+            assert faults_of(raw) == [f"data.valid: {words}, got {valid!r}"]
 
 
 def test_a_start_from_trained_weights_needs_no_model():

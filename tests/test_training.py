@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -101,7 +102,7 @@ def test_the_session_is_written_with_every_default_and_loads_again(run, workspac
     assert content["data"] == {
         **{"kind": "images", "train": str(workspace.data / "songs" / "images"), "valid": 0.3},
         **{"channels": "intensity", "fit": "none", "limit": None, "skip_bad": False},
-        **{"recursive": False, "group": None, "several": "none"},
+        **{"recursive": False, "group": None, "several": "none", "split_seed": None},
     }
     assert content["model"] == TINY and content["start"] == "scratch"
     assert content["objective"] == OBJECTIVES.parse("reconstruction").model_dump(mode="json")
@@ -282,6 +283,19 @@ def test_runs_that_begin_in_one_second_get_timestamps_of_their_own(config):
 
 def hot(run: Run, **start: Any) -> dict[str, Any]:
     return tiny_session(start={"weights_of": run.timestamp, **start}, model=None)
+
+
+def test_a_number_of_samples_is_set_aside_by_a_seed_of_its_own_and_the_run_lists_the_split(workspace):
+    def split_of(seed: int) -> pd.DataFrame:
+        options = OPTIONS | {"epochs": 1, "seed": seed}
+        session = tiny_session(data=data(valid=2, split_seed=3), training=options)
+        return pd.read_csv(train(session, workspace).folder / "split.csv")
+
+    first = split_of(0)
+    assert list(first) == ["file", "label", "group", "split"] and len(first) == 6
+    groups = {side: set(rows["group"]) for side, rows in first.groupby("split")}
+    assert (len(groups["train"]), len(groups["valid"])) == (2, 1) and not groups["train"] & groups["valid"]
+    pd.testing.assert_frame_equal(first, split_of(1))
 
 
 def test_a_hot_start_begins_with_the_parents_weights_learns_on_and_leaves_its_parent_alone(run, workspace):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 
 from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
@@ -31,22 +31,28 @@ def _location(raw: Any) -> Location:
     raise ValueError(f"must be a folder, or a list of folders, got {raw!r}")
 
 
-def _location_or_share(raw: Any) -> Location | float:
-    if isinstance(raw, float):
-        if 0 < raw < 1:
-            return raw
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}")
+def _location_or_part(raw: Any) -> Location | float | int:
+    is_count = type(raw) is int and raw > 1  # 1 may be meant as a share
+    if is_count or (isinstance(raw, float) and 0 < raw < 1):
+        return raw
     try:
         return _location(raw)
     except ValueError as error:
-        raise ValueError(f"must be a folder, or a share between 0 and 1, got {raw!r}") from error
+        words = "must be a folder, a share between 0 and 1, or a whole number of samples"
+        raise ValueError(f"{words}, got {raw!r}") from error
 
 
 class DataOptions(Component):
     """Holds the keys that every data section of a training session has beside the options of its kind."""
 
     train: Annotated[Any, PlainValidator(_location)]  # a Location
-    valid: Annotated[Any, PlainValidator(_location_or_share)] = 0.1  # a Location, or a share
+    valid: Annotated[Any, PlainValidator(_location_or_part)] = 0.1  # a Location, or a part of `train`
+    split_seed: Annotated[int, Field(ge=0)] | None = None  # of that part; None: that of the training
+
+    @property
+    def has_part(self) -> bool:
+        """Returns whether validation is a share of the samples, or a number of them."""
+        return isinstance(self.valid, float | int)
 
     def for_all(self) -> Self:
         """Returns the options for whole folders, without those that are for a training alone."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from saec.data.kind import DataOptions
@@ -27,7 +28,9 @@ from saec.files import (
 from saec.models import Model, feature_shape
 from saec.objectives import Objective
 from saec.registry import Component
+from saec.samples import Samples
 from saec.session import TrainingSession, Weights, load_session
+from saec.tables import write_table
 from saec.upgrade import upgrade_run
 
 
@@ -71,6 +74,7 @@ class Progress:
 TIMESTAMP = re.compile(r"\d{8}_\d{6}")
 FOLDER = re.compile(rf"(?P<timestamp>{TIMESTAMP.pattern})_(?P<name>.+)")
 SESSION, HISTORY, REBUILT = "session.yaml", "history.csv", "reconstructions.png"
+SPLIT = "split.csv"  # file, label, group and split (train, valid) of each sample
 PARTS = (("input_shape", list), ("classes", list), ("train", dict), ("valid", dict))  # of a record
 
 
@@ -81,12 +85,21 @@ class Run:
     folder: Path
 
     @classmethod
-    def create(cls, models: Path, session: TrainingSession, record: dict[str, Any]) -> "Run":
+    def create(
+        cls,
+        models: Path,
+        session: TrainingSession,
+        record: dict[str, Any],
+        split: dict[str, Samples] | None = None,
+    ) -> "Run":
         """Makes a new folder `<timestamp>_<session>`; no two runs share a timestamp, whoever makes them."""
         require_writable(models)
         with temporary_folder(models) as part:
             content = session.model_dump(mode="json") | {"record": record}
             write_text(part / SESSION, to_yaml(content))
+            if split:
+                rows = pd.concat(samples.but(split=side).table for side, samples in split.items())
+                write_table(part / SPLIT, rows[["label", "group", "split"]].reset_index(names="file"))
             return cls(move_to_timestamp(part, models, f"*_{session.name}"))
 
     @classmethod

@@ -17,16 +17,19 @@ Rows = tuple[np.ndarray, np.ndarray]  # row numbers for training and for validat
 
 
 def split(
-    samples: Samples, share: float, seed: int, by_label: bool = False, *, what: str = "samples"
+    samples: Samples, part: float | int, seed: int, by_label: bool = False, *, what: str = "samples"
 ) -> Rows:
-    """Draws whole groups by the seed until validation holds that share of the samples.
+    """Draws whole groups by the seed until validation holds that share of the samples, or so many of them.
 
     With `by_label` every class has about that share on both sides; a class of too few groups for both is in
     training. `what` is what messages call the samples.
 
     Raises:
-        Fault: all samples are of one group, or, by label, no class has two.
+        Fault: all samples are of one group, or, by label, no class has two; there are not so many.
     """
+    share = part if isinstance(part, float) else part / len(samples)
+    if share >= 1:
+        raise Fault(f"data.valid: {part} of {len(samples):,} {what} leave none to train on: choose fewer")
     valid = _drawn_by_label(samples, share, seed) if by_label else _drawn(samples, share, seed, what)
     lacking = np.setdiff1d(samples.labels[~valid], samples.labels[valid]).tolist() if by_label else []
     if lacking:

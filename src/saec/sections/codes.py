@@ -124,10 +124,9 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
     trained, config, remarks = section.trained, section.config, []
     given = section.options.data.absolute(config).location
     for part in LEARNT if isinstance(trained, Run) else ():
-        location = getattr(trained.data, part)
-        if isinstance(location, float):
+        if part == "valid" and trained.data.has_part:
             continue
-        location = absolute(location, config)
+        location = absolute(getattr(trained.data, part), config)
         if _resolved(location) == _resolved(given):
             remarks.append(_own(part, section.options.split))
             continue

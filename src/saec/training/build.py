@@ -18,7 +18,7 @@ from saec.models import Model
 from saec.objectives import Learning, Objective
 from saec.optimizers import Learner
 from saec.runs import Progress, Run
-from saec.samples import split, split_by_table, warn_of_shared
+from saec.samples import Samples, split, split_by_table, warn_of_shared
 from saec.session import AUTO, TrainingSession
 from saec.training.plan import TrainingPlan, with_data
 from saec.training.probe import Probe
@@ -58,6 +58,10 @@ class Training:
     @property
     def parts(self) -> dict[str, Any]:
         return {"model": self.model, "objective": self.objective, "learner": self.learner}
+
+    @property
+    def split(self) -> dict[str, Samples]:
+        return {"train": self.train.data.samples, "valid": self.valid.data.samples}
 
     def resume(self, state: dict[str, Any]) -> None:
         """Goes on from what a checkpoint holds."""
@@ -160,7 +164,9 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
         warn_of_shared(train.samples, valid.samples)
     elif valid is None or not len(valid):
         n, what = len(train), train.samples_are
-        rows = split(train.samples, session.data.valid, session.training.seed, labelled, what=what)
+        seed = session.data.split_seed
+        seed = session.training.seed if seed is None else seed
+        rows = split(train.samples, session.data.valid, seed, labelled, what=what)
         train, valid = (train.subset(part) for part in rows)
         names = listing(np.unique(valid.samples.groups).tolist(), 5)
         LOG.info("set aside for validation: %d of %d %s, recordings:\n%s", len(valid), n, what, names)

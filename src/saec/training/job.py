@@ -39,7 +39,7 @@ class TrainingJob(TrainingPlan):
             return plan_training(self.session, self.config).run()  # `latest:` is a run of this very call
         warn_of_unfinished(self.session.name, self.config.models)
         training = build(self)
-        run = Run.create(self.config.models, training.session, training.record())
+        run = Run.create(self.config.models, training.session, training.record(), training.split)
         with locked(run.lock, run.folder):
             return loop.train(training, run)
 

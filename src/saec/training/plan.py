@@ -65,7 +65,8 @@ class TrainingPlan:
         n_train = self.sizes["train"].n_samples
         if "valid" in self.sizes:
             return n_train, self.sizes["valid"].n_samples
-        n_valid = max(1, round(n_train * self.session.data.valid))
+        part = self.session.data.valid
+        n_valid = part if isinstance(part, int) else max(1, round(n_train * part))
         return n_train - n_valid, n_valid
 
     def describe(self) -> str:
@@ -159,7 +160,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
             labels, name = kinds["train"].samples.labels, session.objective.name
             classes = check("data.train", _classes, labels, name)
             if classes and not begun:
-                warn_of_classes(kinds["train"].samples, isinstance(session.data.valid, float))
+                warn_of_classes(kinds["train"].samples, session.data.has_part)
     if shape and begun and shape != begun.input_shape:
         faults.append(f"data: {begun.folder} was begun with samples of {begun.input_shape}, not {shape}")
     if shape and parent and shape[0] != parent.channels:
@@ -239,7 +240,7 @@ def _sized(
     """Lists the samples. Options that headers of the training set settle hold for validation, too."""
     kinds, sizes = {}, {}
     for part in ("train", "valid"):
-        if isinstance(getattr(session.data, part), float):
+        if part == "valid" and session.data.has_part:
             continue
         check = partial(collect_faults, faults, f"data.{part}")
         location = check(absolute, getattr(session.data, part), config)

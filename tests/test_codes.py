@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from conftest import has_words, intensities, write_pictures
+from PIL import Image
 from small_runs import give_weights, untrained_run
 from torch import nn
 from traces import HZ, NAMES, write_traces
 
 from saec.data import Cache
+from saec.data.kind import evenly
 from saec.evaluation.codes import CodeMeasures, LowpassSweep, Spectrum, kernels, kurtosis, own_frames
 from saec.evaluation.shifts import ShiftSensitivity, most_shifts
 from saec.faults import Fault
@@ -298,7 +300,7 @@ def test_samples_that_the_run_may_have_learnt_from_are_named(evaluated):
     assert not (report.folder / "codes_shifts.csv").exists()
     shutil.copy(sorted(own.iterdir())[1], config.data / "new" / "images")
     job = plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
-    assert has_words(job.describe(), "1 of these samples are called like ... rec00_segm_0001")
+    assert has_words(job.describe(), "1 of these samples is called like ... rec00_segm_0001")
     shutil.rmtree(own)
     job = plan_evaluation(load_session(codes_session(run), EvaluationSession), config)
     assert "`data.train` of the run cannot be read now" in job.describe()
@@ -328,9 +330,14 @@ def test_errors_by_alpha_are_those_of_the_weights_that_were_kept_or_of_the_histo
         other = untrained_run(config, 64)
         give_weights(other, seed, epoch=seed)
         shutil.copy(other.folder / "best.pt", run.folder / f"best_alpha_{alpha}.pt")
-    report = evaluate(codes_session(run, cutoffs=0, shifts=0), config)
+    shutil.copy(run.folder / "best.pt", run.folder / "best_alpha_0.1.pt")
+    write_new(config.data / "many" / "images", 70, 64)  # of which 64 are evaluated for each alpha
+    report = evaluate(codes_session(run, "many/images", cutoffs=0, shifts=0), config)
     table = pd.read_csv(report.folder / "codes_alpha.csv")
-    assert table["alpha"].tolist() == [0.25, 0.5, 0.9] and table["mse"].nunique() == 3
+    assert table["alpha"].tolist() == [0.1, 0.25, 0.5, 0.9] and table["mse"].nunique() == 4
+    errors = evenly(pd.read_csv(report.folder / "codes.csv")["mse"].tolist(), 64)
+    assert table["mse"][0] == pytest.approx(np.mean(errors), rel=1e-5)
+    assert "of each alpha, on 64 of 70 pictures" in (report.folder / "report.html").read_text()
     assert (report.folder / "codes_alpha.png").exists()
     epochs = zip([0.25, 0.25, 0.5], [0.4, 0.3, 0.6], strict=True)
     rows = [{"valid_alpha": a, "valid_mse": loss / 2, "valid_loss": loss} for a, loss in epochs]
@@ -389,7 +396,7 @@ def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces)
     config, run, arrays = of_traces
     np.savez(config.data / "new" / "0.npz", arrays[0])  # which was learnt from as 0.npy
     session = load_session(codes_session(run, data={"arrays": "new"}), EvaluationSession)
-    with pytest.raises(SessionError, match="(?s)1 of these samples are called like some of .*train.*: leave"):
+    with pytest.raises(SessionError, match="(?s)1 of these samples is called like some of .*train.*: leave"):
         plan_evaluation(session, config)
     write_traces(config.data / "train" / "s0", 2)
     for folder in ("train/s0", "."):  # a folder in the run's, and one above it
@@ -398,6 +405,15 @@ def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces)
             plan_evaluation(session, config)
     own = load_session(codes_session(run, data={"arrays": "train"}), EvaluationSession)
     assert "the run's own" in plan_evaluation(own, config).describe()
+
+
+def test_a_single_trace_is_counted_and_drawn_once(of_traces):
+    config, run, _ = of_traces
+    session = codes_session(run, data={"arrays": "new"}, cutoffs=0, shifts=0, limit=1)
+    report = evaluate(session, config)
+    assert ", on 1 trace." in report.findings[0]
+    with Image.open(report.folder / "codes_traces.png") as figure:
+        assert figure.width < 1000  # three would be beside each other
 
 
 def test_a_split_of_a_table_is_evaluated_alone(of_traces):

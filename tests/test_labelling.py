@@ -152,12 +152,12 @@ def test_of_several_labels_the_session_may_take_the_first(config, pictures):
     table(config.data / "twice.csv", "file,label,start,end", "c.png,,,", "a.wav,x,0,2", "a.wav,y,1,2")
     labelled, output = joined(config, labels="twice.csv", **session)
     assert labelled["label"].tolist() == ["x", "", "", ""]
-    several = "1 of 4 samples have more labels than one in"
-    assert several in output and f"and get none:\n  {PICTURES[1]}\n`several: first`" in output
-    assert "1 of 4 samples have no label in their row of" in output
+    several = "1 of 4 samples has more labels than one in"
+    assert several in output and f"and gets none:\n  {PICTURES[1]}\n`several: first`" in output
+    assert "1 of 4 samples has no label in their row of" in output
     labelled, output = joined(config, labels={"file": "twice.csv", "several": "first"}, **session)
     assert (
-        labelled["label"].tolist() == ["x", "x", "", ""] and several in output and "get the first" in output
+        labelled["label"].tolist() == ["x", "x", "", ""] and several in output and "gets the first" in output
     )
     with pytest.raises(SessionError, match="rows of features have one label each, .* `several: first`, or"):
         joined(config, labels={"file": "twice.csv", "several": "all"}, **session)
@@ -177,7 +177,7 @@ def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(conf
         "x",
     ]
     assert "2 samples with a label are neither 'train' nor 'test'" in output
-    assert "1 groups (recordings) are on both sides of the split" in output
+    assert "1 group (recordings) is on both sides of the split" in output
 
 
 def test_labels_of_a_recording_hold_for_its_segments(config, pictures):

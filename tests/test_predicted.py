@@ -257,7 +257,7 @@ def test_pictures_have_no_times_and_are_scored_once(project):
 
 def test_classes_that_were_never_learnt_are_named_and_count_as_wrong(project):
     folder, output = evaluated(project, predictions().replace({"label": {"tit": "owl"}}))
-    assert "1 classes of the labels were never learnt" in output and "owl: 2 predictions" in output
+    assert "1 class of the labels was never learnt" in output and "owl: 2 predictions" in output
     assert "counts as wrong" in output and scores(folder).loc["files", "accuracy"] == pytest.approx(2 / 3)
 
 

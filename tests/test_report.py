@@ -385,7 +385,7 @@ def test_a_run_names_its_features_and_is_scored_by_what_it_rebuilds(project, wit
     report = evaluate(wanted, project)
     shutil.rmtree(unbegun.folder)
     assert set(report.scores["method"]) == {"untrained mean std"}
-    left_out = ("1 runs have not finished an epoch and are left out", "10 of 36 pictures, evenly spread")
+    left_out = ("1 run has not finished an epoch and is left out", "10 of 36 pictures, evenly spread")
     assert all(words in remarks_of(report) for words in (unbegun.folder.name, *left_out))
     table = pd.read_csv(report.folder / "rebuilt.csv")
     assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from saec.faults import Fault, MissingFault, first_lines
+from saec.data import DATA
+from saec.faults import Fault, MissingFault, first_lines, number_of
 from saec.samples import (
     Samples,
     annotations,
@@ -433,7 +434,7 @@ def test_with_all_a_sample_of_several_labels_is_one_for_each(tmp_path):
         "",
         "",
     ]
-    assert "1 of 4 samples have more labels than one in table.csv and are a sample for each" in remarks
+    assert "1 of 4 samples has more labels than one in table.csv and is a sample for each" in remarks
     text = "file,label,group\nlonely.png,wren,g\nlonely.png,crow,h\n"
     words = "'wren' of 'g' and 'crow' of 'h'\ngive all rows of it one group and split$"
     with pytest.raises(Fault, match=words):
@@ -450,7 +451,7 @@ def test_a_mean_over_a_recording_has_what_its_segments_agree_on(tmp_path):
     assert all(type(name) is str for name in means.table.index)
     result, remarks = joined(means, f"file,label,group\n{rows}", tmp_path)
     assert result.labels.tolist() == ["", "owl", "tit"] and result.groups.tolist() == ["g", "b", "x/c"]
-    assert remarks == "1 of 3 samples have more labels than one in table.csv and get none:\n  a"
+    assert remarks == "1 of 3 samples has more labels than one in table.csv and gets none:\n  a"
 
 
 NEAR = ["lonely.PNG", ".\\lonely.png", "lonely.wav", "lonely", "C:\\songs\\lonely.png", "songs/lonely.wav"]
@@ -667,3 +668,14 @@ def test_a_recording_is_what_its_samples_say_alike():
     recordings, means = means_per_recording(samples.names, np.arange(8.0).reshape(4, 2))
     assert recordings.tolist() == ["a", "b", "c"] and means.dtype == np.float32
     assert means.tolist() == [[1, 2], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("what", sorted({DATA[name].target.samples_are for name in DATA.names()}))
+def test_one_sample_of_any_kind_is_counted_as_one_speaks_of_one(what):
+    assert number_of(1, what) == f"1 {what[:-1]}" and number_of(1_000, f"{what} are") == f"1,000 {what} are"
+    words = f"{what} cannot be used and are left out: they are silent"
+    assert number_of(1, words) == f"1 {what[:-1]} cannot be used and is left out: they are silent"
+    assert (
+        number_of(1, f"of 3 {what} have no label and get none") == f"1 of 3 {what} has no label and gets none"
+    )
+    assert number_of(1, "classes were never learnt") == "1 class was never learnt"

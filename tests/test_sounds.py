@@ -122,8 +122,8 @@ def test_silent_and_clipped_recordings_are_named(config, sounds):
     soundfile.write(sounds / "crow" / "touching.wav", touching, RATE)
     soundfile.write(sounds / "crow" / "clipped.wav", np.clip(1.2 * sound, -1, 1), RATE)
     _, _, output = looked(config)
-    assert "1 recordings are silent: no sample but 0:\n  crow/silent.wav" in output
-    assert "1 recordings are clipped: samples in a row at full scale:\n  crow/clipped.wav" in output
+    assert "1 recording is silent: no sample but 0:\n  crow/silent.wav" in output
+    assert "1 recording is clipped: samples in a row at full scale:\n  crow/clipped.wav" in output
 
 
 def test_what_to_choose_is_remarked_on(config, sounds):
@@ -136,8 +136,8 @@ def test_what_to_choose_is_remarked_on(config, sounds):
         "recordings have 2 sampling rates, 8,000 (9), 16,000 (1): choose the lowest, sample_rate: 8000",
         "different numbers of channels, 1 (9), 2 (1)",
         "half are shorter than 2 s: cut recordings into segments, such as segment_s: 2",
-        "1 recordings lie in no class folder",
-        "1 classes have fewer than 2 recordings",
+        "1 recording lies in no class folder",
+        "1 class has fewer than 2 recordings",
         "owl: 1",
     ):
         assert words in output, output

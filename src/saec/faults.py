@@ -1,12 +1,16 @@
 """Defines faults of the user's or of the data: one clear message, exit code 2, no traceback."""
 
 import errno
+import re
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+MANY = r"^(\w+?)(?:(?<=ss)es|s)\b"  # the first word, where it is of several things
+VERBS = r"(^[^:]*?\b|(?<= and ))(are|have|were|lie|do|get)\b"  # the first one, and others after `and`
+OF_ONE = {"are": "is", "have": "has", "were": "was", "lie": "lies", "do": "does", "get": "gets"}
 DISK_IS_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -45,9 +49,16 @@ def first_lines(remark: str, most: int = 11) -> str:
     return "\n".join(lines[:most] + rest)
 
 
+def number_of(n: int, words: str) -> str:
+    """Returns a number and the words for what it counts, which are made those of one thing where it is 1."""
+    if n == 1:
+        words = re.sub(VERBS, lambda verb: verb[1] + OF_ONE[verb[2]], re.sub(MANY, r"\1", words))
+    return f"{n:,} {words}"
+
+
 def counted(items: Sequence[object], words: str, most: int = 10) -> list[str]:
     """Returns one remark that counts and lists the items, or none where there are none."""
-    return [f"{len(items):,} {words}:\n{listing(items, most)}"] if items else []
+    return [f"{number_of(len(items), words)}:\n{listing(items, most)}"] if items else []
 
 
 def collect_faults(faults: list[str], key: str, call: Callable[..., T], *given: Any) -> T | None:

@@ -19,7 +19,7 @@ from saec.extraction.rows import ROOM, Earlier
 from saec.extraction.session import ExtractionSession, Reduction
 from saec.extraction.sources import Source
 from saec.extraction.sources.base import Computed, build_source
-from saec.faults import Fault, collect_faults
+from saec.faults import Fault, collect_faults, number_of
 from saec.features import Features
 from saec.files import GB, link_or_copy, locked, require_short_name, require_writable, write_json, write_npz
 from saec.progress import duration, progress
@@ -44,8 +44,9 @@ class ExtractionJob:
     def describe(self) -> str:
         """Returns samples, source and files in words."""
         kind, sizes = self.source.kind, self.source.sizes
+        samples = number_of(sizes.n_samples, kind.samples_are)
         return (
-            f"{sizes.n_samples:,} {kind.samples_are} {sizes.words(sizes.front.shape)}: {kind.folder}\n"
+            f"{samples} {sizes.words(sizes.front.shape)}: {kind.folder}\n"
             f"{sizes.room}\n{self.source.describe()}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
         )

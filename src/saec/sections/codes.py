@@ -12,7 +12,7 @@ from saec.config import Config
 from saec.data.kind import Kind, Location, absolute, evenly, is_remote, shared_with
 from saec.devices import resolve_device, to_device
 from saec.extraction.sources.base import ExtractionData
-from saec.faults import Fault, counted, listing
+from saec.faults import Fault, counted, listing, number_of
 from saec.registry import Strict, as_list
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
@@ -75,7 +75,7 @@ class Codes:
         if not self.options:
             return []
         n = len(_chosen_samples(self.options.split, self.kind.samples))
-        samples = f"{n:,} {self.kind.samples_are} of {self.kind.folder}"
+        samples = f"{number_of(n, self.kind.samples_are)} of {self.kind.folder}"
         return [f"codes of {self.trained.folder.name}: {samples}", *self.remarks]
 
     def write(self, folder: Path) -> list[Content]:
@@ -142,7 +142,7 @@ def _compare_with_learnt(section: "Codes") -> list[str]:
             words = f"of these samples are {are} {location}, the run's `data.{part}`"
             if hasattr(section.kind, "ids"):
                 remedy = "leave them out, or name that folder itself"
-                raise Fault(f"{len(both):,} {words}: {remedy}\n{listing(both)}")
+                raise Fault(f"{number_of(len(both), words)}: {remedy}\n{listing(both)}")
             remarks += counted(both, f"{words}: if it has learnt from them, errors are too small")
     return remarks
 
@@ -186,4 +186,4 @@ def _sentence(name: str, summary: dict[str, float], what: str) -> str:
         parts.insert(0, f"a mean squared error of {summary['mse']:.3g} a frame")
     if (sensitivity := summary.get("shift_sensitivity")) is not None:
         parts.append(f"a shift sensitivity of {sensitivity:.3g} (0: codes only move along with the input)")
-    return f"{name} has {', '.join(parts)}, on {summary['files']:,} {what}."
+    return f"{name} has {', '.join(parts)}, on {number_of(summary['files'], what)}."

@@ -17,6 +17,7 @@ from saec.data.kind import evenly
 from saec.devices import to_device
 from saec.evaluation.codes import SWEPT, CodeMeasures, LowpassSweep, kernels, own_frames
 from saec.evaluation.shifts import ShiftSensitivity, most_shifts
+from saec.faults import number_of
 from saec.files import write_json
 from saec.models import Model
 from saec.progress import progress
@@ -78,7 +79,8 @@ class Evaluated:
 
     @property
     def of_few(self) -> str:
-        return f"{len(self.few):,} {self.data.samples_are}"
+        words = f"of {len(self.chosen):,} " if len(self.few) < len(self.chosen) else ""
+        return number_of(len(self.few), words + self.data.samples_are)
 
     def units(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns offset and factor (columns,) that lead back to what stands in a sample's file, if any."""

@@ -11,7 +11,7 @@ import pandas as pd
 from saec import figures
 from saec.config import Config
 from saec.data.recordings import Recordings
-from saec.faults import Fault, Unusable, counted
+from saec.faults import Fault, Unusable, counted, number_of
 from saec.inspection import in_words
 from saec.inspection import inspect as inspect_pictures
 from saec.progress import duration, progress
@@ -68,7 +68,7 @@ class Pictures:
                     "all but the same as another": len(result.alike),
                 }
             )
-            content.findings.append(f"{len(result.names):,} pictures were looked through.")
+            content.findings.append(f"{number_of(len(result.names), 'pictures were looked through')}.")
             content.doubts = _in_few_words("pictures", result.doubtful)
             recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
             content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
@@ -197,7 +197,7 @@ def _summary(rows: dict[str, str | int]) -> pd.DataFrame:
 
 
 def _in_few_words(noun: str, doubtful: dict[str, list[str]]) -> list[str]:
-    return [f"{len(of):,} {noun} {what.partition(':')[0]}" for what, of in doubtful.items() if of]
+    return [number_of(len(of), f"{noun} {what.partition(':')[0]}") for what, of in doubtful.items() if of]
 
 
 def _remarks(table: pd.DataFrame, doubtful: dict[str, list[str]]) -> list[str]:
@@ -224,7 +224,7 @@ def _remarks(table: pd.DataFrame, doubtful: dict[str, list[str]]) -> list[str]:
         )
     without = classes.pop("", 0)
     if classes and without:
-        remarks.append(f"{without:,} recordings lie in no class folder and have no label")
+        remarks.append(number_of(without, "recordings lie in no class folder and have no label"))
     if len(classes) == 1:
         remarks.append(f"there is one class only, {next(iter(classes))}: there is nothing to distinguish")
     few = [f"{name}: {n}" for name, n in sorted(classes.items()) if n < FEWEST]

@@ -16,7 +16,7 @@ from saec.data.png import SIDECAR, sidecar_axes, size_of
 from saec.documents import read_mapping
 from saec.explorer.page import Points, Space, write_explorer
 from saec.explorer.sounds import Stretch
-from saec.faults import Fault, Unusable, did_you_mean
+from saec.faults import Fault, Unusable, did_you_mean, number_of
 from saec.files import as_file_name, map_npz
 from saec.preparation.pictures import ABOUT, PREPARED
 from saec.registry import Strict
@@ -86,7 +86,7 @@ class Explorer:
         of = stretches_of(one, samples)
         points = Points(samples.names, spaces, columns, clusters, of, one.samples_are)
         options = self.options.model_dump(include={"thumbnails_mb", "sounds_mb", "color"})
-        title = f"{one.name}: {len(shown):,} {one.samples_are}"
+        title = f"{one.name}: {number_of(len(shown), one.samples_are)}"
         left_out = write_explorer(file, points, title, one.images, **options, final=self.page)
         if left_out:
             words = ", ".join(left_out)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from saec.config import Config
-from saec.faults import Fault, counted
+from saec.faults import Fault, counted, number_of
 from saec.sections.labels import with_whole_split
 from saec.sections.sets import EvaluatedSet, FeatureSet, read_set
 
@@ -32,7 +32,7 @@ def _parts(one: FeatureSet, column: str, prefix: str) -> list[FeatureSet]:
         rows = np.flatnonzero(values == value)
         part = samples.subset(rows)
         if not value or len(part.classes) < 2 or (tested and "test" not in part.splits):
-            left.append(f"{value or 'without a value'}: {len(rows):,} {one.samples_are}")
+            left.append(f"{value or 'without a value'}: {number_of(len(rows), one.samples_are)}")
             continue
         part, remarks = with_whole_split(part, f"{column} {value}")
         tables = {

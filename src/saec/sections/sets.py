@@ -18,7 +18,7 @@ from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
 from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import recipe_of
-from saec.faults import Fault, MissingFault, collect_faults, first_lines, listing
+from saec.faults import Fault, MissingFault, collect_faults, first_lines, listing, number_of
 from saec.features import POOLINGS
 from saec.files import as_file_name, require_short_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
@@ -179,7 +179,7 @@ class FeatureSet:
         n_groups, classes = len(np.unique(self.samples.groups)), self.samples.classes
         of = f" of {n_groups:,} groups (recordings)" if self.has_groups else ""
         labels = f", {self.n_labelled:,} with labels of {len(classes):,} classes" if classes else ""
-        return f"{len(self.samples):,} {self.samples_are}{of}{labels}"
+        return f"{number_of(len(self.samples), self.samples_are)}{of}{labels}"
 
     def describe(self) -> str:
         methods = [f"{name}: {of.rows.shape[1]:,} features of {of.file}" for name, of in self.tables.items()]

@@ -18,7 +18,7 @@ from saec.data.views import faults_of_view
 from saec.devices import describe, resolve_device, resolve_precision
 from saec.disk import require_room
 from saec.export import require_packages, require_script
-from saec.faults import Fault, collect_faults, listing
+from saec.faults import Fault, collect_faults, listing, number_of
 from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
@@ -71,9 +71,9 @@ class TrainingPlan:
 
     def describe(self) -> str:
         (n_train, n_valid), what = self.n_samples, self.sizes["train"].samples_are
-        counts = f"{n_train + n_valid:,} {what}, about {n_valid:,} of them for validation"
+        counts = f"{number_of(n_train + n_valid, what)}, about {n_valid:,} of them for validation"
         if "valid" in self.sizes:
-            counts = f"train {n_train:,} {what}, valid {n_valid:,} {what}"
+            counts = f"train {number_of(n_train, what)}, valid {number_of(n_valid, what)}"
         latent = " x ".join(map(str, self.latent_shape))
         if self.sizes["train"].is_ragged:
             n_frames = self.input_shape[2] // self.latent_shape[2]

@@ -60,7 +60,7 @@ def test_what_to_look_at_is_in_the_remarks(folder):
     assert inspection.alike == [(first.name, "rec09_segm_0000.000.png", pytest.approx(1))]
     assert inspection.blank == ["blank.png"] and list(inspection.unreadable) == ["cut.png"]
     remarks = "\n".join(inspection.remarks())
-    expected = ("1 picture cannot be read:\n  cut.png", "are blank", "all but the same", "2 modes")
+    expected = ("1 picture cannot be read:\n  cut.png", "is blank", "all but the same", "2 modes")
     assert "2 sizes" in remarks
     assert all(words in remarks for words in expected)
 

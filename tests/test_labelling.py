@@ -315,7 +315,7 @@ def test_names_of_recorders_say_when_and_where_and_segments_begin_later(config):
         ("2024-05-01T05:30:00", "2024-05-01", 5.5, "S4A01234"),
         ("", "", -1, ""),
     ]
-    assert "1 of 3 samples have no date and time in a table or in the names of files:\n  x.png" in output
+    assert "1 of 3 samples has no date and time in a table or in the names of files:\n  x.png" in output
     labelled, output = joined(config, features=features(config, PICTURES))
     assert not {"time", "hour", "date", "site"} & {*labelled.columns} and "date and time" not in output
 
@@ -423,7 +423,7 @@ ZONES = {  # what a session states, when samples of these names begin, and what 
     "shown_in": (
         {"shown_in": "+0530"},
         ["2024-03-31T01:00:00", "2024-05-02T04:00:00+05:30", "2024-05-01T18:00:00+05:30"],
-        "1 of 3 samples have times without a date or time zone",
+        "1 of 3 samples has times without a date or time zone",
     ),
 }
 
@@ -463,8 +463,8 @@ def test_a_date_that_cannot_be_read_is_counted_and_a_recordings_own_name_says_th
         config, images="songs/images", features=features(config, PICTURES), labels="mine.csv"
     )
     assert (
-        "1 rows of" in output
-        and "have a date or time that cannot be read" in output
+        "1 row of" in output
+        and "has a date or time that cannot be read" in output
         and "\n  5/1/2024" in output
     )
     assert labelled["site"].tolist() == ["here", "here", "there", "A_very_long_name_of_a_site"]

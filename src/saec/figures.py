@@ -214,7 +214,8 @@ def lines(
         axes.minorticks_off()
     if log_y:
         _log_if_wide(axes, [value for _, y in curves.values() for value in y])
-    begin_at_zero(axes)
+    if axes.dataLim.y0 == 0:
+        axes.set_ylim(bottom=0)
     _legend_beside(axes)
     write_figure(path, figure)
 
@@ -328,12 +329,6 @@ def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
         axes.yaxis.set_minor_formatter("")
         if max(values) > 1e5 * min(values):
             axes.set_ylim(bottom=max(values) / 1e5)
-
-
-def begin_at_zero(axes: Axes) -> None:
-    """Lets the y axis begin at zero where the lowest value is zero."""
-    if axes.dataLim.y0 == 0:
-        axes.set_ylim(bottom=0)
 
 
 def _line(number: int) -> dict[str, Any]:

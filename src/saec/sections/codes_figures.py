@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saec.data.kind import evenly
-from saec.figures import DPI, LINES, begin_at_zero, colour, plain, write_figure
+from saec.figures import DPI, LINES, colour, plain, write_figure
 
 N_KERNELS, N_ACROSS = 64, 16  # that are drawn, and beside each other
 N_CODES, MOST_NAMED = 64, 20  # rows of codes in a picture, and of a sample those that are named
@@ -27,7 +27,8 @@ def stacked(path: Path, columns: dict[str, Curves], rows: Sequence[str], title: 
                 look = {"color": colour(number), "linestyle": LINES[number], "linewidth": 1.1}
                 marker = "o" if len(x) <= MOST_MARKED else ""
                 axes.plot(x, y[down], label=label, marker=marker, markersize=3, **look)
-            begin_at_zero(axes)
+            if axes.dataLim.y0 == 0:
+                axes.set_ylim(bottom=0)
             axes.tick_params(labelsize=7)
             if across == 0:
                 axes.set_ylabel(plain(row[:20]), fontsize=8)

@@ -127,6 +127,31 @@ def test_noise_comes_with_its_probability_alone():
     assert abs((seen - clean)[inner].std() - 0.1) < 0.005
 
 
+def test_photographs_are_flipped_moved_and_lit_exactly_as_drawn_and_are_their_own_targets():
+    prepare, still = front("rgb"), {"flip_horizontal": 0, "shift": 0, "brightness": 0, "contrast": 0}
+    clean = prepare(raw(64))
+
+    def views(**options: float) -> Tensor:
+        seen, target = VIEWS.parse({"name": "photo"} | still | options)(raw(64), prepare, draws(64))
+        assert seen is target and 0 <= seen.min() and seen.max() <= 1
+        return seen
+
+    assert torch.allclose(views(), clean, atol=1e-4)
+    assert torch.allclose(views(flip_horizontal=1), clean.flip(3), atol=1e-4)
+    assert torch.allclose(views(flip_vertical=1), clean.flip(2), atol=1e-4)
+    flipped = (views(flip_horizontal=0.5) - clean.flip(3)).abs().flatten(1).amax(1) < 1e-3
+    assert 16 < flipped.sum() < 48
+    chance = draws(64).uniform(7)
+    light = 0.7 + 0.6 * chance[:, 4]
+    expected = [adjust_brightness(one, float(by)) for one, by in zip(clean, light, strict=True)]
+    assert torch.allclose(views(brightness=0.3), torch.stack(expected), atol=1e-4)
+    moved = views(shift=0.2)
+    assert not torch.allclose(moved, clean, atol=0.01) and abs(moved.mean() - clean.mean()) < 0.02
+    assert (moved[..., 0] == 0).float().mean() < 0.05  # what comes in is mirrored, and not black
+    kept, _ = VIEWS.parse("photo")(raw(4), prepare, Draws.validation(np.arange(4), CPU, 0))
+    assert torch.equal(kept, prepare(raw(4)))
+
+
 def test_both_orders_of_brightness_and_contrast_occur_and_all_lies_between_0_and_1():
     assert 70 < (draws(200).uniform(7)[:, 6] < 0.5).sum() < 130
     for views in denoise(**STRONG)(raw(64), front("rgb"), draws(64)):

@@ -150,6 +150,48 @@ def denoise(
     return seen, target
 
 
+@VIEWS.register("photo")
+@marked("units", "same")
+def photo(
+    raw: Raw,
+    front: FrontEnd,
+    draws: Draws,
+    *,
+    flip_horizontal: Share = 0.5,
+    flip_vertical: Share = 0.0,
+    shift: Share = 0.1,
+    brightness: Annotated[float, Field(ge=0)] = 0.2,
+    contrast: Annotated[float, Field(ge=0)] = 0.2,
+) -> tuple[Tensor, Tensor]:
+    """Returns photographs that are flipped, moved, brighter or darker, as seen and as target.
+
+    Flips have probabilities; shifts are at most these shares of both axes, and what comes in is mirrored at
+    the edge. Validation sees the photograph as it is.
+    """
+    clean = front(raw)
+    if not draws.learning:
+        return clean, clean
+    seen = photographed(clean, draws, (flip_horizontal, flip_vertical), shift, brightness, contrast)
+    return seen, seen
+
+
+def photographed(
+    clean: Tensor, draws: Draws, flips: tuple[float, float], shift: float, brightness: float, contrast: float
+) -> Tensor:
+    """Returns photographs that are changed within the given reach, each by factors of its own."""
+    chance = draws.uniform(7).T  # (chances, batch)
+    across, down = (1 - 2.0 * (one < share) for one, share in zip(chance[:2], flips, strict=True))
+    right, below = 2 * shift * (2 * chance[2:4] - 1)
+    still = torch.zeros_like(across)
+    rows = torch.stack([across, still, right], dim=1), torch.stack([still, down, below], dim=1)
+    grid = F.affine_grid(torch.stack(rows, dim=1), list(clean.shape), align_corners=False)
+    x = F.grid_sample(
+        clean, grid.to(clean.dtype), mode="bilinear", padding_mode="reflection", align_corners=False
+    )
+    light, contrasts, first = chance[4:, :, None, None, None]
+    return jittered(x, factor(brightness, light), factor(contrast, contrasts), first < 0.5).clamp(0, 1)
+
+
 def moved(x: Tensor, degrees: Tensor, shift: Tensor) -> Tensor:
     """Rotates pictures about their centres, shifts them by shares of the width, whole pixels; 0 comes in."""
     height, width = x.shape[2:]

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from saec.data.batch import Batch
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.agreement import agreement, compare_methods, corrected_t_test, holm
+from saec.models import Model
+from saec.objectives import OBJECTIVES
 from saec.sections.runs import rebuilt_scores, sparsity
 
 N_KINDS, N_EACH = 4, 40
@@ -154,6 +158,39 @@ def test_errors_are_of_each_picture_by_hand():
     a, b = pictures[1].ravel().astype(float), rebuilt[1].ravel().astype(float)
     cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
     assert scores["cosine"] == pytest.approx([1, cosine, 1]) and np.allclose(scores["ssim"][[0, 2]], 1)
+
+
+def test_structural_similarity_and_signal_to_noise_ratio_are_those_of_scikit_image():
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    rng = np.random.default_rng(0)
+    pictures = rng.uniform(size=(3, 3, 32, 40))
+    noisy = np.clip(pictures + rng.normal(scale=0.2, size=pictures.shape), 0, 1)
+    scores, pairs = rebuilt_scores(pictures, noisy), list(zip(pictures, noisy, strict=True))
+    expected = [structural_similarity(*pair, channel_axis=0, **options) for pair in pairs]
+    assert scores["ssim"] == pytest.approx(expected, abs=1e-9)
+    expected = [peak_signal_noise_ratio(*pair, data_range=1.0) for pair in pairs]
+    assert scores["psnr"] == pytest.approx(expected, abs=1e-9)
+    assert np.isfinite(rebuilt_scores(pictures[:, :, :5], noisy[:, :, :5])["ssim"]).all()
+
+
+def test_a_loss_of_structure_learns_and_metrics_stand_beside_it():
+    torch.manual_seed(0)
+    objective = OBJECTIVES.parse(
+        {"name": "reconstruction", "loss": "ssim_l1", "metrics": ["cosine", "psnr", "ssim"]}
+    )((1, 1, 1), ())
+    seen = torch.rand(4, 1, 32, 32)
+    model = Model(torch.nn.Identity(), torch.nn.Conv2d(1, 1, 1))
+    scores = objective(model, Batch(seen, seen, list("abcd")))
+    assert set(scores) == {"loss", "cosine", "psnr", "ssim"}
+    rebuilt = model.decoder(seen).detach()
+    ours = rebuilt_scores(seen.numpy(), rebuilt.numpy())
+    expected = 0.84 * (1 - ours["ssim"].mean()) + 0.16 * ours["mae"].mean()
+    assert scores["loss"].item() == pytest.approx(expected, abs=1e-5)
+    assert scores["psnr"].item() == pytest.approx(ours["psnr"].mean(), abs=1e-4)
+    scores["loss"].backward()
+    assert model.decoder.weight.grad.abs() > 0
 
 
 def test_noise_costs_structure_and_colour_pictures_are_scored_too():

@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
     faults registry files disk documents config samples progress devices sound lowpass data models features
-    tables objectives optimizers reduction evaluation upgrade session preparation
+    tables similarity objectives optimizers reduction evaluation upgrade session preparation
     runs figures gallery export training extraction inspection explorer sections report
     demo command
 """.split()  # each may import those before it; a package is one room
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
-HEAVY = "umap pynndescent skimage pyarrow librosa skops onnx tensorboard fsspec s3fs".split()
+HEAVY = "umap pynndescent pyarrow librosa skops onnx tensorboard fsspec s3fs".split()
 LONGEST = 350  # lines of a file
 MOST_FILES_GOAL_100 = 135
 MOST_LINES_GOAL_11_000 = 23_000

@@ -23,12 +23,11 @@ from saec.runs.find import LATEST, all_runs, find_run, find_trained
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import MAGIC, picture_folder
 from saec.session import Count, Weights
+from saec.similarity import SIMILARITIES
 
 LOG = logging.getLogger(__name__)
 AT_ONCE = 16
 N_SHOWN = 8
-SSIM = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-SSIM_WINDOW = 11  # pixels
 NOT_BEGUN = "runs have not finished an epoch and are left out"
 LARGEST = 1e-6  # of a picture's largest latent: smaller ones count as zero
 
@@ -146,7 +145,7 @@ def _require_decoder(options: Rebuilding, config: Config) -> None:
 
 @torch.no_grad()
 def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.DataFrame:
-    """Returns one row a picture (file, mse, mae, cosine, ssim, sparsity), and draws the figures."""
+    """Returns one row a picture (file, mse, mae, cosine, psnr, ssim, sparsity), and draws the figures."""
     source = find_trained(options.run, config)
     device = resolve_device(config.device)
     precision = resolve_precision("auto", device)
@@ -189,23 +188,13 @@ def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.
 
 
 def rebuilt_scores(original: np.ndarray, rebuilt: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns mse, mae, cosine of all pixels and SSIM, each (n,), of (n, channels, height, width) in [0, 1].
-
-    SSIM has the settings of Wang, Bovik, Sheikh and Simoncelli (2004); it is not a number for pictures that
-    its window of 11 x 11 does not fit into.
-    """
-    from skimage.metrics import structural_similarity  # half a second to import
-
-    before, after = (pictures.reshape(len(pictures), -1).astype(float) for pictures in (original, rebuilt))
-    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    fits = min(original.shape[2:]) >= SSIM_WINDOW
-    pairs = zip(original, rebuilt, strict=True)
-    ssim = [structural_similarity(*pair, channel_axis=0, **SSIM) if fits else np.nan for pair in pairs]
+    """Returns mse, mae, cosine, psnr and ssim, each (n,), of (n, channels, height, width) in [0, 1]."""
+    errors = rebuilt - original.astype(float)
+    pair = [torch.from_numpy(np.asarray(pictures, dtype=np.float64)) for pictures in (original, rebuilt)]
     return {
-        "mse": np.square(before - after).mean(1),
-        "mae": np.abs(before - after).mean(1),
-        "cosine": (before * after).sum(1) / np.maximum(lengths, np.finfo(np.float64).tiny),
-        "ssim": np.array(ssim),
+        "mse": np.square(errors).mean((1, 2, 3)),
+        "mae": np.abs(errors).mean((1, 2, 3)),
+        **{name: of(*pair).numpy() for name, of in SIMILARITIES.items()},
     }
 
 

@@ -317,6 +317,8 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
             "objective.pooling": (pooling == "flatten", "mean_std"),
             "training.probe.pooling": (probed == "flatten", "mean_std"),
             "objective.mixup": (bool(getattr(objective, "mixup", 0)), "0"),
+            "objective.loss": (getattr(objective, "loss", "") == "ssim_l1", "mse"),
+            "objective.metrics": (bool(getattr(objective, "metrics", ())), "[]"),
         }
         faults += faults_of_ragged(train.samples_are, refused)
     if model is None:
@@ -330,6 +332,13 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     if objective.target.needs_decoder and model.decoder is None:
         needs = f"{objective.name} needs a model with a decoder, {name} has none"
         faults.append(f"objective: {needs}: choose another of the two")
+    in_units = {
+        "loss": getattr(objective, "loss", "") == "ssim_l1",
+        "metrics": getattr(objective, "metrics", ()),
+    }
+    for key in (key for key, takes in in_units.items() if takes and not train.front.in_units):
+        words = "takes values in [0, 1]: choose another, or data that are not standardised"
+        faults.append(f"objective.{key}: {words}")
     steps_hz = axes_of(train.front).frames_hz
     steps_hz = steps_hz and steps_hz / model.time_pool
     faults += objective.target.faults(objective, steps_hz, session.training.patience)

@@ -20,8 +20,9 @@ from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.objectives.contrastive import barlow, nt_xent, vicreg
 from saec.runs import Run
-from saec.session import SessionError
-from saec.training import go_on, train
+from saec.session import SessionError, TrainingSession, load_session
+from saec.training import go_on, plan_training, train
+from saec.training.build import build
 
 CPU = torch.device("cpu")
 STILL = dict.fromkeys(
@@ -307,6 +308,19 @@ def test_a_training_on_pairs_learns_to_tell_pictures_apart(config, pictures):
     history = train(session, config).load("last")["history"]
     assert {"train_nt_xent", "train_accuracy", "train_mse", "valid_loss"} <= set(history[0])
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+
+
+def test_what_a_model_or_a_variant_does_not_use_is_said_and_not_in_the_score_of_nothing_learnt(
+    config, pictures, log
+):
+    objective = {"name": "contrastive", "variant": "vicreg", "temperature": 0.1, "variance": 0.5}
+    session = training_session(model="resnet18", views="pair", objective=objective)
+    training = build(plan_training(load_session(session, TrainingSession), config))
+    assert training.session.objective.reconstruction == 0
+    assert "objective.reconstruction is 0: resnet18 has no decoder" in log.text
+    assert "objective.temperature is of `variant: nt_xent`, and not used by `vicreg`" in log.text
+    assert "objective.variance" not in log.text and "objective.redundancy" not in log.text
+    assert training.objective.trivial(training.valid.validation) == pytest.approx(0.5 * (1 - 0.01))
 
 
 @pytest.mark.slow

@@ -595,7 +595,11 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
     ),
     "audio: one class left": (
         table(ONE_LEFT),
-        "data.train: one class is left to train on, 'low': two are needed at least",
+        NEEDS_TWO + "one class, 'low'",
+    ),
+    "audio: none left": (
+        table(ONE_LEFT.replace("train", "test").replace("wav,low,\n", "wav,low,test\n")),
+        "data.train: the table's split names no sample to train on: call some `train`",
     ),
 }
 

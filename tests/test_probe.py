@@ -175,13 +175,15 @@ def test_samples_with_labels_are_limited_evenly_by_class_and_others_are_left_out
         ({"train": "one/images"}, {}, ": it needs samples of two classes at least, got one class, 'song'"),
         ({"valid": "bare/images"}, {}, ": no sample of data.valid is of a class that data.train has"),
         ({}, {"every": 3}, ".every: 3 is more than the 2 epochs of the training"),
+        ({}, {"every": 301}, ".every: 301 is more than the 300 epochs that auto makes at most"),
         ({}, {"every": 0}, ".every: input should be greater than 0, got 0"),
         ({}, {"pooling": "maen"}, ".pooling: unknown pooling 'maen', did you mean 'mean'?"),
         ({}, {"limits": 3}, ".limits: unknown key, did you mean 'limit'?"),
     ],
 )
 def test_a_probe_that_cannot_be_is_a_fault_before_data_are_read(workspace, data, training, words):
-    session = of_pictures(training=OPTIONS | {"probe": training})
+    epochs = {"epochs": "auto"} if training.get("every") == MOST + 1 else {}
+    session = of_pictures(training=OPTIONS | epochs | {"probe": training})
     session["data"] = session["data"] | data
     with pytest.raises(SessionError) as fault:
         plan_training(load_session(session, TrainingSession), workspace)
@@ -225,7 +227,10 @@ def test_automatic_epochs_are_written_as_a_number_which_the_schedule_has_and_can
     assert_equal_runs(run, same_run)
     assert run.session.training.epochs == 3 and run.record["automatic_epochs"] == 3
     assert "automatic_epochs" not in same_run.record
-    assert built(auto, workspace, accumulate=2).session.training.epochs == 6  # a step each
+    assert (
+        built(auto, workspace, accumulate=2, probe={"every": 9}).session.training.epochs == 6
+    )  # a step each
+    assert "training.probe.every: 9 is more, so no epoch is probed" in log.text
     assert "training.epochs: auto is 3, with 2 steps an epoch" in log.text
     assert yaml.safe_load((run.folder / "session.yaml").read_text())["training"]["epochs"] == 3
     assert go_on(run, workspace, epochs=4).progress.epoch == 4

@@ -14,6 +14,7 @@ from small_runs import (
     begun_script,
     config_file,
     ended,
+    give_weights,
     killed_call,
     killed_run,
     n_epochs_written,
@@ -28,6 +29,8 @@ from saec.runs import Progress, Run
 from saec.runs.find import warn_of_unfinished
 from saec.session import TrainingSession, load_session
 from saec.training import go_on, train
+from saec.training.build import build
+from saec.training.job import plan_training
 
 EPOCHS = 4
 # What depends on the total of epochs, too: all runs below are begun with it.
@@ -133,6 +136,47 @@ def test_a_run_that_another_process_is_at_work_on_is_refused_and_left_as_it_is(c
         assert {name: now for name, now in contents(run.folder).items() if name != ".lock"} == before
     assert go_on(run, config, epochs=2).progress.epoch == 2
     assert not run.lock.exists()
+
+
+CONTRAST = {"objective": "contrastive", "views": "pair"}  # whose head is taken over, too
+STARTS: dict[str, Any] = {
+    "scratch": "scratch",
+    "a file": {"weights_from": "weights.pth", "freeze": 1},
+    "a run": {"weights_of": "{parent}", "weights": "last", "freeze": 1},
+    "latest": {"weights_of": "latest:parent"},
+}
+
+
+@pytest.fixture(scope="module")
+def parent(workspace) -> Run:
+    return train(load_session(short_session(1, **CONTRAST), TrainingSession).named("parent"), workspace)
+
+
+def begun_run(session: dict[str, Any], config: Config) -> Run:
+    """A run that was ended before anything was learnt."""
+    training = build(plan_training(load_session(session, TrainingSession), config))
+    return Run.create(config.models, training.session, training.record())
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_run_ended_in_its_first_epoch_begins_again_with_the_same_weights_or_not_at_all(
+    start, config, pictures, parent
+):
+    parent = Run(shutil.copytree(parent.folder, config.models / parent.folder.name))
+    shutil.copy(parent.folder / "best.pt", config.data / "weights.pth")
+    session = short_session(1, **CONTRAST, start=STARTS[start])
+    if start in ("a run", "latest"):
+        where = STARTS[start]["weights_of"].format(parent=parent.timestamp)
+        session |= {"model": None, "start": STARTS[start] | {"weights_of": where}}
+    unbroken, begun, other = train(session, config), begun_run(session, config), begun_run(session, config)
+    if start == "latest":
+        shutil.copytree(parent.folder, config.models / "29991231_235959_parent")
+    assert_equal_runs(go_on(begun, config), unbroken)
+    (config.data / "weights.pth").write_bytes(b"others")
+    give_weights(parent, seed=1, epoch=2)
+    if start != "scratch":
+        with pytest.raises(Fault, match=r"are (last|best), epoch 2 now, .* was begun with|SHA-256"):
+            go_on(other, config)
 
 
 def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(config, log):

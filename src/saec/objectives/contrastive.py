@@ -1,8 +1,9 @@
 """Teaches a model to recognise the two views of a picture among all others, and to reconstruct one."""
 
+import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -15,8 +16,15 @@ from saec.features import POOLINGS
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_error, mean_target_error, n_pooled
 
+LOG = logging.getLogger(__name__)
 NEVER = -1e9  # the logit of a view with itself
 TINY = 1e-4  # added to a variance under a root, as VICReg's authors do
+
+OF_VARIANT = (
+    ("nt_xent", "temperature"),
+    *(("vicreg", term) for term in ("invariance", "variance", "covariance")),
+    ("barlow", "redundancy"),
+)
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -71,6 +79,18 @@ class Contrastive(Objective):
         if last_norm:
             self.head.append(nn.BatchNorm1d(projection))
             self.head[-1].bias.requires_grad_(False)
+
+    @classmethod
+    def faults(cls, options: Any, steps_hz: float | None, patience: int | None) -> list[str]:
+        """Returns no faults, but warns of options that belong to another variant."""
+        for variant, key in OF_VARIANT:
+            if (
+                variant != options.variant
+                and getattr(options, key) != type(options).model_fields[key].default
+            ):
+                words = "objective.%s is of `variant: %s`, and not used by `%s`"
+                LOG.warning(words, key, variant, options.variant)
+        return []
 
     def weight(self, batch: Batch) -> int:
         return len(batch)

@@ -127,8 +127,6 @@ def split_by_table(samples: Samples) -> Rows:
     """
     splits = samples.splits
     train, valid = (np.flatnonzero(np.isin(splits, words)) for words in (("train", ""), ("valid",)))
-    n_out = len(samples) - len(train) - len(valid)
-    LOG.info("the table sets %d samples aside for validation, %d for tests", len(valid), n_out)
     if not len(train):
         raise Fault("the table's split names no sample to train on: call some `train`")
     return train, valid

@@ -80,6 +80,7 @@ class Training:
             "valid": self._facts(valid) | {"groups": np.unique(valid.samples.groups).tolist()},
             "classes": list(self.train.classes),
             "parent": str(parent.folder) if parent else None,
+            "parent_weights": parent.which(self.session.start.weights) if parent else None,
             **({"automatic_epochs": self.session.training.epochs} if self.is_automatic else {}),
             "device": f"{self.plan.device} ({describe(self.plan.device)})",
             "threads": torch.get_num_threads(),
@@ -142,6 +143,8 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
         probe = Probe.of(options.probe, *parts[:3], plan.precision)
     if is_automatic := options.epochs == AUTO:
         LOG.info("training.epochs: auto is %d, with %d steps an epoch", session.training.epochs, n_steps)
+        if options.probe and options.probe.every > session.training.epochs:
+            LOG.warning("training.probe.every: %d is more, so no epoch is probed", options.probe.every)
     return Training(replace(plan, session=session), *parts, rank=rank, probe=probe, is_automatic=is_automatic)
 
 
@@ -158,7 +161,9 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
         raise Fault("data.train: none of the labelled samples can be used")
     valid = None
     if (train.samples.splits != "").any():
-        train, valid = (train.subset(rows) for rows in split_by_table(train.samples))
+        n, (train, valid) = len(train), (train.subset(rows) for rows in split_by_table(train.samples))
+        words = "the table sets %d samples aside for validation, %d for tests"
+        LOG.info(words, len(valid), n - len(train) - len(valid))
     if "valid" in plan.kinds:
         valid = plan.kinds["valid"].open()
         warn_of_shared(train.samples, valid.samples)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from saec.config import Config
 from saec.data import Kind, Sizes
@@ -24,15 +23,14 @@ from saec.models import Model, feature_shape
 from saec.objectives import Learning
 from saec.progress import duration
 from saec.runs import Run
-from saec.runs.find import Seed, find_trained
-from saec.samples import warn_of_classes
+from saec.runs.find import Seed
+from saec.samples import Samples, split_by_table, warn_of_classes
 from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom, WeightsOf
 from saec.training.probe import faults_of_probe
-from saec.training.weights import fitted, read_weights
-from saec.training.work import epoch_seconds, least_batch, step_seconds, with_epochs
+from saec.training.weights import fitted, parent_of, read_weights
+from saec.training.work import epoch_seconds, least_batch, step_seconds, warn_of_heavy, with_epochs
 
 LOG = logging.getLogger(__name__)
-MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
 CHECKPOINT_BYTES = 36  # of a weight and two numbers of the optimizer's, in best.pt, last.pt, the next one
 PHASE_BYTES = 4  # of a weight in a checkpoint of the best of a phase
 
@@ -113,6 +111,13 @@ def with_data(session: TrainingSession, options: dict[str, Any]) -> TrainingSess
     return session.but(data=session.data.model_copy(update=options))
 
 
+def _labels(samples: Samples, labelled: bool) -> np.ndarray:
+    """Returns the labels of samples that no table keeps for others; raises a `Fault` if there are none."""
+    samples = samples.subset(samples.labels != "") if labelled else samples
+    is_parted = (samples.splits != "").any()
+    return samples.labels[split_by_table(samples)[0]] if is_parted else samples.labels
+
+
 def _classes(labels: np.ndarray, objective: str) -> tuple[str, ...]:
     """Returns the classes among labels, of which "" is none; raises a `Fault` if there are not two."""
     classes = np.unique(labels[labels != ""]).tolist()
@@ -126,7 +131,7 @@ def _classes(labels: np.ndarray, objective: str) -> tuple[str, ...]:
 
 
 def check_training(session: TrainingSession, config: Config, begun: Run | None = None) -> TrainingPlan:
-    """Checks all that can be checked before data are read; a run that goes on needs no parent any more.
+    """Checks all that can be checked before data are read; a run that has learnt needs no parent any more.
 
     Raises:
         SessionError: with every fault, each with its key.
@@ -137,12 +142,13 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     for key in ("models", "cache"):
         check(f"config.{key}", require_writable, getattr(config, key))
     parent = weights = None
-    if isinstance(session.start, WeightsFrom) and not begun:
+    begins = begun is None or not begun.progress.epoch
+    if isinstance(session.start, WeightsFrom) and begins:
         key, name = "start.weights_from", session.model.name
         start, weights = check(key, read_weights, session.start, name, config) or (session.start, None)
         session = session.but(start=start)
-    elif isinstance(session.start, WeightsOf) and not begun:
-        parent = check("start.weights_of", find_trained, session.start.weights_of, config)
+    elif isinstance(session.start, WeightsOf) and begins:
+        parent = check("start.weights_of", parent_of, session.start, begun, config)
         session = _as_parent(parent, session, faults) if parent else session
         check("start.weights", parent.require, session.start.weights) if parent else None
     session, kinds, sizes = _sized(session, config, faults)
@@ -150,15 +156,17 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         one for one in faults if one.replace("data.valid: ", "data.train: ", 1) not in {*faults} - {one}
     ]
     _refuse_shared(kinds, faults)
-    trained, model, shape, classes = begun or parent, None, None, ()
+    trained, model, shape, labels, classes = begun or parent, None, None, None, ()
     if "train" in sizes:
+        labelled = session.objective.target.needs_labels
+        labels = check("data.train", _labels, kinds["train"].samples, labelled)
         model, shape = _fitted(session, sizes, trained.input_shape if trained else None, faults)
         weights = weights and model and check("start.weights_from", fitted, weights, model)
+        session = _without_decoder(session, model)
         _check_parts(session, sizes["train"], model, faults)
-        _warn_of_heavy(model, sizes["train"].n_samples)
-        if session.objective.target.needs_labels:
-            labels, name = kinds["train"].samples.labels, session.objective.name
-            classes = check("data.train", _classes, labels, name)
+        warn_of_heavy(model, sizes["train"].n_samples)
+        if labelled and labels is not None:
+            classes = check("data.train", _classes, labels, session.objective.name)
             if classes and not begun:
                 warn_of_classes(kinds["train"].samples, session.data.has_part)
     if shape and begun and shape != begun.input_shape:
@@ -172,8 +180,8 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     options = session.training
     if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
-    if options.probe and "train" in kinds:
-        there = check("training.probe", _classes, kinds["train"].samples.labels, "it")
+    if options.probe and labels is not None:
+        there = check("training.probe", _classes, labels, "it")
         faults += faults_of_probe(options, kinds, there) if there else []
     _check_export(options.export, model, shape, faults)
     if not faults:
@@ -192,6 +200,14 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     session = session.but(training=options.model_copy(update={"precision": precision}))
     built = (shape, latent_shape, n_weights, classes, parent, begun, least, weights)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
+
+
+def _without_decoder(session: TrainingSession, model: Model | None) -> TrainingSession:
+    """Returns the session without the weight of a reconstruction where its model makes none."""
+    if model is None or model.decoder is not None or not getattr(session.objective, "reconstruction", 0):
+        return session
+    LOG.warning("objective.reconstruction is 0: %s has no decoder", session.model.name)
+    return session.but(objective=session.objective.model_copy(update={"reconstruction": 0.0}))
 
 
 def _check_export(
@@ -289,15 +305,6 @@ def _fitted(
         remedy = "take both of one size, or a share of data.train, such as `valid: 0.1`"
         faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}: {remedy}")
     return model, shapes.get("train")
-
-
-def _warn_of_heavy(model: Model | None, n_samples: int) -> None:
-    """Warns of a layer whose weights are far more than so many samples can teach."""
-    for name, layer in model.named_modules() if model else ():
-        if isinstance(layer, nn.Linear) and layer.weight.numel() > MOST_WEIGHTS * n_samples:
-            words = "%s has %s weights for %d samples, which is far more than they can teach: choose `model: "
-            words += "compact`, shorter samples, or a larger `hop_length`"
-            LOG.warning(words, name, f"{layer.weight.numel():,}", n_samples)
 
 
 def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:

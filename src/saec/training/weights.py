@@ -1,4 +1,4 @@
-"""Reads weights that a training starts from: of a file, or those that torchvision publishes."""
+"""Reads weights that a training starts from: of a run, of a file, or those that torchvision publishes."""
 
 import hashlib
 import logging
@@ -16,7 +16,9 @@ from saec.config import Config
 from saec.faults import Fault, MissingFault, counted
 from saec.files import DAMAGE, appearing
 from saec.models import MODELS, Model
-from saec.session import TORCHVISION, WeightsFrom
+from saec.runs import Run
+from saec.runs.find import Seed, find_trained
+from saec.session import TORCHVISION, WeightsFrom, WeightsOf
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
@@ -43,6 +45,23 @@ def read_weights(start: WeightsFrom, name: str, config: Config) -> tuple[Weights
         words = "so it is damaged or another file: fetch it again, or mend `start.sha256`"
         raise Fault(f"{file} has the SHA-256 {digest}, the session says {start.sha256}, {words}")
     return start.model_copy(update={"weights_from": path, "sha256": digest}), _tensors(file)
+
+
+def parent_of(start: WeightsOf, begun: Run | None, config: Config) -> Run | Seed:
+    """Returns the model that a start names; of a run that is begun the one that it was begun with.
+
+    Raises:
+        Fault: there is none, or it has other weights by now.
+    """
+    if begun is None:
+        return find_trained(start.weights_of, config)
+    named, before = begun.record.get("parent") or start.weights_of, begun.record.get("parent_weights")
+    parent = find_trained(named if Path(named).exists() else Path(named).name, config)
+    now = parent.which(start.weights)
+    if before not in (None, now):
+        words = f"{begun.folder} was begun with {before}, and has learnt nothing yet: begin a new run"
+        raise Fault(f"the weights of {parent.folder} are {now} now, {words}")
+    return parent
 
 
 def published(name: str, config: Config) -> Path:

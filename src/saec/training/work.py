@@ -1,5 +1,6 @@
 """Says how much work a training is: its number of epochs where a session leaves it open, and its time."""
 
+import logging
 import time
 
 import torch
@@ -8,10 +9,13 @@ from torch import nn
 from saec.data import Batch, Sizes
 from saec.data.batch import axes_of
 from saec.devices import computing, to_device
+from saec.models import Model
 from saec.objectives import Learning
 from saec.session import AUTO, SCRATCH, TrainingOptions, TrainingSession
 
+LOG = logging.getLogger(__name__)
 STEPS = 1_200  # of `training.epochs: auto`; benchmarks/README.md shows what comes of fewer and of more
+MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
 LEAST, MOST = 30, 300  # epochs then, of large sets and of small ones
 N_TIMED = 4  # samples of a step that is timed on a CPU
 VALIDATION_COST, PROBE_COST = 0.4, 0.12  # of a training step, for a batch: no backward pass, or encoded alone
@@ -65,6 +69,15 @@ def least_batch(session: TrainingSession, learning: Learning, size: Sizes, shape
     except ValueError:  # as torch's norms call it
         return 2
     return 1
+
+
+def warn_of_heavy(model: Model | None, n_samples: int) -> None:
+    """Warns of a layer whose weights are far more than so many samples can teach."""
+    for name, layer in model.named_modules() if model else ():
+        if isinstance(layer, nn.Linear) and layer.weight.numel() > MOST_WEIGHTS * n_samples:
+            words = "%s has %s weights for %d samples, which is far more than they can teach: choose `model: "
+            words += "compact`, shorter samples, or a larger `hop_length`"
+            LOG.warning(words, name, f"{layer.weight.numel():,}", n_samples)
 
 
 def _random(n: int, size: Sizes, shape: tuple[int, ...], device: torch.device) -> Batch:

@@ -155,7 +155,7 @@ def parent(workspace) -> Run:
 def begun_run(session: dict[str, Any], config: Config) -> Run:
     """A run that was ended before anything was learnt."""
     training = build(plan_training(load_session(session, TrainingSession), config))
-    return Run.create(config.models, training.session, training.record())
+    return Run.create(config.models, training.session, training.record(), training.split)
 
 
 @pytest.mark.parametrize("start", STARTS)

@@ -140,7 +140,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "missing layer": (
         saved({key: x for key, x in encoder(TINY).items() if not key.startswith("1.0.")}),
-        "weights of another model than `model` says:\n1 tensors of the model are missing:\n  1.0.weight",
+        "weights of another model than `model` says:\n1 tensor of the model is missing:\n  1.0.weight",
     ),
     "other": (saved({"lin.weight": torch.ones(2, 2)}), "1 tensor is none of the model's:\n  lin.weight"),
 }

@@ -96,11 +96,11 @@ class Learning(nn.Module):
 
 @OBJECTIVES.register("reconstruction")
 class Reconstruction(Objective):
-    """Computes the mean squared (mse) or mean absolute (mae) error over all pixels, or weighs one minus the
-    structural similarity by 0.84 and the absolute error by 0.16 (ssim_l1).
+    """Computes the mean squared (mse) or mean absolute (mae) error over all pixels, or `ssim_l1`.
 
-    Zhao, Gallo, Frosio, Kautz 2017, "Loss functions for image restoration with neural networks", from which
-    these weights are. `metrics` are computed beside the loss, and not minimised.
+    That is one minus the structural similarity times 0.84, and the absolute error times 0.16: Zhao, Gallo,
+    Frosio, Kautz 2017, "Loss functions for image restoration with neural networks". `metrics` are computed
+    beside the loss, and not minimised.
     """
 
     needs_decoder = True

@@ -238,6 +238,10 @@ class TrainingSession(Session):
     def folders(self) -> list[str]:
         return [folder for folder in (self.data.train, self.data.valid) if isinstance(folder, str)]
 
+    def with_data(self, options: dict[str, Any]) -> Self:
+        """Returns the session with other options of its data, such as those that the training set settles."""
+        return self.but(data=self.data.model_copy(update=options))
+
     @field_validator("start")
     @classmethod
     def _has_a_model(

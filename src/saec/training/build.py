@@ -20,7 +20,7 @@ from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.samples import Samples, split, split_by_table, warn_of_shared
 from saec.session import AUTO, TrainingSession
-from saec.training.plan import TrainingPlan, with_data
+from saec.training.plan import TrainingPlan
 from saec.training.probe import Probe
 from saec.training.work import with_epochs
 
@@ -210,7 +210,7 @@ def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[Trainin
     if not settled:
         return plan, train, valid
     train, valid = (replace(data, front=replace(data.front, **settled)) for data in (train, valid))
-    return replace(plan, session=with_data(plan.session, settled)), train, valid
+    return replace(plan, session=plan.session.with_data(settled)), train, valid
 
 
 def _inherit(learning: Learning, plan: TrainingPlan) -> None:

@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from saec.runs.find import Seed
 from saec.samples import Samples, split_by_table, warn_of_classes
 from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom, WeightsOf
 from saec.training.probe import faults_of_probe
-from saec.training.weights import fitted, parent_of, read_weights
+from saec.training.weights import as_parent, fitted, parent_of, read_weights
 from saec.training.work import epoch_seconds, least_batch, step_seconds, warn_of_heavy, with_epochs
 
 LOG = logging.getLogger(__name__)
@@ -106,11 +105,6 @@ class TrainingPlan:
         )
 
 
-def with_data(session: TrainingSession, options: dict[str, Any]) -> TrainingSession:
-    """Returns the session with other options of its data, such as those that the training set settles."""
-    return session.but(data=session.data.model_copy(update=options))
-
-
 def _labels(samples: Samples, labelled: bool) -> np.ndarray:
     """Returns the labels of samples that no table keeps for others; raises a `Fault` if there are none."""
     samples = samples.subset(samples.labels != "") if labelled else samples
@@ -149,7 +143,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         session = session.but(start=start)
     elif isinstance(session.start, WeightsOf) and begins:
         parent = check("start.weights_of", parent_of, session.start, begun, config)
-        session = _as_parent(parent, session, faults) if parent else session
+        session = as_parent(parent, session, faults) if parent else session
         check("start.weights", parent.require, session.start.weights) if parent else None
     session, kinds, sizes = _sized(session, config, faults)
     faults[:] = [
@@ -223,33 +217,6 @@ def _check_export(
         LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
 
 
-def _as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:
-    """Returns the session with its parent's architecture, which a `model` section may not contradict, and
-    with what the parent's training set has settled where these data leave it open.
-    """
-    theirs = collect_faults(faults, "start.weights_of", lambda: parent.architecture)
-    if theirs is None:
-        return session
-    if session.model not in (None, theirs):
-        faults.append(
-            f"model: {parent.folder} has {theirs.model_dump()}, the session {session.model.model_dump()}: "
-            "leave `model` out, or `start: scratch`"
-        )
-    session, data = session.but(model=theirs), session.data
-    if parent.data.kind != data.kind:
-        return session
-    for key, words in data.target.from_training_set.items():
-        value = getattr(parent.data, key)
-        if value != "none" and getattr(data, key) in words:
-            session = with_data(session, {key: value})
-            LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
-    for key in ("sample_rate", "spectrum", "standardise", "channels", "columns", "drop", "scale", "rate_hz"):
-        here, there = getattr(session.data, key, None), getattr(parent.data, key, None)
-        if here != there:
-            LOG.warning("data.%s is %s, %s was trained with %s", key, here, parent.folder.name, there)
-    return session
-
-
 def _sized(
     session: TrainingSession, config: Config, faults: list[str]
 ) -> tuple[TrainingSession, dict[str, Kind], dict[str, Sizes]]:
@@ -265,7 +232,7 @@ def _sized(
         if size:
             kinds[part], sizes[part] = kind, size
             settled = size.from_training_set if part == "train" else {}
-            session = with_data(session, {part: location} | settled)
+            session = session.with_data({part: location} | settled)
     return session, kinds, sizes
 
 

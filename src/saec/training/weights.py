@@ -13,12 +13,12 @@ import torchvision
 from torch import Tensor
 
 from saec.config import Config
-from saec.faults import Fault, MissingFault, counted
+from saec.faults import Fault, MissingFault, collect_faults, counted
 from saec.files import DAMAGE, appearing
 from saec.models import MODELS, Model
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
-from saec.session import TORCHVISION, WeightsFrom, WeightsOf
+from saec.session import TORCHVISION, TrainingSession, WeightsFrom, WeightsOf
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
@@ -62,6 +62,33 @@ def parent_of(start: WeightsOf, begun: Run | None, config: Config) -> Run | Seed
         words = f"{begun.folder} was begun with {before}, and has learnt nothing yet: begin a new run"
         raise Fault(f"the weights of {parent.folder} are {now} now, {words}")
     return parent
+
+
+def as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:
+    """Returns the session with its parent's architecture, which a `model` section may not contradict, and
+    with what the parent's training set has settled where these data leave it open.
+    """
+    theirs = collect_faults(faults, "start.weights_of", lambda: parent.architecture)
+    if theirs is None:
+        return session
+    if session.model not in (None, theirs):
+        faults.append(
+            f"model: {parent.folder} has {theirs.model_dump()}, the session {session.model.model_dump()}: "
+            "leave `model` out, or `start: scratch`"
+        )
+    session, data = session.but(model=theirs), session.data
+    if parent.data.kind != data.kind:
+        return session
+    for key, words in data.target.from_training_set.items():
+        value = getattr(parent.data, key)
+        if value != "none" and getattr(data, key) in words:
+            session = session.with_data({key: value})
+            LOG.info("data.%s is that of %s: %s", key, parent.folder.name, value)
+    for key in ("sample_rate", "spectrum", "standardise", "channels", "columns", "drop", "scale", "rate_hz"):
+        here, there = getattr(session.data, key, None), getattr(parent.data, key, None)
+        if here != there:
+            LOG.warning("data.%s is %s, %s was trained with %s", key, here, parent.folder.name, there)
+    return session
 
 
 def published(name: str, config: Config) -> Path:

@@ -170,11 +170,12 @@ def test_accumulated_batches_make_one_step_by_their_mean_and_what_is_left_makes_
     one, other = matrix()[0], matrix()[0]
     together, apart = (learner(name, layer, learning_rate=0.1, clip=0.5) for layer in (one, other))
     apart.accumulate = 3
-    factors = [1.0, 4.0, -2.0, 3.0, 0.5]
-    for chosen in (factors[:3], factors[3:]):
-        together.step(sum(factor * (one**3).sum() for factor in chosen) / len(chosen))
-        for factor in chosen:
-            apart.step(factor * (other**3).sum())
+    factors, sizes = [1.0, 4.0, -2.0, 3.0, 0.5], [4, 4, 4, 4, torch.tensor(1)]
+    for chosen, n in ((factors[:3], sizes[:3]), (factors[3:], sizes[3:])):  # the last batch is smaller
+        each = zip(chosen, n, strict=True)
+        together.step(sum(size * factor * (one**3).sum() for factor, size in each) / sum(n))
+        for factor, size in zip(chosen, n, strict=True):
+            apart.step(factor * (other**3).sum(), size)
     assert apart.n_steps == 1
     apart.finish()
     apart.finish()

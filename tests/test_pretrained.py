@@ -180,7 +180,9 @@ def test_pictures_have_the_numbers_that_torch_gives_from_levels_that_are_normali
 
 
 @torch.no_grad()
-def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file(windows, config):
+def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file(
+    windows, config, monkeypatch
+):
     model = torchvision.models.shufflenet_v2_x0_5(weights=None)
     torch.save(model.state_dict(), config.data / "weights.pth")
     mel = {"name": "mel", "n_fft": 256, "hop_length": 64, "n_mels": 32, "reference": 1.0}
@@ -193,10 +195,11 @@ def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file
     expected = model.eval()(seen.expand(-1, 3, -1, -1)).numpy()
     np.testing.assert_allclose(np.stack([*rows.values()]), expected, atol=1e-4)
     assert about["id"] == "saec_shufflenet_v2_x0_5" and expected.shape == (4, 1024)
-    url = torchvision.models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.url
-    cached = config.cache / "weights" / url.rpartition("/")[2]
-    cached.parent.mkdir(parents=True)
-    (config.data / "weights.pth").rename(cached)
+    digest = hashlib.sha256((config.data / "weights.pth").read_bytes()).hexdigest()
+    there = (config.data / "weights.pth").rename(config.data / f"weights-{digest[:8]}.pth")
+    weights = torchvision.models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1.value
+    monkeypatch.setattr(weights, "url", there.as_uri())
+    cached = config.cache / "weights" / there.name
     own = {"pretrained": {key: value for key, value in session["pretrained"].items() if key != "file"}}
     assert "nothing to do, the files are there" in extracted(session | own, config)[2]
     session["pretrained"]["file"] = str(cached)
@@ -206,6 +209,14 @@ def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file
         "output=layer9": "output: ",
     }.items():
         assert words in refused(main_02_extract, session, config, "--set", f"pretrained.{changes}")
+    state = torch.load(cached, weights_only=True)
+    torch.save({key: x.char() if x.ndim == 4 else x for key, x in state.items()}, config.data / "others.pth")
+    content = bytearray(cached.read_bytes())
+    content[content.find(state["conv5.0.weight"].numpy().tobytes()[:64])] ^= 1
+    cached.write_bytes(content)
+    for file, words in {"others.pth": "torch.int8, the model has", str(cached): "damaged"}.items():
+        session["pretrained"]["file"] = file
+        assert words in refused(main_02_extract, session, config)
 
 
 def test_the_session_of_vggish_gives_patches_as_a_slow_loop_computes_them(config):

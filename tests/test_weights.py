@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def test_a_run_keeps_what_it_began_with_and_needs_the_file_no_more(config, pictu
     file = config.data / "weights.pth"
     torch.save(encoder(TINY), file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    run = train(session("weights.pth", sha256=digest, freeze="all_but_head"), config)
+    run = train(session("weights.pth", sha256=digest.upper(), freeze="all_but_head"), config)
     start = run.session.start
     assert (start.weights_from, start.sha256, start.freeze) == (str(file), digest, "all_but_head")
     state = torch.load(file, weights_only=True)
@@ -124,9 +125,29 @@ def saved(content: Any) -> Callable[[Path], None]:
     return lambda file: torch.save(content, file)
 
 
+def changed(change: Callable[[Tensor], Tensor]) -> Callable[[Path], None]:
+    return saved({key: change(x) if x.ndim == 4 else x for key, x in encoder(TINY).items()})
+
+
+def flipped(file: Path) -> None:
+    torch.save(encoder(TINY), file)
+    content = bytearray(file.read_bytes())
+    content[content.find(encoder(TINY)["0.0.weight"].numpy().tobytes()[:64])] ^= 1
+    file.write_bytes(content)
+
+
+def compressed(file: Path) -> None:
+    torch.save(encoder(TINY), file)
+    with zipfile.ZipFile(file) as there:
+        parts = {name: there.read(name) for name in there.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, part in parts.items():
+            made.writestr(name, part)
+
+
 NO_STATE = "no state dict that can be read without running code: write torch.save"
 BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "missing": (lambda file: None, "there is no file"),
+    "missing": (lambda file: None, "no such file: "),
     "empty": (lambda file: file.write_bytes(b""), NO_STATE),
     "text": (lambda file: file.write_text("weights"), NO_STATE),
     "pickle": (write_pickle, NO_STATE),
@@ -142,6 +163,17 @@ BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
         saved({key: x for key, x in encoder(TINY).items() if not key.startswith("1.0.")}),
         "weights of another model than `model` says:\n1 tensor of the model is missing:\n  1.0.weight",
     ),
+    "names": (saved({0: torch.ones(2)}), "is no state dict: named tensors are expected, got dict"),
+    "sparse": (changed(Tensor.to_sparse), "0.0.weight: torch.sparse_coo, torch.float32, on cpu"),
+    "without numbers": (changed(lambda x: x.to("meta")), ": torch.strided, torch.float32, on meta"),
+    "complex": (
+        changed(lambda x: x + 0j),
+        "have no numbers that are weights:\n  0.0.weight: torch.complex64",
+    ),
+    "whole numbers": (changed(Tensor.char), "torch.int8, the model has torch.float32"),
+    "not finite": (changed(lambda x: x / 0), "0.0.weight: not finite"),
+    "another byte": (flipped, "is damaged, or no state dict"),
+    "compressed": (compressed, "is compressed, which torch does not do"),
     "other": (saved({"lin.weight": torch.ones(2, 2)}), "1 tensor is none of the model's:\n  lin.weight"),
 }
 
@@ -199,6 +231,8 @@ def test_published_weights_are_fetched_once_and_what_came_damaged_is_not_kept(tm
     good.write_bytes(content)
     bad.write_bytes(content)
     file = fetched(good.as_uri(), cache)
+    file.write_bytes(b"damaged")
+    assert fetched(good.as_uri(), cache) == file and file.read_bytes() == content
     good.unlink()
     assert fetched(good.as_uri(), cache) == file and file.read_bytes() == content
     with pytest.raises(Fault, match=f"has the SHA-256 {digest}: it is damaged, try again"):

@@ -19,7 +19,7 @@ from lzma import LZMAError
 from pathlib import Path
 from pickle import UnpicklingError
 from tokenize import TokenError
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -189,16 +189,19 @@ def map_npz(path: Path, key: str) -> np.ndarray:
     return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
 
 
-def require_whole(path: Path, ending: str = "") -> None:
+def require_whole(file: Path | BinaryIO, ending: str = "", stored: bool = False) -> None:
     """Reads those parts of a zip whose names end so against their checksums, some 3 GB a second.
 
     Raises:
-        zipfile.BadZipFile, others of `DAMAGE`: a part is not what was written.
+        zipfile.BadZipFile, others of `DAMAGE`: a part is not what was written; or any part is compressed,
+            where all are to be `stored`, as torch does.
     """
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(ending):
-                with archive.open(name) as part:
+    with zipfile.ZipFile(file) as archive:
+        for member in archive.infolist():
+            if stored and member.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(f"{member.filename} is compressed, which torch does not do")
+            if member.filename.endswith(ending):
+                with archive.open(member) as part:
                     while part.read(1 << 20):
                         pass
 

@@ -40,27 +40,30 @@ class Learner:
     lowered: float = field(default=1.0, init=False)  # by plateaus so far
     n_steps: int = field(default=0, init=False)
     n_pending: int = field(default=0, init=False)  # batches since the last step
+    pending: float | Tensor = field(default=0.0, init=False)  # their weights together
 
     def __post_init__(self):
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
-    def step(self, loss: Tensor) -> None:
-        """Takes a step by the gradient of a batch, or of `accumulate` batches when there are so many."""
+    def step(self, loss: Tensor, weight: float | Tensor = 1.0) -> None:
+        """Takes a step by the gradient of a batch, or of `accumulate` batches by their weights."""
         if not self.n_pending:
             self.optimizer.zero_grad()
-        loss.backward()
+            self.pending = 0.0
+        (loss * weight if self.accumulate > 1 else loss).backward()
+        self.pending = self.pending + weight
         self.n_pending += 1
         if self.n_pending == self.accumulate:
             self.finish()
 
     def finish(self) -> None:
-        """Takes a step by the mean gradient of the batches since the last step, if there are any."""
+        """Takes a step by the weighted mean gradient of the batches since the last step, if there are any."""
         if not self.n_pending:
             return
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        for weight in weights if self.n_pending > 1 else ():
+        for weight in weights if self.accumulate > 1 else ():
             if weight.grad is not None:
-                weight.grad /= self.n_pending
+                weight.grad /= self.pending
         self.n_pending = 0
         if self.clip is not None:
             nn.utils.clip_grad_norm_(weights, self.clip)

@@ -14,6 +14,7 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     SerializeAsAny,
+    StringConstraints,
     ValidationError,
     ValidationInfo,
     WrapValidator,
@@ -194,6 +195,7 @@ class TrainingOptions(Strict):
     export: Export = False
 
 
+Digest = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
 Frozen = NonNegativeInt | Literal["all_but_head"]  # blocks of the encoder that stay as they are
 
 
@@ -209,7 +211,7 @@ class WeightsFrom(Strict):
     """Starts from the weights of a file, or from those that torchvision publishes."""
 
     weights_from: Annotated[str, Field(min_length=1)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    sha256: Digest | None = None
     freeze: Frozen = 0
 
 

@@ -308,7 +308,7 @@ def read_checkpoint(file: Path, mmap: bool = False) -> dict[str, Any]:
         Fault: the file is damaged, or no checkpoint of a run.
     """
     try:
-        require_whole(file, "data.pkl" if mmap else "")
+        require_whole(file, "data.pkl" if mmap else "", stored=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what a damaged file holds
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)

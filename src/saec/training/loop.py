@@ -66,10 +66,10 @@ def one_epoch(
             waited_s += time.perf_counter() - ready
             with computing(plan.device, plan.precision):
                 scores = learning(batch)
-            if learner:
-                learner.step(scores["loss"])
-            n_samples += len(batch)
             weight = training.objective.weight(batch)
+            if learner:
+                learner.step(scores["loss"], weight)
+            n_samples += len(batch)
             weights += weight
             for name, score in scores.items():
                 totals[name] += score.detach() * weight

@@ -5,8 +5,10 @@ import logging
 import shutil
 import warnings
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from urllib.request import urlopen
+from zipfile import is_zipfile
 
 import torch
 import torchvision
@@ -14,7 +16,7 @@ from torch import Tensor
 
 from saec.config import Config
 from saec.faults import Fault, MissingFault, collect_faults, counted
-from saec.files import DAMAGE, appearing
+from saec.files import DAMAGE, appearing, require_whole
 from saec.models import MODELS, Model
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
@@ -22,6 +24,7 @@ from saec.session import TORCHVISION, TrainingSession, WeightsFrom, WeightsOf
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SCALE, COUNT = "standardise.scale", "num_batches_tracked"  # no file's, and not every file's
 
 
@@ -37,14 +40,24 @@ def read_weights(start: WeightsFrom, name: str, config: Config) -> tuple[Weights
     else:
         file = config.data_path(start.weights_from)
         path = str(file)
+    content, digest = read_whole(file, start.sha256)
+    return start.model_copy(update={"weights_from": path, "sha256": digest}), read_tensors(content, file)
+
+
+def read_whole(file: Path, sha256: str | None) -> tuple[bytes, str]:
+    """Returns the content of a file and its SHA-256.
+
+    Raises:
+        Fault: the file is not there, or it is another one.
+    """
     if not file.is_file():
-        raise MissingFault(f"there is no file {file}")
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if start.sha256 not in (None, digest):
-        words = "so it is damaged or another file: fetch it again, or mend `start.sha256`"
-        raise Fault(f"{file} has the SHA-256 {digest}, the session says {start.sha256}, {words}")
-    return start.model_copy(update={"weights_from": path, "sha256": digest}), _tensors(file)
+        raise MissingFault(f"no such file: {file}")
+    content = file.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if sha256 not in (None, digest):
+        words = "so it is damaged or another file: fetch it again, or mend `sha256`"
+        raise Fault(f"{file} has the SHA-256 {digest}, the session says {sha256}, {words}")
+    return content, digest
 
 
 def parent_of(start: WeightsOf, begun: Run | None, config: Config) -> Run | Seed:
@@ -111,8 +124,9 @@ def fetched(url: str, folder: Path, key: str = "start.weights_from") -> Path:
         Fault: it cannot be fetched, or what came is something else.
     """
     file = folder / url.rpartition("/")[2]
-    if file.exists():
-        return file
+    begins = file.stem.rpartition("-")[2]
+    if file.exists() and hashlib.sha256(file.read_bytes()).hexdigest().startswith(begins):
+        return file  # else it was damaged since
     LOG.info("fetching %s", url)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +134,7 @@ def fetched(url: str, folder: Path, key: str = "start.weights_from") -> Path:
             with urlopen(url, timeout=TIMEOUT_S) as answer, temporary.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)
             digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-            if not digest.startswith(file.stem.rpartition("-")[2]):
+            if not digest.startswith(begins):
                 raise Fault(f"what came from {url} has the SHA-256 {digest}: it is damaged, try again")
     except (OSError, HTTPException) as error:
         words = f"fetch it where there is a network and name the file in `{key}`"
@@ -128,12 +142,18 @@ def fetched(url: str, folder: Path, key: str = "start.weights_from") -> Path:
     return file
 
 
-def _tensors(file: Path) -> dict[str, Tensor]:
-    """Returns the named tensors of a file, of a checkpoint those of its model; no code in it is run."""
+def read_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
+    """Returns the named tensors in a file's content, of a checkpoint those of its model; runs no code in it.
+
+    Raises:
+        Fault: it is damaged, or no state dict.
+    """
     try:
+        if is_zipfile(BytesIO(content)):  # else of an older torch, without checksums
+            require_whole(BytesIO(content), stored=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of archives that are no state dicts
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     except DAMAGE as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         words = (
@@ -144,7 +164,8 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         state = next(
             (state[key] for key in ("model", "state_dict") if isinstance(state.get(key), dict)), state
         )
-    if not (isinstance(state, dict) and state and all(isinstance(x, Tensor) for x in state.values())):
+    names = state if isinstance(state, dict) else ()
+    if not names or not all(isinstance(name, str) and isinstance(state[name], Tensor) for name in names):
         raise Fault(f"{file} is no state dict: named tensors are expected, got {type(state).__name__}")
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
@@ -172,6 +193,7 @@ def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
     ]
     missing = [key for key in own if key not in weights and not key.endswith((SCALE, COUNT))]
     faults = counted(others, "tensors have other shapes", 3)
+    faults += faults_of_numbers(weights, own)
     faults += counted(missing, "tensors of the model are missing", 3)
     faults += counted([key for key in weights if key not in own], "tensors are none of the model's", 3)
     if faults:
@@ -179,8 +201,23 @@ def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
     return own | weights
 
 
+def faults_of_numbers(state: dict[str, Tensor], own: dict[str, Tensor]) -> list[str]:
+    """Returns which tensors cannot take the place of a model's own of the same shape, and what they hold."""
+    others = []
+    for key, tensor in state.items():
+        if key not in own or tensor.shape != own[key].shape:
+            continue
+        if tensor.layout != torch.strided or tensor.is_meta:
+            others.append(f"{key}: {tensor.layout}, {tensor.dtype}, on {tensor.device}")
+        elif own[key].is_floating_point() and tensor.dtype not in FLOATS:
+            others.append(f"{key}: {tensor.dtype}, the model has {own[key].dtype}")
+        elif not tensor.isfinite().all():
+            others.append(f"{key}: not finite")
+    return counted(others, "tensors have no numbers that are weights", 3)
+
+
 def _for_channels(weight: Tensor, n: int) -> Tensor:
     """Returns a first layer for n channels that gives for equal channels what it gave for its own."""
-    if weight.shape[1] == n:
+    if weight.shape[1] == n or not weight.is_floating_point() or weight.layout != torch.strided:
         return weight
     return (weight.sum(dim=1, keepdim=True) / n).repeat(1, n, 1, 1)

@@ -1,6 +1,5 @@
 """Reads encoders from elsewhere: ONNX, TFLite, `torch.export`, TorchScript, and those of torchvision."""
 
-import hashlib
 import io
 import logging
 import warnings
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saec.faults import Fault, MissingFault, did_you_mean, listing
+from saec.faults import Fault, did_you_mean, listing
 from saec.files import DAMAGE, require_whole
-from saec.training.weights import fetched
+from saec.training.weights import faults_of_numbers, fetched, read_tensors
 
 Encode = Callable[[Tensor], Any]  # (batch, ...) float32 to a tensor, or to several by number or name
 Constants = Mapping[str, float]
@@ -23,21 +22,6 @@ PROGRAMS = {".pt2": "torch.export", ".pt": "TorchScript", ".pth": "TorchScript",
 SUFFIXES = (".onnx", ".tflite", *PROGRAMS)
 PACKAGES = {".onnx": "onnxruntime", ".tflite": "ai_edge_litert"}
 TYPES = {"double": "float64", "float": "float32"}  # of ONNX, whose other types are called as numpy's
-
-
-def read_whole(file: Path, sha256: str | None) -> tuple[bytes, str]:
-    """Returns the content of a file and its SHA-256.
-
-    Raises:
-        Fault: the file is not there, or it is another one.
-    """
-    if not file.is_file():
-        raise MissingFault(f"no such file: {file}")
-    content = file.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if sha256 and sha256.lower() != digest:
-        raise Fault(f"{file} has the SHA-256 {digest}, the session says {sha256.lower()}: it is another file")
-    return content, digest
 
 
 def require_readable(file: Path, trust: bool) -> None:
@@ -194,6 +178,8 @@ def of_module(module: nn.Module, output: str | int | None, constants: Constants)
     """Returns what a module makes of a batch, of several results the one that is the embedding."""
 
     def encode(seen: Tensor) -> Tensor:
+        if seen.is_cuda:
+            torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as of our own encoders
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -241,11 +227,14 @@ def of_torchvision(name: str, content: bytes, output: str | int | None, device: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = models.get_model(_model_name(name), weights=None)
+    state = read_tensors(content, Path(name))
+    faults = faults_of_numbers(state, model.state_dict())
     try:
-        model.load_state_dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        model.load_state_dict(state)
     except DAMAGE as error:
-        lines = str(error).splitlines()[:6]
-        raise Fault(f"the weights are damaged, or not those of {name}: {listing(lines)}") from error
+        faults = faults or str(error).splitlines()[:6]
+    if faults:
+        raise Fault(f"the weights are damaged, or not those of {name}: {listing(faults)}")
     if output is None:
         last = [where for where, one in model.named_modules() if isinstance(one, nn.Linear)][-1:]
         for where in last:

@@ -25,12 +25,13 @@ from saec.extraction.sources.encoders import (
     of_torchvision,
     published,
     read_encoder,
-    read_whole,
     require_readable,
 )
 from saec.faults import Fault, collect_faults
 from saec.registry import Strict
+from saec.session import Digest
 from saec.sound.inputs import INPUTS
+from saec.training.weights import read_whole
 
 BATCH_NUMBERS = 2**22  # of all windows of a batch, as they are given to the model
 MOST_IN_A_BATCH = 64
@@ -48,7 +49,7 @@ class Pretrained(Strict):
 
     file: str | None = None
     torchvision: str | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Digest | None = None
     trust: bool = False
     input: INPUTS.field = "waveform"
     sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] | None = None

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 from PIL import Image
+from traces import NAMES, curves, kind, save
 
 from saec import figures, gallery
 from saec.data import DATA, VIEWS, Cache, Dataset, Loader
@@ -74,7 +75,7 @@ def test_titles_headings_and_axes_are_whole_and_do_not_overlap(tmp_path, drawn, 
     """Whatever the size of the pictures: all words lie within the figure, none of a row in another."""
     columns = dict.fromkeys(("original", "reconstruction", "error"), pictures(18, 1, height, width))
     title = "rebuilt by a run with a very long name after 200 epochs, and some more words behind it"
-    gallery.panels(tmp_path / "x.png", columns, names(18), title, 0.394, np.linspace(0, 12_000, height))
+    gallery.panels(tmp_path / "x.png", columns, names(18), title, Axes(0.394, np.linspace(0, 12_000, height)))
     words = [text for text in drawn[0].findobj(Text) if text.get_text() and text.get_visible()]
     boxes = {text: text.get_window_extent() for text in words}
     right, top = drawn[0].bbox.max
@@ -174,6 +175,32 @@ def test_two_views_of_one_sample_are_called_so_and_axes_are_those_of_the_front_e
         loader = Loader(replace(data, front=front), VIEWS.parse(view), 4, CPU, 0)
         show_views(loader, tmp_path / "views.png", "views")
         assert {*headings, "0.394 s", "12 kHz"} <= {text.get_text() for text in drawn[-1].findobj(Text)}
+
+
+@pytest.mark.parametrize(("rate_hz", "end"), [(100.0, "6 s"), (None, "600 frames")])
+def test_traces_are_drawn_with_names_and_time_to_their_ends_each_column_in_its_own_range(
+    tmp_path, drawn, config, rate_hz, end
+):
+    """What is behind a trace's own frames is not drawn, and a target that is what is seen is drawn once."""
+    for name, n in {"long": 600, "short": 150}.items():
+        array = curves(n)
+        array[3, 1] = 1e6 if name == "long" else 0  # in which the others of this column would be lost
+        save(tmp_path / "traces" / f"{name}.npy", array)
+    data = kind(tmp_path / "traces", config, names=NAMES, rate_hz=rate_hz).open().sized_for(None, 4)
+    loader = Loader(data, VIEWS.parse("plain"), 2, CPU, 0)
+    model = MODELS.parse({"name": "conv1d", "encoder_blocks": 2, "decoder_blocks": 2, "inner": 768})
+    model = model(data.shape).eval()
+    show_views(loader, tmp_path / "views.png", "views")
+    show_rebuilt(loader, model, "fp32", tmp_path / "rebuilt.png", "rebuilt")
+    show_folder(model, data, 2, CPU, "fp32", tmp_path / "folder.png")
+    headings = {"seen = target"}, {"original = target", "reconstruction"}, {"original", "reconstruction"}
+    for figure, words in zip(drawn, headings, strict=True):
+        assert {*NAMES, "0", end, *words} <= {text.get_text() for text in figure.findobj(Text)}
+        pictures = [image.get_array().filled(np.nan) for image in figure.axes[0].images]
+        for long, short in zip(pictures[::2], pictures[1::2], strict=True):
+            assert np.isfinite(long).all() and np.isfinite(short[:, :63]).all()
+            assert np.isnan(short[:, 66:]).all()
+        assert np.ptp(pictures[0][10:20, 10:]) > 0.5
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data import Dataset, Draws, Loader
+from saec.data.batch import Axes as DataAxes
+from saec.data.batch import own_columns
 from saec.data.kind import evenly
 from saec.data.views import marks_of
 from saec.devices import computing, to_device
@@ -22,9 +24,12 @@ from saec.models.base import PIECE
 
 PANEL_HEIGHT = 0.75  # inches
 FONT, SMALL = 8, 4.5  # points of letters
-LEFT, GAP = 0.4, 0.06  # inches left of all pictures, and between them
+LEFT, GAP = 0.5, 0.06  # inches left of all pictures, and between them
 ERROR_MAP = "magma"
 PICTURE_MAP = "viridis"
+MOST_NAMED, LETTERS = 14, 12  # rows of a picture that are named, and letters of a name
+NO_AXES = DataAxes()
+OWN_SCALE = "; each row in its own range, from dark to bright: 99 of 100 values"
 MOST_ROWS = 16  # pictures one below the other before a second block of columns begins
 WIDEST = 3100  # pixels of all panels side by side before blocks are stacked again
 N_VIEWS = 12
@@ -37,10 +42,14 @@ def show_views(loader: Loader, file: Path, title: str) -> None:
     chosen = np.array(evenly(range(len(data)), N_VIEWS))
     batch = loader.batch(chosen, Draws.training(len(chosen), loader.device, (loader.seed, 0, 0, 0)))
     seen, target = ("view 1", "view 2") if "two" in marks_of(loader.view) else ("seen", "target")
-    columns = {seen: data.front.show(batch.seen), target: data.front.show(batch.target, batch.seen)}
+    shown = _own(batch.seen, batch.lengths)
+    columns = {
+        seen: data.front.show(shown),
+        target: data.front.show(_own(batch.target, batch.lengths), shown),
+    }
     labels = data.samples.labels[chosen].tolist()
     names = [f"{label}: {name}" if label else name for name, label in zip(batch.names, labels, strict=True)]
-    panels(file, columns, names, title, *data.axes[:2])
+    panels(file, _once(columns), names, title, data.axes, shown.shape[-1])
 
 
 @torch.no_grad()
@@ -58,11 +67,11 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     with computing(loader.device, precision):
         rebuilt = model.decode(model.encode(original, lengths), lengths).float()
     target = batch.target if torch.equal(batch.seen, original) else original
-    shown = {"original": original, "target": target, "reconstruction": rebuilt}
-    columns = {name: data.front.show(values, original) for name, values in shown.items()}
-    columns["error"] = np.abs(columns["reconstruction"] - columns["target"])
-    columns["original"] = data.front.show(data.original(stored), original)
-    panels(file, columns, batch.names, title, *data.axes[:2])
+    shown = {"original": data.original(stored), "target": target, "reconstruction": rebuilt}
+    like = _own(original, lengths)
+    columns = {name: data.front.show(_own(values, lengths), like) for name, values in shown.items()}
+    columns["error"] = _error(columns["target"], columns["reconstruction"])
+    panels(file, _once(columns), batch.names, title, data.axes, like.shape[-1])
 
 
 @torch.no_grad()
@@ -91,20 +100,41 @@ def show_folder(
             else:
                 code = torch.tensor(latents[row], dtype=code.dtype, device=device).reshape(code.shape)
             rebuilt.append(model.decoder(code).float().cpu())
-        seen.append(sample.float().cpu())
-        originals.append(data.original(stored)[..., :end].float().cpu())
+        seen.append(_own(sample, data.lengths(stored)).float().cpu())
+        originals.append(_own(data.original(stored)[..., :end], data.lengths(stored)).float().cpu())
+        rebuilt[-1] = _own(rebuilt[-1], data.lengths(stored))
     seen, *shown = map(_together, (seen, originals, rebuilt))
     names = ("original", "reconstruction")
     columns = {name: data.front.show(values, seen) for name, values in zip(names, shown, strict=True)}
-    columns["error"] = np.abs(columns["reconstruction"] - data.front.show(seen))
+    columns["error"] = _error(data.front.show(seen), columns["reconstruction"])
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    panels(file, columns, data.samples.names[chosen].tolist(), title, *data.axes[:2])
+    panels(file, columns, data.samples.names[chosen].tolist(), title, data.axes, seen.shape[-1])
 
 
 def _together(samples: list[Tensor]) -> Tensor:
-    """Returns samples (1, channels, height, width) as one batch, with zeros behind shorter ones."""
+    """Returns samples (1, channels, height, width) as one batch, with no numbers behind shorter ones."""
     longest = max(sample.shape[-1] for sample in samples)
-    return torch.cat([F.pad(sample, (0, longest - sample.shape[-1])) for sample in samples])
+    return torch.cat([F.pad(one, (0, longest - one.shape[-1]), value=torch.nan) for one in samples])
+
+
+def _own(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """Returns values that are not numbers behind each sample's own columns, so that they are not drawn."""
+    if lengths is None:
+        return values
+    own = own_columns(lengths.to(values.device), values.shape[-1])
+    return values.float().masked_fill(~own[:, None, None], torch.nan)
+
+
+def _once(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns columns with the second under the name of both where the first holds the same."""
+    (first, of), (second, other), *rest = columns.items()
+    same = of.shape == other.shape and np.array_equal(of, other, equal_nan=True)
+    return {f"{first} = {second}": of, **dict(rest)} if same else columns
+
+
+def _error(target: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
+    """Returns the error of what is drawn, from 0 to 1, so that no row far outside sets the scale of all."""
+    return np.abs(rebuilt.clip(0, 1) - target.clip(0, 1))
 
 
 def panels(
@@ -112,25 +142,26 @@ def panels(
     columns: dict[str, np.ndarray],
     names: Sequence[str],
     title: str,
-    seconds: float | None = None,
-    hertz: Sequence[float] | None = None,
+    meaning: DataAxes = NO_AXES,
+    width: int | None = None,
 ) -> None:
     """Draws one row a picture, one column a title; arrays are (n, channels, height, width) in [0, 1].
 
-    A column called `error` is drawn in colours of its own, from 0 to its largest value. `seconds` is how long
-    a picture is, `hertz` (height,) what its rows are, the lowest first; None where that is unknown.
+    A column called `error` is drawn in colours of its own, from 0 to its largest value. What is not a number
+    is not drawn. `meaning` says what rows are, and how long pictures are, of so many columns as `width`.
     """
-    n, (height, width) = len(names), next(iter(columns.values())).shape[2:]
-    largest = {name: max(float(of.max()), 1e-6) for name, of in columns.items() if name == "error"}
+    n, (height, across) = len(names), next(iter(columns.values())).shape[2:]
+    duration = meaning.length(width or across)
+    largest = {name: max(float(np.nanmax(of)), 1e-6) for name, of in columns.items() if name == "error"}
     headings = [f"{name} (0 to {largest[name]:.2g})" if name in largest else plain(name) for name in columns]
-    n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (width * len(columns))))
-    n_rows, shown = -(-n // n_blocks), PANEL_HEIGHT * width / height
+    n_blocks = max(1, min(-(-n // MOST_ROWS), WIDEST // (across * len(columns))))
+    n_rows, shown = -(-n // n_blocks), PANEL_HEIGHT * across / height
     wide = GAP + max(shown, *(_inches(heading, FONT) for heading in headings))
     n_letters = int(len(columns) * wide / _inches("0", SMALL))  # of a name
-    across = max(3.0, LEFT + n_blocks * len(columns) * wide)
-    lines = wrap(plain(title), int(across / _inches("0", FONT))) or [""]
+    inches = max(3.0, LEFT + n_blocks * len(columns) * wide)
+    lines = wrap(plain(title) + OWN_SCALE * bool(meaning.names), int(inches / _inches("0", FONT))) or [""]
     first, down = 0.4 + 0.15 * len(lines), PANEL_HEIGHT + 0.16
-    axes = _inch_axes(across, first + n_rows * down)
+    axes = _inch_axes(inches, first + n_rows * down)
     axes.text(0.05, 0.05, "\n".join(lines), fontsize=FONT, va="top")
     for column, (heading, pictures) in enumerate(columns.items()):
         for number, name in enumerate(names):
@@ -142,13 +173,12 @@ def panels(
                 axes.text(left, top - 0.14, headings[column], fontsize=FONT)
             if column == 0:
                 axes.text(left, top - 0.03, plain(name[-n_letters:]), fontsize=SMALL)
-            if column == block == 0 and hertz is not None:
-                _label_frequencies(axes, left, (top, bottom), hertz)
-            if seconds is not None and (row == n_rows - 1 or number == n - 1):
-                look, words = {"fontsize": SMALL, "va": "top"}, f"{seconds:.3g} s"
-                is_wide = shown > _inches("0 " + words, SMALL)
-                axes.text(left, bottom + 0.02, "0" if is_wide else words, **look)
-                axes.text(left + shown, bottom + 0.02, words if is_wide else "", ha="right", **look)
+            if column == block == 0:
+                _label_rows(axes, left, (top, bottom), meaning)
+            if duration and (row == n_rows - 1 or number == n - 1):
+                look, is_wide = {"fontsize": SMALL, "va": "top"}, shown > _inches("0 " + duration, SMALL)
+                axes.text(left, bottom + 0.02, "0" if is_wide else duration, **look)
+                axes.text(left + shown, bottom + 0.02, duration if is_wide else "", ha="right", **look)
     write_figure(path, axes.figure)
 
 
@@ -160,11 +190,17 @@ def _inch_axes(width: float, height: float) -> Axes:
     return axes
 
 
-def _label_frequencies(axes: Axes, left: float, edges: tuple[float, float], hertz: Sequence[float]) -> None:
-    """Writes kHz left of a picture: of its highest, its middle and its lowest row."""
-    look = {"fontsize": SMALL, "ha": "right", "va": "center"}
-    for share, row in ((0.96, -1), (0.5, len(hertz) // 2), (0.04, 0)):
-        word = f"{hertz[row] / 1000:.3g}" + (" kHz" if row == -1 else "")
+def _label_rows(axes: Axes, left: float, edges: tuple[float, float], meaning: DataAxes) -> None:
+    """Writes names left of a picture, or kHz: of its highest, its middle and its lowest row."""
+    names, hertz = meaning.names, meaning.hertz
+    shown = evenly(range(len(names)), MOST_NAMED)
+    words = [(1 - (row + 0.5) / len(names), plain(names[row][:LETTERS])) for row in shown]
+    if hertz is not None and not words:
+        middle, low = (f"{hertz[row] / 1000:.3g}" for row in (len(hertz) // 2, 0))
+        words = [(0.96, f"{hertz[-1] / 1000:.3g} kHz"), (0.5, middle), (0.04, low)]
+    size = min(SMALL, 72 * PANEL_HEIGHT / max(1, len(words)))
+    look = {"fontsize": size, "ha": "right", "va": "center"}
+    for share, word in words:
         axes.text(left - 0.02, edges[1] + share * (edges[0] - edges[1]), word, **look)
 
 

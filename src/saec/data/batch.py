@@ -55,11 +55,19 @@ def own_columns(lengths: Tensor, width: int) -> Tensor:
 
 
 class Axes(NamedTuple):
-    """Says how many seconds a sample lasts as a model sees it, and the Hz of its rows, the lowest first."""
+    """Says how many seconds a sample lasts as a model sees it, and the Hz of its rows, the lowest first, or
+    the names of its rows, the highest first.
+    """
 
     seconds: float | None = None  # None where samples differ, or nothing says it
     hertz: np.ndarray | None = None
     frames_hz: float | None = None  # columns a second
+    names: tuple[str, ...] = ()
+
+    def length(self, width: int) -> str:
+        """Returns in words how long a sample of so many columns is; nothing where columns are no frames."""
+        seconds = width / self.frames_hz if self.frames_hz else self.seconds
+        return f"{seconds:.3g} s" if seconds else f"{width:,} frames" * bool(self.names)
 
     @property
     def band(self) -> tuple[float, float] | None:
@@ -102,7 +110,7 @@ class FrontEnd(Protocol):
 
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
         """Returns what a model sees as shades in [0, 1]; where values have no fixed range, that of `like`
-        (or of the values themselves) is stretched to it.
+        (or of the values themselves) is stretched to it. What is not a number stays so: it is not drawn.
         """
 
     def __call__(self, raw: Raw) -> Tensor: ...

@@ -41,7 +41,7 @@ class PictureFront:
 
     @property
     def axes(self) -> Axes:
-        seconds, hertz, _ = self.stored_axes
+        seconds, hertz, *_ = self.stored_axes
         is_cut = seconds is not None and self.fit != "resize"
         return Axes(seconds * self.shape[2] / self.stored[1] if is_cut else seconds, hertz)
 

@@ -58,7 +58,7 @@ class ArrayFront:
 
     @property
     def axes(self) -> Axes:
-        return Axes(frames_hz=self.rate_hz)
+        return Axes(frames_hz=self.rate_hz, names=self.columns)
 
     def frames(self, n_steps: Any) -> Any:
         """Returns the columns that so many stored frames become."""
@@ -114,14 +114,16 @@ class ArrayFront:
         return offset, factor
 
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
-        """Returns traces as shades, (batch, 1, rows, 256): the range of each column (in `like`) is [0, 1].
+        """Returns traces as shades, (batch, 1, rows, 256): 99 of 100 values of each column (in `like`, those
+        that are numbers) are in [0, 1].
 
         Each column is repeated to some rows, and frames are averaged, whatever their number.
         """
         x, of = (one.float().cpu() for one in (values, values if like is None else like))
-        low, high = of.amin((0, 1, 3), keepdim=True), of.amax((0, 1, 3), keepdim=True)
+        low, high = torch.from_numpy(np.nanquantile(of, (0.005, 0.995), (0, 1, 3), keepdims=True))
         x = (x - low) / torch.where(high > low, high - low, 1)
-        x = F.adaptive_avg_pool2d(x, (x.shape[2], SHOWN[1]))
+        own, size = (~x.isnan()).float(), (x.shape[2], SHOWN[1])
+        x = F.adaptive_avg_pool2d(x.nan_to_num(), size) / F.adaptive_avg_pool2d(own, size)
         return x.repeat_interleave(ceil(SHOWN[0] / x.shape[2]), dim=2).numpy()
 
     def _width(self, n_frames: int) -> int:

@@ -181,9 +181,7 @@ def _score_rebuilt(options: Rebuilding, config: Config, content: Content) -> pd.
         columns = {"original": before, "reconstruction": after, "error": np.abs(after - before)}
         names = [f"{table['file'][row]}  mse {errors[row]:.4f}" for row in rows]
         title = f"rebuilt {which}, by squared error"
-        content.draw(
-            f"rebuilt_{which}.png", f"The {which} of them", panels, columns, names, title, *data.axes[:2]
-        )
+        content.draw(f"rebuilt_{which}.png", f"The {which} of them", panels, columns, names, title, data.axes)
     return table
 
 

@@ -136,7 +136,7 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
     caption = "Queries, and what is nearest to each, from left to right; all of it is in the table"
     figure = f"similar_{as_file_name(one.name)}.png"
     axes = sidecar_axes(one.images, size[::-1])
-    content.draw(figure, caption, panels, columns, [str(name) for name in names], title, *axes[:2])
+    content.draw(figure, caption, panels, columns, [str(name) for name in names], title, axes)
 
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:

@@ -34,7 +34,10 @@ from saec.runs import Run
 N_FILES = {"train": 120, "valid": 12, "test": 12}
 SECONDS = (1.0, 15.0)
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)  # on the path, at which codes are scored
-OF_DIGITS = {"alpha_epochs": 65}, {"epochs": 40, "batch_size": 64}  # files are half a second long
+OF_DIGITS = (
+    {"alpha_epochs": 65, "alpha_max": 0.5},
+    {"epochs": 40, "batch_size": 64},
+)  # files are half a second long
 
 
 def main() -> None:

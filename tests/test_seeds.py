@@ -391,8 +391,10 @@ def test_a_damaged_file_is_a_fault_that_names_it(config, images):
     for part in ("encoder", "decoder"):
         file = config.models / f"{TS}_{part}_script_GenB3blocks_epo003.pth"
         content = file.read_bytes()
-        for share in (0, 0.01, 0.5, 0.999):
-            file.write_bytes(content[: int(share * len(content))])
+        middle = len(content) // 2  # in a tensor
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        for bad in (*(content[: int(share * len(content))] for share in (0, 0.01, 0.5, 0.999)), flipped):
+            file.write_bytes(bad)
             refused(config, str(file), *words)
         file.write_bytes(content)
     torch.save({"a": torch.zeros(3)}, file)

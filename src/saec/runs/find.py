@@ -17,7 +17,7 @@ from saec.config import Config
 from saec.data import DATA
 from saec.data.kind import DataOptions
 from saec.faults import Fault, MissingFault, listing
-from saec.files import as_file_name, locked
+from saec.files import DAMAGE, as_file_name, locked, require_whole
 from saec.models import MODELS, Model
 from saec.models.saec import ARCHITECTURES
 from saec.registry import Component
@@ -230,7 +230,8 @@ def _script(file: Path) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch deprecates TorchScript; these files are nothing else
+            require_whole(file)
             return torch.jit.load(file, map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise Fault(f"{file} is damaged or no TorchScript file ({reason}): restore it from a copy") from error

@@ -161,6 +161,8 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         warn_of_heavy(model, sizes["train"].n_samples)
         if labelled and labels is not None:
             classes = check("data.train", _classes, labels, session.objective.name)
+            if classes and "valid" in kinds and not np.isin(kinds["valid"].samples.labels, classes).any():
+                faults.append("data.valid: none of its samples is of a class that training has")
             if classes and not begun:
                 warn_of_classes(kinds["train"].samples, session.data.has_part)
     if shape and begun and shape != begun.input_shape:

@@ -19,6 +19,7 @@ def test_on_the_cpu_models_lie_channels_last_and_give_the_same_numbers(precision
     with torch.no_grad():
         expected = model(seen)
         with computing(CPU, precision):
+            assert torch.backends.cudnn.allow_tf32 == (precision != "fp32")
             got = to_device(model, CPU, precision)(seen)
     assert model.encoder[1][0].weight.is_contiguous(memory_format=torch.channels_last)
     limit = {"fp32": 1e-5, "bf16": 3e-2}[precision]

@@ -648,7 +648,7 @@ def with_unknown_ones(folder: Path) -> None:
 SILENT = "2 recordings are silent, all their samples are 0:\n  low/silent0.wav\n  low/silent1.wav"
 RATES = (
     "resampled to 8000 Hz, recordings have 4000, 8000, 44100 Hz ... some recordings were made at 4000 Hz: "
-    "at `data.sample_rate: 8000` they hold nothing above 2000"
+    "at `sample_rate: 8000` they hold nothing above 2000"
 )
 RARE = "1 classes have too few recordings for both sides and are not in validation:\n  rare"
 UNKNOWN = (

@@ -1,17 +1,20 @@
 """Encoders from elsewhere: in each format the numbers are those of torch, and what cannot be is refused."""
 
 import hashlib
+import io
 import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
 import torchvision
 import yaml
+from ai_edge_litert import schema_py_generated as schema
 from conftest import answer, contents, intensities, refused, write_pictures
 from PIL import Image
 from sounds import RATE, record, tone
@@ -22,6 +25,8 @@ import main_02_extract
 from saec import extract
 from saec.config import Config
 from saec.extraction.sources.base import for_samples, recipe_of
+from saec.extraction.sources.encoders import of_torchvision
+from saec.faults import Fault
 from saec.sound.inputs import INPUTS
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +54,13 @@ class Levels(nn.Module):
 
     def forward(self, sound: torch.Tensor):
         return sound.square().mean(1, keepdim=True).log()
+
+
+class Whole(nn.Module):
+    """Whole numbers."""
+
+    def forward(self, sound: torch.Tensor):
+        return sound[:, :3].to(torch.int32)
 
 
 class Looks(nn.Module):
@@ -205,6 +217,7 @@ def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file
     session["pretrained"]["file"] = str(cached)
     for changes, words in {
         "torchvision=shufflenet": "torchvision has no model 'shufflenet', did you mean",
+        "torchvision=fcn_resnet50": "torchvision has no model 'fcn_resnet50', ",
         "torchvision=resnet18": "the weights are damaged, or not those of resnet18",
         "output=layer9": "output: ",
     }.items():
@@ -273,7 +286,7 @@ def test_silero_vad_says_what_its_own_program_says_of_the_beginning_of_a_recordi
 
 FAULTS = [
     ({"sha256": "0" * 64}, "tiny.onnx has the SHA-256 ", "the session says 0000"),
-    ({"sha256": "0"}, "pretrained.sha256: ", "should match pattern"),
+    ({"sha256": "abc"}, "pretrained.sha256: must be 64 hexadecimal digits, got 'abc'", ""),
     ({"window_s": 0.2}, "a batch of the shape [1, 1600] is given, the model takes sound", "`window_s`"),
     ({"sample_rate": 50}, "pretrained.sample_rate: ", "greater than or equal to 100, got 50"),
     ({"window_s": 121}, "pretrained.window_s: ", "less than or equal to 120, got 121"),
@@ -300,6 +313,10 @@ FAULTS = [
     ({"file": "flipped.pt"}, "flipped.pt cannot be read as TorchScript: Bad CRC-32", ""),
     ({"file": "bad.pt2"}, "bad.pt2 cannot be read as torch.export: ", ""),
     ({"file": "bad.onnx"}, "bad.onnx cannot be read as ONNX of one file: ", ""),
+    ({"file": "beside.onnx"}, "beside.onnx cannot be read as ONNX of one file: ", "none/tiny.bin"),
+    ({"file": "whole.onnx"}, "the model takes uint8 as sound, samples are numbers with fractions", ""),
+    ({"file": "whole.tflite"}, "the model takes int8 as sound, ", "of float16, float32, float64"),
+    ({"file": "whole.pt"}, "output: the model gives torch.int32 there", ""),
     ({"file": "bad.tflite"}, "bad.tflite cannot be read as TFLite: ", ""),
     ({"file": "tiny.tflite", "output": "third"}, "the model has 1 outputs, 'third' is none of them", "out"),
     ({"file": "tiny.tflite", "window_s": 0.3}, "the model takes sound [-1, 2000]", "`sample_rate`"),
@@ -318,12 +335,25 @@ def models(tmp_path_factory) -> Path:
     flipped[len(flipped) // 2] ^= 1
     (folder / "flipped.pt").write_bytes(flipped)
     (folder / "bad.onnx").write_bytes((folder / "tiny.onnx").read_bytes()[:500])
+    onnx.save_model(
+        onnx.load(folder / "tiny.onnx"),
+        folder / "beside.onnx",
+        save_as_external_data=True,
+        location="tiny.bin",
+        size_threshold=0,
+    )
+    written(folder / "whole.onnx", Whole(), torch.zeros(3, N, dtype=torch.uint8))
+    written(folder / "whole.pt", Whole(), torch.zeros(3, N))
+    write_tflite(folder / "whole.tflite", *Two().children(), type=schema.TensorType.INT8)
     written(folder / "nan.pt", Two(scale=float("nan")), torch.zeros(3, N))
     return folder
 
 
 @pytest.mark.parametrize(("changes", "words", "more"), FAULTS)
-def test_what_cannot_be_is_refused_before_anything_is_read(changes, words, more, models, windows, config):
+def test_what_cannot_be_is_refused_before_anything_is_read(
+    changes, words, more, models, windows, config, monkeypatch
+):
+    monkeypatch.chdir(models)  # where weights lie that no SHA-256 covers
     how = {"file": "tiny.onnx", "output": 1} | changes
     if how["file"]:
         how |= {"file": str(models / how["file"])}
@@ -335,6 +365,41 @@ def test_what_cannot_be_is_refused_before_anything_is_read(changes, words, more,
     assert words in text and more in text and contents(config.data) == before
 
 
+def test_windows_of_which_each_changes_the_others_are_encoded_one_by_one(windows, config):
+    class Normed(nn.Module):
+        def forward(self, sound: torch.Tensor) -> torch.Tensor:
+            few, large = sound[:, :3], torch.full((len(sound), 1), 5000.0)
+            return torch.cat([few - few.mean(0) if len(few) > 1 else few, large], 1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript
+        torch.jit.save(torch.jit.script(Normed()), config.data / "normed.pt")
+    rows, _, text = extracted(of_sound("normed.pt"), config)
+    assert_rows(rows, Normed(), windows)
+    assert "one by one" in text and "zeros" not in text
+    record(config.data / "short" / "a.wav", tone(300, 0.05, rate=4000), 4000)
+    _, _, text = extracted(of_sound("normed.pt") | {"data": {"sounds": "short"}}, config)
+    assert "80% of what the model gets are zeros: half of its windows hold at most 0.05 s of sound" in text
+    assert "some recordings were made at 4000 Hz: at `sample_rate: 8000` they hold nothing above" in text
+
+
+def test_models_of_torchvision_end_before_their_last_linear_layer_and_take_pictures_as_theirs():
+    def content(model: nn.Module) -> bytes:
+        torch.save(model.state_dict(), file := io.BytesIO())
+        return file.getvalue()
+
+    seen, cpu = torch.rand(1, 3, 96, 96), torch.device("cpu")
+    model = torchvision.models.googlenet(weights=None, transform_input=True, init_weights=False)
+    made = of_torchvision("googlenet", content(model), None, cpu)(seen)
+    model.fc = nn.Identity()
+    with torch.no_grad():
+        expected = model.eval()(seen)
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+    squeezenet = content(torchvision.models.squeezenet1_1(weights=None))
+    with pytest.raises(Fault, match="(?s)output: squeezenet1_1 has no linear layer .*features.12.cat"):
+        of_torchvision("squeezenet1_1", squeezenet, None, cpu)
+
+
 def test_a_model_that_keeps_a_state_or_a_missing_package_is_refused(models, windows, config, monkeypatch):
     class Counts(nn.Module):
         def __init__(self):
@@ -343,7 +408,8 @@ def test_a_model_that_keeps_a_state_or_a_missing_package_is_refused(models, wind
 
         def forward(self, sound: torch.Tensor) -> torch.Tensor:
             self.n += 1
-            return sound[:, :3] + self.n
+            large = torch.full((len(sound), 1), 5000.0)  # beside which the others change little
+            return torch.cat([sound[:, :3] + self.n, large], 1)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates TorchScript

@@ -201,7 +201,7 @@ def test_another_sha256_is_a_fault_that_says_both_and_all_faults_come_at_once(co
     ("start", "words"),
     [
         ({"weights_from": ""}, "start.weights_from: "),
-        ({"weights_from": "a", "sha256": "abc"}, "start.sha256: "),
+        ({"weights_from": "a", "sha256": "abc"}, "start.sha256: must be 64 hexadecimal digits, got 'abc'"),
         ({"weights_from": "a", "weights_of": "b"}, "start.weights_of: unknown key"),
         ({"weights_from": "a", "weights": "last"}, "start.weights: unknown key"),
     ],

@@ -7,10 +7,14 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
+FLOAT = schema.TensorType.FLOAT32
 
-def tensor(name: str, shape: tuple[int, ...], buffer: int = 0, signature: tuple[int, ...] | None = None):
+
+def tensor(
+    name: str, shape: tuple[int, ...], buffer: int = 0, signature: tuple[int, ...] | None = None, type=FLOAT
+):
     made = schema.TensorT()
-    made.name, made.shape, made.buffer, made.type = name, list(shape), buffer, schema.TensorType.FLOAT32
+    made.name, made.shape, made.buffer, made.type = name, list(shape), buffer, type
     made.shapeSignature = list(signature or shape)
     return made
 
@@ -25,13 +29,13 @@ def linear(inputs: list[int], output: int, rectified: bool):
     return made
 
 
-def write_tflite(file: Path, first: nn.Linear, second: nn.Linear, batch: int = -1) -> Path:
-    """`batch` -1: it takes batches. Its tensors are `sound`, `hidden` and `out`."""
+def write_tflite(file: Path, first: nn.Linear, second: nn.Linear, batch: int = -1, type=FLOAT) -> Path:
+    """`batch` -1: it takes batches. Its tensors are `sound`, of that type, `hidden` and `out`."""
     weights = [first.weight, first.bias, second.weight, second.bias]
     arrays = [one.detach().numpy() for one in weights]
     graph, model = schema.SubGraphT(), schema.ModelT()
     graph.tensors = [
-        tensor("sound", (1, first.in_features), signature=(batch, first.in_features)),
+        tensor("sound", (1, first.in_features), signature=(batch, first.in_features), type=type),
         *(tensor(f"weight{i}", array.shape, i + 1) for i, array in enumerate(arrays)),
         tensor("hidden", (1, first.out_features), signature=(batch, first.out_features)),
         tensor("out", (1, second.out_features), signature=(batch, second.out_features)),

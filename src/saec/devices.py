@@ -44,7 +44,8 @@ def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp
 
 
 def computing(device: torch.device, precision: str) -> AbstractContextManager:
-    """Returns the context in which a model is run."""
+    """Returns the context in which a model is run, in which fp32 means fp32, whatever was run before."""
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

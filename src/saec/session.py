@@ -14,7 +14,6 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     SerializeAsAny,
-    StringConstraints,
     ValidationError,
     ValidationInfo,
     WrapValidator,
@@ -47,6 +46,7 @@ def _weights(raw: Any) -> str:
 
 
 Weights = Annotated[str, PlainValidator(_weights)]
+
 Export = Annotated[
     Literal[False, "pt2", "onnx", "torchscript"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)
 ]
@@ -195,7 +195,13 @@ class TrainingOptions(Strict):
     export: Export = False
 
 
-Digest = Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$", to_lower=True)]
+def _sha256(raw: Any) -> str:
+    if not isinstance(raw, str) or not re.fullmatch("[0-9a-fA-F]{64}", raw):
+        raise ValueError(f"must be 64 hexadecimal digits, got {raw!r}")
+    return raw.lower()
+
+
+Digest = Annotated[str, PlainValidator(_sha256)]
 Frozen = NonNegativeInt | Literal["all_but_head"]  # blocks of the encoder that stay as they are
 
 

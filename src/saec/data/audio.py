@@ -233,7 +233,5 @@ class Audio:
         if set(rates) - {rate}:
             LOG.info("resampled to %d Hz, recordings have %s Hz", rate, ", ".join(map(str, rates)))
         if rates and min(rates) < NEARLY * rate:
-            words = (
-                "some recordings were made at %d Hz: at `data.sample_rate: %d` they hold nothing above %d Hz"
-            )
+            words = "some recordings were made at %d Hz: at `sample_rate: %d` they hold nothing above %d Hz"
             LOG.warning(words, min(rates), rate, min(rates) // 2)

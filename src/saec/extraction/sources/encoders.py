@@ -21,6 +21,7 @@ Constants = Mapping[str, float]
 PROGRAMS = {".pt2": "torch.export", ".pt": "TorchScript", ".pth": "TorchScript", ".jit": "TorchScript"}
 SUFFIXES = (".onnx", ".tflite", *PROGRAMS)
 PACKAGES = {".onnx": "onnxruntime", ".tflite": "ai_edge_litert"}
+FLOATS = ("float16", "float32", "float64")
 TYPES = {"double": "float64", "float": "float32"}  # of ONNX, whose other types are called as numpy's
 
 
@@ -77,6 +78,8 @@ def _onnx(file: Path, content: bytes, output: str | int | None, constants: Const
     faults = (*DAMAGE, *faults)
     options = SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
+    beside = "session.model_external_initializers_file_folder_path"  # else the working directory
+    options.add_session_config_entry(beside, str(file / "none"))  # which no folder can be
     try:
         on_cpu = {"providers": ["CPUExecutionProvider"], "enable_fallback": 0}  # which would print
         session = InferenceSession(content, options, **on_cpu)
@@ -85,6 +88,7 @@ def _onnx(file: Path, content: bytes, output: str | int | None, constants: Const
         raise Fault(f"{file} cannot be read as ONNX of one file: {_first_line(error)}") from error
     name = outputs[chosen([o.name for o in outputs], output, [o.shape for o in outputs])].name
     first, *others = sorted(inputs, key=lambda one: one.name in constants)
+    _require_floats(first.name, _type_of(first.type))
     _require_constants({one.name: one.shape for one in others}, constants)
 
     def encode(seen: Tensor) -> Tensor:
@@ -121,6 +125,7 @@ def _tflite(file: Path, content: bytes, output: str | int | None, constants: Con
         outputs = plain.get_output_details()
     number = chosen([o["name"] for o in outputs], output, [o["shape_signature"].tolist() for o in outputs])
     first, *others = sorted(plain.get_input_details(), key=lambda one: one["name"] in constants)
+    _require_floats(first["name"], np.dtype(first["dtype"]).name)
     _require_constants({one["name"]: one["shape_signature"].tolist() for one in others}, constants)
     state = {"shape": None}
 
@@ -222,11 +227,13 @@ def of_torchvision(name: str, content: bytes, output: str | int | None, device: 
         Fault: there is no such model or node, or the weights are damaged or of another model.
     """
     from torchvision import models
-    from torchvision.models.feature_extraction import create_feature_extractor
+    from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = models.get_model(_model_name(name), weights=None)
+    if hasattr(model, "transform_input"):
+        model.transform_input = True  # as torchvision sets it beside weights of its own
     state = read_tensors(content, Path(name))
     faults = faults_of_numbers(state, model.state_dict())
     try:
@@ -237,9 +244,12 @@ def of_torchvision(name: str, content: bytes, output: str | int | None, device: 
         raise Fault(f"the weights are damaged, or not those of {name}: {listing(faults)}")
     if output is None:
         last = [where for where, one in model.named_modules() if isinstance(one, nn.Linear)][-1:]
-        for where in last:
-            parent, _, child = where.rpartition(".")
-            setattr(model.get_submodule(parent), child, nn.Identity())
+        if not last:
+            nodes = get_graph_node_names(model)[1]
+            words = f"{name} has no linear layer to leave out: say a node of its graph that is the embedding"
+            raise Fault(f"output: {words}, the last are\n{listing(nodes[-10:])}")
+        parent, _, child = last[0].rpartition(".")
+        setattr(model.get_submodule(parent), child, nn.Identity())
     else:
         try:
             model = create_feature_extractor(model, {str(output): str(output)})
@@ -250,11 +260,18 @@ def of_torchvision(name: str, content: bytes, output: str | int | None, device: 
 
 def _model_name(name: str) -> str:
     """Returns the name of a model of torchvision; raises a `Fault` where there is none."""
-    from torchvision.models import list_models
+    from torchvision import models
 
-    if name not in list_models():
-        raise Fault(f"torchvision has no model {name!r}, {did_you_mean(name, list_models())}")
+    if name not in (there := models.list_models(module=models)):  # of pictures to classes
+        raise Fault(f"torchvision has no model {name!r}, {did_you_mean(name, there)}")
     return name
+
+
+def _require_floats(name: str, kind: str) -> None:
+    """Raises a `Fault` where samples would be cut to whole numbers, of a scale that is the model's."""
+    if kind not in FLOATS:
+        words = f"the model takes {kind} as {name}, samples are numbers with fractions"
+        raise Fault(f"{words}: take its version with an input of {', '.join(FLOATS)}")
 
 
 def _require_constants(there: dict[str, Any], given: Constants) -> None:
@@ -268,12 +285,12 @@ def _require_constants(there: dict[str, Any], given: Constants) -> None:
 def _refused(seen: Tensor, declared: str, error: Exception) -> Fault:
     takes = f"the model takes {declared}" if declared else "the model does not take it"
     return Fault(
-        f"a batch of the shape {list(seen.shape)} is given, {takes}: see `input`, `sample_rate`, `window_s`, "
-        f"`size`, `channels` and `layout` ({_first_line(error)})"
+        f"a batch of the shape {list(seen.shape)} is given, {takes}: take `sample_rate` and `window_s` of "
+        f"its training, and see `input`, `size`, `channels` and `layout` ({_first_line(error)})"
     )
 
 
 def _first_line(error: Exception) -> str:
-    """Returns the last line that says something, which of torch's is the reason."""
+    """Returns the last line that says something, the reason of torch's, and of ONNX's nodes in nodes."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[-1][:300]
+    return (lines or [type(error).__name__])[-1].rpartition("Status Message: ")[2][:300]

@@ -1,5 +1,6 @@
 """Defines the source `pretrained`: an encoder from elsewhere, on windows of sound or on pictures."""
 
+import logging
 import re
 import time
 from dataclasses import dataclass, replace
@@ -15,9 +16,9 @@ from torch.nn import functional as F
 from saec.config import Config
 from saec.data import DATA, Dataset, Raw
 from saec.data.fronts import SoundFront
-from saec.data.kind import DataOptions, Sizes
+from saec.data.kind import DataOptions, Kind, Sizes
 from saec.data.recordings import MOST_WHOLE_S
-from saec.devices import describe, resolve_device
+from saec.devices import computing, describe, resolve_device
 from saec.extraction.rows import Shapes
 from saec.extraction.sources.base import SOURCES, ExtractionData, Source
 from saec.extraction.sources.encoders import (
@@ -33,9 +34,12 @@ from saec.session import Digest
 from saec.sound.inputs import INPUTS
 from saec.training.weights import read_whole
 
+LOG = logging.getLogger(__name__)
 BATCH_NUMBERS = 2**22  # of all windows of a batch, as they are given to the model
 MOST_IN_A_BATCH = 64
-ALIKE = 1e-3  # of the largest number: rows of a batch and rows alone
+ALIKE = 1e-3  # of the largest number of each feature: rows of a batch and rows alone
+ROUNDING = 1e-6  # of the mean over all features of these
+MUCH = 0.5  # of what the model gets, that is filled up with zeros
 Pixels = Annotated[int, Field(gt=0, le=4096)]
 AXES = "chw"  # channels, rows (the highest frequency on top), columns (time)
 
@@ -116,6 +120,8 @@ class Pretrained(Strict):
 
     def embedding(self, made: Tensor, n: int) -> Tensor:
         """Returns what the model has made of n windows as (n, features); of one alone, whatever its axes."""
+        if not made.is_floating_point():
+            raise Fault(f"output: the model gives {made.dtype} there, features are numbers with fractions")
         made = made.float()
         if self.mean_over:
             if max(self.mean_over) >= made.ndim:
@@ -171,9 +177,18 @@ class PretrainedSource(Source):
 
 def _encoded(how: Pretrained, encode: Encode, seen: Tensor, at_once: bool) -> Tensor:
     """Returns (n, features) of n windows, at once or one by one."""
-    if at_once:
-        return how.embedding(encode(seen), len(seen))
-    return torch.cat([how.embedding(encode(one[None]), 1) for one in seen])
+    with computing(seen.device, "fp32"):
+        if at_once:
+            return how.embedding(encode(seen), len(seen))
+        return torch.cat([how.embedding(encode(one[None]), 1) for one in seen])
+
+
+def _are_alike(rows: Tensor, others: Tensor) -> bool:
+    """Returns whether rows are equal, each feature by its own size: a large one would hide the others."""
+    if rows.shape != others.shape:
+        return False
+    largest = rows.abs().amax(0)
+    return bool(((rows - others).abs() <= ALIKE * largest + ROUNDING * largest.mean()).all())
 
 
 @torch.inference_mode()
@@ -198,15 +213,13 @@ def _tried(
     each_s = (time.perf_counter() - started) / 2
     if not alone.isfinite().all():
         raise Fault("the model gives numbers that are not finite, of noise with levels around 0.1")
-    largest = alone.abs().max()
-    if not torch.allclose(alone, again, rtol=0, atol=ALIKE * largest):
+    if not _are_alike(alone, again):
         raise Fault("the model gives other numbers of the same window a second time: it keeps a state")
     try:
         together = _encoded(how, encode, seen, True)
     except (Fault, RuntimeError):
         return alone.shape[1], False, each_s
-    same = together.shape == alone.shape and torch.allclose(alone, together, rtol=0, atol=ALIKE * largest)
-    return alone.shape[1], same, each_s
+    return alone.shape[1], _are_alike(alone, together), each_s
 
 
 @SOURCES.register("pretrained")
@@ -227,7 +240,9 @@ def pretrained(
     if not (loaded and sizes) or not (front or how.takes_pictures):
         return None
     encode, digest, device = loaded
-    sizes = replace(sizes, front=front) if front else sizes
+    if front:
+        sizes = replace(sizes, front=front)
+        _warn_of_short(kind, how.window_s)
     tried = (how, encode, sizes.front.shape, front, device)
     described = collect_faults(faults, "pretrained", _tried, *tried)
     if not described:
@@ -236,6 +251,15 @@ def pretrained(
     settings = {"run": name, "weights": what}
     of = (name, file or Path(name), data, kind, sizes, settings, {"pooled": "pooled_pretrained"})
     return PretrainedSource(*of, how, encode, *described, device=device)
+
+
+def _warn_of_short(kind: Kind, window_s: float) -> None:
+    """Warns where most of what the model gets is what shorter recordings are filled up with."""
+    seconds = np.diff(kind.samples.times).ravel()
+    if (share := 1 - seconds.mean() / window_s) > MUCH:
+        words = "%.0f%% of what the model gets are zeros: half of its windows hold at most %.2g s of sound, "
+        words += "are filled up to %g s, and it may not have been trained for that"
+        LOG.warning(words, 100 * share, np.median(seconds), window_s)
 
 
 def _loaded(

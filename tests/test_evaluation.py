@@ -92,6 +92,7 @@ def test_cramers_v_does_not_grow_with_the_number_of_rows_as_chi_square_does():
     once, ten_times = agreement(labels, clusters), agreement(np.tile(labels, 10), np.tile(clusters, 10))
     assert ten_times["chi2"] > 9 * once["chi2"]
     assert ten_times["cramers_v"] == pytest.approx(once["cramers_v"])
+    assert once["chi2"] == pytest.approx(once["cramers_v"] ** 2 * len(labels))  # for two by two, too
 
 
 def test_the_corrected_v_has_nothing_of_chance_however_many_clusters_there_are():
@@ -128,7 +129,9 @@ def test_the_correction_is_that_of_nadeau_and_bengio_and_without_the_share_the_p
     assert corrected_t_test(first, second, 0.25) == pytest.approx(2 * stats.t.sf(t, 3))
     assert corrected_t_test(first, second, 0) == pytest.approx(stats.ttest_rel(first, second).pvalue)
     assert corrected_t_test(np.ones(5), np.ones(5), 0.25) == 1
-    assert corrected_t_test(np.ones(5), np.zeros(5), 0.25) == 0
+    assert corrected_t_test(np.full(5, 0.1 + 0.2), np.full(5, 0.3), 0.25) == 1
+    for others in (np.zeros(5), np.full(5, 0.9)):  # in all folds alike, up to rounding: nothing to test by
+        assert np.isnan(corrected_t_test(np.ones(5), others, 0.25))
     assert np.isnan(corrected_t_test(np.ones(1), np.zeros(1), 0.25))
 
 

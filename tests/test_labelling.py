@@ -245,19 +245,39 @@ def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
         load_session(session | {"sets": {"a": several, "b": several}}, EvaluationSession), config
     )
     assert list(sets.sets) == ["a bermuda", "a kenya", "b bermuda", "b kenya"]
+    session["sets"] = {"a": several, "b": several | {"by": "reef"}}
+    with pytest.raises(SessionError, match="fault:\n  sets.b.by: no column 'reef'"):
+        plan_evaluation(load_session(session, EvaluationSession), config)
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"by": "reef"}, "by: no column 'reef', there are dataset"),
-        ({"by": "split"}, "by: no column 'split', there are dataset"),
+        ({"by": "reef"}, "fault:\n  by: no column 'reef', choose from dataset"),
+        ({"by": "split"}, "by: no column 'split', choose from dataset"),
         ({"labels": {"pattern": "(?P<label>[0-9])"}}, "by: no column 'dataset', there are none"),
+        ({"labels": {"least": 3}}, "by: no value of dataset has samples of two classes"),
     ],
 )
 def test_a_column_that_makes_no_sets_is_a_fault(config, reefs, changes, words):
     with pytest.raises(SessionError, match=words):
         plan_evaluation(load_session(reefs[0] | changes, EvaluationSession), config)
+
+
+def test_classes_of_too_few_groups_are_left_out_of_each_part_for_itself(config, reefs):
+    session, names = reefs
+    rows = [(name, f"class{n % 2}", name.partition("/")[0]) for n, name in enumerate(names)]
+    rows = [row for row in rows if row[0] != "kenya/1.wav"]  # one alone of class1 is left in kenya
+    table(config.data / "few.csv", "file,label,dataset\n" + "\n".join(map(",".join, rows)))
+    session = session | {"evaluations": ["knn"], "labels": "few.csv", "sounds": None}
+    with pytest.raises(
+        SessionError, match="(?s)evaluations of kenya: .*leave them out by `labels: {least: 2}`"
+    ):
+        plan_evaluation(load_session(session, EvaluationSession), config)
+    labels = {"file": "few.csv", "least": 2}
+    sets = plan_evaluation(load_session(session | {"labels": labels}, EvaluationSession), config).sets
+    assert list(sets) == ["bermuda", "lonely", "sulawesi"]
+    assert any("kenya: 3 samples" in remark for remark in sets["bermuda"].remarks)
 
 
 def test_a_table_that_tests_everything_parts_nothing(config, reefs):

@@ -46,7 +46,6 @@ def _weights(raw: Any) -> str:
 
 
 Weights = Annotated[str, PlainValidator(_weights)]
-
 Export = Annotated[
     Literal[False, "pt2", "onnx", "torchscript"], BeforeValidator(lambda raw: "pt2" if raw is True else raw)
 ]

@@ -14,6 +14,7 @@ from sklearn.metrics import (
 )
 
 NOISE = -1
+ROUNDING = 1e-12  # up to which scores are equal
 N_SILHOUETTE = 5_000  # rows that a silhouette is computed from: it compares all with all
 
 
@@ -36,7 +37,7 @@ def agreement(labels: np.ndarray, clusters: np.ndarray) -> dict[str, float]:
     if min(table.shape) < 2:
         scores |= {"cramers_v": 0, "cramers_v_corrected": 0, "chi2": 0, "p_value": 1}
     else:
-        test = chi2_contingency(table)
+        test = chi2_contingency(table, correction=False)  # as Cramer's V
         v = association(table, method="cramer")
         scores |= {"cramers_v": v, "cramers_v_corrected": _corrected(v, table)}
         scores |= {"chi2": test.statistic, "p_value": test.pvalue}
@@ -77,7 +78,8 @@ def purity(labels: np.ndarray) -> tuple[str, float] | None:
 
 
 def corrected_t_test(first: np.ndarray, second: np.ndarray, test_per_train: float) -> float:
-    """Returns the two-sided p-value of paired scores over folds, by the corrected resampled t-test.
+    """Returns the two-sided p-value of paired scores over folds, by the corrected resampled t-test; NaN where
+    all folds differ alike, of which it would say that no chance is left.
 
     Folds share training rows, so the variance is taken larger: by 1/k + n_test/n_train in place of 1/k
     (Nadeau and Bengio, Machine Learning 52, 2003, eq. 9).
@@ -87,8 +89,8 @@ def corrected_t_test(first: np.ndarray, second: np.ndarray, test_per_train: floa
     if n < 2:
         return float("nan")
     variance = differences.var(ddof=1) * (1 / n + test_per_train)
-    if variance == 0:
-        return 1.0 if differences.mean() == 0 else 0.0
+    if variance <= ROUNDING**2:
+        return 1.0 if abs(differences.mean()) <= ROUNDING else float("nan")
     return float(2 * student.sf(abs(differences.mean()) / np.sqrt(variance), n - 1))
 
 

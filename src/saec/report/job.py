@@ -13,6 +13,7 @@ from pydantic import create_model, model_validator
 
 from saec.config import Config, load_config
 from saec.devices import resolve_device
+from saec.faults import Fault
 from saec.files import move_to_timestamp, require_writable, temporary_folder, write_json, write_text
 from saec.sections import SECTIONS
 from saec.sections.base import Content, Inputs, Section
@@ -144,9 +145,13 @@ def plan_evaluation(session: SharedKeys, config: Config) -> EvaluationJob:
     inputs.check("sets", refuse_alike, "sets", list(session.evaluated))
     alone, sets = len(session.evaluated) == 1, []
     for name, of in session.evaluated.items():
-        sets += inputs.check("sets", read_parts, name, of, config, alone) or []
+        try:
+            sets += read_parts(name, of, config, alone)
+        except Fault as fault:
+            faults = getattr(fault, "faults", [str(fault)])
+            inputs.faults += [f"sets.{name}.{one}" if session.sets else one for one in faults]
     if len(sets) > len(session.evaluated):
-        inputs.check("sets", refuse_alike, "sets", [one.name for one in sets])
+        inputs.check("by", refuse_alike, "sets", [one.name for one in sets])
     inputs.sets = {one.name: one for one in sets}
     sections = {
         component.model_fields["name"].default: component.target(

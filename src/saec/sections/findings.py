@@ -35,13 +35,15 @@ def best_methods(scores: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
 def _most_often_best(f1: pd.DataFrame) -> list[str]:
     """Returns of each method that several sets have on how many it is best, and its mean of best macro-F1."""
     table = f1.pivot_table(index="set", columns="method", values="value", aggfunc="max", sort=False)
+    n_methods = table.shape[1]
     table = table.dropna(axis="columns") if len(table) > 1 else table.iloc[:0]
     if table.shape[1] < 2 or table.empty:
         return []
     best = table.eq(table.max(axis="columns"), axis="index").sum()
     order = sorted(table.columns, key=lambda one: (-best[one], -table[one].mean()))
     words = [f"{one} on {best[one]} (mean macro-F1 {table[one].mean():.3f})" for one in order]
-    return [f"Of {len(table)} sets, the best is {', '.join(words)}."]
+    among = "" if len(order) == n_methods else f" of the {len(order)} methods that all of them have"
+    return [f"Of {len(table)} sets, the best{among} is {', '.join(words)}."]
 
 
 def _best_method(f1: pd.DataFrame, scores: pd.DataFrame, comparisons: pd.DataFrame) -> str:

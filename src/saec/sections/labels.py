@@ -214,7 +214,7 @@ def label_samples(
     pattern = given.pattern if given.has_groups(*CLOCK) else None
     called = images and _recordings(images, plain.names)
     samples, unknown = with_clock(samples.but(**further), pattern, called, **given.zones)
-    samples, rare = _without_rare(samples, given.least)
+    samples, rare = without_rare(samples, given.least)
     return samples, [*remarks, *rare, *unknown, *_remarks(samples, what)]
 
 
@@ -283,7 +283,7 @@ def _own_labels(tables: dict[str, Table], otherwise: np.ndarray, what: str) -> n
     return labels[first] if labels else otherwise
 
 
-def _without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[str]]:
+def without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[str]]:
     """Leaves out the labels of classes that fewer groups have, where a least number is given."""
     labels = samples.labels
     has_label = labels != ""

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from saec.config import Config
-from saec.faults import Fault, counted, number_of
-from saec.sections.labels import with_whole_split
+from saec.faults import Fault, counted, did_you_mean, number_of
+from saec.sections.labels import with_whole_split, without_rare
 from saec.sections.sets import EvaluatedSet, FeatureSet, read_set
 
 
@@ -16,21 +16,25 @@ def read_parts(name: str, given: EvaluatedSet, config: Config, alone: bool) -> l
     Where the session names several sets, each begins with the name of the set. Raises a `Fault` where there
     is no such column, or no part can be evaluated.
     """
-    one = read_set(name, given, config)
-    return [one] if given.by is None else _parts(one, given.by, "" if alone else f"{name} ")
+    if given.by is None:
+        return [read_set(name, given, config)]
+    labels = given.labels.model_copy(update={"least": None})  # which is of each part
+    one = read_set(name, given.model_copy(update={"labels": labels}), config)
+    return _parts(one, given.by, given.labels.least, "" if alone else f"{name} ")
 
 
-def _parts(one: FeatureSet, column: str, prefix: str) -> list[FeatureSet]:
+def _parts(one: FeatureSet, column: str, least: int | None, prefix: str) -> list[FeatureSet]:
     """Leaves out values of which no two classes are there, or which are only trained on while others are
     tested.
     """
     samples = one.samples
     if column not in samples.others:
-        raise Fault(f"by: no column {column!r}, there are {', '.join(samples.others) or 'none'}")
+        names = did_you_mean(column, samples.others) if samples.others else "there are none"
+        raise Fault(f"by: no column {column!r}, {names}")
     values, tested, parts, left = samples.texts(column), "test" in samples.splits, [], []
     for value in sorted({*values.tolist()}):
         rows = np.flatnonzero(values == value)
-        part = samples.subset(rows)
+        part, rare = without_rare(samples.subset(rows), least)
         if not value or len(part.classes) < 2 or (tested and "test" not in part.splits):
             left.append(f"{value or 'without a value'}: {number_of(len(rows), one.samples_are)}")
             continue
@@ -40,7 +44,8 @@ def _parts(one: FeatureSet, column: str, prefix: str) -> list[FeatureSet]:
             for method, table in one.tables.items()
         }
         called = f"{prefix}{value}"
-        parts.append(replace(one, name=called, tables=tables, samples=part, remarks=one.remarks + remarks))
+        remarks = one.remarks + remarks + rare
+        parts.append(replace(one, name=called, tables=tables, samples=part, remarks=remarks))
     words = f"values of {column} are no sets of their own (fewer than two classes, or only trained on)"
     if not parts:
         raise Fault(f"by: no value of {column} has samples of two classes: name another column")

@@ -61,7 +61,8 @@ class ScoredSets:
         self.sets, self.config = list(inputs.sets.values()), inputs.config
         self.named, self.pixels = evaluations is not None, pixels
         for one in self.sets:
-            one.evaluations = inputs.check("evaluations", choose_evaluations, evaluations, one) or []
+            key = f"evaluations of {one.name}" if len(self.sets) > 1 else "evaluations"
+            one.evaluations = inputs.check(key, choose_evaluations, evaluations, one) or []
 
     def describe(self) -> list[str]:
         lines = []

@@ -25,7 +25,7 @@ from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Component, Strict, as_list
 from saec.runs import TIMESTAMP
 from saec.runs.find import LATEST, find_run
-from saec.samples import Samples
+from saec.samples import Samples, recording_of
 from saec.sections.labels import (
     GivenLabels,
     Labels,
@@ -319,11 +319,12 @@ def _require_same_samples(tables: dict[str, Table]) -> None:
     for method, others in names.items():
         if others != those:
             only = {first: sorted(those - others), method: sorted(others - those)}
-            lines = [f"only in {one}: {len(of):,}\n{listing(of, 5)}" for one, of in only.items()]
-            raise Fault(
-                f"{first} is of {len(those):,} samples, {method} of {len(others):,}: features that are "
-                "compared must be of the same samples\n" + "\n".join(lines)
-            )
+            lines = [f"only in {one}: {len(of):,}\n{listing(of, 5)}" for one, of in only.items() if of]
+            words = f"{first} is of {len(those):,} samples, {method} of {len(others):,}: features that are "
+            words += "compared must be of the same samples"
+            if {*map(recording_of, those)} == {*map(recording_of, others)}:
+                words += ", or of the same recordings, as these are, with `per: recording`"
+            raise Fault("\n".join([words, *lines]))
 
 
 def _require_pictures(images: Path, names: np.ndarray) -> None:
@@ -338,9 +339,8 @@ def _require_pictures(images: Path, names: np.ndarray) -> None:
 def _remarks(tables: dict[str, Table]) -> list[str]:
     remarks = []
     for method, table in tables.items():
-        if table.n_constant:
-            what = "features are the same for all samples and tell nothing"
-            remarks.append(f"{method}: {table.n_constant} {what}")
+        if n := table.n_constant:
+            remarks.append(f"{method}: {n} features are the same for all samples and tell nothing")
         if not table.named:
             others = ", ".join(table.samples.others) or "no other columns"
             remarks.append(

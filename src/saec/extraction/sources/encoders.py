@@ -184,7 +184,6 @@ def of_module(module: nn.Module, output: str | int | None, constants: Constants)
 
     def encode(seen: Tensor) -> Tensor:
         if seen.is_cuda:
-            torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32, as of our own encoders
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -183,7 +183,6 @@ def of_module(module: nn.Module, output: str | int | None, constants: Constants)
     """Returns what a module makes of a batch, of several results the one that is the embedding."""
 
     def encode(seen: Tensor) -> Tensor:
-        if seen.is_cuda:
         try:
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
 from saec import gallery
@@ -39,6 +40,16 @@ def one_thread():
 def log(caplog):
     caplog.set_level(logging.INFO, logger="saec")
     return caplog
+
+
+@pytest.fixture
+def drawn(monkeypatch) -> list[Figure]:
+    """The figures that are saved, in their order."""
+    saved, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *at, **how: saved.append(self) or save(self, *at, **how)
+    )
+    return saved
 
 
 @pytest.fixture

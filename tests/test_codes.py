@@ -12,7 +12,7 @@ from conftest import has_words, intensities, write_pictures
 from PIL import Image
 from small_runs import give_weights, untrained_run
 from torch import nn
-from traces import HZ, NAMES, write_traces
+from traces import HZ, NAMES, curves, save, write_traces
 
 from saec.data import Cache
 from saec.data.kind import evenly
@@ -21,6 +21,7 @@ from saec.evaluation.shifts import ShiftSensitivity, most_shifts
 from saec.faults import Fault
 from saec.lowpass import filtered, lowpass_kernel
 from saec.models.base import Model, Ragged
+from saec.models.conv1d import Movements
 from saec.report import EvaluationSession, evaluate, plan_evaluation
 from saec.runs import Run
 from saec.sections.codes_work import by_history
@@ -390,6 +391,35 @@ def test_traces_are_evaluated_whole_each_as_if_it_were_alone_and_in_units_of_the
     assert np.allclose(columns["mse_in_units"], np.concatenate(squares, axis=1).mean(1), rtol=1e-5)
     assert pd.read_csv(report.folder / "codes_spectra.csv").iloc[:, 1].max() == HZ / 2
     assert pd.read_csv(report.folder / "codes_lowpass.csv").iloc[-1, 0] == HZ / 4  # codes have half the rate
+
+
+def test_figures_of_codes_name_columns_and_codes_and_show_no_sample_of_a_few_frames(of_traces, drawn):
+    config, run, _ = of_traces
+    save(config.data / "new" / "short.npy", curves(6))
+    evaluate(codes_session(run, data={"arrays": "new"}), config)
+    by_title = {figure.get_suptitle().split(" ")[0]: figure.axes for figure in drawn}
+
+    def ticks(axes) -> list[str]:
+        return [label.get_text() for label in axes.get_yticklabels()]
+
+    codes, kernels, sweep, truth = (by_title[word] for word in ("Codes", "Kernels", "Mean", "Truth"))
+    assert ticks(codes[0]) == ticks(kernels[0]) == list(NAMES)
+    strengths = np.square(codes[1].images[0].get_array()).sum(1)
+    assert sorted(map(int, ticks(codes[1]))) == list(range(6)) and (np.diff(strengths) <= 0).all()
+    assert not [axes.get_title() for axes in truth if "short" in axes.get_title()]
+    for axes, n in zip(sweep, (2, 1), strict=True):  # what a filter does alone goes to zero
+        assert sum(np.isfinite(line.get_ydata()).all() for line in axes.lines) == n
+
+
+def test_a_movement_is_what_a_code_of_one_adds_over_time():
+    layer = Movements(3, 2, 5, 2)
+    code = torch.zeros(1, 3, 1, 9)
+    code[0, 1, 0, 4] = 1
+    with torch.no_grad():
+        layer.convolution.bias.zero_()
+        added = layer(code)[0, 0, :, 2:7]
+        assert torch.allclose(added, layer.kernel[:, 1, 0].flip(-1))
+    assert float(added.square().sum()) == pytest.approx(1, rel=1e-5)
 
 
 def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces):

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 import torch
 from conftest import TINY, write_pictures
-from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from matplotlib.text import Text
 from PIL import Image
@@ -45,16 +44,6 @@ def holds(figure: np.ndarray, colour: tuple[float, ...], at_least: int = 50) -> 
     """Whether so many pixels have the colour, given in [0, 1]."""
     distance = np.abs(figure - 255 * np.array(colour[:3])).max(axis=-1)
     return int((distance < 3).sum()) >= at_least
-
-
-@pytest.fixture
-def drawn(monkeypatch) -> list[Figure]:
-    """The figures that are saved, in their order."""
-    saved, save = [], Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *at, **how: saved.append(self) or save(self, *at, **how)
-    )
-    return saved
 
 
 def names(n: int) -> list[str]:

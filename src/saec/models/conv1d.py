@@ -142,10 +142,15 @@ class Movements(nn.Module):
         self.convolution = nn.Conv2d(n_codes, n_columns, (1, n_frames), padding=(0, n_frames // 2))
         self.rows = rows
 
+    @property
+    def kernel(self) -> Tensor:
+        """Returns the kernel, (columns, codes, 1, frames): movements, the last frame first."""
+        weight = self.convolution.weight
+        return weight / weight.square().sum((0, 2, 3), keepdim=True).sqrt().clamp(min=TINY)
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         layer = self.convolution
-        norms = layer.weight.square().sum((0, 2, 3), keepdim=True).sqrt()
-        x = F.conv2d(_as_columns(x), layer.weight / norms.clamp(min=TINY), layer.bias, padding=layer.padding)
+        x = F.conv2d(_as_columns(x), self.kernel, layer.bias, padding=layer.padding)
         return _as_rows(_own(x, lengths), self.rows)
 
 

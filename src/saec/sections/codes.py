@@ -18,7 +18,7 @@ from saec.runs import Run
 from saec.runs.find import Seed, find_trained
 from saec.samples import Samples
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.codes_work import Evaluated, column_names
+from saec.sections.codes_work import MEANING, Evaluated, column_names
 from saec.session import Count, Weights
 
 N_COLUMNS = 4  # that are drawn where the session names none
@@ -88,7 +88,8 @@ class Codes:
         if options.shifts and (sensitivity := evaluated.write_shifts(options.shifts)) is not None:
             summary["shift_sensitivity"] = sensitivity
         content.findings.append(_sentence(name, summary, evaluated.data.samples_are))
-        content.tables["Means of all samples"] = pd.DataFrame([summary])
+        words = f"Means of all samples ({MEANING}; by_file: the mean over files of what each file has)"
+        content.tables[words] = pd.DataFrame([summary])
         evaluated.write_spectra(measures)
         evaluated.write_samples(measures, table)
         evaluated.write_weights(summary)
@@ -183,7 +184,7 @@ def _sentence(name: str, summary: dict[str, float], what: str) -> str:
     """Returns the finding for the top of the report."""
     parts = [f"{summary['sparsity']:.1%} zeros in the codes"]
     if "mse" in summary:
-        parts.insert(0, f"a mean squared error of {summary['mse']:.3g} a frame")
+        parts.insert(0, f"a mean squared error of {summary['mse']:.3g} (of what the model sees)")
     if (sensitivity := summary.get("shift_sensitivity")) is not None:
         parts.append(f"a shift sensitivity of {sensitivity:.3g} (0: codes only move along with the input)")
     return f"{name} has {', '.join(parts)}, on {number_of(summary['files'], what)}."

@@ -35,23 +35,28 @@ def stacked(path: Path, columns: dict[str, Curves], rows: Sequence[str], title: 
         grid[0, across].set_title(plain(name[-60:]), fontsize=8)
         grid[-1, across].set_xlabel(x_label, fontsize=8)
     handles = grid[0, 0].get_legend_handles_labels()[0]
-    figure.legend(handles=handles, fontsize=7, frameon=False, loc="outside right upper")
+    figure.legend(handles=handles, fontsize=7, frameon=False, loc="outside right center")
     figure.suptitle(plain(title), fontsize=9)
     write_figure(path, figure)
 
 
-def weights(path: Path, kernel: np.ndarray, title: str) -> None:
-    """Draws kernels (out, in, ...) as small pictures, those with the largest norms, all in one scale.
+def weights(
+    path: Path, kernel: np.ndarray, title: str, names: Sequence[str] = (), by_size: bool = True
+) -> None:
+    """Draws kernels (out, in, ...) as small pictures in one scale: those with the largest norms, or all.
 
     One along time alone is drawn over all its inputs, (in, time), one of pictures as the mean over these.
+    `names` are those of inputs, which stand at the left where there are as many rows.
     """
     if kernel.ndim == 4:
         kernel = kernel[:, :, 0] if kernel.shape[2] == 1 else kernel.mean(axis=1)
-    strongest = np.argsort(-np.square(kernel).sum((1, 2)), kind="stable")[:N_KERNELS]
+    sizes = np.square(kernel).sum((1, 2)) if by_size else np.zeros(len(kernel))
+    strongest = np.argsort(-sizes, kind="stable")[:N_KERNELS]
     n_across = min(N_ACROSS, len(strongest))
     n_down = -(-len(strongest) // n_across)
     height, width = kernel.shape[1:]
-    tall = min(max(height / width, 1 / FEW_VALUES), FEW_VALUES)
+    shown = evenly(range(height), MOST_NAMED if len(names) == height else 0)
+    tall = max(min(max(height / width, 1 / FEW_VALUES), FEW_VALUES), 0.09 * len(shown))
     size = (max(5.0, 1.6 + 0.6 * n_across), 0.8 + n_down * (0.6 * tall + 0.2))
     figure = Figure(size, DPI, layout="constrained")
     grid = figure.subplots(n_down, n_across, squeeze=False)
@@ -62,6 +67,12 @@ def weights(path: Path, kernel: np.ndarray, title: str) -> None:
         look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
         image = axes.imshow(kernel[number], aspect="auto", **look)
         axes.set_title(str(number), fontsize=6, pad=1)
+    for axes in grid[:, 0]:
+        axes.axis("on")
+        axes.set(xticks=[], frame_on=False)
+        axes.set_yticks(shown, [plain(names[row][:20]) for row in shown], fontsize=4)
+        axes.tick_params(length=0, pad=1)
+    grid[-1, 0].set_xlabel(f"{width} frames", fontsize=6)
     figure.colorbar(image, ax=grid, shrink=0.8, label="weight").ax.tick_params(labelsize=6)
     figure.suptitle(plain(title), fontsize=9)
     write_figure(path, figure)
@@ -92,6 +103,7 @@ def encoding(
         figure.colorbar(image, ax=axes, label=unit)
     shown = evenly(range(len(names)), MOST_NAMED)
     panels[0].set_yticks(np.array(shown) + 0.5, [plain(names[row][:20]) for row in shown], fontsize=6)
-    panels[1].set(ylabel=f"{len(strongest)} of {len(codes):,} codes", xlabel=words[1])
+    panels[1].set_yticks(np.arange(len(strongest)) + 0.5, strongest, fontsize=4)
+    panels[1].set(ylabel=f"number of the code ({len(strongest)} of {len(codes):,})", xlabel=words[1])
     figure.suptitle(plain(words[0]), fontsize=9)
     write_figure(path, figure)

@@ -20,6 +20,7 @@ from saec.evaluation.shifts import ShiftSensitivity, most_shifts
 from saec.faults import number_of
 from saec.files import write_json
 from saec.models import Model
+from saec.models.conv1d import Movements
 from saec.progress import progress
 from saec.runs import Run
 from saec.sections import codes_figures
@@ -27,6 +28,8 @@ from saec.sections.base import Content
 
 AT_ONCE, FRAMES_AT_ONCE = 16, 2**14  # samples, and frames, of a batch
 N_FEW, FRAMES_FEW = 64, 2**15  # most samples, and frames, that go through a model some 60 times
+MEANING = "mse: squared errors of what the model sees; mse_in_units: of the files' own values"
+NO_DISTANCE = 1e-9  # of codes that are the same but for rounding
 ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
 PER_SAMPLE = ["file", "frames", "mse", "mse_in_units", "sparsity", "zeros", "l1", "kurtosis"]
 SCORES = {"mse": "mean squared error", "l1": "size of codes (L1)", "sparsity": "share of zeros"}
@@ -36,9 +39,9 @@ Encoded = tuple[int, np.ndarray, np.ndarray, np.ndarray | None]
 def column_names(front: FrontEnd) -> list[str]:
     """Returns what the rows of all channels of a sample are called: as the data say, by Hz, or by number."""
     channels, height, _ = front.shape
-    names, hertz = getattr(front, "columns", None), axes_of(front).hertz
-    if names and len(names) == channels * height:
-        return [str(name) for name in names]
+    names, hertz = axes_of(front).names, axes_of(front).hertz
+    if len(names) == channels * height:
+        return list(names)
     if hertz is not None and channels == 1 and len(hertz) == height:
         return [f"{hz:.0f} Hz" for hz in hertz[::-1]]
     return [f"column {number}" for number in range(channels * height)]
@@ -124,7 +127,7 @@ class Evaluated:
         if measures.by_column:
             columns = pd.DataFrame({"column": column_names(self.data.front), **measures.by_column})
             what = "Errors by column, over all frames"
-            self.content.write("codes_columns.csv", columns, "errors by column", what)
+            self.content.write("codes_columns.csv", columns, "errors by column", f"{what}; {MEANING}")
 
     def write_weights(self, summary: dict[str, float]) -> None:
         """Writes and draws the kernels of convolutions, and `metrics.json`, in which their norms are, too."""
@@ -143,9 +146,15 @@ class Evaluated:
         write_json(content.folder / "metrics.json", metrics)
         what = "means of all samples; sparsity is the mean number of zeros of a sample"
         content.files["metrics.json"] = what
+        names = column_names(self.data.front)
         for name, kernel in layers[:1]:
             caption = f"Kernels of the first layer ({name}), the largest first"
-            content.draw("codes_weights.png", caption, codes_figures.weights, kernel.numpy(), caption)
+            content.draw("codes_weights.png", caption, codes_figures.weights, kernel.numpy(), caption, names)
+        for of in (of for of in self.model.modules() if isinstance(of, Movements)):
+            caption = "Movements, in the order of their codes: what a code of 1 adds to the columns over time"
+            movements = of.kernel.detach().float().cpu().transpose(0, 1).flip(-1).numpy()
+            given = (codes_figures.weights, movements, caption, names, False)
+            content.draw("codes_movements.png", caption, *given)
 
     def write_training(self, run: Run) -> None:
         """Draws losses by epoch, and writes and draws scores of each alpha, where there were several."""
@@ -200,12 +209,16 @@ class Evaluated:
         for _, seen, lengths in self.batches(self.few, "filtering"):
             sweep.add(self.model, seen, lengths)
         x_label = f"cutoff ({self.unit})"
-        curves = {words: (sweep.cutoffs, sweep.mse[key]) for key, words in SWEPT.items()}
-        errors = {f"mse, {words}": y for words, (_, y) in curves.items()}
+        errors = {f"mse, {words}": sweep.mse[key] for key, words in SWEPT.items()}
         table = pd.DataFrame({x_label: sweep.cutoffs} | errors)
         what = "errors after frequencies above a cutoff are taken away"
-        words = (f"Errors after a low-pass filter, {self.of_few}", x_label, "mean squared error")
-        self._write_curves("codes_lowpass", table, what, curves, words, log_y=True)
+        self.content.write("codes_lowpass.csv", table, what)
+        pairs = {key: [y, y * np.nan] for key, y in sweep.mse.items()}
+        pairs["input_alone"].reverse()  # it goes to zero, and would make the others one flat line
+        curves = {words: (sweep.cutoffs, pairs[key]) for key, words in SWEPT.items()}
+        title, rows = f"Mean squared errors after a low-pass filter, {self.of_few}", ("model", "filter alone")
+        given = {"": curves}, rows, title, x_label
+        self.content.draw("codes_lowpass.png", title, codes_figures.stacked, *given)
 
     def write_shifts(self, wanted: int) -> float | None:
         """Writes and draws how codes change when the input moves, and returns the mean over shifts."""
@@ -225,21 +238,29 @@ class Evaluated:
         if np.isnan(measure.mean):
             remarks.append("codes do not change over time: no shift sensitivity")
             return None
+        if measure.curve.max() < NO_DISTANCE:
+            remarks.append(f"codes only move along with the input, by up to {n} frames: no curve of shifts")
         table = pd.DataFrame({"shift_frames": measure.shifts, "distance": measure.curve})
         title = f"Shift sensitivity of codes, {self.of_few}: {measure.mean:.3g} on average"
         words = (title, "input moved by (frames)", "squared difference / variance")
         what = "how codes differ from codes that only move along"
-        self._write_curves("codes_shifts", table, what, {"": (measure.shifts, measure.curve)}, words)
+        curves = {} if measure.curve.max() < NO_DISTANCE else {"": (measure.shifts, measure.curve)}
+        self._write_curves("codes_shifts", table, what, curves, words)
         return measure.mean
 
     def _write_curves(
         self, name: str, table: pd.DataFrame, what: str, curves: dict, words: tuple, log_y: bool = False
     ) -> None:
         self.content.write(f"{name}.csv", table, what)
-        self.content.draw(f"{name}.png", words[0], figures.lines, curves, *words, log_y=log_y)
+        if curves:
+            self.content.draw(f"{name}.png", words[0], figures.lines, curves, *words, log_y=log_y)
 
     def draw_samples(self, table: pd.DataFrame, columns: list[int]) -> None:
-        """Draws the best, median and worst sample beside what is decoded, and codes of the median one."""
+        """Draws the best, median and worst sample beside what is decoded, and codes of the median one.
+
+        Those of less than half the usual frames are left out: a few frames show nothing.
+        """
+        table = table[table["frames"] >= table["frames"].median() / 2]
         order = table.sort_values("mse", kind="stable").index if "mse" in table else table.index
         names, rate, shown = column_names(self.data.front), self.rate_hz or 1.0, {}
         time_axis = "time (s)" if self.rate_hz else "time (frames)"
@@ -259,7 +280,7 @@ class Evaluated:
                 given = (target, codes, names, n_frames / rate, words)
                 self.content.draw("codes_encoding.png", words[0], codes_figures.encoding, *given)
         if shown:
-            caption = "Truth and prediction over time, of the best, the median and the worst sample"
+            caption = "Truth and prediction over time: best, median and worst sample, without very short ones"
             given = (shown, [names[column] for column in columns], caption, time_axis)
             self.content.draw("codes_traces.png", caption, codes_figures.stacked, *given)
 

@@ -24,7 +24,7 @@ from saec.evaluation import EVALUATIONS
 from saec.extraction.sources import SOURCES
 from saec.faults import Fault
 from saec.features import POOLINGS, n_trimmed, trimmed
-from saec.models import MODELS, Model, feature_shape
+from saec.models import MODELS, Model, feature_shape, model_table
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.registry import Registry, Strict
@@ -116,6 +116,25 @@ def test_the_shape_of_features_is_computed_without_touching_statistics_or_mode()
     assert model.training and all(
         torch.equal(before[key], value) for key, value in model.state_dict().items()
     )
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_the_table_of_a_model_has_each_block_with_its_shape_and_all_weights(name):
+    shape = (1, 128, 256)
+    with torch.device("meta"):
+        model = parsed(MODELS, name)(shape).train()
+        table = model_table(model, shape)
+        latents = feature_shape(model, shape)
+    rows = {row.split()[0]: row.split()[1:] for row in table.splitlines()[1:]}
+    n_weights = {key: int(words[-1].replace(",", "")) for key, words in rows.items() if key != "input"}
+    assert [*rows][:2] == ["input", f"encoder.{next(iter(model.blocks))}"] and model.training
+    assert " ".join(rows["encoder"][:-1]) == " x ".join(map(str, latents))
+    assert n_weights["total"] == sum(weight.numel() for weight in model.parameters())
+    assert n_weights["total"] == sum(n for key, n in n_weights.items() if "." in key)
+    assert ("decoder" in rows) == (model.decoder is not None)
+    if model.decoder is not None:
+        assert rows["decoder"][:-1] == rows["input"]
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_compact_refuses_more_time_halvings_than_its_strides_can_do():

@@ -20,7 +20,7 @@ from saec.config import Config
 from saec.data import Draws
 from saec.data.png import table
 from saec.faults import Fault
-from saec.models import MODELS
+from saec.models import MODELS, model_table
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
 from saec.runs import Run
@@ -135,6 +135,8 @@ def test_figures_are_valid_pictures_and_the_log_has_the_plan_every_epoch_and_the
     for words in ("data: 6 pictures, about", "model: compact", "epoch 1 of 2", "epoch 2 of 2"):
         assert words in log_of(run)
     assert "first: 2 epochs, best epoch" in log_of(run)
+    table = (run.folder / "model.txt").read_text(encoding="utf-8")
+    assert table == model_table(run.model(), run.input_shape) and table.startswith("block ")
 
 
 def test_the_best_model_rebuilds_pictures_with_the_validation_loss_that_was_noted(run, workspace):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -123,6 +124,33 @@ def feature_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]
     shape = model.eval()(torch.zeros(1, *input_shape, device=device)).shape[1:]
     model.train(training)
     return tuple(shape)
+
+
+@torch.no_grad()
+def model_table(model: Model, input_shape: tuple[int, ...]) -> str:
+    """Returns each block with its output shape and its weights, by running zeros through; then the total."""
+    rows = [("input", input_shape, None)]
+    parts = {"encoder": model.encoder} | ({"decoder": model.decoder} if model.decoder is not None else {})
+    hooks, training = [], model.training
+
+    def note(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        rows.append((name, tuple(output.shape[1:]), sum(weight.numel() for weight in module.parameters())))
+
+    for part, blocks in parts.items():
+        for name, block in (*blocks.named_children(), ("", blocks)):
+            hooks.append(block.register_forward_hook(partial(note, f"{part}.{name}".rstrip("."))))
+    outputs = torch.zeros(1, *input_shape, device=next(model.parameters()).device)
+    model.eval()
+    for run in (model.encode, model.decode)[: len(parts)]:
+        outputs = run(outputs)
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+    rows.append(("total", None, sum(weight.numel() for weight in model.parameters())))
+    cells = [(name, " x ".join(map(str, of or ())), "" if n is None else f"{n:,}") for name, of, n in rows]
+    cells.insert(0, ("block", "output shape", "weights"))
+    first, second, third = (max(map(len, column)) for column in zip(*cells, strict=True))
+    return "".join(f"{a:{first}}  {b:{second}}  {c:>{third}}".rstrip() + "\n" for a, b, c in cells)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
-from saec.files import locked, remove_leftovers
+from saec.files import locked, remove_leftovers, write_text
 from saec.gallery import show_views
+from saec.models import model_table
 from saec.runs import SESSION, Run
 from saec.runs.find import find_trained, warn_of_unfinished
 from saec.runs.run import suitable
@@ -20,6 +21,7 @@ from saec.training.build import build
 from saec.training.plan import TrainingPlan, check_training
 
 LOG = logging.getLogger(__name__)
+MODEL = "model.txt"  # blocks of the model, their output shapes and numbers of weights
 
 
 class TrainingJob(TrainingPlan):
@@ -41,6 +43,7 @@ class TrainingJob(TrainingPlan):
         training = build(self)
         run = Run.create(self.config.models, training.session, training.record(), training.split)
         with locked(run.lock, run.folder):
+            write_text(run.folder / MODEL, model_table(training.model, training.plan.input_shape))
             return loop.train(training, run)
 
     def _go_on(self, run: Run) -> Run:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import struct
 import zlib
@@ -269,6 +270,8 @@ def test_all_files_that_cannot_be_used_are_listed_at_once(data, config):
 
 def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
     names = data.add_bad()
+    answer(main_01_train, data.training(), config, "--check")
+    assert not data.listed.exists()
     assert f"all are listed in {data.listed}" in refused(main_01_train, data.training(), config)
     if data.pictures:  # of another size, which can be read, though its pixels cannot; and it comes first
         other = saved(Image.fromarray(NOISE[:60, :30, 0]))
@@ -279,7 +282,21 @@ def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
     assert (code, out) == (0, f"{run.folder}\n") and f"left out, unusable:\n  {names[0]}" in text
     assert not data.listed.exists()
     assert sorted(run.record["train"]["left_out"]) == names
-    assert run.record["train"]["n"] + run.record["valid"]["n"] == 12
+    counts = run.record["train"]["n"], run.record["valid"]["n"]
+    assert sum(counts) == 12 and re.search("data: train {} .*, valid {} ".format(*counts), text)
+
+
+def test_rows_of_other_splits_are_no_data_of_a_training_nor_count_for_its_limit(data, config):
+    files = sorted(str(file.relative_to(data.folder).as_posix()) for file in data.folder.rglob("*.*"))
+    splits = ["train", "test", "valid", "test"] * 3
+    rows = [f"{file},{'ab'[n % 3 > 1]},{splits[n]}\n" for n, file in enumerate(files)]
+    (data.folder / "table.csv").write_text("".join(["file,label,split\n", *rows]))
+    for limit, n in ((None, 3), (4, 2)):
+        session = data.training(train=str(data.folder / "table.csv"), limit=limit)
+        plan = check_training(load_session(session, TrainingSession), config)
+        assert plan.n_samples == (n, n) and re.match(f"data: train {n} .*, valid {n} ", plan.describe())
+        code, _, text = answer(main_01_train, session, config)
+        assert code == 0 and re.search(f"data: train {n} .*, valid {n} ", text)
 
 
 def test_a_bad_file_leaves_the_features_that_are_there(data, config):

@@ -181,6 +181,14 @@ def test_a_run_that_learns_does_not_warn(workspace):
     assert "no better than" not in log_of(run)
 
 
+def test_a_decoder_that_was_not_learnt_is_left_out_of_all_that_is_shown_and_measured(workspace):
+    for reconstruction in (0, 1):
+        objective = {"name": "contrastive", "reconstruction": reconstruction}
+        run = train(tiny_session(views="pair", objective=objective), workspace)
+        assert (run.model().decoder is None) == (not reconstruction) and run.closed
+        assert (run.folder / "reconstructions.png").exists() == bool(reconstruction)
+
+
 def test_patience_stops_a_training_that_no_longer_improves(workspace):
     wild = {"name": "adam", "learning_rate": 0.5}
     run = train(tiny_session(optimizer=wild, training=dict(OPTIONS, epochs=30, patience=2)), workspace)

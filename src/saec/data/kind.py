@@ -12,7 +12,7 @@ from pydantic import Field, PlainValidator
 
 from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
-from saec.data.remote import local_copy
+from saec.data.remote import is_only_check, local_copy
 from saec.data.store import Cache
 from saec.faults import Fault, Unusable, listing
 from saec.files import GB, write_text
@@ -198,14 +198,15 @@ def faults_of_ragged(what: str, refused: dict[str, tuple[bool, str]]) -> list[st
 def refuse_bad(kind: Kind, bad: dict[str, str], n_all: int, what: str) -> None:
     """Raises a `Fault` where some of a kind's items, or with `skip_bad` all, cannot be used.
 
-    Ten are in the message, and all of them in a file beside the folder, or where the kind lists them.
+    Ten are in the message, and all of them in a file beside the folder, or where the kind lists them; a check
+    alone writes none.
     """
     folder, skip_bad = kind.folder, kind.skip_bad
     if not bad or (skip_bad and len(bad) < n_all):
         return
     lines = [f"{name} {reason}" for name, reason in bad.items()]
     where, path = "the first of them", _list_of_bad(kind)
-    if n_all > 1:
+    if n_all > 1 and not is_only_check():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, "\n".join(lines) + "\n")

@@ -30,6 +30,7 @@ from saec.samples import (
 )
 
 LOG = logging.getLogger(__name__)
+LEARNT = ("", "train", "valid")  # splits of a table that a training takes
 Location = Path | tuple[Path, ...]  # a folder, a table, one file, or several class folders
 
 
@@ -78,7 +79,10 @@ class Listed:
             paths = self._paths_below(location)
             listed = by_folders(Samples.of(self._names(paths).values(), file=list(paths)), self.group_of)
         self._all = self._grouped(listed, group) if group else listed
-        self.listed = self._all.subset(evenly(range(len(listed)), limit)) if limit else self._all
+        self.listed = self._all
+        if limit:  # of a training, which leaves other splits of a table out
+            learnt = np.flatnonzero(np.isin(self._all.splits, LEARNT))
+            self.listed = self._all.subset(evenly(learnt if len(learnt) else range(len(listed)), limit))
         self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
 
     def find(self, folder: Path) -> list[str]:

@@ -70,13 +70,18 @@ class Object(NamedTuple):
 
 @contextmanager
 def only_listed() -> Iterator[list[str]]:
-    """Lets nothing be copied inside the block; the list takes what would be copied first."""
+    """Lets nothing be copied or listed in files in the block; the list takes what would be copied first."""
     waiting: list[str] = []
     token = _WAITING.set(waiting)
     try:
         yield waiting
     finally:
         _WAITING.reset(token)
+
+
+def is_only_check() -> bool:
+    """Returns whether nothing may be written now, as inside `only_listed`."""
+    return _WAITING.get() is not None
 
 
 def local_copy(url: str, config: Config, suffixes: Container[str]) -> Path:

@@ -27,7 +27,6 @@ class Objective(nn.Module):
     rising = False  # whether its highest value does, not its lowest
     needs_labels = False
     needs_decoder = False
-    decodes = True  # whether a decoder, where the model has one, is learnt
     compares = False  # whether the two views of samples are compared with those of the others of a batch
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
     phase = 0  # counts the changes of what `best_by` means; epochs of different phases are not compared
@@ -46,6 +45,11 @@ class Objective(nn.Module):
         the patience of the training.
         """
         return []
+
+    @classmethod
+    def decodes(cls, options: Any) -> bool:
+        """Returns whether a decoder, where the model has one, is learnt."""
+        return True
 
     @classmethod
     def n_phases(cls, options: Any) -> int:

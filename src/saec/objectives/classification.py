@@ -1,6 +1,6 @@
 """Teaches a model to distinguish classes by labels."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,6 @@ class Classification(Objective):
     best_by = "macro_f1"
     rising = True
     needs_labels = True
-    decodes = False
 
     def __init__(
         self,
@@ -52,6 +51,10 @@ class Classification(Objective):
         self.head = nn.Linear(n_pooled(pooling, feature_shape), n)
         self.register_buffer("weights", torch.ones(n))
         self.register_buffer("confusion", torch.zeros(n, n, dtype=torch.long), persistent=False)
+
+    @classmethod
+    def decodes(cls, options: Any) -> bool:
+        return False
 
     def count_classes(self, labels: np.ndarray) -> None:
         counts = torch.tensor([(labels == name).sum() for name in self.classes])

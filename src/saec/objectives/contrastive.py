@@ -92,6 +92,10 @@ class Contrastive(Objective):
                 LOG.warning(words, key, variant, options.variant)
         return []
 
+    @classmethod
+    def decodes(cls, options: Any) -> bool:
+        return bool(options.reconstruction)
+
     def weight(self, batch: Batch) -> int:
         return len(batch)
 

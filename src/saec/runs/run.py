@@ -167,7 +167,7 @@ class Run:
 
     @property
     def _decodes(self) -> bool:
-        return self.session.objective.target.decodes
+        return self.session.objective.target.decodes(self.session.objective)
 
     @property
     def closed(self) -> bool:

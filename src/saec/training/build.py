@@ -145,7 +145,8 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
         LOG.info("training.epochs: auto is %d, with %d steps an epoch", session.training.epochs, n_steps)
         if options.probe and options.probe.every > session.training.epochs:
             LOG.warning("training.probe.every: %d is more, so no epoch is probed", options.probe.every)
-    return Training(replace(plan, session=session), *parts, rank=rank, probe=probe, is_automatic=is_automatic)
+    plan = replace(plan, session=session, counts=(len(train), len(valid)))
+    return Training(plan, *parts, rank=rank, probe=probe, is_automatic=is_automatic)
 
 
 def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:

@@ -51,6 +51,7 @@ class TrainingPlan:
     begun: Run | None  # the run that is gone on with
     least_batch: int = 1  # samples that a training step takes at least
     weights: dict[str, torch.Tensor] | None = field(default=None, compare=False, repr=False)  # of a file
+    counts: tuple[int, int] | None = None  # of training and validation samples, once they have been read
 
     @property
     def precision(self) -> str:
@@ -58,18 +59,30 @@ class TrainingPlan:
 
     @property
     def n_samples(self) -> tuple[int, int]:
-        """Returns the numbers of training and validation samples, estimated if validation is a share."""
-        n_train = self.sizes["train"].n_samples
-        if "valid" in self.sizes:
-            return n_train, self.sizes["valid"].n_samples
+        """Returns the numbers of training and validation samples, as headers and labels promise until they
+        have been read; estimated if validation is a share.
+        """
+        if self.counts:
+            return self.counts
+        train, valid = self._promised
+        if valid:
+            return train, valid
         part = self.session.data.valid
-        n_valid = part if isinstance(part, int) else max(1, round(n_train * part))
-        return n_train - n_valid, n_valid
+        n_valid = part if isinstance(part, int) else max(1, round(train * part))
+        return train - n_valid, n_valid
+
+    @property
+    def _promised(self) -> tuple[int, int]:
+        """Returns how many samples are for training and, by a table or a folder, for validation."""
+        samples, needs_labels = self.kinds["train"].samples, self.session.objective.target.needs_labels
+        samples = samples.subset(samples.labels != "") if needs_labels else samples
+        train, valid = map(len, split_by_table(samples))
+        return train, self.sizes["valid"].n_samples if "valid" in self.sizes else valid
 
     def describe(self) -> str:
         (n_train, n_valid), what = self.n_samples, self.sizes["train"].samples_are
         counts = f"{number_of(n_train + n_valid, what)}, about {n_valid:,} of them for validation"
-        if "valid" in self.sizes:
+        if self.counts or self._promised[1]:
             counts = f"train {number_of(n_train, what)}, valid {number_of(n_valid, what)}"
         latent = " x ".join(map(str, self.latent_shape))
         if self.sizes["train"].is_ragged:

@@ -289,7 +289,7 @@ def test_with_skip_bad_a_training_leaves_them_out_and_says_so(data, config):
 def test_rows_of_other_splits_are_no_data_of_a_training_nor_count_for_its_limit(data, config):
     files = sorted(str(file.relative_to(data.folder).as_posix()) for file in data.folder.rglob("*.*"))
     splits = ["train", "test", "valid", "test"] * 3
-    rows = [f"{file},{'ab'[n % 3 > 1]},{splits[n]}\n" for n, file in enumerate(files)]
+    rows = [f"{file},{'ab'[n // 4 % 2]},{splits[n]}\n" for n, file in enumerate(files)]
     (data.folder / "table.csv").write_text("".join(["file,label,split\n", *rows]))
     for limit, n in ((None, 3), (4, 2)):
         session = data.training(train=str(data.folder / "table.csv"), limit=limit)

@@ -116,6 +116,7 @@ def test_measures_of_codes_are_those_of_each_sample_alone_whatever_is_behind_it(
     assert summary["mse_by_file"] == pytest.approx(np.mean([row["mse"] for row in together.rows]))
     assert summary["zeros_by_file"] == np.mean([row["zeros"] for row in together.rows])
     assert summary["sparsity"] == pytest.approx((own <= 0).mean(), abs=1e-12)
+    assert together.mse_of_mean == pytest.approx(own.var(axis=1).mean(), rel=1e-5)
     assert "mse" not in CodeMeasuresWithoutDecoder().summary()
 
 
@@ -435,6 +436,8 @@ def test_traces_that_the_run_has_learnt_from_are_refused_by_their_ids(of_traces)
             plan_evaluation(session, config)
     own = load_session(codes_session(run, data={"arrays": "train"}), EvaluationSession)
     assert "the run's own" in plan_evaluation(own, config).describe()
+    (last,) = evaluate(own, config).findings[1:]  # of an untrained model
+    assert has_words(last, "Look at this first: the error of ... , that of the mean of ... the run's own")
 
 
 def test_a_single_trace_is_counted_and_drawn_once(of_traces):

@@ -125,6 +125,7 @@ def test_a_history_of_any_losses_is_drawn_in_two_colours(tmp_path, losses, trivi
         {"epoch": index + 1, "train_loss": loss, "valid_loss": 1.1 * loss}
         for index, loss in enumerate(losses)
     ]
+    trivial = trivial and [trivial / row["epoch"] for row in rows]
     figures.history(tmp_path / "history.png", rows, 1, trivial)
     for colour in figures.COLOURS.values():
         assert holds(seen(tmp_path / "history.png"), matplotlib.colors.to_rgb(colour), at_least=10)

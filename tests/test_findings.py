@@ -188,6 +188,8 @@ def test_the_top_has_few_sentences_and_the_last_one_lists_what_is_suspicious(tmp
     plain = Content("one", tmp_path, findings=["A."])
     doubtful = Content("two", tmp_path, findings=["B."] * 9, doubts=["x", "y", "x"])
     assert summary([plain]) == ["A.", "Nothing suspicious was noticed."]
+    remarked = Content("t", tmp_path, ["1 of 2"], findings=["A."])
+    assert summary([remarked])[1] == "Nothing suspicious was noticed, beside the remarks in boxes below."
     assert summary([plain, doubtful]) == ["A.", *["B."] * (MOST_SENTENCES - 2), "Look at this first: x; y."]
     assert summary([Content("none", tmp_path)]) == []
 

@@ -276,13 +276,16 @@ def test_alpha_steps_after_patience_has_ended_and_then_the_training_ends():
     assert path == pytest.approx([0.25] * 7 + [0.5, 0.75, 0.8, 0.8, 0.8])
 
 
-def test_the_trivial_score_is_of_zero_codes_and_the_mean_at_an_alpha_that_stays():
+def test_the_trivial_score_is_of_zero_codes_and_the_mean_at_the_alpha_of_each_epoch():
     batches = [traces(9, 20), traces(14)]
     frames = np.concatenate([b.target[0, 0, :, : b.lengths[0]].T for b in [traces(n) for n in (9, 20, 14)]])
-    for schedule in ("constant", "step_after_stop"):
-        score = objective(schedule=schedule, alpha=0.4).trivial(lambda: batches)
-        assert score == pytest.approx(0.6 * np.mean((frames - frames.mean(axis=0)) ** 2), rel=1e-5)
-    assert objective(schedule="step").trivial(lambda: batches) is None
+    error = np.mean((frames - frames.mean(axis=0)) ** 2)
+    for schedule in ("constant", "step_after_stop", "step"):
+        learnt = objective(schedule=schedule, alpha=0.4)
+        score = learnt.trivial(lambda: batches)
+        assert score == pytest.approx(0.6 * error, rel=1e-5)
+        for alpha in (0.4, 0.9):
+            assert learnt.trivial_of(score, {"valid_alpha": alpha}) == pytest.approx((1 - alpha) * error)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "step_after_stop"])
@@ -437,7 +440,7 @@ def test_with_a_constant_alpha_patience_ends_the_training(workspace):
     assert sorted(kept(run)) == ["0.25"] and same(run.load("best"), kept(run)["0.25"])
 
 
-def test_after_patience_has_ended_alpha_steps_and_best_stays_that_before(workspace):
+def test_after_patience_has_ended_alpha_steps_and_best_stays_that_before(workspace, log):
     wild = {"optimizer": {"name": "adam", "learning_rate": 0.5}}
     after = STEPPING | {"schedule": "step_after_stop"}
     run = train(session("after", 40, 2, objective=after, **wild), workspace)
@@ -455,7 +458,12 @@ def test_after_patience_has_ended_alpha_steps_and_best_stays_that_before(workspa
     )
     assert sum("(best_alpha_0.5)" in line for line in lines) == 1
     part = train(session("after_part", n_before + 2, 2, objective=after, **wild), workspace)
+    ended = "the training ended in phase 3 of the 4 of sparse_reconstruction"
+    assert ended in (part.folder / "log.txt").read_text() and "ended in" not in "".join(lines)
     assert_equal_runs(go_on(part, workspace, epochs=40), run)
+    log.clear()
+    plan_training(session("short", 3), workspace)
+    assert "training.epochs: 3 are too few for the 4 phases" in log.text
 
 
 # The sessions that ship

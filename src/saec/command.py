@@ -35,6 +35,7 @@ class Script(NamedTuple):
     plan_folder: str = ""  # plans from a folder given in place of a session, and the changes
 
 
+UNREAD = "what files hold was not read: what cannot be used of it is named when the work begins"
 SCRIPTS = {  # by the folder of their shipped sessions
     "preparation": Script(
         "Recordings become a folder of spectrogram pictures.",
@@ -159,6 +160,7 @@ def _run(options: argparse.Namespace, script: str) -> int:
         if options.check:
             session = job.session
             lines = [to_yaml(session.model_dump(mode="json")), job.describe(), job.estimate()]
+            lines += [UNREAD] if lines[-1] else []
             LOG.info("session %s\n%s", session.name, "\n".join(filter(None, lines)))
             continue
         for path in job.run().paths:

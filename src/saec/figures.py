@@ -44,11 +44,11 @@ def history(
     path: Path,
     rows: Sequence[dict[str, float]],
     best_epoch: int,
-    trivial: float | None,
+    trivial: Sequence[float] | None,
     best_by: str = "loss",
     apart: bool = False,
 ) -> None:
-    """Draws scores by epoch, training and validation, the best epoch and the score of a trivial answer.
+    """Draws scores by epoch, training and validation, the best epoch and scores of a trivial answer.
 
     Beside the loss stands the score that selects the best epoch, where that is another, and that of a probe;
     on it in grey the alpha of each epoch, where a training changes it. `apart`: the loss, then each alone.
@@ -65,7 +65,8 @@ def history(
             if points:
                 axes.plot(*zip(*points, strict=True), "o-", markersize=3, color=COLOURS[part], label=part)
         if trivial is not None and name == best_by:
-            axes.axhline(trivial, color="0.5", linestyle=":", label="nothing learnt")
+            edges = np.arange(len(rows) + 1) + epochs[0] - 0.5
+            axes.stairs(trivial, edges, baseline=None, color="0.5", linestyle=":", label="nothing learnt")
         axes.axvline(best_epoch, color=COLOURS["valid"], linewidth=0.8, linestyle="--", label="best epoch")
         words = WORDS.get(name, name.replace("_", " "))
         axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")

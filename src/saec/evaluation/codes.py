@@ -49,6 +49,7 @@ class CodeMeasures:
     def __init__(self, rate_hz: float, time_pool: int, n_longest: int, spectra: bool = True):
         self.rows: list[dict[str, float]] = []
         self.squares: dict[str, np.ndarray] = {}  # of errors, summed over frames, (columns,) by score
+        self.sums: np.ndarray = np.zeros((2, 1))  # of the target and its squares over frames, (2, columns)
         pools = {"codes": time_pool, "input": 1} if spectra else {}  # frames of a step
         self.spectra = {name: Spectrum(rate_hz / pool, -(-n_longest // pool)) for name, pool in pools.items()}
 
@@ -70,6 +71,7 @@ class CodeMeasures:
             for name, of in squares.items():
                 self.squares[name] = self.squares.get(name, 0.0) + of.sum(axis=1)
                 row[name] = float(of.mean())
+            self.sums = self.sums + [one.sum(axis=1, dtype=np.float64) for one in (target, np.square(target))]
         self.rows.append(row)
         series = {"codes": codes, "input": target}
         for name, spectrum in self.spectra.items():
@@ -82,6 +84,12 @@ class CodeMeasures:
         """
         n_frames = sum(row["frames"] for row in self.rows)
         return {name: of / n_frames for name, of in self.squares.items()}
+
+    @property
+    def mse_of_mean(self) -> float:
+        """Returns the mean squared error of answering with the mean of each column."""
+        mean, square = self.sums / sum(row["frames"] for row in self.rows)
+        return float((square - mean**2).mean())
 
     def summary(self) -> dict[str, float]:
         """Returns means over all frames (`mse`, `l1`), over all files (`mse_by_file`, ...), and shares."""

@@ -82,8 +82,12 @@ class Objective(nn.Module):
         return not stalled
 
     def trivial(self, batches: Batches) -> float | None:
-        """Returns the score `best_by` of an answer that has learnt nothing, if there is one."""
+        """Returns the score `best_by` of an answer that has learnt nothing, at the start, if there is one."""
         return None
+
+    def trivial_of(self, score: float, row: dict[str, float]) -> float:
+        """Returns what that score is in the epoch of a row of the history."""
+        return score
 
 
 class Learning(nn.Module):

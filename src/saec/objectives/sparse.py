@@ -146,11 +146,12 @@ class SparseReconstruction(Objective):
         self.alpha.fill_(self.path[self.phase])
         return after_stop or not stalled
 
-    def trivial(self, batches: Batches) -> float | None:
-        """Returns the score of codes that are all zero and of the mean target, at an alpha that stays."""
-        if self.schedule == "step":
-            return None
+    def trivial(self, batches: Batches) -> float:
+        """Returns the score of codes that are all zero and of the mean target, at the first alpha."""
         return (1 - self.path[0]) * mean_target_error(batches, self.error)
+
+    def trivial_of(self, score: float, row: dict[str, float]) -> float:
+        return score * (1 - row["valid_alpha"]) / (1 - self.path[0] or 1)
 
 
 def alpha_path(alpha: float, alpha_epochs: int, alpha_max: float) -> tuple[float, ...]:

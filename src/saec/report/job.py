@@ -181,7 +181,10 @@ def summary(contents: list[Content]) -> list[str]:
     doubts = list(dict.fromkeys(doubt for one in contents for doubt in one.doubts))
     if not sentences + doubts:
         return []
-    last = f"Look at this first: {'; '.join(doubts)}." if doubts else "Nothing suspicious was noticed."
+    beside = ", beside the remarks in boxes below" if any(one.remarks for one in contents) else ""
+    last = (
+        f"Look at this first: {'; '.join(doubts)}." if doubts else f"Nothing suspicious was noticed{beside}."
+    )
     return [*sentences[: MOST_SENTENCES - 1], last]
 
 

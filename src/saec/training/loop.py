@@ -201,13 +201,21 @@ class RunWriter:
         best = f"best epoch {progress.best_epoch} with validation {objective.best_by} {progress.best:.5f}"
         epochs = f"{progress.epoch} epoch{'s' if progress.epoch > 1 else ''}{early}"
         LOG.info("%s: %s, %s", folder.name, epochs, best)
-        sign = 1 if objective.rising else -1
-        if self.trivial is not None and sign * progress.best <= sign * self.trivial:
+        phases, n_phases = progress.phase + 1, objective.n_phases(training.session.objective)
+        if phases < n_phases:
+            words = "the training ended in phase %d of the %d of %s, whose weights are kept apart: raise "
+            LOG.warning(words + "`training.epochs`", phases, n_phases, training.session.objective.name)
+        sign, trivial = 1 if objective.rising else -1, self._trivial_at(progress.best_epoch)
+        if trivial is not None and sign * progress.best <= sign * trivial:
             LOG.warning(
                 "validation is no better than an answer that has learnt nothing (%.5f): train longer, with "
                 "another learning rate, or look at views.png",
-                self.trivial,
+                trivial,
             )
+
+    def _trivial_at(self, epoch: int) -> float | None:
+        row = self.training.history[epoch - 1]
+        return self.trivial and self.training.objective.trivial_of(self.trivial, row)
 
     def _write_history(self) -> None:
         """Writes what `last.pt` holds again: a file that another program keeps open ends no training."""
@@ -215,6 +223,7 @@ class RunWriter:
         try:
             self.run.write_history(rows)
             figure, best = self.run.folder / "history.png", training.progress.best_epoch
-            figures.history(figure, rows, best, self.trivial, training.objective.best_by)
+            trivial = None if self.trivial is None else [self._trivial_at(row["epoch"]) for row in rows]
+            figures.history(figure, rows, best, trivial, training.objective.best_by)
         except OSError as error:
             LOG.warning("%s could not be written (%s)", error.filename, error.strerror)

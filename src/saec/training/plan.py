@@ -201,7 +201,11 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
             words = f"batch norms of {session.model.name} compare samples, {least} are needed at least"
             faults.append(f"training.batch_size: {words}")
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
-    n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (session.objective.target.n_phases(session.objective) - 1)
+    n_phases = session.objective.target.n_phases(session.objective)
+    if options.epochs != AUTO and options.epochs < n_phases:
+        words = "training.epochs: %d are too few for the %d phases (such as values of alpha) of %s"
+        LOG.warning(words, options.epochs, n_phases, session.objective.name)
+    n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (n_phases - 1)
     check("config.models", require_room, config.models, n_bytes * n_weights, "the checkpoints")
     if faults:
         raise SessionError(f"session {session.name}", faults)

@@ -16,7 +16,9 @@ from saec.data.npy import read_array
 from saec.data.stored import Streamed
 from saec.faults import Fault
 from saec.sections.labels import Labels, given_annotations
+from saec.session import SessionError, TrainingSession, load_session
 from saec.training import go_on
+from saec.training.plan import check_training
 
 CPU = torch.device("cpu")
 
@@ -257,7 +259,7 @@ def test_a_set_that_has_not_settled_its_scale_is_not_used(folder, config):
 
 @pytest.mark.parametrize("gigabytes", [1, 1e-7])
 @pytest.mark.parametrize("scale", ["none", "file"])
-def test_windows_follow_each_other_and_the_last_one_ends_with_its_file(scale, gigabytes, folder, config):
+def test_windows_follow_each_other_and_the_last_one_ends_with_its_file(scale, gigabytes, folder, config, log):
     config = config.model_copy(update={"cache_gb": gigabytes})
     whole = kind(folder, config, scale=scale).open()
     of = kind(folder, config, scale=scale, window_frames=15, rate_hz=HZ)
@@ -272,14 +274,17 @@ def test_windows_follow_each_other_and_the_last_one_ends_with_its_file(scale, gi
     ):
         first, at = int(name[-7:]), whole.samples.files.tolist().index(file)
         np.testing.assert_array_equal(seen_of(data, row), seen_of(whole, at)[first : first + 15])
-    short = kind(folder, config, window_frames=1000).open()
+    short = kind(folder, config, window_frames=1000)
+    assert short.sizes().samples_are == "windows"
+    assert "window_frames: 1000 is more than any array has" in log.text
+    short = short.open()
     assert len(short) == 9 and short.n_frames.tolist() == whole.n_frames.tolist()
     assert data.fingerprint != whole.fingerprint and (gigabytes < 1 or data.stored.array.shape == (288, 5))
 
 
 def test_options_for_a_training_alone_are_left_out_of_whole_folders():
     data = DATA.parse(
-        {"kind": "arrays", "train": "a", "window_frames": 5, "limit": 2, "columns": [1]}
+        {"kind": "arrays", "train": "a", "window_frames": 5, "limit": 2, "columns": 1}
     ).for_all()
     assert (data.window_frames, data.limit, data.columns) == (None, None, (1,))
 
@@ -296,6 +301,18 @@ def test_groups_and_labels_are_those_of_patterns_and_tables(folder, config):
     ]
     assert samples.labels.tolist() == [*["low"] * 2, *["high"] * 2, *["low"] * 2]
     assert samples.splits.tolist() == [*["train"] * 2, *["valid"] * 2, "", ""]
+
+
+def test_traces_have_no_view_for_contrastive_learning_and_are_told_so(folder, config):
+    for views, words in (
+        ("plain", "no view makes two of traces"),
+        ("pair", "`plain`"),
+    ):
+        raw = {"data": {"kind": "arrays", "train": "traces"}, "model": STRIDED, "views": views}
+        raw |= {"objective": {"name": "contrastive", "reconstruction": 1}}
+        with pytest.raises(SessionError, match=f"views: .*{words}") as error:
+            check_training(load_session(raw, TrainingSession), config)
+        assert "standardise" not in str(error.value)
 
 
 # What models and figures get

@@ -428,6 +428,14 @@ CLIPS = """{"audio": [
 GONE = "file,label\nlow/0.wav,low\nlow/9.wav,low\ngone/1.wav,mid\n"
 ONE_LEFT = "file,label,split\nlow/0.wav,low,train\nlow/1.wav,low,\nmid/0.wav,mid,valid\nlow/2.wav,low,valid\n"
 NEEDS_TWO = "data.train: classification needs samples of two classes at least, got "
+
+
+def transposed(folder: Path) -> None:
+    shutil.rmtree(folder)
+    for n in range(12):
+        save(folder / f"{n}.npy", curves(30 + n // 2).T)
+
+
 # A change of the folder, the words of the message, further options of the data; a table is trained on.
 FAULTS: dict[str, tuple] = {
     "images: empty": (emptied, "data.train: no *.png directly in {folder}"),
@@ -450,7 +458,7 @@ FAULTS: dict[str, tuple] = {
     ),
     "images: no such files": (
         table("file\ngone/1.png\n"),
-        "{folder}/table.csv names 1 files that are not there:\n  {folder}/gone/1.png",
+        "{folder}/table.csv names 1 file that is not there: add what is missing ... {folder}/gone/1.png",
     ),
     "images: of two sizes": (picture("wider.png", GREY[:, :28]), TWO_SIZES),
     "images: height": (
@@ -493,7 +501,7 @@ FAULTS: dict[str, tuple] = {
     "audio: times": (table(TIMES), THREE_ROWS),
     "audio: no such files": (
         table(GONE),
-        "{folder}/table.csv names 2 files that are not there:\n ... gone/1.wav ... low/9.wav",
+        "{folder}/table.csv names 2 files that are not there: add what is ... gone/1.wav ... low/9.wav",
     ),
     "audio: twice": (
         table("file,label\nlow/0.wav,low\nlow/0.wav,mid\n"),
@@ -503,17 +511,20 @@ FAULTS: dict[str, tuple] = {
     ),
     "audio: near names": (
         table("file,label\nlow\\0.WAV,low\nmid/9.wav,mid\n"),
-        "table.csv names 1 files that are not there:\n  {folder}/mid/9.wav",
+        "table.csv names 1 file that is not there: add what is missing ... {folder}/mid/9.wav",
     ),
     "audio: gone clips": (
         written("table.json", CLIPS),
-        "{folder}/table.json names 1 files that are not there:\n  {folder}/kenya/9.wav",
+        "{folder}/table.json names 1 file that is not there: add what is missing ... {folder}/kenya/9.wav",
     ),
     "audio: unknown types of clips": (
         written("table.json", CLIPS.replace("train_data", "learn_data")),
         "table.json: 1 rows are not right ... entry 1: split must be train, valid, test or nothing",
     ),
-    "audio: a long name": (table(f"file\n{'x' * 300}.wav\n"), "table.csv names 1 files that are not there:"),
+    "audio: a long name": (
+        table(f"file\n{'x' * 300}.wav\n"),
+        "table.csv names 1 file that is not there: add what is",
+    ),
     "audio: beyond the end": (
         table("file,label,start,end\nlow/0.wav,low,,\nmid/0.wav,mid,7,8\n"),
         "1 of 2 recordings ... \n  mid/0.wav from 7 s on has 0 samples at 8000 Hz, ",
@@ -535,6 +546,16 @@ FAULTS: dict[str, tuple] = {
         "data.train: no array in {folder} or below it: expected .npy or .npz files, found no file at all",
     ),
     "arrays: missing": (shutil.rmtree, "data.train: no folder of arrays: {folder}"),
+    "arrays: no such table": (
+        written("files_of.csv", "file\n"),
+        "no table {folder}/file_of.csv: did you mean 'files_of.csv'?",
+        {"train": "traces/file_of.csv"},
+    ),
+    "arrays: rows for columns": (
+        transposed,
+        "12 of 12 arrays in {folder} cannot be used ... 0.npy is 5 x 30, and all have 5 rows: transpose them",
+        {"skip_bad": True},
+    ),
     "arrays: no array": (no_sound, "expected .npy or .npz files, found 1 x .txt"),
     "arrays: a file": (a_file_instead, "data.train: {folder} is no array and no table of them: expected"),
     "arrays: bad ones alone": (
@@ -548,7 +569,7 @@ FAULTS: dict[str, tuple] = {
     ),
     "arrays: no such files": (
         table("file\n0\n1\ngone/77.npy\n"),
-        "table.csv names 1 files that are not there:\n  {folder}/gone/77.npy",
+        "table.csv names 1 file that is not there: add what is missing ... {folder}/gone/77.npy",
     ),
     "arrays: twice": (
         table("file,label\n0.npy,a\n0,b\n"),
@@ -596,8 +617,7 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
     ),
     "arrays: one folder in the other": (
         lambda folder: write_traces(folder / "deeper", 2),
-        "data.valid: 2 arrays are in data.train, whose folder has them, too: name folders of which none lies"
-        " in the other\n ... traces/deeper/0.npy",
+        "data.valid: 2 arrays are in data.train, too: name folders of which none ... traces/deeper/0.npy",
         {"valid": "traces/deeper"},
     ),
     "arrays: columns": (

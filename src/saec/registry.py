@@ -25,7 +25,7 @@ MOST_FAULTS, MOST_LETTERS = 100, 2000  # that a message has, whatever is given
 
 def as_list(raw: Any) -> Any:
     """Takes what a session gives alone as a list of it."""
-    return [raw] if isinstance(raw, str | dict) else raw
+    return [raw] if isinstance(raw, str | int | dict) else raw
 
 
 class Strict(BaseModel):

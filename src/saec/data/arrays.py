@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from saec.data.batch import Dataset
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
 from saec.data.listed import Location, Pattern
-from saec.data.npy import Column, Traces, chosen_columns, read_array
+from saec.data.npy import Columns, Traces, chosen_columns, read_array
 from saec.data.recordings import Cutting
 from saec.data.store import Cache, check, n_bytes_of, open_items
 from saec.data.stored import Windows
@@ -38,7 +38,7 @@ class Arrays:
     `limit`: take so many files. `skip_bad`: leave out those that cannot be used.
     """
 
-    samples_are = "traces"
+    samples_are = "traces"  # or windows of them
     items_are = "arrays"
     session_key = "arrays"
     suffixes = Traces.suffixes
@@ -54,8 +54,8 @@ class Arrays:
         *,
         key: str | None = None,
         names: tuple[str, ...] = (),
-        columns: tuple[Column, ...] | None = None,
-        drop: tuple[Column, ...] = (),
+        columns: Columns | None = None,
+        drop: Columns = (),
         scale: Scale = "set",
         scale_by: ScaleBy = "z_score",
         rate_hz: PositiveFloat | None = None,
@@ -72,6 +72,7 @@ class Arrays:
         self.scale, self.scale_by, self.rate_hz = scale, scale_by, rate_hz
         self.cutting = Cutting(1, window_frames, None, least=1)
         self.window_frames = window_frames
+        self.samples_are = "traces" if window_frames is None else "windows"
         self.skip_bad = skip_bad
         self._scalings: dict[int, tuple[np.ndarray, ...]] = {}  # of files that have been read
 
@@ -124,6 +125,9 @@ class Arrays:
         front, n_bytes = self._front, n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         samples, (_, _, n_frames) = self._promised
+        if self.window_frames and self.window_frames > n_frames.max():
+            words = "data.window_frames: %d is more than any array has, so each is one window"
+            LOG.warning(words, self.window_frames)
         mean = float(n_frames.mean())
         return Sizes(len(samples), n_bytes, front, no_room, self.samples_are, mean_frames=mean)
 
@@ -194,7 +198,8 @@ class Arrays:
     def _front(self) -> ArrayFront:
         if not isinstance(self.scale, str) and len(self.scale[0]) != len(self.chosen):
             raise Fault(
-                f"data.scale is of {len(self.scale[0])} columns, {len(self.chosen)} are taken of each array"
+                f"data.scale is of {len(self.scale[0])} columns, {len(self.chosen)} are taken of each array: "
+                "take the columns that it was made of, by a run those that it was trained on"
             )
         own = self._scaling_of if self.scale == "file" else None
         return ArrayFront(self._names, self.scale, self.scale_by, self.rate_hz, own)

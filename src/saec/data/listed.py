@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from saec.data.kind import File, evenly
-from saec.faults import Fault, MissingFault, first_lines, listing
+from saec.faults import Fault, MissingFault, did_you_mean, first_lines, listing, number_of
 from saec.files import files_below
 from saec.progress import progress
 from saec.samples import (
@@ -70,6 +70,10 @@ class Listed:
         several: Several = "none",
     ):
         first = location[0] if isinstance(location, tuple) else location
+        if first.suffix.lower() in TABLES and not first.exists():
+            there = [file.name for file in first.parent.glob("*") if file.suffix.lower() in TABLES]
+            hint = did_you_mean(first.name, there) if there else "there is no other one, either"
+            raise MissingFault(f"no table {first}: {hint}")
         self.folder = first.parent if isinstance(location, tuple) or first.is_file() else first
         self.is_folder, self.several = self.folder == location, several
         if first.is_file() and first.suffix.lower() in TABLES:
@@ -213,7 +217,8 @@ class Listed:
             LOG.warning("%s", remark)
         gone = [str(table.parent / file) for file in missing if file not in means]
         if gone:
-            raise MissingFault(f"{table} names {len(gone):,} files that are not there:\n{listing(gone)}")
+            words = f"{table} names {number_of(len(gone), 'files that are not there')}"
+            raise MissingFault(f"{words}: add what is missing, or mend the table\n{listing(gone)}")
         return [means.get(file, file) for file in files]
 
 

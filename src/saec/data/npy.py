@@ -13,11 +13,12 @@ from posixpath import splitext
 from typing import IO, Annotated, Any, NamedTuple
 
 import numpy as np
-from pydantic import PlainValidator
+from pydantic import BeforeValidator, PlainValidator
 
 from saec.data.listed import Listed, Location
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
 from saec.files import DAMAGE, files_below, suffixes_below
+from saec.registry import as_list
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".npy", ".npz")
@@ -32,6 +33,7 @@ def _column(raw: Any) -> int | str:
 
 
 Column = Annotated[int | str, PlainValidator(_column)]
+Columns = Annotated[tuple[Column, ...], BeforeValidator(as_list)]
 
 
 class Traces(Listed):
@@ -74,8 +76,12 @@ class Traces(Listed):
                 bad[file] = str(reason)
         counts = Counter(one.n_columns for one in headers.values())
         usual = max(counts, key=counts.__getitem__, default=0)
+        exchanged = len(counts) > 1 and len({one.n_frames for one in headers.values()}) == 1
         for file, one in headers.items():
-            if one.n_columns != usual:
+            if exchanged:
+                what = f"is {one.n_frames} x {one.n_columns}, and all have {one.n_frames} rows"
+                bad[file] = f"{what}: transpose them, as rows are frames"
+            elif one.n_columns != usual:
                 most = f"{counts[usual]:,} of {len(headers):,} arrays have {usual}"
                 bad[file] = f"has {one.n_columns} columns, {most}: one number is expected in a folder"
         good = {file: one for file, one in headers.items() if file not in bad}

@@ -74,7 +74,8 @@ class ArrayFront:
         if height not in (None, n) or width is not None:
             takes = f"{height or n} rows" + ("" if width is None else f" and {width} frames alone")
             raise Fault(
-                f"traces have {n} columns and lengths of their own, the model takes {takes}: choose another"
+                f"traces have {n} columns and lengths of their own, the model takes {takes}: name arrays of "
+                "as many columns as it is made for, or choose another model, such as `conv1d`"
             )
         return replace(self, time_pool=time_pool)
 

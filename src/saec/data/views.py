@@ -44,8 +44,11 @@ def faults_of_view(view: Component, sizes: Sizes, compared_by: str | None = None
     marks, front, faults = marks_of(view), sizes.front, []
     if compared_by and "same" in marks:
         words = f"{view.name} gives one view twice, {compared_by} compares two"
-        faults.append(f"views: {words}: choose `pair`, or `sound_pair` for sound")
-    if "units" in marks and not front.in_units:
+        remedy = "choose `pair`, or `sound_pair` for sound"
+        if sizes.is_ragged and not any({"two", "lengths"} <= {*marks_of(VIEWS[of])} for of in VIEWS.names()):
+            remedy = f"no view makes two of {sizes.samples_are} yet, so choose another objective"
+        faults.append(f"views: {words}: {remedy}")
+    if "units" in marks and not front.in_units and not sizes.is_ragged:
         remedy = "`data.standardise: none` and a mel or linear spectrum, or `views: plain`"
         faults.append(f"views: {view.name} takes values in [0, 1]: choose {remedy}")
     if "sound" in marks and waveform_of(front) is None:

@@ -179,7 +179,8 @@ def _chosen_columns(wanted: Columns, front: Any) -> list[int]:
     names = column_names(front)
     missing = [one for one in wanted if (one not in names if isinstance(one, str) else one >= len(names))]
     if missing:
-        raise Fault(f"no column {missing[0]!r}: there are {len(names)}, {', '.join(names[:20])}")
+        words = f"no column {missing[0]!r}: there are {len(names)} that the run takes (0 is the first)"
+        raise Fault(f"{words}, {', '.join(names[:20])}")
     chosen = [names.index(one) if isinstance(one, str) else one for one in wanted]
     return chosen or evenly(range(len(names)), N_COLUMNS)
 

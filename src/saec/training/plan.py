@@ -263,8 +263,9 @@ def _refuse_shared(kinds: dict[str, Kind], faults: list[str]) -> None:
     if shared:
         how = "by their names: remove them from one or rename them"
         if are_files:
-            how = "whose folder has them, too: name folders of which none lies in the other"
-        words = f"data.valid: {len(shared):,} {kinds['valid'].items_are} are in data.train, {how}"
+            how = "too: name folders of which none lies in the other"
+        items = f"{kinds['valid'].items_are} are in data.train"
+        words = f"data.valid: {number_of(len(shared), items)}, {how}"
         faults.append(f"{words}\n{listing(shared)}")
 
 

@@ -409,6 +409,8 @@ def test_a_run_names_features_beside_a_folder_that_has_moved_and_beside_files_of
     shutil.copyfile(made, made.with_name(f"pooled_mine_saec_{with_run.timestamp}.npz"))
     moved = session(images="moved/songs/images", features="latest:untrained", evaluations=[KMEANS])
     assert set(evaluate(moved, project).scores["method"]) == {"untrained mean std"}
+    with pytest.raises(SessionError, match="needs `images`, .*: or name files, traces/pooled"):
+        evaluate(session(images=None, features="latest:untrained"), project)
 
 
 def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run_and_pooling(

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from saec.evaluation.folds import classes_of_few_groups
+from saec.faults import number_of
 from saec.samples import Samples
 from saec.sections.labels import between_sides
 from saec.sections.sets import FeatureSet
@@ -155,7 +156,7 @@ def doubts_of_samples(samples: Samples, what: str) -> list[str]:
     if not samples.classes:
         return [f"no {what} have labels"]
     if n_without:
-        doubts.append(f"{n_without:,} of {len(samples):,} {what} have no label")
+        doubts.append(number_of(n_without, f"of {len(samples):,} {what} have no label"))
     known = n_groups < len(samples)
     if not known:
         doubts.append("groups (recordings) are unknown, so probes may be too good")

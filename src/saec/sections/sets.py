@@ -300,8 +300,7 @@ def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:
 def _of_run(named: str, images: str | None, config: Config) -> dict[str, Path]:
     """Returns the pooled features that a run has made of the folder of pictures."""
     if images is None:
-        other = f"of other samples name the files, such as traces/pooled_*_{named.removeprefix(LATEST)}.npz"
-        raise Fault(f"{named} needs `images`, beside which features of pictures lie: {other}")
+        raise Fault(f"{named} needs `images`, beside which they lie: or name files, traces/pooled_*.npz")
     run = find_run(named, config.models)
     folder, id = config.data_path(images), f"_saec_{run.timestamp}"
     made = {file: about_of(file) for file in sorted(folder.parent.glob(f"pooled_*{id}*.npz"))}

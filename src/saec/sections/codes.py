@@ -88,10 +88,10 @@ class Codes:
         if options.shifts and (sensitivity := evaluated.write_shifts(options.shifts)) is not None:
             summary["shift_sensitivity"] = sensitivity
         content.findings.append(_sentence(name, summary, evaluated.data.samples_are))
-        if summary.get("mse", 0) >= measures.mse_of_mean:
+        if "mse" in summary and summary["mse"] >= measures.mse_of_mean:
             mean = f"no smaller than {measures.mse_of_mean:.3g}, that of the mean of each column"
             content.doubts.append(f"the error of {name}, {summary['mse']:.3g}, is {mean}")
-        content.doubts += self.remarks
+        content.doubts += [remark.partition(":\n")[0] for remark in self.remarks]
         words = f"Means of all samples ({MEANING}; by_file: the mean over files of what each file has)"
         content.tables[words] = pd.DataFrame([summary])
         evaluated.write_spectra(measures)

@@ -175,9 +175,7 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
         rows = split(train.samples, session.data.valid, seed, labelled, what=what)
         train, valid = (train.subset(part) for part in rows)
         names = listing(np.unique(valid.samples.groups).tolist(), 5)
-        LOG.info(
-            "set aside for validation: %d of %d %s, all of these groups:\n%s", len(valid), n, what, names
-        )
+        LOG.info("set aside for validation: %d of %d %s, the groups:\n%s", len(valid), n, what, names)
     valid = _of_classes(train.samples.classes, valid) if labelled else valid
     if len(valid) == 1:
         LOG.warning("validation has a single sample, so its scores say next to nothing: enlarge data.valid")

@@ -83,10 +83,9 @@ class Listed:
             paths = self._paths_below(location)
             listed = by_folders(Samples.of(self._names(paths).values(), file=list(paths)), self.group_of)
         self._all = self._grouped(listed, group) if group else listed
-        self.listed = self._all
-        if limit:  # of a training, which leaves other splits of a table out
-            learnt = np.flatnonzero(np.isin(self._all.splits, LEARNT))
-            self.listed = self._all.subset(evenly(learnt if len(learnt) else range(len(listed)), limit))
+        learnt = np.flatnonzero(np.isin(self._all.splits, LEARNT))  # `limit` is of trainings alone
+        learnt = learnt if len(learnt) else range(len(listed))
+        self.listed = self._all.subset(evenly(learnt, limit)) if limit else self._all
         self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
 
     def find(self, folder: Path) -> list[str]:

@@ -76,7 +76,8 @@ class Traces(Listed):
                 bad[file] = str(reason)
         counts = Counter(one.n_columns for one in headers.values())
         usual = max(counts, key=counts.__getitem__, default=0)
-        exchanged = len(counts) > 1 and len({one.n_frames for one in headers.values()}) == 1
+        frames = {one.n_frames for one in headers.values()}
+        exchanged = len(counts) > 1 and len(frames) == 1 and min(counts) > max(frames)
         for file, one in headers.items():
             if exchanged:
                 what = f"is {one.n_frames} x {one.n_columns}, and all have {one.n_frames} rows"

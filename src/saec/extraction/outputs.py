@@ -130,7 +130,7 @@ class Outputs:
         if about:
             before = about["settings"]
             different = [
-                f"{key}: there {_written(before.get(key))}, here {_written(value)}"
+                f"{key}: there {before.get(key)!r}, here {value!r}"
                 for key, value in settings.items()
                 if before.get(key) != value
             ]
@@ -197,9 +197,3 @@ def read_about_file(file: Path) -> dict[str, Any]:
     if "pooled" not in about["roles"]:
         raise Fault(f"{file} holds scores of a combiner: name features of a run or an extractor")
     return about
-
-
-def _written(value: Any) -> str:
-    """Returns a value of a session as one would write it."""
-    pairs = value.items() if isinstance(value, dict) else ()
-    return f"{{{', '.join(f'{key}: {one}' for key, one in pairs)}}}" if pairs else repr(value)

@@ -101,7 +101,7 @@ def test_the_best_clusters_are_those_that_agree_with_labels_or_are_stable(rows, 
         (
             {"label": ["a", "b"] * 9 + ["", "c"]},
             [
-                "1 of 20 sounds have no label",
+                "1 of 20 sounds has no label",
                 "groups (recordings) are unknown, so probes may be too good",
                 "1 classes are rare, in fewer than 5 sounds: c",
             ],
@@ -113,7 +113,7 @@ def test_the_best_clusters_are_those_that_agree_with_labels_or_are_stable(rows, 
                 "split": ["train"] * 9 + ["test"] * 11,
             },
             [
-                "1 groups are on both sides of the split, so probes are too good",
+                "1 group is on both sides of the split, so probes are too good",
                 "classes are tested and never learnt: b",
             ],
         ),

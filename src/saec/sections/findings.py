@@ -168,7 +168,7 @@ def doubts_of_samples(samples: Samples, what: str) -> list[str]:
         doubts.append(f"{len(rare):,} classes are rare, in fewer than {FEW} {noun}: {_some(list(rare))}")
     shared, unseen = between_sides(samples)
     if shared:
-        doubts.append(f"{len(shared):,} groups are on both sides of the split, so probes are too good")
+        doubts.append(number_of(len(shared), "groups are on both sides of the split, so probes are too good"))
     return doubts + ([f"classes are tested and never learnt: {_some(unseen)}"] if unseen else [])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY, intensities, write_pictures
+from PIL import Image
 from sounds import LISTENING, MEL, RATE, record, tone
 from torch import Tensor, nn
 from traces import write_traces
@@ -241,8 +242,15 @@ def write_sounds(folder: Path) -> None:
         record(folder / f"{number}.wav", tone(300 + 100 * number, 0.1 + number / 50, number))
 
 
-WRITERS = {"images": write_images, "audio": write_sounds, "arrays": write_traces}
-OPTIONS = {"images": {}, "audio": LISTENING, "arrays": {"scale": "file"}}
+def write_photos(folder: Path) -> None:
+    """Pictures of several sizes and formats, all of which have two sides that a size of 8 x 12 fits to."""
+    for number, name in enumerate("a.jpg b.JPEG c.png d.webp e.tif f.tiff g.bmp h.gif i.jpg".split()):
+        pixels = np.random.default_rng(number).integers(0, 256, (6 + number, 9, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
+
+
+WRITERS = {"photos": write_photos, "images": write_images, "audio": write_sounds, "arrays": write_traces}
+OPTIONS = {"photos": {"size": (8, 12)}, "images": {}, "audio": LISTENING, "arrays": {"scale": "file"}}
 
 
 @pytest.fixture(params=DATA.names())

@@ -42,6 +42,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (128, 32, 4)).astype(np.uint8)
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
 CRAFTED = {"name": "handcrafted", "sample_rate": RATE}
 ARRAYS = {"kind": "arrays", "scale": "file"}
+OPTIONS = {"photos": {"size": [128, 32], "colour": "grey"}}
 Change = Callable[[Path], Any]
 
 
@@ -50,12 +51,17 @@ class Data:
 
     def __init__(self, kind: str, config: Config):
         self.kind, self.config = kind, config
-        self.pictures = kind == "images"
-        self.items_are = {"images": "pictures", "audio": "recordings", "arrays": "arrays"}[kind]
-        self.key = {"images": "images", "audio": "sounds", "arrays": "arrays"}[kind]
+        self.pictures = kind in ("images", "photos")
+        self.items_are = "pictures" if self.pictures else {"audio": "recordings", "arrays": "arrays"}[kind]
+        self.key = "images" if self.pictures else {"audio": "sounds", "arrays": "arrays"}[kind]
         if self.pictures:
             self.folder = config.data / "songs" / "images"
             write_pictures(self.folder, intensities(12))
+            if kind == "photos":
+                for number, file in enumerate(sorted(self.folder.iterdir())):
+                    photo = Image.open(file).resize((30 + 5 * number, 90))
+                    photo.save(file.with_suffix(".jpg"), "JPEG")
+                    file.unlink()
         elif kind == "audio":
             self.folder = record_classes(config.data / "sounds")
         else:
@@ -69,7 +75,7 @@ class Data:
             return heard_session(data=data, training=ONE_EPOCH)
         folder = str(self.folder.relative_to(self.config.data))
         parts = {} if self.pictures else {"model": STRIDED, "views": "plain"}
-        data = {"kind": self.kind, "train": folder, "valid": 0.3} | data
+        data = {"kind": self.kind, "train": folder, "valid": 0.3} | OPTIONS.get(self.kind, {}) | data
         return training_session(data=data, training=ONE_EPOCH, **parts)
 
     def extraction(self, **data: Any) -> dict[str, Any]:
@@ -78,7 +84,8 @@ class Data:
             return features_session(None, extractor=CRAFTED, data={"sounds": "sounds"} | data)
         of_arrays = {"model": STRIDED, "data": ARRAYS, "record": {"input_shape": [1, len(NAMES), 256]}}
         run = next(iter(all_runs(self.config.models)), None)
-        run = run or untrained_run(self.config, **({} if self.pictures else of_arrays))
+        of_kind = {"images": {}, "photos": {"data": {"kind": "photos"} | OPTIONS["photos"]}}
+        run = run or untrained_run(self.config, **of_kind.get(self.kind, of_arrays))
         folder = str(self.folder.relative_to(self.config.data))
         session = extraction_session(run.timestamp, reconstructions=0)
         return session | {"data": {self.key: folder} | data}
@@ -90,7 +97,7 @@ class Data:
         return sorted(BAD[self.kind])
 
 
-@pytest.fixture(params=["images", "audio", "arrays"])
+@pytest.fixture(params=["images", "photos", "audio", "arrays"])
 def data(request, config) -> Data:
     return Data(request.param, config)
 
@@ -98,10 +105,16 @@ def data(request, config) -> Data:
 # Files
 
 
-def saved(picture: Image.Image, **options: Any) -> bytes:
+def saved(picture: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "PNG", **options)
+    picture.save(file, form, **options)
     return file.getvalue()
+
+
+def half(form: str, behind: bytes = b"", **options: Any) -> Change:
+    """Writes the first half of a picture of that format, and something behind it."""
+    whole = saved(Image.fromarray(NOISE[..., :3]), form, **options)
+    return holding(whole[: len(whole) // 2] + behind)
 
 
 def of_header(width: int, height: int) -> bytes:
@@ -165,6 +178,8 @@ ALPHA = "has an alpha channel, grey or RGB is expected: save it without transpar
 SIXTEEN = "has 16 bits a channel, 8 are expected: save it as an 8-bit PNG"
 TRANSPARENT = saved(Image.fromarray(GREY).convert("P"), transparency=0)
 TOO_LARGE = "claims 100000 x 100000 pixels, at most 64,000,000 are read: cut it"
+CUT = "is truncated: copy it again"
+TOO_MANY = "claims too many pixels, at most 89,478,485 are read: cut it"
 WITH_NAN = np.where(np.arange(1600) == 700, np.nan, tone(300))
 ZIPPED = b"zipped"  # stands for an NPZ of one array
 DAMAGED = "is truncated or damaged ( ... ): copy or make it again"
@@ -187,6 +202,25 @@ BAD: dict[str, dict[str, tuple[Change, str]]] = {
         "second_bomb.png": (holding(of_two_headers(30_000, 30_000)), TRUNCATED),
         "colours_after_pixels.png": (holding(with_chunk(len(GOOD) - 12, b"iCCP", b"")), TRUNCATED),
         "no_pixels.png": (holding(of_header(0, 128)), "claims 0 x 128 pixels"),
+    },
+    "photos": {
+        "text.jpg": (holding(b"this is no picture but a long enough text"), "is none of JPEG, PNG, "),
+        "empty.gif": (holding(b""), "is empty (0 bytes): copy it again"),
+        "header.jpeg": (holding(saved(Image.fromarray(GREY), "JPEG")[:40]), "damaged"),
+        "cut.jpg": (half("JPEG"), "is truncated or damaged ("),
+        "end.jpg": (half("JPEG", b"\xff\xd9"), CUT),
+        "zeros.jpg": (half("JPEG", bytes(9_999), quality=100), CUT),
+        "cmyk.jpg": (holding(saved(Image.fromarray(NOISE, "CMYK"), "JPEG")[:9_000] + b"\xff\xd9"), CUT),
+        "cut.png": (half("PNG"), "is truncated or damaged ("),
+        "zeros.png": (half("PNG", bytes(9_999)), "is truncated"),
+        "cut.webp": (half("WEBP"), "is truncated or damaged ("),
+        "zeros.webp": (half("WEBP", bytes(9_999)), ""),
+        "cut.bmp": (half("BMP"), "is truncated or damaged ("),
+        "cut.tiff": (half("TIFF", compression="tiff_lzw"), ""),
+        "cut.gif": (half("GIF"), "is truncated or damaged ("),
+        "bomb.png": (holding(of_two_headers(30_000, 30_000)), TOO_MANY),
+        "large.png": (holding(of_two_headers(10_000, 10_000)), TOO_MANY),
+        "float.tif": (holding(saved(Image.fromarray(GREY.astype("f4")), "TIFF")), "has pixels of 32 bits"),
     },
     "audio": {
         "low/three.wav": (sound(tone(300)[:3]), "has 3 samples at 8000 Hz, 128 are needed"),
@@ -302,7 +336,8 @@ def test_rows_of_other_splits_are_no_data_of_a_training_nor_count_for_its_limit(
 def test_a_bad_file_leaves_the_features_that_are_there(data, config):
     assert answer(main_02_extract, data.extraction(), config)[0] == 0
     before = contents(config.data)
-    name = {"images": "text.png", "audio": "low/nan.wav", "arrays": "nan.npy"}[data.kind]
+    bad = {"images": "text.png", "photos": "end.jpg", "audio": "low/nan.wav", "arrays": "nan.npy"}
+    name = bad[data.kind]
     make, words = BAD[data.kind][name]
     make(data.folder / name)
     assert f"{name} {words}" in refused(main_02_extract, data.extraction(), config)
@@ -318,7 +353,8 @@ def test_a_bad_file_leaves_the_features_that_are_there(data, config):
 
 
 def test_a_file_name_that_is_no_utf_8_is_a_fault_that_names_it(data, config):
-    name = {"images": b"\xff.png", "audio": b"low/\xff.wav", "arrays": b"\xff.npy"}[data.kind]
+    names = {"images": b"\xff.png", "photos": b"\xff.png", "audio": b"low/\xff.wav", "arrays": b"\xff.npy"}
+    name = names[data.kind]
     file = next(iter(data.good))
     try:
         shutil.copy(file, os.fsdecode(os.fsencode(data.folder) + b"/" + name))
@@ -486,6 +522,21 @@ FAULTS: dict[str, tuple] = {
         "{folder}: none of its pictures can be used:\n",
         {"skip_bad": True},
     ),
+    "photos: empty": (
+        emptied,
+        "{folder} holds no file at all, and no picture in it or below it: expected .j",
+    ),
+    "photos: no picture": (
+        no_sound,
+        "{folder} holds 1 x .txt, and no picture in it or below it: expected .j",
+    ),
+    "photos: missing": (shutil.rmtree, "data.train: no such folder: {folder} (a folder of pictures"),
+    "photos: no such files": (table("file\ngone/1.jpg\n"), "names 1 files that are not there:\n"),
+    "photos: bad ones alone": (
+        only_bad("photos"),
+        "17 of 17 pictures in {folder} cannot be used, mend or remove them; all are listed in",
+        {"skip_bad": True},
+    ),
     "audio: empty": (
         emptied,
         "data.train: no recording in {folder} or below it ... found no file at all",
@@ -577,6 +628,18 @@ FAULTS: dict[str, tuple] = {
     ),
 }
 ONLY_IN_TRAINING: dict[str, tuple] = {
+    "photos: another format": (Path.exists, "{folder} holds 12 x .jpg, and no picture", {"formats": "png"}),
+    "photos: size": (
+        Path.exists,
+        "data.train: pictures are 33 wide and 120 high, the model needs a width that is a multiple of 4 and "
+        "a height of 128: choose `data.size: [128, 32]`, another model",
+        {"size": [120, 33]},
+    ),
+    "photos: options": (
+        Path.exists,
+        "data.size ... data.fit: input should be 'resize', 'crop' or 'pad' ... data.formats",
+        {"size": [0, 33], "fit": "none", "formats": ["raw"]},
+    ),
     "images: several folders": (
         Path.exists,
         "data.train: a class is called by the name of its folder, two are called images: rename",

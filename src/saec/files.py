@@ -13,7 +13,7 @@ import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from lzma import LZMAError
 from pathlib import Path
@@ -241,8 +241,13 @@ def files_below(
 
 def suffixes_below(folder: Path) -> str:
     """Returns in words which files are in a folder and below it: how many of each of the usual suffixes."""
-    there = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in files_below(folder))
-    return ", ".join(f"{n:,} x {suffix}" for suffix, n in there.most_common(5)) or "no file at all"
+    return suffixes_of(files_below(folder)) or "no file at all"
+
+
+def suffixes_of(names: Iterable[str]) -> str:
+    """Returns in words how many files there are of each of the usual suffixes, "" where there is none."""
+    there = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in names)
+    return ", ".join(f"{n:,} x {suffix}" for suffix, n in there.most_common(5))
 
 
 def _visible(folder: str) -> list[os.DirEntry]:

@@ -30,6 +30,7 @@ class PictureFront:
     colours: np.ndarray | None = None  # (256, 3): the map, where intensity is stored
     size: tuple[int, int] | None = None  # height and width that come out
     stored_axes: Axes = Axes()
+    of_any_size: bool = False  # whether pictures could be stored in another size
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,15 +62,17 @@ class PictureFront:
         if width is not None:
             widths = {"none": wide == width, "crop": wide >= width, "pad": wide <= width, "resize": True}
             suits, need, remedy = widths[self.fit], f"{width} x {wanted} alone", "`data.fit: resize`"
+        steps = {"pad": ceil(wide / time_pool), "crop": wide // time_pool}
+        n_steps = steps.get(self.fit, max(1, round(wide / time_pool)))
         if not (is_high and suits):
+            if self.of_any_size:
+                remedy = f"`data.size: [{wanted}, {width or n_steps * time_pool}]`"
             raise Fault(
                 f"pictures are {wide} wide and {high} high, the model needs {need}: choose {remedy}, another "
                 "model, or make the pictures anew"
             )
         if width is None and self.fit == "crop" and wide < time_pool:
             raise Fault(f"pictures of width {wide} cannot be cropped to {time_pool}: choose `data.fit: pad`")
-        steps = {"pad": ceil(wide / time_pool), "crop": wide // time_pool}
-        n_steps = steps.get(self.fit, max(1, round(wide / time_pool)))
         return replace(self, size=(wanted, width or n_steps * time_pool))
 
     def __call__(self, raw: Raw) -> Tensor:

@@ -15,7 +15,7 @@ from pydantic import PositiveInt
 from saec.data.batch import Dataset
 from saec.data.fronts import Fit, PictureFront
 from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
-from saec.data.listed import Location, Pattern
+from saec.data.listed import Location, Pattern, usable_items
 from saec.data.png import (
     USUAL,
     Pictures,
@@ -138,19 +138,13 @@ class Images:
                 f"{self.folder / facts['not_in_map']} is in no colour map that is known (the sidecar's, "
                 f"{', '.join(USUAL)}), so without intensity: train with `data.channels: rgb`, or leave it out"
             )
-        bad = dict(facts["unusable"])
-        left_out = [self.files[row].name for row in bad]
-        if left_out:
-            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(left_out))
-        item_of = {file.name: item for item, file in enumerate(self.files)}
-        items = np.array([item_of[file] for file in self.samples.files.tolist()], dtype=np.int64)
-        usable = ~np.isin(items, list(bad))
+        items, usable, left_out = usable_items(self.pictures, facts["unusable"])
         colormap = facts["colormap"]
         colours = table(colormap) if colormap else None
         return Dataset(
             self.samples.subset(usable),
             stored,
-            items[usable],
+            items,
             PictureFront(
                 self._size,
                 self.channels,

@@ -1,0 +1,277 @@
+"""Defines the data kind `photos`: pictures of any size and format, fitted to one size."""
+
+import io
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from pydantic import BeforeValidator, Field, PositiveInt
+
+from saec.data.batch import Dataset
+from saec.data.fronts import PictureFront
+from saec.data.images import Images
+from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
+from saec.data.listed import Location, Pattern, usable_items
+from saec.data.png import DAMAGE, Pictures
+from saec.data.store import Cache, n_bytes_of, open_items
+from saec.faults import Fault, MissingFault, Unusable, listing
+from saec.files import files_below, fingerprint, suffixes_below, suffixes_of
+from saec.registry import as_list
+from saec.samples import TABLES, Several
+
+LOG = logging.getLogger(__name__)
+VERSION = 1  # raise it when the same pictures would be stored otherwise: it makes other fingerprints
+Format = Literal["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"]
+FORMATS: tuple[Format, ...] = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif")
+SUFFIXES = tuple(f".{one}" for one in FORMATS)
+OPENED = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")  # which of them a file is, its content says
+Fit = Literal["resize", "crop", "pad"]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(lambda raw: (raw, raw) if type(raw) is int else raw)]
+SOFT = Image.Resampling.BICUBIC
+FINER = 2  # times the size that is wanted, a JPEG is decoded at least
+MIDDLE = 128  # the grey around a picture with `fit: pad`, and of what libjpeg adds to a JPEG that was cut
+END, SCAN = b"\xff\xd9", b"\xff\xda"  # markers of a JPEG
+HOW = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90".split()
+TURNED = {turn: Image.Transpose[how] for turn, how in enumerate(HOW, start=2)}  # by EXIF's number
+SIDEWAYS = 5  # the first of these numbers by which height and width change places
+FRAMES, ALPHA = "hold several frames, of which the first is taken", "are transparent in parts, put on white"
+DEEP, TURNS = "have 16 bits a channel, of which the higher 8 are taken", "are turned as their EXIF says"
+TRUNCATED = "is truncated: copy it again"
+CALLED = {"1": "grey", "L": "grey", "LA": "grey", "P": "of a palette", "PA": "of a palette"}  # modes
+
+
+class Picture(NamedTuple):
+    """Holds a decoded picture, and what its file holds."""
+
+    pixels: np.ndarray  # (height, width, 3) uint8, or (height, width)
+    size: tuple[int, int]  # height and width of the whole picture, upright
+    mode: str  # of the file, as Pillow calls it
+    form: str  # as Pillow calls it
+    changes: list[str]  # in words: what was left out or computed
+
+
+def picture_of(
+    path: Path, size: tuple[int, int] | None = None, fit: Fit = "resize", mode: Literal["RGB", "L"] = "RGB"
+) -> Picture:
+    """Decodes a picture of any format that is supported, upright, and fits it to (height, width).
+
+    Of several frames the first, of 16 bits the higher 8, transparent parts on white, colours as Pillow
+    converts them. A JPEG is decoded at a half, quarter or eighth where that is fine enough.
+
+    Raises:
+        Unusable: gone, no picture, too large, damaged or truncated: half a picture is none.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
+    if not content:
+        raise Unusable("is empty (0 bytes): copy it again")
+    try:
+        with Image.open(io.BytesIO(content), formats=OPENED) as picture:
+            return _decoded(picture, content, size, fit, mode)
+    except UnidentifiedImageError as error:
+        forms = ", ".join(OPENED)
+        raise Unusable(f"is none of {forms}, whatever its name says, or damaged: save it anew") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        words = f"claims too many pixels, at most {Image.MAX_IMAGE_PIXELS:,} are read: cut it"
+        raise Unusable(words) from error
+    except DAMAGE as error:
+        raise Unusable(f"is truncated or damaged ({error}): copy or make it again") from error
+
+
+def _decoded(
+    picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int] | None, fit: Fit, mode: str
+) -> Picture:
+    form, own, is_jpeg = picture.format, picture.mode, picture.format in ("JPEG", "MPO")
+    if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+    changes = [FRAMES] if getattr(picture, "is_animated", False) else []
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever another package has set
+    if not is_jpeg:
+        picture.load()  # of some formats, EXIF lies behind the pixels
+        if form in ("PNG", "WEBP") and content.endswith(bytes(16)):  # as broken downloads leave files
+            raise Unusable(TRUNCATED)
+    turn = _orientation(picture)
+    swap = -1 if turn >= SIDEWAYS else 1
+    whole = picture.size[::-swap]
+    if is_jpeg:
+        picture.draft(mode, tuple(FINER * side for side in (size or whole)[::-swap]))
+        picture.load()
+        _require_end(picture, content)
+    if turn in TURNED:
+        picture, changes = picture.transpose(TURNED[turn]), [*changes, TURNS]
+    plain, more = _plain(picture, own, mode)
+    plain = _fitted(plain, size[::-1], fit) if size else plain
+    return Picture(np.asarray(plain), whole, own, form, changes + more)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Returns how EXIF says that a picture is turned, 1 where it is upright or EXIF is damaged."""
+    with suppress(*DAMAGE):
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1
+
+
+def _require_end(picture: Image.Image, content: bytes) -> None:
+    """Raises `Unusable` where a JPEG has no end, or was cut and got one: libjpeg adds grey without a word.
+
+    Of a cut one, what stands before its end is pixels, whatever it is; of a whole one it is of no use.
+    """
+    end = content.rfind(END)
+    corner = np.array(picture.getpixel((picture.width - 1, picture.height - 1)), dtype=np.int64)
+    is_whole = end > content.rfind(SCAN)
+    if is_whole and (np.abs(corner - MIDDLE) <= 1).all():
+        other = content[:end] + b"\x5a" * 4096 + content[end:]
+        each = (Image.open(io.BytesIO(one), formats=OPENED) for one in (content, other))
+        is_whole = len({one.tobytes() for one in each}) == 1
+    if not is_whole:
+        raise Unusable(TRUNCATED)
+
+
+def _plain(picture: Image.Image, own: str, mode: str) -> tuple[Image.Image, list[str]]:
+    """Returns a picture as RGB or L without alpha, and what was changed for that."""
+    changes = []
+    if own in ("I", "F"):
+        raise Unusable("has pixels of 32 bits, 8 or 16 bits a channel are expected: save it so")
+    if own.startswith("I;16"):
+        picture, changes = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)), [DEEP]
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        if picture.getextrema()[3][0] < 255:
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+            changes.append(ALPHA)
+    called = CALLED.get(own, own).removesuffix("A")
+    if mode == called == "RGB" or DEEP in changes or mode == "L":
+        return picture.convert(mode), changes
+    return picture.convert(mode), [*changes, f"are {called}, taken as RGB"]
+
+
+def _fitted(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """Returns a picture of (width, height)."""
+    if fit == "resize":
+        return picture.resize(size, SOFT)
+    if fit == "crop":
+        return ImageOps.fit(picture, size, SOFT)
+    scale = min(wanted / side for wanted, side in zip(size, picture.size, strict=True))
+    inner = [max(1, round(side * scale)) for side in picture.size]
+    canvas = Image.new(picture.mode, size, "#808080")
+    left, top = ((wanted - side) // 2 for wanted, side in zip(size, inner, strict=True))
+    canvas.paste(picture.resize(inner, SOFT), (left, top))
+    return canvas
+
+
+class Photographs(Pictures):
+    """Lists pictures of some formats, directly in folders or also below them."""
+
+    suffixes = SUFFIXES
+
+    def __init__(self, location: Location, formats: tuple[Format, ...], *options: Any):
+        self.suffixes = tuple(f".{one}" for one in formats)
+        super().__init__(location, *options)
+
+    def find(self, folder: Path) -> list[str]:
+        if not folder.is_dir():
+            raise MissingFault(f"no such folder: {folder} (a folder of pictures is expected)")
+        names = list(files_below(folder, self.suffixes, self.recursive))
+        if not names:
+            where = "in it or below it" if self.recursive else "directly in it (`data.recursive: true`)"
+            words = f"{folder} holds {suffixes_below(folder)}, and no picture {where}"
+            raise MissingFault(f"{words}: expected {', '.join(self.suffixes)}")
+        with suppress(Fault):  # of files that are not used
+            others = files_below(folder).keys() - {*names}
+            others = suffixes_of(name for name in others if not name.lower().endswith(tuple(TABLES)))
+            if others:
+                LOG.warning("%s: not used: %s", folder, others)
+        return names
+
+
+@DATA.register("photos")
+class Photos(Images):
+    """Reads pictures of any size and format, fitted to one size; of a folder, class folders, or a table.
+
+    `size`: height and width, or one number for both. `fit`: resize both axes; crop the middle, of which the
+    shorter side is all; pad with grey around the whole picture. `colour`: rgb or grey. `formats`: suffixes of
+    the files. `recursive`, `group`, `several`, `limit` and `skip_bad` are as those of `images`.
+    """
+
+    suffixes = SUFFIXES
+
+    def __init__(
+        self,
+        location: Location,
+        cache: Cache,
+        *,
+        size: Size = (256, 256),
+        fit: Fit = "resize",
+        colour: Literal["rgb", "grey"] = "rgb",
+        formats: Annotated[tuple[Format, ...], BeforeValidator(as_list), Field(min_length=1)] = FORMATS,
+        recursive: bool = True,
+        group: Pattern | None = None,
+        several: Several = "none",
+        limit: PositiveInt | None = None,
+        skip_bad: bool = False,
+    ):
+        self.pictures = Photographs(location, formats, recursive, limit, group, several)
+        self.folder, self.cache, self.skip_bad = self.pictures.folder, cache, skip_bad
+        self.files, self.paths = self.pictures.sources, list(self.pictures.paths.values())
+        self.size, self.fit, self.colour = size, fit, colour
+        self.changes: dict[int, list[str]] = {}  # of pictures that have been read
+
+    @cached_property
+    def fingerprint(self) -> str:
+        how = ("photos", VERSION, self.size, self.fit, self.colour, self.skip_bad)
+        return fingerprint(*how, self.cache.name_of(self.folder), self.files)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size if self.colour == "grey" else (*self.size, 3)
+
+    @property
+    def front(self) -> PictureFront:
+        return PictureFront(self.size, "rgb" if self.colour == "rgb" else "intensity", of_any_size=True)
+
+    def sizes(self) -> Sizes:
+        """Counts pictures from the listing, and says whether the cache will keep them."""
+        n_bytes = n_bytes_of(self)
+        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
+        return Sizes(len(self.samples), n_bytes, self.front, no_room)
+
+    def open(self, early: bool = False) -> Dataset:
+        """Decodes the pictures, or finds them decoded; raises a `Fault` where some cannot be read."""
+        if facts := self.cache.facts(self.fingerprint):
+            self._look_at(facts)
+        early = early and not self.skip_bad
+        stored, facts = open_items(self.cache, self.fingerprint, self, self.folder, early)
+        items, usable, left_out = usable_items(self.pictures, facts["unusable"] if facts else ())
+        samples, about = self.samples.subset(usable), {"left_out": left_out}
+        return Dataset(samples, stored, items, self.front, self.fingerprint, about, self.samples_are)
+
+    def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
+        """Yields (1, height, width[, 3]) of a picture; raises `Unusable` where it cannot be read, or is not
+        what was listed.
+        """
+        picture = picture_of(self.paths[item], self.size, self.fit, "L" if self.colour == "grey" else "RGB")
+        self.files[item].require_unchanged(self.paths[item])
+        self.changes[item] = picture.changes
+        yield picture.pixels[None]
+
+    def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
+        """Returns how many pictures were changed in which way; raises a `Fault` where some cannot be read."""
+        bad = {self.files[item].name: reason for item, reason in unusable.items()}
+        refuse_bad(self, bad, len(self.files), self.items_are)
+        facts = {"changes": Counter(sorted(change for each in self.changes.values() for change in each))}
+        self._look_at(facts)
+        return facts
+
+    def _look_at(self, facts: dict[str, Any]) -> None:
+        forget_bad(self)
+        if lines := [f"{n:,} {change}" for change, n in facts["changes"].items()]:
+            LOG.warning("%s: of %s pictures\n%s", self.folder, f"{len(self.files):,}", listing(lines))

@@ -531,7 +531,7 @@ FAULTS: dict[str, tuple] = {
         "{folder} holds 1 x .txt, and no picture in it or below it: expected .j",
     ),
     "photos: missing": (shutil.rmtree, "data.train: no such folder: {folder} (a folder of pictures"),
-    "photos: no such files": (table("file\ngone/1.jpg\n"), "names 1 files that are not there:\n"),
+    "photos: no such files": (table("file\ngone/1.jpg\n"), "names 1 file that is not there: "),
     "photos: bad ones alone": (
         only_bad("photos"),
         "17 of 17 pictures in {folder} cannot be used, mend or remove them; all are listed in",

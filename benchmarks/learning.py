@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from benchmarks.labelled import LabelledSet
@@ -94,8 +95,12 @@ def features_of_sound(contender: str, on: LabelledSet) -> np.ndarray:
     out = on.sounds.parent / name
     words = [f"data.sounds={json.dumps(str(on.sounds))}", f"out={json.dumps(str(out))}", *given]
     result = extract(load_session(find_session(name, "extraction"), ExtractionSession, words), on.config)
-    rows = {Path(recording).stem: row for recording, row in zip(result.N, result.X_pooled, strict=True)}
-    return np.stack([rows[picture.partition("_segm_")[0]] for picture in on.data.samples.names])
+    rows = pd.DataFrame(result.X_pooled).groupby([_recording(name) for name in result.N]).mean()  # of windows
+    return rows.loc[[_recording(name) for name in on.data.samples.names]].to_numpy()
+
+
+def _recording(name: str) -> str:
+    return Path(name).stem.partition("_segm_")[0]
 
 
 def _epochs(session: TrainingSession, on: LabelledSet, seconds: float) -> int:

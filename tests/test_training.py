@@ -132,7 +132,7 @@ def test_figures_are_valid_pictures_and_the_log_has_the_plan_every_epoch_and_the
         with Image.open(run.folder / name) as figure:
             assert figure.format == "PNG"
             assert min(figure.size) > 60 and len(np.unique(np.asarray(figure))) > 50
-    for words in ("data: 6 pictures, about", "model: compact", "epoch 1 of 2", "epoch 2 of 2"):
+    for words in ("data: train 4 pictures, valid 2", "model: compact", "epoch 1 of 2", "epoch 2 of 2"):
         assert words in log_of(run)
     assert "first: 2 epochs, best epoch" in log_of(run)
     table = (run.folder / "model.txt").read_text(encoding="utf-8")

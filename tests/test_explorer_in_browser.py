@@ -258,6 +258,19 @@ def test_pictures_by_relative_path_are_shown_too(browser, written):
     tab.close()
 
 
+def test_without_pictures_neighbours_and_medoids_are_names(browser, written):
+    file, points = written
+    write_explorer(file.with_name("names.html"), points, "names", None)
+    tab = browser.new_page()
+    tab.goto(file.with_name("names.html").as_uri())
+    tab.evaluate("pick(3)")
+    for shown, n in (("#neighbors", 12), ("#list td:last-child", 9)):
+        texts = tab.locator(f"{shown} button").all_inner_texts()
+        assert len(texts) == n and {text.strip("\u200e") for text in texts} <= {*points.names}
+        assert not tab.locator(f"{shown} .missing").first.is_visible()
+    tab.close()
+
+
 @pytest.mark.parametrize("megabytes", [1, 0])
 def test_a_sound_is_played_from_the_page_or_from_its_part_of_the_recording(browser, tmp_path, megabytes):
     """Its name is given to selections, which are saved as the tables of other programs."""

@@ -206,9 +206,9 @@ def test_classes_that_are_written_alike_and_a_split_of_one_side_are_named(config
     labelled, output = joined(config, features=features(config, SEGMENTS), sounds="sounds/list.csv")
     assert "classes that may be one, as they are written alike:\n  'Wren' and 'wren'" in output
     assert written_alike(["1.1", "11", "C", "C++", "a-b", "ab"]) == []
-    assert f"the split of {sounds} is train alone and is not used" in output and set(labelled["split"]) == {
-        ""
-    }
+    assert f"all of {sounds} is of the split train, which parts nothing" in output and set(
+        labelled["split"]
+    ) == {""}
 
 
 REEFS = {"kenya": "test_data", "bermuda": "test_data", "sulawesi": "train_data", "lonely": "test_data"}
@@ -235,7 +235,10 @@ def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
     assert list(sets) == ["bermuda", "kenya"]  # lonely has one class, and sulawesi is trained on
     one = sets["kenya"]
     assert one.names.tolist() == names[:4] and one.samples.labels.tolist() == ["class0", "class1"] * 2
-    assert one.split is None and "the split of dataset kenya is test alone and is not used" in one.remarks
+    assert (
+        one.split is None
+        and "all of dataset kenya is of the split test, which parts nothing and is not used" in one.remarks
+    )
     whole = np.load(config.data / "features.npz")["X"]
     assert np.array_equal(one.tables["features"].rows, whole[:4])
     left = "2 values of dataset are no sets of their own .*:\n  lonely: 4 sounds\n  sulawesi: 4 sounds"
@@ -285,7 +288,7 @@ def test_a_table_that_tests_everything_parts_nothing(config, reefs):
     file = features(config, names[:8], "tested.npz")
     labelled, output = joined(config, features=file, labels="reef/dataset.json")
     assert set(labelled["split"]) == {""} and labelled["dataset"].tolist() == ["bermuda"] * 4 + ["kenya"] * 4
-    assert "dataset.json is test alone and is not used" in output
+    assert "dataset.json is of the split test, which parts nothing and is not used" in output
 
 
 def test_class_folders_of_sound_label_segments_unless_a_table_or_a_pattern_does(config, sounds):

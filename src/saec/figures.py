@@ -76,7 +76,8 @@ def history(
             if len({*alphas}) > 1:
                 _draw_beside(axes, epochs, alphas, "alpha")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.legend(frameon=False)
+        many = len(axes.figure.axes) > n
+        axes.legend(frameon=False, **({"loc": "upper center", "ncols": 2} if many else {}))  # above the steps
     write_figure(path, figure)
 
 
@@ -102,20 +103,27 @@ def histogram(path: Path, counts: np.ndarray, title: str, x_label: str, y_label:
 
 
 def histograms(path: Path, values: dict[str, np.ndarray], title: str, x_label: str, y_label: str) -> None:
-    """Draws a histogram of positive values a series, all over the same bins, wider ones for a long tail."""
+    """Draws a histogram of positive values a series, one below the other, all over the same bins, wider ones
+    for a long tail.
+    """
     pooled = np.concatenate(list(values.values()))
     is_long = pooled.max() > LONG_TAIL * np.median(pooled)
     edges = np.histogram_bin_edges(pooled, N_BINS)
     if is_long:
         edges = np.geomspace(pooled.min(), pooled.max(), N_BINS + 1)
-    figure, axes = _figure(7, 4)
-    for number, (name, of) in enumerate(values.items()):
-        label = plain(name) if len(values) > 1 else None
-        axes.stairs(np.histogram(of, edges)[0], edges, fill=len(values) == 1, label=label, **_line(number))
-    axes.set(title=plain(title), xlabel=x_label, ylabel=y_label)
+    n = len(values)
+    figure = Figure((7, 4 if n == 1 else 1.2 + 0.55 * n), DPI, layout="constrained")
+    grid = figure.subplots(n, 1, squeeze=False, sharex=True, sharey=True)[:, 0]
+    for number, (axes, (name, of)) in enumerate(zip(grid, values.items(), strict=True)):
+        axes.stairs(np.histogram(of, edges)[0], edges, fill=True, color=colour(number))
+        if n > 1:
+            axes.set_ylabel(plain(name[:20]), fontsize=7, rotation=0, ha="right", va="center")
+            axes.tick_params(labelsize=7)
     if is_long:
-        axes.set_xscale("log")
-    _legend_beside(axes)
+        grid[0].set_xscale("log")
+    grid[-1].set_xlabel(x_label)
+    figure.supylabel(y_label, fontsize="medium")
+    figure.suptitle(plain(title), fontsize="large")
     write_figure(path, figure)
 
 
@@ -123,6 +131,7 @@ def maps(path: Path, panels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]
     """Draws 2-D maps (n, 2) with labels (n,), by (row, column): sets down, methods across; grey: no label."""
     rows, columns = (list(dict.fromkeys(key[side] for key in panels)) for side in (0, 1))
     figure = Figure((3.4 * len(columns) + 1.4, 3.2 * len(rows) + 0.5), DPI, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.08)  # a label is not at the next row's title
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
@@ -204,6 +213,8 @@ def lines(
     figure, axes = _figure(7, 4)
     for number, (name, (x, y)) in enumerate(curves.items()):
         look = _line(number) | {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+        if stds:  # whiskers stand beside each other
+            x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
         axes.errorbar(x, y, (stds or {}).get(name), capsize=2, label=plain(name), **look)
     axes.set(title=plain(title), xlabel=plain(x_label), ylabel=y_label)
     if x_label == "epoch" or x_label.endswith("(frames)"):

@@ -20,7 +20,7 @@ function tile(row, pick, named = true) {
   const button = made("button", undefined, { type: "button", title: DATA.names[row] });
   button.dataset.row = row;
   button.append(image(row));
-  if (named) button.append(made("span", `\u200e${DATA.names[row]}`)); // read from the left, though cut there
+  if (named || !address(row)) button.append(made("span", `\u200e${DATA.names[row]}`)); // read from the left, though cut there
   button.addEventListener("click", () => pick(row));
   return button;
 }
@@ -86,6 +86,7 @@ function showLegend(dressed, column, select) {
 
 function showClusters(column, select, pick) {
   const codes = DATA.columns[column].codes;
+  $("clusters").title = column; // which may be longer than the choice is wide
   const words = DATA.columns[column].words;
   const rows = DATA.clusters[column].map((one) => {
     const line = made("tr");

@@ -133,7 +133,7 @@ class Sounds:
         of = {name or NO_CLASS: part for name, part in table.groupby("class")} if separate else {ALL: table}
         values = {name: part["duration_s"].to_numpy() for name, part in of.items()}
         title, words = "Durations of recordings", ("duration (s)", "recordings")
-        caption = title + (", by class" if separate else "")
+        caption = title + (", by class: folder, or label of the table" if separate else "")
         content.draw("sounds_durations.png", caption, figures.histograms, values, title, *words)
         return [content]
 

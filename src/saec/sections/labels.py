@@ -268,7 +268,8 @@ def with_whole_split(samples: Samples, source: str) -> tuple[Samples, list[str]]
     sides = sorted({*samples.splits.tolist()} - {""})
     if not sides or {TRAIN, TEST} <= {*sides}:
         return samples, []
-    return samples.but(split=""), [f"the split of {source} is {sides[0]} alone and is not used"]
+    remark = f"all of {source} is of the split {sides[0]}, which parts nothing and is not used"
+    return samples.but(split=""), [remark]
 
 
 def _own_labels(tables: dict[str, Table], otherwise: np.ndarray, what: str) -> np.ndarray:

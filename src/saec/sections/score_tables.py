@@ -163,12 +163,12 @@ def _draw_curves(content: Content, probes: list[Result], name: str) -> None:
         few = {int(key.split("_")[2]): key for key in scores if key.startswith(f"{MAIN_SCORE}_")}
         if few:
             whole = [fold["n_learnt"] for fold in one.scores.folds if fold["labels_per_class"] == "all"]
-            x = [*sorted(few), max(np.mean(whole) / len(one.scores.classes), 1.05 * max(few))]
+            x = [*sorted(few), max(round(np.mean(whole) / len(one.scores.classes), 1), 1.05 * max(few))]
             keys, curve = [*(few[n] for n in sorted(few)), MAIN_SCORE], f"{one.method}, {one.evaluation}"
             curves[curve] = x, [scores[key] for key in keys]
             stds[curve] = [one.scores.stds.get(key, 0.0) for key in keys]
     if curves:
-        caption = "Macro-F1 by labels per class; whiskers: standard deviation"
+        caption = "Macro-F1 by labels per class, up to what classes have; whiskers: standard deviation"
         words = ("Learning curves", "labels per class (the last: all of them, their mean)", "macro-F1")
         content.draw(name, caption, figures.lines, curves, *words, stds, log_x=True)
 

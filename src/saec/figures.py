@@ -232,30 +232,6 @@ def lines(
     write_figure(path, figure)
 
 
-def counts(path: Path, panels: dict[str, "DataFrame"], title: str) -> None:
-    """Draws counts, one panel a table: names down, values across; shades are of each row's largest."""
-    widths = [1 + 0.22 * table.shape[1] for table in panels.values()]
-    n_rows = max(len(table) for table in panels.values())
-    figure = Figure((1.5 + sum(widths), 1.6 + 0.24 * n_rows), DPI, layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
-    for axes, (unit, table) in zip(grid, panels.items(), strict=True):
-        numbers = table.to_numpy(dtype=float)
-        shares = numbers / np.maximum(numbers.max(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-        pairs = zip(table.index, numbers.sum(axis=1), strict=True)
-        names = [f"{plain(str(name)[:20])} ({n:,.0f})" for name, n in pairs]
-        axes.set_yticks(np.arange(len(names)), names if axes is grid[0] else [], fontsize=7)
-        values = [plain(str(value)[:20]) for value in table.columns]
-        axes.set_xticks(np.arange(len(values)), values, rotation=90, fontsize=7)
-        axes.set_xlabel("hour of day" if unit == "hour" else unit, fontsize=8)
-        for row, column in np.argwhere(numbers > 0):
-            look = {"ha": "center", "va": "center", "fontsize": 4.5}
-            shade = "black" if shares[row, column] > 0.5 else "white"
-            axes.text(column, row, f"{numbers[row, column]:.0f}", color=shade, **look)
-    figure.suptitle(plain(title), fontsize=9)
-    write_figure(path, figure)
-
-
 def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], title: str) -> None:
     """Draws counts of true classes (rows) and predicted ones (columns); colours are shares of a row."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)

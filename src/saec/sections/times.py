@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from saec import figures
+from saec.figures import DPI, plain, write_figure
 from saec.files import as_file_name
 from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
@@ -80,7 +81,7 @@ def show_times(
         panels = {unit: _counts(table[table["unit"] == unit], by, order) for unit in units}
         name = as_file_name(f"times_{stem}_{by}") + ".png"
         words = f"How often, by {by}: {', '.join(units)} ({clock_is})"
-        content.draw(name, words, figures.counts, panels, f"By {by}")
+        content.draw(name, words, draw_counts, panels, f"By {by}")
 
 
 def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
@@ -102,3 +103,27 @@ def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
     best = findings.best_clustering(scores)[0] if one.results else None
     results = [] if best is None else one.results
     return {of.words: of.scores.predicted for of in results if (of.method, of.evaluation) == best.name}
+
+
+def draw_counts(path: Path, panels: dict[str, pd.DataFrame], title: str) -> None:
+    """Draws counts, one panel a table: names down, values across; shades are of each row's largest."""
+    widths = [1 + 0.22 * table.shape[1] for table in panels.values()]
+    n_rows = max(len(table) for table in panels.values())
+    figure = Figure((1.5 + sum(widths), 1.6 + 0.24 * n_rows), DPI, layout="constrained")
+    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
+    for axes, (unit, table) in zip(grid, panels.items(), strict=True):
+        numbers = table.to_numpy(dtype=float)
+        shares = numbers / np.maximum(numbers.max(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
+        pairs = zip(table.index, numbers.sum(axis=1), strict=True)
+        names = [f"{plain(str(name)[:20])} ({n:,.0f})" for name, n in pairs]
+        axes.set_yticks(np.arange(len(names)), names if axes is grid[0] else [], fontsize=7)
+        values = [plain(str(value)[:20]) for value in table.columns]
+        axes.set_xticks(np.arange(len(values)), values, rotation=90, fontsize=7)
+        axes.set_xlabel("hour of day" if unit == "hour" else unit, fontsize=8)
+        for row, column in np.argwhere(numbers > 0):
+            look = {"ha": "center", "va": "center", "fontsize": 4.5}
+            shade = "black" if shares[row, column] > 0.5 else "white"
+            axes.text(column, row, f"{numbers[row, column]:.0f}", color=shade, **look)
+    figure.suptitle(plain(title), fontsize=9)
+    write_figure(path, figure)

@@ -367,12 +367,13 @@ def test_a_row_does_not_depend_on_the_others(name):
     assert torch.equal(pooling(latents)[2:3], pooling(latents[2:3]))
 
 
-def slow_weighted_stats(latent: np.ndarray) -> np.ndarray:
+def slow_weighted_stats(latent: np.ndarray, window: float = 0) -> np.ndarray:
     """Of one (channels, time), step by step; the median of an even number of steps is the lower one."""
     latent = latent.astype(np.float64)
     n_steps = latent.shape[1]
     median = np.sort(latent, axis=1)[:, (n_steps - 1) // 2]
     distances = [np.sum((latent[:, step] - median) ** 2) for step in range(n_steps)]
+    distances *= np.sin(np.pi * (np.arange(n_steps) + 0.5) / n_steps) ** window
     weights = np.full(n_steps, 1 / n_steps) if not any(distances) else distances / np.sum(distances)
     means = np.average(latent, axis=1, weights=weights)
     deviation = np.sqrt(np.average((latent - means[:, None]) ** 2, axis=1, weights=weights))
@@ -382,20 +383,25 @@ def slow_weighted_stats(latent: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 36])
 @pytest.mark.parametrize("trim", [0.0, 0.1, 0.3, 2])
 @pytest.mark.parametrize(
-    ("name", "slow"),
+    ("name", "options", "slow"),
     [
-        ("mean_std", lambda x: np.concatenate([x.mean(axis=2), x.std(axis=2)], axis=1)),
-        ("mean", lambda x: x.mean(axis=2)),
-        ("max", lambda x: x.max(axis=2)),
-        ("flatten", lambda x: x.reshape(len(x), -1)),
-        ("weighted_stats", lambda x: np.stack([slow_weighted_stats(picture) for picture in x])),
+        ("mean_std", {}, lambda x: np.concatenate([x.mean(axis=2), x.std(axis=2)], axis=1)),
+        ("mean", {}, lambda x: x.mean(axis=2)),
+        ("max", {}, lambda x: x.max(axis=2)),
+        ("flatten", {}, lambda x: x.reshape(len(x), -1)),
+        ("weighted_stats", {}, lambda x: np.stack([slow_weighted_stats(picture) for picture in x])),
+        (
+            "weighted_stats",
+            {"window": 2.0},
+            lambda x: np.stack([slow_weighted_stats(picture, window=2) for picture in x]),
+        ),
     ],
 )
-def test_poolings_equal_numpy_on_the_steps_that_are_kept(name, slow, trim, n_steps):
+def test_poolings_equal_numpy_on_the_steps_that_are_kept(name, options, slow, trim, n_steps):
     latents = np.random.default_rng(0).normal(size=(3, 5, n_steps)).astype(np.float32)
     cut = trim if trim == 2 else int(np.ceil(np.float32(trim * n_steps)))
     kept = latents[:, :, cut : n_steps - cut] if n_steps > 2 * cut else latents
-    result = parsed(POOLINGS, name, trim=trim)(torch.from_numpy(latents))
+    result = parsed(POOLINGS, name, trim=trim, **options)(torch.from_numpy(latents))
     assert np.allclose(result, slow(kept), atol=1e-6)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 from torch import Tensor
 
 from saec.faults import Fault, MissingFault
@@ -27,6 +27,7 @@ def _share_or_steps(raw: Any) -> float | int:
 
 
 Trim = Annotated[float | int, PlainValidator(_share_or_steps)]  # of the time steps, cut from each side
+Window = Annotated[float, Field(ge=0, le=8, exclude_if=lambda power: not power)]  # sessions stay as they were
 
 
 @dataclass(frozen=True)
@@ -148,14 +149,19 @@ def mean_std(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
 
 
 @POOLINGS.register("weighted_stats")
-def weighted_stats(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0) -> Tensor:
     """Pools (batch, channels, time) to (batch, 4 channels): weighted mean and std, minimum and maximum.
 
     A time step weighs as much as the square of its distance from the latent's median over time, so that a
-    call counts and the background around it does not; all weigh the same where all are alike.
+    call counts and the background around it does not; all weigh the same where all are alike. `window` is the
+    power of half a sine over time that weights are multiplied by, so that a neighbouring call at the edge
+    counts less.
     """
     kept = trimmed(latents, trim)
     distances = (kept - kept.median(dim=-1, keepdim=True).values).square().sum(dim=1, keepdim=True)
+    if window:
+        middles = (torch.arange(kept.shape[-1], device=kept.device) + 0.5) / kept.shape[-1]
+        distances = distances * torch.sin(torch.pi * middles).to(distances.dtype) ** window
     total = distances.sum(dim=-1, keepdim=True)
     weights = torch.where(total > 0, distances / total.clamp(min=TINY), 1 / kept.shape[-1])
     means = (kept * weights).sum(dim=-1)

@@ -13,11 +13,14 @@ from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
-from saec.data.png import USUAL, decode, find_pictures, possible_maps, sidecar_map, to_intensity
+from saec.data.photos import picture_of, pictures_below
+from saec.data.png import USUAL, decode, possible_maps, sidecar_map, to_intensity
 from saec.faults import Unusable, counted
 from saec.progress import progress
 from saec.samples import SEGMENT
 
+LOOKED_AT = (512, 512)  # height and width that are enough to look at a photograph
+MODES = {2: "L", 3: "RGB"}  # of decoded spectrograms, by their axes
 SIDE = 16  # pixels of the small pictures that are compared
 ALIKE = 0.995  # correlation of small pictures from which two are alike
 MOST_COMPARED = 20_000  # pictures, evenly spaced: all are compared with all
@@ -71,12 +74,12 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
     """Decodes every picture once, keeps a small one of those that it compares, and returns what it saw.
 
     Raises:
-        MissingFault: there is no such folder, or no PNG in it.
+        MissingFault: there is no such folder, or no picture in it.
     """
-    names = find_pictures(folder)
+    names, as_they_are = pictures_below(folder)
     compared, small = set(evenly(names, MOST_COMPARED)), {}
     inspection = Inspection(sum((folder / name).stat().st_size for name in names))
-    colormap = _likely_map(folder, names)
+    colormap = _likely_map(folder, names) if as_they_are else None
     pictures = ahead(partial(_read, folder, colormap), names, 2 * n_workers, max(1, n_workers))
     for name, picture in zip(names, progress(pictures, "looking through", len(names)), strict=True):
         if isinstance(picture, str):
@@ -108,17 +111,24 @@ def _likely_map(folder: Path, names: list[str]) -> str:
     return USUAL[0]
 
 
-def _read(folder: Path, colormap: str, name: str) -> tuple[str, str, bool, np.ndarray, np.ndarray] | str:
-    """Returns size, mode, whether it is in the map, counts of levels, small pixels; or why it is unusable."""
+def _read(
+    folder: Path, colormap: str | None, name: str
+) -> tuple[str, str, bool, np.ndarray, np.ndarray] | str:
+    """Returns size, mode, whether it is in the map, counts of levels, small pixels; or why it is unusable.
+
+    Without a map it is a photograph, which is perhaps decoded in part of its size.
+    """
     try:
-        pixels = decode(folder / name)
+        photo = picture_of(folder / name, LOOKED_AT) if colormap is None else None
+        pixels = photo.pixels if photo else decode(folder / name)
     except Unusable as reason:
         return str(reason)
-    picture, intensity = Image.fromarray(pixels), to_intensity(pixels, colormap)
-    grey = picture.convert("L")
+    intensity = None if photo else to_intensity(pixels, colormap)
+    grey = Image.fromarray(pixels).convert("L")
+    size, mode = (photo.size, f"{photo.mode} {photo.form}") if photo else (pixels.shape, MODES[pixels.ndim])
     levels = np.bincount(np.ravel(grey if intensity is None else intensity), minlength=256)
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32).ravel()
-    return f"{picture.width} x {picture.height}", picture.mode, intensity is not None, levels, small
+    return f"{size[1]} x {size[0]}", mode, intensity is not None, levels, small
 
 
 def _alike(names: list[str], small: np.ndarray) -> list[tuple[str, str, float]]:

@@ -18,7 +18,8 @@ from saec.data.fronts import PictureFront
 from saec.data.images import Images
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
 from saec.data.listed import Location, Pattern, usable_items
-from saec.data.png import DAMAGE, Pictures
+from saec.data.png import DAMAGE, Pictures, find_pictures
+from saec.data.png import SUFFIXES as PNG
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.faults import Fault, MissingFault, Unusable, listing
 from saec.files import files_below, fingerprint, suffixes_below, suffixes_of
@@ -58,12 +59,13 @@ class Picture(NamedTuple):
 
 
 def picture_of(
-    path: Path, size: tuple[int, int] | None = None, fit: Fit = "resize", mode: Literal["RGB", "L"] = "RGB"
+    path: Path, size: tuple[int, int], fit: Fit | None = None, mode: Literal["RGB", "L"] = "RGB"
 ) -> Picture:
     """Decodes a picture of any format that is supported, upright, and fits it to (height, width).
 
     Of several frames the first, of 16 bits the higher 8, transparent parts on white, colours as Pillow
-    converts them. A JPEG is decoded at a half, quarter or eighth where that is fine enough.
+    converts them. A JPEG is decoded at a half, quarter or eighth where that is fine enough for the size;
+    without `fit` pixels stay as they are decoded.
 
     Raises:
         Unusable: gone, no picture, too large, damaged or truncated: half a picture is none.
@@ -88,7 +90,7 @@ def picture_of(
 
 
 def _decoded(
-    picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int] | None, fit: Fit, mode: str
+    picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int], fit: Fit | None, mode: str
 ) -> Picture:
     form, own, is_jpeg = picture.format, picture.mode, picture.format in ("JPEG", "MPO")
     if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
@@ -103,13 +105,13 @@ def _decoded(
     swap = -1 if turn >= SIDEWAYS else 1
     whole = picture.size[::-swap]
     if is_jpeg:
-        picture.draft(mode, tuple(FINER * side for side in (size or whole)[::-swap]))
+        picture.draft(mode, tuple(FINER * side for side in size[::-swap]))
         picture.load()
         _require_end(picture, content)
     if turn in TURNED:
         picture, changes = picture.transpose(TURNED[turn]), [*changes, TURNS]
     plain, more = _plain(picture, own, mode)
-    plain = _fitted(plain, size[::-1], fit) if size else plain
+    plain = _fitted(plain, size[::-1], fit) if fit else plain
     return Picture(np.asarray(plain), whole, own, form, changes + more)
 
 
@@ -166,6 +168,17 @@ def _fitted(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Imag
     left, top = ((wanted - side) // 2 for wanted, side in zip(size, inner, strict=True))
     canvas.paste(picture.resize(inner, SOFT), (left, top))
     return canvas
+
+
+def pictures_below(folder: Path) -> tuple[list[str], bool]:
+    """Returns the pictures of a folder, and whether they are PNG alone, which are taken as they are: those
+    directly in it, or below it where there is none or some are of other formats.
+    """
+    names = [*files_below(folder, SUFFIXES, recursive=False)] if folder.is_dir() else []
+    names = names or ([*files_below(folder, SUFFIXES)] if folder.is_dir() else [])
+    if all(name.lower().endswith(PNG) for name in names):
+        return find_pictures(folder), True
+    return [*files_below(folder, SUFFIXES)], False
 
 
 class Photographs(Pictures):

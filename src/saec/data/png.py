@@ -17,7 +17,7 @@ from saec.data.batch import Axes
 from saec.data.listed import Listed, Location
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
-from saec.files import files_below
+from saec.files import files_below, suffixes_below
 from saec.samples import SEGMENT
 
 LOG = logging.getLogger(__name__)
@@ -37,8 +37,10 @@ def find_pictures(folder: Path, recursive: bool | None = None) -> list[str]:
     names = list(files_below(folder, SUFFIXES, bool(recursive)))
     below = [] if names or recursive else list(files_below(folder, SUFFIXES))
     if not names and (not below or recursive is False):
-        hint = "; there are some in {}: name that folder, or say `data.recursive: true`"
-        hint = hint.format((folder / below[0]).parent) if below else " or below it"
+        hint = f" or below it: found {suffixes_below(folder)}"
+        if below:
+            where = (folder / below[0]).parent
+            hint = f"; there are some in {where}: name that folder, or say `data.recursive: true`"
         raise MissingFault(f"no *.png directly in {folder}{hint}")
     return names or below
 

@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from saec.data.png import decode
+from saec.data.photos import picture_of
 from saec.evaluation.agreement import purity
 from saec.explorer.sounds import MB, Stretch, listen, small_picture
 from saec.faults import Unusable
@@ -195,12 +195,14 @@ def _sounds(points: Points, page: Path, clips_mb: float, pictures_mb: float) -> 
 def _data_address(file: Path) -> str:
     """Returns a small picture as a data address, "" where the picture cannot be read."""
     try:
-        picture = Image.fromarray(decode(file))
+        photo = picture_of(file, (HEIGHT, WIDTH))
     except Unusable:
         return ""
+    picture = Image.fromarray(photo.pixels)
     scale = min(1.0, max(WIDTH / picture.width, HEIGHT / picture.height))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return small_picture(picture.convert("RGB").resize(size, Image.Resampling.BOX))
+    picture = picture.resize(size, Image.Resampling.BOX)
+    return small_picture(picture, "webp" if photo.form == "PNG" else "jpeg")
 
 
 def _space(space: Space) -> dict[str, Any]:

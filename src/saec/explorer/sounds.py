@@ -22,7 +22,7 @@ LONGEST_S = 10.0  # of a clip
 HIGHEST_RATE = 48_000  # of a clip: browsers play no more
 BLOCK = 2**14  # samples that the encoder is given at once
 HEIGHT, MOST_FRAMES = 64, 160  # of a small spectrogram, in pixels
-QUALITY = 60  # of WebP
+QUALITY = 60  # of WebP and JPEG
 COLORS = (np.asarray(colormaps["viridis"].colors) * 255).astype(np.uint8)
 MB = 1e6
 
@@ -104,11 +104,11 @@ def _spectrogram(sound: np.ndarray, rate: int) -> str:
     return small_picture(picture.resize((MOST_FRAMES, HEIGHT), Image.Resampling.BOX))
 
 
-def small_picture(picture: Image.Image) -> str:
+def small_picture(picture: Image.Image, form: str = "webp") -> str:
     """Returns a picture as a data address."""
     written = io.BytesIO()
-    picture.save(written, "WEBP", quality=QUALITY)
-    return data_address("image/webp", written)
+    picture.save(written, form, quality=QUALITY)
+    return data_address(f"image/{form}", written)
 
 
 def data_address(form: str, written: io.BytesIO) -> str:

@@ -16,7 +16,8 @@ from saec.data import DATA
 from saec.data.kind import absolute, paths_of
 from saec.data.listed import by_folders
 from saec.data.npy import SUFFIXES as ARRAYS
-from saec.data.png import SUFFIXES, Pictures, find_pictures
+from saec.data.photos import SUFFIXES, pictures_below
+from saec.data.png import Pictures
 from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
@@ -68,8 +69,8 @@ def matching_files(named: str, config: Config) -> list[Path]:
 
 def picture_folder(path: str, config: Config) -> Path:
     """Returns a folder of pictures; raises a `MissingFault` where there are none."""
-    folder = paths_of(absolute(path, config), config, Pictures.suffixes)
-    find_pictures(folder)
+    folder = paths_of(absolute(path, config), config, SUFFIXES)
+    pictures_below(folder)
     return folder
 
 

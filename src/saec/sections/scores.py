@@ -19,6 +19,8 @@ from saec.config import Config
 from saec.data import Cache, chunks
 from saec.data.batch import Dataset
 from saec.data.images import Images
+from saec.data.photos import Photos
+from saec.data.png import SUFFIXES as PNG
 from saec.documents import read_cached, write_cached
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.base import Scores
@@ -222,7 +224,9 @@ def _seen_by_run(one: FeatureSet, config: Config) -> Dataset:
 
 
 def _opened(one: FeatureSet, config: Config) -> Dataset:
-    """Opens all pictures of a set's folder, as intensity where a colour map explains them, else as RGB."""
+    """Opens all pictures of a folder: photographs small, others as intensity of their colour map, or RGB."""
+    if not all(name.lower().endswith(PNG) for name in one.names.tolist()):
+        return Photos(one.images, Cache.of(config), size=(SIDE, SIDE), skip_bad=True).open()
     images = partial(Images, one.images, Cache.of(config), recursive=any("/" in name for name in one.names))
     data = images(channels="rgb").open()
     return data if data.about["colormap"] == "none" else images().open()

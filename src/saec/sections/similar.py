@@ -1,15 +1,16 @@
 """Finds the samples of a set that are nearest to one sample, or to each one of a folder."""
 
+import math
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from saec.config import Config
-from saec.data.png import decode, sidecar_axes, size_of
+from saec.data.photos import picture_of
+from saec.data.png import sidecar_axes
 from saec.extraction import extract
 from saec.extraction.sources.base import for_samples
 from saec.faults import MissingFault, Unusable
@@ -24,6 +25,7 @@ from saec.sections.sets import FeatureSet, recipe_for
 from saec.session import Count
 
 N_SHOWN, N_RANKS = 12, 10  # queries, and pictures near each, that are drawn
+LARGEST = 512 * 512  # pixels of a picture in a figure
 MOST_ROWS = 20  # of a table on the page; files have all of them
 TOGETHER = "all together"
 
@@ -129,20 +131,22 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
     size = (1, 1)
     for file in (file for column in files.values() for file in column):
         with suppress(Unusable):
-            size = size_of(file)[::-1]
+            size = picture_of(file, size).size
             break
+    scale = min(1, (LARGEST / math.prod(size)) ** 0.5)
+    size = tuple(max(1, round(side * scale)) for side in size)
     columns = {heading: np.stack([_picture(file, size) for file in of]) for heading, of in files.items()}
     title = f"nearest {one.samples_are}, by {', '.join(one.tables)}"
     caption = "Queries, and what is nearest to each, from left to right; all of it is in the table"
     figure = f"similar_{as_file_name(one.name)}.png"
-    axes = sidecar_axes(one.images, size[::-1])
+    axes = sidecar_axes(one.images, size)
     content.draw(figure, caption, panels, columns, [str(name) for name in names], title, axes)
 
 
 def _picture(file: Path, size: tuple[int, int]) -> np.ndarray:
     """Returns (3, height, width) in [0, 1]; one that cannot be read is white."""
     try:
-        pixels = Image.fromarray(decode(file)).convert("RGB").resize(size)
+        pixels = picture_of(file, size, "pad").pixels
     except Unusable:
-        return np.ones((3, *size[::-1]), dtype=np.float32)
+        return np.ones((3, *size), dtype=np.float32)
     return np.asarray(pixels, dtype=np.float32).transpose(2, 0, 1) / 255

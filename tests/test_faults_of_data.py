@@ -524,11 +524,11 @@ FAULTS: dict[str, tuple] = {
     ),
     "photos: empty": (
         emptied,
-        "{folder} holds no file at all, and no picture in it or below it: expected .j",
+        "*.gif directly in {folder} or below it: found no file at all",
     ),
     "photos: no picture": (
         no_sound,
-        "{folder} holds 1 x .txt, and no picture in it or below it: expected .j",
+        "*.gif directly in {folder} or below it: found 1 x .txt",
     ),
     "photos: missing": (shutil.rmtree, "data.train: no such folder: {folder} (a folder of pictures"),
     "photos: no such files": (table("file\ngone/1.jpg\n"), "names 1 file that is not there: "),
@@ -628,7 +628,11 @@ FAULTS: dict[str, tuple] = {
     ),
 }
 ONLY_IN_TRAINING: dict[str, tuple] = {
-    "photos: another format": (Path.exists, "{folder} holds 12 x .jpg, and no picture", {"formats": "png"}),
+    "photos: another format": (
+        Path.exists,
+        "directly in {folder} or below it: found 12 x .jpg",
+        {"formats": "png"},
+    ),
     "photos: size": (
         Path.exists,
         "data.train: pictures are 33 wide and 120 high, the model needs a width that is a multiple of 4 and "

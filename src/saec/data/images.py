@@ -15,7 +15,7 @@ from pydantic import PositiveInt
 from saec.data.batch import Dataset
 from saec.data.fronts import Fit, PictureFront
 from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
-from saec.data.listed import Location, Pattern, usable_items
+from saec.data.listed import Location, Pattern
 from saec.data.png import (
     USUAL,
     Pictures,
@@ -72,7 +72,7 @@ class Images:
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.pictures = Pictures(location, recursive, limit, group, several)
+        self.pictures = Pictures(location, recursive, Pictures.suffixes, limit, group, several)
         self.folder = self.pictures.folder
         self.cache = cache
         self.channels = channels
@@ -138,24 +138,22 @@ class Images:
                 f"{self.folder / facts['not_in_map']} is in no colour map that is known (the sidecar's, "
                 f"{', '.join(USUAL)}), so without intensity: train with `data.channels: rgb`, or leave it out"
             )
-        items, usable, left_out = usable_items(self.pictures, facts["unusable"])
-        colormap = facts["colormap"]
-        colours = table(colormap) if colormap else None
-        return Dataset(
-            self.samples.subset(usable),
-            stored,
-            items,
-            PictureFront(
-                self._size,
-                self.channels,
-                self.fit,
-                colours,
-                stored_axes=sidecar_axes(self.paths[0].parent, self._size),
-            ),
-            self.fingerprint,
-            {"colormap": colormap or "none", "left_out": left_out},
-            self.samples_are,
-        )
+        colours = table(facts["colormap"]) if facts["colormap"] else None
+        axes = sidecar_axes(self.paths[0].parent, self._size)
+        front = PictureFront(self._size, self.channels, self.fit, colours, stored_axes=axes)
+        return self.dataset(stored, facts, front, colormap=facts["colormap"] or "none")
+
+    def dataset(self, stored: Any, facts: dict[str, Any], front: PictureFront, **about: str) -> Dataset:
+        """Returns the samples that can be used, and warns of the others."""
+        bad = dict(facts["unusable"])
+        left_out = [self.files[row].name for row in bad]
+        if left_out:
+            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(left_out))
+        item_of = {file.name: item for item, file in enumerate(self.files)}
+        items = np.array([item_of[file] for file in self.samples.files.tolist()], dtype=np.int64)
+        usable = ~np.isin(items, list(bad))
+        samples, about = self.samples.subset(usable), about | {"left_out": left_out}
+        return Dataset(samples, stored, items[usable], front, self.fingerprint, about, self.samples_are)
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields (1, height, width) of intensity, or without a map (1, height, width, 3).

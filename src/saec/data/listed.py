@@ -221,19 +221,6 @@ class Listed:
         return [means.get(file, file) for file in files]
 
 
-def usable_items(listed: Listed, unusable: Iterable[tuple[int, str]]) -> tuple[np.ndarray, np.ndarray, list]:
-    """Returns the files' numbers of the samples that are usable, which samples these are, and the names of
-    files that are left out, of which it warns.
-    """
-    left_out = [listed.sources[item].name for item, _ in unusable]
-    if left_out:
-        LOG.warning("%s: left out, unusable:\n%s", listed.folder, listing(left_out))
-    item_of = {file.name: item for item, file in enumerate(listed.sources)}
-    files = listed.labelled.files
-    usable = ~np.isin(files, left_out)
-    return np.array([item_of[file] for file in files[usable].tolist()], dtype=np.int64), usable, left_out
-
-
 def by_folders(samples: Samples, group_of: Callable[[str], str]) -> Samples:
     """Returns samples with the first folder in their files' names as label, and groups by these names."""
     files = samples.files.tolist()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -17,19 +17,19 @@ from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
 from saec.data.images import Images
 from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
-from saec.data.listed import Location, Pattern, usable_items
-from saec.data.png import DAMAGE, Pictures, find_pictures
+from saec.data.listed import Location, Pattern
+from saec.data.png import DAMAGE, Pictures, content_of, find_pictures
 from saec.data.png import SUFFIXES as PNG
 from saec.data.store import Cache, n_bytes_of, open_items
-from saec.faults import Fault, MissingFault, Unusable, listing
-from saec.files import files_below, fingerprint, suffixes_below, suffixes_of
+from saec.faults import Unusable, listing
+from saec.files import files_below, fingerprint
 from saec.registry import as_list
-from saec.samples import TABLES, Several
+from saec.samples import Several
 
 LOG = logging.getLogger(__name__)
 VERSION = 1  # raise it when the same pictures would be stored otherwise: it makes other fingerprints
 Format = Literal["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"]
-FORMATS: tuple[Format, ...] = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif")
+FORMATS: tuple[Format, ...] = get_args(Format)
 SUFFIXES = tuple(f".{one}" for one in FORMATS)
 OPENED = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")  # which of them a file is, its content says
 Fit = Literal["resize", "crop", "pad"]
@@ -70,12 +70,7 @@ def picture_of(
     Raises:
         Unusable: gone, no picture, too large, damaged or truncated: half a picture is none.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
-    if not content:
-        raise Unusable("is empty (0 bytes): copy it again")
+    content = content_of(path)
     try:
         with Image.open(io.BytesIO(content), formats=OPENED) as picture:
             return _decoded(picture, content, size, fit, mode)
@@ -171,39 +166,14 @@ def _fitted(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Imag
 
 
 def pictures_below(folder: Path) -> tuple[list[str], bool]:
-    """Returns the pictures of a folder, and whether they are PNG alone, which are taken as they are: those
-    directly in it, or below it where there is none or some are of other formats.
+    """Returns the pictures directly in a folder, or below it where there is none or some are no PNG, and
+    whether all are PNG, which are taken as they are.
     """
-    names = [*files_below(folder, SUFFIXES, recursive=False)] if folder.is_dir() else []
-    names = names or ([*files_below(folder, SUFFIXES)] if folder.is_dir() else [])
+    names = folder.is_dir() and files_below(folder, SUFFIXES, recursive=False)
+    names = names or (files_below(folder, SUFFIXES) if folder.is_dir() else {})
     if all(name.lower().endswith(PNG) for name in names):
         return find_pictures(folder), True
-    return [*files_below(folder, SUFFIXES)], False
-
-
-class Photographs(Pictures):
-    """Lists pictures of some formats, directly in folders or also below them."""
-
-    suffixes = SUFFIXES
-
-    def __init__(self, location: Location, formats: tuple[Format, ...], *options: Any):
-        self.suffixes = tuple(f".{one}" for one in formats)
-        super().__init__(location, *options)
-
-    def find(self, folder: Path) -> list[str]:
-        if not folder.is_dir():
-            raise MissingFault(f"no such folder: {folder} (a folder of pictures is expected)")
-        names = list(files_below(folder, self.suffixes, self.recursive))
-        if not names:
-            where = "in it or below it" if self.recursive else "directly in it (`data.recursive: true`)"
-            words = f"{folder} holds {suffixes_below(folder)}, and no picture {where}"
-            raise MissingFault(f"{words}: expected {', '.join(self.suffixes)}")
-        with suppress(Fault):  # of files that are not used
-            others = files_below(folder).keys() - {*names}
-            others = suffixes_of(name for name in others if not name.lower().endswith(tuple(TABLES)))
-            if others:
-                LOG.warning("%s: not used: %s", folder, others)
-        return names
+    return list(files_below(folder, SUFFIXES)), False
 
 
 @DATA.register("photos")
@@ -232,7 +202,8 @@ class Photos(Images):
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.pictures = Photographs(location, formats, recursive, limit, group, several)
+        suffixes = tuple(f".{one}" for one in formats)
+        self.pictures = Pictures(location, recursive, suffixes, limit, group, several)
         self.folder, self.cache, self.skip_bad = self.pictures.folder, cache, skip_bad
         self.files, self.paths = self.pictures.sources, list(self.pictures.paths.values())
         self.size, self.fit, self.colour = size, fit, colour
@@ -263,9 +234,7 @@ class Photos(Images):
             self._look_at(facts)
         early = early and not self.skip_bad
         stored, facts = open_items(self.cache, self.fingerprint, self, self.folder, early)
-        items, usable, left_out = usable_items(self.pictures, facts["unusable"] if facts else ())
-        samples, about = self.samples.subset(usable), {"left_out": left_out}
-        return Dataset(samples, stored, items, self.front, self.fingerprint, about, self.samples_are)
+        return self.dataset(stored, facts or {"unusable": []}, self.front)
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields (1, height, width[, 3]) of a picture; raises `Unusable` where it cannot be read, or is not

@@ -17,31 +17,34 @@ from saec.data.batch import Axes
 from saec.data.listed import Listed, Location
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
-from saec.files import files_below, suffixes_below
-from saec.samples import SEGMENT
+from saec.files import files_below, suffixes_of
+from saec.samples import SEGMENT, TABLES
 
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".png",)
 SIDECAR = "_feature_extraction_parameters.json"
 
 
-def find_pictures(folder: Path, recursive: bool | None = None) -> list[str]:
-    """Returns the PNG files directly in a folder, or below it (None: where there are some), sorted by name.
+def find_pictures(
+    folder: Path, recursive: bool | None = None, suffixes: tuple[str, ...] = SUFFIXES
+) -> list[str]:
+    """Returns the pictures directly in a folder, or below it (None: where there are some), sorted by name.
 
     Raises:
-        MissingFault: there is no such folder, or no PNG in it.
+        MissingFault: there is no such folder, or no picture in it.
         Fault: names are no text, or lead nowhere.
     """
     if not folder.is_dir():
-        raise MissingFault(f"no such folder: {folder} (a folder of PNG spectrograms is expected)")
-    names = list(files_below(folder, SUFFIXES, bool(recursive)))
-    below = [] if names or recursive else list(files_below(folder, SUFFIXES))
+        what = "PNG spectrograms" if suffixes == SUFFIXES else "pictures"
+        raise MissingFault(f"no such folder: {folder} (a folder of {what} is expected)")
+    names = list(files_below(folder, suffixes, bool(recursive)))
+    below = [] if names or recursive else list(files_below(folder, suffixes))
     if not names and (not below or recursive is False):
-        hint = f" or below it: found {suffixes_below(folder)}"
+        hint = f" or below it: found {suffixes_of(files_below(folder)) or 'no file at all'}"
         if below:
             where = (folder / below[0]).parent
             hint = f"; there are some in {where}: name that folder, or say `data.recursive: true`"
-        raise MissingFault(f"no *.png directly in {folder}{hint}")
+        raise MissingFault(f"no {', '.join(f'*{one}' for one in suffixes)} directly in {folder}{hint}")
     return names or below
 
 
@@ -52,8 +55,8 @@ class Pictures(Listed):
     suffixes = SUFFIXES
     has_stretches = False
 
-    def __init__(self, location: Location, recursive: bool | None, *options: Any):
-        self.recursive = recursive
+    def __init__(self, location: Location, recursive: bool | None, suffixes: tuple[str, ...], *options: Any):
+        self.recursive, self.suffixes = recursive, suffixes
         super().__init__(location, *options)
 
     @staticmethod
@@ -62,12 +65,16 @@ class Pictures(Listed):
         return basename(file.split(SEGMENT)[0]) if SEGMENT in file else file
 
     def find(self, folder: Path) -> list[str]:
-        names = find_pictures(folder, self.recursive)
+        names = find_pictures(folder, self.recursive, self.suffixes)
         with suppress(Fault):  # of folders that are not used
-            n_below = 0 if self.recursive else len(files_below(folder, SUFFIXES)) - len(names)
+            n_below = 0 if self.recursive else len(files_below(folder, self.suffixes)) - len(names)
             if n_below:
                 words = "%d pictures in folders below %s are not used: `data.recursive: true` takes them"
                 LOG.warning(words, n_below, folder)
+            used = (*self.suffixes, *TABLES)
+            others = (name for name in files_below(folder) if not name.lower().endswith(used))
+            if self.suffixes != SUFFIXES and (words := suffixes_of(others)):
+                LOG.warning("%s: not used: %s", folder, words)
         return names
 
 
@@ -111,19 +118,25 @@ DAMAGE += (
 )  # what Pillow raises of some files
 
 
+def content_of(path: Path, n: int = -1) -> bytes:
+    """Returns the first n bytes of a file, or all; raises `Unusable` where it is gone, locked or empty."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(n)
+    except OSError as error:
+        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
+    if not content:
+        raise Unusable("is empty (0 bytes): copy it again")
+    return content
+
+
 def size_of(path: Path) -> tuple[int, int]:
     """Returns (height, width) from the header alone.
 
     Raises:
         Unusable: gone or locked, no PNG, too large, or 16 bits a channel.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(26)
-    except OSError as error:
-        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
-    if not head:
-        raise Unusable("is empty (0 bytes): copy it again")
+    head = content_of(path, 26)
     if not head.startswith(SIGNATURE) or len(head) < 26:
         raise Unusable("is not a PNG, whatever its name says: save it as PNG")
     width, height, depth = struct.unpack(">8x4x4xIIBx", head)

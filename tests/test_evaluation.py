@@ -10,7 +10,7 @@ from saec.evaluation import EVALUATIONS
 from saec.evaluation.agreement import agreement, compare_methods, corrected_t_test, holm
 from saec.models import Model
 from saec.objectives import OBJECTIVES
-from saec.sections.runs import rebuilt_scores, sparsity
+from saec.sections.rebuilt import rebuilt_scores, sparsity
 
 N_KINDS, N_EACH = 4, 40
 PLAIN = {"sweep": [], "resamples": 0}

@@ -394,7 +394,20 @@ def test_a_run_names_its_features_and_is_scored_by_what_it_rebuilds(project, wit
     left_out = ("1 run has not finished an epoch and is left out", "10 of 36 pictures, evenly spread")
     assert all(words in remarks_of(report) for words in (unbegun.folder.name, *left_out))
     table = pd.read_csv(report.folder / "rebuilt.csv")
-    assert len(table) == 10 and list(table.columns) == ["file", "mse", "mae", "cosine", "ssim", "sparsity"]
+    columns = [
+        "file",
+        "mse",
+        "mae",
+        "cosine",
+        "psnr",
+        "ssim",
+        "sparsity",
+        "loss",
+        "percentile",
+        "split",
+        "run",
+    ]
+    assert len(table) == 10 and list(table.columns) == columns
     assert (table["mse"] > 0).all() and table["ssim"].between(-1, 1).all()
     assert {"rebuilt_best.png", "rebuilt_worst.png", "runs.png"} <= names_in(report)
     assert pd.read_csv(report.folder / "runs.csv")["run"].tolist() == [with_run.folder.name]

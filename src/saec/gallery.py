@@ -69,9 +69,17 @@ def show_rebuilt(loader: Loader, model: Model, precision: str, file: Path, title
     target = batch.target if torch.equal(batch.seen, original) else original
     shown = {"original": data.original(stored), "target": target, "reconstruction": rebuilt}
     like = _own(original, lengths)
-    columns = {name: data.front.show(_own(values, lengths), like) for name, values in shown.items()}
-    columns["error"] = _error(columns["target"], columns["reconstruction"])
-    panels(file, _once(columns), batch.names, title, data.axes, like.shape[-1])
+    shown = {name: _own(values, lengths) for name, values in shown.items()}
+    compared(file, data, batch.names, title, like, shown)
+
+
+def compared(
+    file: Path, data: Dataset, names: Sequence[str], title: str, seen: Tensor, shown: dict[str, Tensor]
+) -> None:
+    """Draws samples as they are `shown`, and how reconstructions differ from the target, or what was seen."""
+    columns = {name: data.front.show(values, seen) for name, values in shown.items()}
+    columns["error"] = _error(columns.get("target", data.front.show(seen)), columns["reconstruction"])
+    panels(file, _once(columns) if "target" in shown else columns, names, title, data.axes, seen.shape[-1])
 
 
 @torch.no_grad()
@@ -104,11 +112,9 @@ def show_folder(
         originals.append(_own(data.original(stored)[..., :end], data.lengths(stored)).float().cpu())
         rebuilt[-1] = _own(rebuilt[-1], data.lengths(stored))
     seen, *shown = map(_together, (seen, originals, rebuilt))
-    names = ("original", "reconstruction")
-    columns = {name: data.front.show(values, seen) for name, values in zip(names, shown, strict=True)}
-    columns["error"] = _error(data.front.show(seen), columns["reconstruction"])
+    shown = dict(zip(("original", "reconstruction"), shown, strict=True))
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    panels(file, columns, data.samples.names[chosen].tolist(), title, data.axes, seen.shape[-1])
+    compared(file, data, data.samples.names[chosen].tolist(), title, seen, shown)
 
 
 def _together(samples: list[Tensor]) -> Tensor:

@@ -122,7 +122,7 @@ class Reconstruction(Objective):
         metrics: tuple[Literal["cosine", "psnr", "ssim"], ...] = (),
     ):
         super().__init__(feature_shape, classes)
-        self.error = {"mse": F.mse_loss, "mae": F.l1_loss, "ssim_l1": _structural_error}[loss]
+        self.error = ERRORS[loss]
         self.metrics = metrics
 
     def forward(self, model: Model, batch: Batch) -> dict[str, Tensor]:
@@ -137,6 +137,9 @@ class Reconstruction(Objective):
 
 def _structural_error(given: Tensor, target: Tensor) -> Tensor:
     return SSIM_SHARE * (1 - ssim(given, target).mean()) + (1 - SSIM_SHARE) * F.l1_loss(given, target)
+
+
+ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss, "ssim_l1": _structural_error}
 
 
 def n_pooled(pooling: Callable[[Tensor], Tensor], feature_shape: tuple[int, ...]) -> int:

@@ -13,6 +13,7 @@ from saec.faults import collect_faults
 from saec.lowpass import filtered, lowpass_kernel
 from saec.models.base import Model
 from saec.objectives.base import (
+    ERRORS,
     OBJECTIVES,
     Batches,
     Objective,
@@ -60,7 +61,7 @@ class SparseReconstruction(Objective):
         weight_penalty: Weight = 0.0,
     ):
         super().__init__(feature_shape, classes)
-        self.loss, self.error = loss, {"mse": F.mse_loss, "mae": F.l1_loss}[loss]
+        self.loss, self.error = loss, ERRORS[loss]
         self.schedule = schedule
         self.path = alpha_path(alpha, alpha_epochs, alpha_max)
         self.alpha_epochs = alpha_epochs

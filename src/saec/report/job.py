@@ -62,7 +62,7 @@ class SharedKeys(Session):
     def folders(self) -> list[str]:
         """Returns the folders of pictures, as the session names them."""
         options = [self, *self.sets.values(), *(getattr(self, key) for key in type(self).model_fields)]
-        return [images for one in options if (images := getattr(one, "images", None))]
+        return [images for one in options if isinstance(images := getattr(one, "images", None), str)]
 
 
 EvaluationSession = create_model(

@@ -1,6 +1,6 @@
 """Evaluates a run on samples: errors, codes, weights, spectra, a low-pass sweep, and what a shift does."""
 
-import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,21 +8,19 @@ import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field, NonNegativeInt
 
-from saec.config import Config
-from saec.data.kind import Kind, Location, absolute, evenly, is_remote, shared_with
-from saec.devices import resolve_device, to_device
+from saec.data.kind import evenly
 from saec.extraction.sources.base import ExtractionData
-from saec.faults import Fault, counted, listing, number_of
+from saec.faults import Fault, number_of
 from saec.registry import Strict, as_list
 from saec.runs import Run
-from saec.runs.find import Seed, find_trained
+from saec.runs.find import find_trained
 from saec.samples import Samples
 from saec.sections.base import SECTIONS, Content, Inputs
-from saec.sections.codes_work import MEANING, Evaluated, column_names
+from saec.sections.codes_work import MEANING, EncodedSamples, column_names
+from saec.sections.evaluated import checked, remarks_on_learnt
 from saec.session import Count, Weights
 
 N_COLUMNS = 4  # that are drawn where the session names none
-LEARNT = ("train", "valid")  # splits of a table that a training uses
 Columns = Annotated[tuple[NonNegativeInt | str, ...], BeforeValidator(as_list)]
 
 
@@ -62,14 +60,14 @@ class Codes:
             self.config = inputs.config
         if self.trained:
             key = f"codes.data.{codes.data.key}"
-            self.kind = inputs.check(key, _open, codes, self.trained, inputs.config)
             model = inputs.check("codes.weights", self.trained.model, codes.weights)
-            sizes = self.kind and inputs.check(key, self.kind.sizes)
-            front = model and sizes and inputs.check(key, sizes.front.sized_for, *model.takes)
+            given = (inputs.faults, key, codes.data, self.trained, model, inputs.config)
+            self.kind, front = checked(*given)
             if front:
                 inputs.check("codes.columns", _chosen_columns, codes.columns, front)
                 inputs.check("codes.split", _chosen_samples, codes.split, self.kind.samples)
-                self.remarks = inputs.check(key, _compare_with_learnt, self) or []
+                given = (self.trained, self.kind, codes.data, codes.split, inputs.config)
+                self.remarks = inputs.check(key, remarks_on_learnt, *given) or []
 
     def describe(self) -> list[str]:
         if not self.options:
@@ -81,7 +79,8 @@ class Codes:
     def write(self, folder: Path) -> list[Content]:
         name = self.trained.folder.name
         content = Content(f"Codes by {name}", folder, list(self.remarks))
-        evaluated, options = self._evaluated(content), self.options
+        options, choose = self.options, partial(_chosen_samples, self.options.split)
+        evaluated = EncodedSamples.opened(options, self.trained, self.kind, choose, self.config, content)
         measures, table = evaluated.measured(evaluated.model, evaluated.chosen)
         summary = measures.summary()
         evaluated.write_lowpass(options.cutoffs)
@@ -101,68 +100,6 @@ class Codes:
             evaluated.write_training(self.trained)
         evaluated.draw_samples(table, _chosen_columns(options.columns, evaluated.data.front))
         return [content]
-
-    def _evaluated(self, content: Content) -> Evaluated:
-        device = resolve_device(self.config.device)
-        model = to_device(self.trained.model(self.options.weights), device, "fp32").eval()
-        data = self.kind.open().sized_for(*model.takes)
-        all_of = _chosen_samples(self.options.split, data.samples)
-        chosen = np.array(evenly(all_of, self.options.limit or len(all_of)))
-        left_out = data.about["left_out"]
-        content.remarks += counted(left_out, f"{data.samples_are} cannot be used and are left out")
-        if len(chosen) < len(all_of):
-            words = f"{len(chosen):,} of {len(all_of):,} {data.samples_are}, evenly spread (`limit`)"
-            content.remarks.append(words)
-        return Evaluated(model, data, chosen, device, content)
-
-
-def _open(options: EvaluatedCodes, trained: Run | Seed, config: Config) -> Kind:
-    return options.data.absolute(config).open(trained.folder.name, trained.data, config)
-
-
-def _compare_with_learnt(section: "Codes") -> list[str]:
-    """Returns remarks on samples that the run has learnt from, or may have.
-
-    Raises:
-        Fault: samples have ids, and some are in another folder of the run's, too.
-    """
-    trained, config, remarks = section.trained, section.config, []
-    given = section.options.data.absolute(config).location
-    for part in LEARNT if isinstance(trained, Run) else ():
-        if part == "valid" and trained.data.has_part:
-            continue
-        location = absolute(getattr(trained.data, part), config)
-        if _resolved(location) == _resolved(given):
-            remarks.append(_own(part, section.options.split))
-            continue
-        try:
-            learnt = trained.data.at(location, config)
-        except Fault:
-            words = "`data.%s` of the run cannot be read now: it may have learnt from some of these samples"
-            remarks.append(words % part)
-            continue
-        both, are_files = shared_with(section.kind, learnt)
-        if both:
-            are = "files of" if are_files else "called like some of"
-            words = f"of these samples are {are} {location}, the run's `data.{part}`"
-            if hasattr(section.kind, "ids"):
-                remedy = "leave them out, or name that folder itself"
-                raise Fault(f"{number_of(len(both), words)}: {remedy}\n{listing(both)}")
-            remarks += counted(both, f"{words}: if it has learnt from them, errors are too small")
-    return remarks
-
-
-def _own(part: str, split: str | None) -> str:
-    """Returns the remark on samples of a location that the run was trained with."""
-    own = f"`data.{part}`" if split is None else f"the split {split!r} of `data.{part}`"
-    if split in (None, *LEARNT):
-        return f"these samples are the run's own, of {own}: errors of new ones may be larger"
-    return f"these samples are {own} as its table is now: were some of another split, the run has learnt them"
-
-
-def _resolved(location: Location) -> set[str]:
-    several = location if isinstance(location, tuple) else (location,)
-    return {one if is_remote(one) else os.path.realpath(one) for one in several}
 
 
 def _chosen_samples(split: str | None, samples: Samples) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Draws what is special to codes: curves in stacked panels, kernels, and codes as a picture."""
 
 from collections.abc import Sequence
+from math import ceil, sqrt
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,30 @@ def weights(
         axes.tick_params(length=0, pad=1)
     grid[-1, 0].set_xlabel(f"{width} frames", fontsize=6)
     figure.colorbar(image, ax=grid, shrink=0.8, label="weight").ax.tick_params(labelsize=6)
+    figure.suptitle(plain(title), fontsize=9)
+    write_figure(path, figure)
+
+
+def latents(path: Path, picture: np.ndarray, values: np.ndarray, title: str) -> None:
+    """Draws a picture (channels, height, width) in [0, 1], and its latents (channels, height, width), those
+    channels that have the largest beside each other.
+    """
+    strongest = np.argsort(-np.square(values).sum((1, 2)), kind="stable")[:N_KERNELS]
+    n, (height, width) = len(strongest), values.shape[1:]
+    n_across = min(n, ceil(sqrt(n * height / width)))
+    n_down = ceil(n / n_across)
+    tiles = np.full((n_down * n_across, height + (height > 1), width + (n_across > 1)), np.nan)
+    tiles[:n, :height, :width] = values[strongest]
+    tiles = tiles.reshape(n_down, n_across, *tiles.shape[1:]).swapaxes(1, 2)
+    figure, largest = Figure((9, 4), DPI, layout="constrained"), max(float(np.abs(values).max()), 1e-12)
+    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+    shown = picture.transpose(1, 2, 0).clip(0, 1) if len(picture) == 3 else picture.mean(0)
+    left.imshow(shown, cmap="viridis", vmin=0, vmax=1)
+    look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
+    image = right.imshow(tiles.reshape(-1, tiles.shape[3] * n_across), aspect="auto", **look)
+    figure.colorbar(image, ax=right, label=f"latents: {n} of {len(values):,} channels")
+    for axes in (left, right):
+        axes.axis("off")
     figure.suptitle(plain(title), fontsize=9)
     write_figure(path, figure)
 

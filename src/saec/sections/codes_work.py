@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from saec import figures
-from saec.data import Dataset
-from saec.data.batch import FrontEnd, axes_of, chunks_by_length
+from saec.data.batch import FrontEnd, axes_of
 from saec.data.kind import evenly
 from saec.devices import to_device
 from saec.evaluation.codes import SWEPT, CodeMeasures, LowpassSweep, kernels, own_frames
@@ -21,12 +18,10 @@ from saec.faults import number_of
 from saec.files import write_json
 from saec.models import Model
 from saec.models.conv1d import Movements
-from saec.progress import progress
 from saec.runs import Run
 from saec.sections import codes_figures
-from saec.sections.base import Content
+from saec.sections.evaluated import Evaluated, ranked
 
-AT_ONCE, FRAMES_AT_ONCE = 16, 2**14  # samples, and frames, of a batch
 N_FEW, FRAMES_FEW = 64, 2**15  # most samples, and frames, that go through a model some 60 times
 MEANING = "mse: squared errors of what the model sees; mse_in_units: of the files' own values"
 NO_DISTANCE = 1e-9  # of codes that are the same but for rounding
@@ -47,15 +42,8 @@ def column_names(front: FrontEnd) -> list[str]:
     return [f"column {number}" for number in range(channels * height)]
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """Holds a model on its device, the samples that it is given, and the content that results go into."""
-
-    model: Model
-    data: Dataset
-    chosen: np.ndarray  # numbers of the samples that are evaluated
-    device: torch.device
-    content: Content
+class EncodedSamples(Evaluated):
+    """Writes what is measured of the codes of samples into a content."""
 
     @property
     def rate_hz(self) -> float | None:
@@ -67,12 +55,6 @@ class Evaluated:
     def unit(self) -> str:
         """Returns that of frequencies."""
         return "Hz" if self.rate_hz else "cycles a frame"
-
-    @cached_property
-    def frames(self) -> np.ndarray:
-        """Returns each sample's own frames, (n,)."""
-        n_frames = self.data.n_frames
-        return np.full(len(self.data), self.data.shape[-1]) if n_frames is None else n_frames
 
     @cached_property
     def few(self) -> np.ndarray:
@@ -90,20 +72,11 @@ class Evaluated:
         units = getattr(self.data.front, "units", None)
         return units and tuple(of[0] for of in units([str(self.data.samples.files[number])]))
 
-    def batches(self, chosen: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
-        """Yields numbers, values and lengths of samples, of similar length together, long ones first."""
-        pieces = list(chunks_by_length(chosen, self.frames, AT_ONCE, FRAMES_AT_ONCE))
-        for rows in progress(pieces, what, len(pieces), " batches"):
-            raw = self.data.gather(rows, self.device)
-            yield rows, self.data.front(raw), self.data.lengths(raw)
-
-    @torch.no_grad()
     def encoded(self, model: Model, chosen: np.ndarray, what: str) -> Iterator[Encoded]:
         """Yields number, codes, target and what is decoded of each sample, None without a decoder."""
         for rows, seen, lengths in self.batches(chosen, what):
-            codes, rebuilt = model.encode(seen, lengths), [None] * len(rows)
-            if model.decoder is not None:
-                rebuilt = own_frames(model.decode(codes, lengths), lengths)
+            codes, rebuilt = self.rebuilt(seen, lengths, model)
+            rebuilt = [None] * len(rows) if rebuilt is None else own_frames(rebuilt, lengths)
             codes = own_frames(codes, model.n_steps(lengths))
             yield from zip(rows.tolist(), codes, own_frames(seen, lengths), rebuilt, strict=True)
 
@@ -256,16 +229,16 @@ class Evaluated:
             self.content.draw(f"{name}.png", words[0], figures.lines, curves, *words, log_y=log_y)
 
     def draw_samples(self, table: pd.DataFrame, columns: list[int]) -> None:
-        """Draws the best, median and worst sample beside what is decoded, and codes of the median one.
+        """Draws the best, middle and worst sample beside what is decoded, and codes of the middle one.
 
         Those of less than half the usual frames are left out: a few frames show nothing.
         """
         table = table[table["frames"] >= table["frames"].median() / 2]
-        order = table.sort_values("mse", kind="stable").index if "mse" in table else table.index
+        rows = ranked(table["mse"].to_numpy() if "mse" in table else np.arange(len(table)))
+        numbers = {which: int(table.index[row[0]]) for which, row in rows.items()}
         names, rate, shown = column_names(self.data.front), self.rate_hz or 1.0, {}
         time_axis = "time (s)" if self.rate_hz else "time (frames)"
-        median = order[len(order) // 2]
-        for number, which in {order[0]: "best", median: "median", order[-1]: "worst"}.items():
+        for number, which in {number: which for which, number in numbers.items()}.items():
             _, codes, target, rebuilt = next(self.encoded(self.model, np.array([number]), "drawing"))
             name, n_frames = str(self.data.samples.names[number]), target.shape[1]
             if rebuilt is not None:
@@ -273,14 +246,14 @@ class Evaluated:
                 drawn = (one * factor[:, None] + offset[:, None] for one in (target, rebuilt))
                 curves = zip(("truth", "prediction"), drawn, strict=True)
                 times = np.arange(n_frames) / rate
-                key = f"{which}: {name}" if len(order) > 1 else name
+                key = f"{which}: {name}" if len(table) > 1 else name
                 shown[key] = {label: (times, values[columns]) for label, values in curves}
-            if number == median:
+            if number == numbers["middle"]:
                 words = (f"Codes of {name}, the strongest at the top, below the input", time_axis)
                 given = (target, codes, names, n_frames / rate, words)
                 self.content.draw("codes_encoding.png", words[0], codes_figures.encoding, *given)
         if shown:
-            caption = "Truth and prediction over time: best, median and worst sample, without very short ones"
+            caption = "Truth and prediction over time: best, middle and worst sample, without very short ones"
             given = (shown, [names[column] for column in columns], caption, time_axis)
             self.content.draw("codes_traces.png", caption, codes_figures.stacked, *given)
 

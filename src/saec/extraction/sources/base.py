@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -60,22 +60,23 @@ class _ExtractionData(Strict):
     segment_s: PositiveFloat | None = None
     step_s: PositiveFloat | None = None
     _out: Path | None = PrivateAttr(None)
+    fewest: ClassVar[int] = 1  # locations that are named
 
     @property
     def changes(self) -> dict[str, Any]:
         """Returns the options that differ from those of the run."""
-        return self.model_dump(exclude=set(LOCATIONS), exclude_none=True)
+        return self.model_dump(include=set(_ExtractionData.model_fields), exclude_none=True)
 
     @model_validator(mode="after")
     def _names_one(self) -> "_ExtractionData":
-        if sum(getattr(self, key) is not None for key in LOCATIONS) != 1:
+        if not self.fewest <= sum(getattr(self, key) is not None for key in LOCATIONS) <= 1:
             raise ValueError(f"name one of {', '.join(f'`{key}`' for key in LOCATIONS)}")
         return self
 
     @property
-    def key(self) -> str:
+    def key(self) -> str | None:
         """Returns the key that says where the samples lie."""
-        return next(key for key in LOCATIONS if getattr(self, key) is not None)
+        return next((key for key in LOCATIONS if getattr(self, key) is not None), None)
 
     @property
     def location(self) -> Location:

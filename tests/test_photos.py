@@ -169,6 +169,7 @@ def test_a_folder_of_photographs_is_learnt_extracted_and_evaluated(config):
     pooled = next(path for path in out.split() if "pooled" in path)
     assert np.load(pooled)["N"].tolist() == names and contents(folder) == before
     session = {"images": "photos", "features": pooled, "evaluations": "knn"}
+    session["rebuilt"] = {"run": run.timestamp, "images": "photos"}
     session["similar"] = {"to": names[0], "n": 3}
     code, out, text = answer(main_03_evaluate, session, config)
     report = Path(out.strip())

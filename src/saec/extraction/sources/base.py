@@ -112,8 +112,9 @@ class _ExtractionData(Strict):
 
     def require_files(self, config: Config) -> None:
         """Raises a `Fault` where nothing is listed there, whatever the options."""
-        kind = next(name for name in DATA.names() if DATA[name].target.session_key == self.key)
-        _ = DATA.parse({"kind": kind, "train": ""}).at(self.location, config).state
+        kinds = [name for name in DATA.names() if DATA[name].target.session_key == self.key]
+        kind = DATA.parse({"kind": kinds[-1], "train": ""})  # of those of pictures `photos`, which takes all
+        _ = kind.at(self.location, config).state
 
 
 ExtractionData = create_model(

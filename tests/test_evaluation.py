@@ -6,11 +6,13 @@ import torch
 from scipy import stats
 
 from saec.data.batch import Batch
+from saec.devices import computing
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.agreement import agreement, compare_methods, corrected_t_test, holm
 from saec.models import Model
 from saec.objectives import OBJECTIVES
 from saec.sections.rebuilt import rebuilt_scores, sparsity
+from saec.similarity import ssim
 
 N_KINDS, N_EACH = 4, 40
 PLAIN = {"sweep": [], "resamples": 0}
@@ -194,6 +196,22 @@ def test_a_loss_of_structure_learns_and_metrics_stand_beside_it():
     assert scores["psnr"].item() == pytest.approx(ours["psnr"].mean(), abs=1e-4)
     scores["loss"].backward()
     assert model.decoder.weight.grad.abs() > 0
+
+
+def test_structure_and_its_gradient_are_as_exact_in_bf16():
+    torch.manual_seed(0)
+    smooth = torch.nn.functional.avg_pool2d(torch.rand(4, 2, 64, 48), 7, 1, 3)
+    results = []
+    for precision in ("fp32", "bf16"):
+        noisy = (
+            smooth + 0.02 * torch.randn(4, 2, 64, 48, generator=torch.Generator().manual_seed(1))
+        ).detach()
+        with computing(torch.device("cpu"), precision):
+            scores = ssim(noisy.requires_grad_(), smooth)
+        scores.sum().backward()
+        results.append((scores.detach(), noisy.grad))
+    torch.testing.assert_close(*results, rtol=0, atol=0)
+    assert 0.5 < results[0][0].mean() < 0.99
 
 
 def test_noise_costs_structure_and_colour_pictures_are_scored_too():

@@ -601,9 +601,17 @@ def test_a_split_keeps_recordings_whole_and_no_side_empty(share, seed):
     assert np.array_equal(split(samples, share, seed)[1], split(samples, share, seed)[1])
 
 
-def test_a_number_of_samples_is_set_aside_of_which_some_remain_to_learn_from():
+def test_a_number_of_samples_is_set_aside_of_which_some_remain_to_learn_from(caplog):
     assert [len(rows) for rows in split(grouped(200, 1), 40, 0)] == [160, 40]
     assert [len(rows) for rows in split(grouped(200, 4), 41, 0)] == [156, 44]
+    assert "in place of" not in caplog.text
+    for n in (25, 49, 60):  # n / 25 * 25 can be more than n
+        assert [len(split(grouped(n, 1), part, 0)[1]) for part in range(1, n)] == [*range(1, n)]
+    assert [len(rows) for rows in split(grouped(60, 1), 25, 0, by_label=True)] == [30, 30]
+    words = (
+        "data.valid: 30 samples are set aside in place of 25, since recordings stay whole and classes are on"
+    )
+    assert words in caplog.text
     with pytest.raises(Fault, match="data.valid: 200 of 200 pictures leave none to train on"):
         split(grouped(200, 4), 200, 0, what="pictures")
 

@@ -25,11 +25,11 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     Wang, Bovik, Sheikh, Simoncelli 2004, "Image quality assessment": a Gaussian window of 11 x 11 pixels
     that lies wholly inside; of smaller pictures one as large as fits.
     """
-    down, across = (_gaussian(min(WINDOW, size), one) for size in one.shape[2:])
-    kernel = (down[:, None] * across).expand(one.shape[1], 1, -1, -1)
+    down, across = (_windows(size, one) for size in one.shape[2:])
 
     def windowed(x: Tensor) -> Tensor:
-        return F.conv2d(x, kernel, groups=len(kernel))
+        with torch.autocast(x.device.type, enabled=False):  # bf16, and TF32 of convolutions, lose variances
+            return down @ x @ across.T
 
     means = windowed(one), windowed(other)
     squares, product = (means[0].square(), means[1].square()), means[0] * means[1]
@@ -39,10 +39,13 @@ def ssim(one: Tensor, other: Tensor) -> Tensor:
     return ((2 * product + STABLE[0]) / (sum(squares) + STABLE[0]) * structure).flatten(1).mean(1)
 
 
-def _gaussian(n: int, like: Tensor) -> Tensor:
-    positions = torch.arange(n, device=like.device, dtype=like.dtype) - (n - 1) / 2
-    weights = torch.exp(-positions.square() / (2 * DEVIATION**2))
-    return weights / weights.sum()
+def _windows(n: int, like: Tensor) -> Tensor:
+    """Returns (windows, n) the weights of each of n pixels in each window."""
+    reach = (min(WINDOW, n) - 1) / 2
+    pixels, starts = (torch.arange(m, device=like.device, dtype=like.dtype) for m in (n, n - 2 * reach))
+    apart = pixels - starts[:, None] - reach
+    weights = torch.exp(-apart.square() / (2 * DEVIATION**2)) * (apart.abs() <= reach)
+    return weights / weights.sum(1, keepdim=True)
 
 
 SIMILARITIES = {"cosine": cosine, "psnr": psnr, "ssim": ssim}

@@ -27,10 +27,12 @@ def split(
     Raises:
         Fault: all samples are of one group, or, by label, no class has two; there are not so many.
     """
-    share = part if isinstance(part, float) else part / len(samples)
-    if share >= 1:
+    if part >= (len(samples) if isinstance(part, int) else 1):
         raise Fault(f"data.valid: {part} of {len(samples):,} {what} leave none to train on: choose fewer")
-    valid = _drawn_by_label(samples, share, seed) if by_label else _drawn(samples, share, seed, what)
+    valid = _drawn_by_label(samples, part, seed) if by_label else _drawn(samples, part, seed, what)
+    if isinstance(part, int) and abs((n := int(valid.sum())) - part) > part / 10:
+        words = "data.valid: %d %s are set aside in place of %d, since recordings stay whole"
+        LOG.warning(words + (" and classes are on both sides" if by_label else ""), n, what, part)
     lacking = np.setdiff1d(samples.labels[~valid], samples.labels[valid]).tolist() if by_label else []
     if lacking:
         words = "%d classes have too few recordings for both sides and are not in validation:\n%s"
@@ -38,11 +40,11 @@ def split(
     return np.flatnonzero(~valid), np.flatnonzero(valid)
 
 
-def _drawn(samples: Samples, share: float, seed: int, what: str) -> np.ndarray:
+def _drawn(samples: Samples, part: float | int, seed: int, what: str) -> np.ndarray:
     groups, sizes = np.unique(samples.groups, return_counts=True)
     if len(groups) < 2:
         raise Fault(
-            f"data.valid: {share} needs at least two recordings, all {len(samples)} {what} come from "
+            f"data.valid: {part} needs at least two recordings, all {len(samples)} {what} come from "
             f"{str(groups[0])!r}: name a folder instead"
         )
     if len(groups) == len(samples) and np.isnan(samples.times).all():  # no pieces of recordings
@@ -50,20 +52,22 @@ def _drawn(samples: Samples, share: float, seed: int, what: str) -> np.ndarray:
         LOG.warning("every %s counts as a recording of its own: name groups in a labels.csv", one)
     drawn = np.random.default_rng([seed]).permutation(len(groups))
     before = np.cumsum(sizes[drawn]) - sizes[drawn]
-    n_groups = np.clip((before < share * len(samples)).sum(), 1, len(groups) - 1)
+    wanted = part if isinstance(part, int) else part * len(samples)
+    n_groups = np.clip((before < wanted).sum(), 1, len(groups) - 1)
     return np.isin(samples.groups, groups[drawn[:n_groups]])
 
 
-def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
+def _drawn_by_label(samples: Samples, part: float | int, seed: int) -> np.ndarray:
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels, groups = samples.labels, samples.groups
     n_groups, most = len(np.unique(groups)), np.unique(labels, return_counts=True)[1].max()
     if min(n_groups, most) < 2:
         raise Fault(
-            f"data.valid: {share} needs two recordings and two samples of a class at least, got {n_groups} "
+            f"data.valid: {part} needs two recordings and two samples of a class at least, got {n_groups} "
             f"and {most}: name a folder instead"
         )
+    share = part / len(labels) if isinstance(part, int) else part
     n_folds = min(max(2, round(1 / min(share, 1 - share))), n_groups, most)
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -76,7 +80,7 @@ def _drawn_by_label(samples: Samples, share: float, seed: int) -> np.ndarray:
         sides.append(aside & ~np.isin(groups, groups[unlearnt]))
     valid = max(sides, key=lambda side: len(np.unique(labels[side])))  # of equals the first
     if not valid.any():
-        raise Fault(f"data.valid: {share} needs two recordings of a class at least: name a folder instead")
+        raise Fault(f"data.valid: {part} needs two recordings of a class at least: name a folder instead")
     return valid
 
 

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from test_samples import damaged
 
 from saec.faults import Fault, MissingFault
 from saec.features import POOLINGS
 from saec.samples import read_annotations
+from saec.sections.base import Inputs
+from saec.sections.explorer import FeatureTables, csv_bytes
+from saec.sections.sets import FeatureSet
 from saec.tables import read_layout, read_table, write_table
 
 NAMES = np.array(["a.png", "b.png", "c.png"])
@@ -45,6 +49,34 @@ def test_a_table_is_read_by_a_pattern_of_columns(tmp_path, suffix):
     table = read_table(tmp_path / f"a{suffix}")
     assert np.array_equal(table.rows, ROWS) and table.names.tolist() == NAMES.tolist()
     assert table.samples.labels.tolist() == ["x", "y", ""] and table.columns == ("Feature_1", "Feature_2")
+
+
+def test_flattened_latents_of_vgg16_are_written_as_csv_with_all_their_digits(tmp_path):
+    rng = np.random.default_rng(0)
+    latents = torch.from_numpy(
+        rng.standard_normal((3, 512 * 8, 8)) * 10.0 ** rng.integers(-30, 30, (3, 4096, 8))
+    )
+    rows = POOLINGS.parse("flatten")(latents.float()).numpy()
+    rows[0, :5] = 0, -0.0, 3.4e38, 1e-42, 1 / 3
+    table = read_table(saved(tmp_path / "a.npz", X=rows, N=NAMES))
+    one = FeatureSet("photos", {"flat": table}, table.samples)
+    (content,) = FeatureTables(Inputs(None, tmp_path, sets={"photos": one})).write(tmp_path)
+    (file,) = (tmp_path / name for name in content.files)
+    cells = [line.split(",")[3:] for line in file.read_text(encoding="utf-8").splitlines()]
+    assert cells[0] == [f"Feature_{n}" for n in range(1, 32_769)]
+    assert np.array(cells[1:], dtype=np.float64).astype(np.float32).tobytes() == rows.tobytes()
+    n_bytes = file.stat().st_size - len(",".join(cells[0]))
+    assert csv_bytes(table) == pytest.approx(n_bytes, rel=0.05)
+
+
+def test_a_csv_that_gets_too_large_is_refused_with_its_size_before_it_is_written(tmp_path):
+    table = read_table(saved(tmp_path / "a.npz", X=np.random.default_rng(0).random((3, 40_000)), N=NAMES))
+    inputs = Inputs(None, tmp_path, sets={"photos": FeatureSet("photos", {"flat": table}, table.samples)})
+    assert FeatureTables(inputs).describe() == ["photos: features as csv, about 1.3 MB"] and not inputs.faults
+    FeatureTables(inputs, table_mb=1)
+    (fault,) = inputs.faults
+    for words in ("3 rows of 40,000 features) takes about 1 MB", "`table: parquet`", "`pooling`"):
+        assert words in fault
 
 
 SPELLINGS = {

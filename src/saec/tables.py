@@ -172,7 +172,8 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
         raise Fault(f"{file}: {(called == '').sum()} rows have no name in the column {names}")
     order = np.argsort(called, kind="stable")
     frame = frame.iloc[order]
-    others = [one for one in frame if one not in (*chosen, names, label, *COLUMNS)]
+    own = {*chosen, names, label, *COLUMNS}
+    others = [one for one in frame if one not in own]
     given = {str(one): column_of(frame[one]) for one in others}
     given |= {"label": frame[label]} if label in frame else {}
     with np.errstate(over="ignore"):  # what is beyond float32 is found below
@@ -239,8 +240,11 @@ def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
     def quoted(cell: Any) -> Any:
         return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
-    columns = table.rename(columns=quoted)
-    return columns.apply(lambda cells: cells if pd.api.types.is_numeric_dtype(cells) else cells.map(quoted))
+    table = table.rename(columns=quoted)
+    for at, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            table.isetitem(at, table.iloc[:, at].map(quoted))
+    return table
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

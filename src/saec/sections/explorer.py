@@ -15,7 +15,7 @@ from saec.data.kind import evenly
 from saec.data.png import SIDECAR, sidecar_axes, size_of
 from saec.documents import read_mapping
 from saec.explorer.page import Points, Space, write_explorer
-from saec.explorer.sounds import Stretch
+from saec.explorer.sounds import MB, Stretch
 from saec.faults import Fault, Unusable, did_you_mean, number_of
 from saec.files import as_file_name, map_npz
 from saec.preparation.pictures import ABOUT, PREPARED
@@ -28,6 +28,7 @@ from saec.sound.files import header
 from saec.tables import Table, frequencies_of, require_parquet
 
 SPAN = ["file", "start_s", "end_s"]
+SIZED_BY = 1_000  # numbers, evenly spaced, by which the size of a CSV is estimated
 
 
 class ExplorerOptions(Strict):
@@ -154,18 +155,43 @@ def _require_column(color: str, one: FeatureSet) -> None:
 
 @SECTIONS.register("features")
 class FeatureTables:
-    """Writes `features_<set>_<method>`: file, label, group, features, and reductions."""
+    """Writes `features_<set>_<method>`: file, label, group, features, and reductions.
+
+    CSV of more than about `table_mb` is refused before anything is written.
+    """
 
     position = 40
 
-    def __init__(self, inputs: Inputs, *, table: Literal["csv", "parquet"] | None = "csv"):
-        self.suffix = table
+    def __init__(
+        self,
+        inputs: Inputs,
+        *,
+        table: Literal["csv", "parquet"] | None = "csv",
+        table_mb: Annotated[float, Field(gt=0)] = 500.0,
+    ):
+        self.suffix, self.most = table, table_mb * MB
         self.sets = list(inputs.sets.values()) if table else []
         if table == "parquet":
             inputs.check("table", require_parquet)
+        self.sizes = {one.name: {} for one in self.sets if table == "csv"}
+        for one, sizes in zip(self.sets, self.sizes.values(), strict=False):
+            sizes |= {method: csv_bytes(table) for method, table in one.tables.items()}
+            inputs.check("table", self._refuse_large, one)
 
     def describe(self) -> list[str]:
-        return [f"{one.name}: features as {self.suffix}" for one in self.sets]
+        n_bytes = {name: sum(sizes.values()) for name, sizes in self.sizes.items()}
+        about = {name: f", about {n / MB:,.1f} MB" for name, n in n_bytes.items()}
+        return [f"{one.name}: features as {self.suffix}{about.get(one.name, '')}" for one in self.sets]
+
+    def _refuse_large(self, one: FeatureSet) -> None:
+        large = {method: n for method, n in self.sizes[one.name].items() if n > self.most}
+        for method, n_bytes in large.items():
+            n, width = one.tables[method].rows.shape
+            raise Fault(
+                f"{one.name}: the CSV of {method} ({n:,} rows of {width:,} features) takes about "
+                f"{n_bytes / MB:,.0f} MB, more than `table_mb: {self.most / MB:g}`: choose a `pooling` that "
+                "leaves fewer features, `table: parquet`, `table: null`, or a larger `table_mb`"
+            )
 
     def write(self, folder: Path) -> list[Content]:
         content = Content("Features as tables", folder)
@@ -177,6 +203,13 @@ class FeatureTables:
                 what = f"features and reductions of {method}, one row a sample"
                 content.write(name, pd.concat([samples, *_features(table)], axis=1), what)
         return [content]
+
+
+def csv_bytes(table: Table) -> int:
+    """Returns about how many bytes features take as CSV, by the text of a thousand of the numbers."""
+    some = table.rows.flat[np.linspace(0, table.rows.size - 1, SIZED_BY).astype(np.int64)]
+    letters = sum(len(str(value)) + 1 for value in np.asarray(some, dtype=np.float32)) / SIZED_BY
+    return int(table.rows.size * letters) + sum(map(len, table.names.tolist()))
 
 
 def _features(table: Table) -> list[pd.DataFrame]:

@@ -5,6 +5,8 @@ import torch
 import torchvision
 
 from saec.models import MODELS, feature_shape
+from saec.models.base import Standardise
+from saec.training.weights import fitted
 
 ALL = [
     ({"name": "vgg16"}, (3, 256, 256), (512, 8, 8), 14_714_688),
@@ -28,13 +30,35 @@ def test_latents_weights_and_what_is_decoded_have_their_sizes(options, shape, la
 
 
 @torch.no_grad()
-def test_vgg16_gives_what_torchvisions_gives_with_its_weights():
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({}, "vgg16"), ({"norm": "batch"}, "vgg16_bn"), ({"bottleneck": 8}, "vgg16")],
+)
+def test_vgg16_gives_what_torchvisions_gives_with_its_weights(options, name, log):
     torch.manual_seed(0)
-    theirs = torchvision.models.vgg16().eval()
-    ours = MODELS.parse({"name": "vgg16", "standardise": "none"})((3, 64, 96)).eval()
-    ours.encoder.load_state_dict(ours.from_torchvision(theirs.state_dict()))
+    theirs = getattr(torchvision.models, name)()
+    theirs.features(torch.rand(2, 3, 32, 32))  # running statistics of its own
+    ours = MODELS.parse({"name": "vgg16", "standardise": "none"} | options)((3, 64, 96)).eval()
+    added = ours.encoder.load_state_dict(fitted(theirs.state_dict(), ours), strict=False)
+    assert all(key.startswith("bottleneck.") for key in added.missing_keys)
+    assert ("have no bottleneck: it starts from scratch" in log.text) == ("bottleneck" in options)
     pictures = torch.rand(2, 3, 64, 96)
-    assert torch.allclose(ours(pictures), theirs.features(pictures), atol=1e-6)
+    outputs = torch.nn.Sequential(*(block for key, block in ours.blocks.items() if key != "bottleneck"))(
+        pictures
+    )
+    assert torch.allclose(outputs, theirs.eval().features(pictures), atol=1e-6)
+
+
+def test_frozen_blocks_of_vgg16_are_blocks_of_layers_which_standardise_first():
+    model = MODELS.parse("vgg16")((3, 32, 32))
+    model.freeze(2)
+    frozen = {key[:6] for key, weight in model.encoder.named_parameters() if not weight.requires_grad}
+    assert frozen == {"block1", "block2"} and len(model.blocks) == 5
+    plain = MODELS.parse({"name": "vgg16", "standardise": "none"})((3, 32, 32))
+    plain.encoder.load_state_dict(model.encoder.state_dict(), strict=False)
+    pictures = torch.rand(2, 3, 32, 32)
+    standardised = Standardise(3)(pictures)
+    assert torch.allclose(model.eval()(pictures), plain.eval()(standardised), atol=1e-6)
 
 
 @torch.no_grad()

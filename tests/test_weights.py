@@ -172,6 +172,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "whole numbers": (changed(Tensor.char), "torch.int8, the model has torch.float32"),
     "not finite": (changed(lambda x: x / 0), "0.0.weight: not finite"),
+    "too large": (changed(lambda x: x.double() * 1e300), "0.0.weight: not finite"),
     "another byte": (flipped, "is damaged, or no state dict"),
     "compressed": (compressed, "is compressed, which torch does not do"),
     "other": (saved({"lin.weight": torch.ones(2, 2)}), "1 tensor is none of the model's:\n  lin.weight"),
@@ -218,8 +219,12 @@ def test_a_start_from_a_file_needs_a_model():
 
 
 def test_torchvision_has_weights_of_its_own_models_alone(config):
-    with pytest.raises(Fault, match="torchvision has no weights of that model.*got compact"):
-        published("compact", config)
+    for model, words in (
+        ("compact", "no weights of that model.*got compact"),
+        ({"name": "vgg16", "norm": "batch", "kernel_size": 5}, "vgg16_bn with kernels of 3 x 3 alone"),
+    ):
+        with pytest.raises(Fault, match=f"torchvision has {words}"):
+            published(MODELS.parse(model), config)
 
 
 def test_published_weights_are_fetched_once_and_what_came_damaged_is_not_kept(tmp_path):

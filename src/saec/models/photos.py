@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -44,7 +45,8 @@ def vgg16(
         decoder.append(nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *layers))
     decoder[-1] = nn.Sequential(*decoder[-1][: -2 if norm == "batch" else -1], nn.Sigmoid())
     if standardise == "imagenet":
-        encoder.insert(0, ("standardise", Standardise(channels)))
+        layers = [("standardise", Standardise(channels)), *encoder[0][1].named_children()]
+        encoder[0] = ("block1", nn.Sequential(OrderedDict(layers)))
     if bottleneck:
         dense = (TRUNK[-1][-1], height >> len(TRUNK), width >> len(TRUNK))
         encoder.append(("bottleneck", _dense(dense, bottleneck)))
@@ -55,7 +57,7 @@ def vgg16(
         height=height,
         time_pool=2 ** len(TRUNK),
         width=width if bottleneck else None,
-        from_torchvision=_of_torchvision,
+        from_torchvision=partial(_of_torchvision, norm=norm),
     )
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
@@ -162,14 +164,11 @@ def _dense_back(n: int, shape: tuple[int, int, int]) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), *layers)
 
 
-def _of_torchvision(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _of_torchvision(weights: dict[str, Tensor], norm: Norm) -> dict[str, Tensor]:
     """Returns weights that torchvision has named (`features.<layer>`) by the names of our encoder."""
-    named, layer = {}, 0
-    for block, widths in enumerate(TRUNK, start=1):
-        n_layers = 2 * len(widths) + 1
-        for own in range(n_layers):
-            for part in ("weight", "bias"):
-                if (key := f"features.{layer + own}.{part}") in weights:
-                    named[f"block{block}.{own}.{part}"] = weights[key]
-        layer += n_layers
-    return named
+    of_one = 3 if norm == "batch" else 2  # layers for a convolution
+    blocks = [(f"block{i}", of_one * len(widths) + 1) for i, widths in enumerate(TRUNK, start=1)]
+    ours = [f"{block}.{own}" for block, n_layers in blocks for own in range(n_layers)]
+    names = {f"features.{layer}": name for layer, name in enumerate(ours)}
+    parts = {key: key.rpartition(".") for key in weights}
+    return {f"{names[of]}.{part}": weights[key] for key, (of, _, part) in parts.items() if of in names}

@@ -113,7 +113,7 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     if session.start != "scratch":
         model.freeze(session.start.freeze)
     if plan.weights:
-        model.encoder.load_state_dict(plan.weights)
+        model.encoder.load_state_dict(plan.weights, strict=False)  # a new bottleneck is none of a file's
         if model.decoder is not None:
             LOG.warning("weights of a file are the encoder's: the decoder starts from scratch")
     if plan.parent:

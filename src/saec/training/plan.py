@@ -151,8 +151,8 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     parent = weights = None
     begins = begun is None or not begun.progress.epoch
     if isinstance(session.start, WeightsFrom) and begins:
-        key, name = "start.weights_from", session.model.name
-        start, weights = check(key, read_weights, session.start, name, config) or (session.start, None)
+        start, key = session.start, "start.weights_from"
+        start, weights = check(key, read_weights, start, session.model, config) or (start, None)
         session = session.but(start=start)
     elif isinstance(session.start, WeightsOf) and begins:
         parent = check("start.weights_of", parent_of, session.start, begun, config)

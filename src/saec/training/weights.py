@@ -18,6 +18,7 @@ from saec.config import Config
 from saec.faults import Fault, MissingFault, collect_faults, counted
 from saec.files import DAMAGE, appearing, require_whole
 from saec.models import MODELS, Model
+from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
 from saec.session import TORCHVISION, TrainingSession, WeightsFrom, WeightsOf
@@ -26,17 +27,17 @@ LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 SCALE, COUNT = "standardise.scale", "num_batches_tracked"  # no file's, and not every file's
+DENSE = "bottleneck."  # after layers that torchvision has
 
 
-def read_weights(start: WeightsFrom, name: str, config: Config) -> tuple[WeightsFrom, dict[str, Tensor]]:
-    """Returns the start with the file's absolute path and SHA-256, and what the file holds for a model of
-    that name.
+def read_weights(start: WeightsFrom, of: Component, config: Config) -> tuple[WeightsFrom, dict[str, Tensor]]:
+    """Returns the start with the file's absolute path and SHA-256, and what the file holds for a model.
 
     Raises:
         Fault: the file is missing, another than `sha256` says, or no state dict.
     """
     if start.weights_from == TORCHVISION:
-        file, path = published(name, config), TORCHVISION
+        file, path = published(of, config), TORCHVISION
     else:
         file = config.data_path(start.weights_from)
         path = str(file)
@@ -104,14 +105,17 @@ def as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) -
     return session
 
 
-def published(name: str, config: Config) -> Path:
+def published(model: Component, config: Config) -> Path:
     """Returns the file of the weights that torchvision publishes for a model, fetched into the cache."""
+    name = f"{model.name}_bn" if getattr(model, "norm", "none") == "batch" else model.name
     try:
         weights = torchvision.models.get_model_weights(name).IMAGENET1K_V1
     except (ValueError, AttributeError):
         there = ", ".join(sorted({*MODELS.names()} & {*torchvision.models.list_models()}))
         words = f"has no weights of that model: choose `model:` {there}, or name a file"
         raise Fault(f"{TORCHVISION} {words}, got {name}") from None
+    if getattr(model, "kernel_size", 3) != 3:
+        raise Fault(f"{TORCHVISION} has {name} with kernels of 3 x 3 alone: choose `model.kernel_size: 3`")
     return fetched(weights.url, config.cache / "weights")
 
 
@@ -182,6 +186,9 @@ def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
     weights = named if named.keys() & own.keys() else ours or state
     if len(weights) < len(state):
         LOG.info("%d tensors of the file are none of an encoder and not used", len(state) - len(weights))
+    if weights is named and any(key.startswith(DENSE) for key in own):
+        LOG.warning("torchvision's layers have no bottleneck: it starts from scratch")
+        own = {key: tensor for key, tensor in own.items() if not key.startswith(DENSE)}
     weights = {key: tensor for key, tensor in weights.items() if not key.endswith(SCALE)}
     first = next((key for key, tensor in own.items() if key.endswith("weight") and tensor.ndim == 4), None)
     if first in weights and weights[first].ndim == 4:
@@ -211,7 +218,7 @@ def faults_of_numbers(state: dict[str, Tensor], own: dict[str, Tensor]) -> list[
             others.append(f"{key}: {tensor.layout}, {tensor.dtype}, on {tensor.device}")
         elif own[key].is_floating_point() and tensor.dtype not in FLOATS:
             others.append(f"{key}: {tensor.dtype}, the model has {own[key].dtype}")
-        elif not tensor.isfinite().all():
+        elif not tensor.float().isfinite().all():
             others.append(f"{key}: not finite")
     return counted(others, "tensors have no numbers that are weights", 3)
 

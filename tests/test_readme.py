@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from sounds import record, tone
 
 import main_00_prepare
@@ -63,6 +64,7 @@ SMALL_MODELS = {
     "convae": "model={name: convae, widths: [2, 2, 2], latent: 4}",
     "compact": "model={name: compact, widths: [4, 4, 4], latent: 8}",
     "movements": "model={name: movements, widths: [8], latent: 4, kernel: 3, movement_frames: 5}",
+    "residual": "model={name: residual, bottleneck: 8}",
 }
 SOUND = {"sounds", "predict", "predictions", "tap", "handcrafted", "combine", "combined", "reef"}
 TRACES = {"traces", "movements", "traces_update", "traces_early_stop"}
@@ -81,6 +83,10 @@ def workplace(tmp_path_factory) -> Path:
     for part in ("recordings", "valid"):
         shutil.copytree(folder / "data" / "demo" / part, songs / part)
     write_gestures(folder / "data" / "traces", 0, dict.fromkeys(PARTS, 4), (0.3, 0.6))
+    (folder / "data" / "photos").mkdir()
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 256, (40 + number, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "data" / "photos" / f"{number:02d}.jpg")
     clips = []
     for reef, n in {"sulawesi": 24, "test_kenya": 12, "test_bermuda": 12}.items():
         for number in range(n):
@@ -110,10 +116,11 @@ def small(line: str) -> list[str]:
     if script == "main_01_train.py" and "RUN_FOLDER" not in words:
         if "reference" in line:
             return ["training.epochs=1", "data.limit=2"]
-        models = {"classify_cnn": "cnn", "convae": "convae", "transfer": None}
+        models = {"classify_cnn": "cnn", "convae": "convae", "transfer": None, "photos": "residual"}
         models |= dict.fromkeys(TRACES, "movements")
         model = models.get(words[0] if words else "", "compact")
         changes = ["training.epochs=1", *([SMALL_MODELS[model]] if model else [])]
+        changes += ["data.size=32", "data.valid=3"] if "photos" in words else []
         return [change for change in changes if change.split("=")[0] not in line]
     if script == "main_03_evaluate.py" and "reef" in words:
         return ["evaluations=[{name: forest, n_repeats: 1, curve: []}, affinity]"]

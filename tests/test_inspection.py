@@ -7,7 +7,7 @@ from PIL import Image
 
 from saec.explorer.page import thumbnails
 from saec.faults import MissingFault
-from saec.inspection import inspect
+from saec.inspection import inspect, statistics
 
 
 @pytest.fixture
@@ -63,6 +63,48 @@ def test_what_to_look_at_is_in_the_remarks(folder):
     expected = ("1 picture cannot be read:\n  cut.png", "is blank", "all but the same", "2 modes")
     assert "2 sizes" in remarks
     assert all(words in remarks for words in expected)
+
+
+def windowed(grey: np.ndarray, kernel: list[list[int]]) -> np.ndarray:
+    height, width = grey.shape
+    windows = (grey[y : y + 3, x : x + 3] for y in range(height - 2) for x in range(width - 2))
+    return np.array([(window * kernel).sum() for window in windows])
+
+
+def test_statistics_of_a_picture_are_those_of_their_formulas():
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    grey = np.asarray(Image.fromarray(pixels).convert("L"), dtype=np.float64)
+    red, green, blue = (pixels[..., channel].astype(float) for channel in range(3))
+    rg, yb = red - green, (red + green) / 2 - blue
+    colours = np.sqrt(rg.std() ** 2 + yb.std() ** 2) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2)
+    noise = np.abs(windowed(grey, [[1, -2, 1], [-2, 4, -2], [1, -2, 1]])).sum()
+    expected = {
+        "mean": grey.mean(),
+        "std": grey.std(),
+        "contrast": (np.percentile(grey, 99) - np.percentile(grey, 1)) / 255,
+        "sharpness": windowed(grey, [[0, 1, 0], [1, -4, 1], [0, 1, 0]]).var(),
+        "colourfulness": colours,
+        "noise": np.sqrt(np.pi / 2) * noise / (6 * (9 - 2) * (12 - 2)),
+    }
+    assert statistics(pixels) == pytest.approx(expected, rel=1e-4)
+    assert statistics(pixels[..., 0])["colourfulness"] == 0 and np.isnan(statistics(pixels[:2])["noise"])
+    noisy = 128 + 10 * np.random.default_rng(1).standard_normal((200, 200))
+    assert statistics(noisy.round().astype(np.uint8))["noise"] == pytest.approx(10, rel=0.03)
+
+
+def test_the_table_has_a_row_for_each_picture_that_can_be_read(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 3000, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg")
+    Image.fromarray(pixels[:, :40, 0]).save(tmp_path / "b.png")
+    (tmp_path / "c.webp").write_bytes(b"nothing")
+    inspection = inspect(tmp_path)
+    first, second = inspection.rows
+    shapes = [
+        tuple(row[key] for key in ("file", "width", "height", "format", "mode")) for row in (first, second)
+    ]
+    assert shapes == [("a.jpg", 3000, 30, "JPEG", "RGB"), ("b.png", 40, 30, "PNG", "L")]
+    assert first["bytes"] == (tmp_path / "a.jpg").stat().st_size and list(inspection.unreadable) == ["c.webp"]
+    assert second["mean"] == pytest.approx(pixels[:, :40, 0].mean(), abs=1e-3)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -73,6 +73,7 @@ class Pictures:
             recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
             content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
             content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
+            content.write(f"{stem}_table.csv", pd.DataFrame(result.rows), "one row a picture")
             alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
             content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
             what = result.levels_are

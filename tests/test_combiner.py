@@ -426,7 +426,10 @@ def test_single_files_are_searched_over_the_grid_of_the_combination(project):
 @pytest.mark.parametrize(
     ("changes", "output"),
     [
-        ({"combine": {"gamma": ["scale*2"]}}, r"combine.gamma.0"),
+        (
+            {"combine": {"gamma": ["scale*2"]}},
+            r"combine.gamma.0: input should be 'scale' or 'auto' or a valid number or text like '\^\[0",
+        ),
         ({"features": {"halves": None}}, r"features.*got (None|null)|features.*valid"),
         ({"combine": {"use": ["halves", "partiy"]}}, "no method of set session: 'partiy'.*mean 'parity'"),
         ({"combine": {"name": "parity"}}, "'parity' is a method of set session already"),

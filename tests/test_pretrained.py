@@ -296,6 +296,7 @@ FAULTS = [
     ({"output": None}, "the model has 2 outputs, say which is the embedding", "1: mul ["),
     ({"output": 2}, "2 is none of them", "1: "),
     ({"constants": {"sr": 1}}, "constants: the model has 0 inputs beside the one for samples, got sr", ""),
+    ({"constants": {"sr": True}}, "pretrained.constants.sr: must be a number, got True", ""),
     ({"layout": "hw"}, "a batch of the shape [1, 1, 2000] is given", "`layout`"),
     ({"layout": "h"}, "layout: h leaves out an axis of channels x rows x columns = 1 x 1 x 2000", ""),
     ({"layout": "ww"}, "`layout` names each of c, h and w once", ""),

@@ -99,6 +99,7 @@ def test_a_count_is_a_whole_number_and_nothing_that_looks_like_one(key):
         assert faults_of(training_session(training={key: value})) == [fault]
 
 
+NINES = 5000 * "9"  # more digits than Python takes
 A_COLUMN = "must be a column's number, from 0, or its name"
 A_SCALE = "must be as many factors, none of them 0, as offsets"
 
@@ -122,7 +123,16 @@ A_SCALE = "must be as many factors, none of them 0, as offsets"
         ("audio", {"channel": "left"}, "channel: input should be 'mean' or a valid integer, got 'left'"),
         ("audio", {"channel": -1}, "channel: input should be greater than or equal to 0, got -1"),
         ("audio", {"length_s": 0}, "length_s: input should be greater than 0, got 0"),
+        ("audio", {"channel": 1.5}, "channel: input should be a valid integer, got 1.5"),
+        ("audio", {"channel": NINES}, f"channel: {f'input should be a valid integer, got {NINES!r}'[:2000]}"),
+        ("audio", {"skip_bad": "x"}, "skip_bad: input should be a valid boolean, got 'x'"),
         ("audio", {"standardise": [0, "x"]}, "standardise.1: input should be a valid number, got 'x'"),
+        ("audio", {"standardise": [0]}, "standardise.1: is missing"),
+        (
+            "audio",
+            {"standardise": [0, 1, 2]},
+            "standardise: a list should have at most 2 items, got [0, 1, 2]",
+        ),
         (
             "audio",
             {"spectrum": {"name": "mel", "n_mels": True}},

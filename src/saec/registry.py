@@ -19,13 +19,24 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from saec.faults import did_you_mean
 
-OF_KIND = ("_type", "_parsing", "literal_error")  # ends the types of faults of values of another kind
+OF_KIND = (
+    "_type",
+    "_parsing",
+    "literal_error",
+    "pattern_mismatch",
+)  # ends the types of faults of values of another kind
+WORDS = {  # of pydantic, and what stands in their place
+    "^Unable to parse input string as an integer.*": "Input should be a valid integer",
+    "^String should match pattern": "Input should be text like",
+    ", unable to .*|, got a number .*| after validation, not .*": "",
+    "a valid tuple|Tuple": "a list",
+}
 MOST_FAULTS, MOST_LETTERS = 100, 2000  # that a message has, whatever is given
 
 
 def as_list(raw: Any) -> Any:
     """Takes what a session gives alone as a list of it."""
-    return [raw] if isinstance(raw, str | int | dict) else raw
+    return [raw] if isinstance(raw, str | int | dict) and raw != {} else raw
 
 
 class Strict(BaseModel):
@@ -140,9 +151,10 @@ def import_submodules(package: str, path: list[str]) -> None:
 
 def _flags(raw: Any, made: Any, *path: str | int) -> list[dict[str, Any]]:
     """Returns a fault for each yes or no that was taken as a number."""
-    if isinstance(raw, list | tuple) and isinstance(made, tuple) and len(raw) == len(made):
-        pairs = enumerate(zip(raw, made, strict=True))
-        return [flag for index, pair in pairs for flag in _flags(*pair, *path, index)]
+    if isinstance(raw, list | tuple) and isinstance(made, tuple):
+        raw, made = dict(enumerate(raw)), dict(enumerate(made))
+    if isinstance(raw, dict) and isinstance(made, dict) and raw.keys() == made.keys():
+        return [flag for key in raw for flag in _flags(raw[key], made[key], *path, key)]
     is_flag = isinstance(raw, bool) and type(made) in (int, float)
     return [{"type": "bool", "msg": "must be a number", "loc": path, "input": raw}] if is_flag else []
 
@@ -151,13 +163,18 @@ def _merged(raw: Any, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns faults of which each value has one, where a type has alternatives with a fault for each."""
     merged: dict[tuple, dict[tuple, dict[str, Any]]] = {}
     for error in errors:
+        if error["type"] not in ("fault", "value_error"):
+            for pattern, words in WORDS.items():
+                error["msg"] = re.sub(pattern, words, error["msg"])
         value, path, start = raw, (), None
-        for part in error["loc"]:
+        within = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
+        for part in within:
             try:
                 value, path = value[part], (*path, part)
             except (TypeError, LookupError):  # the name of an alternative, which is no key
                 start = path if start is None else start
-        if not start or error["type"] in ("missing", "fault"):
+        path += error["loc"][len(within) :]
+        if not start or error["type"] == "fault":
             start = path = error["loc"]
         same = merged.setdefault(start, {})
         first = same.setdefault(path, error | {"loc": path})
@@ -180,9 +197,6 @@ def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:
     elif fault["type"] == "model_type":
         message = f"must be a mapping of keys to values, got {fault['input']!r}"
     elif fault["type"] not in ("fault", "value_error"):
-        message = re.sub(
-            "a valid tuple|Tuple", "a list", re.sub(", unable to parse.*?(?= or |$)", "", message)
-        )
         message = f"{message[0].lower()}{message[1:]}, got {fault['input']!r}"
     error = PydanticCustomError("fault", "{message}", {"message": message[:MOST_LETTERS]})
     return InitErrorDetails(type=error, loc=path, input=fault["input"])

@@ -241,7 +241,7 @@ def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
     )
     whole = np.load(config.data / "features.npz")["X"]
     assert np.array_equal(one.tables["features"].rows, whole[:4])
-    left = "2 values of dataset are no sets of their own .*:\n  lonely: 4 sounds\n  sulawesi: 4 sounds"
+    left = "2 values of dataset have no set .*:\n  lonely: 4 sounds\n  sulawesi: 4 sounds"
     assert re.search(left, "\n".join(sets["bermuda"].remarks))
     several = {key: session.pop(key) for key in ("by", "features", "sounds")}
     sets = plan_evaluation(

@@ -687,3 +687,21 @@ def test_one_sample_of_any_kind_is_counted_as_one_speaks_of_one(what):
         number_of(1, f"of 3 {what} have no label and get none") == f"1 of 3 {what} has no label and gets none"
     )
     assert number_of(1, "classes were never learnt") == "1 class was never learnt"
+
+
+@pytest.mark.parametrize(
+    ("of_several", "of_one"),
+    [
+        ("features are the same and tell nothing", "feature is the same and tells nothing"),
+        (
+            "values of site have no set (fewer than two classes)",
+            "value of site has no set (fewer than two classes)",
+        ),
+        ("of 1,200 samples have no label, as they are new", "of 1,200 samples has no label, as they are new"),
+        ("classes that may be one, as they are alike", "class that may be one, as they are alike"),
+        ("series are left out", "series is left out"),
+        ("tensors are none of the model's", "tensor is none of the model's"),
+    ],
+)
+def test_verbs_agree_with_one_thing(of_several, of_one):
+    assert (number_of(2, of_several), number_of(1, of_several)) == (f"2 {of_several}", f"1 {of_one}")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-MANY = r"^(\w+?)(?:(?<=ss)es|s)\b"  # the first word, where it is of several things
-VERBS = r"(^[^:]*?\b|(?<= and ))(are|have|were|lie|do|get)\b"  # the first one, and others after `and`
-OF_ONE = {"are": "is", "have": "has", "were": "was", "lie": "lies", "do": "does", "get": "gets"}
+MANY = r"^(?!series\b|species\b)(\w+?)(?:(?<=ss)es|s)\b"  # the first word, where it is of several things
+OF_ONE = dict(are="is", have="has", were="was", lie="lies", do="does", get="gets", tell="tells")
+VERBS = rf"(^(?:[^:,]|,\d)*?\b|(?<= and ))({'|'.join(OF_ONE)})\b"  # the first one, and others after `and`
 DISK_IS_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 

@@ -46,7 +46,7 @@ def _parts(one: FeatureSet, column: str, least: int | None, prefix: str) -> list
         called = f"{prefix}{value}"
         remarks = one.remarks + remarks + rare
         parts.append(replace(one, name=called, tables=tables, samples=part, remarks=remarks))
-    words = f"values of {column} are no sets of their own (fewer than two classes, or only trained on)"
+    words = f"values of {column} have no set (fewer than two classes, or only trained on)"
     if not parts:
         raise Fault(f"by: no value of {column} has samples of two classes: name another column")
     parts[0].remarks += counted(left, words)

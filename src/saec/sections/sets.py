@@ -340,7 +340,9 @@ def _remarks(tables: dict[str, Table]) -> list[str]:
     remarks = []
     for method, table in tables.items():
         if n := table.n_constant:
-            remarks.append(f"{method}: {n} features are the same for all samples and tell nothing")
+            remarks.append(
+                f"{method}: {number_of(n, 'features are the same for all samples and tell nothing')}"
+            )
         if not table.named:
             others = ", ".join(table.samples.others) or "no other columns"
             remarks.append(

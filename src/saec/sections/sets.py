@@ -337,12 +337,10 @@ def _require_pictures(images: Path, names: np.ndarray) -> None:
 
 
 def _remarks(tables: dict[str, Table]) -> list[str]:
-    remarks = []
+    remarks, words = [], "features are the same for all samples and tell nothing"
     for method, table in tables.items():
-        if n := table.n_constant:
-            remarks.append(
-                f"{method}: {number_of(n, 'features are the same for all samples and tell nothing')}"
-            )
+        if table.n_constant:
+            remarks.append(f"{method}: {number_of(table.n_constant, words)}")
         if not table.named:
             others = ", ".join(table.samples.others) or "no other columns"
             remarks.append(

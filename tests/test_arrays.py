@@ -315,6 +315,15 @@ def test_traces_have_no_view_for_contrastive_learning_and_are_told_so(folder, co
         assert "standardise" not in str(error.value)
 
 
+def test_what_takes_pictures_is_one_fault_of_its_key(folder, config):
+    objective = {"name": "reconstruction", "loss": "ssim_l1", "metrics": ["psnr"]}
+    raw = {"data": {"kind": "arrays", "train": "traces"}, "model": STRIDED, "objective": objective}
+    with pytest.raises(SessionError) as error:
+        check_training(load_session(raw | {"views": "photo"}, TrainingSession), config)
+    for key in ("views: ", "objective.loss: ", "objective.metrics: "):
+        assert str(error.value).count(key) == 1, str(error.value)
+
+
 # What models and figures get
 
 

@@ -664,6 +664,26 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
         NEEDS_TWO + "one class, 'low': sort files into folders by class",
     ),
     "audio: no classes": (without_classes, NEEDS_TWO + "no labels"),
+    "images: a number for validation": (
+        Path.exists,
+        "data.valid: 12 of 12 pictures leave none to train on: choose fewer",
+        {"valid": 12},
+    ),
+    "audio: a number for validation": (  # rows for tests are none to train on
+        table(ONE_LEFT.replace("mid,valid", "mid,train").replace("low,valid", "low,test")),
+        "data.valid: 3 of 3 sounds leave none to train on: choose fewer",
+        {"valid": 3},
+    ),
+    "images: a seed of no part": (
+        lambda folder: write_pictures(folder.parent / "others", intensities(2)),
+        "data.split_seed: draws a part of data.train, and ... a table's rows are for validation: leave it",
+        {"valid": "songs/others", "split_seed": 3},
+    ),
+    "audio: a seed of no part": (
+        table(ONE_LEFT.replace("mid,valid", "mid,train")),
+        "data.split_seed: draws a part of data.train",
+        {"split_seed": 3},
+    ),
     "audio: one of each": (
         without("[123].wav"),
         "data.valid: 0.25 needs two recordings and two samples of a class at least, got 3 and 1",

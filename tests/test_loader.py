@@ -116,28 +116,32 @@ class Slow:
 
 
 @pytest.mark.parametrize(
-    ("n", "world_size", "sizes"),
+    ("n", "world_size", "sizes", "batch_size"),
     [
-        (9, 1, [[4, 5]]),
-        (10, 1, [[4, 4, 2]]),
-        (8, 1, [[4, 4]]),
-        (1, 1, [[1]]),  # which a training refuses
-        (17, 2, [[4, 5], [4, 4]]),  # all processes have equally many batches
-        (19, 2, [[4, 6], [4, 5]]),
-        (20, 2, [[4, 4, 2], [4, 4, 2]]),
+        (9, 1, [[4, 5]], 4),
+        (10, 1, [[4, 4, 2]], 4),
+        (8, 1, [[4, 4]], 4),
+        (1, 1, [[1]], 4),  # which a training refuses
+        (17, 2, [[4, 5], [4, 4]], 4),  # all processes have equally many batches
+        (19, 2, [[4, 6], [4, 5]], 4),
+        (20, 2, [[4, 4, 2], [4, 4, 2]], 4),
+        (7, 2, [[4], [3]], 2),
+        (5, 2, [[3], [2]], 2),
+        (11, 3, [[4], [4], [3]], 2),
     ],
 )
-def test_a_last_training_batch_of_less_than_the_least_joins_the_one_before(n, world_size, sizes):
+def test_a_last_training_batch_of_less_than_the_least_joins_the_one_before(n, world_size, sizes, batch_size):
     data, view = dataset(n), VIEWS.parse("plain")
     loaders = [
-        Loader(data, view, 4, CPU, 0, rank=rank, world_size=world_size, least=2) for rank in range(world_size)
+        Loader(data, view, batch_size, CPU, 0, rank=rank, world_size=world_size, least=2)
+        for rank in range(world_size)
     ]
     batches = [list(one.training(0)) for one in loaders]
     assert [[len(batch) for batch in of] for of in batches] == sizes
     assert [len(of) for of in batches] == [one.n_training_batches for one in loaders]
     assert sorted(sum(map(names_of, batches), [])) == data.samples.names.tolist()
     assert all(len(list(one.validation())) == one.n_batches for one in loaders)
-    assert [len(batch) for batch in loaders[0].validation()][0] == min(n, 4)
+    assert [len(batch) for batch in loaders[0].validation()][0] == min(-(-n // world_size), batch_size)
 
 
 def test_batches_are_gathered_before_they_are_used_and_not_after_the_loop_is_left():

@@ -14,7 +14,7 @@ from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
 from saec.data.remote import is_only_check, local_copy
 from saec.data.store import Cache
-from saec.faults import Fault, Unusable, listing
+from saec.faults import Fault, Unusable, listing, number_of
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
@@ -187,6 +187,17 @@ def shared_with(kind: Kind, other: Kind) -> tuple[list[str], bool]:
     names = [{*getattr(one, "ids", one.samples.names.tolist())} for one in (kind, other)]
     files, names = set.intersection(*files), set.intersection(*names)
     return sorted(files or names), bool(files)
+
+
+def faults_of_shared(train: Kind | None = None, valid: Kind | None = None) -> list[str]:
+    """Returns a fault where both share files, or names that stand for one thing anywhere."""
+    shared, are_files = shared_with(train, valid) if hasattr(valid, "ids") else ([], False)
+    if not shared:
+        return []
+    how = "too: name folders of which none lies in the other"
+    how = how if are_files else "by their names: remove them from one or rename them"
+    words = number_of(len(shared), f"{valid.items_are} are in data.train")
+    return [f"data.valid: {words}, {how}\n{listing(shared)}"]
 
 
 def faults_of_ragged(what: str, refused: dict[str, tuple[bool, str]]) -> list[str]:

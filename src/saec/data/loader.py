@@ -70,7 +70,7 @@ class Loader:
         n_own = len(range(self.rank, n_samples, self.world_size))
         rests = (n % self.batch_size for n in (n_own, n_samples // self.world_size))
         if any(0 < rest < least for rest in rests):
-            return max(1, n_own // self.batch_size)
+            return max(1, n_samples // self.world_size // self.batch_size)
         return -(-n_own // self.batch_size)
 
     @cached_property

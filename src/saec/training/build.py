@@ -110,14 +110,7 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     train, valid = (data.sized_for(*model.takes) for data in (train, valid))
     classes = tuple(train.samples.classes)
     learning = Learning(model, session.objective(plan.latent_shape, classes))
-    if session.start != "scratch":
-        model.freeze(session.start.freeze)
-    if plan.weights:
-        model.encoder.load_state_dict(plan.weights, strict=False)  # a new bottleneck is none of a file's
-        if model.decoder is not None:
-            LOG.warning("weights of a file are the encoder's: the decoder starts from scratch")
-    if plan.parent:
-        _inherit(learning, plan)
+    _inherit(learning, plan)
     learning.objective.count_classes(train.samples.labels)
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
@@ -215,10 +208,18 @@ def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[Trainin
 
 
 def _inherit(learning: Learning, plan: TrainingPlan) -> None:
-    """Loads the parent's encoder and decoder, and its head's tensors where name and shape agree, unless it
-    tells other classes apart.
+    """Loads the encoder of a file, or the parent's encoder and decoder, and its head's tensors where name and
+    shape agree, unless it tells other classes apart; freezes what stays as it is.
     """
     model, objective, parent = learning.model, learning.objective, plan.parent
+    if plan.session.start != "scratch":
+        model.freeze(plan.session.start.freeze)
+    if plan.weights:
+        model.encoder.load_state_dict(plan.weights, strict=False)  # a new bottleneck is none of a file's
+        if model.decoder is not None:
+            LOG.warning("weights of a file are the encoder's: the decoder starts from scratch")
+    if not parent:
+        return
     weights = plan.session.start.weights
     theirs = parent.model(weights)
     if isinstance(theirs.encoder, torch.jit.ScriptModule):

@@ -11,12 +11,12 @@ import torch
 from saec.config import Config
 from saec.data import Kind, Sizes
 from saec.data.batch import axes_of
-from saec.data.kind import absolute, faults_of_ragged, shared_with
+from saec.data.kind import absolute, faults_of_ragged, faults_of_shared
 from saec.data.views import faults_of_view
 from saec.devices import describe, resolve_device, resolve_precision
 from saec.disk import require_room
 from saec.export import require_packages, require_script
-from saec.faults import Fault, collect_faults, listing, number_of
+from saec.faults import Fault, collect_faults, number_of
 from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
@@ -24,9 +24,9 @@ from saec.progress import duration
 from saec.runs import Run
 from saec.runs.find import Seed
 from saec.samples import Samples, split_by_table, warn_of_classes
-from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom, WeightsOf
+from saec.session import AUTO, SessionError, TrainingSession
 from saec.training.probe import faults_of_probe
-from saec.training.weights import as_parent, fitted, parent_of, read_weights
+from saec.training.weights import fitted, started
 from saec.training.work import epoch_seconds, least_batch, step_seconds, warn_of_heavy, with_epochs
 
 LOG = logging.getLogger(__name__)
@@ -148,51 +148,25 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     device = check("config.device", resolve_device, config.device)
     for key in ("models", "cache"):
         check(f"config.{key}", require_writable, getattr(config, key))
-    parent = weights = None
-    begins = begun is None or not begun.progress.epoch
-    if isinstance(session.start, WeightsFrom) and begins:
-        start, key = session.start, "start.weights_from"
-        start, weights = check(key, read_weights, start, session.model, config) or (start, None)
-        session = session.but(start=start)
-    elif isinstance(session.start, WeightsOf) and begins:
-        parent = check("start.weights_of", parent_of, session.start, begun, config)
-        session = as_parent(parent, session, faults) if parent else session
-        check("start.weights", parent.require, session.start.weights) if parent else None
+    session, parent, weights = started(session, config, begun, faults)
     session, kinds, sizes = _sized(session, config, faults)
-    faults[:] = [
-        one for one in faults if one.replace("data.valid: ", "data.train: ", 1) not in {*faults} - {one}
-    ]
-    _refuse_shared(kinds, faults)
-    trained, model, shape, labels, classes = begun or parent, None, None, None, ()
+    faults += faults_of_shared(*kinds.values())
+    model, shape, labels, classes = None, None, None, ()
     if "train" in sizes:
-        labelled = session.objective.target.needs_labels
-        labels = check("data.train", _labels, kinds["train"].samples, labelled)
-        model, shape = _fitted(session, sizes, trained.input_shape if trained else None, faults)
+        labels = check("data.train", _labels, kinds["train"].samples, session.objective.target.needs_labels)
+        model, shape = _fitted(session, sizes, begun, parent, faults)
         weights = weights and model and check("start.weights_from", fitted, weights, model)
         session = _without_decoder(session, model)
         _check_parts(session, sizes["train"], model, faults)
         warn_of_heavy(model, sizes["train"].n_samples)
-        if labelled and labels is not None:
-            classes = check("data.train", _classes, labels, session.objective.name)
-            if classes and "valid" in kinds and not np.isin(kinds["valid"].samples.labels, classes).any():
-                faults.append("data.valid: none of its samples is of a class that training has")
-            if classes and not begun:
-                warn_of_classes(kinds["train"].samples, session.data.has_part)
-    if shape and begun and shape != begun.input_shape:
-        faults.append(f"data: {begun.folder} was begun with samples of {begun.input_shape}, not {shape}")
-    if shape and parent and shape[0] != parent.channels:
-        remedy = "these data have no other, so begin with a run that was trained on as many"
-        if hasattr(session.data, "channels"):
-            remedy = f"choose `{'rgb' if parent.channels == 3 else 'intensity'}`"
-        trained_on = f"{parent.folder} was trained on {parent.channels} channels, these data have {shape[0]}"
-        faults.append(f"data.channels: {trained_on}: {remedy}")
+        classes = () if labels is None else _learnt(session, kinds, labels, begun, faults)
     options = session.training
-    if options.tensorboard and not find_spec("tensorboard"):
-        faults.append("training.tensorboard: is not installed: pip install tensorboard")
     if options.probe and labels is not None:
         there = check("training.probe", _classes, labels, "it")
         faults += faults_of_probe(options, kinds, there) if there else []
     _check_export(options.export, model, shape, faults)
+    if options.tensorboard and not find_spec("tensorboard"):
+        faults.append("training.tensorboard: is not installed: pip install tensorboard")
     if not faults:
         latent_shape = feature_shape(model, shape)
         learning = Learning(model, session.objective(latent_shape, classes))
@@ -213,6 +187,31 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     session = session.but(training=options.model_copy(update={"precision": precision}))
     built = (shape, latent_shape, n_weights, classes, parent, begun, least, weights)
     return TrainingPlan(session, config, device, kinds, sizes, *built)
+
+
+def _learnt(
+    session: TrainingSession, kinds: dict[str, Kind], labels: np.ndarray, begun: Run | None, faults: list[str]
+) -> tuple[str, ...]:
+    """Returns the classes that are learnt, if any; adds a fault where there are too few, or where validation
+    has none of them, leaves no sample to train on, or draws no part by `split_seed`.
+    """
+    data, train, needs_labels = session.data, kinds["train"], session.objective.target.needs_labels
+    splits = train.samples.splits[train.samples.labels != ""] if needs_labels else train.samples.splits
+    draws = data.has_part and "valid" not in splits
+    if not draws and not begun and data.split_seed is not None:
+        words = "draws a part of data.train, and a folder or a table's rows are for validation"
+        faults.append(f"data.split_seed: {words}: leave it out")
+    if draws and isinstance(data.valid, int) and data.valid >= len(labels):
+        words = f"{data.valid} of {number_of(len(labels), train.samples_are)} leave none to train on"
+        faults.append(f"data.valid: {words}: choose fewer")
+    if not needs_labels:
+        return ()
+    classes = collect_faults(faults, "data.train", _classes, labels, session.objective.name) or ()
+    if classes and "valid" in kinds and not np.isin(kinds["valid"].samples.labels, classes).any():
+        faults.append("data.valid: none of its samples is of a class that training has")
+    if classes and not begun:
+        warn_of_classes(train.samples, data.has_part)
+    return classes
 
 
 def _without_decoder(session: TrainingSession, model: Model | None) -> TrainingSession:
@@ -252,33 +251,27 @@ def _sized(
             kinds[part], sizes[part] = kind, size
             settled = size.from_training_set if part == "train" else {}
             session = session.with_data({part: location} | settled)
+    faults[:] = [
+        one for one in faults if one.replace("data.valid: ", "data.train: ", 1) not in {*faults} - {one}
+    ]
     return session, kinds, sizes
 
 
-def _refuse_shared(kinds: dict[str, Kind], faults: list[str]) -> None:
-    """Adds a fault where training and validation share files, or names that stand for one thing anywhere."""
-    if len(kinds) < 2 or not hasattr(kinds["valid"], "ids"):
-        return
-    shared, are_files = shared_with(*kinds.values())
-    if shared:
-        how = "by their names: remove them from one or rename them"
-        if are_files:
-            how = "too: name folders of which none lies in the other"
-        items = f"{kinds['valid'].items_are} are in data.train"
-        words = f"data.valid: {number_of(len(shared), items)}, {how}"
-        faults.append(f"{words}\n{listing(shared)}")
-
-
 def _fitted(
-    session: TrainingSession, sizes: dict[str, Sizes], shape: tuple[int, ...] | None, faults: list[str]
+    session: TrainingSession,
+    sizes: dict[str, Sizes],
+    begun: Run | None,
+    parent: Run | Seed | None,
+    faults: list[str],
 ) -> tuple[Model | None, tuple[int, ...] | None]:
-    """Returns the model for samples of that shape (None: as they are), and the shape it will take,
-    (channels, height, width), the same in both parts.
+    """Returns the model, and the shape (channels, height, width) it will take, the same in both parts and as
+    in a run that is gone on with.
     """
     if session.model is None:
         return None, None
+    trained = begun or parent  # a seed has no shape
     try:
-        model = session.model(shape or sizes["train"].front.shape)
+        model = session.model((trained and trained.input_shape) or sizes["train"].front.shape)
     except ValueError as error:
         faults.append(f"model: {error}")
         return None, None
@@ -291,7 +284,16 @@ def _fitted(
         what, (train, valid) = sizes["valid"].samples_are, shapes.values()
         remedy = "take both of one size, or a share of data.train, such as `valid: 0.1`"
         faults.append(f"data.valid: {what} are {valid}, those of data.train are {train}: {remedy}")
-    return model, shapes.get("train")
+    shape = shapes.get("train")
+    if shape and begun and shape != begun.input_shape:
+        faults.append(f"data: {begun.folder} was begun with samples of {begun.input_shape}, not {shape}")
+    if shape and parent and shape[0] != parent.channels:
+        remedy = "these data have no other, so begin with a run that was trained on as many"
+        if hasattr(session.data, "channels"):
+            remedy = f"choose `{'rgb' if parent.channels == 3 else 'intensity'}`"
+        trained_on = f"{parent.folder} was trained on {parent.channels} channels, these data have {shape[0]}"
+        faults.append(f"data.channels: {trained_on}: {remedy}")
+    return model, shape
 
 
 def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:
@@ -330,7 +332,8 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
         "loss": getattr(objective, "loss", "") == "ssim_l1",
         "metrics": getattr(objective, "metrics", ()),
     }
-    for key in (key for key, takes in in_units.items() if takes and not train.front.in_units):
+    has_units = train.front.in_units or train.is_ragged  # of which there is another fault
+    for key in (key for key, takes in in_units.items() if takes and not has_units):
         words = "takes values in [0, 1]: choose another, or data that are not standardised"
         faults.append(f"objective.{key}: {words}")
     steps_hz = axes_of(train.front).frames_hz

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import shutil
 import warnings
+from functools import partial
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
@@ -76,6 +77,24 @@ def parent_of(start: WeightsOf, begun: Run | None, config: Config) -> Run | Seed
         words = f"{begun.folder} was begun with {before}, and has learnt nothing yet: begin a new run"
         raise Fault(f"the weights of {parent.folder} are {now} now, {words}")
     return parent
+
+
+def started(
+    session: TrainingSession, config: Config, begun: Run | None, faults: list[str]
+) -> tuple[TrainingSession, Run | Seed | None, dict[str, Tensor] | None]:
+    """Returns the session with what its `start` settles, the parent, and the weights of a file."""
+    start, check = session.start, partial(collect_faults, faults)
+    if begun and begun.progress.epoch:
+        return session, None, None
+    if isinstance(start, WeightsFrom):
+        key = "start.weights_from"
+        start, weights = check(key, read_weights, start, session.model, config) or (start, None)
+        return session.but(start=start), None, weights
+    parent = check("start.weights_of", parent_of, start, begun, config) if start != "scratch" else None
+    if parent:
+        session = as_parent(parent, session, faults)
+        check("start.weights", parent.require, start.weights)
+    return session, parent, None
 
 
 def as_parent(parent: Run | Seed, session: TrainingSession, faults: list[str]) -> TrainingSession:

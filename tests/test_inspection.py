@@ -1,13 +1,18 @@
 """Inspection of a folder of pictures."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import intensities, write_pictures
+from conftest import intensities, training_session, write_pictures
 from PIL import Image
 
+from saec import evaluate
+from saec.documents import to_yaml
 from saec.explorer.page import thumbnails
 from saec.faults import MissingFault
+from saec.files import write_text
 from saec.inspection import inspect, statistics
+from saec.session import SessionError, TrainingSession, load_session
 
 
 @pytest.fixture
@@ -105,6 +110,49 @@ def test_the_table_has_a_row_for_each_picture_that_can_be_read(tmp_path):
     assert shapes == [("a.jpg", 3000, 30, "JPEG", "RGB"), ("b.png", 40, 30, "PNG", "L")]
     assert first["bytes"] == (tmp_path / "a.jpg").stat().st_size and list(inspection.unreadable) == ["c.webp"]
     assert second["mean"] == pytest.approx(pixels[:, :40, 0].mean(), abs=1e-3)
+
+
+def test_a_split_has_its_intensities_and_what_is_on_both_sides_of_it(folder, tmp_path_factory):
+    names = sorted(file.name for file in folder.iterdir())
+    for twin in ("rec08_segm_0000.000.png", "rec09_segm_0000.000.png"):  # one on each side
+        (folder / twin).write_bytes((folder / names[0]).read_bytes())
+    splits = dict.fromkeys(names, "train") | {twin: "valid"}
+    inspection = inspect(folder, splits=splits)
+    across, doubt = next(iter(inspection.doubtful.items()))[::-1]
+    assert across == [f"{names[0]} = {twin}"] and "the other side of the split" in doubt
+    assert [row["split"] for row in inspection.rows] == ["train"] * 8 + ["", "valid"]
+    train, valid = (inspection.levels_by_split[side] for side in ("train", "valid"))
+    assert (train.sum(), valid.sum()) == (8 * 32 * 128, 32 * 128)
+    other = tmp_path_factory.mktemp("valid")
+    (folder / twin).rename(other / names[0])
+    inspection = inspect(folder, valid=other)
+    assert inspection.rows[-1]["file"] == (other / names[0]).as_posix()
+    assert [row["split"] for row in inspection.rows] == ["train"] * 9 + ["valid"]
+    assert len(next(iter(inspection.doubtful.values()))) == 2  # both copies
+
+
+@pytest.mark.parametrize("named", ["run", "folder"])
+def test_a_session_names_the_split_by_a_run_or_a_folder(config, named):
+    names = write_pictures(config.data / "songs", intensities(6), "gray")
+    write_pictures(config.data / "more", intensities(2), "gray")
+    run = config.models / "20260101_000000_songs"
+    run.mkdir(parents=True)
+    rows = [f"{name},,,{'valid' if number > 4 else 'train'}" for number, name in enumerate(names)]
+    (run / "split.csv").write_text("\n".join(["file,label,group,split", *rows]) + "\n")
+    session = load_session(training_session(), TrainingSession)
+    write_text(
+        run / "session.yaml", to_yaml(session.model_dump(mode="json") | {"record": {"input_shape": [1]}})
+    )
+    given = {"images": "songs", "inspect": str(run) if named == "run" else "more", "out": "reports"}
+    report = evaluate(given, config)
+    table = pd.read_csv(report.folder / "pictures_table.csv")
+    assert table["split"].value_counts().to_dict() == (
+        {"train": 5, "valid": 1} if named == "run" else {"train": 6, "valid": 2}
+    )
+    assert (report.folder / "pictures_intensity_split.png").is_file()
+    assert ("the other side of the split" in report.findings[-1]) == (named == "folder")
+    with pytest.raises(SessionError, match="inspect: "):
+        evaluate(given | {"inspect": "latest:nothing"}, config)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -41,16 +41,21 @@ class Inspection:
     blank: list[str] = field(default_factory=list)
     alike: list[tuple[str, str, float]] = field(default_factory=list)  # with their correlation
     rows: list[dict[str, str | int | float]] = field(default_factory=list)  # of the table, one a picture
+    splits: dict[str, str] = field(default_factory=dict)  # the sides of a split (train, valid), by name
+    levels_by_split: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def doubtful(self) -> dict[str, list[str]]:
         """Returns pictures that a user should look at before training, by what is the matter."""
+        sides = [{self.splits.get(name, "") for name in pair[:2]} - {""} for pair in self.alike]
+        pairs = [f"{one} = {other}" for one, other, _ in self.alike]
+        across = [pair for pair, of in zip(pairs, sides, strict=True) if len(of) > 1]
+        small = f"correlation of small pictures {ALIKE} and more"
         return {
+            f"are all but the same as one on the other side of the split: {small}": across,
             "cannot be read": [f"{name} {reason}" for name, reason in self.unreadable.items()],
             "are blank: one colour everywhere": self.blank,
-            f"are all but the same as another: correlation of small pictures {ALIKE} and more": [
-                f"{one} = {other}" for one, other, _ in self.alike
-            ],
+            f"are all but the same as another: {small}": pairs,
         }
 
     def remarks(self) -> list[str]:
@@ -71,15 +76,25 @@ def in_words(counts: Counter, most: int | None = None) -> str:
     return ", ".join(f"{words[one]} ({n:,})" for one, n in counts.most_common(most)) + more
 
 
-def inspect(folder: Path, n_workers: int = 0) -> Inspection:
+def inspect(
+    folder: Path, n_workers: int = 0, splits: dict[str, str] | None = None, valid: Path | None = None
+) -> Inspection:
     """Decodes every picture once, keeps a small one of those that it compares, and returns what it saw.
+
+    `splits` are the sides of a split by name; or those of the folder `valid`, called by their whole paths,
+    are one side of it, and those of `folder` the other.
 
     Raises:
         MissingFault: there is no such folder, or no picture in it.
     """
     names, as_they_are = pictures_below(folder)
+    if valid:
+        others, are_too = pictures_below(valid)
+        others, as_they_are = [(valid / name).as_posix() for name in others], as_they_are and are_too
+        splits = dict.fromkeys(names, "train") | dict.fromkeys(others, "valid")
+        names = [*names, *others]
     compared, small = set(evenly(names, MOST_COMPARED)), {}
-    inspection = Inspection(sum((folder / name).stat().st_size for name in names))
+    inspection = Inspection(sum((folder / name).stat().st_size for name in names), splits=splits or {})
     colormap = _likely_map(folder, names) if as_they_are else None
     pictures = ahead(partial(_read, folder, colormap), names, 2 * n_workers, max(1, n_workers))
     for name, picture in zip(names, progress(pictures, "looking through", len(names)), strict=True):
@@ -88,7 +103,10 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
             continue
         row, mode, in_map, levels, pixels = picture
         size = f"{row['width']} x {row['height']}"
-        inspection.rows.append({"file": name} | row)
+        side = inspection.splits.get(name, "")
+        inspection.rows.append({"file": name} | row | ({"split": side} if inspection.splits else {}))
+        if side:
+            inspection.levels_by_split[side] = inspection.levels_by_split.get(side, 0) + levels
         if not in_map:
             inspection.levels_are = "luminance"
         inspection.names.append(name)
@@ -100,7 +118,8 @@ def inspect(folder: Path, n_workers: int = 0) -> Inspection:
             inspection.blank.append(name)
         elif name in compared and np.ptp(pixels):
             small[name] = pixels
-    inspection.alike = _alike(list(small), np.array(list(small.values())))
+    sides = np.array([inspection.splits.get(name, "") for name in small])
+    inspection.alike = _alike(list(small), np.array(list(small.values())), sides)
     return inspection
 
 
@@ -165,18 +184,25 @@ def _read(
     return row, mode, intensity is not None, levels, small
 
 
-def _alike(names: list[str], small: np.ndarray) -> list[tuple[str, str, float]]:
-    """Returns pictures with the one that they are most like, each pair once, the most alike first."""
+def _alike(names: list[str], small: np.ndarray, sides: np.ndarray) -> list[tuple[str, str, float]]:
+    """Returns pictures with the one that they are most like, and with that on the other side of a split, each
+    pair once, the most alike first.
+    """
     if len(names) < 2:
         return []
     centred = small - small.mean(1, keepdims=True)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
-    distances, nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(unit).kneighbors()
-    correlations = 1 - distances[:, 0] ** 2 / 2
-    pairs = {
-        (min(a, b), max(a, b)): float(r)
-        for a, (b, r) in enumerate(zip(nearest[:, 0].tolist(), correlations, strict=True))
-        if r >= ALIKE
-    }
+    train, valid = (np.flatnonzero(sides == side) for side in ("train", "valid"))
+    both = np.arange(len(names))
+    pairs: dict[tuple[int, int], float] = {}
+    for rows, others in [(both, None), *([(valid, train)] if len(train) and len(valid) else [])]:
+        fitted = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
+            unit[both if others is None else others]
+        )
+        distances, nearest = fitted.kneighbors(None if others is None else unit[rows])
+        nearest = nearest[:, 0] if others is None else others[nearest[:, 0]]
+        correlations = 1 - distances[:, 0] ** 2 / 2
+        for a, b, r in zip(rows.tolist(), nearest.tolist(), correlations.tolist(), strict=True):
+            pairs |= {(min(a, b), max(a, b)): r} if r >= ALIKE else {}
     ordered = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
     return [(names[a], names[b], r) for (a, b), r in ordered]

@@ -15,6 +15,9 @@ from saec.faults import Fault, Unusable, counted, number_of
 from saec.inspection import in_words
 from saec.inspection import inspect as inspect_pictures
 from saec.progress import duration, progress
+from saec.runs import Run
+from saec.runs.find import find_trained
+from saec.runs.run import SPLIT
 from saec.samples import written_alike
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import picture_folder, recordings_of
@@ -35,17 +38,22 @@ COLUMNS = ["file", "class", "duration_s", "rate_hz", "channels", "format", "peak
 
 @SECTIONS.register("pictures")
 class Pictures:
-    """Looks through the folders of the sets, and the one that the session names alone."""
+    """Looks through the folders of the sets, and the one that the session names alone.
+
+    `inspect` may also be a run, whose split of the pictures is looked at, or a folder of validation pictures.
+    """
 
     position = 90
 
-    def __init__(self, inputs: Inputs, *, inspect: bool = True):
-        self.n_workers = inputs.config.n_workers
+    def __init__(self, inputs: Inputs, *, inspect: bool | str = True):
+        self.n_workers, self.sides = inputs.config.n_workers, {}
         folders = [one.images for one in inputs.sets.values() if one.images] if inspect else []
         if inspect and inputs.images and not inputs.has_features:
             folder = inputs.check("images", picture_folder, inputs.images, inputs.config)
             folders += [folder] if folder else []
         self.folders = list(dict.fromkeys(folders))
+        if isinstance(inspect, str):
+            self.sides = inputs.check("inspect", _sides, inspect, inputs.config) or {}
 
     def describe(self) -> list[str]:
         return [f"to look through: {folder}" for folder in self.folders]
@@ -53,7 +61,7 @@ class Pictures:
     def write(self, folder: Path) -> list[Content]:
         contents = []
         for number, images in enumerate(self.folders):
-            result = inspect_pictures(images, self.n_workers)
+            result = inspect_pictures(images, self.n_workers, **self.sides)
             content = Content(f"Pictures of {images}", folder, result.remarks())
             stem = f"pictures_{number + 1}" if number else "pictures"
             content.tables["Pictures"] = _summary(
@@ -80,8 +88,27 @@ class Pictures:
             words = (f"{what.capitalize()} of all pixels", f"{what} (0 to 255)", "pixels")
             caption = f"{what.capitalize()} of all pixels of all pictures that can be read"
             content.draw(f"{stem}_intensity.png", caption, figures.histogram, result.levels, *words)
+            if result.levels_by_split:
+                parts = result.levels_by_split.items()
+                curves = {side: (np.arange(256), of / max(1, of.sum())) for side, of in parts}
+                title = f"{what.capitalize()} on each side of the split"
+                words = (title, f"{what} (0 to 255)", "share of the pixels")
+                content.draw(f"{stem}_intensity_split.png", title, figures.lines, curves, *words)
             contents.append(content)
         return contents
+
+
+def _sides(named: str, config: Config) -> dict[str, Any]:
+    """Returns what `inspect` takes of a folder of validation pictures, or of the split of a run."""
+    if (folder := config.data_path(named)).is_dir() and Run.at(folder) is None:
+        return {"valid": picture_folder(named, config)}
+    run = find_trained(named, config)
+    if not isinstance(run, Run) or not (run.folder / SPLIT).is_file():
+        raise Fault(
+            f"{run.folder} has no {SPLIT}: name a run that has one, or a folder of validation pictures"
+        )
+    table = pd.read_csv(run.folder / SPLIT, dtype=str, keep_default_na=False)
+    return {"splits": dict(zip(table["file"], table["split"], strict=True))}
 
 
 @SECTIONS.register("sounds")
@@ -90,7 +117,7 @@ class Sounds:
 
     position = 100
 
-    def __init__(self, inputs: Inputs, *, inspect: bool = True):
+    def __init__(self, inputs: Inputs, *, inspect: bool | str = True):
         self.n_workers = inputs.config.n_workers
         self.paths, self.recordings = ", ".join(inputs.sounds or ()), None
         if inputs.sounds and (inspect or not inputs.has_features):

@@ -207,6 +207,10 @@ TRAINING: list[tuple[dict[str, Any], str]] = [
     ({"model": "convae"}, TOO_SHORT),
     ({"name": 245 * "n"}, "nnn' is too long for names of files: at most 160 letters"),
     ({"objective": "reconstruction"}, "objective: reconstruction needs a model with a decoder, cnn has none"),
+    (
+        {"objective": {"name": "reconstruction", "loss": "ssim_l1"}, "data": {"standardise": "item"}},
+        "objective.loss: takes values in [0, 1]: choose another, or data that are not standardised",
+    ),
     (START | {"start": {"freeze": 5}}, "start.freeze: cnn has 4 blocks, got 5"),
     (START | {"start": {"freeze": -1}}, "start"),
     (START | {"start": {"freeze": "all"}}, "start"),

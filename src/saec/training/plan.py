@@ -304,8 +304,12 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
         faults.append(
             f"training.batch_size: {compared_by} compares samples of a batch, 2 are needed at least"
         )
+    objective = session.objective
+    in_units = {
+        "objective.loss": (getattr(objective, "loss", "") == "ssim_l1", "mse"),
+        "objective.metrics": (bool(getattr(objective, "metrics", ())), "[]"),
+    }
     if train.is_ragged:
-        objective = session.objective
         pooling = getattr(getattr(objective, "pooling", None), "name", None)
         probed = getattr(getattr(session.training.probe, "pooling", None), "name", None)
         refused = {
@@ -313,13 +317,14 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
             "objective.pooling": (pooling == "flatten", "mean_std"),
             "training.probe.pooling": (probed == "flatten", "mean_std"),
             "objective.mixup": (bool(getattr(objective, "mixup", 0)), "0"),
-            "objective.loss": (getattr(objective, "loss", "") == "ssim_l1", "mse"),
-            "objective.metrics": (bool(getattr(objective, "metrics", ())), "[]"),
         }
-        faults += faults_of_ragged(train.samples_are, refused)
+        faults += faults_of_ragged(train.samples_are, refused | in_units)
+    elif not train.front.in_units:
+        words = "takes values in [0, 1]: choose another, or data that are not standardised"
+        faults += [f"{key}: {words}" for key, (takes, _) in in_units.items() if takes]
     if model is None:
         return
-    name, objective = session.model.name, session.objective
+    name = session.model.name
     if model.whole_batches and getattr(objective, "reconstruction", 0):
         faults.append(
             f"objective: {objective.name} decodes a part of a batch, {name} whole ones alone: choose "
@@ -328,14 +333,6 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     if objective.target.needs_decoder and model.decoder is None:
         needs = f"{objective.name} needs a model with a decoder, {name} has none"
         faults.append(f"objective: {needs}: choose another of the two")
-    in_units = {
-        "loss": getattr(objective, "loss", "") == "ssim_l1",
-        "metrics": getattr(objective, "metrics", ()),
-    }
-    has_units = train.front.in_units or train.is_ragged  # of which there is another fault
-    for key in (key for key, takes in in_units.items() if takes and not has_units):
-        words = "takes values in [0, 1]: choose another, or data that are not standardised"
-        faults.append(f"objective.{key}: {words}")
     steps_hz = axes_of(train.front).frames_hz
     steps_hz = steps_hz and steps_hz / model.time_pool
     faults += objective.target.faults(objective, steps_hz, session.training.patience)

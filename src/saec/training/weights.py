@@ -4,7 +4,6 @@ import hashlib
 import logging
 import shutil
 import warnings
-from functools import partial
 from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +21,7 @@ from saec.models import MODELS, Model
 from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
-from saec.session import TORCHVISION, TrainingSession, WeightsFrom, WeightsOf
+from saec.session import SCRATCH, TORCHVISION, TrainingSession, WeightsFrom, WeightsOf
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
@@ -83,17 +82,15 @@ def started(
     session: TrainingSession, config: Config, begun: Run | None, faults: list[str]
 ) -> tuple[TrainingSession, Run | Seed | None, dict[str, Tensor] | None]:
     """Returns the session with what its `start` settles, the parent, and the weights of a file."""
-    start, check = session.start, partial(collect_faults, faults)
-    if begun and begun.progress.epoch:
+    start, key = session.start, "start.weights_from"
+    if start == SCRATCH or (begun and begun.progress.epoch):
         return session, None, None
     if isinstance(start, WeightsFrom):
-        key = "start.weights_from"
-        start, weights = check(key, read_weights, start, session.model, config) or (start, None)
-        return session.but(start=start), None, weights
-    parent = check("start.weights_of", parent_of, start, begun, config) if start != "scratch" else None
-    if parent:
+        file = collect_faults(faults, key, read_weights, start, session.model, config)
+        return (session.but(start=file[0]), None, file[1]) if file else (session, None, None)
+    if parent := collect_faults(faults, "start.weights_of", parent_of, start, begun, config):
         session = as_parent(parent, session, faults)
-        check("start.weights", parent.require, start.weights)
+        collect_faults(faults, "start.weights", parent.require, start.weights)
     return session, parent, None
 
 

@@ -37,6 +37,7 @@ COMBINATIONS = {
     "all three": ["classifier", "without labels", "hand-crafted"],
 }
 SCORING = {
+    "pixels": False,
     "evaluations": [{"name": "svm", "n_splits": 3, "n_repeats": 1, "curve": []}],
     "inspect": False,
     "explorer": None,

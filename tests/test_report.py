@@ -207,8 +207,8 @@ def test_several_sets_stand_side_by_side_and_a_folder_alone_is_inspected(project
     assert set(report.scores["set"]) == {"first", "second"}
     assert {"explorer_first.html", "explorer_second.html", "maps.png"} <= names_in(report)
     alone = evaluate({"images": "songs/images"}, project)
-    files = {"report.html", "report.json", "pictures_recordings.csv", "pictures_intensity.png"}
-    assert names_in(alone) == files
+    pictures = {"pictures_recordings.csv", "pictures_table.csv", "pictures_intensity.png"}
+    assert names_in(alone) == {"report.html", "report.json", *pictures}
 
 
 def test_of_several_sets_each_evaluation_has_a_figure_of_its_own(tmp_path):

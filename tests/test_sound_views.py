@@ -237,6 +237,6 @@ def test_a_contrastive_encoder_learns_from_views_of_sound(config: Config, caplog
 def test_pictures_are_refused_before_they_are_read(name, config: Config):
     write_pictures(config.data / "songs" / "images", intensities(4))
     session = load_session(training_session(views=name), TrainingSession)
-    words = rf"views: {name} takes sound, got pictures: choose .*\(denoise, distort, pair, plain\)"
+    words = rf"views: {name} takes sound, got pictures: choose .*\(denoise, distort, pair, photo, plain\)"
     with pytest.raises(SessionError, match=words):
         plan_training(session, config)

@@ -115,8 +115,8 @@ class ArrayFront:
         return offset, factor
 
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
-        """Returns traces as shades, (batch, 1, rows, 256): 99 of 100 values of each column (in `like`, those
-        that are numbers) are in [0, 1].
+        """Returns traces as shades, (batch, 1, rows, 256): the range of 99 of 100 values of each column (in
+        `like`, of those that are numbers) is stretched to [0, 1].
 
         Each column is repeated to some rows, and frames are averaged, whatever their number.
         """
@@ -125,7 +125,7 @@ class ArrayFront:
         x = (x - low) / torch.where(high > low, high - low, 1)
         own, size = (~x.isnan()).float(), (x.shape[2], SHOWN[1])
         x = F.adaptive_avg_pool2d(x.nan_to_num(), size) / F.adaptive_avg_pool2d(own, size)
-        return x.repeat_interleave(ceil(SHOWN[0] / x.shape[2]), dim=2).numpy()
+        return x.clamp(0, 1).repeat_interleave(ceil(SHOWN[0] / x.shape[2]), dim=2).numpy()
 
     def _width(self, n_frames: int) -> int:
         return ceil(n_frames / self.time_pool) * self.time_pool

@@ -36,9 +36,14 @@ NAMES = (
 ).split()
 CONTENDERS = {
     "vgg16": "photos data.size=64",
-    "vgg16, batch norm": "photos data.size=64 model={name:vgg16,norm:batch} optimizer.learning_rate=0.001",
+    "vgg16, batch norm": (
+        'photos data.size=64 model={"name":"vgg16","norm":"batch"} optimizer.learning_rate=0.001'
+    ),
     "residual": "photos data.size=64 model=residual optimizer.learning_rate=0.001",
-    "compact, contrastive": "default data={kind:photos,size:128,colour:rgb}",
+    "compact, contrastive": (
+        'photos data.size=128 model=compact views=pair objective={"name":"contrastive","reconstruction":100} '
+        'optimizer={"name":"adamw","learning_rate":0.002,"schedule":"warmup_cosine"} training.batch_size=64'
+    ),
 }
 
 

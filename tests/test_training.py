@@ -247,10 +247,10 @@ def np_noise(n: int, height: int, width: int) -> np.ndarray:
 
 
 def test_views_are_drawn_before_any_training(workspace, tmp_path):
-    before = sorted(workspace.models.iterdir())
+    before = sorted(workspace.models.glob("*"))
     with Image.open(draw_views(tiny_session(), tmp_path / "views.png", workspace)) as figure:
         assert figure.format == "PNG" and min(figure.size) > 60
-    assert sorted(workspace.models.iterdir()) == before
+    assert sorted(workspace.models.glob("*")) == before
 
 
 def test_a_validation_on_one_sample_is_warned_of(workspace, log):

@@ -72,8 +72,8 @@ class Pictures(Listed):
                 words = "%d pictures in folders below %s are not used: `data.recursive: true` takes them"
                 LOG.warning(words, n_below, folder)
             used = (*self.suffixes, *TABLES)
-            others = (name for name in files_below(folder) if not name.lower().endswith(used))
-            if self.suffixes != SUFFIXES and (words := suffixes_of(others)):
+            there = {} if self.suffixes == SUFFIXES else files_below(folder)  # a walk through all folders
+            if words := suffixes_of(name for name in there if not name.lower().endswith(used)):
                 LOG.warning("%s: not used: %s", folder, words)
         return names
 

@@ -406,6 +406,15 @@ def test_poolings_equal_numpy_on_the_steps_that_are_kept(name, options, slow, tr
     assert np.allclose(result, slow(kept), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name in POOLINGS.names() if name != "flatten"])
+def test_rows_of_a_channel_are_pooled_each_alone_or_as_one_with_its_columns(name):
+    latents = torch.randn(2, 3, 4, 5)  # (batch, channels, rows, columns)
+    assert torch.equal(parsed(POOLINGS, name)(latents), parsed(POOLINGS, name)(latents.flatten(1, 2)))
+    both = parsed(POOLINGS, name, trim=1, axes="both")(latents)
+    assert torch.equal(both, parsed(POOLINGS, name, trim=0)(latents[..., 1:-1].flatten(2)))
+    assert len(both[0]) in (3, 6, 12)
+
+
 @pytest.mark.parametrize(
     ("n_steps", "kept"),
     [(1, 1), (2, 2), (7, 5), (8, 6), (16, 12), (32, 24), (36, 28), (72, 56), (144, 114)],

@@ -284,7 +284,12 @@ def test_changed_labels_are_in_the_predictions_and_nothing_is_encoded_for_them(s
         assert "nothing to do" in log.text
 
 
-@pytest.mark.parametrize("change", [{}, {"pooling": "max"}, {"reduction": {"dims": [2], "n_neighbors": 4}}])
+BOTH = {"pooling": {"name": "mean_std", "axes": "both"}}
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"pooling": "max"}, BOTH, {"reduction": {"dims": [2], "n_neighbors": 4}}]
+)
 def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(songs, monkeypatch, change):
     """Nothing is encoded, and all equals what is made elsewhere; a later change of one leaves the other."""
     first, fresh = songs.extract(reconstructions=2), songs.extract(out="fresh", reconstructions=2, **change)

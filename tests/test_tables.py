@@ -109,6 +109,8 @@ def test_latents_need_a_pooling_and_are_pooled_by_it(tmp_path):
     file, pooling = saved(tmp_path / "full.npz", X=latents, N=NAMES), POOLINGS.parse("mean")
     with pytest.raises(Fault, match="not one row a sample: name a pooled file, or a `pooling`"):
         read_table(file)
+    with pytest.raises(Fault, match="does not say how many rows a channel has"):
+        read_table(file, pooling=POOLINGS.parse({"name": "mean", "axes": "both"}))
     pooled = read_table(file, pooling=pooling)
     assert np.allclose(pooled.rows, latents[..., 1:-1].mean(-1), atol=1e-6) and pooled.pooling == pooling
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ def _share_or_steps(raw: Any) -> float | int:
 
 Trim = Annotated[float | int, PlainValidator(_share_or_steps)]  # of the time steps, cut from each side
 Window = Annotated[float, Field(ge=0, le=8, exclude_if=lambda power: not power)]  # sessions stay as they were
+Axes = Annotated[
+    Literal["time", "both"], Field(exclude_if=lambda axes: axes == "time")
+]  # that are pooled over
 
 
 @dataclass(frozen=True)
@@ -136,20 +139,29 @@ def n_trimmed(n_steps: int, trim: float | int) -> int:
     return cut if n_steps > 2 * cut else 0
 
 
-def trimmed(latents: Tensor, trim: float | int) -> Tensor:
+def trimmed(latents: Tensor, trim: float | int, axes: Axes = "time") -> Tensor:
+    """Returns latents (batch, channels[, rows], time) as (batch, features, steps), without those cut.
+
+    Rows are features of their own, or steps as columns are where `both` axes are pooled.
+    """
     cut = n_trimmed(latents.shape[-1], trim)
-    return latents[..., cut : latents.shape[-1] - cut]
+    kept = latents[..., cut : latents.shape[-1] - cut]
+    return kept.flatten(2) if axes == "both" else kept.flatten(1, -2)
 
 
 @POOLINGS.register("mean_std")
-def mean_std(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
-    """Pools (batch, channels, time) to (batch, 2 channels): means over time, then population std."""
-    kept = trimmed(latents, trim)
+def mean_std(latents: Tensor, *, trim: Trim = 0.1, axes: Axes = "time") -> Tensor:
+    """Pools (batch, channels, time) to (batch, 2 channels): means over time, then population std.
+
+    With `axes: both` of (batch, channels, rows, time), over rows and time; else each row of a channel is
+    pooled alone.
+    """
+    kept = trimmed(latents, trim, axes)
     return torch.cat([kept.mean(dim=-1), _root(kept.var(dim=-1, correction=0))], dim=1)
 
 
 @POOLINGS.register("weighted_stats")
-def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0) -> Tensor:
+def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0, axes: Axes = "time") -> Tensor:
     """Pools (batch, channels, time) to (batch, 4 channels): weighted mean and std, minimum and maximum.
 
     A time step weighs as much as the square of its distance from the latent's median over time, so that a
@@ -157,7 +169,7 @@ def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0) -
     power of half a sine over time that weights are multiplied by, so that a neighbouring call at the edge
     counts less.
     """
-    kept = trimmed(latents, trim)
+    kept = trimmed(latents, trim, axes)
     distances = (kept - kept.median(dim=-1, keepdim=True).values).square().sum(dim=1, keepdim=True)
     if window:
         middles = (torch.arange(kept.shape[-1], device=kept.device) + 0.5) / kept.shape[-1]
@@ -170,15 +182,15 @@ def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0) -
 
 
 @POOLINGS.register("mean")
-def mean(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+def mean(latents: Tensor, *, trim: Trim = 0.1, axes: Axes = "time") -> Tensor:
     """Pools (batch, channels, time) to (batch, channels): means over time."""
-    return trimmed(latents, trim).mean(dim=-1)
+    return trimmed(latents, trim, axes).mean(dim=-1)
 
 
 @POOLINGS.register("max")
-def maximum(latents: Tensor, *, trim: Trim = 0.1) -> Tensor:
+def maximum(latents: Tensor, *, trim: Trim = 0.1, axes: Axes = "time") -> Tensor:
     """Pools (batch, channels, time) to (batch, channels): the largest value over time."""
-    return trimmed(latents, trim).amax(dim=-1)
+    return trimmed(latents, trim, axes).amax(dim=-1)
 
 
 @POOLINGS.register("flatten")
@@ -188,11 +200,11 @@ def flatten(latents: Tensor, *, trim: Trim = 0.0) -> Tensor:
 
 
 def pool(pooling: Callable[[Tensor], Tensor], latents: Tensor, n_steps: Tensor | None = None) -> Tensor:
-    """Returns pooled latents (batch, channels, time), rows by their own first `n_steps` (batch,) if given."""
+    """Returns pooled latents (batch, channels[, rows], time), each of its own first `n_steps` if given."""
     if n_steps is None:
         return pooling(latents)
     rows = zip(latents, n_steps.tolist(), strict=True)
-    return torch.cat([pooling(row[None, :, :n]) for row, n in rows])
+    return torch.cat([pooling(row[None, ..., :n]) for row, n in rows])
 
 
 def _root(variances: Tensor) -> Tensor:

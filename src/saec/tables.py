@@ -118,6 +118,8 @@ def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
             raise Fault(
                 f"{file} holds latents {rows.shape}, not one row a sample: name a pooled file, or a `pooling`"
             )
+        if getattr(pooling, "axes", "time") == "both":
+            raise Fault(f"{file} does not say how many rows a channel has: pool over both axes in extraction")
         pieces = (np.array(rows[at : at + AT_ONCE], np.float32) for at in range(0, len(rows), AT_ONCE))
         rows, by = np.concatenate([pooling(torch.from_numpy(piece)).numpy() for piece in pieces]), pooling
     order = np.argsort(names, kind="stable")

@@ -68,7 +68,7 @@ class Objective(nn.Module):
         """Returns (batch, numbers), what the head makes of latents (batch, channels, frequency, time), of
         which the first `n_steps` (batch,) are a sample's own, if given.
         """
-        return self.head(pool(self.pooling, latents.float().flatten(1, 2), n_steps)).float()
+        return self.head(pool(self.pooling, latents.float(), n_steps)).float()
 
     def count_classes(self, labels: np.ndarray) -> None:
         """Takes the labels of all training samples into account, once, before the first epoch."""
@@ -144,7 +144,7 @@ ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss, "ssim_l1": _structural_error}
 
 def n_pooled(pooling: Callable[[Tensor], Tensor], feature_shape: tuple[int, ...]) -> int:
     """Returns the number of features that latents (channels, frequency, time) are pooled to."""
-    return pooling(torch.zeros(1, *feature_shape).flatten(1, 2)).shape[1]
+    return pooling(torch.zeros(1, *feature_shape)).shape[1]
 
 
 @torch.no_grad()

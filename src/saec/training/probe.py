@@ -80,7 +80,7 @@ class Probe:
         model, rows, index = learning.model, [], []
         for batch in progress(loader.validation(), "probe", loader.n_batches, " batches"):
             with computing(loader.device, self.precision):
-                latents = model.encode(batch.seen, batch.lengths).float().flatten(1, 2)
+                latents = model.encode(batch.seen, batch.lengths).float()
             rows.append(pool(self.pooling, latents, model.n_steps(batch.lengths)).cpu())
             index.append(batch.index.cpu())
         return torch.cat(rows).numpy(), loader.data.samples.labels[torch.cat(index).numpy()]

@@ -58,8 +58,17 @@ class RunSource(Source):
 
     @cached_property
     def _of_zeros(self) -> dict[str, Tensor]:
+        return self._encode(self.model.encoder, self._zeros)
+
+    @cached_property
+    def _zeros(self) -> Tensor:
         device = next(self.model.parameters()).device  # before it is moved to be fast
-        return self._encode(self.model.encoder, torch.zeros(1, *self.sizes.front.shape, device=device))
+        return torch.zeros(1, *self.sizes.front.shape, device=device)
+
+    @cached_property
+    def _n_rows(self) -> int:
+        """Returns how many rows latents have in a channel."""
+        return self._tapped(self.model.encoder, self._zeros)[0].shape[2]
 
     @cached_property
     def shapes(self) -> Shapes:
@@ -88,7 +97,7 @@ class RunSource(Source):
         return {"pooled": "pooling"} if self.settings["latents"] == "float32" else {}
 
     def derive(self, latents: Tensor, n_steps: Tensor | None = None) -> dict[str, Tensor]:
-        return {"pooled": pool(self.pooling, latents, n_steps)}
+        return {"pooled": pool(self.pooling, latents.unflatten(1, (-1, self._n_rows)), n_steps)}
 
     def describe(self) -> str:
         where = f"{describe(self.device)} ({self.device})"
@@ -151,16 +160,23 @@ class RunSource(Source):
         """Returns `X` or `codes`, what comes out at the tap, (n, channels, time), `pooled`, (n, features),
         and of a classifier `probabilities`, (n, classes).
         """
-        with computing(self.device, self.settings["precision"]):
-            tapped, latents = run_in_pieces(self.model, encoder, pictures, self.tap, lengths)
-        logits = self.objective.logits(latents, self.model.n_steps(lengths)) if self.objective else None
-        codes = logits[:, :, None] if self.tap.at == "head" else tapped.float().flatten(1, 2)
-        codes = codes.contiguous()  # as rows that are read again, which are pooled to the same bits
+        codes, logits = self._tapped(encoder, pictures, lengths)
         stride, n_steps = pictures.shape[-1] // codes.shape[-1], None
         if lengths is not None and self.are == CODES:
             n_steps = (lengths + stride - 1) // stride
-        arrays = {self.are: codes} | self.derive(codes, n_steps)
+        arrays = {self.are: codes.flatten(1, 2), "pooled": pool(self.pooling, codes, n_steps)}
         return arrays | ({"probabilities": logits.softmax(dim=1)} if self.classes else {})
+
+    @torch.no_grad()
+    def _tapped(
+        self, encoder: nn.Module, pictures: Tensor, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Returns what comes out at the tap, (n, channels, rows, time), and what a head gives, if any."""
+        with computing(self.device, self.settings["precision"]):
+            tapped, latents = run_in_pieces(self.model, encoder, pictures, self.tap, lengths)
+        logits = self.objective.logits(latents, self.model.n_steps(lengths)) if self.objective else None
+        codes = logits[:, :, None, None] if self.tap.at == "head" else tapped.float()
+        return codes.contiguous(), logits  # as rows that are read again, which are pooled to the same bits
 
     def draw(self, computed: Computed, file: Path) -> None:
         """Draws some samples beside what the decoder makes of their latents."""

@@ -100,11 +100,16 @@ def test_of_several_frames_the_first_is_taken(form, tmp_path):
     assert FRAMES in picture.changes and np.abs(picture.pixels.astype(int) - SQUARES).mean() < 12
 
 
-def test_half_a_jpeg_is_refused_also_where_another_package_lets_it_pass(tmp_path, monkeypatch):
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_half_a_jpeg_is_refused_also_where_another_package_lets_it_pass(
+    mode, progressive, tmp_path, monkeypatch
+):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3)).astype(np.uint8))
-    file = saved(tmp_path / "a.jpg", noise, "JPEG")
+    file = saved(tmp_path / "a.jpg", noise.convert(mode), "JPEG", progressive=progressive)
     whole = file.read_bytes()
+    assert picture_of(file, WHOLE).size == (40, 48)
     for behind in (b"", b"\xff\xd9", bytes(5000)):
         for share in (0.02, 0.2, 0.5, 0.8, 0.95):
             file.write_bytes(whole[: int(len(whole) * share)] + behind)

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,7 +39,8 @@ Size = Annotated[tuple[Side, Side], BeforeValidator(lambda raw: (raw, raw) if ty
 SOFT = Image.Resampling.BICUBIC
 FINER = 2  # times the size that is wanted, a JPEG is decoded at least
 MIDDLE = 128  # the grey around a picture with `fit: pad`, and of what libjpeg adds to a JPEG that was cut
-END, SCAN = b"\xff\xd9", b"\xff\xda"  # markers of a JPEG
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")  # of a JPEG, before what has a length
+END, SCAN, HEADS = 0xD9, 0xDA, {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers; a head has the colours
 HOW = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90".split()
 TURNED = {turn: Image.Transpose[how] for turn, how in enumerate(HOW, start=2)}  # by EXIF's number
 SIDEWAYS = 5  # the first of these numbers by which height and width change places
@@ -100,9 +102,11 @@ def _decoded(
     swap = -1 if turn >= SIDEWAYS else 1
     whole = picture.size[::-swap]
     if is_jpeg:
-        picture.draft(mode, tuple(FINER * side for side in size[::-swap]))
+        draft = mode, tuple(FINER * side for side in size[::-swap])
+        picture.draft(*draft)
         picture.load()
-        _require_end(picture, content)
+        if not _is_whole(picture, content, draft):
+            raise Unusable(TRUNCATED)
     if turn in TURNED:
         picture, changes = picture.transpose(TURNED[turn]), [*changes, TURNS]
     plain, more = _plain(picture, own, mode)
@@ -117,20 +121,42 @@ def _orientation(picture: Image.Image) -> int:
     return 1
 
 
-def _require_end(picture: Image.Image, content: bytes) -> None:
-    """Raises `Unusable` where a JPEG has no end, or was cut and got one: libjpeg adds grey without a word.
+def _is_whole(picture: Image.Image, content: bytes, draft: tuple[str, tuple[int, int]]) -> bool:
+    """Returns whether a JPEG that is decoded was not cut, also where it got an end: libjpeg says nothing.
 
-    Of a cut one, what stands before its end is pixels, whatever it is; of a whole one it is of no use.
+    Of one that was cut, libjpeg takes what stands before its end for pixels, whatever it is; of a whole one
+    for nothing. So it is decoded once more, where grey is in its last corner or scans refine each other.
     """
-    end = content.rfind(END)
+    end, n_scans, missing = _scans(content)
+    refined = n_scans > 1 or "progressive" in picture.info
+    if end is None or (refined and missing):
+        return False
     corner = np.array(picture.getpixel((picture.width - 1, picture.height - 1)), dtype=np.int64)
-    is_whole = end > content.rfind(SCAN)
-    if is_whole and (np.abs(corner - MIDDLE) <= 1).all():
-        other = content[:end] + b"\x5a" * 4096 + content[end:]
-        each = (Image.open(io.BytesIO(one), formats=OPENED) for one in (content, other))
-        is_whole = len({one.tobytes() for one in each}) == 1
-    if not is_whole:
-        raise Unusable(TRUNCATED)
+    if not refined and (np.abs(corner - MIDDLE) > 1).any():
+        return True
+    with Image.open(io.BytesIO(content[:end] + b"\x5a" * 4096 + content[end:]), formats=OPENED) as other:
+        other.draft(*draft)
+        return picture.tobytes() == other.tobytes()
+
+
+def _scans(content: bytes) -> tuple[int | None, int, set[tuple[int, int]]]:
+    """Returns where the first picture of a JPEG ends, its number of scans, and each (colour, frequency) of
+    which no scan has the last bit.
+    """
+    n_scans, missing, at = 0, set(), 2
+    while marker := MARKER.search(content, at):
+        if (kind := marker[1][0]) == END:
+            return marker.start(), n_scans, missing
+        at = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2])
+        body = content[marker.end() + 2 : at]
+        if kind in HEADS:
+            missing = {(colour, frequency) for colour in body[6::3] for frequency in range(64)}
+        if kind == SCAN:
+            n_scans, n = n_scans + 1, 2 * body[0]
+            first, last, bits = body[1 + n : 4 + n]
+            if bits % 16 == 0:
+                missing -= {(colour, one) for colour in body[1 : 1 + n : 2] for one in range(first, last + 1)}
+    return None, n_scans, missing
 
 
 def _plain(picture: Image.Image, own: str, mode: str) -> tuple[Image.Image, list[str]]:

@@ -158,18 +158,29 @@ def test_batches_are_gathered_before_they_are_used_and_not_after_the_loop_is_lef
     assert slow.wanted == list(range(6))
 
 
-def test_several_processes_share_each_epoch_and_draw_their_own_numbers():
-    data, view = dataset(23), VIEWS.parse("denoise")
-    alone = Loader(data, view, 4, CPU, 5)
+@pytest.mark.parametrize("view", ["denoise", "pair"])
+def test_steps_of_several_processes_are_those_of_one_with_larger_batches(view):
+    data, view = dataset(23), VIEWS.parse(view)
+    alone = Loader(data, view, 8, CPU, 5)
     shares = [Loader(data, view, 4, CPU, 5, rank=rank, world_size=2) for rank in range(2)]
-    order = names_of(alone.training(1))
     for rank, share in enumerate(shares):
         batches = list(share.training(1))
-        assert names_of(batches) == order[rank::2] and len(batches) == share.n_training_batches
-        assert names_of(share.validation()) == data.samples.names[rank::2].tolist()
-        assert next(share.validation()).index.tolist() == [rank, rank + 2, rank + 4, rank + 6]
-    seen = {
-        name: one for batch in alone.validation() for name, one in zip(batch.names, batch.target, strict=True)
-    }
-    for batch in shares[1].validation():  # a validation sample is the same, whoever computes it
-        assert all(torch.equal(seen[name], one) for name, one in zip(batch.names, batch.target, strict=True))
+        assert len(batches) == share.n_training_batches == alone.n_training_batches
+        for own, step in zip(batches, alone.training(1), strict=True):
+            assert own.names == step.names[rank::2]
+            assert torch.equal(own.seen, step.seen[rank::2]) and torch.equal(own.target, step.target[rank::2])
+    alone = replace(alone, batch_size=4)
+    for rank, share in enumerate(shares):  # a validation batch is the same, whoever computes it
+        batches = list(alone.validation())[rank::2]
+        assert len(batches) == share.n_batches
+        for own, batch in zip(share.validation(), batches, strict=True):
+            assert own.names == batch.names and torch.equal(own.index, batch.index)
+            assert torch.equal(own.seen, batch.seen) and torch.equal(own.target, batch.target)
+
+
+@pytest.mark.parametrize("n", [9, 17])
+def test_samples_fewer_than_processes_join_the_step_before(n):
+    data, view = dataset(n), VIEWS.parse("plain")
+    loaders = [Loader(data, view, 4, CPU, 0, rank=rank, world_size=2) for rank in (0, 1)]
+    sizes = [[len(batch) for batch in loader.training(0)] for loader in loaders]
+    assert sizes == [[4] * (n // 8 - 1) + [5], [4] * (n // 8)]

@@ -225,6 +225,13 @@ def test_a_key_is_not_its_sum():
     assert not torch.equal(*(draws(4, 0, 0, step, 0).uniform(7) for step in (0, 1)))
 
 
+def test_noise_on_sound_does_not_depend_on_how_many_processes_share_a_step():
+    lengths = torch.tensor([50, 20, 9, 30, 31, 12])
+    whole = Draws.training(6, CPU, (0, 1, 2)).normal_of(lengths, 50)
+    own = Draws.training(6, CPU, (0, 1, 2), slice(1, None, 2), longest=50).normal_of(lengths[1::2], 30)
+    assert torch.equal(own, whole[1::2, :30])
+
+
 def test_views_leave_the_global_generator_alone():
     torch.manual_seed(0)
     expected = torch.rand(3)

@@ -181,6 +181,11 @@ class Dataset:
         """Returns each sample's own columns, (n,) int64, where they keep lengths of their own."""
         return self.front.frames(self.stored.n_steps[self.rows]) if self.is_ragged else None
 
+    def longest(self, chosen: np.ndarray) -> int:
+        """Returns the stored steps of the longest of these samples."""
+        n_steps = getattr(self.stored, "n_steps", None)
+        return 1 if n_steps is None else int(n_steps[self.rows[chosen]].max())
+
     def lengths(self, raw: Raw) -> Tensor | None:
         """Returns the own columns of these samples, (batch,) int64, where they keep lengths of their own."""
         return self.front.frames(raw.lengths) if self.is_ragged else None

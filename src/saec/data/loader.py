@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from saec.data.ahead import ahead
-from saec.data.batch import Batch, Dataset, Raw, chunks_by_length
+from saec.data.batch import Batch, Dataset, Raw, chunks, chunks_by_length
 from saec.data.views import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
@@ -22,8 +22,9 @@ class Loader:
 
     In training the samples of a last batch of fewer than `least`, here or in another process, join those of
     the one before. Of `world_size` processes that share the work, the one of this `rank` takes every
-    world_size-th sample of each epoch's order, so that all of them have equally many batches (but for the
-    last one).
+    world_size-th sample of each step, so that all have equally many steps, and the samples and views of a
+    step are those of one process with larger batches. Validation batches are those of one process, too: each
+    is computed by one of the processes.
     """
 
     data: Dataset
@@ -45,15 +46,21 @@ class Loader:
 
     @property
     def n_training_batches(self) -> int:
-        return self._n_batches(len(self._order(0)) if self.evenly else len(self.data), self.least)
+        n_samples = len(self._order(0)) if self.evenly else len(self.data)
+        n = -(-n_samples // (self.batch_size * self.world_size))
+        fewest = n_samples // self.world_size - (n - 1) * self.batch_size  # of a process, in the last one
+        return n if fewest >= self.least else max(1, n - 1)
 
     def training(self, epoch: int) -> Iterator[Batch]:
-        """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step, rank]`."""
+        """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step]`."""
         order = self._order(epoch)
         order = order if self._n_frames is None else self._of_similar_length(order, epoch)
-        for step, (chosen, raw) in enumerate(self._gathered(self._batches(order, self.least))):
-            key = (self.seed, epoch, step, self.rank)
-            yield self._viewed(chosen, raw, Draws.training(len(chosen), self.device, key))
+        starts = self.batch_size * self.world_size * np.arange(1, self.n_training_batches)
+        steps, own = np.split(order, starts), slice(self.rank, None, self.world_size)
+        for step, (chosen, raw) in enumerate(self._gathered(samples[own] for samples in steps)):
+            key, samples = (self.seed, epoch, step), steps[step]
+            draws = Draws.training(len(samples), self.device, key, own, self.data.longest(samples))
+            yield self._viewed(chosen, raw, draws)
 
     def validation(self) -> Iterator[Batch]:
         """Yields batches in order of name, or of length; each sample's view is drawn by `[seed, index]` in
@@ -66,26 +73,15 @@ class Loader:
         """Returns a batch of the samples of these numbers."""
         return self._viewed(chosen, self.data.gather(chosen, self.device), draws)
 
-    def _n_batches(self, n_samples: int, least: int = 1) -> int:
-        n_own = len(range(self.rank, n_samples, self.world_size))
-        rests = (n % self.batch_size for n in (n_own, n_samples // self.world_size))
-        if any(0 < rest < least for rest in rests):
-            return max(1, n_samples // self.world_size // self.batch_size)
-        return -(-n_own // self.batch_size)
-
     @cached_property
     def _validated(self) -> list[np.ndarray]:
         """Returns the samples of each validation batch of this rank."""
-        n_frames, order = self._n_frames, np.arange(len(self.data))
-        if n_frames is None:
-            return self._batches(order)
-        if self.smaller:
-            return list(chunks_by_length(order, n_frames, self.batch_size, self.batch_size * n_frames.max()))
-        return self._batches(np.argsort(n_frames, kind="stable"))
-
-    def _batches(self, order: np.ndarray, least: int = 1) -> list[np.ndarray]:
-        starts = self.batch_size * np.arange(1, self._n_batches(len(order), least))
-        return np.split(order[self.rank :: self.world_size], starts)
+        n_frames, order, most = self._n_frames, np.arange(len(self.data)), self.batch_size
+        if n_frames is not None and self.smaller:
+            batches = chunks_by_length(order, n_frames, most, most * n_frames.max())
+        else:
+            batches = chunks(order if n_frames is None else np.argsort(n_frames, kind="stable"), most)
+        return list(batches)[self.rank :: self.world_size]
 
     def _order(self, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch])

@@ -122,7 +122,7 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
     if not weights:
         raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
-    smaller = world_size == 1 and not learning.objective.compares
+    smaller = not learning.objective.compares
     valid_loader = Loader(valid, *common, smaller=smaller, **share)
     n_steps = -(-train_loader.n_training_batches // options.accumulate)
     session = with_epochs(session, n_steps)

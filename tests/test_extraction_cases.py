@@ -19,8 +19,7 @@ from saec.extraction.rows import Earlier
 from saec.extraction.sources import ExtractionData
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
-from saec.files import TEMPORARY, locked
-from saec.samples import Samples
+from saec.files import locked
 from saec.session import SessionError
 
 SHAPES = {"settings": {}, "session": {}, "n_pictures": 1, "pictures": [["a"]], "files": []}  # of a JSON file
@@ -296,7 +295,7 @@ def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(song
     with monkeypatch.context() as patch:
         patch.setattr(RunSource, "rows", None)
         other = songs.extract(variant="other", reconstructions=2, **change)
-    shared = {"X", "reconstructions"} | ({"pooled"} if "pooling" not in change else set())
+    shared = {"X"} | ({"pooled"} if "pooling" not in change else set())
     assert {role for role in first.roles if other.roles[role].samefile(first.roles[role])} == shared
     for role, file in fresh.roles.items():
         assert other.roles[role].read_bytes() == file.read_bytes() or role == "reconstructions"
@@ -306,13 +305,12 @@ def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(song
     assert not other.roles["X"].samefile(first.roles["X"]) and other.roles["X"].read_bytes() == before
 
 
-@pytest.mark.parametrize("moment", [(Earlier, "rows"), (Outputs, "replacing")])
+@pytest.mark.parametrize("moment", [(Earlier, "rows"), (RunSource, "_take")])
 def test_a_variant_has_the_rows_that_it_began_with_though_the_other_id_is_replaced(
     songs, monkeypatch, moment
 ):
     """While its rows are looked up, or before the files are written."""
-    first, (kind, name) = songs.extract(reconstructions=2), moment
-    expected, before = first.X, first.roles["reconstructions"].read_bytes()
+    (kind, name), expected = moment, songs.extract().X
     do, gone = getattr(kind, name), songs.images / songs.names[0]
     if name == "rows":
         gone.unlink()
@@ -322,14 +320,13 @@ def test_a_variant_has_the_rows_that_it_began_with_though_the_other_id_is_replac
         result = do(*given)
         monkeypatch.setattr(kind, name, do)
         gone.unlink(missing_ok=True)
-        assert len(songs.extract(reconstructions=2).X) == 11
+        assert len(songs.extract().X) == 11
         return result
 
     monkeypatch.setattr(kind, name, replaced_meanwhile)
-    other = songs.extract(reconstructions=2, variant="other")
+    other = songs.extract(variant="other")
     assert np.array_equal(other.X, expected) and len(other.N) == len(expected)
     assert not [file for file in songs.folder.iterdir() if file.name.startswith(".")]
-    assert name == "rows" or other.roles["reconstructions"].read_bytes() == before
 
 
 def test_overwriting_with_another_pooling_keeps_the_latents_and_with_nothing_new_makes_all_anew(
@@ -427,7 +424,6 @@ def test_what_onnx_cannot_do_is_a_fault_before_anything_is_read(songs, monkeypat
 )
 @pytest.mark.parametrize("sign", ["saec_{}.json", ".saec_{}.lock", "pooled_saec_{}.npz"])
 def test_files_of_an_id_that_ends_like_another_are_not_those_of_the_other(tmp_path, id, other, sign):
-    """Neither when it is extracted anew nor when its torn files are removed."""
     files = {}
     for one in (id, other):
         names = [
@@ -435,21 +431,8 @@ def test_files_of_an_id_that_ends_like_another_are_not_those_of_the_other(tmp_pa
             for form in ("raven", "audacity")
             for song in ("a", "19990101_000000")
         ]
-        torn = [f"{TEMPORARY}0a1b2c3d_{name}" for name in (names[0], f"pooled_saec_{one}.npz")]
-        files[one] = set(names), set(torn)
-        for name in (*names, *torn):
+        files[one] = set(names)
+        for name in names:
             (tmp_path / name).touch()
     (tmp_path / sign.format(other)).touch()
-    outputs = Outputs(tmp_path, f"saec_{id}")
-    assert {file.name for file in outputs.present()} == files[id][0]
-    assert {file.name for file in outputs.left_over} == files[id][1]
-
-
-def test_rows_are_taken_from_each_file_by_its_own_names_after_a_kill_between_files(tmp_path):
-    files = {"X": tmp_path / "x.npz", "pooled": tmp_path / "pooled.npz"}
-    np.savez(files["X"], X=np.zeros((3, 1)), N=np.array(["a", "c", "d"]))  # written before the kill
-    np.savez(files["pooled"], X=np.zeros((3, 1)), N=np.array(["a", "b", "d"]))  # and not written any more
-    rows = Earlier(files, {"a"}).rows(Samples.of(["a", "c", "d"]))
-    assert {name: pairs.tolist() for name, pairs in rows.items()} == {"X": [[2, 2]], "pooled": [[2, 2]]}
-    np.savez(files["pooled"], X=np.zeros((2, 1)), N=np.array(["a", "d"]))
-    assert Earlier(files, set()).rows(Samples.of(["a", "c", "d"]))["pooled"].tolist() == [[0, 0], [2, 1]]
+    assert {file.name for file in Outputs(tmp_path, f"saec_{id}").present()} == files[id]

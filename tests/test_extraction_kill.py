@@ -26,7 +26,7 @@ from saec.extraction import ExtractionSession, plan_extraction
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault, NoRoom
 from saec.features import Features
-from saec.files import TEMPORARY, write_npz
+from saec.files import TEMPORARY, move
 from saec.session import load_session
 
 BATCH, N = 2, 40  # a shard is eight batches: 16, 16 and 8 pictures
@@ -65,8 +65,6 @@ def left_over(folder: Path) -> list[str]:
 
 
 def test_shards_are_marked_as_they_are_done_and_the_end_is_that_of_an_unbroken_one(songs, log):
-    torn = songs.folder / f"{TEMPORARY}0a1b2c3d_full_features_{songs.id}.npz"
-    torn.write_bytes(b"PK half a file, of a killed writing")
     assert interrupted_after(songs, 7) == [False, False, False]
     assert interrupted_after(songs, 8) == [True, False, False]
     kept = {
@@ -150,29 +148,35 @@ def test_a_kill_while_overwriting_leaves_no_file_of_the_other_settings(songs):
     assert set(songs.files()) == {file.name for file in features.paths}
 
 
-def test_a_kill_between_the_files_leaves_no_json_and_only_new_pictures_have_been_encoded(
-    songs, log, monkeypatch
+@pytest.mark.parametrize("n_moved", [0, 1, 2])
+def test_a_kill_while_files_are_replaced_leaves_no_json_and_the_next_call_replaces_the_rest(
+    songs, log, monkeypatch, n_moved
 ):
-    """Until all files are of the pictures of now: those of a second change, too."""
-    songs.extract()
-    for n in (3, 6):
-        many(songs, n)
-        left = [1]  # the latents are of all pictures then, the pooled features are as they were
+    """Then it encodes what has changed once more."""
+    songs.extract(reconstructions=2)
+    left = [n_moved]
 
-        def write_or_die(*given: object, left: list[int] = left, **arrays: np.ndarray) -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise KeyboardInterrupt
-            write_npz(*given, **arrays)
+    def move_or_die(path: Path, target: Path) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        move(path, target)
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("saec.extraction.job.write_npz", write_or_die)
-            songs.extract()
-        assert not (songs.folder / f"{songs.id}.json").exists()
+    many(songs, 3)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("saec.extraction.outputs.move", move_or_die)
+        songs.extract(reconstructions=2)
+    assert not (songs.folder / f"{songs.id}.json").exists()
+    with pytest.raises(Fault, match="made otherwise:\n  pooling"):
+        songs.extract(pooling="max")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunSource, "rows", None)
+        features = songs.extract(reconstructions=2)
+    assert not left_over(songs.folder) and features.roles["reconstructions"].is_file()
+    many(songs, 6)
     log.clear()
     features = songs.extract()
-    assert "40 of 46 pictures are as they were" in log.text and "going on: 6 of 6 pictures" in log.text
-    assert not left_over(songs.folder)
+    assert "43 of 46 pictures are as they were" in log.text and not left_over(songs.folder)
     assert_same_files(features, songs.extract(out="unbroken"))
 
 
@@ -181,11 +185,7 @@ def test_what_a_kill_after_the_json_has_left_is_removed_by_the_next_call(songs, 
     before = songs.files()
     songs.part.mkdir()
     (songs.part / "X.npy").write_bytes(b"rows")
-    for name in (
-        f".{songs.id}.json",
-        f".{songs.id}.lock",
-        f"{TEMPORARY}0a1b2c3d_full_features_{songs.id}.npz",
-    ):
+    for name in (f".{songs.id}.json", f".{songs.id}.lock"):
         (songs.folder / name).write_bytes(b"{}")
     songs.extract()
     assert songs.files() == before and not left_over(songs.folder)
@@ -414,10 +414,9 @@ def test_killed_when_shards_are_done_it_goes_on_and_gives_the_same_bits(wide, un
 def test_killed_while_writing_it_leaves_no_torn_file_and_goes_on(wide, unbroken):
     songs, session_file = wide
     killed_when(
-        start(songs, session_file), lambda: any(songs.folder.glob(f"{TEMPORARY}*.npz")), printed_by(songs)
+        start(songs, session_file), lambda: any(songs.part.glob(f"made/{TEMPORARY}*.npz")), printed_by(songs)
     )
-    for file in songs.folder.glob("*.npz"):
-        assert file.name.startswith(TEMPORARY) or file.read_bytes() == unbroken[file.name]
+    assert not list(songs.folder.glob("*.npz"))
     assert end_well(songs, session_file, "going on: 400 of 400 pictures are done") == unbroken
 
 

@@ -120,6 +120,12 @@ def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
         time.sleep(0.1)
 
 
+def move(path: Path, target: Path) -> None:
+    """Moves a file that is whole to another name on the same disk."""
+    _replace(path, target)
+    _synchronise(target.parent)
+
+
 def write_text(path: Path, text: str) -> None:
     with appearing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -1,7 +1,7 @@
 """Plans an extraction as a job, which is described, estimated and done."""
 
 import logging
-from collections.abc import Callable
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -53,7 +53,7 @@ class ExtractionJob:
 
     def estimate(self) -> str:
         """Returns the room and the time that new features take; the time is measured."""
-        if self.state != "new":
+        if self.state == "same":
             return ""
         earlier = self._earlier()
         seconds = None if earlier else self.source.seconds()
@@ -73,12 +73,17 @@ class ExtractionJob:
             return outputs.features()
         outputs.folder.mkdir(parents=True, exist_ok=True)
         with locked(outputs.lock, outputs.id):
+            outputs.publish()  # what was complete when a process was killed
             job = self._as_of_now()  # another process may have made them
             if job.outputs != outputs:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
             if job.state != "same":
                 LOG.info("%s", job.describe())
-                job._replace_files(job.source.compute(outputs.part, job._earlier(Earlier.held)))
+                earlier = job._earlier()
+                if earlier and earlier.outputs != outputs:
+                    earlier = earlier.held(outputs.part / "held")
+                job._make_files(job.source.compute(outputs.part, earlier))
+                outputs.publish()
             outputs.clean()
         return outputs.features()
 
@@ -86,28 +91,25 @@ class ExtractionJob:
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
         return _beside(self.session, self.source, self.settings, self.outputs.folder)
 
-    def _earlier(self, find: Callable[..., Earlier | None] = Earlier.find) -> Earlier | None:
+    def _earlier(self) -> Earlier | None:
         """Returns files of which rows are taken, made by an earlier call or as another variant."""
         source = self.source
         if source.always_anew:
             return None
         what = (source.kind.state, source.npz, source.derived, self.session.overwrite)
-        return find(self.outputs, self.settings, *what)
+        return Earlier.find(self.outputs, self.settings, *what)
 
-    def _replace_files(self, computed: Computed) -> None:
-        """Writes the new files and removes the old ones, `<id>.json` last."""
-        outputs, pooled, earlier = self.outputs, computed.arrays.get("pooled"), computed.earlier
+    def _make_files(self, computed: Computed) -> None:
+        """Writes the files into a folder of their own, `<id>.json` last: they are published together."""
+        made, pooled = self.outputs.made, computed.arrays.get("pooled")
+        shutil.rmtree(made.folder, ignore_errors=True)
+        made.folder.mkdir(parents=True)
+        (self.outputs.part / ROOM).unlink(missing_ok=True)
         n_used, reductions = _reductions(pooled, self.session.reduction, self.source.kind.samples_are)
-        before = outputs.present()
-        shared = {*earlier.npz.values()} if earlier else set()
-        if self.state == "new":  # nothing made otherwise may stay beside the new files, even after a kill
-            for file in (outputs.about, outputs.before, *before - shared):
-                file.unlink(missing_ok=True)
-        outputs.replacing(self.source.kind.state)
-        files = self._write(computed, reductions)
+        files = self._write(made, computed, reductions)
         seconds = np.diff(computed.samples.times)  # not a number where samples are no stretches of time
         about = {
-            "id": outputs.id,
+            "id": made.id,
             "settings": self.settings,
             "session": self.session.model_dump(mode="json"),
             "model": str(self.source.path),
@@ -123,49 +125,35 @@ class ExtractionJob:
             "files": [file.name for file in files.values()],
             **listed_by(self.source),
         }
-        write_json(outputs.about, about)
-        for file in before - set(files.values()):
-            file.unlink(missing_ok=True)
+        write_json(made.about, about)
         if pooled is not None:
             what = (len(pooled), self.source.kind.samples_are, pooled.shape[1])
             dims = ", ".join(map(str, reductions)) or "none"
-            LOG.info("%s: %d %s, %d pooled features, reductions to %s", outputs.id, *what, dims)
+            LOG.info("%s: %d %s, %d pooled features, reductions to %s", made.id, *what, dims)
             _log_clusters(computed.samples, pooled, reductions.get(MAP))
-        computed.arrays.clear()  # Windows removes no file that is mapped
+        computed.arrays.clear()  # Windows moves no file that is mapped
 
-    def _write(self, computed: Computed, reductions: dict[int, np.ndarray]) -> dict[str, Path]:
-        """Writes the files, each whole or not at all, and returns them by what they are for.
+    def _write(self, made: Outputs, computed: Computed, reductions: dict[int, np.ndarray]) -> dict[str, Path]:
+        """Writes the files and returns them by what they are for.
 
         What an earlier file holds as it is becomes another name of that file.
         """
-        outputs, reduction = self.outputs, self.session.reduction
-        (outputs.part / ROOM).unlink(missing_ok=True)
-        files = {array: outputs.npz(words) for array, words in self.source.npz.items()}
-        shared = computed.earlier.npz if computed.earlier else {}
-        for array, file in shared.items():
+        reduction = self.session.reduction
+        files = {array: made.npz(words) for array, words in self.source.npz.items()}
+        for array, file in computed.shared.items():
             link_or_copy(file, files[array])
-        content = {array: computed.named(array) for array in files if array not in shared}
+        content = {array: computed.named(array) for array in files if array not in computed.shared}
         for d in reduction.dims if reduction else ():
             if d in reductions:
-                files[f"reduced_{d}"] = outputs.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")
+                files[f"reduced_{d}"] = made.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")
                 content[f"reduced_{d}"] = {"X_red": reductions[d], "X_2D": reductions[MAP]}
         for role, arrays in progress(content.items(), "writing", len(content), " files"):
             write_npz(files[role], **arrays, N=computed.samples.names)
         if "probabilities" in computed.arrays:
             given = computed.samples, computed.arrays["probabilities"], self.source.classes
-            files |= write_predictions(outputs, *given, self.session.predictions, _band(computed))
-        figure = self._draw(computed)
-        return files | ({"reconstructions": figure} if figure else {})
-
-    def _draw(self, computed: Computed) -> Path | None:
-        """Draws what the source makes of some samples, or takes the figure of earlier files over."""
-        figure, earlier = self.outputs.npz("reconstructions").with_suffix(".png"), computed.earlier
-        if earlier and earlier.figure and earlier.n_drawn == self.session.reconstructions:
-            link_or_copy(earlier.figure, figure)
-        else:
-            figure.unlink(missing_ok=True)
-            self.source.draw(computed, figure)
-        return figure if figure.exists() else None
+            files |= write_predictions(made, *given, self.session.predictions, _band(computed))
+        self.source.draw(computed, made.figure)
+        return files | ({"reconstructions": made.figure} if made.figure.exists() else {})
 
 
 def _band(computed: Computed) -> tuple[float, float] | None:

@@ -1,9 +1,8 @@
-"""Manages the files of an extraction: their names, and what exists already."""
+"""Manages the files of an extraction: their names, what exists already, and how they are replaced."""
 
 import json
 import re
 import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal
 
 from saec.faults import Fault, listing
 from saec.features import Features
-from saec.files import DAMAGE, TEMPORARY, fingerprint, map_npz, write_json
+from saec.files import DAMAGE, fingerprint, map_npz, move
 
 State = Literal["new", "same", "files changed"]
 PREFIX = "saec_"  # of every id
@@ -37,7 +36,7 @@ class Outputs:
         for ending in ("", f"_{name}"):
             outputs = cls(folder, id + ending)
             with suppress(Fault):
-                about = outputs.read_about() or outputs.read_about(outputs.before)
+                about = outputs.newest
                 if about and about["settings"].get(key) != location:
                     continue
             return outputs
@@ -50,6 +49,11 @@ class Outputs:
         return self.folder / f"{words}_{self.id.removeprefix(PREFIX)}{suffix}"
 
     @property
+    def figure(self) -> Path:
+        """Returns the path of the figure of reconstructions."""
+        return self.npz("reconstructions").with_suffix(".png")
+
+    @property
     def about(self) -> Path:
         """Returns the path of the JSON file that describes the others."""
         return self.folder / f"{self.id}.json"
@@ -60,9 +64,9 @@ class Outputs:
         return self.folder / f".{self.id}.part"
 
     @property
-    def before(self) -> Path:
-        """Returns the path of the JSON file that the files had before they began to be replaced."""
-        return self.folder / f".{self.id}.json"
+    def made(self) -> "Outputs":
+        """Returns the same files in a folder where they wait until all are there, the JSON file last."""
+        return Outputs(self.part / "made", self.id)
 
     @property
     def lock(self) -> Path:
@@ -71,15 +75,31 @@ class Outputs:
     @property
     def left_over(self) -> list[Path]:
         """Returns what only a killed process leaves, or one that is at work."""
-        torn = self._own(f"{TEMPORARY}*_{self.id.removeprefix(PREFIX)}.*")
-        hidden = [self.part, self.before, self.lock, *torn]
-        return [path for path in hidden if path.exists()]
+        of_0_1_0 = self.folder / f".{self.id}.json"
+        return [path for path in (self.part, self.lock, of_0_1_0) if path.exists()]
 
     def clean(self) -> None:
         """Removes what a killed process has left and is of no more use."""
         shutil.rmtree(self.part, ignore_errors=True)
         for path in {*self.left_over} - {self.lock, self.part}:
             path.unlink(missing_ok=True)
+
+    def publish(self) -> None:
+        """Replaces all files of this id by those that are made, if they are; after a kill it goes on."""
+        about = self.read_about(self.made.about)
+        if about:
+            self.about.unlink(missing_ok=True)  # which never stands beside files of another state
+            for file in {*self.present(), self.figure} - {self.folder / name for name in about["files"]}:
+                file.unlink(missing_ok=True)
+            for name in about["files"]:
+                if (self.made.folder / name).exists():
+                    move(self.made.folder / name, self.folder / name)
+            move(self.made.about, self.about)
+
+    @property
+    def newest(self) -> dict[str, Any] | None:
+        """Returns what the last complete extraction wrote, though it was killed before it was published."""
+        return self.read_about(self.made.about) or self.read_about()
 
     def read_about(self, file: Path | None = None) -> dict[str, Any] | None:
         """Returns what an earlier extraction wrote of itself, if it was completed.
@@ -108,17 +128,17 @@ class Outputs:
         return Features(first.X, first.N, [*roles.values(), self.about], roles)
 
     def present(self) -> set[Path]:
-        """Returns this id's feature files in the folder, whoever made them."""
+        """Returns this id's feature files in the folder, whoever made them, but those of an id that ends as
+        this does: `<timestamp>_<id>`.
+        """
+        name = self.id.removeprefix(PREFIX)
         tables = list(map(self.predictions, ("predictions", "predictions_files", "detections")))
         for form in ("raven", "audacity"):
-            tables += self._own(self.predictions(f"{form}_[0-9]*", ".txt").name)
+            longer = self.folder.glob(f"*{PREFIX}*_{name}.[jln]*")  # JSON, lock, NPZ
+            endings = tuple({f"_{file.stem.rpartition(PREFIX)[2]}" for file in longer})
+            those = self.folder.glob(f"{form}_[0-9]*_{name}.txt")
+            tables += [file for file in those if not file.stem.endswith(endings)]
         return set(filter(Path.is_file, [*tables, *self.folder.glob(f"[!.]*_{self.id}.npz")]))
-
-    def _own(self, pattern: str) -> list[Path]:
-        """Returns the files of a pattern, but those of an id that ends as this does: `<timestamp>_<id>`."""
-        longer = self.folder.glob(f"*{PREFIX}*_{self.id.removeprefix(PREFIX)}.[jln]*")  # JSON, lock, NPZ
-        endings = tuple({f"_{file.stem.rpartition(PREFIX)[2]}" for file in longer})
-        return [file for file in self.folder.glob(pattern) if not file.stem.endswith(endings)]
 
     def state(self, settings: dict[str, Any], listed: dict[str, Any], overwrite: bool) -> State:
         """Compares what is there with what a session wants; version 0.1.0 has not written all of `listed`.
@@ -126,7 +146,7 @@ class Outputs:
         Raises:
             Fault: the id's files were made otherwise: other settings, another folder, another program.
         """
-        about = None if overwrite else self.read_about() or self.read_about(self.before)
+        about = None if overwrite else self.newest
         if about:
             before = about["settings"]
             different = [
@@ -135,33 +155,25 @@ class Outputs:
                 if before.get(key) != value
             ]
         else:
-            others = [] if overwrite or self.part.exists() else sorted(file.name for file in self.present())
+            others = [] if overwrite else sorted(file.name for file in self.present())
             different = [f"{name}, of which no {self.about.name} speaks" for name in others]
         if different:
             raise Fault(
                 f"{self.folder} holds features {self.id} made otherwise:\n{listing(different)}\n"
                 "choose a `variant:` word for these, another folder by `out:`, or `overwrite: true`"
             )
-        if not about or not self._complete(about):
+        if not about:
             return "new"
         same = all(about.get(key, value) == value for key, value in listed.items())
-        return "same" if same and self.about.is_file() else "files changed"
-
-    def replacing(self, now: Sequence[tuple]) -> None:
-        """Hides the JSON file before the others are replaced; after a kill their rows are found by it."""
-        about, now = self.read_about() or self.read_about(self.before), set(now)
-        if about:
-            write_json(self.before, about | {"pictures": [one for one in about["pictures"] if one in now]})
-            self.about.unlink(missing_ok=True)
+        is_whole = not self.made.about.exists() and self._complete(about)
+        return "same" if same and is_whole else "files changed"
 
     def _complete(self, about: dict[str, Any]) -> bool:
-        """Returns whether all files are there, with a row for each sample unless they were being replaced."""
+        """Returns whether all files are there, with a row for each sample."""
         files, n = [self.folder / name for name in about["files"]], about["n_pictures"]
         try:
             return all(map(Path.is_file, files)) and all(
-                len(map_npz(file, "N")) == n or not self.about.is_file()
-                for file in files
-                if file.suffix == ".npz"
+                len(map_npz(file, "N")) == n for file in files if file.suffix == ".npz"
             )
         except DAMAGE as error:
             raise self._damaged(error) from error

@@ -1,6 +1,5 @@
 """Keeps the rows of an extraction: those that earlier files hold, and those that are computed so far."""
 
-import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from saec.disk import new_map
 from saec.extraction.outputs import PREFIX, Outputs
 from saec.faults import Fault
 from saec.features import CODES, Codes
-from saec.files import TEMPORARY, fingerprint, flush, link_or_copy, map_npz, write_text
+from saec.files import fingerprint, flush, link_or_copy, map_npz, write_text
 from saec.samples import Samples
 
 Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
@@ -30,10 +29,8 @@ class Earlier:
 
     npz: dict[str, Path]  # by array
     changed: set[str]  # names of sample files
-    figure: Path | None = None  # of reconstructions
-    n_drawn: int | None = None  # samples in it; None where it is not there
-    about: Path | None = None  # the JSON file that describes them
-    state: tuple = ()  # of that file when it was read
+    outputs: Outputs  # of that extraction
+    about: dict[str, Any]  # what it wrote of itself
 
     @classmethod
     def find(
@@ -50,63 +47,47 @@ class Earlier:
         `derived` names arrays that can be computed from `X`, each with the setting that it depends on.
         `overwrite` the files of these settings means that nothing is taken.
         """
-        others = sorted(outputs.folder.glob(f"{PREFIX}*.json"))
         candidates, now = [], set(now)
-        for file in dict.fromkeys([outputs.about, outputs.before, *others]):
-            about = None
-            with suppress(Fault, FileNotFoundError):  # of another maker, damaged, or not there
-                state, about = _state(file), outputs.read_about(file)
+        for file in sorted(outputs.folder.glob(f"{PREFIX}*.json"), key=lambda file: file != outputs.about):
+            made_by, about = Outputs(outputs.folder, file.stem), None
+            with suppress(Fault):  # of another maker, or damaged
+                about = made_by.read_about()
             if not about:
                 continue
             different = {key for key, value in settings.items() if about["settings"].get(key) != value}
-            if overwrite and file == outputs.about and not different:
+            if overwrite and made_by == outputs and not different:
                 return None
             roles = {role: outputs.folder / name for role, name in about["roles"].items()}
             npz = {array: roles[array] for array in arrays if array in roles and roles[array].is_file()}
             npz = {array: path for array, path in npz.items() if derived.get(array) not in different}
             if different <= {*NO_ROWS, *derived.values()} and {*arrays} - {*derived} <= npz.keys():
                 changed = {file[0] for file in now.symmetric_difference(about["pictures"])}
-                figure = roles.get("reconstructions")
-                n_drawn = about["session"].get("reconstructions") if figure and figure.is_file() else None
-                candidates.append(cls(npz, changed, figure, n_drawn, file, state))
+                candidates.append(cls(npz, changed, made_by, about))
         return min(candidates, key=lambda one: (len(one.changed), -len(one.npz)), default=None)
 
-    @classmethod
-    def held(cls, outputs: Outputs, *what: Any) -> "Earlier | None":
-        """Returns what `find` does, with names of this id for files of another, which may be replaced now."""
-        end = f"_{outputs.id.removeprefix(PREFIX)}"
-        while (earlier := cls.find(outputs, *what)) and outputs.present().isdisjoint(earlier.npz.values()):
-            files = earlier.npz | ({"figure": earlier.figure} if earlier.n_drawn else {})
-            held = {r: outputs.folder / f"{TEMPORARY}{r}{end}{file.suffix}" for r, file in files.items()}
-            with suppress(FileNotFoundError):  # they are being replaced
-                for role, file in files.items():
-                    link_or_copy(file, held[role])
-                if _state(earlier.about) == earlier.state:
-                    return replace(earlier, figure=held.pop("figure", None), npz=held)
-        return earlier
-
-    def all_rows(self, samples: Samples) -> bool:
-        """Returns whether the files have these samples, none of them changed, and no others."""
-        names = samples.names.tolist()
-        return not self.changed and all(map_npz(file, "N").tolist() == names for file in self.npz.values())
-
-    def rows(self, samples: Samples) -> dict[str, np.ndarray]:
-        """Returns pairs (row now, row in the file), (n, 2), by array: of unchanged samples in all files,
-        since a kill may have left files of two states.
+    def held(self, folder: Path) -> "Earlier | None":
+        """Returns the same with names in a folder for the files, which another process may replace; None
+        where that has happened.
         """
-        names_of = {array: np.array(map_npz(file, "N")) for array, file in self.npz.items()}
-        names = samples.names[~np.isin(samples.files, np.array(sorted(self.changed), dtype=str))]
-        for others in names_of.values():
-            names = np.intersect1d(names, others)
-        now = np.intersect1d(samples.names, names, return_indices=True)[1]
-        before = {a: np.intersect1d(n, names, return_indices=True)[1] for a, n in names_of.items()}
-        return {array: np.stack([now, rows], axis=1) for array, rows in before.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {array: folder / f"{array}.npz" for array in self.npz}
+        with suppress(FileNotFoundError):
+            for array, file in self.npz.items():
+                link_or_copy(file, names[array])
+        return replace(self, npz=names) if self.outputs.read_about() == self.about else None
 
+    def rows(self, samples: Samples) -> np.ndarray:
+        """Returns pairs (row now, row in the files), (n, 2), of samples that have not changed."""
+        names, *others = (np.array(map_npz(file, "N")) for file in self.npz.values())
+        if not all(np.array_equal(names, other) for other in others):
+            return np.zeros((0, 2), dtype=np.int64)
+        pairs = np.stack(np.intersect1d(samples.names, names, return_indices=True)[1:], axis=1)
+        return pairs[~np.isin(samples.files[pairs[:, 0]], np.array(sorted(self.changed), dtype=str))]
 
-def _state(file: Path) -> tuple:
-    """Returns what changes whenever a file is written or replaced."""
-    state = file.stat()
-    return state.st_ino, state.st_mtime_ns, state.st_size
+    def has_all(self, samples: Samples) -> bool:
+        """Returns whether the files have these samples, none of them changed, and no others."""
+        files = [] if self.changed else self.npz.values()
+        return any(files) and all(np.array_equal(map_npz(file, "N"), samples.names) for file in files)
 
 
 def rows_of(file: Path, name: str, rows: np.ndarray) -> tuple[np.ndarray, Tensor | None]:
@@ -147,8 +128,9 @@ class Shards:
         plan_file = folder / PLAN
         resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
         if not resumed:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in (plan_file, *folder.glob("*.npy")):
+                file.unlink(missing_ok=True)
         arrays = {}
         for name, (shape, kind) in files.items():
             file = folder / f"{name}.npy"

@@ -129,7 +129,7 @@ class Computed:
     samples: Samples
     arrays: dict[str, np.ndarray]
     data: Dataset
-    earlier: Earlier | None = None  # whose files hold some of the arrays as they are
+    shared: dict[str, Path] = field(default_factory=dict)  # earlier files that hold an array as it is
     offsets: np.ndarray | None = None  # where samples begin in the array of codes, (samples + 1,)
 
     def named(self, array: str) -> dict[str, np.ndarray]:
@@ -243,41 +243,36 @@ class Source:
     def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
         """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
         n, size = len(data), self.batch_size(data)
-        pairs_of = earlier.rows(data.samples) if earlier else {}
-        kept = next(iter(pairs_of.values()), np.zeros((0, 2), dtype=np.int64))[:, 0]
+        pairs, shared = np.zeros((0, 2), dtype=np.int64), {}
         if earlier:
+            pairs, shared = earlier.rows(data.samples), earlier.npz if earlier.has_all(data.samples) else {}
             words = "%d of %d %s are as they were, only the rest is encoded"
-            LOG.info(words, len(kept), n, data.samples_are)
-        there = earlier.npz if earlier and earlier.all_rows(data.samples) else {}
-        shapes = {name: shape for name, shape in self.shapes.items() if name not in there}
-        rows, offsets = np.setdiff1d(np.arange(n), kept), self.offsets(data)
-        todo = list(self.pieces(rows, data))
+            LOG.info(words, len(pairs), n, data.samples_are)
+        shapes = {name: shape for name, shape in self.shapes.items() if name not in shared}
+        todo = list(self.pieces(np.setdiff1d(np.arange(n), pairs[:, 0]), data))
         plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
+        offsets = self.offsets(data)
         shards = Shards.open(part, plan, n, shapes, todo, offsets)
         if shards.resumed:
             done = sum(len(rows) for rows, is_done in zip(todo, shards.done, strict=True) if is_done)
-            LOG.info("going on: %d of %d %s are done", done, n - len(kept), data.samples_are)
-        self._take(shards, earlier, pairs_of, size)
+            LOG.info("going on: %d of %d %s are done", done, n - len(pairs), data.samples_are)
+        self._take(shards, earlier.npz if earlier else {}, pairs, size)
         self._fill(shards, todo, data, size)
         data.settle()
-        keys = {name: "values" if name == CODES else "X" for name in there}
-        arrays = shards.arrays | {name: map_npz(file, keys[name]) for name, file in there.items()}
+        keys = {name: "values" if name == CODES else "X" for name in shared}
+        arrays = shards.arrays | {name: map_npz(file, keys[name]) for name, file in shared.items()}
         arrays = {name: arrays[name] for name in self.shapes}
-        return Computed(data.samples, arrays, data, earlier if there else None, offsets)
+        return Computed(data.samples, arrays, data, shared, offsets)
 
-    def _take(
-        self, shards: Shards, earlier: Earlier | None, pairs_of: dict[str, np.ndarray], size: int
-    ) -> None:
+    def _take(self, shards: Shards, npz: dict[str, Path], pairs: np.ndarray, size: int) -> None:
         """Takes rows over from files, and derives what those do not hold; not all need fit into memory."""
-        for name, rows in pairs_of.items():
-            missing = self.shapes.keys() - earlier.npz.keys() if name in ("X", CODES) else ()
-            for pairs in chunks(rows, size):
-                if name not in shards.arrays and not missing:
-                    break
-                before, n_steps = rows_of(earlier.npz[name], name, pairs[:, 1])
+        for name, file in npz.items():
+            missing = self.shapes.keys() - npz.keys() if name in ("X", CODES) else ()
+            for some in chunks(pairs, size) if name in shards.arrays or missing else ():
+                before, n_steps = rows_of(file, name, some[:, 1])
                 latents = torch.from_numpy(np.array(before))
                 derived = self.derive(latents, n_steps) if missing else {}
-                shards.write(pairs[:, 0], {name: latents} | {one: derived[one] for one in missing})
+                shards.write(some[:, 0], {name: latents} | {one: derived[one] for one in missing})
 
     def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
         """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from saec.data.ahead import Behind, ahead
+from saec.data.ahead import ahead
 
 
 def threads(name: str) -> list[str]:
@@ -73,34 +73,18 @@ def test_a_loop_that_is_left_by_an_error_ends_the_thread():
     wait_until_none("ahead")
 
 
-def test_things_are_done_behind_in_their_order_and_all_when_the_block_ends():
-    done: list[int] = []
-    with Behind(3) as behind:
-        for key in range(20):
-            behind.do(done.append, key)
-            assert len(done) >= key - 3
-    assert done == list(range(20))
-    assert not threads("behind")
-
-
-def test_nothing_is_done_after_a_failure_which_is_raised():
+def test_what_was_taken_of_keys_that_raise_is_still_done_where_that_is_wanted():
     done: list[int] = []
 
-    def fail() -> None:
-        raise OSError("no room")
-
-    with pytest.raises(OSError, match="no room"), Behind(100) as behind:
-        behind.do(done.append, 1)
-        behind.do(fail)
-        behind.do(done.append, 2)
-    assert done == [1]
-
-
-def test_what_was_given_before_an_error_of_the_block_is_still_done():
-    done: list[int] = []
-    with pytest.raises(KeyboardInterrupt), Behind(100) as behind:
-        behind.do(time.sleep, 0.05)
-        behind.do(done.append, 1)
+    def keys():
+        yield from (0.05, 0, 0)
         raise KeyboardInterrupt
-    assert done == [1]
-    assert not threads("behind")
+
+    def work(seconds: float) -> None:
+        time.sleep(seconds)
+        done.append(seconds)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(ahead(work, keys(), 100, finish=True))
+    assert done == [0.05, 0, 0]
+    assert not threads("ahead")

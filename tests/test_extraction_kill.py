@@ -192,7 +192,7 @@ def test_what_a_kill_after_the_json_has_left_is_removed_by_the_next_call(songs, 
 
 
 def test_batches_that_take_long_are_marked_one_by_one(songs, monkeypatch):
-    monkeypatch.setattr("saec.extraction.sources.base.SHARD_S", 0)
+    monkeypatch.setattr("saec.extraction.rows.SHARD_S", 0)
     interrupted_after(songs, 4)
     assert n_done(songs) == 4
 

@@ -1,8 +1,9 @@
 """Keeps the rows of an extraction: those that earlier files hold, and those that are computed so far."""
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from saec.files import fingerprint, flush, link_or_copy, map_npz, write_text
 from saec.samples import Samples
 
 Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
+BATCHES_PER_SHARD = 8  # that are marked as done together, unless they take longer than
+SHARD_S = 5
 PLAN, ROOM = "plan.txt", "room.npy"
 NO_ROWS = ("reduction", "predictions")  # settings that no row depends on
 
@@ -100,7 +103,7 @@ def rows_of(file: Path, name: str, rows: np.ndarray) -> tuple[np.ndarray, Tensor
     return values.transpose(0, 2, 1), torch.from_numpy(n_steps)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Shards:
     """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked batch complete."""
 
@@ -108,6 +111,8 @@ class Shards:
     done: np.ndarray  # (n_batches,) bool
     resumed: bool
     offsets: np.ndarray | None = None  # where samples begin in the array of codes, (rows + 1,)
+    unmarked: list[int] = field(default_factory=list)
+    marked: float = field(default_factory=time.monotonic)
 
     @classmethod
     def open(
@@ -161,9 +166,13 @@ class Shards:
             elif name in self.arrays:
                 self.arrays[name][rows] = values
 
-    def mark(self, batches: list[int]) -> None:
-        """Marks batches as done, once their rows are on the disk."""
-        for array in self.arrays.values():
-            flush(array)
-        self.done[batches] = True
-        flush(self.done)
+    def mark(self, batch: int, at_once: bool) -> None:
+        """Marks a batch as done, or several together, once their rows are on the disk."""
+        self.unmarked.append(batch)
+        waited = time.monotonic() > self.marked + SHARD_S
+        if at_once or waited or len(self.unmarked) == BATCHES_PER_SHARD:
+            for array in self.arrays.values():
+                flush(array)
+            self.done[self.unmarked] = True
+            flush(self.done)
+            self.unmarked, self.marked = [], time.monotonic()

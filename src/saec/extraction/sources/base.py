@@ -2,8 +2,7 @@
 
 import logging
 import shutil
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from saec.config import Config
 from saec.data import DATA, Dataset, Raw, chunks
-from saec.data.ahead import Behind, ahead
+from saec.data.ahead import ahead
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, is_remote
 from saec.data.stored import StartAgain
 from saec.extraction.outputs import Outputs
@@ -30,10 +29,8 @@ from saec.registry import Registry, Strict
 from saec.samples import Samples
 
 LOG = logging.getLogger(__name__)
-BATCHES_PER_SHARD = 8  # that are marked as done together, unless they take longer than
-SHARD_S = 5
 N_AHEAD = 2  # batches on the device before they are encoded
-N_BEHIND = BATCHES_PER_SHARD  # batches that are encoded before the first of them is written
+N_BEHIND = 8  # batches that are encoded before the first of them is written
 FITTED = ("run", "combiner")  # sources for which samples are brought to a size, by `data.fit`
 SOURCES = Registry("source")
 """Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in the faults.
@@ -276,24 +273,27 @@ class Source:
 
     def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
         """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
+        missing = np.flatnonzero(~shards.done).tolist()
 
-        def gather(rows: np.ndarray) -> Raw:
+        def gather(batch: int) -> Raw:
+            rows = todo[batch]
             if shards.offsets is None:  # batches of one size, so that a row does not depend on the others
                 rows = np.pad(rows, (0, size - len(rows)), mode="edge")
             return data.gather(rows, self.device)
 
-        missing = np.flatnonzero(~shards.done).tolist()
-        batches, unmarked, marked = (todo[batch] for batch in missing), [], time.monotonic()
-        with closing(ahead(gather, batches, N_AHEAD)) as gathered, Behind(N_BEHIND) as behind:
-            for batch in progress(missing, "extracting", len(missing), " batches"):
-                rows = todo[batch]
-                behind.do(shards.write, rows, self.rows(data, next(gathered), len(rows)))
-                unmarked.append(batch)
-                if len(unmarked) == BATCHES_PER_SHARD or time.monotonic() > marked + SHARD_S:
-                    behind.do(shards.mark, unmarked)
-                    unmarked, marked = [], time.monotonic()
-            if unmarked:
-                behind.do(shards.mark, unmarked)
+        def encoded() -> Iterator[tuple[int, dict[str, Tensor]]]:
+            with closing(ahead(gather, missing, N_AHEAD)) as gathered:
+                for batch in progress(missing, "extracting", len(missing), " batches"):
+                    yield batch, self.rows(data, next(gathered), len(todo[batch]))
+
+        def write(done: tuple[int, dict[str, Tensor]]) -> None:
+            batch, rows = done
+            shards.write(todo[batch], rows)
+            shards.mark(batch, batch == missing[-1])
+
+        with closing(ahead(write, encoded(), N_BEHIND, finish=True)) as written:
+            for _ in written:
+                pass
 
 
 def build_source(

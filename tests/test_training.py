@@ -120,9 +120,10 @@ def test_a_run_is_named_by_second_and_session_and_one_of_two_by_its_folder(run, 
     assert find_run("latest:first", workspace.models) == run
     names = [f"{run.timestamp}_{name}" for name in ("first", "my_songs")]
     first, songs = (Run(shutil.copytree(run.folder, config.models / name)) for name in names)
-    with pytest.raises(Fault, match=f"several runs answer to '{run.timestamp}'") as fault:
+    with pytest.raises(Fault, match=f"2 models answer to '{run.timestamp}'") as fault:
         find_trained(run.timestamp, config)
-    assert f"name the folder of one:\n  {names[0]}\n  {names[1]}" in str(fault.value)
+    there = f"keep one of them in {config.models}:\n  {names[0]}\n  {names[1]}"
+    assert there in str(fault.value)
     assert find_trained(names[0], config) == first
     assert find_run("latest:my songs", config.models) == find_run("latest:my_songs", config.models) == songs
 

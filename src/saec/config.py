@@ -10,7 +10,7 @@ from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError
 
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, listing
-from saec.registry import Strict
+from saec.registry import Strict, sentences
 
 LOG = logging.getLogger(__name__)
 ROOT = Path(__file__).parents[2]  # the project's folder
@@ -91,8 +91,7 @@ def load_config(path: Path | None = None) -> Config:
     try:
         return _anchored(Config.model_validate(raw), file.parents[1])
     except ValidationError as error:
-        faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise Fault(f"{file} cannot be used:\n{faults}") from error
+        raise Fault(f"{file} cannot be used:\n{listing(sentences(error))}") from error
 
 
 def _here(folder: Path, path: str | Path) -> Path:

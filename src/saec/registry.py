@@ -143,6 +143,12 @@ class Registry:
         return component
 
 
+def sentences(error: ValidationError) -> list[str]:
+    """Returns the faults of settings, each with its key."""
+    faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+    return [f"{key}: {message}" if key else message for key, message in faults]
+
+
 def import_submodules(package: str, path: list[str]) -> None:
     """Imports every file of a package, so that each one registers what it defines."""
     for module in iter_modules(path):

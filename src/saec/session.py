@@ -30,7 +30,7 @@ from saec.files import as_file_name, require_short_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
-from saec.registry import Strict
+from saec.registry import Strict, sentences
 from saec.upgrade import upgrade_training
 
 SCRATCH = "scratch"  # a word that `start` may be, but no component's name
@@ -118,7 +118,7 @@ def load_session(
         name = raw.pop("name")
         session = kind.model_validate(raw)
     except ValidationError as error:
-        raise SessionError(title, [_sentence(fault) for fault in error.errors()]) from error
+        raise SessionError(title, sentences(error)) from error
     if not name or not isinstance(name, str):
         raise SessionError(title, [f"name: must be a word, got {name!r}"])
     require_short_name(as_file_name(name))
@@ -137,12 +137,6 @@ def _require_no_secrets(raw: dict[str, Any], title: str) -> None:
             collect_faults(faults, key, require_no_secret, str(value))
     if faults:
         raise SessionError(title, faults)
-
-
-def _sentence(fault: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message
 
 
 def changed(raw: dict[str, Any], changes: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any]:

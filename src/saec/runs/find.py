@@ -149,23 +149,14 @@ def find_trained(reference: str, config: Config) -> Run | Seed:
         Fault: the timestamp has several epochs, or both a run and a model of the reference.
     """
     path = config.data_path(reference)
-    run, seeds = Run.at(path), seeds_in(path.parent) if path.suffix == FILE_SUFFIX else []
-    models = [*([run] if run else []), *(seed for seed in seeds if seed.encoder == path)]
-    if models:
-        return models[0]
+    if run := Run.at(path):
+        return run
     if path.suffix == FILE_SUFFIX and path.is_file():
+        for seed in seeds_in(path.parent):
+            if seed.encoder == path:
+                return seed
         raise Fault(f"{path} is no encoder of the reference: {ENCODER} is expected, its decoder beside it")
-    seeds = [seed for seed in seeds_in(config.models) if reference in (seed.timestamp, seed.encoder.name)]
-    try:
-        run = find_run(reference, config.models)
-    except MissingFault:
-        if not seeds:
-            raise
-    models = [*seeds, *([run] if run else [])]
-    if len(models) > 1:
-        remedy = f"name the file of one, or keep one of them in {config.models}"
-        raise Fault(f"{len(models)} models answer to {reference!r}, {remedy}:\n{_names(models)}")
-    return models[0]
+    return _named(reference, config.models, [*seeds_in(config.models), *all_runs(config.models)[::-1]])
 
 
 def find_run(reference: str, models: Path) -> Run:
@@ -173,24 +164,30 @@ def find_run(reference: str, models: Path) -> Run:
 
     Raises:
         MissingFault: there is none, with the list of those there are.
+        Fault: several have the timestamp.
     """
-    runs = all_runs(models)
-    there = "there is none yet, train one with main_01_train.py"
-    if runs or seeds_in(models):
-        there = f"there are\n{_names([*runs[::-1], *seeds_in(models)])}"
+    return _named(reference, models, all_runs(models)[::-1])
+
+
+def _named(reference: str, folder: Path, models: Sequence[Run | Seed]) -> Run | Seed:
+    """Returns the one of the models, newest first, that the reference names."""
+    names = listing([model.folder.name for model in models])
+    there = f"there are\n{names}" if models else "there is none yet, train one with main_01_train.py"
     if reference.startswith(LATEST):
         name = as_file_name(reference.removeprefix(LATEST))
-        of_session = [run for run in runs[::-1] if run.name == name]
+        of_session = [model for model in models if isinstance(model, Run) and model.name == name]
         finished = next((run for run in of_session if run.progress.finished), None)
         if finished is None:
             hint = f"; {of_session[0].folder.name} is not finished" if of_session else ""
-            raise MissingFault(f"no finished run of session {name!r} in {models}{hint}: {there}")
+            raise MissingFault(f"no finished run of session {name!r} in {folder}{hint}: {there}")
         return finished
-    matches = [run for run in runs if reference in (run.timestamp, run.folder.name)]
+    matches = [model for model in models if reference in (model.timestamp, model.folder.name)]
     if not matches:
-        raise MissingFault(f"no run {reference!r} in {models}: {there}")
+        raise MissingFault(f"no run {reference!r} in {folder}: {there}")
     if len(matches) > 1:
-        raise Fault(f"several runs answer to {reference!r}, name the folder of one:\n{_names(matches)}")
+        names = listing(sorted(model.folder.name for model in matches))
+        remedy = f"name the folder or file of one, or keep one of them in {folder}"
+        raise Fault(f"{len(matches)} models answer to {reference!r}, {remedy}:\n{names}")
     return matches[0]
 
 
@@ -208,10 +205,6 @@ def warn_of_unfinished(session_name: str, models: Path) -> None:
                 if not run.progress.finished:
                     words = "not finished yet; to go on with it: python main_01_train.py %s"
                     LOG.warning(words, run.folder)
-
-
-def _names(runs: Sequence[Run | Seed]) -> str:
-    return listing([run.folder.name for run in runs])
 
 
 def seeds_in(folder: Path) -> list[Seed]:

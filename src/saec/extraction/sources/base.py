@@ -25,7 +25,7 @@ from saec.faults import Fault
 from saec.features import CODES
 from saec.files import fingerprint, map_npz
 from saec.progress import progress
-from saec.registry import Registry, Strict
+from saec.registry import Registry, Strict, sentences
 from saec.samples import Samples
 
 LOG = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class _ExtractionData(Strict):
             once = {"several": "first"} if getattr(options, "several", "") == "all" else {}
             data = DATA.parse(options.for_all().model_dump() | once | self.changes)
         except ValidationError as error:
-            raise Fault("; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())) from error
+            raise Fault("; ".join(sentences(error))) from error
         kind = data.at(self.location, config)
         kind.lists_in = self._out
         return kind
@@ -307,7 +307,7 @@ def build_source(
         value = TypeAdapter(value_type(key)).validate_python(given[key])
         chosen = component.model_validate(options)
     except ValidationError as error:
-        faults.append(f"{key}: {error}")
+        faults += [f"{key}: {fault}" for fault in sentences(error)]
         return None
     return chosen(value, data, config, faults)
 

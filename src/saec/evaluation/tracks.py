@@ -27,16 +27,15 @@ def true_track(
     A point is doubtful where it is in segments of different labels; it has no label then, like points that
     are in no segment.
     """
-    edges, firsts, lasts, at = _intervals(points, starts, ends)
-    track = np.full(len(edges) + 1, NO_LABEL, dtype=np.array(labels, dtype=str).dtype)
-    doubtful = np.zeros(len(edges) + 1, dtype=bool)
-    for first, last, label in zip(firsts, lasts, labels, strict=True):
+    track = np.full(len(points), NO_LABEL, dtype=np.array(labels, dtype=str).dtype)
+    doubtful = np.zeros(len(points), dtype=bool)
+    for first, last, label in zip(*np.searchsorted(points, [starts, ends]), labels, strict=True):
         if label != NO_LABEL:
             others = track[first:last]
             doubtful[first:last] |= (others != NO_LABEL) & (others != label)
             track[first:last] = label
     track[doubtful] = NO_LABEL
-    return track[at], int(doubtful[at].sum())
+    return track, int(doubtful.sum())
 
 
 def predicted_track(
@@ -46,26 +45,14 @@ def predicted_track(
 
     Probabilities are (segments, classes). Points that are in no segment have no class.
     """
-    edges, firsts, lasts, at = _intervals(points, starts, ends)
+    edges = np.unique([starts, ends])  # fewer than points; between two of them nothing changes
     sums = np.zeros((len(edges) + 1, probabilities.shape[1]))
     covered = np.zeros(len(edges) + 1, dtype=bool)
-    for first, last, shares in zip(firsts, lasts, probabilities, strict=True):
+    for first, last, shares in zip(*np.searchsorted(edges, [starts, ends]), probabilities, strict=True):
         sums[first:last] += shares
         covered[first:last] = True
-    return np.where(covered, classes[sums.argmax(1)], NO_LABEL)[at]  # the largest sum is the largest mean
-
-
-def _intervals(
-    points: np.ndarray, starts: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the edges of all segments, and indices of the intervals [edge, next edge) between them.
-
-    Of each segment these are the first interval and the one after its last, of each point the one that it is
-    in: -1, the last of len(edges) + 1 entries that no segment fills, before all edges.
-    """
-    edges = np.unique([starts, ends])
-    at = np.searchsorted(edges, points, side="right") - 1
-    return edges, np.searchsorted(edges, starts), np.searchsorted(edges, ends), at
+    named = np.where(covered, classes[sums.argmax(1)], NO_LABEL)  # the largest sum is the largest mean
+    return named[np.searchsorted(edges, points, side="right") - 1]  # before all edges: the last, in no segment
 
 
 @dataclass(frozen=True)

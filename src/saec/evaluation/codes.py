@@ -1,11 +1,12 @@
 """Measures codes and what is decoded from them, one sample after the other, so that none stays in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from saec.data.batch import own_columns
 from saec.lowpass import filtered, lowpass_kernel
@@ -15,43 +16,21 @@ SEGMENT = 128  # frames of a segment of Welch's method
 FEWEST = 4  # frames that a spectrum needs
 AT_ONCE = 2**22  # numbers of codes that something is computed of together
 SWEPT = {"codes": "codes filtered", "input": "input filtered", "input_alone": "filter alone, without a model"}
-
-
-class Spectrum:
-    """Averages power spectral densities by Welch's method, over samples by their frames."""
-
-    def __init__(self, rate_hz: float, n_longest: int):
-        self.rate_hz, self.n_segment = rate_hz, max(FEWEST, min(SEGMENT, n_longest))
-        self.frequencies = np.fft.rfftfreq(self.n_segment, 1 / rate_hz)
-        self.sums = np.zeros(len(self.frequencies))
-        self.n_frames = 0
-
-    @property
-    def density(self) -> np.ndarray:
-        """Returns the mean density of a series, (frequencies,); not a number where no sample was added."""
-        return self.sums / (self.n_frames or np.nan)
-
-    def add(self, series: np.ndarray) -> None:
-        """Adds (series, frames) of one sample, unless it is too short; means of series are left out."""
-        from scipy.signal import welch  # a fifth of a second to import
-
-        n = series.shape[1]
-        if n >= FEWEST:
-            given = {"nperseg": min(n, self.n_segment), "nfft": self.n_segment, "detrend": "constant"}
-            for some in pieces(series):
-                self.sums += welch(some, self.rate_hz, **given)[1].sum(axis=0) * n / len(series)
-            self.n_frames += n
+ERRORS = ("mse", "mse_in_units")
+EDGE = 4  # the first and the last of so many parts of a sample are not moved: what is beyond it counts there
+Encode = Callable[[Tensor, Tensor | None], Tensor]  # samples and their lengths -> codes (batch, ..., steps)
+Batches = Iterable[tuple[Tensor, Tensor | None]]  # (batch, channels, height, width), and lengths
 
 
 class CodeMeasures:
-    """Adds up measures of samples: codes (codes, steps), target and what is decoded (columns, frames)."""
+    """Collects measures of samples: codes (codes, steps), target and what is decoded (columns, frames)."""
 
-    def __init__(self, rate_hz: float, time_pool: int, n_longest: int, spectra: bool = True):
+    def __init__(self, rate_hz: float, time_pool: int, n_longest: int):
+        pools = {"codes": time_pool, "input": 1}  # frames of a step
+        n_segment = {name: max(FEWEST, min(SEGMENT, -(-n_longest // pool))) for name, pool in pools.items()}
+        self.welch = {name: (n_segment[name], rate_hz / pool) for name, pool in pools.items()}
         self.rows: list[dict[str, float]] = []
-        self.squares: dict[str, np.ndarray] = {}  # of errors, summed over frames, (columns,) by score
-        self.sums: np.ndarray = np.zeros((2, 1))  # of the target and its squares over frames, (2, columns)
-        pools = {"codes": time_pool, "input": 1} if spectra else {}  # frames of a step
-        self.spectra = {name: Spectrum(rate_hz / pool, -(-n_longest // pool)) for name, pool in pools.items()}
+        self.means: list[dict[str, np.ndarray]] = []  # of each sample, over its frames
 
     def add(
         self,
@@ -63,33 +42,41 @@ class CodeMeasures:
         """Adds a sample; `rebuilt` is None where there is no decoder. `factor` (columns,) makes units of the
         sample's file of what the model sees, where that is possible.
         """
-        row = {"frames": target.shape[1], "numbers": codes.size} | code_scores(codes)
+        means = {"target": target.mean(axis=1, dtype=np.float64)}
+        means["square"] = np.square(target).mean(axis=1, dtype=np.float64)
         if rebuilt is not None:
-            squares = {"mse": np.square(rebuilt.astype(np.float64) - target)}
-            if factor is not None:
-                squares["mse_in_units"] = squares["mse"] * np.square(factor)[:, None]
-            for name, of in squares.items():
-                self.squares[name] = self.squares.get(name, 0.0) + of.sum(axis=1)
-                row[name] = float(of.mean())
-            self.sums = self.sums + [one.sum(axis=1, dtype=np.float64) for one in (target, np.square(target))]
-        self.rows.append(row)
-        series = {"codes": codes, "input": target}
-        for name, spectrum in self.spectra.items():
-            spectrum.add(series[name])
+            means["mse"] = np.square(rebuilt.astype(np.float64) - target).mean(axis=1)
+            means |= {} if factor is None else {"mse_in_units": means["mse"] * np.square(factor)}
+        row = {"frames": target.shape[1], "numbers": codes.size} | code_scores(codes)
+        self.rows.append(row | {name: float(means[name].mean()) for name in ERRORS if name in means})
+        for name, series in (("codes", codes), ("input", target)):
+            if series.shape[1] >= FEWEST:
+                means[name] = density(series, *self.welch[name])
+        self.means.append(means)
+
+    def mean(self, name: str) -> np.ndarray | None:
+        """Returns the mean over all frames of the samples that have this measure, None where none has it."""
+        pairs = zip(self.means, self.rows, strict=True)
+        there = [(of[name], row["frames"]) for of, row in pairs if name in of]
+        return np.average([of for of, _ in there], axis=0, weights=[n for _, n in there]) if there else None
 
     @property
     def by_column(self) -> dict[str, np.ndarray]:
         """Returns the mean squared error of each column over all frames, (columns,), and in units of the
         files, where something leads back to them.
         """
-        n_frames = sum(row["frames"] for row in self.rows)
-        return {name: of / n_frames for name, of in self.squares.items()}
+        return {name: of for name in ERRORS if (of := self.mean(name)) is not None}
+
+    @property
+    def spectra(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns frequencies and the power spectral density of codes and of the input, where long enough."""
+        grids = {name: np.fft.rfftfreq(n, 1 / rate) for name, (n, rate) in self.welch.items()}
+        return {name: (at, of) for name, at in grids.items() if (of := self.mean(name)) is not None}
 
     @property
     def mse_of_mean(self) -> float:
         """Returns the mean squared error of answering with the mean of each column."""
-        mean, square = self.sums / sum(row["frames"] for row in self.rows)
-        return float((square - mean**2).mean())
+        return float((self.mean("square") - self.mean("target") ** 2).mean())
 
     def summary(self) -> dict[str, float]:
         """Returns means over all frames (`mse`, `l1`), over all files (`mse_by_file`, ...), and shares."""
@@ -98,12 +85,22 @@ class CodeMeasures:
             "files": len(table),
             "frames": int(table["frames"].sum()),
             **{name: float(of.mean()) for name, of in self.by_column.items()},
-            **({"mse_by_file": float(table["mse"].mean())} if self.squares else {}),
+            **({"mse_by_file": float(table["mse"].mean())} if "mse" in table else {}),
             "l1": float(np.average(table["l1"], weights=table["frames"])),
             "sparsity": float(table["zeros"].sum() / table["numbers"].sum()),
             "zeros_by_file": float(table["zeros"].mean()),
             "kurtosis_by_file": float(table["kurtosis"].mean()),  # of those that are numbers
         }
+
+
+def density(series: np.ndarray, n_segment: int, rate_hz: float) -> np.ndarray:
+    """Returns the mean power spectral density of series (series, frames) by Welch's method; means are left
+    out.
+    """
+    from scipy.signal import welch  # a fifth of a second to import
+
+    given = {"nperseg": min(series.shape[1], n_segment), "nfft": n_segment, "detrend": "constant"}
+    return sum(welch(some, rate_hz, **given)[1].sum(axis=0) for some in pieces(series)) / len(series)
 
 
 def pieces(rows: np.ndarray) -> list[np.ndarray]:
@@ -145,33 +142,87 @@ def own_frames(values: Tensor, lengths: Tensor | None) -> Iterator[np.ndarray]:
         yield row[:, :n]
 
 
-class LowpassSweep:
-    """Adds up squared errors after frequencies above cutoffs are taken from the codes, or from the input."""
-
-    def __init__(self, cutoffs: Sequence[float], rate_hz: float, time_pool: int):
-        self.cutoffs = np.asarray(cutoffs, dtype=float)
-        rates = rate_hz / time_pool, rate_hz
-        self.kernels = [[lowpass_kernel(cutoff, rate) for rate in rates] for cutoff in cutoffs]
-        self.sums = np.zeros((len(cutoffs), len(SWEPT)))
-        self.n = 0
-
-    @property
-    def mse(self) -> dict[str, np.ndarray]:
-        """Returns the mean squared error over all frames by what is filtered, (cutoffs,) each."""
-        return dict(zip(SWEPT, (self.sums / max(1, self.n)).T, strict=True))
-
-    def add(self, model: Model, seen: Tensor, lengths: Tensor | None) -> None:
-        """Adds a batch (batch, channels, height, width); all answers are compared with it unfiltered."""
+def lowpass_errors(
+    model: Model, batches: Batches, cutoffs: Sequence[float], rate_hz: float
+) -> dict[str, np.ndarray]:
+    """Returns mean squared errors (cutoffs,) over all frames, after frequencies above cutoffs are taken
+    from what the keys of `SWEPT` say.
+    """
+    rates = rate_hz / model.time_pool, rate_hz
+    smoothing = [[lowpass_kernel(cutoff, rate) for rate in rates] for cutoff in cutoffs]
+    total, n = np.zeros((len(cutoffs), len(SWEPT))), 0
+    for seen, lengths in batches:
         codes, of_frames, of_steps = model.encode(seen, lengths), None, None
         own = torch.ones(len(seen), seen.shape[-1], dtype=torch.bool, device=seen.device)
         if lengths is not None:
             own = of_frames = own_columns(lengths, seen.shape[-1])
             of_steps = own_columns(model.n_steps(lengths), codes.shape[-1])
-        for sums, (of_codes, of_input) in zip(self.sums, self.kernels, strict=True):
+        for sums, (of_codes, of_input) in zip(total, smoothing, strict=True):
             smooth = filtered(seen, of_input, of_frames)
             by_codes = model.decode(filtered(codes, of_codes, of_steps), lengths)
             by_input = model.decode(model.encode(smooth, lengths), lengths)
             for number, answer in enumerate((by_codes, by_input, smooth)):
                 errors = (answer.float() - seen.float()).square() * own[:, None, None]
                 sums[number] += float(errors.cpu().sum(dtype=torch.float64))  # some GPUs have no doubles
-        self.n += int(own.sum()) * seen.shape[1] * seen.shape[2]
+        n += int(own.sum()) * seen.shape[1] * seen.shape[2]
+    return dict(zip(SWEPT, (total / n).T, strict=True))
+
+
+@torch.no_grad()
+def shift_distances(
+    encode: Encode, batches: Batches, n_shifts: int, time_pool: int
+) -> tuple[np.ndarray, int]:
+    """Compares codes of the input moved by s frames with the codes of the unmoved input s / time_pool later.
+
+    Between steps codes are interpolated linearly. The same steps, in the middle of each sample, are compared
+    for all shifts.
+
+    Returns:
+        For each shift the mean squared difference over the variance of the codes over time: 0 where codes do
+        nothing but move along, 2 where they are as different as unrelated ones, not a number where they are
+        constant; and the number of samples that are long enough to be compared.
+    """
+    errors, variance, n_samples = np.zeros(n_shifts), 0.0, 0
+    for seen, lengths in batches:
+        codes = encode(seen, lengths).flatten(1, -2).float()  # (batch, codes, steps)
+        n_all = [codes.shape[-1]] * len(codes)
+        if lengths is not None:
+            n_all = (-(-lengths // time_pool)).tolist()
+        compared = [(row, *middle(n, n_shifts, time_pool)) for row, n in enumerate(n_all)]
+        compared = [(row, first, n) for row, first, n in compared if n > 0]
+        for row, first, n in compared:
+            own = codes[row, :, first : first + n].cpu().double()
+            variance += float((own - own.mean(1, keepdim=True)).square().sum())
+        n_samples += len(compared)
+        for shift in range(1, n_shifts + 1) if compared else ():
+            later = encode(*moved(seen, lengths, shift)).flatten(1, -2).float()
+            whole, rest = divmod(shift, time_pool)
+            for row, first, n in compared:
+                there, after = (codes[row, :, at : at + n] for at in (first + whole, first + whole + 1))
+                off = later[row, :, first : first + n] - there.lerp(after, rest / time_pool)
+                errors[shift - 1] += float(off.square().cpu().sum(dtype=torch.float64))
+    return errors / (variance or np.nan), n_samples
+
+
+def middle(n_steps: int, n_shifts: int, time_pool: int) -> tuple[int, int]:
+    """Returns the first of the steps of a sample that are compared, and their number."""
+    edge = max(1, n_steps // EDGE)
+    return edge, n_steps - 2 * edge - -(-n_shifts // time_pool)
+
+
+def most_shifts(n_steps: int, time_pool: int) -> int:
+    """Returns by how many frames a sample of so many steps of codes can be moved, so that a quarter of them,
+    and two at least, are compared.
+    """
+    return max(0, n_steps - 2 * max(1, n_steps // EDGE) - max(2, n_steps // 4)) * time_pool
+
+
+def moved(seen: Tensor, lengths: Tensor | None, shift: int) -> tuple[Tensor, Tensor | None]:
+    """Returns samples from frame `shift` on, as wide as before, and their lengths.
+
+    Behind them stand zeros, or the last frame again where all frames are the samples' own.
+    """
+    if lengths is not None:
+        return F.pad(seen[..., shift:], (0, shift))[..., : seen.shape[-1]], (lengths - shift).clamp(min=1)
+    last = seen[..., -1:].expand(*seen.shape[:-1], shift)
+    return torch.cat([seen[..., shift:], last], dim=-1)[..., : seen.shape[-1]], None

@@ -52,7 +52,9 @@ def predicted_track(
         sums[first:last] += shares
         covered[first:last] = True
     named = np.where(covered, classes[sums.argmax(1)], NO_LABEL)  # the largest sum is the largest mean
-    return named[np.searchsorted(edges, points, side="right") - 1]  # before all edges: the last, in no segment
+    return named[
+        np.searchsorted(edges, points, side="right") - 1
+    ]  # before all edges: the last, in no segment
 
 
 @dataclass(frozen=True)

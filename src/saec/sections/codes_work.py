@@ -12,8 +12,15 @@ from saec import figures
 from saec.data.batch import FrontEnd, axes_of
 from saec.data.kind import evenly
 from saec.devices import to_device
-from saec.evaluation.codes import SWEPT, CodeMeasures, LowpassSweep, kernels, own_frames
-from saec.evaluation.shifts import ShiftSensitivity, most_shifts
+from saec.evaluation.codes import (
+    SWEPT,
+    CodeMeasures,
+    kernels,
+    lowpass_errors,
+    most_shifts,
+    own_frames,
+    shift_distances,
+)
 from saec.faults import number_of
 from saec.files import write_json
 from saec.models import Model
@@ -24,7 +31,7 @@ from saec.sections.evaluated import Evaluated, ranked
 
 N_FEW, FRAMES_FEW = 64, 2**15  # most samples, and frames, that go through a model some 60 times
 MEANING = "mse: squared errors of what the model sees; mse_in_units: of the files' own values"
-NO_DISTANCE = 1e-9  # of codes that are the same but for rounding
+DIGITS = 9  # of distances, which are 0 then for codes that are the same but for rounding
 ALPHA = "best_alpha_"  # before the value of alpha, in the name of the best weights of that value
 PER_SAMPLE = ["file", "frames", "mse", "mse_in_units", "sparsity", "zeros", "l1", "kurtosis"]
 SCORES = {"mse": "mean squared error", "l1": "size of codes (L1)", "sparsity": "share of zeros"}
@@ -80,11 +87,9 @@ class EncodedSamples(Evaluated):
             codes = own_frames(codes, model.n_steps(lengths))
             yield from zip(rows.tolist(), codes, own_frames(seen, lengths), rebuilt, strict=True)
 
-    def measured(
-        self, model: Model, chosen: np.ndarray, spectra: bool = True
-    ) -> tuple[CodeMeasures, pd.DataFrame]:
+    def measured(self, model: Model, chosen: np.ndarray) -> tuple[CodeMeasures, pd.DataFrame]:
         """Returns measures of samples, and a table of them by the samples' numbers."""
-        measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()), spectra)
+        measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()))
         numbers = []
         for number, *sample in self.encoded(model, chosen, "measuring codes"):
             units = self.units(number)
@@ -151,26 +156,26 @@ class EncodedSamples(Evaluated):
         rows = []
         for file in run.folder.glob(f"{ALPHA}*.pt"):
             model = to_device(run.model(file.stem), self.device, "fp32").eval()
-            summary = self.measured(model, self.few, spectra=False)[0].summary()
+            summary = self.measured(model, self.few)[0].summary()
             rows.append({"alpha": float(file.stem.removeprefix(ALPHA))} | summary)
         return pd.DataFrame(rows, columns=["alpha", *SCORES]).sort_values("alpha", ignore_index=True)
 
     def write_spectra(self, measures: CodeMeasures) -> None:
         """Writes and draws the power spectral density of codes, and of the input beside it."""
-        spectra = {name: of for name, of in measures.spectra.items() if of.n_frames}
+        spectra, x_label = measures.spectra, f"frequency ({self.unit})"
         if "codes" not in spectra:
             self.content.remarks.append("codes have too few steps for a spectrum")
             return
-        x_label, curves, tables = f"frequency ({self.unit})", {}, []
-        for name, of in spectra.items():
-            tables.append(pd.DataFrame({"series": name, x_label: of.frequencies, "density": of.density}))
-            density = of.density[1:]
-            integral = max(density.sum() * of.frequencies[1], np.finfo(float).tiny)
-            curves[name] = (of.frequencies[1:], density / integral)
+        series = [{"series": name, x_label: at, "density": of} for name, (at, of) in spectra.items()]
+        table = pd.concat(map(pd.DataFrame, series))
+        tiny = np.finfo(float).tiny
+        curves = {
+            name: (at[1:], of[1:] / max(of[1:].sum() * at[1], tiny)) for name, (at, of) in spectra.items()
+        }
         what = "power spectral density by Welch's method, the mean over all codes, and over all columns"
         title = "Power spectra, the mean over all codes and over all columns"
         words = (title, x_label, "power density (integral 1)")
-        self._write_curves("codes_spectra", pd.concat(tables), what, curves, words, log_y=True)
+        self._write_curves("codes_spectra", table, what, curves, words, log_y=True)
 
     @torch.no_grad()
     def write_lowpass(self, n: int) -> None:
@@ -178,20 +183,16 @@ class EncodedSamples(Evaluated):
         pool, rate = self.model.time_pool, self.rate_hz or 1.0
         if not n or self.model.decoder is None or self.frames.max() < 2 * pool:
             return
-        sweep = LowpassSweep([rate / pool / 2 * k / n for k in range(1, n + 1)], rate, pool)
-        for _, seen, lengths in self.batches(self.few, "filtering"):
-            sweep.add(self.model, seen, lengths)
+        cutoffs = [rate / pool / 2 * k / n for k in range(1, n + 1)]
+        batches = ((seen, lengths) for _, seen, lengths in self.batches(self.few, "filtering"))
+        errors = lowpass_errors(self.model, batches, cutoffs, rate)
         x_label = f"cutoff ({self.unit})"
-        errors = {f"mse, {words}": sweep.mse[key] for key, words in SWEPT.items()}
-        table = pd.DataFrame({x_label: sweep.cutoffs} | errors)
+        table = pd.DataFrame({x_label: cutoffs} | {f"mse, {SWEPT[key]}": y for key, y in errors.items()})
         what = "errors after frequencies above a cutoff are taken away"
-        self.content.write("codes_lowpass.csv", table, what)
-        pairs = {key: [y, y * np.nan] for key, y in sweep.mse.items()}
-        pairs["input_alone"].reverse()  # it goes to zero, and would make the others one flat line
-        curves = {words: (sweep.cutoffs, pairs[key]) for key, words in SWEPT.items()}
-        title, rows = f"Mean squared errors after a low-pass filter, {self.of_few}", ("model", "filter alone")
-        given = {"": curves}, rows, title, x_label
-        self.content.draw("codes_lowpass.png", title, codes_figures.stacked, *given)
+        curves = {words: (cutoffs, errors[key]) for key, words in SWEPT.items()}
+        title = f"Mean squared errors after a low-pass filter, {self.of_few}"
+        words = (title, x_label, "mean squared error")
+        self._write_curves("codes_lowpass", table, what, curves, words, log_y=True)
 
     def write_shifts(self, wanted: int) -> float | None:
         """Writes and draws how codes change when the input moves, and returns the mean over shifts."""
@@ -202,31 +203,27 @@ class EncodedSamples(Evaluated):
             remarks.append(f"samples are too short to be moved by {wanted} frames: by {most}")
         if not n:
             return None
-        measure = ShiftSensitivity(n, pool)
-        for _, seen, lengths in self.batches(self.few, "moving"):
-            measure.add(self.model.encode, seen, lengths)
-        if short := len(self.few) - measure.n_samples:
+        batches = ((seen, lengths) for _, seen, lengths in self.batches(self.few, "moving"))
+        curve, n_samples = shift_distances(self.model.encode, batches, n, pool)
+        if short := len(self.few) - n_samples:
             words = "are too short to be moved by so many frames and do not count in the shift sensitivity"
             remarks.append(f"{short:,} of {self.of_few} {words}: {n}")
-        if np.isnan(measure.mean):
+        if np.isnan(curve.mean()):
             remarks.append("codes do not change over time: no shift sensitivity")
             return None
-        if measure.curve.max() < NO_DISTANCE:
-            remarks.append(f"codes only move along with the input, by up to {n} frames: no curve of shifts")
-        table = pd.DataFrame({"shift_frames": measure.shifts, "distance": measure.curve})
-        title = f"Shift sensitivity of codes, {self.of_few}: {measure.mean:.3g} on average"
+        curve = curve.round(DIGITS)
+        table = pd.DataFrame({"shift_frames": np.arange(1, n + 1), "distance": curve})
+        title = f"Shift sensitivity of codes, {self.of_few}: {curve.mean():.3g} on average"
         words = (title, "input moved by (frames)", "squared difference / variance")
         what = "how codes differ from codes that only move along"
-        curves = {} if measure.curve.max() < NO_DISTANCE else {"": (measure.shifts, measure.curve)}
-        self._write_curves("codes_shifts", table, what, curves, words)
-        return measure.mean
+        self._write_curves("codes_shifts", table, what, {"": (table["shift_frames"], curve)}, words)
+        return float(curve.mean())
 
     def _write_curves(
         self, name: str, table: pd.DataFrame, what: str, curves: dict, words: tuple, log_y: bool = False
     ) -> None:
         self.content.write(f"{name}.csv", table, what)
-        if curves:
-            self.content.draw(f"{name}.png", words[0], figures.lines, curves, *words, log_y=log_y)
+        self.content.draw(f"{name}.png", words[0], figures.lines, curves, *words, log_y=log_y)
 
     def draw_samples(self, table: pd.DataFrame, columns: list[int]) -> None:
         """Draws the best, middle and worst sample beside what is decoded, and codes of the middle one.

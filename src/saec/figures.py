@@ -1,8 +1,8 @@
 """Draws figures of arrays and writes them as PNG files, without any session."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
@@ -93,13 +94,12 @@ def _draw_beside(axes: Axes, x: Sequence[float], y: Sequence[float], label: str)
 
 def histogram(path: Path, counts: np.ndarray, title: str, x_label: str, y_label: str) -> None:
     """Draws counts by value, from 0 on."""
-    figure, axes = _figure(7, 3)
-    axes.fill_between(np.arange(len(counts)), counts, step="mid", color=colour(0))
-    axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(0, len(counts) - 1))
-    if counts.max() > 50 * max(1, np.median(counts)):
-        axes.set_yscale("symlog")
-        axes.set_ylim(bottom=0)
-    write_figure(path, figure)
+    with canvas(path, title, (7, 3)) as [[axes]]:
+        axes.fill_between(np.arange(len(counts)), counts, step="mid", color=colour(0))
+        axes.set(xlabel=x_label, ylabel=y_label, xlim=(0, len(counts) - 1))
+        if counts.max() > 50 * max(1, np.median(counts)):
+            axes.set_yscale("symlog")
+            axes.set_ylim(bottom=0)
 
 
 def histograms(path: Path, values: dict[str, np.ndarray], title: str, x_label: str, y_label: str) -> None:
@@ -112,44 +112,39 @@ def histograms(path: Path, values: dict[str, np.ndarray], title: str, x_label: s
     if is_long:
         edges = np.geomspace(pooled.min(), pooled.max(), N_BINS + 1)
     n = len(values)
-    figure = Figure((7, 4 if n == 1 else 1.2 + 0.55 * n), DPI, layout="constrained")
-    grid = figure.subplots(n, 1, squeeze=False, sharex=True, sharey=True)[:, 0]
-    for number, (axes, (name, of)) in enumerate(zip(grid, values.items(), strict=True)):
-        axes.stairs(np.histogram(of, edges)[0], edges, fill=True, color=colour(number))
-        if n > 1:
-            axes.set_ylabel(plain(name[:20]), fontsize=7, rotation=0, ha="right", va="center")
-            axes.tick_params(labelsize=7)
-    if is_long:
-        grid[0].set_xscale("log")
-    grid[-1].set_xlabel(x_label)
-    figure.supylabel(y_label, fontsize="medium")
-    figure.suptitle(plain(title), fontsize="large")
-    write_figure(path, figure)
+    with canvas(path, title, (7, 4 if n == 1 else 1.2 + 0.55 * n), n, sharex=True, sharey=True) as grid:
+        for number, (axes, (name, of)) in enumerate(zip(grid.flat, values.items(), strict=True)):
+            axes.stairs(np.histogram(of, edges)[0], edges, fill=True, color=colour(number))
+            if n > 1:
+                axes.set_ylabel(plain(name[:20]), fontsize=7, rotation=0, ha="right", va="center")
+                axes.tick_params(labelsize=7)
+        if is_long:
+            axes.set_xscale("log")
+        axes.set_xlabel(x_label)
+        axes.figure.supylabel(y_label, fontsize="medium")
 
 
 def maps(path: Path, panels: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]], title: str) -> None:
     """Draws 2-D maps (n, 2) with labels (n,), by (row, column): sets down, methods across; grey: no label."""
     rows, columns = (list(dict.fromkeys(key[side] for key in panels)) for side in (0, 1))
-    figure = Figure((3.4 * len(columns) + 1.4, 3.2 * len(rows) + 0.5), DPI, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.08)  # a label is not at the next row's title
-    grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    for (row, column), (layout, labels) in panels.items():
-        axes = grid[rows.index(row), columns.index(column)]
-        axes.axis("on")
-        axes.scatter(*layout[labels == ""].T, DOTS, color="0.8", linewidths=0)  # below those with a label
-        for number, name in enumerate(np.unique(labels[labels != ""])):
-            look = {"color": [colour(number)], "marker": MARKERS[number % len(MARKERS)], "linewidths": 0}
-            axes.scatter(*layout[labels == name].T, DOTS, label=plain(name), **look)
-        axes.set(xticks=[], yticks=[])
-        axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
-        axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
-        axes.set_title(plain(f"{row}: {column}" if len(rows) > 1 else column), fontsize=8)
-        if column == columns[-1]:
-            _legend_beside(axes)
-    figure.suptitle(title, fontsize=10)
-    write_figure(path, figure)
+    size = 3.4 * len(columns) + 1.4, 3.2 * len(rows) + 0.5
+    with canvas(path, title, size, len(rows), len(columns)) as grid:
+        grid[0, 0].figure.get_layout_engine().set(h_pad=0.08)  # a label is not at the next row's title
+        for axes in grid.flat:
+            axes.axis("off")
+        for (row, column), (layout, labels) in panels.items():
+            axes = grid[rows.index(row), columns.index(column)]
+            axes.axis("on")
+            axes.scatter(*layout[labels == ""].T, DOTS, color="0.8", linewidths=0)  # below those with a label
+            for number, name in enumerate(np.unique(labels[labels != ""])):
+                look = {"color": [colour(number)], "marker": MARKERS[number % len(MARKERS)], "linewidths": 0}
+                axes.scatter(*layout[labels == name].T, DOTS, label=plain(name), **look)
+            axes.set(xticks=[], yticks=[])
+            axes.set_xlabel("UMAP 1 (no unit)", fontsize=7)
+            axes.set_ylabel("UMAP 2 (no unit)", fontsize=7)
+            axes.set_title(plain(f"{row}: {column}" if len(rows) > 1 else column), fontsize=8)
+            if column == columns[-1]:
+                _legend_beside(axes)
 
 
 def tracks(path: Path, files: dict[str, tuple[np.ndarray, np.ndarray]], step_s: float, title: str) -> None:
@@ -158,45 +153,42 @@ def tracks(path: Path, files: dict[str, tuple[np.ndarray, np.ndarray]], step_s: 
     many = len(OKABE_ITO) < len(names) <= len(MANY_COLOURS)
     colours = MANY_COLOURS if many else [colour(number) for number in range(len(names))]
     shades = {"": (1.0, 1.0, 1.0)} | dict(zip(names, map(to_rgb, colours), strict=False))
-    figure = Figure((10, 1.0 + 0.9 * len(files)), DPI, layout="constrained")
-    grid = figure.subplots(len(files), 1, squeeze=False)[:, 0]
-    for axes, (file, pair) in zip(grid, files.items(), strict=True):
-        labels, codes = np.unique(np.stack(pair), return_inverse=True)
-        picture = np.array([shades[str(name)] for name in labels])[codes.reshape(2, -1)]  # (2, n, 3)
-        axes.imshow(picture, aspect="auto", interpolation="nearest", extent=(0, step_s * len(pair[0]), 2, 0))
-        axes.axhline(1, color="white", linewidth=1.5)
-        axes.set_yticks((0.5, 1.5), ("truth", "predicted"), fontsize=7)
-        axes.tick_params(axis="x", labelsize=7)
-        axes.set_title(plain(file[-80:]), fontsize=7, loc="left")
-    grid[-1].set_xlabel("time (s)", fontsize=8)
-    handles = [Patch(color=shades[name], label=plain(name)) for name in names]
-    _legend(figure, handles, loc="outside right upper")
-    figure.suptitle(plain(title), fontsize=9)
-    write_figure(path, figure)
+    with canvas(path, title, (10, 1.0 + 0.9 * len(files)), len(files)) as grid:
+        for axes, (file, pair) in zip(grid.flat, files.items(), strict=True):
+            labels, codes = np.unique(np.stack(pair), return_inverse=True)
+            picture = np.array([shades[str(name)] for name in labels])[codes.reshape(2, -1)]  # (2, n, 3)
+            extent = (0, step_s * len(pair[0]), 2, 0)
+            axes.imshow(picture, aspect="auto", interpolation="nearest", extent=extent)
+            axes.axhline(1, color="white", linewidth=1.5)
+            axes.set_yticks((0.5, 1.5), ("truth", "predicted"), fontsize=7)
+            axes.tick_params(axis="x", labelsize=7)
+            axes.set_title(plain(file[-80:]), fontsize=7, loc="left")
+        axes.set_xlabel("time (s)", fontsize=8)
+        handles = [Patch(color=shades[name], label=plain(name)) for name in names]
+        _legend(axes.figure, handles, loc="outside right upper")
 
 
 def bars(path: Path, values: "DataFrame", stds: "DataFrame", title: str, unit: str) -> None:
     """Draws one group of bars a column, one bar a row; `stds` are whiskers where they are numbers."""
     width, (n_series, n_groups) = 0.8 / len(values), values.shape
-    figure, axes = _figure(max(5, 1.5 + 0.45 * n_groups * n_series), 4)
     x = np.arange(n_groups)
-    for number, series in enumerate(values.index):
-        whiskers = np.nan_to_num(stds.loc[series])
-        axes.bar(
-            x + (number - (n_series - 1) / 2) * width,
-            values.loc[series],
-            width * 0.92,
-            yerr=whiskers if whiskers.any() else None,
-            label=plain(series),
-            color=colour(number),
-            hatch=HATCHES[number % len(HATCHES)],
-            edgecolor="white",
-            ecolor="0.3",
-        )
-    axes.set_xticks(x, [plain(name.replace(", ", "\n")) for name in values.columns])
-    axes.set(ylabel=unit, title=plain(title))
-    _legend_beside(axes)
-    write_figure(path, figure)
+    with canvas(path, title, (max(5, 1.5 + 0.45 * n_groups * n_series), 4)) as [[axes]]:
+        for number, series in enumerate(values.index):
+            whiskers = np.nan_to_num(stds.loc[series])
+            axes.bar(
+                x + (number - (n_series - 1) / 2) * width,
+                values.loc[series],
+                width * 0.92,
+                yerr=whiskers if whiskers.any() else None,
+                label=plain(series),
+                color=colour(number),
+                hatch=HATCHES[number % len(HATCHES)],
+                edgecolor="white",
+                ecolor="0.3",
+            )
+        axes.set_xticks(x, [plain(name.replace(", ", "\n")) for name in values.columns])
+        axes.set_ylabel(unit)
+        _legend_beside(axes)
 
 
 def lines(
@@ -210,43 +202,69 @@ def lines(
     log_y: bool = False,
 ) -> None:
     """Draws curves over one axis; each has a colour, a line and a marker of its own, and perhaps whiskers."""
-    figure, axes = _figure(7, 4)
-    for number, (name, (x, y)) in enumerate(curves.items()):
-        look = _line(number) | {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
-        if stds:  # whiskers stand beside each other
-            x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
-        axes.errorbar(x, y, (stds or {}).get(name), capsize=2, label=plain(name), **look)
-    axes.set(title=plain(title), xlabel=plain(x_label), ylabel=y_label)
-    if x_label == "epoch" or x_label.endswith("(frames)"):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if log_x:
-        ticks = sorted({value for x, _ in curves.values() for value in x})
-        axes.set_xscale("log")
-        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
-        axes.minorticks_off()
-    if log_y:
-        _log_if_wide(axes, [value for _, y in curves.values() for value in y])
-    if axes.dataLim.y0 == 0:
-        axes.set_ylim(bottom=0)
-    _legend_beside(axes)
-    write_figure(path, figure)
+    with canvas(path, title, (7, 4)) as [[axes]]:
+        for number, (name, (x, y)) in enumerate(curves.items()):
+            look = {"color": colour(number), "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
+            look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+            if stds:  # whiskers stand beside each other
+                x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
+            axes.errorbar(x, y, (stds or {}).get(name), capsize=2, label=plain(name), **look)
+        axes.set(xlabel=plain(x_label), ylabel=y_label)
+        if x_label == "epoch" or x_label.endswith("(frames)"):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if log_x:
+            ticks = sorted({value for x, _ in curves.values() for value in x})
+            axes.set_xscale("log")
+            axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
+            axes.minorticks_off()
+        if log_y:
+            _log_if_wide(axes, [value for _, y in curves.values() for value in y])
+        if axes.dataLim.y0 == 0:
+            axes.set_ylim(bottom=0)
+        _legend_beside(axes)
 
 
 def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], title: str) -> None:
     """Draws counts of true classes (rows) and predicted ones (columns); colours are shares of a row."""
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     size = min(14.0, 2.6 + 0.34 * len(classes))
-    figure, axes = _figure(size + 0.8, size)
-    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    names = [plain(str(name)[:20]) for name in classes]
-    axes.set_xticks(np.arange(len(names)), names, rotation=90, fontsize=7)
-    axes.set_yticks(np.arange(len(names)), names, fontsize=7)
-    axes.set(title=plain(title), xlabel="predicted", ylabel="true")
-    for row, column in np.argwhere(counts > 0) if len(classes) <= MOST_NUMBERS else ():
-        look = {"ha": "center", "va": "center", "fontsize": 6}
+    with canvas(path, title, (size + 0.8, size)) as [[axes]]:
+        names = [str(name)[:20] for name in classes]
+        image = draw_cells(axes, counts, shares, names, names, 6 if len(classes) <= MOST_NUMBERS else None)
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.figure.colorbar(image, shrink=0.7, label="share of the class")
+
+
+def draw_cells(
+    axes: Axes,
+    numbers: np.ndarray,
+    shares: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    size: float | None,
+    **look: Any,
+) -> AxesImage:
+    """Draws cells in shades of their shares, with numbers in letters of that size in them, or without."""
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, **look)
+    axes.set_xticks(np.arange(len(columns)), list(map(plain, columns)), rotation=90, fontsize=7)
+    axes.set_yticks(np.arange(len(rows)), list(map(plain, rows)), fontsize=7)
+    for row, column in np.argwhere(numbers > 0) if size else ():
         shade = "black" if shares[row, column] > 0.5 else "white"
-        axes.text(column, row, str(counts[row, column]), color=shade, **look)
-    figure.colorbar(image, shrink=0.7, label="share of the class")
+        where = {"ha": "center", "va": "center", "fontsize": size, "color": shade}
+        axes.text(column, row, f"{numbers[row, column]:.0f}", **where)
+    return image
+
+
+@contextmanager
+def canvas(
+    path: Path, title: str, size: tuple[float, float], rows: int = 1, columns: int = 1, **options: Any
+) -> Iterator[np.ndarray]:
+    """Yields the axes (rows, columns) of a new figure of that size in inches, and writes it when they are
+    filled.
+    """
+    figure = Figure(size, DPI, layout="constrained")
+    yield figure.subplots(rows, columns, squeeze=False, **options)
+    figure.suptitle(plain(title), fontsize=10)
     write_figure(path, figure)
 
 
@@ -300,12 +318,6 @@ def _font_for(letters: frozenset[str]) -> str | None:
     return best if best and n_there[best] else None
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Returns a figure of so many inches with one axes."""
-    figure = Figure((width, height), DPI, layout="constrained")
-    return figure, figure.subplots()
-
-
 def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
     """Makes the y axis logarithmic where positive values span a decade, with labels at 1, 2 and 5; five
     decades at most are shown.
@@ -317,11 +329,6 @@ def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
         axes.yaxis.set_minor_formatter("")
         if max(values) > 1e5 * min(values):
             axes.set_ylim(bottom=max(values) / 1e5)
-
-
-def _line(number: int) -> dict[str, Any]:
-    """Returns a colour, and another kind of line once those of Okabe and Ito have all been used."""
-    return {"color": colour(number), "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
 
 
 def _legend_beside(axes: Axes) -> None:

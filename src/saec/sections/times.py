@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from saec.figures import DPI, plain, write_figure
+from saec.figures import canvas, draw_cells
 from saec.files import as_file_name
 from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
@@ -108,22 +107,13 @@ def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
 def draw_counts(path: Path, panels: dict[str, pd.DataFrame], title: str) -> None:
     """Draws counts, one panel a table: names down, values across; shades are of each row's largest."""
     widths = [1 + 0.22 * table.shape[1] for table in panels.values()]
-    n_rows = max(len(table) for table in panels.values())
-    figure = Figure((1.5 + sum(widths), 1.6 + 0.24 * n_rows), DPI, layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
-    for axes, (unit, table) in zip(grid, panels.items(), strict=True):
-        numbers = table.to_numpy(dtype=float)
-        shares = numbers / np.maximum(numbers.max(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-        pairs = zip(table.index, numbers.sum(axis=1), strict=True)
-        names = [f"{plain(str(name)[:20])} ({n:,.0f})" for name, n in pairs]
-        axes.set_yticks(np.arange(len(names)), names if axes is grid[0] else [], fontsize=7)
-        values = [plain(str(value)[:20]) for value in table.columns]
-        axes.set_xticks(np.arange(len(values)), values, rotation=90, fontsize=7)
-        axes.set_xlabel("hour of day" if unit == "hour" else unit, fontsize=8)
-        for row, column in np.argwhere(numbers > 0):
-            look = {"ha": "center", "va": "center", "fontsize": 4.5}
-            shade = "black" if shares[row, column] > 0.5 else "white"
-            axes.text(column, row, f"{numbers[row, column]:.0f}", color=shade, **look)
-    figure.suptitle(plain(title), fontsize=9)
-    write_figure(path, figure)
+    size = 1.5 + sum(widths), 1.6 + 0.24 * max(len(table) for table in panels.values())
+    with canvas(path, title, size, 1, len(panels), width_ratios=widths) as [grid]:
+        for axes, (unit, table) in zip(grid, panels.items(), strict=True):
+            numbers = table.to_numpy(dtype=float)
+            shares = numbers / np.maximum(numbers.max(axis=1, keepdims=True), 1)
+            pairs = zip(table.index, numbers.sum(axis=1), strict=True)
+            rows = [f"{str(name)[:20]} ({n:,.0f})" if axes is grid[0] else "" for name, n in pairs]
+            columns = [str(value)[:20] for value in table.columns]
+            draw_cells(axes, numbers, shares, rows, columns, 4.5, aspect="auto")
+            axes.set_xlabel("hour of day" if unit == "hour" else unit, fontsize=8)

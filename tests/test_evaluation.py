@@ -8,7 +8,7 @@ from scipy import stats
 from saec.data.batch import Batch
 from saec.devices import computing
 from saec.evaluation import EVALUATIONS
-from saec.evaluation.agreement import agreement, compare_methods, corrected_t_test, holm
+from saec.evaluation.agreement import agreement, corrected_t_test, holm
 from saec.models import Model
 from saec.objectives import OBJECTIVES
 from saec.sections.rebuilt import rebuilt_scores, sparsity
@@ -135,14 +135,6 @@ def test_the_correction_is_that_of_nadeau_and_bengio_and_without_the_share_the_p
     for others in (np.zeros(5), np.full(5, 0.9)):  # in all folds alike, up to rounding: nothing to test by
         assert np.isnan(corrected_t_test(np.ones(5), others, 0.25))
     assert np.isnan(corrected_t_test(np.ones(1), np.zeros(1), 0.25))
-
-
-def test_every_pair_of_methods_is_compared_once():
-    rng = np.random.default_rng(0)
-    scores = {"a": rng.uniform(0.9, 1, 10), "b": rng.uniform(0, 0.1, 10), "c": rng.uniform(0, 0.1, 10)}
-    rows = compare_methods(scores, 0.25)
-    assert [(row["method"], row["other"]) for row in rows] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert rows[0]["p"] < 0.01 < rows[2]["p"] and rows[0]["difference"] > 0.7
 
 
 def test_holm_multiplies_the_smallest_by_the_number_of_comparisons_and_never_falls():

@@ -1,7 +1,5 @@
 """Scores of clusters with and without labels, and tests of differences between methods."""
 
-from itertools import combinations
-
 import numpy as np
 from scipy.stats import chi2_contingency
 from scipy.stats import t as student
@@ -92,19 +90,6 @@ def corrected_t_test(first: np.ndarray, second: np.ndarray, test_per_train: floa
     if variance <= ROUNDING**2:
         return 1.0 if abs(differences.mean()) <= ROUNDING else float("nan")
     return float(2 * student.sf(abs(differences.mean()) / np.sqrt(variance), n - 1))
-
-
-def compare_methods(scores: dict[str, np.ndarray], test_per_train: float) -> list[dict[str, float | str]]:
-    """Returns the mean difference and the p-value of every pair of methods."""
-    return [
-        {
-            "method": one,
-            "other": other,
-            "difference": float(np.mean(scores[one] - scores[other])),
-            "p": corrected_t_test(scores[one], scores[other], test_per_train),
-        }
-        for one, other in combinations(scores, 2)
-    ]
 
 
 def holm(values: list[float]) -> list[float]:

@@ -1,10 +1,12 @@
 """Scores of features as tables and figures: methods side by side, and whether differences mean anything."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 
 from saec import figures
-from saec.evaluation.agreement import compare_methods, holm, purity
+from saec.evaluation.agreement import corrected_t_test, holm, purity
 from saec.evaluation.tracks import score_classes
 from saec.files import as_file_name
 from saec.sections import findings
@@ -33,22 +35,21 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
 
     Holm's correction is among the pairs of one set and evaluation, which are a `family`.
     """
-    probes: dict[tuple[str, str], dict[str, list]] = {}
-    for one in results:
-        if one.is_probe:
-            folds = [fold for fold in one.scores.folds if fold["labels_per_class"] == "all"]
-            probes.setdefault((one.set, one.evaluation), {})[one.method] = folds
-    rows = []
-    for (name, evaluation), methods in probes.items():
-        first = next(iter(methods.values()))
-        if len(first) > 1:
-            scores = {method: np.array([fold[MAIN_SCORE] for fold in of]) for method, of in methods.items()}
-            share = float(np.mean([fold["n_asked"] / fold["n_learnt"] for fold in first]))
-            pairs = compare_methods(scores, share)
-            own = {"set": name, "evaluation": evaluation}
-            family = {"family": f"{len(pairs)} of {evaluation} on {name}"}
-            adjusted = holm([pair["p"] for pair in pairs])
-            rows += [own | one | {"p_holm": p} | family for one, p in zip(pairs, adjusted, strict=True)]
+    probes, rows = [one for one in results if one.is_probe], []
+    for name, evaluation in dict.fromkeys((one.set, one.evaluation) for one in probes):
+        of = [one for one in probes if (one.set, one.evaluation) == (name, evaluation)]
+        folds = {
+            one.method: [row for row in one.scores.folds if row["labels_per_class"] == "all"] for one in of
+        }
+        share = float(np.mean([row["n_asked"] / row["n_learnt"] for row in folds[of[0].method]]))
+        scores = {method: np.array([row[MAIN_SCORE] for row in those]) for method, those in folds.items()}
+        pairs = list(combinations(scores, 2)) if len(folds[of[0].method]) > 1 else []
+        values = [corrected_t_test(scores[one], scores[other], share) for one, other in pairs]
+        family = f"{len(pairs)} of {evaluation} on {name}"
+        for (one, other), p, p_holm in zip(pairs, values, holm(values), strict=True):
+            row = {"set": name, "evaluation": evaluation, "method": one, "other": other}
+            row |= {"difference": float(np.mean(scores[one] - scores[other])), "p": p}
+            rows.append(row | {"p_holm": p_holm, "family": family})
     return pd.DataFrame(rows)
 
 

@@ -440,7 +440,7 @@ def test_single_files_are_searched_over_the_grid_of_the_combination(project):
         ({"combine": {"use": []}}, "combine.use: .*at least 1 item"),
         ({"combine": {"classifier": "smv"}}, "combine.classifier: .*'svm'"),
         ({"features": {"conv": [1]}}, r"features.0: must be a mapping of keys to values, got \[1\]"),
-        ({"features": "birds/foo**bar"}, r"birds/foo\*\*bar is no pattern"),
+        ({"features": "birds/foo**bar"}, r"no file matches .*birds/foo\*\*bar"),
         ({"features": ""}, "a path is expected, got an empty text"),
         ({"combine": {"C": [0]}}, "combine.C.0: .*greater than 0"),
     ],

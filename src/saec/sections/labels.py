@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import tzinfo
+from glob import glob
 from pathlib import Path
 from posixpath import basename, splitext
 from typing import Annotated, Any, Literal
@@ -56,12 +57,7 @@ def matching_files(named: str, config: Config) -> list[Path]:
     path = config.data_path(named)
     if path.exists() or not set(MAGIC) & set(named):
         return [path]
-    below = Path(path.anchor) if Path(named).is_absolute() else config.data
-    try:
-        there = below.glob(str(path.relative_to(below)))
-        matching = sorted(file for file in there if not file.name.startswith("."))
-    except ValueError as error:  # such as a**b
-        raise Fault(f"{path} is no pattern: {error}") from error
+    matching = sorted(config.data / file for file in glob(named, root_dir=config.data, recursive=True))
     if not matching:
         raise MissingFault(f"no file matches {path}")
     return matching

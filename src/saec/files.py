@@ -218,12 +218,16 @@ def as_file_name(words: str) -> str:
 
 
 def files_below(
-    folder: Path, suffixes: Container[str] | None = None, recursive: bool = True
+    folder: Path,
+    suffixes: Container[str] | None = None,
+    recursive: bool = True,
+    others: list[str] | None = None,
 ) -> dict[str, os.DirEntry]:
     """Returns the files in a folder, and below it, by relative POSIX path, sorted by code point.
 
     Hidden ones are left out. Links are followed, but not to a folder on the way to them. Raises a `Fault`
-    where a folder cannot be listed, names are no text, or links lead nowhere. `suffixes` are written small.
+    where a folder cannot be listed, names are no text, or links lead nowhere. `suffixes` are written small;
+    `others` gets the names of files with another one.
     """
     listed: dict[str, os.DirEntry] = {}
     left = [(str(folder), "", {os.path.realpath(folder)})]
@@ -236,6 +240,8 @@ def files_below(
                 left += [(entry.path, f"{name}/", above | {real})] if recursive and real not in above else []
             elif suffixes is None or os.path.splitext(entry.name)[1].lower() in suffixes:
                 listed[name] = entry
+            elif others is not None:
+                others.append(name)
     no_text = sorted(ascii(name) for name in listed if name != name.encode(errors="replace").decode())
     if no_text:
         raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(no_text)}")
@@ -245,15 +251,10 @@ def files_below(
     return dict(sorted(listed.items()))
 
 
-def suffixes_below(folder: Path) -> str:
-    """Returns in words which files are in a folder and below it: how many of each of the usual suffixes."""
-    return suffixes_of(files_below(folder)) or "no file at all"
-
-
 def suffixes_of(names: Iterable[str]) -> str:
-    """Returns in words how many files there are of each of the usual suffixes, "" where there is none."""
+    """Returns in words how many files there are of each of the usual suffixes."""
     there = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in names)
-    return ", ".join(f"{n:,} x {suffix}" for suffix, n in there.most_common(5))
+    return ", ".join(f"{n:,} x {suffix}" for suffix, n in there.most_common(5)) or "no file at all"
 
 
 def _visible(folder: str) -> list[os.DirEntry]:

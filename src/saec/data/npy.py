@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, PlainValidator
 
 from saec.data.listed import Listed, Location
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
-from saec.files import DAMAGE, files_below, suffixes_below
+from saec.files import DAMAGE, files_below, suffixes_of
 from saec.registry import as_list
 
 LOG = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Traces(Listed):
             raise MissingFault(f"no folder of arrays: {folder}")
         names = list(files_below(folder, SUFFIXES))
         if not names:
-            instead = suffixes_below(folder)
+            instead = suffixes_of(files_below(folder))
             raise MissingFault(
                 f"no array in {folder} or below it: expected .npy or .npz files, found {instead}"
             )

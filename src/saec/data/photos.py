@@ -134,7 +134,8 @@ def _is_whole(picture: Image.Image, content: bytes, draft: tuple[str, tuple[int,
     corner = np.array(picture.getpixel((picture.width - 1, picture.height - 1)), dtype=np.int64)
     if not refined and (np.abs(corner - MIDDLE) > 1).any():
         return True
-    with Image.open(io.BytesIO(content[:end] + b"\x5a" * 4096 + content[end:]), formats=OPENED) as other:
+    one = content[:end] + b"\x5a" * 4096 + content[end:]
+    with Image.open(io.BytesIO(one), formats=OPENED) as other:
         other.draft(*draft)
         return picture.tobytes() == other.tobytes()
 

@@ -26,9 +26,14 @@ SIDECAR = "_feature_extraction_parameters.json"
 
 
 def find_pictures(
-    folder: Path, recursive: bool | None = None, suffixes: tuple[str, ...] = SUFFIXES
+    folder: Path,
+    recursive: bool | None = None,
+    suffixes: tuple[str, ...] = SUFFIXES,
+    others: list[str] | None = None,
 ) -> list[str]:
     """Returns the pictures directly in a folder, or below it (None: where there are some), sorted by name.
+
+    `others` gets the names of files that are no such pictures.
 
     Raises:
         MissingFault: there is no such folder, or no picture in it.
@@ -37,10 +42,10 @@ def find_pictures(
     if not folder.is_dir():
         what = "PNG spectrograms" if suffixes == SUFFIXES else "pictures"
         raise MissingFault(f"no such folder: {folder} (a folder of {what} is expected)")
-    names = list(files_below(folder, suffixes, bool(recursive)))
+    names = list(files_below(folder, suffixes, bool(recursive), others))
     below = [] if names or recursive else list(files_below(folder, suffixes))
     if not names and (not below or recursive is False):
-        hint = f" or below it: found {suffixes_of(files_below(folder)) or 'no file at all'}"
+        hint = f" or below it: found {suffixes_of(files_below(folder))}"
         if below:
             where = (folder / below[0]).parent
             hint = f"; there are some in {where}: name that folder, or say `data.recursive: true`"
@@ -65,16 +70,16 @@ class Pictures(Listed):
         return basename(file.split(SEGMENT)[0]) if SEGMENT in file else file
 
     def find(self, folder: Path) -> list[str]:
-        names = find_pictures(folder, self.recursive, self.suffixes)
+        others: list[str] = []
+        names = find_pictures(folder, self.recursive, self.suffixes, others)
         with suppress(Fault):  # of folders that are not used
             n_below = 0 if self.recursive else len(files_below(folder, self.suffixes)) - len(names)
             if n_below:
                 words = "%d pictures in folders below %s are not used: `data.recursive: true` takes them"
                 LOG.warning(words, n_below, folder)
-            used = (*self.suffixes, *TABLES)
-            there = {} if self.suffixes == SUFFIXES else files_below(folder)  # a walk through all folders
-            if words := suffixes_of(name for name in there if not name.lower().endswith(used)):
-                LOG.warning("%s: not used: %s", folder, words)
+        others = [name for name in others if not name.lower().endswith(TABLES)]
+        if others and self.suffixes != SUFFIXES:  # beside spectrograms, other files are usual
+            LOG.warning("%s: not used: %s", folder, suffixes_of(others))
         return names
 
 

@@ -19,7 +19,7 @@ import soxr
 from pydantic import NonNegativeInt
 
 from saec.faults import MissingFault, Unusable, listing
-from saec.files import files_below, suffixes_below
+from saec.files import files_below, suffixes_of
 from saec.sound.headers import Mended, mends_of
 
 LOG = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def find_recordings(folder: Path) -> list[str]:
     if not recordings:
         raise MissingFault(
             f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
-            f"found {suffixes_below(folder)}"
+            f"found {suffixes_of(files_below(folder))}"
         )
     folders = {name.partition("/")[0] for name in recordings if "/" in name}
     empty = [one.name for one in os.scandir(folder) if one.is_dir() and one.name not in folders]

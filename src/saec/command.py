@@ -35,6 +35,7 @@ class Script(NamedTuple):
     plan_folder: str = ""  # plans from a folder given in place of a session, and the changes
 
 
+NO_DEMO = "the demo data are not there yet, they would be made first, in half a minute"
 UNREAD = "what files hold was not read: what cannot be used of it is named when the work begins"
 SCRIPTS = {  # by the folder of their shipped sessions
     "preparation": Script(
@@ -139,51 +140,41 @@ def _run(options: argparse.Namespace, script: str) -> int:
 
     demo = config.data / DEMO
 
-    def waits(session: "Session | None") -> bool:
+    def lacks_demo(session: "Session | None") -> bool:
         folders = [] if session is None or demo.exists() else session.folders
         return any(Path(os.path.abspath(config.data / one)).is_relative_to(demo) for one in folders)
 
     to_plan = _all(partial(read, name) for name in options.session or [DEMO])
-    waiting = [one for one in to_plan if waits(one[0])]
-    if waiting and options.check:
-        for session, _ in waiting:
-            LOG.info("session %s\n%s", session.name, to_yaml(session.model_dump(mode="json")))
-        LOG.info("the demo data are not there yet, they would be made first, in half a minute")
-        to_plan = [one for one in to_plan if one not in waiting]
-    elif waiting:
+    if options.check:
+        for words in _all(partial(_checked, *one, lacks_demo(one[0])) for one in to_plan):
+            LOG.info("%s", words)
+        return DONE
+    if any(lacks_demo(session) for session, _ in to_plan):
         from saec.demo import make_demo  # with pandas, which takes a third of a second to import
 
         make_demo(demo, config.n_workers)
-    if options.check:
-        to_plan = [(session, partial(_checked, *one)) for one in to_plan for session in one[:1]]
-    for job in filter(None, _all(make_job for _, make_job in to_plan)):
-        if options.check:
-            session = job.session
-            lines = [to_yaml(session.model_dump(mode="json")), job.describe(), job.estimate()]
-            lines += [UNREAD] if lines[-1] else []
-            LOG.info("session %s\n%s", session.name, "\n".join(filter(None, lines)))
-            continue
+    for job in _all(make_job for _, make_job in to_plan):
         for path in job.run().paths:
             print(path, flush=True)
     return DONE
 
 
-def _checked(session: "Session | None", make_job: Callable[[], Job]) -> Job | None:
-    """Returns the job; None, with a word on each, where remote folders would be copied first."""
+def _checked(session: "Session | None", make_job: Callable[[], Job], lacks_demo: bool) -> str:
+    """Returns a session, or that of its job, and in words what would be done, or would have to be first."""
     from saec.data.remote import only_listed
 
     with only_listed() as waiting:
         try:
-            return make_job()
+            job = None if lacks_demo else make_job()
         except Fault as fault:
-            faults = getattr(fault, "faults", [str(fault)])
+            faults, job = getattr(fault, "faults", [str(fault)]), None
             if not waiting or any(all(words not in one for words in waiting) for one in faults):
                 raise
-    if session:
-        LOG.info("session %s\n%s", session.name, to_yaml(session.model_dump(mode="json")))
-    for words in waiting:
-        LOG.info("%s", words)
-    return None
+    session = job.session if job else session
+    lines = [job.describe(), job.estimate()] if job else waiting or [NO_DEMO]
+    lines += [UNREAD] if job and lines[-1] else []
+    shown = to_yaml(session.model_dump(mode="json")) if session else ""
+    return "\n".join(filter(None, [f"session {session.name}" if session else "", shown, *lines]))
 
 
 def find_session(name: str, script: str) -> Path:

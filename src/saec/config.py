@@ -4,9 +4,9 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PlainValidator, ValidationError
+from pydantic import Field, ValidationError
 
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, listing
@@ -21,18 +21,6 @@ LONGEST_NAME = 255  # bytes of a file's name on any system
 DEFAULT = ROOT / "config" / "config.yaml"
 
 
-def _workers(raw: Any) -> str | int:
-    if raw == "auto" or (type(raw) is int and raw >= 0):
-        return raw
-    raise ValueError(f"must be auto or a number from 0, got {raw!r}")
-
-
-def _device(raw: Any) -> str:
-    if isinstance(raw, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d\d?)?", raw):
-        return raw
-    raise ValueError(f"must be auto, cpu, mps, cuda or cuda:<number>, got {raw!r}")
-
-
 class Config(Strict):
     """Holds the settings of this machine; the paths are absolute after `load_config`."""
 
@@ -40,8 +28,8 @@ class Config(Strict):
     models: Path = Path("models")
     cache: Path = Path("cache")
     cache_gb: float = Field(20, gt=0)
-    device: Annotated[str, PlainValidator(_device)] = "auto"
-    workers: Annotated[Literal["auto"] | NonNegativeInt, PlainValidator(_workers)] = "auto"
+    device: Literal["auto", "cpu", "mps", "cuda"] | Annotated[str, Field(pattern=r"^cuda:\d\d?$")] = "auto"
+    workers: Literal["auto"] | Annotated[int, Field(ge=0, strict=True)] = "auto"
 
     @property
     def n_workers(self) -> int:

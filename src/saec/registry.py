@@ -8,6 +8,7 @@ written in the signature and nowhere else.
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
@@ -19,12 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from saec.faults import did_you_mean
 
-OF_KIND = (
-    "_type",
-    "_parsing",
-    "literal_error",
-    "pattern_mismatch",
-)  # ends the types of faults of values of another kind
+OF_KIND = ("_type", "_parsing", "literal_error", "pattern_mismatch")  # faults of another kind end so
 WORDS = {  # of pydantic, and what stands in their place
     "^Unable to parse input string as an integer.*": "Input should be a valid integer",
     "^String should match pattern": "Input should be text like",
@@ -166,31 +162,31 @@ def _flags(raw: Any, made: Any, *path: str | int) -> list[dict[str, Any]]:
 
 
 def _merged(raw: Any, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns faults of which each value has one, where a type has alternatives with a fault for each."""
-    merged: dict[tuple, dict[tuple, dict[str, Any]]] = {}
+    """Returns one fault for each value, where a type has alternatives with a fault for each."""
+    merged: dict[tuple, dict[str, Any]] = {}
     for error in errors:
         if error["type"] not in ("fault", "value_error"):
             for pattern, words in WORDS.items():
                 error["msg"] = re.sub(pattern, words, error["msg"])
-        value, path, start = raw, (), None
-        within = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
-        for part in within:
-            try:
-                value, path = value[part], (*path, part)
-            except (TypeError, LookupError):  # the name of an alternative, which is no key
-                start = path if start is None else start
-        path += error["loc"][len(within) :]
-        if not start or error["type"] == "fault":
-            start = path = error["loc"]
-        same = merged.setdefault(start, {})
-        first = same.setdefault(path, error | {"loc": path})
+        error["loc"] = path = error["loc"] if error["type"] == "fault" else _keys(raw, error)
+        first = merged.setdefault(path, error)
         if not first["type"].endswith(OF_KIND):
             continue
         if not error["type"].endswith(OF_KIND):
-            same[path] = error | {"loc": path}  # that alternative was meant
+            merged[path] = error  # that alternative was meant
         elif error["msg"] not in first["msg"]:
             first["msg"] += " or " + error["msg"].removeprefix("Input should be ")
-    return [e for same in merged.values() for path, e in same.items() if len(path) == max(map(len, same))]
+    inner = {path[:n] for path in merged for n in range(1, len(path))}  # alternatives that were meant
+    return [error for path, error in merged.items() if path not in inner]
+
+
+def _keys(raw: Any, error: dict[str, Any]) -> tuple[str | int, ...]:
+    """Returns where a fault is, without names of a type's alternatives, which are no keys."""
+    value, path = raw, ()
+    for part in error["loc"]:
+        with suppress(TypeError, LookupError):
+            value, path = value[part], (*path, part)
+    return (*path, error["loc"][-1]) if error["type"] == "missing" else path or error["loc"]
 
 
 def _fault(section: type[BaseModel], fault: dict[str, Any]) -> InitErrorDetails:

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from small_runs import begun_script, untrained_run
 
 import main_01_train
 import main_02_extract
+from saec import command
 from saec.config import Config, load_config
 from saec.runs import Run
 
@@ -192,7 +194,7 @@ def test_a_session_with_an_unfinished_run_begins_anew_and_the_run_can_go_on_wher
     *_, folder = interrupted
     answered = shared.train(shared.session("endless", training_session(training=ONE_EPOCH)))
     assert answered.code == 0 and answered.paths != [folder]
-    assert f"to go on with it: python main_01_train.py {folder}" in answered.output
+    assert f"to go on with it: saec train {folder}" in answered.output
     before, total = (folder / "history.csv").read_text(), n_epochs(folder) + 1
     answered = shared.train(str(folder), "--set", f"training.epochs={total}")
     assert (answered.code, answered.paths) == (0, [folder])
@@ -207,6 +209,56 @@ def test_a_shipped_session_is_read_by_name_and_without_one_the_demo_is_meant(
     monkeypatch.chdir(tmp_path)
     assert "the demo data are not there yet" in workspace.checked(*words)
     assert "the demo data are not there yet" in workspace.checked(*words, script=main_02_extract)
+
+
+@pytest.mark.parametrize("folder", [".", "lab/ä"])
+def test_init_copies_config_and_sessions_which_then_come_before_those_shipped(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab, init = tmp_path / folder, ("init", folder)
+    assert answer(command, *init) == (0, [lab], "")
+    for top in ("config", "session_params"):
+        assert {path.relative_to(lab): path.read_bytes() for path in (lab / top).rglob("*.*")} == {
+            path.relative_to(ROOT): path.read_bytes() for path in (ROOT / top).rglob("*.*")
+        }
+    monkeypatch.chdir(lab)
+    for script in ("training", "extraction"):
+        demo = lab / "session_params" / script / "demo.yaml"
+        assert command.find_session("demo", script) == demo
+        demo.unlink()
+        assert command.find_session("demo", script) == ROOT / "session_params" / script / "demo.yaml"
+    checked = answer(command, "train", "--check")
+    assert checked.code == 0 and f"config {lab / 'config' / 'config.yaml'}" in checked.output
+    shutil.rmtree(lab / "session_params")
+    assert "session demo" in answer(command, "train", "--check").output
+
+
+def test_init_leaves_a_folder_as_it_is_that_has_one_of_the_files(tmp_path):
+    own = tmp_path / "session_params" / "training" / "demo.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    answered = answer(command, "init", str(tmp_path))
+    assert (answered.code, answered.paths) == (2, []) and str(own) in answered.output
+    assert "nothing is written, for these files exist: give another folder" in answered.output
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own] and own.read_text() == "mine"
+
+
+def test_the_command_has_the_scripts_as_its_verbs_with_their_options(workspace):
+    session = workspace.session("mine", training_session())
+    words = (session, "--set", "training.epochs=5", "--check", "--config", str(workspace.config_file))
+    by_script, by_command = answer(main_01_train, *words), answer(command, "train", *words)
+    assert [by_script.code, by_command.code] == [0, 0]
+    assert (
+        by_script.output.split("about")[0][9:] == by_command.output.split("about")[0][9:]
+    )  # time of the day
+    with redirect_stdout(io.StringIO()) as out:
+        assert command.main(["--help"]) == 0
+    for verb in ("prepare", "train", "extract", "evaluate", "init"):
+        assert verb in out.getvalue()
+        with redirect_stdout(io.StringIO()) as of_one:
+            assert command.main([verb, "--help"]) == 0
+        assert ("--set" in of_one.getvalue()) == (verb != "init")
+    for words in ([], ["trian"], ["train", "--chek"]):
+        assert answer(command, *words).code == 2
 
 
 @pytest.mark.parametrize("name, hint", [("dmeo", "did you mean 'demo'?"), ("xyz", "choose from .*demo")])
@@ -344,10 +396,10 @@ def test_a_path_that_stdout_cannot_encode_is_escaped(tmp_path):
     assert all("/sp\\xe4t/" in line for line in out.read().splitlines())
 
 
-@pytest.mark.parametrize("module", ["saec", *SCRIPTS])
+@pytest.mark.parametrize("module", ["saec", "saec.command", *SCRIPTS])
 def test_help_and_the_package_wait_for_nothing_that_computes(module):
     is_script = module in SCRIPTS
-    call = f"{module}.main(['--help'])" if is_script else ""
+    call = f"{module}.main(['--help'])" if module != "saec" else ""
     code = f"import os, sys, {module}\n{call}\nprint([name for name in {COMPUTING} if name in sys.modules])"
     code += "\nprint(os.environ['OMP_WAIT_POLICY'])"
     plain = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}

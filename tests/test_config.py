@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import main_01_train
+from saec import config
 from saec.config import Config, load_config
 from saec.faults import Fault, MissingFault
 
@@ -84,8 +85,22 @@ def test_all_faults_of_a_config_are_raised_at_once_and_a_missing_one_is_named(fi
 
 
 def test_the_shipped_config_can_be_used():
-    config = load_config()
-    assert config.data.is_absolute() and config.data.name == "data"
+    data = load_config().data
+    assert data.is_absolute() and data.name == "data"
+
+
+def test_the_working_folders_config_comes_before_the_projects_and_without_both_folders_are_made_there(
+    file, monkeypatch, log
+):
+    folder = file.parents[1]
+    monkeypatch.chdir(folder)
+    assert load_config().data == config.ROOT / "data"
+    file.write_text("data: songs")
+    assert load_config().data == folder / "songs"
+    file.unlink()
+    monkeypatch.setattr(config, "SHIPPED", config.INSTALLED)  # as of a built package
+    assert load_config() == Config(**{key: folder / key for key in ("data", "models", "cache")})
+    assert f"config is not here: data, models and cache are folders of {folder}" in log.text
 
 
 def test_a_folder_that_is_no_text_is_refused_by_name(tmp_path):

@@ -19,7 +19,7 @@ ROOMS = """
     faults registry files disk documents config samples progress devices sound lowpass data models features
     tables similarity objectives optimizers reduction evaluation upgrade session preparation
     runs figures gallery export training extraction inspection explorer sections report
-    demo command
+    demo command __main__
 """.split()  # each may import those before it; a package is one room
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = "umap pynndescent pyarrow librosa skops onnx tensorboard fsspec s3fs".split()

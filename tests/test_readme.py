@@ -21,7 +21,7 @@ import main_01_train
 import main_02_extract
 import main_03_evaluate
 from benchmarks.gestures import PARTS, write_gestures
-from saec import config, evaluate, extract, train
+from saec import evaluate, extract, train
 from saec.config import ROOT, load_config
 from saec.data import DATA, VIEWS
 from saec.demo import make_demo
@@ -104,8 +104,7 @@ def workplace(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def at_work(workplace, monkeypatch) -> Path:
-    """The workplace as the current folder, its config as the one that is used without a name."""
-    monkeypatch.setattr(config, "DEFAULT", workplace / "config" / "config.yaml")
+    """The workplace as the current folder, whose config is used without a name."""
     monkeypatch.chdir(workplace)
     return workplace
 

@@ -341,7 +341,7 @@ def damaged(project) -> Config:
         ({"explorer": {"color": "lable"}}, "no column 'lable' of set session, did you mean 'label'"),
         ({"explorer": {"color": "time"}}, "no column 'time' of set session"),
         ({"similar": {"to": "gone.png"}}, "gone.png is no picture of set session"),
-        ({"similar": {"to": "songs/images"}}, "not made by main_02_extract.py"),
+        ({"similar": {"to": "songs/images"}}, "not made by `saec extract`"),
         ({"features": {"X": "songs/good.npz", "x": "songs/bad.npz"}}, "methods need names that differ"),
         ({"features": {245 * "x": "songs/good.npz"}}, "xxx' is too long for names of files"),
     ],

@@ -190,7 +190,7 @@ def test_an_unfinished_run_is_spoken_of_unless_another_process_is_at_work_on_it(
     assert log.text == ""
     run.lock.rmdir()
     warn_of_unfinished(run.name, config.models)
-    assert f"not finished yet; to go on with it: python main_01_train.py {run.folder}" in log.text
+    assert f"not finished yet; to go on with it: saec train {run.folder}" in log.text
     assert not run.lock.exists()
 
 

@@ -1,8 +1,9 @@
-"""Runs the command line that all scripts share: sessions come in, paths go out, faults are clear messages."""
+"""Runs the command line of `saec` and the scripts: sessions come in, paths go out, faults are messages."""
 
 import argparse
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -10,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from saec.config import ROOT, load_config
+from saec.config import CONFIG, SHIPPED, load_config
 from saec.documents import to_yaml
-from saec.faults import Fault, MissingFault, did_you_mean
+from saec.faults import Fault, MissingFault, did_you_mean, listing
 from saec.progress import to_terminal
 
 if TYPE_CHECKING:  # what computes takes seconds to import, which --help need not wait for
@@ -28,6 +29,7 @@ T = TypeVar("T")
 class Script(NamedTuple):
     """Says what a script does, and where its session and the functions that plan are imported from."""
 
+    verb: str  # of the command `saec`
     what: str
     room: str
     session: str
@@ -39,18 +41,22 @@ NO_DEMO = "the demo data are not there yet, they would be made first, in half a 
 UNREAD = "what files hold was not read: what cannot be used of it is named when the work begins"
 SCRIPTS = {  # by the folder of their shipped sessions
     "preparation": Script(
+        "prepare",
         "Recordings become a folder of spectrogram pictures.",
         *("saec.preparation", "PreparationSession", "plan_preparation"),
     ),
     "training": Script(
+        "train",
         "Sessions become trained runs; a run's folder goes on with it.",
         *("saec.training", "TrainingSession", "plan_training", "plan_run_folder"),
     ),
     "extraction": Script(
+        "extract",
         "A run and pictures, or sound, become features and predictions.",
         *("saec.extraction", "ExtractionSession", "plan_extraction"),
     ),
     "evaluation": Script(
+        "evaluate",
         "Features are scored, and shown on a page to explore.",
         *("saec.report", "EvaluationSession", "plan_evaluation"),
     ),
@@ -82,20 +88,36 @@ class Job(Protocol):
         """Does the work and returns what it leaves."""
 
 
-def serve(script: str, argv: Sequence[str] | None = None) -> int:
-    """Plans and runs the sessions of one call and returns the exit code.
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command `saec`, whose first word says which script is meant, and returns the exit code."""
+    parser = argparse.ArgumentParser("saec", description="Sound recordings become features that cluster.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for script, about in SCRIPTS.items():
+        _add_options(commands.add_parser(about.verb, help=about.what, description=about.what), script)
+    what = "Copies the config and the sessions that are shipped into a folder, to be changed there."
+    copying = commands.add_parser("init", help=what, description=what)
+    copying.add_argument("folder", type=Path, help="is made where it is missing")
+    copying.set_defaults(work=_init)
+    return _served(parser, argv)
 
-    Paths of what is complete go to stdout, one a line; all else goes to stderr.
-    """
+
+def serve(script: str, argv: Sequence[str] | None = None) -> int:
+    """Plans and runs the sessions of one call of a script and returns the exit code."""
+    parser = argparse.ArgumentParser(description=SCRIPTS[script].what)
+    return _served(_add_options(parser, script), argv)
+
+
+def _served(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+    """Does the work that the words ask for: paths of what is complete go to stdout, all else to stderr."""
     to_terminal()
     try:
-        options = _parser(script).parse_args(argv)
+        options = parser.parse_args(argv)
     except SystemExit as end:  # --help, or words that are no options
         return int(end.code or DONE)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a path may have any letters
     try:
-        return _run(options, script)
+        return options.work(options)
     except Fault as fault:
         LOG.error("%s", fault)
     except OSError as error:
@@ -111,14 +133,14 @@ def serve(script: str, argv: Sequence[str] | None = None) -> int:
     return FAULT
 
 
-def _parser(script: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=SCRIPTS[script].what)
+def _add_options(parser: argparse.ArgumentParser, script: str) -> argparse.ArgumentParser:
     sessions = f"session files, or names of those in session_params/{script} (default: demo)"
     parser.add_argument("session", nargs="*", help=sessions)
     parser.add_argument("--config", type=Path, metavar="FILE", help="another config.yaml")
     change = {"action": "append", "default": [], "dest": "changes", "metavar": "key.path=value"}
     parser.add_argument("--set", **change, help="change an option of the sessions, e.g. training.epochs=3")
     parser.add_argument("--check", action="store_true", help="say what would be done, write nothing")
+    parser.set_defaults(work=partial(_run, script=script))
     return parser
 
 
@@ -185,18 +207,47 @@ def find_session(name: str, script: str) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    folder = ROOT / "session_params" / script
-    shipped = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
-    matches = [path for path in shipped if name in (path.name, path.stem)]
-    if len(matches) > 1:
-        names = ", ".join(path.name for path in matches)
-        raise Fault(f"{name!r} could be any of {names}: add the suffix")
-    if not matches and Path(name).is_dir():
+    stems: dict[str, None] = {}  # in their order
+    for folder in _session_folders(script):
+        files = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES)
+        matches = [path for path in files if name in (path.name, path.stem)]
+        if len(matches) > 1:
+            names = ", ".join(path.name for path in matches)
+            raise Fault(f"{name!r} could be any of {names}: add the suffix")
+        if matches:
+            return matches[0]
+        stems |= dict.fromkeys(path.stem for path in files)
+    if Path(name).is_dir():
         return Path(name)
-    if not matches:
-        hint = did_you_mean(name, [path.stem for path in shipped])
-        raise MissingFault(f"no session file {name}, and none of that name in {folder}: {hint}")
-    return matches[0]
+    folders, hint = (
+        " or ".join(map(str, _session_folders(script))),
+        did_you_mean(name, [*dict.fromkeys(stems)]),
+    )
+    raise MissingFault(f"no session file {name}, and none of that name in {folders}: {hint}")
+
+
+def _session_folders(script: str) -> list[Path]:
+    """Returns the folder of the working folder's sessions, if there is one, and that of those shipped."""
+    folders = [top / "session_params" / script for top in (Path.cwd(), SHIPPED)]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def _init(options: argparse.Namespace) -> int:
+    """Copies what is shipped into a folder, in which no file of that name may exist."""
+    from saec.files import appearing
+
+    files = [path for path in SHIPPED.glob("session_params/*/*") if path.suffix in SUFFIXES]
+    copies = {
+        file: Path.cwd() / options.folder / file.relative_to(SHIPPED) for file in [SHIPPED / CONFIG, *files]
+    }
+    if existing := sorted(path for path in copies.values() if os.path.lexists(path)):
+        raise Fault(f"nothing is written, for these files exist: give another folder\n{listing(existing)}")
+    for file, copy in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with appearing(copy) as temporary:
+            shutil.copyfile(file, temporary)
+    print(Path(os.path.abspath(options.folder)), flush=True)
+    return DONE
 
 
 def _all(calls: Iterable[Callable[[], T]]) -> list[T]:

@@ -13,12 +13,14 @@ from saec.faults import Fault, collect_faults, listing
 from saec.registry import Strict, sentences
 
 LOG = logging.getLogger(__name__)
-ROOT = Path(__file__).parents[2]  # the project's folder
+ROOT = Path(__file__).parents[2]  # the project's folder, where this file lies in one
+INSTALLED = Path(__file__).with_name("shipped")  # where a built package has a copy of the project's folders
+CONFIG = Path("config", "config.yaml")
+SHIPPED = INSTALLED if INSTALLED.is_dir() else ROOT  # above config and session_params
 WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
 URL = re.compile(r"[A-Za-z][\w+.:-]+:[/\\]")  # how an address of another machine begins, also made a path
 SECRET = re.compile(r":/+[^/]*:[^/]*@|^https?:/+([^/]*@|.*#)|\?")  # a password, a token
 LONGEST_NAME = 255  # bytes of a file's name on any system
-DEFAULT = ROOT / "config" / "config.yaml"
 
 
 class Config(Strict):
@@ -63,12 +65,16 @@ def require_no_secret(text: str) -> None:
 def load_config(path: Path | None = None) -> Config:
     """Reads the config; its relative paths count from the folder above the one it lies in.
 
+    Without a path it is the config of the working folder, else of the project; without both (where the
+    package is installed) it is the defaults, with folders in the working folder.
+
     Raises:
         Fault: a key or a value is not right.
     """
-    if path is None and not DEFAULT.exists():
+    path = path or _usual_path()
+    if path is None:
         return _anchored(Config(), Path.cwd())
-    file = Path(path or DEFAULT).absolute()
+    file = Path(path).absolute()
     raw = read_mapping(file)
     if raw.pop("path_untrained_models", None) is not None:  # two keys of the reference
         LOG.info("%s: path_untrained_models is not used, untrained models are built when needed", file)
@@ -80,6 +86,13 @@ def load_config(path: Path | None = None) -> Config:
         return _anchored(Config.model_validate(raw), file.parents[1])
     except ValidationError as error:
         raise Fault(f"{file} cannot be used:\n{listing(sentences(error))}") from error
+
+
+def _usual_path() -> Path | None:
+    tops = [Path.cwd(), *([ROOT] if SHIPPED == ROOT else [])]
+    path = next((top / CONFIG for top in tops if (top / CONFIG).is_file()), None)
+    LOG.info("config %s", path or f"is not here: data, models and cache are folders of {tops[0]}")
+    return path
 
 
 def _here(folder: Path, path: str | Path) -> Path:

@@ -203,7 +203,7 @@ def read_about_file(file: Path) -> dict[str, Any]:
         raise Fault(f"{file} holds reductions, to which no samples can be added: name pooled features")
     if not role:
         raise Fault(
-            f"{file} was not made by main_02_extract.py, so other samples cannot be compared with it: "
+            f"{file} was not made by `saec extract`, so other samples cannot be compared with it: "
             "extract features of both by one run"
         )
     if "pooled" not in about["roles"]:

@@ -172,7 +172,7 @@ def find_run(reference: str, models: Path) -> Run:
 def _named(reference: str, folder: Path, models: Sequence[Run | Seed]) -> Run | Seed:
     """Returns the one of the models, newest first, that the reference names."""
     names = listing([model.folder.name for model in models])
-    there = f"there are\n{names}" if models else "there is none yet, train one with main_01_train.py"
+    there = f"there are\n{names}" if models else "there is none yet, train one with `saec train`"
     if reference.startswith(LATEST):
         name = as_file_name(reference.removeprefix(LATEST))
         of_session = [model for model in models if isinstance(model, Run) and model.name == name]
@@ -203,7 +203,7 @@ def warn_of_unfinished(session_name: str, models: Path) -> None:
         if run.name == session_name:
             with suppress(Fault, OSError), locked(run.lock, run.folder):  # else it is at work, or only read
                 if not run.progress.finished:
-                    words = "not finished yet; to go on with it: python main_01_train.py %s"
+                    words = "not finished yet; to go on with it: saec train %s"
                     LOG.warning(words, run.folder)
 
 

@@ -143,7 +143,7 @@ class RunWriter:
             self.events.close()
         if kind and not issubclass(kind, Fault):
             done = self.training.progress.epoch
-            LOG.error("stopped after %d epochs; to go on: python main_01_train.py %s", done, self.run.folder)
+            LOG.error("stopped after %d epochs; to go on: saec train %s", done, self.run.folder)
 
     def require_numbers(self, *scores: float) -> None:
         """Raises a `Fault` where the loss, or the score that marks the best epoch, is no finite number."""

@@ -139,6 +139,6 @@ def _recipes(about: Path) -> tuple[dict[str, dict[str, Any]], str]:
     if foreign:
         raise Fault(
             "features of new samples cannot be made as those of other makers were; combine features that "
-            f"main_02_extract.py has made in place of\n{listing(foreign)}"
+            f"`saec extract` has made in place of\n{listing(foreign)}"
         )
     return methods, per

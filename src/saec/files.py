@@ -290,9 +290,9 @@ def require_writable(folder: Path) -> None:
         raise Fault(f"cannot write into {folder} ({error.strerror}): choose another folder") from error
 
 
-def remove_leftovers(folder: Path, ending: str = "") -> None:
-    """Removes what a killed process left half-written under names that end so."""
-    for leftover in folder.glob(f"{TEMPORARY}*{ending}"):
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a killed process left half-written."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
         leftover.unlink(missing_ok=True)
 
 

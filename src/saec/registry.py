@@ -47,19 +47,16 @@ class Strict(BaseModel):
     def _say_which_name_was_meant(cls, raw: Any, handler: Callable) -> Any:
         try:
             made = handler(raw)
-        except ValidationError as error:
-            errors = _merged(raw, error.errors(include_url=False))
-            faults = [_fault(cls, fault) for fault in errors[:MOST_FAULTS]]
-            if len(errors) > MOST_FAULTS:
-                rest = f"... and {len(errors) - MOST_FAULTS:,} faults more"
-                faults.append(_fault(cls, {"type": "fault", "msg": rest, "loc": (), "input": None}))
-        else:
             given = raw.items() if isinstance(raw, dict) else ()
-            flags = [flag for key, value in given for flag in _flags(value, getattr(made, key, None), key)]
-            faults = [_fault(cls, flag) for flag in flags[:MOST_FAULTS]]
-        if faults:
-            raise ValidationError.from_exception_data(cls.__name__, faults) from None
-        return made
+            faults = [flag for key, value in given for flag in _flags(value, getattr(made, key, None), key)]
+        except ValidationError as error:
+            faults = _merged(raw, error.errors(include_url=False))
+        if not faults:
+            return made
+        if left_out := len(faults[MOST_FAULTS:]):
+            rest = {"type": "fault", "msg": f"... and {left_out:,} faults more", "loc": (), "input": None}
+            faults = [*faults[:MOST_FAULTS], rest]
+        raise ValidationError.from_exception_data(cls.__name__, [_fault(cls, one) for one in faults])
 
 
 class Component(Strict):

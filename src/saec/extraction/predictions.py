@@ -21,7 +21,7 @@ from saec.files import as_file_name, fingerprint, write_text
 from saec.registry import Strict, as_list
 from saec.runs import Run
 from saec.runs.find import find_trained
-from saec.samples import FREQUENCIES, Samples, read_annotations, with_clock
+from saec.samples import FREQUENCIES, Samples, raise_rows, read_annotations, with_clock
 from saec.session import SessionError, Weights
 from saec.tables import Form, texts_per_file, write_table
 
@@ -217,7 +217,7 @@ def read_predictions(file: Path) -> pd.DataFrame:
         problems[bad] = f"{column!r} must be a finite number, got " + written
     faults = [f"{line}: {problem}" for line, problem in problems.items() if problem]
     if faults:
-        raise Fault(f"{file}: {len(faults)} rows are not right, correct or delete them:\n{listing(faults)}")
+        raise_rows(file, faults)
     return table.assign(**numbers).reset_index(drop=True)
 
 

@@ -156,7 +156,7 @@ def find_trained(reference: str, config: Config) -> Run | Seed:
             if seed.encoder == path:
                 return seed
         raise Fault(f"{path} is no encoder of the reference: {ENCODER} is expected, its decoder beside it")
-    return _named(reference, config.models, [*seeds_in(config.models), *all_runs(config.models)[::-1]])
+    return _one_of(reference, config.models, [*seeds_in(config.models), *all_runs(config.models)[::-1]])
 
 
 def find_run(reference: str, models: Path) -> Run:
@@ -166,10 +166,10 @@ def find_run(reference: str, models: Path) -> Run:
         MissingFault: there is none, with the list of those there are.
         Fault: several have the timestamp.
     """
-    return _named(reference, models, all_runs(models)[::-1])
+    return _one_of(reference, models, all_runs(models)[::-1])
 
 
-def _named(reference: str, folder: Path, models: Sequence[Run | Seed]) -> Run | Seed:
+def _one_of(reference: str, folder: Path, models: Sequence[Run | Seed]) -> Run | Seed:
     """Returns the one of the models, newest first, that the reference names."""
     names = listing([model.folder.name for model in models])
     there = f"there are\n{names}" if models else "there is none yet, train one with `saec train`"

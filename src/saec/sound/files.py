@@ -192,7 +192,7 @@ def _opened(path: Path) -> Iterator[_Ahead]:
         mends = mends_of(path)
         source = stack.enter_context(Mended(path, mends)) if mends else path
         file = stack.enter_context(_Ahead(source))
-        file.is_mended = bool(mends.keys() - {0})  # those at 0 rename the format
+        file.is_mended = bool(mends)
         yield file
 
 

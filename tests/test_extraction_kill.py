@@ -1,12 +1,9 @@
-"""An extraction that is killed, or that begins while pictures are decoded, ends as an unbroken one."""
+"""An extraction that is killed ends as an unbroken one."""
 
-import errno
 import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -15,16 +12,11 @@ import pytest
 import torch
 import yaml
 from conftest import intensities, write_pictures
-from PIL import Image
-from readers import Items
 from small_runs import Songs, assert_same_files, begun_script, config_file, ended, killed_when, workplace
 
 from saec.config import ROOT
-from saec.data import Cache
-from saec.data.store import Arriving
 from saec.extraction import ExtractionSession, plan_extraction
-from saec.extraction.sources.run import RunSource
-from saec.faults import Fault, NoRoom
+from saec.faults import Fault
 from saec.features import Features
 from saec.files import TEMPORARY, move
 from saec.session import load_session
@@ -197,36 +189,6 @@ def test_batches_that_take_long_are_marked_one_by_one(songs, monkeypatch):
     assert n_done(songs) == 4
 
 
-# Pictures are encoded while others are still being decoded
-
-
-@pytest.fixture
-def overlapping(songs) -> Songs:
-    """With threads that decode, beside which is encoded."""
-    songs.config = songs.config.model_copy(update={"workers": 2})
-    return songs
-
-
-def extracted_otherwise(songs: Songs) -> Features:
-    """Features of the same pictures, all decoded before, in another cache."""
-    songs.config = songs.config.model_copy(update={"workers": 0, "cache": songs.config.data / "other"})
-    return songs.extract(out="other")
-
-
-def after_the_first_batch(monkeypatch, happens: Callable[[], None]) -> None:
-    """Lets something happen in the real work, once two pictures are encoded."""
-    encode, begun = RunSource.rows, []
-
-    def watched(source: RunSource, *given: object) -> dict[str, torch.Tensor]:
-        rows = encode(source, *given)
-        if not begun:
-            begun.append(True)
-            happens()
-        return rows
-
-    monkeypatch.setattr(RunSource, "rows", watched)
-
-
 def many(songs: Songs, n: int) -> list[Path]:
     """So many more names of one picture: decoding them takes a while."""
     files = [songs.images / f"z{number:05d}.png" for number in range(n)]
@@ -236,38 +198,7 @@ def many(songs: Songs, n: int) -> list[Path]:
     return files
 
 
-def in_no_colour_map(songs: Songs, width: int = 32) -> str:
-    colours = np.random.default_rng(0).integers(0, 256, (128, width, 3), dtype=np.uint8)
-    Image.fromarray(colours).save(songs.images / songs.names[-2])
-    return songs.names[-2]
-
-
-def test_rows_are_given_as_soon_as_they_are_there_and_waited_for_until_then(tmp_path):
-    go_on = threading.Event()
-
-    def wait(item: int) -> None:
-        assert item < 4 or go_on.wait(10)
-
-    items = Items([np.full(3, row, np.uint8) for row in range(8)], ragged=False, before=wait)
-    arriving = Arriving(Cache(tmp_path), "key", items)
-
-    def levels(*rows: int) -> list[int]:
-        return arriving.gather(np.array(rows))[0][:, 0].tolist()
-
-    assert levels(3, 0) == [3, 0]
-    late: list[list[int]] = []
-    waiting = threading.Thread(target=lambda: late.append(levels(1, 6)))
-    waiting.start()
-    waiting.join(0.05)
-    assert late == []
-    go_on.set()
-    waiting.join(10)
-    assert late == [[1, 6]]
-    arriving.settle()
-
-
-def test_features_are_those_of_pictures_decoded_before_and_bad_ones_change_nothing(overlapping):
-    songs = overlapping
+def test_bad_pictures_change_no_features(songs):
     first = songs.extract()
     assert not left_over(songs.folder)
     before = songs.files()
@@ -278,82 +209,7 @@ def test_features_are_those_of_pictures_decoded_before_and_bad_ones_change_nothi
     without = songs.extract(data={"images": "songs/images", "skip_bad": True}, variant="without")
     assert without.N.tolist() == songs.names and np.array_equal(without.X, first.X)
     (songs.images / "zz.png").unlink()
-    assert_same_files(songs.extract(), extracted_otherwise(songs))
-
-
-def test_encoding_begins_while_pictures_are_decoded_and_faults_of_those_are_all_reported(
-    overlapping, monkeypatch
-):
-    """Pictures that go bad after the first batch could not be found bad, were all decoded before."""
-    songs, last = overlapping, many(overlapping, 3000)[-2:]
-
-    def spoil() -> None:
-        last[0].unlink()
-        last[1].unlink()
-        last[1].write_bytes(b"no PNG")
-
-    after_the_first_batch(monkeypatch, spoil)
-    with pytest.raises(Fault, match=f"2 of {N + 3000} pictures in .* cannot be used") as fault:
-        songs.extract()
-    assert f"{last[0].name} cannot be opened" in str(fault.value)
-    assert f"{last[1].name} is not a PNG" in str(fault.value)
-    assert not [entry for entry in songs.folder.iterdir() if "saec" in entry.name]
-    assert list(songs.config.cache.iterdir()) == []
-
-
-def test_pictures_that_have_no_room_beside_the_features_are_decoded_as_they_are_used(
-    overlapping, monkeypatch, log
-):
-    """The room of the features is taken first."""
-
-    def no_room(path: Path, *_: object) -> None:
-        patch.setattr("saec.data.store.free_bytes", lambda folder: 0)
-        raise NoRoom(path, OSError(errno.ENOSPC, "No space left on device"))
-
-    with monkeypatch.context() as patch:
-        patch.setattr("saec.data.store.new_map", no_room)
-        features = overlapping.extract()
-    assert "samples.npy cannot be written (No space left" in log.text and "going on: 0 of 40" in log.text
-    assert "are decoded whenever they are used" in log.text
-    assert_same_files(features, extracted_otherwise(overlapping))
-
-
-def test_an_interrupted_overlap_ends_its_threads_and_goes_on_where_it_was(overlapping, monkeypatch, log):
-    songs = overlapping
-    many(songs, 500)
-
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        after_the_first_batch(patch, interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            songs.extract()
-    assert not [thread for thread in threading.enumerate() if thread.name == "arriving"]
-    assert list(songs.config.cache.iterdir()) == []
-    features = songs.extract()
-    assert f"going on: 0 of {N + 500} pictures are done" in log.text
-    assert_same_files(features, extracted_otherwise(songs))
-
-
-@pytest.mark.parametrize(("fit", "width"), [("none", 32), ("pad", 30)])
-def test_rows_encoded_before_a_picture_in_no_colour_map_came_are_encoded_again(config, fit, width, log):
-    """Padding shows the difference: with a colour map it is the map's floor, without one black."""
-    config = config.model_copy(update={"workers": 2})
-    songs = Songs(config, intensities(N), data={"channels": "rgb", "fit": fit})
-    write_pictures(songs.images, intensities(N, width=width))
-    name = in_no_colour_map(songs, width)
-    features = songs.extract()
-    assert f"{name} is in no colour map with the others" in log.text
-    assert_same_files(features, extracted_otherwise(songs))
-
-
-def test_intensity_of_a_picture_in_no_colour_map_is_refused(overlapping):
-    write_pictures(overlapping.images, intensities(N))
-    name = in_no_colour_map(overlapping)
-    with pytest.raises(Fault, match=f"{name} is in no colour map that is known"):
-        overlapping.extract()
-    assert not overlapping.files() and not overlapping.part.exists()
+    assert_same_files(songs.extract(), songs.extract(out="other"))
 
 
 # Processes that are killed
@@ -418,25 +274,6 @@ def test_killed_while_writing_it_leaves_no_torn_file_and_goes_on(wide, unbroken)
     )
     assert not list(songs.folder.glob("*.npz"))
     assert end_well(songs, session_file, "going on: 400 of 400 pictures are done") == unbroken
-
-
-@pytest.mark.slow
-def test_killed_while_decoding_and_encoding_it_goes_on_and_gives_the_same_bits(config, config_file):
-    config_file.write_text("device: cpu\nworkers: 2\n")
-    songs = Songs(config, np.repeat(intensities(8, width=32), 36, axis=2))
-    many(songs, 700)
-    session_file = songs.config.data / "wide.yaml"
-    session_file.write_text(yaml.safe_dump(songs.session()))
-
-    def ready() -> bool:
-        marked = n_done(songs) >= 1
-        stores = list(config.cache.iterdir()) if config.cache.exists() else []
-        assert not marked or all(store.name.startswith(TEMPORARY) for store in stores), "decoded too early"
-        return marked
-
-    killed_when(start(songs, session_file), ready, printed_by(songs))
-    features = end_well(songs, session_file, "going on:")
-    assert len(features) == 2 and features == end_well(songs, session_file)
 
 
 # Disks that get full

@@ -357,14 +357,6 @@ def test_groups_are_the_recordings_in_the_names(folder):
     assert data.samples.labels.tolist() == ["", "", "", ""]
 
 
-def test_pictures_that_have_settled_stay_there_once_no_more_are_waited_for(folder, tmp_path):
-    write_pictures(folder, intensities(6))
-    data = Images(folder, Cache(tmp_path / "own", n_workers=2)).open(early=True)
-    data.settle()
-    data.close()
-    assert (pixels(data) == pixels(opened(folder))).all()
-
-
 def test_a_split_beside_pictures_is_left_to_evaluations(folder):
     names = write_pictures(folder, intensities(2))
     (folder / "labels.csv").write_text(f"file,label,split\n{names[0]},a,fold1\n{names[1]},b,test\n")
@@ -372,11 +364,12 @@ def test_a_split_beside_pictures_is_left_to_evaluations(folder):
     assert samples.labels.tolist() == ["a", "b"] and samples.splits.tolist() == ["", ""]
 
 
-def test_a_bad_picture_is_left_out_though_another_is_in_no_map(folder, tmp_path):
+def test_a_bad_picture_is_left_out_though_another_is_in_no_map(folder, tmp_path, log):
     names = write_pictures(folder, intensities(40))
     (folder / names[4]).write_bytes((folder / names[4]).read_bytes()[:60])
     rgb = np.random.default_rng(0).integers(0, 256, (128, 32, 3), dtype=np.uint8)
     save(folder, names[1], rgb)  # not among those on which the maps are tried
     kind = Images(folder, Cache(tmp_path / "own", n_workers=2), channels="rgb", skip_bad=True)
-    data = kind.open(early=True)
+    data = kind.open()
     assert data.about["left_out"] == [names[4]] and len(data) == 39
+    assert f"{names[1]} is in no colour map with the others: all are taken as RGB" in log.text

@@ -153,7 +153,7 @@ def test_changes_are_said_once_with_their_numbers_and_what_is_not_used(tmp_path,
     options = {"kind": "photos", "train": "", "size": 16, "colour": "grey"}
     for _ in range(2):  # decoded, and from the cache
         caplog.clear()
-        DATA.parse(options)(folder, Cache(tmp_path / "cache", n_workers=2)).open(early=True).settle()
+        DATA.parse(options)(folder, Cache(tmp_path / "cache", n_workers=2)).open()
         assert caplog.text.count(f"{folder}: of 6 pictures\n  2 {FRAMES}") == 1
         assert caplog.text.count(f"{folder}: not used: 1 x .cr2") == 1
 

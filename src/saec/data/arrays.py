@@ -131,7 +131,7 @@ class Arrays:
         mean = float(n_frames.mean())
         return Sizes(len(samples), n_bytes, front, no_room, self.samples_are, mean_frames=mean)
 
-    def open(self, early: bool = False) -> Dataset:
+    def open(self) -> Dataset:
         """Reads the arrays, or finds them stored; checks those that the cache has no room for.
 
         Raises:

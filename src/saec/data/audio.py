@@ -127,7 +127,7 @@ class Audio:
         settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
         return Sizes(len(samples), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
 
-    def open(self, early: bool = False) -> Dataset:
+    def open(self) -> Dataset:
         """Decodes the recordings, or finds them decoded; checks those that the cache has no room for.
 
         Raises:

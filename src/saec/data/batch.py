@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saec.data.store import Arriving
 from saec.data.stored import Mapped, Streamed
 from saec.files import fingerprint
 from saec.samples import Samples
@@ -136,7 +135,7 @@ class Dataset:
     """Holds samples sorted by name, as they are stored, and the front end that makes floats of them."""
 
     samples: Samples
-    stored: Mapped | Streamed | Arriving
+    stored: Mapped | Streamed
     rows: np.ndarray  # which of the stored samples these are
     front: FrontEnd
     fingerprint: str
@@ -205,16 +204,6 @@ class Dataset:
         if device.type != "cuda" or self.stored.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
         return replace(self, stored=self.stored.on(device))
-
-    def settle(self) -> None:
-        """Waits until all samples are decoded; raises a `Fault` where some cannot be, or `StartAgain`."""
-        if isinstance(self.stored, Arriving):
-            self.stored.settle()
-
-    def close(self) -> None:
-        """Ends what is still being decoded."""
-        if isinstance(self.stored, Arriving):
-            self.stored.close()
 
 
 def _to(values: np.ndarray | Tensor, device: torch.device) -> Tensor:

@@ -122,17 +122,23 @@ class Images:
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         return Sizes(len(self.samples), n_bytes, PictureFront(self._size, self.channels, self.fit), no_room)
 
-    def open(self, early: bool = False) -> Dataset:
+    def open(self) -> Dataset:
         """Decodes the pictures, or finds them decoded; checks those that the cache has no room for.
 
         Raises:
             Fault: pictures that cannot be read, of several sizes, or in no map where intensity is wanted.
         """
+        if facts := self.cache.facts(self.fingerprint):
+            self.colormap, self.not_in_map = facts["colormap"], facts["not_in_map"]
+        elif not self.not_in_map:
+            self.colormap = self._likely_map()
+            self.not_in_map = None if self.colormap else self.files[0].name
         try:
-            stored, facts = self._opened(early and not self.skip_bad)
-        except StartAgain:  # and now it is known that no map explains all
-            stored, facts = self._opened(early and not self.skip_bad and self.channels == "rgb")
-        facts = facts or {"colormap": self.colormap, "not_in_map": self.not_in_map, "unusable": []}
+            stored, facts = open_items(self.cache, self.fingerprint, self, self.folder)
+        except StartAgain as reason:
+            LOG.info("%s", reason)
+            self.colormap = None
+            stored, facts = open_items(self.cache, self.fingerprint, self, self.folder)
         if self.channels == "intensity" and facts["colormap"] is None:
             raise Fault(
                 f"{self.folder / facts['not_in_map']} is in no colour map that is known (the sidecar's, "
@@ -145,6 +151,8 @@ class Images:
 
     def dataset(self, stored: Any, facts: dict[str, Any], front: PictureFront, **about: str) -> Dataset:
         """Returns the samples that can be used, and warns of the others."""
+        forget_bad(self)
+        self._look_at(facts)
         bad = dict(facts["unusable"])
         left_out = [self.files[row].name for row in bad]
         if left_out:
@@ -197,13 +205,10 @@ class Images:
                 f"{self.folder} holds pictures of {len(names)} sizes (width x height), one is expected; "
                 f"put each size into a folder of its own:\n{listing(lines)}"
             )
-        facts = {"colormap": self.colormap, "not_in_map": self.not_in_map, "blank": sorted(self._blank)}
-        self._look_at(facts)
-        return facts
+        return {"colormap": self.colormap, "not_in_map": self.not_in_map, "blank": sorted(self._blank)}
 
     def _look_at(self, facts: dict[str, Any]) -> None:
-        """Warns of blank pictures once it is clear that all are good enough."""
-        forget_bad(self)
+        """Warns of pictures that look as if something had gone wrong when they were made."""
         for remark in counted(facts.get("blank", ()), f"of {len(self.files):,} pictures are of one colour"):
             LOG.warning("%s: %s", self.folder, remark)
 
@@ -217,18 +222,6 @@ class Images:
             except Unusable as reason:
                 reasons.append(f"{file.name} {reason}")
         raise Fault(f"{self.folder}: none of its pictures can be used:\n{listing(reasons)}")
-
-    def _opened(self, early: bool) -> tuple[Any, dict[str, Any] | None]:
-        """Opens the pictures: one byte a pixel if a colour map explains all of them, else three."""
-        facts = self.cache.facts(self.fingerprint)
-        if facts:
-            self.colormap, self.not_in_map = facts["colormap"], facts["not_in_map"]
-            self._look_at(facts)
-        else:
-            self.colormap = None if self.not_in_map else self._likely_map()
-        if self.colormap is None and self.not_in_map is None:
-            self.not_in_map = self.files[0].name
-        return open_items(self.cache, self.fingerprint, self, self.folder, early)
 
     def _likely_map(self) -> str | None:
         """Returns the colour map, of the sidecar or a usual one, that explains most pictures of a few."""

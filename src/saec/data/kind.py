@@ -146,12 +146,8 @@ class Kind(Protocol):
     def sizes(self) -> Sizes:
         """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""
 
-    def open(self, early: bool = False) -> Dataset:
-        """Decodes the samples, or finds them decoded; `early`: perhaps returns before all of them are.
-
-        Such a dataset waits where a sample is not there yet. It has to be settled before what it gave is
-        relied on, and closed.
-        """
+    def open(self) -> Dataset:
+        """Decodes the samples, or finds them decoded."""
 
 
 class File(NamedTuple):

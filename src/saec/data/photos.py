@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PositiveInt
 from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
 from saec.data.images import Images
-from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
+from saec.data.kind import DATA, Sizes, refuse_bad
 from saec.data.listed import Location, Pattern
 from saec.data.png import DAMAGE, Pictures, content_of, find_pictures
 from saec.data.png import SUFFIXES as PNG
@@ -255,13 +255,9 @@ class Photos(Images):
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         return Sizes(len(self.samples), n_bytes, self.front, no_room)
 
-    def open(self, early: bool = False) -> Dataset:
+    def open(self) -> Dataset:
         """Decodes the pictures, or finds them decoded; raises a `Fault` where some cannot be read."""
-        if facts := self.cache.facts(self.fingerprint):
-            self._look_at(facts)
-        early = early and not self.skip_bad
-        stored, facts = open_items(self.cache, self.fingerprint, self, self.folder, early)
-        return self.dataset(stored, facts or {"unusable": []}, self.front)
+        return self.dataset(*open_items(self.cache, self.fingerprint, self, self.folder), self.front)
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields (1, height, width[, 3]) of a picture; raises `Unusable` where it cannot be read, or is not
@@ -276,11 +272,8 @@ class Photos(Images):
         """Returns how many pictures were changed in which way; raises a `Fault` where some cannot be read."""
         bad = {self.files[item].name: reason for item, reason in unusable.items()}
         refuse_bad(self, bad, len(self.files), self.items_are)
-        facts = {"changes": Counter(sorted(change for each in self.changes.values() for change in each))}
-        self._look_at(facts)
-        return facts
+        return {"changes": Counter(sorted(change for each in self.changes.values() for change in each))}
 
     def _look_at(self, facts: dict[str, Any]) -> None:
-        forget_bad(self)
         if lines := [f"{n:,} {change}" for change, n in facts["changes"].items()]:
             LOG.warning("%s: of %s pictures\n%s", self.folder, f"{len(self.files):,}", listing(lines))

@@ -4,21 +4,19 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, Thread
 from typing import Any
 
 import numpy as np
 
 from saec.config import Config
 from saec.data.ahead import ahead
-from saec.data.stored import Mapped, Reader, StartAgain, Streamed, Windows
+from saec.data.stored import Mapped, Reader, Streamed, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
-from saec.faults import NoRoom, Unusable
+from saec.faults import Unusable
 from saec.files import DAMAGE, DAY_S, GB, TEMPORARY, appearing_folder, flush, require_writable
 from saec.progress import progress
 
@@ -140,20 +138,16 @@ def _described(array: np.ndarray) -> list[Any]:
 
 def n_bytes_of(reader: Reader) -> int:
     """Returns the bytes of the decoded items."""
-    n_steps = len(reader.paths) if reader.n_steps is None else sum(reader.n_steps)
-    return n_steps * int(np.prod(reader.shape)) * np.dtype(reader.dtype).itemsize
+    return int(_n_steps(reader).sum()) * int(np.prod(reader.shape)) * np.dtype(reader.dtype).itemsize
 
 
 def open_items(
-    cache: Cache, key: str, reader: Reader, folder: Path, early: bool = False
-) -> "tuple[Mapped | Streamed | Arriving, dict[str, Any] | None]":
+    cache: Cache, key: str, reader: Reader, folder: Path
+) -> tuple[Mapped | Streamed, dict[str, Any]]:
     """Returns items and their facts: found, or decoded into the cache, or streamed where it has no room.
-
-    `early`: items that are not in the cache yet arrive while they are used, and have no facts yet.
 
     Raises:
         Fault: as the reader says.
-        StartAgain: the reader has read something else than it was made for.
     """
     stored = cache.find(key)
     if stored:
@@ -161,128 +155,27 @@ def open_items(
     n_bytes = n_bytes_of(reader)
     no_room = cache.no_room(n_bytes)
     what = f"{len(reader.paths):,} {reader.items_are} of {folder} ({n_bytes / GB:.2f} GB)"
-    if no_room:
-        LOG.info("%s are decoded whenever they are used: %s", what, no_room)
+    if not no_room:
+        LOG.info("decoding %s", what)
+        cache.keep(key, lambda part: _decoded(reader, cache.n_workers, part / ARRAY))
+        return cache.find(key)
+    LOG.info("%s are decoded whenever they are used: %s", what, no_room)
+    facts = cache.facts(key)
+    if facts is None:
+        checked = _facts(reader, check(reader, cache.n_workers))
+        cache.keep(key, lambda part: checked, CHECKED)
         facts = cache.facts(key)
-        if facts is None:
-            checked = _facts(reader, check(reader, cache.n_workers))
-            cache.keep(key, lambda folder: checked, CHECKED)
-            facts = cache.facts(key)
-        n_steps = np.array(facts.get("n_steps", [1] * len(reader.paths)), dtype=np.int64)
-        whole = Windows(np.arange(len(n_steps)), np.zeros_like(n_steps), n_steps)
-        return Streamed(reader, whole, cache.n_workers), facts
-    LOG.info("decoding %s", what)
-    arriving = Arriving(cache, key, reader)
-    if early and cache.n_workers:
-        return arriving, None
-    arriving.build()  # without a thread, so that Ctrl-C ends it at once
-    return cache.find(key)
+    n_steps = np.array(facts.get("n_steps", [1] * len(reader.paths)), dtype=np.int64)
+    whole = Windows(np.arange(len(n_steps)), np.zeros_like(n_steps), n_steps)
+    return Streamed(reader, whole, cache.n_workers), facts
 
 
-def check(reader: Reader, n_workers: int) -> list[tuple[int, str]]:
-    """Reads every item; returns its number of steps, or 0 and why it cannot be used."""
-    return list(_results(reader, n_workers, "checking"))
-
-
-class Closed(Exception):
-    """Is raised when nobody waits for the rest any more."""
-
-
-class Arriving:
-    """Gives items of one step each, in order, while a thread of its own is still filling their store.
-
-    What goes wrong there is raised where a sample is waited for.
-    """
-
-    def __init__(self, cache: Cache, key: str, reader: Reader):
-        self.dtype = np.dtype(reader.dtype)
-        self.shape = (len(reader.paths), *reader.shape)
-        self.nbytes = n_bytes_of(reader)
-        self._cache, self._key, self._reader = cache, key, reader
-        self._array: np.ndarray | None = None
-        self._n_there = 0
-        self._error: BaseException | None = None
-        self._closed = False
-        self._changed = Condition()
-        self._thread: Thread | None = None
-
-    def gather(self, rows: np.ndarray) -> tuple[np.ndarray, None]:
-        """Returns these items, (rows, *shape), once they are there."""
-        self._begin()
-        with self._changed:
-            last = int(rows.max(initial=-1))
-            self._changed.wait_for(lambda: self._error or (self._array is not None and self._n_there > last))
-            if self._error:
-                raise self._error
-            return self._array[rows], None
-
-    def settle(self) -> None:
-        """Waits until all is there and kept; raises what went wrong."""
-        self._begin()
-        self._thread.join()
-        if self._error:
-            raise self._error
-
-    def close(self) -> None:
-        """Ends the thread, whatever is still to come."""
-        self._closed = True
-        if self._thread:
-            self._thread.join()
-
-    def _begin(self) -> None:
-        with self._changed:
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name="arriving")
-                self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.build()
-            self._set(self._cache.find(self._key)[0].array, self.shape[0])
-        except BaseException as error:  # raised again by whoever waits
-            with self._changed:  # without room for them, samples can still be decoded as they are used
-                self._error = StartAgain(str(error)) if isinstance(error, NoRoom) else error
-                self._changed.notify_all()
-
-    def build(self) -> None:
-        """Decodes all items into their store."""
-        self._cache.keep(self._key, self._fill)
-
-    def _fill(self, folder: Path) -> dict[str, Any]:
-        """Lends the array to those who wait; Windows moves no file that is mapped, so not for longer."""
-        reader = self._reader
-        n_steps = reader.n_steps
-        n_all = len(reader.paths) if n_steps is None else max(1, sum(n_steps))
-        array = new_map(folder / ARRAY, reader.dtype, (n_all, *reader.shape))
-        self._set(array, 0)
-        try:
-            results: list[tuple[int, str]] = []
-            with closing(_results(reader, self._cache.n_workers, "decoding", np.asarray(array))) as each:
-                for n, reason in each:
-                    if self._closed:
-                        raise Closed
-                    if not reason and self._n_there == len(results):  # after a bad one no other is waited for
-                        self._set(array, self._n_there + 1)
-                    results.append((n, reason))
-            flush(array)
-        finally:
-            self._set(None, self._n_there)
-        return _facts(reader, results) | {"array": _described(array)}
-
-    def _set(self, array: np.ndarray | None, n_there: int) -> None:
-        with self._changed:
-            self._array, self._n_there = array, n_there
-            self._changed.notify_all()
-
-
-def _results(
-    reader: Reader, n_workers: int, doing: str, array: np.ndarray | None = None
-) -> Iterator[tuple[int, str]]:
-    """Reads every item, into its part of the array if there is one; yields its number of steps, or 0 and why
-    it cannot be used, in the order of the items.
+def check(reader: Reader, n_workers: int, array: np.ndarray | None = None) -> list[tuple[int, str]]:
+    """Reads every item, into its part of the array if there is one; returns its number of steps, or 0 and why
+    it cannot be used.
     """
     items = range(len(reader.paths))
-    n_steps = np.array([1] * len(items) if reader.n_steps is None else reader.n_steps, dtype=np.int64)
+    n_steps = _n_steps(reader)
     ends = np.cumsum(n_steps)
 
     def read(item: int) -> tuple[int, str]:
@@ -290,7 +183,21 @@ def _results(
         return _read_one(reader, item, int(n_steps[item]), part)
 
     results = ahead(read, items, N_AHEAD, n_workers) if n_workers else map(read, items)
-    yield from progress(results, doing, len(items), f" {reader.items_are}")
+    doing = "checking" if array is None else "decoding"
+    return list(progress(results, doing, len(items), f" {reader.items_are}"))
+
+
+def _n_steps(reader: Reader) -> np.ndarray:
+    """Returns the largest possible number of steps of each item."""
+    return np.array([1] * len(reader.paths) if reader.n_steps is None else reader.n_steps, dtype=np.int64)
+
+
+def _decoded(reader: Reader, n_workers: int, path: Path) -> dict[str, Any]:
+    """Decodes all items into an array; returns what is kept of them."""
+    array = new_map(path, reader.dtype, (max(1, int(_n_steps(reader).sum())), *reader.shape))
+    facts = _facts(reader, check(reader, n_workers, np.asarray(array)))
+    flush(array)
+    return facts | {"array": _described(array)}
 
 
 def _facts(reader: Reader, results: list[tuple[int, str]]) -> dict[str, Any]:
@@ -299,8 +206,8 @@ def _facts(reader: Reader, results: list[tuple[int, str]]) -> dict[str, Any]:
     facts = reader.facts(unusable) | {"unusable": list(unusable.items())}
     if reader.n_steps is None:
         return facts
-    starts = np.cumsum(reader.n_steps) - np.array(reader.n_steps, dtype=np.int64)
-    return facts | {"starts": starts.tolist(), "n_steps": [n for n, _ in results]}
+    n_steps = _n_steps(reader)
+    return facts | {"starts": (np.cumsum(n_steps) - n_steps).tolist(), "n_steps": [n for n, _ in results]}
 
 
 def _read_one(reader: Reader, item: int, at_most: int, part: np.ndarray | None) -> tuple[int, str]:

@@ -17,7 +17,7 @@ N_AT_ONCE = 1 << 28  # bytes on their way to a GPU
 
 
 class StartAgain(Exception):
-    """Is raised when an expectation of samples that are still being decoded proves wrong: open them again."""
+    """Is raised when an expectation of samples that are being decoded proves wrong: open them otherwise."""
 
 
 class Reader(Protocol):

@@ -18,7 +18,6 @@ from saec.config import Config
 from saec.data import DATA, Dataset, Raw, chunks
 from saec.data.ahead import ahead
 from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, is_remote
-from saec.data.stored import StartAgain
 from saec.extraction.outputs import Outputs
 from saec.extraction.rows import Earlier, Shapes, Shards, rows_of
 from saec.faults import Fault
@@ -227,12 +226,7 @@ class Source:
             Fault: samples cannot be read, or what comes out is not finite.
         """
         try:
-            try:
-                with closing(self.kind.open(early=True)) as data:
-                    return self._compute(self.sized(data), part, earlier)
-            except StartAgain as reason:
-                LOG.info("%s", reason)
-                return self._compute(self.sized(self.kind.open()), part, earlier)
+            return self._compute(self.sized(self.kind.open()), part, earlier)
         except Fault:
             shutil.rmtree(part, ignore_errors=True)
             raise
@@ -255,7 +249,6 @@ class Source:
             LOG.info("going on: %d of %d %s are done", done, n - len(pairs), data.samples_are)
         self._take(shards, earlier.npz if earlier else {}, pairs, size)
         self._fill(shards, todo, data, size)
-        data.settle()
         keys = {name: "values" if name == CODES else "X" for name in shared}
         arrays = shards.arrays | {name: map_npz(file, keys[name]) for name, file in shared.items()}
         arrays = {name: arrays[name] for name in self.shapes}

@@ -29,10 +29,12 @@ from saec import evaluate, extract
 from saec.config import Config
 from saec.data import Raw
 from saec.data.fronts import SoundFront
-from saec.data.recordings import Cutting, Recordings
+from saec.data.listed import Cutting, piece_name
+from saec.data.recordings import Recordings
 from saec.data.stored import Streamed
 from saec.faults import Fault, Unusable
 from saec.preparation import PreparationSession, plan_preparation
+from saec.samples import Samples
 from saec.session import SessionError, TrainingSession, load_session
 from saec.sound.files import header, stream
 from saec.sound.spectra import SPECTRA
@@ -159,12 +161,19 @@ def test_segments_start_every_step_and_the_last_ends_with_the_sound(n, segment_s
 def test_pieces_are_named_by_their_start_and_what_is_whole_by_its_file(tmp_path):
     record(tmp_path / "a" / "song.wav", tone(300, 0.1))
     recordings, n = Recordings(tmp_path), {"a/song.wav": 20_000}
-    (whole, bad), (cut, _) = (recordings.pieces(n, Cutting(RATE, size, 0.75, 1)) for size in (None, 1.0))
-    assert whole.names.tolist() == ["a/song.wav"] and whole.times.tolist() == [[0, 2.5]] and not bad
+
+    def pieces(listed: Recordings, segment_s: float | None) -> Samples:
+        how = Cutting(RATE, segment_s, 0.75, 1)
+        samples, windows, bad = how.cut(listed, n, lambda name, file, first: piece_name(file, first / RATE))
+        assert not bad and (windows.first / RATE).tolist() == samples.times[:, 0].tolist()
+        return samples
+
+    whole, cut = pieces(recordings, None), pieces(recordings, 1.0)
+    assert whole.names.tolist() == ["a/song.wav"] and whole.times.tolist() == [[0, 2.5]]
     assert cut.names.tolist() == [f"a/song_segm_{s}.wav" for s in ("0000.000", "0000.750", "0001.500")]
     assert set(cut.files) == {"a/song.wav"} and set(cut.labels) == {"a"}
     (tmp_path / "table.csv").write_text("file,start,end\na/song.wav,0.5,1\n")
-    stretch, _ = Recordings(tmp_path / "table.csv").pieces(n, Cutting(RATE, None, None, 1))
+    stretch = pieces(Recordings(tmp_path / "table.csv"), None)
     assert stretch.names.tolist() == ["a/song_segm_0000.500.wav"] and stretch.times.tolist() == [[0.5, 1]]
 
 

@@ -10,11 +10,10 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
 from saec.data.batch import Dataset
-from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
-from saec.data.listed import Location, Pattern
+from saec.data.kind import DATA, Sizes, leave_out, refuse_bad, refuse_early
+from saec.data.listed import Cutting, Location, Pattern
 from saec.data.npy import Columns, Traces, chosen_columns, read_array
-from saec.data.recordings import Cutting
-from saec.data.store import Cache, check, n_bytes_of, open_items
+from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows
 from saec.data.traces import ArrayFront, Scale, ScaleBy, scaling
 from saec.faults import Fault, Unusable, listing
@@ -67,6 +66,7 @@ class Arrays:
     ):
         self.traces = Traces(location, key, limit, group, several)
         self.folder = self.traces.folder
+        self.files = self.traces.sources
         self.cache = cache
         self.key, self.names, self.columns, self.drop = key, names, columns, drop
         self.scale, self.scale_by, self.rate_hz = scale, scale_by, rate_hz
@@ -79,7 +79,7 @@ class Arrays:
     @property
     def state(self) -> list[tuple]:
         """Returns the name, bytes and time of change of each file."""
-        return self.traces.sources
+        return self.files
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -113,7 +113,7 @@ class Arrays:
     def fingerprint(self) -> str:
         """Returns the fingerprint of the arrays in the store, however they are cut."""
         how = (self.key, self.chosen, self.scale_by if self.scale == "file" else None)
-        return fingerprint("arrays", VERSION, self.cache.name_of(self.folder), self.traces.sources, how)
+        return fingerprint("arrays", VERSION, self.cache.name_of(self.folder), self.files, how)
 
     def sizes(self) -> Sizes:
         """Counts samples and their frames from headers alone.
@@ -121,7 +121,7 @@ class Arrays:
         Raises:
             Fault: headers that cannot be read, columns that are not there.
         """
-        self._refuse(self.traces.headers[1])
+        refuse_early(self, self.traces.headers[1], len(self.paths))
         front, n_bytes = self._front, n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         samples, (_, _, n_frames) = self._promised
@@ -138,17 +138,13 @@ class Arrays:
             Fault: arrays that cannot be used.
         """
         items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
-        sources = self.traces.sources
-        bad = {sources[item].name: reason for item, reason in facts["unusable"]}
+        bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
         n_there = zip(self.traces.paths, facts["n_steps"], strict=True)
         samples, windows = self._cut({file: n for file, n in n_there if file not in bad})
-        self._refuse(bad, decoded=True)
-        forget_bad(self)
-        if bad:
-            lines = [f"{name} {reason}" for name, reason in bad.items()]
-            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
+        refuse_bad(self, bad, len(self.paths), self.items_are)
+        left_out = leave_out(self, bad)
         if facts["constant"]:
-            lines = [f"{name} in {n:,} of {len(sources):,}" for name, n in facts["constant"]]
+            lines = [f"{name} in {n:,} of {len(self.files):,}" for name, n in facts["constant"]]
             words = "%s: columns have one value in a whole file, where they are not divided:\n%s"
             LOG.warning(words, self.folder, listing(lines))
         return Dataset(
@@ -157,7 +153,7 @@ class Arrays:
             np.arange(len(samples)),
             self._front,
             fingerprint(self.fingerprint, self.window_frames, samples.names.tolist()),
-            {"left_out": list(bad), "columns": list(self._names)},
+            {"left_out": left_out, "columns": list(self._names)},
             self.samples_are,
         )
 
@@ -186,7 +182,7 @@ class Arrays:
         """Returns the numbers of the columns that are taken."""
         headers, bad = self.traces.headers
         if not headers:
-            self._refuse(bad)
+            refuse_early(self, bad, len(self.paths))
         n_columns = next(iter(headers.values())).n_columns
         return chosen_columns(n_columns, self.names, self.columns, self.drop)
 
@@ -211,30 +207,17 @@ class Arrays:
 
     def _cut(self, n_there: Mapping[str, int]) -> tuple[Samples, Windows]:
         """Returns the samples of files with so many frames, and where they lie in them."""
-        labelled, rate = self.traces.labelled, self.rate_hz
-        pieces = sorted(
-            (
-                name if self.window_frames is None else f"{name}{SEGMENT}{first:07d}",
-                row,
-                self._item_of[file],
-                first,
-                n,
-            )
-            for row, (name, file) in enumerate(
-                zip(labelled.names.tolist(), labelled.files.tolist(), strict=True)
-            )
-            for first, n in (self.cutting.pieces(n_there[file]) if file in n_there else ())
+        samples, windows, _ = self.cutting.cut(
+            self.traces, n_there, lambda name, file, first: f"{name}{SEGMENT}{first:07d}"
         )
-        names, rows, *windows = zip(*pieces, strict=True) if pieces else [()] * 5
-        items, first, n = (np.array(one, dtype=np.int64) for one in windows)
-        columns = {key: values.tolist() for key, values in labelled.table.iloc[list(rows)].items()}
-        if self.window_frames is not None and rate is not None:
-            columns |= {"start_s": first / rate, "end_s": (first + n) / rate}
-        return Samples.of(names, **columns), Windows(items, first, n)
+        if self.window_frames is None or self.rate_hz is None:
+            return samples, windows
+        first, n = windows.first, windows.n_steps
+        return samples.but(start_s=first / self.rate_hz, end_s=(first + n) / self.rate_hz), windows
 
     def _values(self, item: int) -> np.ndarray:
         """Returns the columns that are taken of a file, (frames, columns) float32; or raises `Unusable`."""
-        source, path = self.traces.sources[item], self.paths[item]
+        source, path = self.files[item], self.paths[item]
         bad = self.traces.headers[1].get(source.name)
         if bad:
             raise Unusable(bad)
@@ -264,10 +247,3 @@ class Arrays:
         except Unusable as reason:
             raise Fault(f"{self.paths[item]} {reason}") from reason
         return self._scalings[item][:2]
-
-    def _refuse(self, bad: dict[str, str], decoded: bool = False) -> None:
-        """Raises a `Fault` with all that cannot be used, for which all are read unless they are."""
-        if bad and not self.skip_bad and not decoded:
-            results = zip(self.traces.sources, check(self, self.cache.n_workers), strict=True)
-            bad = {source.name: why for source, (_, why) in results if why}
-        refuse_bad(self, bad, len(self.paths), self.items_are)

@@ -1,7 +1,7 @@
 """Defines the data kind `audio`: recordings, or segments of them, as spectra computed on the device."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,12 +11,12 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from saec.data.batch import Dataset
 from saec.data.fronts import SoundFit, SoundFront, Standardise
-from saec.data.kind import DATA, Sizes, forget_bad, refuse_bad
-from saec.data.listed import Location, Pattern
-from saec.data.recordings import Cutting, Recordings, n_at_rate
-from saec.data.store import Cache, check, n_bytes_of, open_items
+from saec.data.kind import DATA, Sizes, leave_out, refuse_bad, refuse_early
+from saec.data.listed import Cutting, Location, Pattern, piece_name
+from saec.data.recordings import MOST_WHOLE_S, Recordings, n_at_rate
+from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows
-from saec.faults import MissingFault, listing
+from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
 from saec.samples import Samples, Several
 from saec.sound.files import Channel, stream
@@ -71,6 +71,7 @@ class Audio:
     ):
         self.recordings = Recordings(location, limit, group, several)
         self.folder = self.recordings.folder
+        self.files = self.recordings.sources
         self.cache = cache
         self.channel = channel
         self.spectrum = spectrum(sample_rate)
@@ -107,7 +108,7 @@ class Audio:
             "audio",
             VERSION,
             self.cache.name_of(self.folder),
-            self.recordings.sources,
+            self.files,
             self.cutting.rate,
             self.channel,
         )
@@ -118,12 +119,13 @@ class Audio:
         Raises:
             Fault: headers that cannot be read, recordings too short or too long.
         """
-        samples, bad = self._promised
-        self._refuse(samples, bad)
+        samples, windows, bad = self._promised
+        refuse_early(self, bad, len(self.recordings.listed))
+        self._require_some(samples)
         n_bytes = n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
-        seconds = self._seconds(samples)
-        self._warn_of_long(samples, seconds)
+        seconds = self._seconds(windows.n_steps)
+        self._warn_of_long(samples.names[windows.n_steps > LONG * seconds * self.cutting.rate], seconds)
         settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
         return Sizes(len(samples), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
 
@@ -134,27 +136,22 @@ class Audio:
             Fault: recordings that cannot be used.
         """
         items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
-        sources = self.recordings.sources
-        bad = {sources[item].name: reason for item, reason in facts["unusable"]}
-        n_there = {of.name: n for of, n in zip(sources, facts["n_steps"], strict=True) if of.name not in bad}
-        samples, short = self.recordings.pieces(n_there, self.cutting)
+        bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
+        n_there = zip(self.recordings.paths, facts["n_steps"], strict=True)
+        samples, windows, short = self._cut({file: n for file, n in n_there if file not in bad})
         bad |= short
-        self._refuse(samples, bad, decoded=True)
-        forget_bad(self)
-        if bad:
-            lines = [f"{name} {reason}" for name, reason in bad.items()]
-            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
+        refuse_bad(self, bad, len(self.recordings.listed), self.items_are)
+        self._require_some(samples)
+        left_out = leave_out(self, bad)
         self._warn_of_doubtful(facts)
-        item_of = {source.name: item for item, source in enumerate(sources)}
-        numbers = np.array([item_of[file] for file in samples.files.tolist()])
         stretches = [(file, start_s, end_s) for file, _, _, start_s, end_s, *_ in self.recordings.state]
         return Dataset(
             samples,
-            items.cut(Windows(numbers, *self._steps(samples))),
+            items.cut(windows),
             np.arange(len(samples)),
-            self._front(self._seconds(self.samples)),  # as headers promise, which is what `sizes` settles
+            self._front(self._seconds(self._promised[1].n_steps)),  # which is what `sizes` settles
             fingerprint(self.fingerprint, self.cutting.segment_s, self.cutting.step_s, stretches),
-            {"left_out": list(bad), "sample_rate": self.cutting.rate},
+            {"left_out": left_out, "sample_rate": self.cutting.rate},
             self.samples_are,
         )
 
@@ -168,7 +165,7 @@ class Audio:
         for block in stream(path, self.cutting.rate, self.channel, first, n):
             peak = max(peak, float(np.abs(block).max(initial=0)))
             yield block.astype(np.float32)
-        self.recordings.sources[item].require_unchanged(path)
+        self.files[item].require_unchanged(path)
         self._peaks[item] = peak
 
     def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
@@ -178,54 +175,57 @@ class Audio:
         return {"silent": silent, "rates": rates}
 
     @cached_property
-    def _promised(self) -> tuple[Samples, dict[str, str]]:
-        """Returns the samples that headers promise, and what cannot be used, with the reason."""
+    def _promised(self) -> tuple[Samples, Windows, dict[str, str]]:
+        """Returns the samples that headers promise, where they lie, and why some cannot be used."""
         n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
-        samples, short = self.recordings.pieces(n_there, self.cutting)
-        return samples, bad | short
+        samples, windows, short = self._cut(n_there)
+        return samples, windows, bad | short
 
-    def _steps(self, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-        """Returns of each sample the first step in its recording and the number of steps."""
-        first, end = (samples.times * self.cutting.rate).round().astype(np.int64).T
-        return first, end - first
+    def _cut(self, n_there: Mapping[str, int]) -> tuple[Samples, Windows, dict[str, str]]:
+        """Returns the samples of so long recordings, where they lie in them, and why some give none."""
+        rate = self.cutting.rate
+        samples, windows, bad = self.cutting.cut(
+            self.recordings, n_there, lambda name, file, first: piece_name(file, first / rate)
+        )
+        is_long = windows.n_steps > MOST_WHOLE_S * rate
+        long = dict(zip(samples.files[is_long].tolist(), windows.n_steps[is_long] / rate, strict=True))
+        if long:
+            lines = [f"{file}: {seconds:.0f} s" for file, seconds in long.items()]
+            raise Fault(
+                f"a sample is at most {MOST_WHOLE_S} s long, {len(lines)} are longer: cut them by "
+                f"`data.segment_s`\n{listing(lines)}"
+            )
+        return samples, windows, bad
 
-    def _seconds(self, samples: Samples) -> float:
-        """Returns the seconds that samples are brought to."""
+    def _seconds(self, n_steps: np.ndarray) -> float:
+        """Returns the seconds that samples of so many steps are brought to."""
         if not isinstance(self.length_s, str):
             return self.length_s
         if self.cutting.segment_s is not None:
             return self.cutting.segment_s
-        _, n = self._steps(samples)
-        return float(n.mean() if self.length_s == "mean" else n.max()) / self.cutting.rate
+        return float(n_steps.mean() if self.length_s == "mean" else n_steps.max()) / self.cutting.rate
 
     def _front(self, seconds: float) -> SoundFront:
         n_frames = self.spectrum.n_frames(round(seconds * self.cutting.rate))
         return SoundFront(self.spectrum, n_frames, self.fit, self.standardise, self.cutting.segment_s)
 
-    def _refuse(self, samples: Samples, bad: dict[str, str], decoded: bool = False) -> None:
-        """Raises a `Fault` with all that cannot be used, for which all are decoded unless they are."""
-        if bad and not self.skip_bad and not decoded:
-            sources, results = self.recordings.sources, check(self, self.cache.n_workers)
-            bad = {source.name: why for source, (_, why) in zip(sources, results, strict=True) if why} | bad
-        n_all = len(self.recordings.listed)
-        refuse_bad(self, bad, n_all, self.items_are)
+    def _require_some(self, samples: Samples) -> None:
         if not len(samples):
             raise MissingFault(f"none of the recordings of {self.folder} can be used")
 
-    def _warn_of_long(self, samples: Samples, seconds: float) -> None:
+    def _warn_of_long(self, names: np.ndarray, seconds: float) -> None:
         """Warns of sounds that are whole, and far longer than the length that they are brought to."""
         if isinstance(self.length_s, str) or self.cutting.segment_s is not None:
             return
-        long = samples.names[self._steps(samples)[1] > LONG * seconds * self.cutting.rate].tolist()
-        if long:
+        if len(names):
             words = "%d sounds are more than %d times as long as the %.3g s that all are %s to, "
             words += "which makes them other sounds: cut them by `segment_s: %.3g`\n%s"
             how = "compressed" if self.fit == "resize" else "cut off"
-            LOG.warning(words, len(long), LONG, seconds, how, seconds, listing(long))
+            LOG.warning(words, len(names), LONG, seconds, how, seconds, listing(names.tolist()))
 
     def _warn_of_doubtful(self, facts: dict[str, Any]) -> None:
         """Warns of usable recordings that look as if something had gone wrong when they were made."""
-        silent = [self.recordings.sources[item].name for item in facts["silent"]]
+        silent = [self.files[item].name for item in facts["silent"]]
         if silent:
             words = "%d recordings are silent, all their samples are 0:\n%s"
             LOG.warning(words, len(silent), listing(silent))

@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 
 from saec.data.batch import Dataset
 from saec.data.fronts import Fit, PictureFront
-from saec.data.kind import DATA, Sizes, evenly, forget_bad, refuse_bad
+from saec.data.kind import DATA, Sizes, evenly, leave_out, refuse_bad
 from saec.data.listed import Location, Pattern
 from saec.data.png import (
     USUAL,
@@ -151,12 +151,9 @@ class Images:
 
     def dataset(self, stored: Any, facts: dict[str, Any], front: PictureFront, **about: str) -> Dataset:
         """Returns the samples that can be used, and warns of the others."""
-        forget_bad(self)
         self._look_at(facts)
         bad = dict(facts["unusable"])
-        left_out = [self.files[row].name for row in bad]
-        if left_out:
-            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(left_out))
+        left_out = leave_out(self, {self.files[item].name: reason for item, reason in bad.items()})
         item_of = {file.name: item for item, file in enumerate(self.files)}
         items = np.array([item_of[file] for file in self.samples.files.tolist()], dtype=np.int64)
         usable = ~np.isin(items, list(bad))

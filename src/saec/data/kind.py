@@ -1,5 +1,6 @@
 """Defines the contract of a data kind, and what kinds share: listed files, and faults of unusable ones."""
 
+import logging
 import os
 from collections.abc import Container, Sequence
 from contextlib import suppress
@@ -13,13 +14,14 @@ from pydantic import Field, PlainValidator
 from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
 from saec.data.remote import is_only_check, local_copy
-from saec.data.store import Cache
+from saec.data.store import Cache, check
 from saec.faults import Fault, Unusable, listing, number_of
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
 
 T = TypeVar("T")
+LOG = logging.getLogger(__name__)
 Location = str | tuple[str, ...]  # one folder or file, or several folders
 
 
@@ -224,6 +226,23 @@ def refuse_bad(kind: Kind, bad: dict[str, str], n_all: int, what: str) -> None:
     raise Fault(
         f"{len(bad)} of {n_all} {what} in {folder} cannot be used, {remedy}; {where}:\n{listing(lines)}"
     )
+
+
+def refuse_early(kind: Kind, bad: dict[str, str], n_all: int) -> None:
+    """Does as `refuse_bad` where headers say what cannot be used; all files are read for the rest of it."""
+    if bad and not kind.skip_bad:
+        results = zip(kind.files, check(kind, kind.cache.n_workers), strict=True)
+        bad = {file.name: reason for file, (_, reason) in results if reason} | bad
+    refuse_bad(kind, bad, n_all, kind.items_are)
+
+
+def leave_out(kind: Kind, bad: dict[str, str]) -> list[str]:
+    """Warns of what is left out of good samples, and returns its names; the list of an earlier call goes."""
+    forget_bad(kind)
+    if bad:
+        lines = [f"{name} {reason}" for name, reason in bad.items()]
+        LOG.warning("%s: left out, unusable:\n%s", kind.folder, listing(lines))
+    return list(bad)
 
 
 def forget_bad(kind: Kind) -> None:

@@ -67,7 +67,6 @@ class Traces(Listed):
         """Returns the headers of the files that can be used, and why others cannot be: arrays that cannot be
         read, and those with another number of columns than most.
         """
-        _ = self.sources  # so that a change from now on is noticed
         headers, bad = {}, {}
         for file, path in self._each("looking"):
             try:

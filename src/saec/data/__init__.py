@@ -7,19 +7,4 @@ from saec.data.store import Cache
 from saec.data.views import VIEWS, Draws, seed_of
 from saec.registry import import_submodules
 
-__all__ = [
-    "DATA",
-    "VIEWS",
-    "Batch",
-    "Cache",
-    "Dataset",
-    "Draws",
-    "Kind",
-    "Loader",
-    "Raw",
-    "Sizes",
-    "chunks",
-    "seed_of",
-]
-
 import_submodules(__name__, __path__)

@@ -201,7 +201,9 @@ class Dataset:
 
     def on(self, device: torch.device) -> "Dataset":
         """Returns the same samples in the GPU's memory, where half of what is free holds them."""
-        if device.type != "cuda" or self.stored.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
+        if device.type != "cuda" or not isinstance(self.stored, Mapped):
+            return self
+        if self.stored.array.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
             return self
         return replace(self, stored=self.stored.on(device))
 

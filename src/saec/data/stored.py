@@ -79,10 +79,6 @@ class Mapped:
             return tuple(self.array.shape)
         return (len(self.starts), int(self.n_steps.max(initial=1)), *self.array.shape[1:])
 
-    @property
-    def nbytes(self) -> int:
-        return self.array.nbytes
-
     def cut(self, windows: Windows) -> "Mapped":
         """Returns stretches of the items as samples."""
         return replace(self, starts=self.starts[windows.item] + windows.first, n_steps=windows.n_steps)
@@ -108,9 +104,13 @@ class Mapped:
 
     def on(self, device: torch.device) -> "Mapped":
         """Returns the same samples in the device's memory."""
-        size = _n_at_once(self.array[:1].nbytes)
-        blocks = (np.array(self.array[start : start + size]) for start in range(0, len(self.array), size))
-        return replace(self, array=_moved(blocks, self.array.shape, device))
+        n = max(1, N_AT_ONCE // max(1, self.array[:1].nbytes))
+        empty = torch.from_numpy(np.empty(0, self.array.dtype))
+        there = torch.empty(self.array.shape, dtype=empty.dtype, device=device)
+        starts = range(0, len(there), n)
+        for start in progress(starts, "into the GPU's memory", len(starts), " blocks"):
+            there[start : start + n] = torch.from_numpy(np.array(self.array[start : start + n])).to(device)
+        return replace(self, array=there)
 
 
 class Streamed:
@@ -129,10 +129,6 @@ class Streamed:
         n_steps = self.windows.n_steps
         longest = (int(n_steps.max(initial=1)),) if self.is_ragged else ()
         return (len(n_steps), *longest, *self.reader.shape)
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape)) * self.dtype.itemsize
 
     @property
     def n_steps(self) -> np.ndarray:
@@ -169,14 +165,6 @@ class Streamed:
             ) from reason
         return sample
 
-    def on(self, device: torch.device) -> "Mapped | Streamed":
-        """Returns samples of one shape in the device's memory, others as they are."""
-        if self.is_ragged:
-            return self
-        size = _n_at_once(self.nbytes // max(1, self.shape[0]))
-        rows = (np.arange(start, min(start + size, self.shape[0])) for start in range(0, self.shape[0], size))
-        return Mapped(_moved((self.gather(some)[0] for some in rows), self.shape, device))
-
 
 def filled_up(
     samples: Iterable[np.ndarray], n_steps: np.ndarray, shape: tuple[int, ...], dtype: np.dtype
@@ -186,18 +174,3 @@ def filled_up(
     for row, sample in zip(values, samples, strict=True):
         row[: len(sample)] = sample
     return values
-
-
-def _n_at_once(n_bytes: int) -> int:
-    return max(1, N_AT_ONCE // max(1, n_bytes))
-
-
-def _moved(blocks: Iterable[np.ndarray], shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Returns the blocks of an array of that shape, one after the other, in the device's memory."""
-    there, n = None, 0
-    for block in progress(blocks, "into the GPU's memory", unit=" blocks"):
-        block = torch.from_numpy(block)
-        there = torch.empty(shape, dtype=block.dtype, device=device) if there is None else there
-        there[n : n + len(block)] = block.to(device)
-        n += len(block)
-    return there

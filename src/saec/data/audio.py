@@ -94,7 +94,7 @@ class Audio:
     @cached_property
     def n_steps(self) -> list[int]:
         """Returns the largest possible number of samples of each recording, as headers say."""
-        return [n_at_rate(info, self.cutting.rate) for info in self.recordings.headers]
+        return [n_at_rate(info, self.cutting.rate, self.channel) for info in self.recordings.headers]
 
     @cached_property
     def samples(self) -> Samples:
@@ -177,9 +177,11 @@ class Audio:
     @cached_property
     def _promised(self) -> tuple[Samples, Windows, dict[str, str]]:
         """Returns the samples that headers promise, where they lie, and why some cannot be used."""
-        n_there, bad = self.recordings.announced(self.cutting.rate, self.channel)
-        samples, windows, short = self._cut(n_there)
-        return samples, windows, bad | short
+        n_there = dict(zip(self.recordings.paths, self.n_steps, strict=True))
+        samples, windows, short = self._cut({file: n for file, n in n_there.items() if n})
+        infos = zip(n_there, self.recordings.headers, strict=True)
+        why = {file: "has no samples" if info else "cannot be read as sound" for file, info in infos}
+        return samples, windows, {file: why[file] for file, n in n_there.items() if not n} | short
 
     def _cut(self, n_there: Mapping[str, int]) -> tuple[Samples, Windows, dict[str, str]]:
         """Returns the samples of so long recordings, where they lie in them, and why some give none."""

@@ -230,9 +230,10 @@ def refuse_bad(kind: Kind, bad: dict[str, str], n_all: int, what: str) -> None:
 
 def refuse_early(kind: Kind, bad: dict[str, str], n_all: int) -> None:
     """Does as `refuse_bad` where headers say what cannot be used; all files are read for the rest of it."""
-    if bad and not kind.skip_bad:
+    if bad and (not kind.skip_bad or len(bad) >= n_all):
         results = zip(kind.files, check(kind, kind.cache.n_workers), strict=True)
-        bad = {file.name: reason for file, (_, reason) in results if reason} | bad
+        checked = {file.name: reason for file, (_, reason) in results if reason}
+        bad = checked | bad | checked
     refuse_bad(kind, bad, n_all, kind.items_are)
 
 

@@ -5,20 +5,17 @@ from functools import cached_property
 from pathlib import Path
 
 from saec.data.listed import Listed
-from saec.faults import Unusable
 from saec.sound.files import (
     SUFFIXES,
     Channel,
     Header,
     find_recordings,
     header,
-    stream,
     warn_of_unsure,
     why_not,
 )
 
 MOST_WHOLE_S = 120  # of a recording that is one sample
-ANY_RATE = 8_000  # of a file that cannot be opened
 
 
 class Recordings(Listed):
@@ -51,33 +48,10 @@ class Recordings(Listed):
         ]
         return sorted(rows, key=lambda row: (row[0], row[3] or 0.0))
 
-    def announced(self, rate: int, channel: Channel) -> tuple[dict[str, int], dict[str, str]]:
-        """Returns by recording the samples at that rate as headers say, and why some cannot be used."""
-        n, bad = {}, {}
-        for (file, path), info in zip(self.paths.items(), self.headers, strict=True):
-            if info is None:
-                bad[file] = _why_closed(path)
-            elif not info.frames:
-                bad[file] = "has no samples"
-            elif reason := why_not(info, rate, channel):
-                bad[file] = reason
-            else:
-                n[file] = n_at_rate(info, rate)
-        return n, bad
 
-
-def n_at_rate(info: Header | None, rate: int) -> int:
-    """Returns the samples that a recording of this header becomes at that rate, at most."""
-    if info is None or why_not(info, rate, "mean"):
+def n_at_rate(info: Header | None, rate: int, channel: Channel) -> int:
+    """Returns the samples that a recording becomes at that rate, at most; 0 where it is of no use."""
+    if info is None or not info.frames or why_not(info, rate, channel):
         return 0
     same = info.samplerate == rate
     return info.frames if same else math.ceil(info.frames * rate / info.samplerate) + 1
-
-
-def _why_closed(path: Path) -> str:
-    try:
-        for _ in stream(path, ANY_RATE):
-            pass
-    except Unusable as reason:
-        return str(reason)
-    return "cannot be read as sound"

@@ -16,6 +16,7 @@ from small_runs import Songs, assert_same_files, begun_script, config_file, ende
 
 from saec.config import ROOT
 from saec.extraction import ExtractionSession, plan_extraction
+from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.features import Features
 from saec.files import TEMPORARY, move

@@ -7,7 +7,6 @@ import shutil
 import struct
 import zlib
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -821,12 +820,12 @@ def test_of_several_labels_the_first_or_each_is_learnt_and_features_are_of_each_
     def learnt(several: str) -> dict[str, str]:
         session = load_session(data.training(**location, several=several), TrainingSession)
         plan = check_training(session, config)
-        with closing(plan.kinds["train"].open()) as samples:
-            assert plan.sizes["train"].n_samples == len(samples)
-            first = samples.gather(np.flatnonzero(samples.samples.files == files[0]), torch.device("cpu"))
-            assert (first.values == first.values[:1]).all()
-            assert len({*samples.samples.groups[samples.samples.files == files[0]]}) == 1
-            return dict(zip(samples.samples.names.tolist(), samples.samples.labels.tolist(), strict=True))
+        samples = plan.kinds["train"].open()
+        assert plan.sizes["train"].n_samples == len(samples)
+        first = samples.gather(np.flatnonzero(samples.samples.files == files[0]), torch.device("cpu"))
+        assert (first.values == first.values[:1]).all()
+        assert len({*samples.samples.groups[samples.samples.files == files[0]]}) == 1
+        return dict(zip(samples.samples.names.tolist(), samples.samples.labels.tolist(), strict=True))
 
     once = {name: "ab"[n % 2] for n, name in enumerate(names)}
     assert learnt("first") == once and learnt("all") == once | {again: "c"}

@@ -190,16 +190,8 @@ def photo(
     clean = front(raw)
     if not draws.learning:
         return clean, clean
-    seen = photographed(clean, draws, (flip_horizontal, flip_vertical), shift, brightness, contrast)
-    return seen, seen
-
-
-def photographed(
-    clean: Tensor, draws: Draws, flips: tuple[float, float], shift: float, brightness: float, contrast: float
-) -> Tensor:
-    """Returns photographs that are changed within the given reach, each by factors of its own."""
     chance = draws.uniform(7).T  # (chances, batch)
-    across, down = (1 - 2.0 * (one < share) for one, share in zip(chance[:2], flips, strict=True))
+    across, down = 1 - 2.0 * (chance[0] < flip_horizontal), 1 - 2.0 * (chance[1] < flip_vertical)
     right, below = 2 * shift * (2 * chance[2:4] - 1)
     still = torch.zeros_like(across)
     rows = torch.stack([across, still, right], dim=1), torch.stack([still, down, below], dim=1)
@@ -208,7 +200,8 @@ def photographed(
         clean, grid.to(clean.dtype), mode="bilinear", padding_mode="reflection", align_corners=False
     )
     light, contrasts, first = chance[4:, :, None, None, None]
-    return jittered(x, factor(brightness, light), factor(contrast, contrasts), first < 0.5).clamp(0, 1)
+    seen = jittered(x, factor(brightness, light), factor(contrast, contrasts), first < 0.5).clamp(0, 1)
+    return seen, seen
 
 
 def moved(x: Tensor, degrees: Tensor, shift: Tensor) -> Tensor:

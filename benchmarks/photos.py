@@ -34,16 +34,23 @@ NAMES = (
     "astronaut brick camera cell chelsea coffee coins grass gravel hubble_deep_field immunohistochemistry "
     "moon page retina rocket stereo_motorcycle text"
 ).split()
+CONTRASTIVE = (
+    ' views=pair objective={"name":"contrastive","reconstruction":100} training.batch_size=64 '
+    'optimizer={"name":"adamw","learning_rate":0.002,"schedule":"warmup_cosine"}'
+)
+VGG = 'photos data.size=64 model={"name":"vgg16","norm":"batch"}'
 CONTENDERS = {
     "vgg16": "photos data.size=64",
-    "vgg16, batch norm": (
-        'photos data.size=64 model={"name":"vgg16","norm":"batch"} optimizer.learning_rate=0.001'
-    ),
+    "vgg16, batch norm": f"{VGG} optimizer.learning_rate=0.001",
+    "vgg16, batch norm, contrastive": VGG + CONTRASTIVE,
     "residual": "photos data.size=64 model=residual optimizer.learning_rate=0.001",
-    "compact, contrastive": (
-        'photos data.size=128 model=compact views=pair objective={"name":"contrastive","reconstruction":100} '
-        'optimizer={"name":"adamw","learning_rate":0.002,"schedule":"warmup_cosine"} training.batch_size=64'
-    ),
+    "residual, contrastive": "photos data.size=64 model=residual" + CONTRASTIVE,
+    "compact": "photos data.size=128 model=compact optimizer.learning_rate=0.001",
+    "compact, contrastive": "photos data.size=128 model=compact" + CONTRASTIVE,
+}
+POOLED = {
+    "columns": {"name": "mean_std", "trim": 0},
+    "both": {"name": "mean_std", "axes": "both", "trim": 0},
 }
 
 
@@ -62,8 +69,8 @@ def main() -> None:
     }
     for job, seed, _, seconds in worked(options, jobs):
         print(f"{job}, seed {seed}: {seconds:.0f} s", flush=True)
-    table_of = pd.DataFrame(written(options.results)).groupby(["job", "state"], sort=False)
-    print(f"\n{device}, {options.threads} threads", table_of.mean(numeric_only=True), sep="\n\n")
+    table_of = pd.DataFrame(written(options.results)).groupby(["job", "state", "axes"], sort=False)
+    print(f"\n{device}, {options.threads} threads", table_of.mean(numeric_only=True).to_string(), sep="\n\n")
 
 
 def photographs() -> Iterator[tuple[str, np.ndarray]]:
@@ -121,15 +128,17 @@ def retrieved(contender: str, seed: int, config: Config, seconds: float) -> Iter
     for state, learnt in learn(CONTENDERS[contender], on, seed, seconds):
         session = {"run": str(learnt.run.folder), "data": {"images": str(crops)}, "weights": "last"}
         session |= {"out": str(learnt.run.folder / "features"), "reduction": None, "reconstructions": 0}
-        features = extract(session, config)
-        yield {"state": state, "epochs": learnt.epochs, **recall(features.X_pooled, features.N)}
+        for axes, pooling in POOLED.items():
+            features = extract(session | {"pooling": pooling, "variant": axes}, config)
+            row = {"state": state, "axes": axes, "epochs": learnt.epochs}
+            yield row | recall(features.X_pooled, features.N)
 
 
 def pixels(seed: int, config: Config) -> Iterator[Row]:
     """Recall by the crops themselves, as 16 x 16 pixels."""
     files = sorted(write_crops(config.data / "crops").glob("*.jpg"))
     rows = [np.asarray(Image.open(file).resize((16, 16)), dtype=np.float32).ravel() for file in files]
-    yield {"state": "", **recall(np.stack(rows), np.array([file.name for file in files]))}
+    yield {"state": "", "axes": "", **recall(np.stack(rows), np.array([file.name for file in files]))}
 
 
 def recall(rows: np.ndarray, names: np.ndarray) -> dict[str, float]:

@@ -131,7 +131,7 @@ def test_a_split_has_its_intensities_and_what_is_on_both_sides_of_it(folder, tmp
     assert len(next(iter(inspection.doubtful.values()))) == 2  # both copies
 
 
-@pytest.mark.parametrize("named", ["run", "folder"])
+@pytest.mark.parametrize("named", ["run", "folder", "run with a folder"])
 def test_a_session_names_the_split_by_a_run_or_a_folder(config, named):
     names = write_pictures(config.data / "songs", intensities(6), "gray")
     write_pictures(config.data / "more", intensities(2), "gray")
@@ -139,18 +139,20 @@ def test_a_session_names_the_split_by_a_run_or_a_folder(config, named):
     run.mkdir(parents=True)
     rows = [f"{name},,,{'valid' if number > 4 else 'train'}" for number, name in enumerate(names)]
     (run / "split.csv").write_text("\n".join(["file,label,group,split", *rows]) + "\n")
-    session = load_session(training_session(), TrainingSession)
+    valid = str(config.data / "more") if named == "run with a folder" else 0.3
+    given = training_session(data={"kind": "images", "train": "songs", "valid": valid})
+    session = load_session(given, TrainingSession)
     write_text(
         run / "session.yaml", to_yaml(session.model_dump(mode="json") | {"record": {"input_shape": [1]}})
     )
-    given = {"images": "songs", "inspect": str(run) if named == "run" else "more", "out": "reports"}
+    given = {"images": "songs", "inspect": "more" if named == "folder" else str(run), "out": "reports"}
     report = evaluate(given, config)
     table = pd.read_csv(report.folder / "pictures_table.csv")
     assert table["split"].value_counts().to_dict() == (
         {"train": 5, "valid": 1} if named == "run" else {"train": 6, "valid": 2}
     )
     assert (report.folder / "pictures_intensity_split.png").is_file()
-    assert ("the other side of the split" in report.findings[-1]) == (named == "folder")
+    assert ("the other side of the split" in report.findings[-1]) == (named != "run")
     with pytest.raises(SessionError, match="inspect: "):
         evaluate(given | {"inspect": "latest:nothing"}, config)
 

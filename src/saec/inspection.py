@@ -192,17 +192,22 @@ def _alike(names: list[str], small: np.ndarray, sides: np.ndarray) -> list[tuple
         return []
     centred = small - small.mean(1, keepdims=True)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    pairs = _pairs(unit, np.arange(len(names)))
     train, valid = (np.flatnonzero(sides == side) for side in ("train", "valid"))
-    both = np.arange(len(names))
-    pairs: dict[tuple[int, int], float] = {}
-    for rows, others in [(both, None), *([(valid, train)] if len(train) and len(valid) else [])]:
-        fitted = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(
-            unit[both if others is None else others]
-        )
-        distances, nearest = fitted.kneighbors(None if others is None else unit[rows])
-        nearest = nearest[:, 0] if others is None else others[nearest[:, 0]]
-        correlations = 1 - distances[:, 0] ** 2 / 2
-        for a, b, r in zip(rows.tolist(), nearest.tolist(), correlations.tolist(), strict=True):
-            pairs |= {(min(a, b), max(a, b)): r} if r >= ALIKE else {}
+    if len(train) and len(valid):
+        pairs |= _pairs(unit, valid, train)
     ordered = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
     return [(names[a], names[b], r) for (a, b), r in ordered]
+
+
+def _pairs(
+    unit: np.ndarray, rows: np.ndarray, others: np.ndarray | None = None
+) -> dict[tuple[int, int], float]:
+    """Returns the correlation of each row with the one that it is most like, of the others or the other rows,
+    where the two are all but the same.
+    """
+    fitted = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(unit[rows if others is None else others])
+    distances, nearest = fitted.kneighbors(None if others is None else unit[rows])
+    nearest = (rows if others is None else others)[nearest[:, 0]]
+    each = zip(rows.tolist(), nearest.tolist(), (1 - distances[:, 0] ** 2 / 2).tolist(), strict=True)
+    return {(min(a, b), max(a, b)): r for a, b, r in each if r >= ALIKE}

@@ -88,6 +88,8 @@ class Pictures:
             words = (f"{what.capitalize()} of all pixels", f"{what} (0 to 255)", "pixels")
             caption = f"{what.capitalize()} of all pixels of all pictures that can be read"
             content.draw(f"{stem}_intensity.png", caption, figures.histogram, result.levels, *words)
+            if result.splits and not result.levels_by_split:
+                content.remarks.append("none of these pictures is in the split that `inspect` names")
             if result.levels_by_split:
                 parts = result.levels_by_split.items()
                 curves = {side: (np.arange(256), of / max(1, of.sum())) for side, of in parts}
@@ -103,10 +105,11 @@ def _sides(named: str, config: Config) -> dict[str, Any]:
     if (folder := config.data_path(named)).is_dir() and Run.at(folder) is None:
         return {"valid": picture_folder(named, config)}
     run = find_trained(named, config)
-    if not isinstance(run, Run) or not (run.folder / SPLIT).is_file():
-        raise Fault(
-            f"{run.folder} has no {SPLIT}: name a run that has one, or a folder of validation pictures"
-        )
+    if isinstance(run, Run) and isinstance(run.data.valid, str):
+        return {"valid": picture_folder(run.data.valid, config)}
+    if not (isinstance(run, Run) and run.data.has_part and (run.folder / SPLIT).is_file()):
+        words = f"{run.folder} has no {SPLIT} of one folder"
+        raise Fault(f"{words}: name a run that has one, or a folder of validation pictures")
     table = pd.read_csv(run.folder / SPLIT, dtype=str, keep_default_na=False)
     return {"splits": dict(zip(table["file"], table["split"], strict=True))}
 

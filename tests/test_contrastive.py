@@ -315,11 +315,14 @@ def test_what_a_model_or_a_variant_does_not_use_is_said_and_not_in_the_score_of_
 ):
     objective = {"name": "contrastive", "variant": "vicreg", "temperature": 0.1, "variance": 0.5}
     session = training_session(model="resnet18", views="pair", objective=objective)
+    session["optimizer"] = {"name": "adam", "schedule": "constant", "warmup": 0.3, "factor": 0.1}
     training = build(plan_training(load_session(session, TrainingSession), config))
     assert training.session.objective.reconstruction == 0
     assert "objective.reconstruction is 0: resnet18 has no decoder" in log.text
     assert "objective.temperature is of `variant: nt_xent`, and not used by `vicreg`" in log.text
     assert "objective.variance" not in log.text and "objective.redundancy" not in log.text
+    words = "optimizer.warmup is of `schedule: warmup_cosine or linear`, and not used by `constant`"
+    assert words in log.text and "optimizer.factor" not in log.text  # which is as it is without
     assert training.objective.trivial(training.valid.validation) == pytest.approx(0.5 * (1 - 0.01))
 
 

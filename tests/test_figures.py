@@ -249,3 +249,8 @@ def test_a_font_that_has_the_letters_is_found():
     lacking = figures._letters_of(findfont("STIXGeneral")) - figures._letters_of(findfont("DejaVu Sans"))
     letter = sorted(lacking)[0]
     assert figures._font_for(frozenset(letter)) is not None
+
+
+def test_whiskers_of_scores_end_at_0_and_1_and_are_none_where_nothing_deviates():
+    lengths = figures._whiskers([0.99, 0.5, 0.01, 0.7], [0.02, 0.1, 0.02, np.nan])
+    assert np.allclose(lengths, [[0.02, 0.1, 0.01, 0], [0.01, 0.1, 0.02, 0]])

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 
+from saec.faults import Fault
 from saec.models import MODELS, feature_shape
 from saec.models.base import Standardise
 from saec.training.weights import fitted
@@ -47,6 +48,9 @@ def test_vgg16_gives_what_torchvisions_gives_with_its_weights(options, name, log
         pictures
     )
     assert torch.allclose(outputs, theirs.eval().features(pictures), atol=1e-6)
+    for freeze in (6, "all_but_head") if "bottleneck" in options else ():
+        with pytest.raises(Fault, match="is frozen learns nothing: choose `start.freeze: 5` at most"):
+            fitted(theirs.state_dict(), ours, freeze)
 
 
 def test_frozen_blocks_of_vgg16_are_blocks_of_layers_which_standardise_first():

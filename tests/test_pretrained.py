@@ -305,7 +305,7 @@ FAULTS = [
     ({"input": "image"}, "`sample_rate` is of sound, the input is an image", ""),
     ({"input": {"name": "log_mel", "fmax": 5000}}, "pretrained.input: needs fmin < fmax <= 4,000 Hz", ""),
     ({"input": "sound"}, "unknown input 'sound', ", ""),
-    ({"file": "none.onnx"}, "no such file: ", "none.onnx"),
+    ({"file": "none.onnx"}, "no such file: ", "none.onnx (docs/pretrained.md says where "),
     ({"file": None}, "name a `file`, or a `torchvision` model", ""),
     ({"file": "tiny.h5"}, "the format is told by the ending, one of .onnx, .tflite, .pt2", ""),
     ({"file": "tiny.pt", "trust": False}, "tiny.pt is a program (TorchScript)", "say `trust: true`"),

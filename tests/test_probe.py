@@ -23,7 +23,7 @@ from saec.session import SessionError, TrainingSession, load_session
 from saec.training import go_on, plan_training, train
 from saec.training.build import Training, build
 from saec.training.plan import check_training
-from saec.training.work import LEAST, MOST, STEPS, with_epochs
+from saec.training.work import STEPS, with_epochs
 
 OPTIONS = {"epochs": 2, "batch_size": 4, "precision": "fp32"}
 FORGETFUL = {"name": "adamw", "schedule": "warmup_cosine"}  # its rates depend on the number of all steps
@@ -175,14 +175,14 @@ def test_samples_with_labels_are_limited_evenly_by_class_and_others_are_left_out
         ({"train": "one/images"}, {}, ": it needs samples of two classes at least, got one class, 'song'"),
         ({"valid": "bare/images"}, {}, ": no sample of data.valid is of a class that data.train has"),
         ({}, {"every": 3}, ".every: 3 is more than the 2 epochs of the training"),
-        ({}, {"every": 301}, ".every: 301 is more than the 300 epochs that auto makes at most"),
+        ({}, {"every": 601}, ".every: 601 is more than the 600 epochs that auto makes at most"),
         ({}, {"every": 0}, ".every: input should be greater than 0, got 0"),
         ({}, {"pooling": "maen"}, ".pooling: unknown pooling 'maen', did you mean 'mean'?"),
         ({}, {"limits": 3}, ".limits: unknown key, did you mean 'limit'?"),
     ],
 )
 def test_a_probe_that_cannot_be_is_a_fault_before_data_are_read(workspace, data, training, words):
-    epochs = {"epochs": "auto"} if training.get("every") == MOST + 1 else {}
+    epochs = {"epochs": "auto"} if training.get("every") == STEPS + 1 else {}
     session = of_pictures(training=OPTIONS | epochs | {"probe": training})
     session["data"] = session["data"] | data
     with pytest.raises(SessionError) as fault:
@@ -204,9 +204,10 @@ def test_a_split_that_leaves_no_classes_for_a_probe_is_a_fault_and_makes_no_run(
 
 
 @pytest.mark.parametrize(
-    ("n_batches", "epochs"), [(1, MOST), (2, MOST), (20, STEPS // 20), (STEPS, LEAST), (100_000, LEAST)]
+    ("n_batches", "epochs"),
+    [(1, 600), (2, 300), (7, 86), (9, 67), (10, 60), (19, 60), (1_600, 60)],
 )
-def test_automatic_epochs_give_so_many_steps_within_bounds(n_batches, epochs):
+def test_automatic_epochs_are_60_and_more_where_these_are_fewer_than_600_steps(n_batches, epochs):
     session = load_session(of_pictures(training={"epochs": "auto"}), TrainingSession)
     assert with_epochs(session, n_batches).training.epochs == epochs
     given = load_session(of_pictures(), TrainingSession)
@@ -217,7 +218,7 @@ def test_automatic_epochs_are_written_as_a_number_which_the_schedule_has_and_can
     workspace, monkeypatch, log
 ):
     monkeypatch.setattr("saec.training.work.STEPS", 6)
-    monkeypatch.setattr("saec.training.work.LEAST", 1)
+    monkeypatch.setattr("saec.training.work.EPOCHS", 1)
     auto = of_pictures(training=OPTIONS | {"epochs": "auto"})
     assert "for about 3\n" in plan_training(load_session(auto, TrainingSession), workspace).estimate()
     run, same_run = (

@@ -4,8 +4,11 @@ import re
 from typing import Annotated, Literal
 
 import pytest
+import yaml
 from pydantic import Field, ValidationError
 
+from saec.objectives import OBJECTIVES
+from saec.optimizers import OPTIMIZERS
 from saec.registry import Component, Registry, Strict
 
 
@@ -195,3 +198,42 @@ def test_a_section_that_holds_a_component_names_the_path_to_its_faults_and_is_wr
     written = Concert(first=crow).model_dump(mode="json")
     assert written == {"first": crow, "second": None, "n_songs": 1}
     assert Concert.model_validate(written).first.verses == (1,)
+
+
+@pytest.mark.parametrize(
+    ("axis", "given", "words"),
+    [
+        (
+            OPTIMIZERS,
+            "adam warmup=0.2 factor=0.1",
+            "warmup is of `schedule: warmup_cosine or linear`",
+        ),
+        (
+            OPTIMIZERS,
+            "sgd schedule=linear warmup=0.2 factor=0.2",
+            "factor is of `schedule: plateau`",
+        ),
+        (OPTIMIZERS, "lars schedule=plateau factor=0.2 plateau_patience=3", ""),
+        (
+            OPTIMIZERS,
+            "adamw plateau_patience=3",
+            "plateau_patience is of `schedule: plateau`",
+        ),
+        (
+            OBJECTIVES,
+            "contrastive variant=barlow variance=1",
+            "variance is of `variant: vicreg`",
+        ),
+        (
+            OBJECTIVES,
+            "sparse_reconstruction alpha_max=0.5",
+            "alpha_max is of `schedule: step or step",
+        ),
+        (OBJECTIVES, "sparse_reconstruction alpha_max=0.5 schedule=step", ""),
+    ],
+)
+def test_an_option_that_another_one_has_not_used_is_named_unless_it_is_as_it_was(axis, given, words):
+    name, *options = given.split()
+    values = {key: yaml.safe_load(text) for key, text in (option.split("=") for option in options)}
+    unused = axis.parse({"name": name} | values).unused()
+    assert len(unused) == bool(words) and "".join(unused).startswith(words)

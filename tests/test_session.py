@@ -10,6 +10,7 @@ from saec.documents import read_mapping, to_yaml
 from saec.extraction import ExtractionSession
 from saec.faults import Fault
 from saec.models import MODELS
+from saec.registry import Component
 from saec.report import EvaluationSession
 from saec.session import SessionError, TrainingSession, load_session
 
@@ -325,5 +326,6 @@ def test_every_shipped_session_is_right(kind, params):
     files = sorted((ROOT / "session_params" / params).glob("*"))
     assert files
     for file in files:
-        load_session(file, kind)
+        session = load_session(file, kind)
+        assert not any(part.unused() for _, part in session if isinstance(part, Component))
         assert len(read_mapping(file)) <= 20

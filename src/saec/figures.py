@@ -174,7 +174,7 @@ def bars(path: Path, values: "DataFrame", stds: "DataFrame", title: str, unit: s
     x = np.arange(n_groups)
     with canvas(path, title, (max(5, 1.5 + 0.45 * n_groups * n_series), 4)) as [[axes]]:
         for number, series in enumerate(values.index):
-            whiskers = np.nan_to_num(stds.loc[series])
+            whiskers = _whiskers(values.loc[series], stds.loc[series])
             axes.bar(
                 x + (number - (n_series - 1) / 2) * width,
                 values.loc[series],
@@ -189,6 +189,11 @@ def bars(path: Path, values: "DataFrame", stds: "DataFrame", title: str, unit: s
         axes.set_xticks(x, [plain(name.replace(", ", "\n")) for name in values.columns])
         axes.set_ylabel(unit)
         _legend_beside(axes)
+
+
+def _whiskers(values: Sequence[float], stds: Sequence[float]) -> np.ndarray:
+    """Returns the lengths below and above values (2, n) that end where scores do, at 0 and 1."""
+    return np.nan_to_num(np.minimum(np.asarray(stds), [values, np.subtract(1, values)]))
 
 
 def lines(
@@ -208,7 +213,8 @@ def lines(
             look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
             if stds:  # whiskers stand beside each other
                 x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
-            axes.errorbar(x, y, (stds or {}).get(name), capsize=2, label=plain(name), **look)
+            whiskers = _whiskers(y, stds[name]) if stds else None
+            axes.errorbar(x, y, whiskers, capsize=2, label=plain(name), **look)
         axes.set(xlabel=plain(x_label), ylabel=y_label)
         if x_label == "epoch" or x_label.endswith("(frames)"):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

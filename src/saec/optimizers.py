@@ -11,16 +11,15 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from saec.registry import Registry
+from saec.registry import Of, Registry
 
 OPTIMIZERS = Registry("optimizer")
 SMALL = 1e-8  # added to norms that are divided by
 
 NamedWeights = Sequence[tuple[str, nn.Parameter]]
 Rate = Annotated[float, Field(gt=0)]
-Clip = Annotated[float, Field(gt=0)] | None
 Share = Annotated[float, Field(ge=0, lt=1)]
-Factor = Annotated[float, Field(gt=0, lt=1)]
+PLATEAU = Of("schedule", ("plateau",))
 
 
 @dataclass
@@ -92,25 +91,18 @@ class Learner:
         self.lowered = state.get("lowered", 1.0)
 
 
-def cosine(share: float) -> float:
-    return (1 + cos(pi * share)) / 2
-
-
-def linear(share: float) -> float:
-    return 1 - share
+FALLS: dict[str, Callable[[float], float]] = {  # by the share that is over of the steps after the warm-up
+    "warmup_cosine": lambda share: (1 + cos(pi * share)) / 2,
+    "linear": lambda share: 1 - share,
+}
 
 
 def warmed_up(step: int, n_steps: int, warmup: float, fall: Callable[[float], float]) -> float:
-    """Returns (k + 1) / (w + 1) of the rate for step k of w warm-up steps, then a fall by the share that is
-    over of the steps that are left.
-    """
+    """Returns the factor of the rate: (k + 1) / (w + 1) for step k of w warm-up steps, then the fall."""
     n_warm = int(warmup * n_steps)
     if step < n_warm:
         return (step + 1) / (n_warm + 1)
     return fall(min(1.0, (step - n_warm) / max(1, n_steps - n_warm)))
-
-
-FALLS = {"warmup_cosine": cosine, "linear": linear}
 
 
 class Lars(torch.optim.SGD):
@@ -158,10 +150,10 @@ def optimizer(
     momentum: Share = 0.0,
     trust: Rate = 0.001,
     schedule: Literal["constant", "warmup_cosine", "linear", "plateau"] = "constant",
-    warmup: Share = 0.1,
-    factor: Factor = 0.1,
-    plateau_patience: PositiveInt = 10,
-    clip: Clip = None,
+    warmup: Annotated[Share, Of("schedule", tuple(FALLS))] = 0.1,
+    factor: Annotated[Rate, Field(lt=1), PLATEAU] = 0.1,
+    plateau_patience: Annotated[PositiveInt, PLATEAU] = 10,
+    clip: Rate | None = None,
 ) -> Learner:
     """Builds Adam, as `adamw` with decoupled weight decay, gradient descent (`sgd`), or LARS.
 
@@ -171,8 +163,7 @@ def optimizer(
     rate of 0.3 suits a batch of 256 and is in proportion for others.
     """
     extra = {key: value for key, value in {"momentum": momentum, "trust": trust}.items() if value is not None}
-    given = [weight for _, weight in weights]
-    built = algorithm(given, lr=learning_rate, weight_decay=weight_decay, **extra)
+    built = algorithm([one for _, one in weights], lr=learning_rate, weight_decay=weight_decay, **extra)
     plateau = (factor, plateau_patience) if schedule == "plateau" else ()
     course = partial(warmed_up, n_steps=n_steps, warmup=warmup, fall=FALLS.get(schedule))
     return Learner(built, course if schedule in FALLS else lambda step: 1.0, clip, *plateau)

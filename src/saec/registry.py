@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
@@ -59,6 +60,14 @@ class Strict(BaseModel):
         raise ValidationError.from_exception_data(cls.__name__, [_fault(cls, one) for one in faults])
 
 
+@dataclass(frozen=True)
+class Of:
+    """Marks an option that is used only where another option has one of these values."""
+
+    option: str
+    values: tuple[str, ...]
+
+
 class Component(Strict):
     """Is a registered callable together with the checked options that a session chose for it."""
 
@@ -67,6 +76,17 @@ class Component(Strict):
 
     def __call__(self, *given: Any) -> Any:
         return type(self).target(*given, **{option: getattr(self, option) for option in self.options})
+
+    def unused(self) -> list[str]:
+        """Returns which options were chosen though another one has them not used."""
+        words = []
+        for key, field in type(self).model_fields.items():
+            marks = [mark for mark in field.metadata if isinstance(mark, Of)]
+            for mark in marks if getattr(self, key) != field.default else ():
+                if (chosen := getattr(self, mark.option)) not in mark.values:
+                    of = f"`{mark.option}: {' or '.join(mark.values)}`"
+                    words.append(f"{key} is of {of}, and not used by `{chosen}`")
+        return words
 
 
 class Registry:

@@ -1,6 +1,5 @@
 """Teaches a model to recognise the two views of a picture among all others, and to reconstruct one."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -15,18 +14,13 @@ from saec.data.batch import Batch
 from saec.features import POOLINGS
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_error, mean_target_error, n_pooled
+from saec.registry import Of
 
-LOG = logging.getLogger(__name__)
 NEVER = -1e9  # the logit of a view with itself
 TINY = 1e-4  # added to a variance under a root, as VICReg's authors do
 
-OF_VARIANT = (
-    ("nt_xent", "temperature"),
-    *(("vicreg", term) for term in ("invariance", "variance", "covariance")),
-    ("barlow", "redundancy"),
-)
-
 Weight = Annotated[float, Field(ge=0)]
+OfVicreg = Annotated[Weight, Of("variant", ("vicreg",))]
 
 
 @OBJECTIVES.register("contrastive")
@@ -49,11 +43,11 @@ class Contrastive(Objective):
         classes: tuple[str, ...],
         *,
         variant: Literal["nt_xent", "vicreg", "barlow"] = "nt_xent",
-        temperature: PositiveFloat = 0.2,
-        invariance: Weight = 25.0,
-        variance: Weight = 25.0,
-        covariance: Weight = 1.0,
-        redundancy: Weight = 0.005,
+        temperature: Annotated[PositiveFloat, Of("variant", ("nt_xent",))] = 0.2,
+        invariance: OfVicreg = 25.0,
+        variance: OfVicreg = 25.0,
+        covariance: OfVicreg = 1.0,
+        redundancy: Annotated[Weight, Of("variant", ("barlow",))] = 0.005,
         pooling: POOLINGS.field = "weighted_stats",
         hidden: PositiveInt = 256,
         projection: PositiveInt = 128,
@@ -79,18 +73,6 @@ class Contrastive(Objective):
         if last_norm:
             self.head.append(nn.BatchNorm1d(projection))
             self.head[-1].bias.requires_grad_(False)
-
-    @classmethod
-    def faults(cls, options: Any, steps_hz: float | None, patience: int | None) -> list[str]:
-        """Returns no faults, but warns of options that belong to another variant."""
-        for variant, key in OF_VARIANT:
-            if (
-                variant != options.variant
-                and getattr(options, key) != type(options).model_fields[key].default
-            ):
-                words = "objective.%s is of `variant: %s`, and not used by `%s`"
-                LOG.warning(words, key, variant, options.variant)
-        return []
 
     @classmethod
     def decodes(cls, options: Any) -> bool:

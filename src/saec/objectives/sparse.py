@@ -21,9 +21,11 @@ from saec.objectives.base import (
     mean_over,
     mean_target_error,
 )
+from saec.registry import Of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
+RAISED = Of("schedule", ("step", "step_after_stop"))
 
 
 @OBJECTIVES.register("sparse_reconstruction")
@@ -54,8 +56,8 @@ class SparseReconstruction(Objective):
         loss: Literal["mse", "mae"] = "mse",
         alpha: Share = 0.25,
         schedule: Literal["constant", "step", "step_after_stop"] = "constant",
-        alpha_epochs: Annotated[int, Field(ge=2, le=1_000)] = 15,
-        alpha_max: Share = 0.9,
+        alpha_epochs: Annotated[int, Field(ge=2, le=1_000), RAISED] = 15,
+        alpha_max: Annotated[Share, RAISED] = 0.9,
         total_variation: Weight = 0.0,
         cutoff_hz: PositiveFloat | None = None,
         weight_penalty: Weight = 0.0,

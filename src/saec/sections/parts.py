@@ -44,7 +44,7 @@ def _parts(one: FeatureSet, column: str, least: int | None, prefix: str) -> list
             for method, table in one.tables.items()
         }
         called = f"{prefix}{value}"
-        remarks = one.remarks + remarks + rare
+        remarks = ([] if parts else one.remarks) + remarks + rare
         parts.append(replace(one, name=called, tables=tables, samples=part, remarks=remarks))
     words = f"values of {column} have no set (fewer than two classes, or only trained on)"
     if not parts:

@@ -21,6 +21,7 @@ from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
 from saec.progress import duration
+from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed
 from saec.samples import Samples, split_by_table, warn_of_classes
@@ -155,11 +156,15 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     if "train" in sizes:
         labels = check("data.train", _labels, kinds["train"].samples, session.objective.target.needs_labels)
         model, shape = _fitted(session, sizes, begun, parent, faults)
-        weights = weights and model and check("start.weights_from", fitted, weights, model)
+        if weights and model:
+            weights = check("start.weights_from", fitted, weights, model, session.start.freeze)
         session = _without_decoder(session, model)
         _check_parts(session, sizes["train"], model, faults)
         warn_of_heavy(model, sizes["train"].n_samples)
         classes = () if labels is None else _learnt(session, kinds, labels, begun, faults)
+    for key, part in session:
+        for words in part.unused() if isinstance(part, Component) else ():
+            LOG.warning("%s.%s", key, words)
     options = session.training
     if options.probe and labels is not None:
         there = check("training.probe", _classes, labels, "it")

@@ -15,7 +15,7 @@ from saec.features import POOLINGS, pool
 from saec.objectives import Learning
 from saec.progress import progress
 from saec.session import AUTO, ProbeOptions, TrainingOptions
-from saec.training.work import MOST
+from saec.training.work import STEPS
 
 LOG = logging.getLogger(__name__)
 DEFAULT_POOLING = "mean_std"  # of an objective that pools nothing
@@ -90,7 +90,7 @@ def faults_of_probe(options: TrainingOptions, kinds: dict[str, Kind], classes: S
     """Returns what a probe lacks where the training set has these classes."""
     faults, every = [], options.probe.every
     most, what = (
-        (MOST, "that auto makes at most") if options.epochs == AUTO else (options.epochs, "of the training")
+        (STEPS, "that auto makes at most") if options.epochs == AUTO else (options.epochs, "of the training")
     )
     if "valid" in kinds and not np.isin(kinds["valid"].samples.labels, classes).any():
         faults.append("training.probe: no sample of data.valid is of a class that data.train has")

@@ -21,7 +21,7 @@ from saec.models import MODELS, Model
 from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
-from saec.session import SCRATCH, TORCHVISION, TrainingSession, WeightsFrom, WeightsOf
+from saec.session import SCRATCH, TORCHVISION, Frozen, TrainingSession, WeightsFrom, WeightsOf
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
@@ -45,14 +45,14 @@ def read_weights(start: WeightsFrom, of: Component, config: Config) -> tuple[Wei
     return start.model_copy(update={"weights_from": path, "sha256": digest}), read_tensors(content, file)
 
 
-def read_whole(file: Path, sha256: str | None) -> tuple[bytes, str]:
-    """Returns the content of a file and its SHA-256.
+def read_whole(file: Path, sha256: str | None, hint: str = "") -> tuple[bytes, str]:
+    """Returns the content of a file and its SHA-256; `hint` says where there would be one.
 
     Raises:
         Fault: the file is not there, or it is another one.
     """
     if not file.is_file():
-        raise MissingFault(f"no such file: {file}")
+        raise MissingFault(f"no such file: {file}{hint}")
     content = file.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if sha256 not in (None, digest):
@@ -190,11 +190,11 @@ def read_tensors(content: bytes, file: Path) -> dict[str, Tensor]:
     return {key.removeprefix("module."): tensor for key, tensor in state.items()}
 
 
-def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
+def fitted(state: dict[str, Tensor], model: Model, freeze: Frozen = 0) -> dict[str, Tensor]:
     """Returns the weights of a state as the model's encoder takes them, the first layer for its channels.
 
     Raises:
-        Fault: layers are missing, of other shapes, or none of the model's.
+        Fault: layers are missing, of other shapes, or none of the model's, or a new one would be frozen.
     """
     own = model.encoder.state_dict()
     ours = {key.removeprefix("encoder."): x for key, x in state.items() if key.startswith("encoder.")}
@@ -203,6 +203,9 @@ def fitted(state: dict[str, Tensor], model: Model) -> dict[str, Tensor]:
     if len(weights) < len(state):
         LOG.info("%d tensors of the file are none of an encoder and not used", len(state) - len(weights))
     if weights is named and any(key.startswith(DENSE) for key in own):
+        if freeze in ("all_but_head", len(model.blocks)):
+            words = "torchvision's layers have no bottleneck, and a new one that is frozen learns nothing"
+            raise Fault(f"{words}: choose `start.freeze: {len(model.blocks) - 1}` at most")
         LOG.warning("torchvision's layers have no bottleneck: it starts from scratch")
         own = {key: tensor for key, tensor in own.items() if not key.startswith(DENSE)}
     weights = {key: tensor for key, tensor in weights.items() if not key.endswith(SCALE)}

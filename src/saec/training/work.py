@@ -2,6 +2,7 @@
 
 import logging
 import time
+from math import ceil
 
 import torch
 from torch import nn
@@ -14,9 +15,8 @@ from saec.objectives import Learning
 from saec.session import AUTO, SCRATCH, TrainingOptions, TrainingSession
 
 LOG = logging.getLogger(__name__)
-STEPS = 1_200  # of `training.epochs: auto`; benchmarks/README.md shows what comes of fewer and of more
+EPOCHS, STEPS = 60, 600  # of `training.epochs: auto`, at least; benchmarks/README.md shows what fewer give
 MOST_WEIGHTS = 10_000  # of a linear layer, for each training sample
-LEAST, MOST = 30, 300  # epochs then, of large sets and of small ones
 N_TIMED = 4  # samples of a step that is timed on a CPU
 VALIDATION_COST, PROBE_COST = 0.4, 0.12  # of a training step, for a batch: no backward pass, or encoded alone
 
@@ -26,7 +26,7 @@ def with_epochs(session: TrainingSession, n_steps: int) -> TrainingSession:
     options = session.training
     if options.epochs != AUTO:
         return session
-    epochs = min(MOST, max(LEAST, round(STEPS / n_steps)))
+    epochs = max(EPOCHS, ceil(STEPS / n_steps))
     return session.but(training=options.model_copy(update={"epochs": epochs}))
 
 

@@ -41,6 +41,7 @@ ALIKE = 1e-3  # of the largest number of each feature: rows of a batch and rows 
 ROUNDING = 1e-6  # of the mean over all features of these
 MUCH = 0.5  # of what the model gets, that is filled up with zeros
 Pixels = Annotated[int, Field(gt=0, le=4096)]
+HINT = " (docs/pretrained.md says where models come from)"
 AXES = "chw"  # channels, rows (the highest frequency on top), columns (time)
 
 
@@ -269,10 +270,10 @@ def _loaded(
     if how.torchvision:
         if how.constants:
             raise Fault("constants: models of torchvision have one input")
-        content, digest = read_whole(file or published(how.torchvision, cache), how.sha256)
+        content, digest = read_whole(file or published(how.torchvision, cache), how.sha256, HINT)
         return of_torchvision(how.torchvision, content, how.output, device), digest, device
     require_readable(file, how.trust)
-    content, digest = read_whole(file, how.sha256)
+    content, digest = read_whole(file, how.sha256, HINT)
     is_torch = file.suffix.lower() not in (".onnx", ".tflite")
     device = device if is_torch else torch.device("cpu")
     return read_encoder(file, content, how.output, how.constants, device), digest, device

@@ -121,16 +121,13 @@ class Lars(torch.optim.SGD):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         weights = [weight for group in self.param_groups for weight in group["params"]]
-        layers = [weight for weight in weights if weight.ndim > 1 and weight.grad is not None]
-        gradients = [weight.grad for weight in layers]
-        for weight, gradient in zip(layers, gradients, strict=True):
-            norm, slope = weight.norm(), gradient.norm()
-            rate = self.trust * norm / (slope + self.decay * norm + SMALL)
-            rate = torch.where((norm > 0) & (slope > 0), rate, 1.0)
-            weight.grad = rate * (gradient + self.decay * weight)
+        for weight in weights:
+            if weight.ndim > 1 and weight.grad is not None:
+                norm, slope = weight.norm(), weight.grad.norm()
+                rate = self.trust * norm / (slope + self.decay * norm + SMALL)
+                rate = torch.where((norm > 0) & (slope > 0), rate, 1.0)
+                weight.grad = rate * (weight.grad + self.decay * weight)
         super().step()
-        for weight, gradient in zip(layers, gradients, strict=True):
-            weight.grad = gradient
 
 
 LARGE_BATCHES = {"learning_rate": 0.3, "weight_decay": 1e-6, "momentum": 0.9}

@@ -246,7 +246,10 @@ def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
     whole[:, 0] = 1
     np.savez(config.data / "features.npz", X=whole, N=names)
     constant = plan_evaluation(load_session(session, EvaluationSession), config).sets
-    assert ["nothing" in "".join(one.remarks) for one in constant.values()] == [True, False]  # said once
+    assert ["the same for all" in "".join(one.remarks) for one in constant.values()] == [
+        True,
+        False,
+    ]  # said once
     several = {key: session.pop(key) for key in ("by", "features", "sounds")}
     sets = plan_evaluation(
         load_session(session | {"sets": {"a": several, "b": several}}, EvaluationSession), config

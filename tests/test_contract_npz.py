@@ -121,7 +121,7 @@ def test_what_comes_back_is_what_was_written(features):
         MissingFault, match="no X_2D: these features have no reduced file, but \\['X', 'pooled'"
     ):
         _ = Features(features.X, features.N, roles=dict(list(features.roles.items())[:2])).X_2D
-    assert [file.suffix for file in features.paths] == [".npz"] * 6 + [".png", ".json"]
+    assert [file.suffix for file in features.paths] == [".npz"] * 7 + [".png", ".json"]
     assert all(file.is_file() for file in features.paths)
 
 
@@ -130,7 +130,7 @@ def test_the_json_says_what_the_files_are_and_nothing_else_is_there(songs, featu
     assert about["id"] == songs.id
     assert about["files"] == [file.name for file in features.paths[:-1]]
     assert about["roles"] == {role: file.name for role, file in features.roles.items()}
-    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in DIMS), "reconstructions"]
+    assert list(about["roles"]) == ["X", "pooled", *(f"reduced_{d}" for d in DIMS), "map", "reconstructions"]
     assert about["n_pictures"] == N and about["n_neighbors_used"] == 10
     assert about["model"] == str(songs.run.folder)
     assert about["session"]["data"]["images"] == about["settings"]["images"] == str(songs.images)

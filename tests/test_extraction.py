@@ -223,6 +223,7 @@ def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path
         f"full_features_{shared.id}.npz",
         f"pooled_mean_std_{shared.id}.npz",
         f"dimred_2_neigh_10_{shared.id}.npz",  # named by the number that the session gives
+        f"map_{shared.id}.npz",
         f"{shared.id}.json",
     ]
     assert json.loads((tmp_path / "own" / names[-1]).read_text())["n_neighbors_used"] == 4
@@ -230,7 +231,7 @@ def test_dimensions_that_few_pictures_do_not_allow_are_left_out(shared, tmp_path
 
 def test_the_map_comes_with_other_dimensions(extracted):
     features = extracted(reduction={"dims": [3, 3]})
-    assert list(features.roles) == ["X", "pooled", "reduced_3"]
+    assert list(features.roles) == ["X", "pooled", "reduced_3", "map"]
     with np.load(features.roles["reduced_3"], allow_pickle=False) as arrays:
         assert arrays["X_red"].shape == (N, 3) and arrays["X_2D"].shape == (N, 2)
 

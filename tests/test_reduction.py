@@ -8,14 +8,14 @@ import pytest
 from sklearn.manifold import trustworthiness
 from sklearn.preprocessing import StandardScaler
 
-import saec.reduction as neighbors
 from saec.evaluation import EVALUATIONS
-from saec.reduction import _widths, knn, n_neighbors_used, neighborhood_graph, possible_dims, reduce_dims
+from saec.reduction import n_neighbors_used, possible_dims, reduce_dims
+from saec.reduction.graph import _widths, knn, neighborhood_graph
 
 DIMS = (2, 4)
 N_KINDS, N_EACH = 3, 20
 KMEANS = EVALUATIONS.parse({"name": "kmeans", "sweep": [], "resamples": 0})
-COMPILES = pytest.mark.slow  # NN-descent takes half a minute the first time in a process
+COMPILES = pytest.mark.slow  # umap-learn takes many seconds the first time in a process
 
 
 def heaps(n_each: int = N_EACH, n_features: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -45,17 +45,15 @@ def noise(n: int = 60, n_features: int = 5) -> np.ndarray:
 
 def test_neighbours_are_those_that_counting_all_distances_finds():
     rows = noise()
-    indices, distances = knn(rows, 7, seed=0)
+    indices, distances = knn(rows, 7)
     expected = np.argsort(slow_distances(rows), axis=1)[:, :7]
     np.testing.assert_array_equal(indices, expected)
     np.testing.assert_allclose(distances, np.sort(slow_distances(rows), axis=1)[:, :7], atol=1e-6)
 
 
-@pytest.mark.parametrize("exact_up_to", [neighbors.EXACT_UP_TO, pytest.param(10, marks=COMPILES)])
-def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch, exact_up_to):
-    monkeypatch.setattr(neighbors, "EXACT_UP_TO", exact_up_to)
+def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles():
     rows = np.concatenate([noise(100), noise(100), noise(100)])
-    indices, distances = knn(rows, 6, seed=0)
+    indices, distances = knn(rows, 6)
     np.testing.assert_array_equal(indices[:, 0], np.arange(300))
     assert not distances[:, 0].any()
     assert all(len(set(row)) == 6 for row in indices.tolist())
@@ -63,24 +61,11 @@ def test_each_row_is_its_own_first_neighbour_even_beside_its_doubles(monkeypatch
 
 
 @COMPILES
-def test_above_the_limit_more_than_95_in_100_neighbours_are_true(monkeypatch):
-    rows = noise(1500, 8)
-    exact, exact_distances = knn(rows, 10, seed=0)
-    monkeypatch.setattr(neighbors, "EXACT_UP_TO", 1000)
-    result, distances = knn(rows, 10, seed=0)
-    assert result.dtype == exact.dtype and distances.dtype == exact_distances.dtype
-    hits = [len(set(a) & set(b)) for a, b in zip(result.tolist(), exact.tolist(), strict=True)]
-    assert sum(hits) > 0.95 * exact.size
-    again = knn(rows, 10, seed=0)
-    assert np.array_equal(again[0], result) and np.array_equal(again[1], distances)
-
-
-@COMPILES
 def test_the_neighbourhood_graph_is_that_of_umap_learn():
     from umap.umap_ import fuzzy_simplicial_set
 
     for rows in (noise(), np.concatenate([noise()] * 3), np.ones((12, 5), np.float32)):
-        indices, distances = knn(rows, 7, seed=0)
+        indices, distances = knn(rows, 7)
         theirs, _, _ = fuzzy_simplicial_set(
             rows, 7, np.random.RandomState(0), "euclidean", knn_indices=indices, knn_dists=distances
         )
@@ -89,7 +74,7 @@ def test_the_neighbourhood_graph_is_that_of_umap_learn():
 
 
 def test_memberships_of_a_row_sum_up_to_the_logarithm_of_its_neighbours():
-    indices, distances = knn(noise(), 8, seed=0)
+    indices, distances = knn(noise(), 8)
     excess = distances[:, 1:] - distances[:, [1]]
     widths = _widths(np.pad(excess, ((0, 0), (1, 0))), distances)
     np.testing.assert_allclose(np.exp(-excess / widths[:, None]).sum(axis=1), np.log2(8), atol=1e-4)

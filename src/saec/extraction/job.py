@@ -15,15 +15,17 @@ from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import PREFIX, Outputs, State
 from saec.extraction.predictions import listed_by, write_predictions
+from saec.extraction.reductions import Reduced, on_kept_map, reduce_features
 from saec.extraction.rows import ROOM, Earlier
-from saec.extraction.session import ExtractionSession, Reduction
+from saec.extraction.session import ExtractionSession
 from saec.extraction.sources import Source
 from saec.extraction.sources.base import Computed, build_source
 from saec.faults import Fault, collect_faults, number_of
 from saec.features import Features
 from saec.files import GB, link_or_copy, locked, require_short_name, require_writable, write_json, write_npz
 from saec.progress import duration, progress
-from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
+from saec.reduction import MAP
+from saec.reduction.kept import sha256_of
 from saec.samples import Samples
 from saec.session import SessionError, load_session
 
@@ -105,15 +107,15 @@ class ExtractionJob:
         shutil.rmtree(made.folder, ignore_errors=True)
         made.folder.mkdir(parents=True)
         (self.outputs.part / ROOM).unlink(missing_ok=True)
-        n_used, reductions = _reductions(pooled, self.session.reduction, self.source.kind.samples_are)
-        files = self._write(made, computed, reductions)
+        reduced = reduce_features(pooled, self.session.reduction, self.source.kind.samples_are)
+        files = self._write(made, computed, reduced)
         seconds = np.diff(computed.samples.times)  # not a number where samples are no stretches of time
         about = {
             "id": made.id,
             "settings": self.settings,
             "session": self.session.model_dump(mode="json"),
             "model": str(self.source.path),
-            "n_neighbors_used": n_used,
+            "n_neighbors_used": reduced.n_neighbors,
             "sample_s": None if np.isnan(seconds).all() else float(np.nanmedian(seconds)),
             "band_hz": _band(computed),
             "n_pictures": len(computed.samples),
@@ -123,17 +125,18 @@ class ExtractionJob:
             "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
             "roles": {role: file.name for role, file in files.items()},
             "files": [file.name for file in files.values()],
+            "sha256": {"map": sha256_of(files["map"])} if "map" in files else {},
             **listed_by(self.source),
         }
         write_json(made.about, about)
         if pooled is not None:
             what = (len(pooled), self.source.kind.samples_are, pooled.shape[1])
-            dims = ", ".join(map(str, reductions)) or "none"
+            dims = ", ".join(map(str, reduced.by_dim)) or "none"
             LOG.info("%s: %d %s, %d pooled features, reductions to %s", made.id, *what, dims)
-            _log_clusters(computed.samples, pooled, reductions.get(MAP))
+            _log_clusters(computed.samples, pooled, reduced.by_dim.get(MAP))
         computed.arrays.clear()  # Windows moves no file that is mapped
 
-    def _write(self, made: Outputs, computed: Computed, reductions: dict[int, np.ndarray]) -> dict[str, Path]:
+    def _write(self, made: Outputs, computed: Computed, reduced: Reduced) -> dict[str, Path]:
         """Writes the files and returns them by what they are for.
 
         What an earlier file holds as it is becomes another name of that file.
@@ -144,9 +147,11 @@ class ExtractionJob:
             link_or_copy(file, files[array])
         content = {array: computed.named(array) for array in files if array not in computed.shared}
         for d in reduction.dims if reduction else ():
-            if d in reductions:
+            if d in reduced.by_dim:
                 files[f"reduced_{d}"] = made.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")
-                content[f"reduced_{d}"] = {"X_red": reductions[d], "X_2D": reductions[MAP]}
+                content[f"reduced_{d}"] = {"X_red": reduced.by_dim[d], "X_2D": reduced.by_dim[MAP]}
+        if reduced.map:
+            files["map"], content["map"] = made.npz("map"), reduced.map.arrays()
         for role, arrays in progress(content.items(), "writing", len(content), " files"):
             write_npz(files[role], **arrays, N=computed.samples.names)
         if "probabilities" in computed.arrays:
@@ -160,25 +165,6 @@ def _band(computed: Computed) -> tuple[float, float] | None:
     """Returns the lowest and highest Hz that samples show, None where nothing says it."""
     rate = computed.data.about.get("sample_rate")
     return computed.data.axes.band or ((0.0, rate / 2) if rate else None)
-
-
-def _reductions(
-    pooled: np.ndarray | None, wanted: Reduction | None, what: str
-) -> tuple[int | None, dict[int, np.ndarray]]:
-    """Returns the number of neighbours used, and reductions by dimension: those that so many rows allow."""
-    if wanted is None or pooled is None:
-        return None, {}
-    dims = possible_dims(tuple(dict.fromkeys([MAP, *wanted.dims])), len(pooled))
-    left_out = sorted(set(wanted.dims) - set(dims))
-    if left_out:
-        words = "%d %s are too few for %s dimensions: d dimensions need max(4, d + 2)"
-        LOG.warning(words, len(pooled), what, ", ".join(map(str, left_out)))
-    if not dims:
-        return None, {}
-    used = n_neighbors_used(wanted.n_neighbors, len(pooled))
-    if used < wanted.n_neighbors:
-        LOG.warning("%d %s have %d neighbours, not %d", len(pooled), what, used, wanted.n_neighbors)
-    return used, reduce_dims(pooled, dims, used, wanted.seed)
 
 
 def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:
@@ -226,14 +212,20 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
         faults.append("reduction: a combiner gives scores of classes, which are not reduced: leave it out")
     if source and session.predictions:
         collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
+    reduction = session.reduction
+    if source and out and reduction and reduction.like and "pooled" in source.npz:
+        given = reduction, source, out, config
+        reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    session = session.but(data=data, out=str(out))
+    session = session.but(data=data, out=str(out), reduction=reduction)
     wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
     job = _beside(session.but(**resolved), source, settings, out)
+    if reduction and reduction.like == str(job.outputs.about):
+        raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
     if job.state != "same":
         taken = sum(file.stat().st_size for file in job.outputs.part.glob("*.npy"))  # by an interrupted call
         n_bytes = 2 * source.n_bytes(job._earlier())

@@ -2,26 +2,18 @@
 
 import re
 from inspect import signature
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field, create_model, field_validator, model_validator
+from pydantic import create_model, field_validator, model_validator
 
 from saec.extraction.predictions import Detections
+from saec.extraction.reductions import Reduction
 from saec.extraction.sources import SOURCES, ExtractionData
 from saec.extraction.sources.base import FITTED, value_type
-from saec.registry import Strict
-from saec.session import Count, Session
+from saec.session import Session
 from saec.upgrade import upgrade_extraction
 
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-
-
-class Reduction(Strict):
-    """Says to how many dimensions pooled features are reduced, and how."""
-
-    dims: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 4, 8, 16)
-    n_neighbors: int = Field(10, ge=2)
-    seed: int = Field(0, ge=0)
 
 
 class _Extraction(Session):

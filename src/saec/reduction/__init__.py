@@ -1,19 +1,15 @@
 """Reduces pooled features to few dimensions (scaled, UMAP, scaled), and finds the nearest rows exactly."""
 
 import numpy as np
-from scipy.sparse import coo_array, csr_matrix
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from saec.faults import Fault
 from saec.progress import progress
+from saec.reduction.kept import fitted_and_placed
 
 PIECE = 20_000  # rows that are searched at once, so that a million need no more memory
 MAP = 2  # dimensions of X_2D
-EXACT_UP_TO = 50_000  # rows; NN-descent, used above it, takes as long to compile as this many take here
-BISECTIONS = 64
-TOLERANCE = 1e-5  # of the sum of a row's memberships
-LEAST_WIDTH = 1e-3  # of the mean distance
 
 
 def possible_dims(dims: tuple[int, ...], n_rows: int) -> tuple[int, ...]:
@@ -30,62 +26,7 @@ def reduce_dims(
     pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int
 ) -> dict[int, np.ndarray]:
     """Returns standardised UMAP reductions of (n, features), float32, by dimension, equal for equal seeds."""
-    from saec.reduction.layout import compute_layouts  # seconds to import
-
-    scaled = StandardScaler(copy=False).fit_transform(pooled.astype(np.float64)).astype(np.float32)
-    graph = neighborhood_graph(*knn(scaled, n_neighbors, seed))
-    layouts = compute_layouts(graph, scaled, dims, seed)
-    return {d: StandardScaler().fit_transform(layouts[d]).astype(np.float32) for d in dims}
-
-
-def knn(rows: np.ndarray, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns indices and distances (rows, n) of the nearest neighbours; each row is its own first one."""
-    if len(rows) > EXACT_UP_TO:
-        from pynndescent import NNDescent  # half a minute to compile, in each process
-
-        indices, distances = NNDescent(rows, n_neighbors=n, random_state=seed).neighbor_graph
-    else:
-        distances, indices = NearestNeighbors(n_neighbors=n).fit(rows).kneighbors()
-        distances, indices = distances[:, : n - 1], indices[:, : n - 1]
-        own = np.arange(len(rows))[:, None]
-        indices, distances = np.hstack([own, indices]), np.hstack([np.zeros_like(own), distances])
-    return indices.astype(np.int32), distances.astype(np.float32)
-
-
-def neighborhood_graph(indices: np.ndarray, distances: np.ndarray) -> csr_matrix:
-    """Returns symmetric memberships in (0, 1] of neighbours, from what `knn` returns.
-
-    The same as `fuzzy_simplicial_set` of umap-learn, which each process compiles anew for some seconds.
-    """
-    n, n_neighbors = indices.shape
-    positive = distances > 0
-    first = np.where(positive.any(axis=1), distances[np.arange(n), positive.argmax(axis=1)], 0)
-    excess = np.maximum(distances - first[:, None], 0)  # the nearest other row is a full member
-    strengths = np.exp(-excess / _widths(excess, distances)[:, None])
-    strengths[:, 0] = 0  # no row is a neighbour of itself
-    entries = (np.repeat(np.arange(n, dtype=np.int32), n_neighbors), indices.ravel())
-    one_way = csr_matrix(coo_array((strengths.ravel().astype(np.float32), entries), shape=(n, n)))
-    one_way.eliminate_zeros()
-    back = one_way.T.tocsr()
-    return one_way + back - one_way.multiply(back)
-
-
-def _widths(excess: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """Returns the widths at which each row's memberships sum up to log2(n_neighbors), by bisection."""
-    target = np.log2(distances.shape[1])
-    others = excess[:, 1:].astype(np.float64)
-    low, high, width = np.zeros(len(others)), np.full(len(others), np.inf), np.ones(len(others))
-    for _ in range(BISECTIONS):
-        difference = np.exp(-others / width[:, None]).sum(axis=1) - target
-        open_rows = np.abs(difference) >= TOLERANCE
-        if not open_rows.any():
-            break
-        high = np.where(open_rows & (difference > 0), width, high)
-        low = np.where(open_rows & (difference <= 0), width, low)
-        middle = np.where(np.isinf(high), 2 * width, (low + high) / 2)
-        width = np.where(open_rows, middle, width)
-    own_mean = distances.mean(axis=1)
-    return np.maximum(width, LEAST_WIDTH * np.where(own_mean > 0, own_mean, distances.mean()))
+    return fitted_and_placed(pooled, dims, n_neighbors, seed)[1]
 
 
 def search(

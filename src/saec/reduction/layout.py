@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 from numba import njit
@@ -30,21 +31,27 @@ def compute_layouts(
     All layouts take an epoch at the same time, each in a thread of its own; the number of threads changes
     nothing.
     """
-    from umap.umap_ import find_ab_params  # seconds to import
-
     n_epochs = 500 if len(rows) <= 10_000 else 200
     graph.data[graph.data < graph.data.max() / n_epochs] = 0  # too weak to be pulled once
     graph.eliminate_zeros()
     layouts = {d: _initial(graph, rows, d, np.random.RandomState(seed)) for d in sorted(dims, reverse=True)}
-    curve = [np.float32(number) for number in find_ab_params(SPREAD, MIN_DIST)]
     with ThreadPoolExecutor(min(len(layouts), os.cpu_count() or 1)) as pool:
         epochs = _epochs(graph, n_epochs, seed)
         for epoch, pulls in enumerate(progress(epochs, "UMAP", n_epochs, " epochs")):
             rate = np.float32(1 - epoch / n_epochs)
-            moving = [pool.submit(_move, layout, *pulls, *curve, rate) for layout in layouts.values()]
+            moving = [pool.submit(_move, layout, *pulls, *curve(), rate) for layout in layouts.values()]
             for done in moving:
                 done.result()
     return layouts
+
+
+@cache
+def curve() -> tuple[np.float32, np.float32]:
+    """Returns a and b of the pull 1 / (1 + a distance^2b) between two rows of a layout."""
+    from umap.umap_ import find_ab_params  # seconds to import
+
+    a, b = find_ab_params(SPREAD, MIN_DIST)
+    return np.float32(a), np.float32(b)
 
 
 def _initial(graph: csr_matrix, rows: np.ndarray, d: int, random: np.random.RandomState) -> np.ndarray:

@@ -1,0 +1,131 @@
+"""Reduces pooled features of an extraction, by a map of their own or by one that is kept."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from saec.config import Config
+from saec.extraction.outputs import Outputs
+from saec.extraction.sources import Source
+from saec.faults import Fault, MissingFault, listing
+from saec.files import map_npz
+from saec.reduction import MAP, n_neighbors_used, possible_dims
+from saec.reduction.kept import FIT_ROWS, Map, fitted_and_placed, require_unchanged
+from saec.registry import Strict
+from saec.session import Count
+
+LOG = logging.getLogger(__name__)
+OF_NUMBERS = ("latents", "precision", "backend")  # settings by which features differ in the last digits alone
+
+
+class Reduction(Strict):
+    """Says to how many dimensions pooled features are reduced, and how; or `like` which other features.
+
+    Of more rows than `fit_rows` so many are fitted, and the others placed among them.
+    """
+
+    dims: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 4, 8, 16)
+    n_neighbors: int = Field(10, ge=2)
+    seed: int = Field(0, ge=0)
+    fit_rows: int = Field(FIT_ROWS, ge=100, exclude_if=lambda n: n == FIT_ROWS)  # sessions stay as they were
+    like: str | None = Field(None, exclude_if=lambda path: path is None)
+    sha256: str | None = Field(None, exclude_if=lambda digest: digest is None)  # of the map that is kept
+
+    @model_validator(mode="after")
+    def _has_both(self) -> "Reduction":
+        if self.sha256 and not self.like:
+            raise ValueError("`sha256` is of the map of the features that `like` names: name these, too")
+        return self
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Holds the number of neighbours used, reductions by dimension, and the map that was fitted for them."""
+
+    n_neighbors: int | None = None
+    by_dim: dict[int, np.ndarray] = field(default_factory=dict)
+    map: Map | None = None
+
+
+def reduce_features(pooled: np.ndarray | None, wanted: Reduction | None, what: str) -> Reduced:
+    """Returns reductions to the dimensions that so many rows allow, or to those of a kept map."""
+    if wanted is None or pooled is None:
+        return Reduced()
+    if wanted.like:
+        kept = Map.read(kept_file(Path(wanted.like)), wanted.sha256)
+        placed = kept.place(pooled)
+        return Reduced(kept.n_neighbors, {d: placed[d] for d in dict.fromkeys([MAP, *wanted.dims])})
+    dims = possible_dims(tuple(dict.fromkeys([MAP, *wanted.dims])), len(pooled))
+    left_out = sorted(set(wanted.dims) - set(dims))
+    if left_out:
+        words = "%d %s are too few for %s dimensions: d dimensions need max(4, d + 2)"
+        LOG.warning(words, len(pooled), what, ", ".join(map(str, left_out)))
+    if not dims:
+        return Reduced()
+    used = n_neighbors_used(wanted.n_neighbors, len(pooled))
+    if used < wanted.n_neighbors:
+        LOG.warning("%d %s have %d neighbours, not %d", len(pooled), what, used, wanted.n_neighbors)
+    fitted, positions = fitted_and_placed(pooled, dims, used, wanted.seed, wanted.fit_rows)
+    return Reduced(used, positions, fitted)
+
+
+def kept_file(about: Path) -> Path:
+    """Returns the path of the map that is kept beside `<id>.json`."""
+    return Outputs(about.parent, about.stem).npz("map")
+
+
+def on_kept_map(wanted: Reduction, source: Source, out: Path, config: Config) -> Reduction:
+    """Returns the reduction with the path of the features that it names, and the numbers of their map.
+
+    Raises:
+        Fault: there is no such map, it was altered, or it is of other features or dimensions.
+    """
+    beside = out / f"{wanted.like}.json"
+    file = beside if beside.is_file() else config.data_path(wanted.like)
+    about = Outputs(file.parent, file.stem).read_about() if file.suffix == ".json" else None
+    if not about:
+        words = f"no such features: {wanted.like} (the id of some in {out}, or the path of an <id>.json)"
+        raise MissingFault(words)
+    before = about["session"].get("reduction") or {}
+    if "like" in before:
+        return on_kept_map(wanted.model_copy(update={"like": before["like"]}), source, out, config)
+    if "map" not in about["roles"]:
+        raise Fault(f"{file} keeps no map: extract those features once more with `overwrite: true`")
+    _require_same_features(source, about, file)
+    require_unchanged(kept_file(file), sha256 := wanted.sha256 or about["sha256"]["map"])
+    return Reduction(**_numbers(wanted, before, file), like=str(file), sha256=sha256)
+
+
+def _require_same_features(source: Source, about: dict[str, Any], file: Path) -> None:
+    """Raises a `Fault` where the map is of features that were made otherwise."""
+    before = about["settings"]
+    different = [
+        f"{key}: there {before.get(key)!r}, here {value!r}"
+        for key, value in source.settings.items()
+        if key not in OF_NUMBERS and before.get(key) != value
+    ]
+    n_before, n_now = len(map_npz(kept_file(file), "mean")), source.shapes["pooled"][0][0]
+    different += [f"features: there {n_before:,}, here {n_now:,}"] if n_before != n_now else []
+    if different:
+        raise Fault(f"the map of {file} is of features that were made otherwise:\n{listing(different)}")
+
+
+def _numbers(wanted: Reduction, before: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Returns the map's own numbers, with those of its dimensions that are wanted; refuses others."""
+    plain, stated = Reduction(), wanted.model_fields_set
+    if stated >= {"dims", "n_neighbors", "seed"}:  # all spelled out: what is as by default is not stated
+        stated = {key for key in stated if getattr(wanted, key) != getattr(plain, key)}
+    own = Reduction(**before)
+    foreign = {*wanted.dims} - {MAP, *own.dims} if "dims" in stated else ()
+    if foreign:
+        there = ", ".join(map(str, own.dims))
+        raise Fault(f"the map of {file} has {there} dimensions, got {', '.join(map(str, sorted(foreign)))}")
+    for key in stated & {"n_neighbors", "seed", "fit_rows"}:
+        if getattr(wanted, key) != getattr(own, key):
+            words = f"the map of {file} has {key} {getattr(own, key)}, got {getattr(wanted, key)}"
+            raise Fault(f"{words}: leave it out, the map is not made anew")
+    return own.model_dump() | ({"dims": wanted.dims} if "dims" in stated else {})

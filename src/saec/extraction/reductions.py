@@ -95,8 +95,9 @@ def on_kept_map(wanted: Reduction, source: Source, out: Path, config: Config) ->
         return on_kept_map(wanted.model_copy(update={"like": before["like"]}), source, out, config)
     if "map" not in about["roles"]:
         raise Fault(f"{file} keeps no map: extract those features once more with `overwrite: true`")
+    sha256 = wanted.sha256 or about["sha256"]["map"]
+    require_unchanged(kept_file(file), sha256)
     _require_same_features(source, about, file)
-    require_unchanged(kept_file(file), sha256 := wanted.sha256 or about["sha256"]["map"])
     return Reduction(**_numbers(wanted, before, file), like=str(file), sha256=sha256)
 
 

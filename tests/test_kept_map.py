@@ -1,0 +1,146 @@
+"""The map that stays: other rows are placed among those that were fitted, by an unaltered file."""
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from conftest import intensities, write_pictures
+from small_runs import Songs, workplace
+from test_reduction import heaps
+
+from saec.extraction.reductions import Reduction, reduce_features
+from saec.faults import Fault
+from saec.reduction.kept import Map, fitted_and_placed
+
+ROWS, KINDS = heaps(80)
+FITTED, OTHERS = np.flatnonzero(np.arange(len(ROWS)) % 2), np.flatnonzero(np.arange(len(ROWS)) % 2 == 0)
+N = 14
+
+
+@pytest.fixture(scope="module")
+def half() -> Map:
+    return Map.fit(ROWS[FITTED], (2, 4), 8, seed=0)
+
+
+def test_other_rows_lie_in_the_heaps_that_they_are_of(half):
+    for d, positions in half.place(ROWS[OTHERS]).items():
+        assert positions.shape == (len(OTHERS), d) and positions.dtype == np.float32
+        distances = np.linalg.norm(positions[:, None] - half.positions[d][None], axis=2)
+        nearest = KINDS[FITTED][np.argsort(distances, axis=1)[:, :8]]
+        assert (nearest == KINDS[OTHERS][:, None]).mean() > 0.99
+        assert len(np.unique(positions, axis=0)) == len(OTHERS)  # and none hides another
+
+
+def test_rows_of_the_map_stay_where_they_are_and_no_row_depends_on_the_others(half, monkeypatch):
+    together = half.place(ROWS)
+    monkeypatch.setattr("saec.reduction.kept.AT_ONCE", 7)
+    for d, positions in half.place(ROWS).items():
+        np.testing.assert_array_equal(positions[FITTED], half.positions[d])
+        np.testing.assert_allclose(positions, together[d], atol=1e-5)
+
+
+def test_of_more_rows_than_are_fitted_some_are_drawn_and_the_others_placed(log):
+    wanted = Reduction(dims=(2,), n_neighbors=8, fit_rows=100)
+    reduced = reduce_features(ROWS, wanted, "pictures")
+    assert "the map is fitted on 100 of 240 rows" in log.text and len(reduced.map.rows) == 100
+    drawn = reduced.map.rows * reduced.map.scale + reduced.map.mean
+    index = [np.abs(ROWS / ROWS.std(0) - row / ROWS.std(0)).sum(axis=1).argmin() for row in drawn]
+    np.testing.assert_array_equal(reduced.by_dim[2][index], reduced.map.positions[2])
+    again, positions = fitted_and_placed(ROWS, (2,), 8, 0, 100)
+    np.testing.assert_array_equal(positions[2], reduced.by_dim[2])
+    assert len(np.unique(positions[2], axis=0)) == len(ROWS)
+
+
+def test_the_same_rows_and_rows_without_variance_are_placed():
+    equal = np.ones((12, 5), np.float32)
+    placed = Map.fit(equal, (2,), 4, seed=0).place(np.concatenate([equal, equal + 1]))
+    assert np.isfinite(placed[2]).all()
+
+
+# In an extraction
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory) -> Iterator[Songs]:
+    """Pictures with a map, and another folder with half of them and some new ones."""
+    songs = Songs(workplace(tmp_path_factory.mktemp("project")), intensities(N))
+    songs.extract(reduction={"dims": [3], "n_neighbors": 5})
+    later = songs.folder / "later"
+    write_pictures(later, intensities(3, seed=9), "gray")
+    for number, name in enumerate(songs.names[::2]):
+        shutil.copy(songs.images / name, later / f"x{number}.png")
+    return songs
+
+
+def like(songs: Songs, name: str, **changes) -> dict:
+    given = {"data": {"images": "songs/later"}, "reduction": {"like": name}, "out": "songs"}
+    return given | {"variant": "later", "overwrite": True} | changes
+
+
+def test_later_pictures_are_placed_on_the_map_of_earlier_ones(songs):
+    first = songs.extract(reduction={"dims": [3], "n_neighbors": 5})
+    for name in (songs.id, f"songs/{songs.id}.json", f"{songs.id}_later"):  # the last is like the first one
+        variant = "latest" if name.endswith("later") else "later"
+        later = songs.extract(**like(songs, name, variant=variant))
+        assert list(later.roles) == ["X", "pooled", "reduced_3"]
+        assert later.roles["reduced_3"].name == f"dimred_3_neigh_5_{songs.id}_{variant}.npz"
+        np.testing.assert_array_equal(later.X_red[3:], first.X_red[::2])
+        np.testing.assert_array_equal(later.X_2D[3:], first.X_2D[::2])
+    about = json.loads(later.paths[-1].read_text())
+    original = json.loads(first.paths[-1].read_text())
+    assert about["session"]["reduction"] == {
+        **original["session"]["reduction"],
+        "like": str(first.paths[-1]),
+        "sha256": original["sha256"]["map"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"reduction": {"like": "saec_2020"}},
+            "reduction.like: no such features: saec_2020 (the id of some in",
+        ),
+        ({"reduction": {"like": "songs/later"}}, "no such features"),
+        ({"reduction": {"like": "ID", "dims": [2, 3, 5]}}, "has 3 dimensions, got 5"),
+        ({"reduction": {"like": "ID", "n_neighbors": 7}}, "has n_neighbors 5, got 7: leave it out"),
+        ({"reduction": {"like": "ID", "seed": 1}}, "has seed 0, got 1: leave it out"),
+        ({"pooling": "max"}, "made otherwise"),
+        (
+            {"variant": None, "data": {"images": "songs/images"}},
+            "are these features: choose a `variant:` word",
+        ),
+        ({"reduction": {"sha256": 64 * "0"}}, "`like` names"),
+        ({"reduction": {"like": "ID", "sha256": 64 * "0"}}, "was altered since it was written"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused_before_pictures_are_read(songs, changes, words):
+    changes = like(songs, songs.id) | changes
+    if changes["reduction"].get("like") == "ID":
+        changes["reduction"] = changes["reduction"] | {"like": songs.id}
+    before = songs.files()
+    with pytest.raises(Fault) as fault:
+        songs.extract(**changes)
+    assert words in str(fault.value) and songs.files() == before
+
+
+def test_a_map_that_was_altered_removed_or_never_kept_is_refused(songs):
+    file, about = songs.folder / f"map_{songs.id}.npz", songs.folder / f"{songs.id}.json"
+    whole, text = file.read_bytes(), about.read_text()
+    session = like(songs, songs.id)
+    file.write_bytes(whole[:-1000] + bytes([whole[-1000] ^ 1]) + whole[-999:])
+    with pytest.raises(Fault, match=f"{file.name} was altered .*`overwrite: true`"):
+        songs.extract(**session)
+    file.unlink()
+    with pytest.raises(Fault, match=f"no such file: .*{file.name}"):
+        songs.extract(**session)
+    old = json.loads(text)
+    del old["roles"]["map"], old["sha256"]
+    about.write_text(json.dumps(old))
+    with pytest.raises(Fault, match="keeps no map: extract those features once more"):
+        songs.extract(**session)
+    about.write_text(text)
+    file.write_bytes(whole)

@@ -102,7 +102,7 @@ def test_every_file_names_every_picture_once_sorted_by_code_point(songs, root):
     expected = sorted(os.listdir(songs.images))
     assert {"Zaunkönig 1.png", "b.PNG", "_a.Png"} < set(expected)
     files = sorted(root.glob("*.npz"))
-    assert len(files) == 6
+    assert len(files) == 7
     for file in files:
         with np.load(file, allow_pickle=False) as arrays:
             assert arrays["N"].dtype.kind == "U"

@@ -21,6 +21,7 @@ WINDOWS_PATH = re.compile(r"^([A-Za-z]:[\\/]|\\\\)")
 URL = re.compile(r"[A-Za-z][\w+.:-]+:[/\\]")  # how an address of another machine begins, also made a path
 SECRET = re.compile(r":/+[^/]*:[^/]*@|^https?:/+([^/]*@|.*#)|\?")  # a password, a token
 LONGEST_NAME = 255  # bytes of a file's name on any system
+NAME_BYTES = 160  # of a word from which names of files are made
 
 
 class Config(Strict):
@@ -60,6 +61,12 @@ def require_no_secret(text: str) -> None:
             "an address must be a name alone, without password, token, ? or ::, as logs and files show it: "
             "credentials come from the environment (such as AWS_ACCESS_KEY_ID)"
         )
+
+
+def require_short_name(name: str) -> None:
+    """Raises a `Fault` where files cannot be called by that name on some systems."""
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise Fault(f"{name!r} is too long for names of files: at most {NAME_BYTES} letters")
 
 
 def load_config(path: Path | None = None) -> Config:

@@ -30,7 +30,6 @@ GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
 DAY_S = 86_400
 LOCK = ".lock"  # what the name of a lock file ends with
-NAME_BYTES = 160  # of a word from which names of files are made, which have 255 at most
 # What zips, arrays, JSON and pickles raise that are damaged, or made to do harm
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, LookupError, TypeError, AttributeError, SyntaxError)
 DAMAGE = (*DAMAGE, RuntimeError, MemoryError, zipfile.BadZipFile, struct.error, zlib.error)
@@ -45,8 +44,7 @@ def appearing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _synchronise(temporary)
-        _replace(temporary, path)
-        _synchronise(path.parent)
+        move(temporary, path)
     except OSError as error:
         if error.errno in DISK_IS_FULL:
             raise NoRoom(path, error) from error
@@ -264,12 +262,6 @@ def _visible(folder: str) -> list[os.DirEntry]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise Fault(f"{folder} cannot be listed ({error.strerror}): look at its permissions") from error
-
-
-def require_short_name(name: str) -> None:
-    """Raises a `Fault` where files cannot be called by that name on some systems."""
-    if len(os.fsencode(name)) > NAME_BYTES:
-        raise Fault(f"{name!r} is too long for names of files: at most {NAME_BYTES} letters")
 
 
 def require_writable(folder: Path) -> None:

@@ -20,13 +20,13 @@ from pydantic import (
     field_validator,
 )
 
-from saec.config import require_no_secret, shown
+from saec.config import require_no_secret, require_short_name, shown
 from saec.data import DATA, VIEWS
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault, collect_faults
 from saec.features import POOLINGS
-from saec.files import as_file_name, require_short_name
+from saec.files import as_file_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS

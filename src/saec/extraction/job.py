@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from saec.config import Config, load_config
+from saec.config import Config, load_config, require_short_name
 from saec.data.kind import evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
@@ -22,7 +22,7 @@ from saec.extraction.sources import Source
 from saec.extraction.sources.base import Computed, build_source
 from saec.faults import Fault, collect_faults, number_of
 from saec.features import Features
-from saec.files import GB, link_or_copy, locked, require_short_name, require_writable, write_json, write_npz
+from saec.files import GB, link_or_copy, locked, require_writable, write_json, write_npz
 from saec.progress import duration, progress
 from saec.reduction import MAP
 from saec.reduction.kept import sha256_of

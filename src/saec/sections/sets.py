@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from saec.config import Config
+from saec.config import Config, require_short_name
 from saec.data.recordings import Recordings
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
@@ -20,7 +20,7 @@ from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import recipe_of
 from saec.faults import Fault, MissingFault, collect_faults, first_lines, listing, number_of
 from saec.features import POOLINGS
-from saec.files import as_file_name, require_short_name
+from saec.files import as_file_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Component, Strict, as_list
 from saec.runs import TIMESTAMP

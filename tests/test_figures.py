@@ -149,11 +149,6 @@ def test_galleries_show_few_pictures_or_some_of_many(tmp_path, monkeypatch, n, c
     show_views(loader, tmp_path / "views.png", "views")
     show_rebuilt(loader, model, "fp32", tmp_path / "rebuilt.png", "rebuilt")
     show_folder(model, data, 3, CPU, "fp32", tmp_path / "folder.png")
-    with torch.no_grad():
-        latents = model.encoder(data.front(data.gather(np.arange(len(data)), CPU))).flatten(1, 2).numpy()
-    before = seen(tmp_path / "folder.png").astype(int)
-    show_folder(model, data, 3, CPU, "fp32", tmp_path / "folder.png", latents)
-    assert np.abs(seen(tmp_path / "folder.png") - before).mean() < 0.1
     for name in ("views.png", "rebuilt.png", "folder.png"):
         assert len(np.unique(seen(tmp_path / name))) > 100
 

@@ -84,18 +84,9 @@ def compared(
 
 @torch.no_grad()
 def show_folder(
-    model: Model,
-    data: Dataset,
-    n: int,
-    device: torch.device,
-    precision: str,
-    file: Path,
-    latents: np.ndarray | None = None,
+    model: Model, data: Dataset, n: int, device: torch.device, precision: str, file: Path
 ) -> None:
-    """Draws samples from all over the data, of long ones the beginning: original, reconstruction, its error.
-
-    `latents` are what the encoder gives of all samples, where they need not be computed again.
-    """
+    """Draws samples from all over the data, of long ones the beginning: original, reconstruction, error."""
     chosen = np.array(evenly(range(len(data)), n))
     seen, originals, rebuilt, end = [], [], [], PIECE if data.is_ragged else None
     encoder = getattr(model.encoder, "source", model.encoder)  # torch's own, where ONNX Runtime encodes
@@ -103,14 +94,10 @@ def show_folder(
         stored = data.gather(np.array([row]), device)
         sample = data.front(stored)[..., :end]
         with computing(device, precision):
-            if latents is None or not rebuilt:
-                code = encoder(sample)
-            else:
-                code = torch.tensor(latents[row], dtype=code.dtype, device=device).reshape(code.shape)
-            rebuilt.append(model.decoder(code).float().cpu())
-        seen.append(_own(sample, data.lengths(stored)).float().cpu())
-        originals.append(_own(data.original(stored)[..., :end], data.lengths(stored)).float().cpu())
-        rebuilt[-1] = _own(rebuilt[-1], data.lengths(stored))
+            decoded = model.decoder(encoder(sample))
+        shown = (seen, sample), (originals, data.original(stored)[..., :end]), (rebuilt, decoded)
+        for samples, values in shown:
+            samples.append(_own(values, data.lengths(stored)).float().cpu())
     seen, *shown = map(_together, (seen, originals, rebuilt))
     shown = dict(zip(("original", "reconstruction"), shown, strict=True))
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"

@@ -181,12 +181,8 @@ class RunSource(Source):
     def draw(self, computed: Computed, file: Path) -> None:
         """Draws some samples beside what the decoder makes of their latents."""
         if self.n_drawn and self.model.decoder is not None:
-            precision = self.settings["precision"]
-            latents = computed.arrays.get("X")
-            if self.tap.at != "latents" or self.model.whole_batches:
-                latents = None
-            model, drawn = self.fast_model, (self.n_drawn, self.device, precision)
-            show_folder(model, computed.data, *drawn, file, latents)
+            how = self.n_drawn, self.device, self.settings["precision"]
+            show_folder(self.fast_model, computed.data, *how, file)
 
 
 @SOURCES.register("run")

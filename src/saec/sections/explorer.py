@@ -2,9 +2,8 @@
 
 import math
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from posixpath import basename, splitext
+from posixpath import basename
 from typing import Annotated, Literal
 
 import numpy as np
@@ -18,16 +17,15 @@ from saec.explorer.page import Points, Space, write_explorer
 from saec.explorer.sounds import MB, Stretch
 from saec.faults import Fault, Unusable, did_you_mean, number_of
 from saec.files import as_file_name, map_npz
-from saec.preparation.pictures import ABOUT, PREPARED
+from saec.preparation.pictures import ABOUT
 from saec.registry import Strict
-from saec.samples import SEGMENT, Samples, read_annotations, recording_of
+from saec.samples import Samples, recording_of
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.sets import FeatureSet, about_of, reductions_of
 from saec.session import Count
 from saec.sound.files import header
 from saec.tables import Table, frequencies_of, require_parquet
 
-SPAN = ["file", "start_s", "end_s"]
 SIZED_BY = 1_000  # numbers, evenly spaced, by which the size of a CSV is estimated
 
 
@@ -86,7 +84,7 @@ class Explorer:
         clusters = {result.words: result.method for result in clustered}
         of = stretches_of(one, samples)
         points = Points(samples.names, spaces, columns, clusters, of, one.samples_are)
-        options = self.options.model_dump(include={"thumbnails_mb", "sounds_mb", "color"})
+        options = self.options.model_dump(exclude={"limit"})
         title = f"{one.name}: {number_of(len(shown), one.samples_are)}"
         left_out = write_explorer(file, points, title, one.images, **options, final=self.page)
         if left_out:
@@ -95,14 +93,11 @@ class Explorer:
 
 
 def stretches_of(one: FeatureSet, samples: Samples) -> list[Stretch]:
-    """Returns what each sample is of, as far as its name, `prepared.csv` and the recordings say it.
+    """Returns what each sample is of, as far as the table of samples, its name and the recordings say it.
 
     Its band is the box that a table gives it, else what all samples show.
     """
     paths = dict(one.recordings.paths) if one.recordings else {}
-    listed: dict[str, tuple] = {}  # file, start and end by name
-    if one.recordings:
-        listed = {name: tuple(span) for name, *span in one.recordings.labelled.table[SPAN].itertuples()}
     band, seconds = None, None
     if one.images:
         with suppress(Fault, KeyError, TypeError, ValueError, Unusable):  # as other makers write it, or not
@@ -111,37 +106,27 @@ def stretches_of(one: FeatureSet, samples: Samples) -> list[Stretch]:
             band = 0.0, rate / 2
             band = sidecar_axes(one.images, size_of(one.images / str(samples.names[0]))).band or band
         with suppress(Fault, KeyError, TypeError):
-            table = read_annotations(one.images / PREPARED, required=("file", "start", "end"))
-            recordings = table["recording"].tolist()
-            spans = zip(table["file"], recordings, table["start_s"], table["end_s"], strict=True)
-            listed |= {name: tuple(span) for name, *span in spans}
             folder = Path(read_mapping(one.images / ABOUT)["settings"]["recordings"])
-            paths = {file: folder / file for file in set(recordings) if (folder / file).is_file()} | paths
+            files = {*samples.files.tolist()}
+            paths = {file: folder / file for file in files if (folder / file).is_file()} | paths
     elif one.tables:
         about = about_of(next(iter(one.tables.values())).file) or {}
         seconds, band = about.get("sample_s"), about.get("band_hz")
-    stems = {write(recording_of(file)): file for write in (basename, str) for file in paths}
     if not band and (first := next((header(path) for path in paths.values()), None)):
         band = 0.0, first.samplerate / 2
-    stretches = (_stretch(str(name), listed, stems, paths, seconds) for name in samples.names)
-    rows = samples.table.to_dict("records")
-    return [replace(of, band=frequencies_of(row) or band) for of, row in zip(stretches, rows, strict=True)]
-
-
-def _stretch(
-    name: str, listed: dict[str, tuple], stems: dict[str, str], paths: dict[str, Path], seconds: float | None
-) -> Stretch:
-    """Returns what one sample is of; a whole recording is from 0 to its end."""
-    recording = recording_of(name)
-    file, start, end = listed.get(name, (stems.get(recording, recording), math.nan, math.nan))
-    path = paths.get(file)
-    if math.isnan(start) and SEGMENT in name:
-        with suppress(ValueError):
-            start = float(splitext(name.partition(SEGMENT)[2])[0])
+    stems = {write(recording_of(file)): file for write in (basename, str) for file in paths}
+    stretches, rows = [], zip(samples.begins, samples.table.iterrows(), strict=True)
+    for start, (name, row) in rows:
+        file, end = row["file"], row["end_s"]
+        if file == name and file not in paths:  # nothing but the name says it
+            file = stems.get(recording_of(name), recording_of(name))
+        path = paths.get(file)
+        if math.isnan(end) and not math.isnan(start):
             end = start + (seconds or math.nan)
-    elif math.isnan(start) and path and (about := header(path)):
-        start, end = 0.0, about.length_s
-    return Stretch(file, start, end, path)
+        elif math.isnan(start) and path and (about := header(path)):
+            start, end = 0.0, about.length_s
+        stretches.append(Stretch(file, start, end, path, frequencies_of(row) or band))
+    return stretches
 
 
 def _require_column(color: str, one: FeatureSet) -> None:
@@ -173,25 +158,25 @@ class FeatureTables:
         self.sets = list(inputs.sets.values()) if table else []
         if table == "parquet":
             inputs.check("table", require_parquet)
-        self.sizes = {one.name: {} for one in self.sets if table == "csv"}
-        for one, sizes in zip(self.sets, self.sizes.values(), strict=False):
-            sizes |= {method: csv_bytes(table) for method, table in one.tables.items()}
+        for one in self.sets if table == "csv" else ():
             inputs.check("table", self._refuse_large, one)
 
     def describe(self) -> list[str]:
-        n_bytes = {name: sum(sizes.values()) for name, sizes in self.sizes.items()}
-        about = {name: f", about {n / MB:,.1f} MB" for name, n in n_bytes.items()}
-        return [f"{one.name}: features as {self.suffix}{about.get(one.name, '')}" for one in self.sets]
+        lines = [f"{one.name}: features as {self.suffix}" for one in self.sets]
+        if self.suffix == "csv":
+            sizes = [sum(map(csv_bytes, one.tables.values())) for one in self.sets]
+            lines = [f"{line}, about {n / MB:,.1f} MB" for line, n in zip(lines, sizes, strict=True)]
+        return lines
 
     def _refuse_large(self, one: FeatureSet) -> None:
-        large = {method: n for method, n in self.sizes[one.name].items() if n > self.most}
-        for method, n_bytes in large.items():
-            n, width = one.tables[method].rows.shape
-            raise Fault(
-                f"{one.name}: the CSV of {method} ({n:,} rows of {width:,} features) takes about "
-                f"{n_bytes / MB:,.0f} MB, more than `table_mb: {self.most / MB:g}`: choose a `pooling` that "
-                "leaves fewer features, `table: parquet`, `table: null`, or a larger `table_mb`"
-            )
+        for method, table in one.tables.items():
+            if (n_bytes := csv_bytes(table)) > self.most:
+                n, width = table.rows.shape
+                raise Fault(
+                    f"{one.name}: the CSV of {method} ({n:,} rows of {width:,} features) takes about "
+                    f"{n_bytes / MB:,.0f} MB, more than `table_mb: {self.most / MB:g}`: choose a `pooling` "
+                    "that leaves fewer features, `table: parquet`, `table: null`, or a larger `table_mb`"
+                )
 
     def write(self, folder: Path) -> list[Content]:
         content = Content("Features as tables", folder)

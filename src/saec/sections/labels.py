@@ -1,5 +1,6 @@
 """Finds what a session names: files, folders, and the labels, groups and splits of samples."""
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import tzinfo
@@ -44,6 +45,7 @@ from saec.session import Count
 from saec.tables import Table, column_of
 
 CLOCK = ("site", "date", "time")  # groups of a pattern that say where and when
+SPAN = ["file", "start_s", "end_s"]
 MAGIC = "*?["  # what makes a name a pattern
 
 
@@ -209,20 +211,26 @@ def label_samples(
     further = clock_columns(plain.but(**further).table, "the feature files")[0].drop(columns=list(COLUMNS))
     further = further.to_dict("series") | {one: column_of(samples.table[one]) for one in samples.others}
     pattern = given.pattern if given.has_groups(*CLOCK) else None
-    called = images and _recordings(images, plain.names)
-    samples, unknown = with_clock(samples.but(**further), pattern, called, **given.zones)
+    samples = _located(samples.but(**further), images, sounds)
+    samples, unknown = with_clock(samples, pattern, samples.files.tolist(), **given.zones)
     samples, rare = without_rare(samples, given.least)
     return samples, [*remarks, *rare, *unknown, *_remarks(samples, what)]
 
 
-def _recordings(images: Path, names: np.ndarray) -> list[str] | None:
-    """Returns the recordings that pictures are of by the table of their preparation, if there is one."""
-    if not (images / PREPARED).is_file():
-        return None
-    table = read_annotations(images / PREPARED, ("file",))
-    pairs = list(zip(table["file"], table.get("recording", table["file"]), strict=True))
-    of = {recording_of(file): recording for file, recording in pairs} | dict(pairs)
-    return [of.get(name, name) for name in names.tolist()]
+def _located(samples: Samples, images: Path | None, recordings: Recordings | None) -> Samples:
+    """Returns samples with the file that each is of, its start and its end, as the listed recordings say it,
+    or the table of a preparation beside pictures.
+    """
+    spans: dict[str, tuple] = {}
+    if recordings:
+        spans = {name: tuple(span) for name, *span in recordings.labelled.table[SPAN].itertuples()}
+    if images and (images / PREPARED).is_file():
+        table = read_annotations(images / PREPARED, ("file",))
+        columns = table.get("recording", table["file"]), table["start_s"], table["end_s"]
+        rows = list(zip(table["file"], zip(*columns, strict=True), strict=True))
+        spans |= {recording_of(name): (file, math.nan, math.nan) for name, (file, *_) in rows} | dict(rows)
+    spans = [spans.get(name, (name, math.nan, math.nan)) for name in samples.names.tolist()]
+    return samples.but(**dict(zip(SPAN, zip(*spans, strict=True), strict=True)))
 
 
 def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tuple[pd.DataFrame, str]:

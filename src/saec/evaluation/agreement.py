@@ -69,10 +69,11 @@ def internal(rows: np.ndarray, clusters: np.ndarray, seed: int) -> dict[str, flo
     return scores
 
 
-def purity(labels: np.ndarray) -> tuple[str, float] | None:
-    """Returns the commonest label of rows and its share of those with a label, None without labels."""
+def purity(labels: np.ndarray) -> dict[str, str | float]:
+    """Returns the commonest `label` of rows and its share of those with a label, the `purity`, if any has."""
     names, counts = np.unique(labels[labels != ""], return_counts=True)
-    return (str(names[counts.argmax()]), float(counts.max() / counts.sum())) if len(names) else None
+    shares = counts / counts.sum()
+    return {"label": str(names[shares.argmax()]), "purity": float(shares.max())} if len(names) else {}
 
 
 def corrected_t_test(first: np.ndarray, second: np.ndarray, test_per_train: float) -> float:

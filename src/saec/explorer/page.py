@@ -87,9 +87,8 @@ class Points:
             rows = np.flatnonzero(clusters == name)
             distances = np.linalg.norm(near[rows] - near[rows].mean(0), axis=1)
             medoids = rows[np.argsort(distances, kind="stable")[:N_MEDOIDS]].tolist()
-            label, share = purity(labels[rows]) or (None, None)
-            one = {"name": str(name), "size": len(rows), "medoids": medoids, "label": label, "purity": share}
-            listed.append(one)
+            one = {"name": str(name), "size": len(rows), "medoids": medoids, "label": None, "purity": None}
+            listed.append(one | purity(labels[rows]))
         return sorted(listed, key=lambda one: (-one["size"], one["name"]))
 
 

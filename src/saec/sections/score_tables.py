@@ -55,15 +55,12 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
 
 def cluster_table(results: list[Result]) -> pd.DataFrame:
     """Returns each cluster's size, its commonest label, and the share of it: its purity."""
-    rows = []
-    for one in results:
-        clusters = one.scores.predicted
-        for cluster in () if one.is_probe else np.unique(clusters[clusters != ""]):
-            inside = clusters == cluster
-            top = purity(one.labels[inside])
-            label = {"label": top[0], "purity": top[1]} if top else {}
-            rows.append(one.key | {"cluster": str(cluster), "size": int(inside.sum())} | label)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        one.key | {"cluster": cluster, "size": len(labels)} | purity(labels.to_numpy())
+        for one in results
+        for cluster, labels in pd.Series(one.labels).groupby(one.scores.predicted)
+        if cluster and not one.is_probe
+    )
 
 
 def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Content) -> None:

@@ -30,7 +30,7 @@ class CodeMeasures:
         n_segment = {name: max(FEWEST, min(SEGMENT, -(-n_longest // pool))) for name, pool in pools.items()}
         self.welch = {name: (n_segment[name], rate_hz / pool) for name, pool in pools.items()}
         self.rows: list[dict[str, float]] = []
-        self.means: list[dict[str, np.ndarray]] = []  # of each sample, over its frames
+        self.totals: dict[str, tuple[np.ndarray, int]] = {}  # over all frames, and how many these are
 
     def add(
         self,
@@ -52,26 +52,27 @@ class CodeMeasures:
         for name, series in (("codes", codes), ("input", target)):
             if series.shape[1] >= FEWEST:
                 means[name] = density(series, *self.welch[name])
-        self.means.append(means)
+        for name, of in means.items():
+            total, n_frames = self.totals.get(name, (np.zeros_like(of), 0))
+            self.totals[name] = total + of * row["frames"], n_frames + row["frames"]
 
-    def mean(self, name: str) -> np.ndarray | None:
-        """Returns the mean over all frames of the samples that have this measure, None where none has it."""
-        pairs = zip(self.means, self.rows, strict=True)
-        there = [(of[name], row["frames"]) for of, row in pairs if name in of]
-        return np.average([of for of, _ in there], axis=0, weights=[n for _, n in there]) if there else None
+    def mean(self, name: str) -> np.ndarray:
+        """Returns the mean over all frames of the samples that have this measure."""
+        total, n_frames = self.totals[name]
+        return total / n_frames
 
     @property
     def by_column(self) -> dict[str, np.ndarray]:
         """Returns the mean squared error of each column over all frames, (columns,), and in units of the
         files, where something leads back to them.
         """
-        return {name: of for name in ERRORS if (of := self.mean(name)) is not None}
+        return {name: self.mean(name) for name in ERRORS if name in self.totals}
 
     @property
     def spectra(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Returns frequencies and the power spectral density of codes and of the input, where long enough."""
         grids = {name: np.fft.rfftfreq(n, 1 / rate) for name, (n, rate) in self.welch.items()}
-        return {name: (at, of) for name, at in grids.items() if (of := self.mean(name)) is not None}
+        return {name: (at, self.mean(name)) for name, at in grids.items() if name in self.totals}
 
     @property
     def mse_of_mean(self) -> float:

@@ -189,10 +189,13 @@ class EncodedSamples(Evaluated):
         x_label = f"cutoff ({self.unit})"
         table = pd.DataFrame({x_label: cutoffs} | {f"mse, {SWEPT[key]}": y for key, y in errors.items()})
         what = "errors after frequencies above a cutoff are taken away"
-        curves = {words: (cutoffs, errors[key]) for key, words in SWEPT.items()}
-        title = f"Mean squared errors after a low-pass filter, {self.of_few}"
-        words = (title, x_label, "mean squared error")
-        self._write_curves("codes_lowpass", table, what, curves, words, log_y=True)
+        self.content.write("codes_lowpass.csv", table, what)
+        pairs = {key: [y, y * np.nan] for key, y in errors.items()}
+        pairs["input_alone"].reverse()  # it goes to zero, and would make the others one flat line
+        curves = {words: (cutoffs, pairs[key]) for key, words in SWEPT.items()}
+        title, rows = f"Mean squared errors after a low-pass filter, {self.of_few}", ("model", "filter alone")
+        given = {"": curves}, rows, title, x_label
+        self.content.draw("codes_lowpass.png", title, codes_figures.stacked, *given)
 
     def write_shifts(self, wanted: int) -> float | None:
         """Writes and draws how codes change when the input moves, and returns the mean over shifts."""

@@ -9,7 +9,7 @@ from saec.evaluation.base import Scores
 from saec.report.job import MOST_SENTENCES, summary
 from saec.samples import Samples
 from saec.sections.base import Content
-from saec.sections.findings import best_clusters, best_methods, doubts_of_samples, doubts_of_scores
+from saec.sections.findings import best_clusters, best_methods, doubts_in, doubts_of_scores, remarks_on
 from saec.sections.score_tables import comparison_table
 from saec.sections.sets import Result
 from saec.sections.times import show_times
@@ -101,9 +101,9 @@ def test_the_best_clusters_are_those_that_agree_with_labels_or_are_stable(rows, 
         (
             {"label": ["a", "b"] * 9 + ["", "c"]},
             [
-                "1 of 20 sounds has no label",
-                "groups (recordings) are unknown, so probes may be too good",
-                "1 classes are rare, in fewer than 5 sounds: c",
+                "1 of 20 sounds is without a label",
+                "no group (recording) is known, so probes may be too good",
+                "1 class is rare, in fewer than 5 sounds",
             ],
         ),
         (
@@ -113,15 +113,15 @@ def test_the_best_clusters_are_those_that_agree_with_labels_or_are_stable(rows, 
                 "split": ["train"] * 9 + ["test"] * 11,
             },
             [
-                "1 group is on both sides of the split, so probes are too good",
-                "classes are tested and never learnt: b",
+                "1 group (recordings) is on both sides of the split, so probes are too good",
+                "1 class is tested and never learnt",
             ],
         ),
     ],
 )
 def test_what_is_suspicious_of_samples_is_said_in_few_words(columns, doubts):
     samples = Samples.of([f"{n:02d}.wav" for n in range(20)], **columns)
-    assert doubts_of_samples(samples, "sounds") == doubts
+    assert doubts_in(remarks_on(samples, "sounds")) == doubts
 
 
 def test_of_several_sets_it_is_counted_how_often_each_method_is_best_and_all_are_named():

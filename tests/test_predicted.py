@@ -271,7 +271,7 @@ def test_what_was_learnt_from_is_remarked_on_and_scored_apart(project):
     about = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     first = "Of 4 segments that were not learnt from, 50.0% are predicted right: macro-F1"
     assert about["findings"][0].startswith(first)
-    assert about["findings"][-1].endswith("3 of the predictions that are scored were learnt from.")
+    assert about["findings"][-1].endswith("are of the split train, which was learnt from.")
     (project.data / "truth.csv").write_text("file,start,end,label\ncrow/one.wav,0,1,crow\ntwo.wav,0,1,tit\n")
     folder, _ = evaluated(project, truth="truth.csv", grid_s=0.5)
     words = "1 files that are scored along time were learnt from"

@@ -20,11 +20,6 @@ from saec.tables import Table
 
 LOG = logging.getLogger(__name__)
 SEED = 0
-NO_GROUPS = (
-    "no groups (recordings, individuals) are given: the score says how well the combiner answers for samples "
-    "like these, and nothing of other places, days or individuals; name groups in the table of labels, or by "
-    "`labels: {pattern: (?P<group>...)}` where names of files tell them"
-)
 
 
 class Combine(Strict):
@@ -76,7 +71,6 @@ class Combined:
             combiner = Combiner.fit(blocks, samples.labels, samples.groups, **options, seed=SEED)
             stem = f"combiner_{as_file_name(one.name)}"
             combiner.save(folder / f"{stem}.skops")
-            content.remarks += [f"{one.name}: {NO_GROUPS}"] if not one.has_groups else []
             write_json(folder / f"{stem}.json", self._about(one, combiner))
             content.files |= {
                 f"{stem}.skops": f"{self.options.name}: fitted on all labels, answers by {', '.join(blocks)}",

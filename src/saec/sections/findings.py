@@ -1,25 +1,18 @@
 """Says in plain sentences what tables of scores and of samples show, and what is suspicious in them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
-from saec.evaluation.folds import classes_of_few_groups
-from saec.faults import number_of
-from saec.samples import Samples
-from saec.sections.labels import between_sides
-from saec.sections.sets import FeatureSet
+from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
+from saec.faults import counted
+from saec.samples import Samples, written_alike
 
 CHANCE = 0.05  # p-values from which a difference may well be chance
-FEW = 5  # groups (recordings) from which a class is not rare
 MUCH_NOISE = 0.5  # share of samples in no cluster
-N_NAMED, N_SETS = 3, 8  # classes, and sets
-
-
-def described(sets: Sequence[FeatureSet]) -> str:
-    """Returns a sentence that counts samples, labels, classes and groups of each set."""
-    return "; ".join(f"{one.name}: {one.counts}" if len(sets) > 1 else one.counts for one in sets) + "."
+FEW = 5  # groups (recordings) from which a class is not rare
+N_SETS = 8  # that are named
 
 
 def best_methods(scores: pd.DataFrame, comparisons: pd.DataFrame) -> list[str]:
@@ -149,34 +142,6 @@ def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
     return doubts + [f"{of_set[one.set]}{one.evaluation} of {one.method} {what}" for one, what in words]
 
 
-def doubts_of_samples(samples: Samples, what: str) -> list[str]:
-    """Returns what is suspicious of labels, groups and split."""
-    has_label, groups, doubts = samples.labels != "", samples.groups, []
-    n_groups, n_without = len(np.unique(groups)), len(samples) - int(has_label.sum())
-    if not samples.classes:
-        return [f"no {what} have labels"]
-    if n_without:
-        doubts.append(number_of(n_without, f"of {len(samples):,} {what} have no label"))
-    known = n_groups < len(samples)
-    if not known:
-        doubts.append("groups (recordings) are unknown, so probes may be too good")
-    rare = classes_of_few_groups(samples.labels[has_label], groups[has_label], FEW)
-    if known and n_groups < FEW:
-        doubts.append(f"all {what} come from {n_groups} recordings (groups) alone")
-    elif rare:
-        noun = "recordings" if known else what
-        doubts.append(f"{len(rare):,} classes are rare, in fewer than {FEW} {noun}: {_some(list(rare))}")
-    shared, unseen = between_sides(samples)
-    if shared:
-        doubts.append(number_of(len(shared), "groups are on both sides of the split, so probes are too good"))
-    return doubts + ([f"classes are tested and never learnt: {_some(unseen)}"] if unseen else [])
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - N_NAMED:,} more" if len(names) > N_NAMED else ""
-    return ", ".join(map(str, names[:N_NAMED])) + more
-
-
 def _by_set(scores: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> list[str]:
     """Returns one sentence with a clause a set, which is named where there are several."""
     names = list(scores["set"].unique()) if len(scores) else []
@@ -186,3 +151,42 @@ def _by_set(scores: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> list[st
     if len(names) > N_SETS:
         clauses.append(f"{len(names) - N_SETS:,} sets more are below")
     return [". ".join(clauses) + "."] if clauses else []
+
+
+class Doubt(str):
+    """Is a remark on what is suspicious; what stands before its first colon says it in few words."""
+
+
+def doubts_in(remarks: Iterable[str]) -> list[str]:
+    """Returns in few words what is suspicious in remarks."""
+    return [remark.partition(":")[0] for remark in remarks if isinstance(remark, Doubt)]
+
+
+def remarks_on(samples: Samples, what: str) -> list[str]:
+    """Returns remarks on labels, groups that nobody names, and the split."""
+    has_label, groups, n = samples.labels != "", samples.groups, len(samples)
+    if not samples.classes:
+        return [Doubt(f"no {what} have labels")]
+    remarks = counted(samples.names[~has_label].tolist(), f"of {n:,} {what} are without a label", 5)
+    n_groups = len(np.unique(groups))
+    if n_groups == n and len(samples.classes) > 1:
+        remarks.append(
+            "no group (recording) is known, so probes may be too good: each one counts as one, and scores "
+            "say nothing of other places, days or individuals; name groups in the table of labels, or by "
+            "`labels: {pattern: (?P<group>...)}` where names of files tell them"
+        )
+    few = classes_of_few_groups(samples.labels[has_label], groups[has_label], FEW)
+    if FEW > n_groups < n:
+        remarks.append(f"all {what} come from {n_groups} recordings (groups) alone")
+    else:
+        noun, lines = what if n_groups == n else "recordings", [f"{label}: {of}" for label, of in few.items()]
+        remarks += counted(lines, f"classes are rare, in fewer than {FEW} {noun}", 3)
+    train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
+    shared = np.intersect1d(train.groups, test.groups).tolist()
+    unseen = np.setdiff1d(test.labels, train.labels).tolist() if len(train) else []
+    words = "groups (recordings) are on both sides of the split, so probes are too good"
+    remarks += counted(shared, words, 5) + counted(unseen, "classes are tested and never learnt")
+    neither = samples.names[has_label & ~np.isin(samples.splits, (TRAIN, TEST))].tolist()
+    words = f"{what} with a label are neither {TRAIN!r} nor {TEST!r} and are left out"
+    neither = counted(neither, words, 5) if (samples.splits != "").any() else []
+    return [*map(Doubt, remarks), *neither, *written_alike(samples.classes)]

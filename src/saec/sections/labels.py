@@ -38,9 +38,9 @@ from saec.samples import (
     read_annotations,
     recording_of,
     with_clock,
-    written_alike,
     zone_of,
 )
+from saec.sections.findings import remarks_on
 from saec.session import Count
 from saec.tables import Table, column_of
 
@@ -200,9 +200,6 @@ def label_samples(
         samples, remarks = _of_sounds(plain, sounds, what)
     elif samples is plain:
         samples = plain.but(label=_own_labels(tables, plain.labels, what))
-        if samples.classes:
-            without = samples.names[samples.labels == ""].tolist()
-            remarks += counted(without, f"of {len(samples):,} {what} have no label")
     if given.has_groups("group", "split") and not given.has_groups("label"):
         by_pattern = given_annotations(Labels(pattern=given.pattern), plain.names, config)
         samples, more = join(samples, *by_pattern, what=what)
@@ -214,7 +211,7 @@ def label_samples(
     samples = _located(samples.but(**further), images, sounds)
     samples, unknown = with_clock(samples, pattern, samples.files.tolist(), **given.zones)
     samples, rare = without_rare(samples, given.least)
-    return samples, [*remarks, *rare, *unknown, *_remarks(samples, what)]
+    return samples, [*remarks, *rare, *unknown, *remarks_on(samples, what)]
 
 
 def _located(samples: Samples, images: Path | None, recordings: Recordings | None) -> Samples:
@@ -297,31 +294,3 @@ def without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[str
     lines = [f"{label}: {n}" for label, n in rare.items()]
     remarks = counted(lines, f"classes have fewer than {least} groups and are left out")
     return samples.but(label=np.where(np.isin(labels, list(rare)), "", labels)), remarks
-
-
-def _remarks(samples: Samples, what: str) -> list[str]:
-    """Returns remarks on groups that nobody names, and on the split."""
-    has_label, remarks = samples.labels != "", []
-    if len(np.unique(samples.groups)) == len(samples) and len(samples.classes) > 1:
-        remarks.append(
-            f"no group (recording) is known, each one counts as a group: if {what} come from the same "
-            "recordings, probes are too good; name groups in the table of labels"
-        )
-    remarks += written_alike(samples.classes)
-    if (samples.splits == "").all():
-        return remarks
-    neither = samples.names[has_label & ~np.isin(samples.splits, (TRAIN, TEST))].tolist()
-    words = f"{what} with a label are neither {TRAIN!r} nor {TEST!r} and are left out"
-    remarks += counted(neither, words, 5)
-    shared, unseen = between_sides(samples)
-    words = "groups (recordings) are on both sides of the split, so probes are too good"
-    remarks += counted(shared, words, 5)
-    return remarks + counted(unseen, "classes are tested and never learnt")
-
-
-def between_sides(samples: Samples) -> tuple[list[str], list[str]]:
-    """Returns groups that a split has on both sides, and classes that it tests without teaching them."""
-    has_label = samples.labels != ""
-    train, test = (samples.subset(has_label & (samples.splits == side)) for side in (TRAIN, TEST))
-    unseen = np.setdiff1d(test.labels, train.labels).tolist() if len(train) else []
-    return np.intersect1d(train.groups, test.groups).tolist(), unseen

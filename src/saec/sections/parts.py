@@ -6,6 +6,7 @@ import numpy as np
 
 from saec.config import Config
 from saec.faults import Fault, counted, did_you_mean, number_of
+from saec.sections.findings import Doubt, remarks_on
 from saec.sections.labels import with_whole_split, without_rare
 from saec.sections.sets import EvaluatedSet, FeatureSet, read_set
 
@@ -27,7 +28,7 @@ def _parts(one: FeatureSet, column: str, least: int | None, prefix: str) -> list
     """Leaves out values of which no two classes are there, or which are only trained on while others are
     tested.
     """
-    samples = one.samples
+    samples, of_all = one.samples, [remark for remark in one.remarks if not isinstance(remark, Doubt)]
     if column not in samples.others:
         names = did_you_mean(column, samples.others) if samples.others else "there are none"
         raise Fault(f"by: no column {column!r}, {names}")
@@ -44,7 +45,8 @@ def _parts(one: FeatureSet, column: str, least: int | None, prefix: str) -> list
             for method, table in one.tables.items()
         }
         called = f"{prefix}{value}"
-        remarks = ([] if parts else one.remarks) + remarks + rare
+        doubts = [remark for remark in remarks_on(part, one.samples_are) if isinstance(remark, Doubt)]
+        remarks = [*([] if parts else of_all), *remarks, *rare, *doubts]
         parts.append(replace(one, name=called, tables=tables, samples=part, remarks=remarks))
     words = f"values of {column} have no set (fewer than two classes, or only trained on)"
     if not parts:

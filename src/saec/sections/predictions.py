@@ -25,6 +25,7 @@ from saec.samples import (
     with_clock,
 )
 from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.findings import Doubt, doubts_in
 from saec.sections.labels import GivenLabels, Labels, as_file, given_annotations, matching_files
 from saec.sections.times import show_times
 
@@ -187,6 +188,7 @@ class ScoredPredictions:
         if {"hour", "date"} & {*self.timed.columns}:
             predicted = {"predicted": self.timed["predicted"].to_numpy(dtype=str)}
             show_times(content, "predicted", self.timed, predicted, self.options.labels.clock_is)
+        content.doubts = doubts_in(content.remarks)
         return [content]
 
     def _labelled(self, content: Content) -> dict[str, pd.DataFrame]:
@@ -199,11 +201,9 @@ class ScoredPredictions:
             content.remarks.append(f"{n_without:,} of {len(table):,} {words}")
         content.remarks += _never_learnt(table["label"], classes_of(table), "predictions")
         if n_learnt:
-            content.doubts.append(f"{n_learnt:,} of the predictions that are scored were learnt from")
-            content.remarks.append(
-                f"{n_learnt:,} of {len(table) - n_without:,} predictions with a label are of the split "
-                f"{TRAIN}, which was learnt from: their scores are too good, look at those of other splits"
-            )
+            words = f"predictions with a label are of the split {TRAIN}, which was learnt from"
+            words += ": their scores are too good, look at those of other splits"
+            content.remarks.append(Doubt(f"{n_learnt:,} of {len(table) - n_without:,} {words}"))
         segments = table.rename(columns={"start_s": "start", "end_s": "end"})
         segments = segments[["file", "start", "end", "label", "split", "predicted"]]
         what = "one row a prediction: its label, and what was predicted"
@@ -240,7 +240,7 @@ class ScoredPredictions:
             )
         learnt = self.table["file"][self.table["split"] == TRAIN]
         if n_learnt := points["file"][points["file"].isin(learnt)].nunique():
-            content.doubts.append(f"{n_learnt:,} files that are scored along time were learnt from")
+            content.remarks.append(Doubt(f"{n_learnt:,} files that are scored along time were learnt from"))
         without = sorted(set(self.table["file"]) - set(points["file"]))
         content.remarks += counted(without, "files have no truth in time", 5)
         content.remarks += _never_learnt(scored["truth"], classes, "points of the grid")
@@ -296,9 +296,7 @@ def _that_meet(
     """
     meet = {what: one for what, one in scores.items() if {row["class"] for row in one.classes} & {*classes}}
     words = "is a class of the model: there is no score"
-    apart = sorted(f"no label of {what} {words}" for what in scores.keys() - meet)
-    content.remarks += apart
-    content.doubts += apart
+    content.remarks += map(Doubt, sorted(f"no label of {what} {words}" for what in scores.keys() - meet))
     for what in meet:
         one, which = (unseen[what], " that were not learnt from") if what in unseen else (meet[what], "")
         worst = min(one.classes, key=lambda row: row["f1"])

@@ -32,8 +32,8 @@ from saec.files import fingerprint
 from saec.progress import progress
 from saec.registry import Component, as_list
 from saec.samples import means_per_recording, recording_of
-from saec.sections import findings
 from saec.sections.base import SECTIONS, Content, Inputs
+from saec.sections.findings import Doubt, doubts_in
 from saec.sections.score_tables import show_all_sets, show_set
 from saec.sections.sets import PIXELS, FeatureSet, Result, about_of, require_probes
 from saec.tables import Table
@@ -42,7 +42,6 @@ LOG = logging.getLogger(__name__)
 CLUSTERS = ("kmeans", {"name": "hdbscan", "umap": {}})  # evaluations that need no label
 MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")  # what remembered scores depend on
 CPU = torch.device("cpu")
-NO_PROBES = "no probes"
 AT_ONCE, SIDE = 64, 32  # pictures, pixels
 MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on unless it is named: its time grows with their square
 
@@ -89,15 +88,14 @@ class ScoredSets:
             contents.append(Content(f"Set {one.name}", folder, one.remarks))
             show_set(one, contents[-1])
             prefix = f"{one.name}: " if len(self.sets) > 1 else ""
-            doubts = findings.doubts_of_samples(one.samples, one.samples_are)
-            doubts += [NO_PROBES for remark in one.remarks if remark.startswith(NO_PROBES)]
-            contents[-1].doubts += [prefix + doubt for doubt in doubts]
+            contents[-1].doubts += [prefix + doubt for doubt in doubts_in(one.remarks)]
         results = [result for one in self.sets for result in one.results]
         if results:
             contents.insert(0, Content("Scores", folder))
             show_all_sets(results, self.sets, contents[0])
         if contents:
-            contents[0].findings.insert(0, findings.described(self.sets))
+            counts = [f"{one.name}: {one.counts}" if len(self.sets) > 1 else one.counts for one in self.sets]
+            contents[0].findings.insert(0, f"{'; '.join(counts)}.")
         return contents
 
 
@@ -114,8 +112,8 @@ def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> 
     try:
         require_probes(one)
     except Fault as fault:
-        LOG.warning("%s: %s", NO_PROBES, fault)
-        one.remarks.append(f"{NO_PROBES}: {fault}")
+        one.remarks.append(Doubt(f"no probes: {fault}"))
+        LOG.warning("%s", one.remarks[-1])
         return clusters
     probes = [name for name in CLASSIFIERS if name != "svm" or one.n_labelled <= MOST_FOR_SVM]
     return [*clusters, *map(EVALUATIONS.parse, probes)]

@@ -1,7 +1,9 @@
 """Reads feature files of any maker, one row a sample, and writes tables, for other programs, too."""
 
+import csv
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -164,7 +166,8 @@ def _from_columns(file: Path, columns: str, names: str, label: str) -> Table:
     if not chosen:
         there = listing([str(column) for column in frame.columns])
         raise Fault(f"{file} has no column {columns!r} (say `columns: PATTERN`), it has\n{there}")
-    texts = [column for column in chosen if not pd.api.types.is_numeric_dtype(frame[column])]
+    kinds = frame[chosen].dtypes.items()
+    texts = [column for column, kind in kinds if not pd.api.types.is_numeric_dtype(kind)]
     if texts:
         raise Fault(f"{file}: these feature columns are no numbers:\n{listing(texts)}")
     named = names in frame
@@ -205,16 +208,20 @@ def _read_frame(file: Path, words: tuple[str, ...]) -> pd.DataFrame:
 def _of_text(file: Path, words: set[str]) -> pd.DataFrame:
     """Reads CSV, also with tabs or semicolons; without commas between columns, numbers may have them."""
     text, separator, _ = read_separated(file)
-    heads = pd.read_csv(StringIO(text), sep=separator, nrows=0).columns
+    counts = Counter(next(csv.reader(StringIO(text, newline=""), delimiter=separator), []))
+    heads = [f"{head}.{i}" if i else head for head, n in counts.items() for i in range(n)]  # as in pandas
     kinds = {head: str for head in heads if head.strip().casefold() in words}
     missing = {head: MISSING for head in heads if head not in kinds}
     options = {"dtype": kinds, "na_values": missing, "keep_default_na": False}
     frame = pd.read_csv(StringIO(text), sep=separator, low_memory=False, **options)
     if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError(f"its rows have more cells than the {len(heads)} columns of its head")
-    empty = frame.isna() | (frame == "")  # as Excel leaves rows and columns
-    unnamed = [head for head in frame if head.startswith("Unnamed: ") and empty[head].all()]
-    frame = frame[~empty.all(axis=1)].drop(columns=unnamed)
+    texts = frame.select_dtypes(exclude="number")  # there may be thousands of columns of numbers
+    empty = texts.isna() | (texts == "")  # as Excel leaves rows and columns
+    no_number = frame.select_dtypes("number").isna()
+    unnamed = [of[head] for of in (empty, no_number) for head in of if head.startswith("Unnamed: ")]
+    unnamed = [column.name for column in unnamed if column.all()]
+    frame = frame[~(empty.all(axis=1) & no_number.all(axis=1))].drop(columns=unnamed)
     for head in frame.columns.difference([*kinds]) if separator != "," else ():
         if not pd.api.types.is_numeric_dtype(frame[head]):
             numbers = pd.to_numeric(frame[head].str.replace(",", "."), errors="coerce")

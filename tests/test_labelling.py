@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sounds import record, tone
 
 from saec.config import Config
-from saec.data.recordings import Recordings
+from saec.data.audio import Recordings
 from saec.faults import Fault
 from saec.preparation import PreparationSession, plan_preparation
 from saec.report import EvaluationSession, plan_evaluation

@@ -13,7 +13,7 @@ from sounds import record_classes
 
 from saec import figures
 from saec.config import Config
-from saec.data.recordings import Recordings
+from saec.data.audio import Recordings
 from saec.faults import Fault
 from saec.report import EvaluationSession, evaluate, plan_evaluation
 from saec.sections.data import read_through

@@ -1,6 +1,7 @@
 """Defines the data kind `audio`: recordings, or segments of them, as spectra computed on the device."""
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,20 +13,60 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from saec.data.batch import Dataset
 from saec.data.fronts import SoundFit, SoundFront, Standardise
 from saec.data.kind import DATA, Sizes, leave_out, refuse_bad, refuse_early
-from saec.data.listed import Cutting, Location, Pattern, piece_name
-from saec.data.recordings import MOST_WHOLE_S, Recordings, n_at_rate
+from saec.data.listed import Cutting, Listed, Location, Pattern, piece_name
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
 from saec.samples import Samples, Several
-from saec.sound.files import Channel, stream
+from saec.sound.files import (
+    SUFFIXES,
+    Channel,
+    Header,
+    find_recordings,
+    header,
+    stream,
+    warn_of_unsure,
+    why_not,
+)
 from saec.sound.spectra import SPECTRA
 
 LOG = logging.getLogger(__name__)
 VERSION = 3  # raise it when the same recordings would be stored otherwise: it makes other fingerprints
+MOST_WHOLE_S = 120  # of a recording that is one sample
 LONG = 4  # times the length that samples are brought to, which makes them something else
 NEARLY = 0.98  # of a rate: 22,000 Hz are as good as 22,050
+
+
+class Recordings(Listed):
+    """Lists recordings, of which a table may name several stretches."""
+
+    items_are = "recordings"
+    suffixes = SUFFIXES
+    has_stretches = True
+
+    def find(self, folder: Path) -> list[str]:
+        return find_recordings(folder)
+
+    @cached_property
+    def headers(self) -> list[Header | None]:
+        """Returns what is told of each recording, None where it cannot be opened."""
+        headers = {name: header(path) for name, path in self._each("looking")}
+        warn_of_unsure(headers)
+        return list(headers.values())
+
+    @cached_property
+    def state(self) -> list[tuple]:
+        """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
+        of = {source.name: source for source in self.sources}
+        columns = (
+            self.labelled.table[key].tolist() for key in ("file", "start_s", "end_s", "label", "split")
+        )
+        rows = [
+            (*of[file], *(None if math.isnan(s) else s for s in times), label, split)
+            for file, *times, label, split in zip(*columns, strict=True)
+        ]
+        return sorted(rows, key=lambda row: (row[0], row[3] or 0.0))
 
 
 @DATA.register("audio")
@@ -93,8 +134,15 @@ class Audio:
 
     @cached_property
     def n_steps(self) -> list[int]:
-        """Returns the largest possible number of samples of each recording, as headers say."""
-        return [n_at_rate(info, self.cutting.rate, self.channel) for info in self.recordings.headers]
+        """Returns the largest possible number of samples of each recording, as headers say; 0: of no use."""
+        rate, n_steps = self.cutting.rate, []
+        for info in self.recordings.headers:
+            if info is None or not info.frames or why_not(info, rate, self.channel):
+                n_steps.append(0)
+            else:
+                same = info.samplerate == rate
+                n_steps.append(info.frames if same else math.ceil(info.frames * rate / info.samplerate) + 1)
+        return n_steps
 
     @cached_property
     def samples(self) -> Samples:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator
 
 from saec.data.kind import File, evenly
 from saec.data.stored import Windows
-from saec.faults import Fault, MissingFault, did_you_mean, first_lines, listing, number_of
+from saec.faults import Fault, MissingFault, Unusable, did_you_mean, first_lines, listing, number_of
 from saec.files import files_below
 from saec.progress import progress
 from saec.samples import (
@@ -289,6 +289,18 @@ class Cutting:
             columns |= {"start_s": first / self.rate, "end_s": (first + n) / self.rate}
         order = sorted(range(len(names)), key=names.__getitem__)
         return Samples.of(names, **columns), Windows(*(one[order] for one in (items, first, n))), bad
+
+
+def content_of(path: Path, n: int = -1) -> bytes:
+    """Returns the first n bytes of a file, or all; raises `Unusable` where it is gone, locked or empty."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(n)
+    except OSError as error:
+        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
+    if not content:
+        raise Unusable("is empty (0 bytes): copy it again")
+    return content
 
 
 def by_folders(samples: Samples, group_of: Callable[[str], str]) -> Samples:

@@ -15,7 +15,7 @@ from typing import IO, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BeforeValidator, PlainValidator
 
-from saec.data.listed import Listed, Location
+from saec.data.listed import Listed, Location, content_of
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
 from saec.files import DAMAGE, files_below, suffixes_of
 from saec.registry import as_list
@@ -149,13 +149,7 @@ def _opened(path: Path, key: str | None) -> Iterator[tuple[IO[bytes], Header]]:
 
 def _require_content(path: Path) -> None:
     """Raises `Unusable` where a file is not what its suffix says."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(6)
-    except OSError as error:
-        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
-    if not start:
-        raise Unusable("is empty (0 bytes): copy it again")
+    start = content_of(path, 6)
     suffix = path.suffix.lower()
     kind = next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
     if kind is None:

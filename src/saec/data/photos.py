@@ -18,8 +18,8 @@ from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
 from saec.data.images import Images
 from saec.data.kind import DATA, Sizes, refuse_bad
-from saec.data.listed import Location, Pattern
-from saec.data.png import DAMAGE, Pictures, content_of, find_pictures
+from saec.data.listed import Location, Pattern, content_of
+from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.faults import Unusable, listing

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from saec.data.batch import Axes
-from saec.data.listed import Listed, Location
+from saec.data.listed import Listed, Location, content_of
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean
 from saec.files import files_below, suffixes_of
@@ -121,18 +121,6 @@ DAMAGE += (
     Image.DecompressionBombError,
     Warning,
 )  # what Pillow raises of some files
-
-
-def content_of(path: Path, n: int = -1) -> bytes:
-    """Returns the first n bytes of a file, or all; raises `Unusable` where it is gone, locked or empty."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(n)
-    except OSError as error:
-        raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
-    if not content:
-        raise Unusable("is empty (0 bytes): copy it again")
-    return content
 
 
 def size_of(path: Path) -> tuple[int, int]:

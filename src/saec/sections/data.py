@@ -10,7 +10,7 @@ import pandas as pd
 
 from saec import figures
 from saec.config import Config
-from saec.data.recordings import Recordings
+from saec.data.audio import Recordings
 from saec.faults import Fault, Unusable, counted, number_of
 from saec.inspection import in_words
 from saec.inspection import inspect as inspect_pictures

@@ -15,12 +15,12 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from saec.config import Config
 from saec.data import DATA
+from saec.data.audio import Recordings
 from saec.data.kind import absolute, paths_of
 from saec.data.listed import by_folders
 from saec.data.npy import SUFFIXES as ARRAYS
 from saec.data.photos import SUFFIXES, pictures_below
 from saec.data.png import Pictures
-from saec.data.recordings import Recordings
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.files import files_below

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from saec.config import Config, require_short_name
-from saec.data.recordings import Recordings
+from saec.data.audio import Recordings
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS

@@ -77,12 +77,11 @@ def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
     Raises:
         Fault: there are fewer mel bands than coefficients.
     """
+    from scipy.fft import dct
+
     if n_mfcc > n_mels:
         raise Fault(f"n_mfcc must be at most n_mels = {n_mels}, got {n_mfcc}: lower n_mfcc or raise n_mels")
-    orders, bands = np.arange(n_mfcc)[:, None], np.arange(n_mels)
-    cosines = np.sqrt(2 / n_mels) * np.cos(np.pi * orders * (bands + 0.5) / n_mels)
-    cosines[0] /= np.sqrt(2)
-    return torch.from_numpy(cosines.astype(np.float32))
+    return torch.from_numpy(dct(np.eye(n_mels), axis=0, norm="ortho")[:n_mfcc].astype(np.float32))
 
 
 def delta_filter(order: Literal[1, 2]) -> Tensor:

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from saec.config import Config
 from saec.data import DATA, Dataset, Raw
+from saec.data.audio import MOST_WHOLE_S
 from saec.data.fronts import SoundFront
 from saec.data.kind import DataOptions, Kind, Sizes
-from saec.data.recordings import MOST_WHOLE_S
 from saec.devices import computing, describe, resolve_device
 from saec.extraction.rows import Shapes
 from saec.extraction.sources.base import SOURCES, ExtractionData, Source

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -84,50 +84,46 @@ class Waveform(NamedTuple):
     n_fft: int
 
 
-class FrontEnd(Protocol):
+def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+    """Returns values as float32 in [0, 1] where they lie between `low` and `high`."""
+    return (values.float().cpu().numpy() - low) / max(high - low, 1e-6)
+
+
+class FrontEnd:
     """Turns stored numbers into the float tensor that views and models take, always in the same way.
 
-    Some say more: `axes`; `original`, samples before they are resampled; and with `is_ragged` samples keep
-    their own lengths, `frames(lengths)` columns for so many stored steps, with zeros behind up to those of
-    the longest of a batch, and the width of `shape` is no sample's. `settled_by_all`: options are settled by
-    all of the training set, not by some of it. `waveform`: what is stored is sound.
+    `shape` is that of one sample that comes out, without the batch axis. Where samples keep lengths of their
+    own (`is_ragged`), `frames(lengths)` are the columns for so many stored steps, with zeros behind up to
+    those of the longest of a batch, and the width of `shape` is no sample's.
     """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Returns the shape of one sample that comes out, without the batch axis."""
-
-    @property
-    def in_units(self) -> bool:
-        """Returns whether all values lie in [0, 1]."""
+    shape: tuple[int, ...]
+    in_units = True  # whether all values lie in [0, 1]
+    axes = Axes()
+    waveform: Waveform | None = None  # of stored sound
+    is_ragged = False
+    settled_by_all = False  # whether options are settled by all of the training set, not by some of it
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
         """Returns the same front end with a size that a model can take; raises a `Fault` if there is none."""
+        raise NotImplementedError
 
     def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
         """Returns options that the training set settles, from some of its samples as they are stored."""
+        return {}
+
+    def original(self, raw: Raw) -> Tensor:
+        """Returns samples as figures show them: before any of them is resampled."""
+        return self(raw)
 
     def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
         """Returns what a model sees as shades in [0, 1]; where values have no fixed range, that of `like`
         (or of the values themselves) is stretched to it. What is not a number stays so: it is not drawn.
         """
+        return shades(values)
 
-    def __call__(self, raw: Raw) -> Tensor: ...
-
-
-def axes_of(front: FrontEnd) -> Axes:
-    """Returns what a front end says of its axes, if it says anything."""
-    return getattr(front, "axes", Axes())
-
-
-def waveform_of(front: FrontEnd) -> Waveform | None:
-    """Returns what a front end says of the sound that it takes; None where it takes no sound."""
-    return getattr(front, "waveform", None)
-
-
-def shades(values: Tensor, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Returns values as float32 in [0, 1] where they lie between `low` and `high`."""
-    return (values.float().cpu().numpy() - low) / max(high - low, 1e-6)
+    def __call__(self, raw: Raw) -> Tensor:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -165,15 +161,13 @@ class Dataset:
         return replace(self, front=self.front.sized_for(height, time_pool, width))
 
     def original(self, raw: Raw) -> Tensor:
-        """Returns samples as figures show them: as the front end does, or its method `original` before any
-        of them is resampled.
-        """
-        return getattr(self.front, "original", self.front)(raw)
+        """Returns samples as figures show them: before any of them is resampled."""
+        return self.front.original(raw)
 
     @property
     def is_ragged(self) -> bool:
         """Returns whether samples keep lengths of their own."""
-        return getattr(self.front, "is_ragged", False)
+        return self.front.is_ragged
 
     @property
     def n_frames(self) -> np.ndarray | None:
@@ -191,8 +185,8 @@ class Dataset:
 
     @property
     def axes(self) -> Axes:
-        """Returns the seconds and Hz of samples as the front end gives them, where its `axes` says them."""
-        return axes_of(self.front)
+        """Returns the seconds and Hz of samples as the front end gives them, as far as it says them."""
+        return self.front.axes
 
     def gather(self, chosen: np.ndarray, device: torch.device) -> Raw:
         """Returns these samples as they are stored, on the device."""

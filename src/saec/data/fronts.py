@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Axes, Raw, Waveform, shades
+from saec.data.batch import Axes, FrontEnd, Raw, Waveform, shades
 from saec.faults import Fault
 from saec.sound.spectra import Spectrum, near_full_scale
 
@@ -21,7 +21,7 @@ TINY = 1e-6
 
 
 @dataclass(frozen=True)
-class PictureFront:
+class PictureFront(FrontEnd):
     """Turns (batch, height, width[, 3]) uint8 into (batch, channels, height, width) float."""
 
     stored: tuple[int, int]  # height and width of a stored picture
@@ -37,17 +37,10 @@ class PictureFront:
         return (1 if self.channels == "intensity" else 3, *(self.size or self.stored))
 
     @property
-    def in_units(self) -> bool:
-        return True
-
-    @property
     def axes(self) -> Axes:
         seconds, hertz, *_ = self.stored_axes
         is_cut = seconds is not None and self.fit != "resize"
         return Axes(seconds * self.shape[2] / self.stored[1] if is_cut else seconds, hertz)
-
-    def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
-        return {}
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
         """Returns this front end with the size that a model needs; `width` if it takes only that one.
@@ -86,10 +79,6 @@ class PictureFront:
     def original(self, raw: Raw) -> Tensor:
         return self._floats(raw.values) if self.fit == "resize" else self(raw)
 
-    def show(self, values: Tensor, like: Tensor | None = None) -> np.ndarray:
-        """Returns pictures as they are, as an array."""
-        return shades(values)
-
     def _floats(self, raw: Tensor) -> Tensor:
         if raw.ndim == 4:  # stored as RGB
             return raw.permute(0, 3, 1, 2).float() / 255
@@ -109,7 +98,7 @@ class PictureFront:
 
 
 @dataclass(frozen=True)
-class SoundFront:
+class SoundFront(FrontEnd):
     """Turns (batch, samples) float32 into (batch, 1, rows, frames) float, high frequencies on top.
 
     `fit` says how an item becomes so many frames: stretched by bicubic interpolation, or cut off and filled

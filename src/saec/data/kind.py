@@ -102,7 +102,7 @@ class Sizes:
     @property
     def is_ragged(self) -> bool:
         """Returns whether samples keep lengths of their own."""
-        return getattr(self.front, "is_ragged", False)
+        return self.front.is_ragged
 
     def words(self, shape: tuple[int, ...]) -> str:
         """Returns in words the shape of samples as a model takes them."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import FrontEnd, Raw, Waveform, own_columns, waveform_of
+from saec.data.batch import FrontEnd, Raw, Waveform, own_columns
 from saec.data.views import VIEWS, Draws, Share, marked
 
 Amplitude = Annotated[float, Field(ge=0)]
@@ -92,7 +92,7 @@ def sound_pair(
         if noise_prob:
             sound = sound + factors.noise[:, None] * draws.normal_of(raw.lengths, sound.shape[1])
         others = another(raw, of_view[-1])
-        views.append(front(distorted(Raw(sound, raw.lengths), factors, others, waveform_of(front))))
+        views.append(front(distorted(Raw(sound, raw.lengths), factors, others, front.waveform)))
     return views[0], views[1]
 
 

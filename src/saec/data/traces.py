@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Axes, Raw, own_columns
+from saec.data.batch import Axes, FrontEnd, Raw, own_columns
 from saec.faults import Fault, listing
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ Scale = Annotated[Literal["none", "file", "set"] | Scaling, AfterValidator(_scal
 
 
 @dataclass(frozen=True)
-class ArrayFront:
+class ArrayFront(FrontEnd):
     """Turns (batch, frames, columns) float32 into (batch, 1, columns, frames), zeros behind a sample's own.
 
     Where each file has a `scale` of its own, `scaling` says the offset and the factor of each column of one.

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import FrontEnd, Raw, own_columns, waveform_of
+from saec.data.batch import FrontEnd, Raw, own_columns
 from saec.data.kind import Sizes, faults_of_ragged
 from saec.registry import Component, Registry
 
@@ -51,7 +51,7 @@ def faults_of_view(view: Component, sizes: Sizes, compared_by: str | None = None
     if "units" in marks and not front.in_units and not sizes.is_ragged:
         remedy = "`data.standardise: none` and a mel or linear spectrum, or `views: plain`"
         faults.append(f"views: {view.name} takes values in [0, 1]: choose {remedy}")
-    if "sound" in marks and waveform_of(front) is None:
+    if "sound" in marks and front.waveform is None:
         others = [name for name in VIEWS.names() if "sound" not in marks_of(VIEWS[name])]
         words = f"takes sound, got {sizes.samples_are}: choose data of recordings, or another view"
         faults.append(f"views: {view.name} {words} ({', '.join(others)})")

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from saec import figures
-from saec.data.batch import FrontEnd, axes_of
+from saec.data.batch import FrontEnd
 from saec.data.kind import evenly
 from saec.devices import to_device
 from saec.evaluation.codes import (
@@ -41,7 +41,7 @@ Encoded = tuple[int, np.ndarray, np.ndarray, np.ndarray | None]
 def column_names(front: FrontEnd) -> list[str]:
     """Returns what the rows of all channels of a sample are called: as the data say, by Hz, or by number."""
     channels, height, _ = front.shape
-    names, hertz = axes_of(front).names, axes_of(front).hertz
+    names, hertz = front.axes.names, front.axes.hertz
     if len(names) == channels * height:
         return list(names)
     if hertz is not None and channels == 1 and len(hertz) == height:

@@ -176,7 +176,7 @@ def _side(run: Run | Seed, split: str, samples: Samples) -> np.ndarray:
 
 def _chosen(front: FrontEnd, choose: Choice, kind: Kind) -> np.ndarray:
     """Returns the numbers of the samples that are rebuilt; raises a `Fault` where none can be."""
-    if getattr(front, "is_ragged", False):
+    if front.is_ragged:
         raise Fault(f"{kind.samples_are} have lengths of their own: evaluate the run with `codes`")
     if not len(chosen := choose(kind.samples)):
         raise Fault(f"{kind.folder} has none of the {kind.samples_are} that the run's {SPLIT} names")

@@ -196,7 +196,7 @@ def _of_classes(classes: np.ndarray, valid: Dataset) -> Dataset:
 
 def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[TrainingPlan, Dataset, Dataset]:
     """Writes the options that values of the training set settle into the session and both front ends."""
-    by_all = getattr(train.front, "settled_by_all", False)
+    by_all = train.front.settled_by_all
     chosen = np.array(evenly(range(len(train)), len(train) if by_all else N_SETTLING))
     settled = train.front.from_training_set(
         train.gather(rows, plan.device) for rows in chunks(chosen, SETTLED_AT_ONCE)

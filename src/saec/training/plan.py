@@ -10,7 +10,6 @@ import torch
 
 from saec.config import Config
 from saec.data import Kind, Sizes
-from saec.data.batch import axes_of
 from saec.data.kind import absolute, faults_of_ragged, faults_of_shared
 from saec.data.views import faults_of_view
 from saec.devices import describe, resolve_device, resolve_precision
@@ -338,7 +337,7 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     if objective.target.needs_decoder and model.decoder is None:
         needs = f"{objective.name} needs a model with a decoder, {name} has none"
         faults.append(f"objective: {needs}: choose another of the two")
-    steps_hz = axes_of(train.front).frames_hz
+    steps_hz = train.front.axes.frames_hz
     steps_hz = steps_hz and steps_hz / model.time_pool
     faults += objective.target.faults(objective, steps_hz, session.training.patience)
     freeze = 0 if session.start == "scratch" else session.start.freeze

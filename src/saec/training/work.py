@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from saec.data import Batch, Sizes
-from saec.data.batch import axes_of
 from saec.devices import computing, to_device
 from saec.models import Model
 from saec.objectives import Learning
@@ -88,5 +87,5 @@ def _random(n: int, size: Sizes, shape: tuple[int, ...], device: torch.device) -
     samples = torch.rand(n, *rows, width, device=device)
     label = torch.zeros(n, dtype=torch.long, device=device)
     lengths = torch.full_like(label, width) if size.is_ragged else None
-    frames_hz = axes_of(size.front).frames_hz
+    frames_hz = size.front.axes.frames_hz
     return Batch(samples, samples, [""] * n, label, lengths, frames_hz=frames_hz)

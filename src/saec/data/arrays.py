@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
 from saec.data.batch import Dataset
-from saec.data.kind import DATA, Sizes, leave_out, refuse_bad, refuse_early
+from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Cutting, Location, Pattern
 from saec.data.npy import Columns, Traces, chosen_columns, read_array
 from saec.data.store import Cache, n_bytes_of, open_items
@@ -25,7 +25,7 @@ VERSION = 1  # raise it when the same arrays would be stored otherwise: it makes
 
 
 @DATA.register("arrays")
-class Arrays:
+class Arrays(Kind):
     """Reads traces, arrays of frames x columns, of NPY and NPZ files: of a folder, class folders, or a table.
 
     `key`: which array of an NPZ (null: the only one). `names`: of all columns that files have. `columns` or
@@ -41,7 +41,6 @@ class Arrays:
     items_are = "arrays"
     session_key = "arrays"
     suffixes = Traces.suffixes
-    lists_in: Path | None = None
     from_training_set: ClassVar = {"scale": ("set",)}
     only_in_training: ClassVar = ("limit", "window_frames")
     dtype = np.dtype(np.float32)
@@ -75,11 +74,6 @@ class Arrays:
         self.samples_are = "traces" if window_frames is None else "windows"
         self.skip_bad = skip_bad
         self._scalings: dict[int, tuple[np.ndarray, ...]] = {}  # of files that have been read
-
-    @property
-    def state(self) -> list[tuple]:
-        """Returns the name, bytes and time of change of each file."""
-        return self.files
 
     @cached_property
     def paths(self) -> list[Path]:
@@ -121,7 +115,7 @@ class Arrays:
         Raises:
             Fault: headers that cannot be read, columns that are not there.
         """
-        refuse_early(self, self.traces.headers[1], len(self.paths))
+        self.refuse_early(self.traces.headers[1])
         front, n_bytes = self._front, n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         samples, (_, _, n_frames) = self._promised
@@ -141,8 +135,8 @@ class Arrays:
         bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
         n_there = zip(self.traces.paths, facts["n_steps"], strict=True)
         samples, windows = self._cut({file: n for file, n in n_there if file not in bad})
-        refuse_bad(self, bad, len(self.paths), self.items_are)
-        left_out = leave_out(self, bad)
+        self.refuse_bad(bad)
+        left_out = self.leave_out(bad)
         if facts["constant"]:
             lines = [f"{name} in {n:,} of {len(self.files):,}" for name, n in facts["constant"]]
             words = "%s: columns have one value in a whole file, where they are not divided:\n%s"
@@ -182,7 +176,7 @@ class Arrays:
         """Returns the numbers of the columns that are taken."""
         headers, bad = self.traces.headers
         if not headers:
-            refuse_early(self, bad, len(self.paths))
+            self.refuse_early(bad)
         n_columns = next(iter(headers.values())).n_columns
         return chosen_columns(n_columns, self.names, self.columns, self.drop)
 

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from saec.data.batch import Dataset
 from saec.data.fronts import SoundFit, SoundFront, Standardise
-from saec.data.kind import DATA, Sizes, leave_out, refuse_bad, refuse_early
+from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Cutting, Listed, Location, Pattern, piece_name
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows
@@ -70,7 +70,7 @@ class Recordings(Listed):
 
 
 @DATA.register("audio")
-class Audio:
+class Audio(Kind):
     """Reads recordings of a folder (its subfolders are classes), of class folders, or of a table.
 
     `sample_rate`: what all are resampled to. `channel`: the mean of all, or one by its number. `segment_s`:
@@ -86,9 +86,7 @@ class Audio:
     items_are = "recordings"
     session_key = "sounds"
     suffixes = Recordings.suffixes
-    lists_in: Path | None = None
     from_training_set: ClassVar = {"length_s": ("mean", "longest"), "standardise": ("set",)}
-    only_in_training: ClassVar = ("limit",)
     dtype = np.dtype(np.float32)  # in the recording's own scale, nothing clipped
     shape = ()
 
@@ -127,6 +125,10 @@ class Audio:
     def state(self) -> list[tuple]:
         """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
         return self.recordings.state
+
+    @property
+    def n_listed(self) -> int:
+        return len(self.recordings.listed)
 
     @property
     def paths(self) -> list[Path]:
@@ -168,7 +170,7 @@ class Audio:
             Fault: headers that cannot be read, recordings too short or too long.
         """
         samples, windows, bad = self._promised
-        refuse_early(self, bad, len(self.recordings.listed))
+        self.refuse_early(bad)
         self._require_some(samples)
         n_bytes = n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
@@ -188,9 +190,9 @@ class Audio:
         n_there = zip(self.recordings.paths, facts["n_steps"], strict=True)
         samples, windows, short = self._cut({file: n for file, n in n_there if file not in bad})
         bad |= short
-        refuse_bad(self, bad, len(self.recordings.listed), self.items_are)
+        self.refuse_bad(bad)
         self._require_some(samples)
-        left_out = leave_out(self, bad)
+        left_out = self.leave_out(bad)
         self._warn_of_doubtful(facts)
         stretches = [(file, start_s, end_s) for file, _, _, start_s, end_s, *_ in self.recordings.state]
         return Dataset(

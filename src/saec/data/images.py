@@ -6,15 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import PositiveInt
 
 from saec.data.batch import Dataset
 from saec.data.fronts import Fit, PictureFront
-from saec.data.kind import DATA, Sizes, evenly, leave_out, refuse_bad
+from saec.data.kind import DATA, Kind, Sizes, evenly
 from saec.data.listed import Location, Pattern
 from saec.data.png import (
     USUAL,
@@ -39,7 +38,7 @@ N_TRIED = 16  # pictures on which the colour maps are tried before all are decod
 
 
 @DATA.register("images")
-class Images:
+class Images(Kind):
     """Reads PNG files of one size: grey, RGB or palette, 8 bits; of a folder, class folders, or a table.
 
     `channels`: intensity (one channel, the colour map inverted) or rgb. `fit`: what to do with a size that
@@ -53,9 +52,6 @@ class Images:
     samples_are = items_are = "pictures"
     session_key = "images"
     suffixes = Pictures.suffixes
-    lists_in: Path | None = None
-    from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
-    only_in_training: ClassVar = ("limit",)
     dtype = np.dtype(np.uint8)
     n_steps = None  # a picture is one step
 
@@ -84,11 +80,6 @@ class Images:
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map
         self._sizes: dict[int, tuple[int, int]] = {}  # of pictures that have been read
         self._blank: set[str] = set()  # those of them that are of one colour
-
-    @property
-    def state(self) -> list[tuple]:
-        """Returns the name, bytes and time of change of each picture."""
-        return self.files
 
     @property
     def samples(self) -> Samples:
@@ -153,7 +144,7 @@ class Images:
         """Returns the samples that can be used, and warns of the others."""
         self._look_at(facts)
         bad = dict(facts["unusable"])
-        left_out = leave_out(self, {self.files[item].name: reason for item, reason in bad.items()})
+        left_out = self.leave_out({self.files[item].name: reason for item, reason in bad.items()})
         item_of = {file.name: item for item, file in enumerate(self.files)}
         items = np.array([item_of[file] for file in self.samples.files.tolist()], dtype=np.int64)
         usable = ~np.isin(items, list(bad))
@@ -188,7 +179,7 @@ class Images:
             Fault: pictures are of several sizes, or cannot be read and `skip_bad` is not set.
         """
         bad = {self.files[item].name: reason for item, reason in unusable.items()}
-        refuse_bad(self, bad, len(self.files), self.items_are)
+        self.refuse_bad(bad)
         names: dict[tuple[int, int], list[str]] = defaultdict(list)
         for item, size in sorted(self._sizes.items()):
             if item not in unusable:

@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, PlainValidator
@@ -119,39 +119,6 @@ class Sizes:
         return f"{self.n_bytes / GB:.2f} GB of cache"
 
 
-class Kind(Protocol):
-    """Is a data kind with its options, on one folder (or table, or several folders) of files.
-
-    `samples_are` is the word for its samples, `session_key` the key that an extraction session names them by.
-    `from_training_set` says which options may be left to the training set, and the words for that;
-    `only_in_training` those that are null where all samples of a folder are wanted. `ids`, where it has them,
-    are names that stand for one thing in whatever folder.
-    """
-
-    samples_are: ClassVar[str]
-    session_key: ClassVar[str]
-    suffixes: ClassVar[Container[str]]  # of its files, in small letters
-    from_training_set: ClassVar[dict[str, tuple[str, ...]]]
-    only_in_training: ClassVar[tuple[str, ...]]
-    folder: Path
-    skip_bad: bool
-    lists_in: Path | None  # where to list what cannot be used; None: beside the folder
-
-    @property
-    def state(self) -> list[tuple]:
-        """Returns name, bytes, time of change, ... of each file; features are up to date while equal."""
-
-    @property
-    def samples(self) -> Samples:
-        """Returns the listed samples; nothing is decoded for them."""
-
-    def sizes(self) -> Sizes:
-        """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""
-
-    def open(self) -> Dataset:
-        """Decodes the samples, or finds them decoded."""
-
-
 class File(NamedTuple):
     """Holds what is listed of a file."""
 
@@ -169,6 +136,95 @@ class File(NamedTuple):
             if File.of(self.name, path.stat()) == self:
                 return
         raise Unusable("was changed after the folder was listed: call again")
+
+
+class Kind:
+    """Is a data kind with its options, on one folder (or table, or several folders) of files.
+
+    `samples_are` is the word for its samples, `items_are` that for its files, `session_key` the key that an
+    extraction session names them by. `from_training_set` says which options may be left to the training set,
+    and the words for that; `only_in_training` those that are null where all samples of a folder are wanted.
+    `ids`, where it has them, are names that stand for one thing in whatever folder.
+    """
+
+    samples_are: str
+    items_are: str
+    session_key: str
+    suffixes: ClassVar[Container[str]]  # of its files, in small letters
+    from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
+    only_in_training: ClassVar[tuple[str, ...]] = ("limit",)
+    folder: Path
+    cache: Cache
+    files: list[File]
+    paths: list[Path]
+    skip_bad = False
+    lists_in: Path | None = None  # where to list what cannot be used; None: beside the folder
+
+    @property
+    def state(self) -> list[tuple]:
+        """Returns name, bytes, time of change, ... of each file; features are up to date while equal."""
+        return self.files
+
+    @property
+    def n_listed(self) -> int:
+        """Returns the number of files, or of parts of them."""
+        return len(self.files)
+
+    @property
+    def samples(self) -> Samples:
+        """Returns the listed samples; nothing is decoded for them."""
+        raise NotImplementedError
+
+    def sizes(self) -> Sizes:
+        """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""
+        raise NotImplementedError
+
+    def open(self) -> Dataset:
+        """Decodes the samples, or finds them decoded."""
+        raise NotImplementedError
+
+    def refuse_bad(self, bad: dict[str, str]) -> None:
+        """Raises a `Fault` where some files, or with `skip_bad` all, cannot be used, with the reasons.
+
+        Ten are in the message, and all of them in a file beside the folder, or where the kind lists them; a
+        check alone writes none.
+        """
+        n_all = self.n_listed
+        if not bad or (self.skip_bad and len(bad) < n_all):
+            return
+        lines = [f"{name} {reason}" for name, reason in bad.items()]
+        where, path = "the first of them", self._list_of_bad
+        if n_all > 1 and not is_only_check():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, "\n".join(lines) + "\n")
+                where = f"all are listed in {path}"
+            except OSError:
+                where = f"{path} for all of them could not be written"
+        remedy = "" if self.skip_bad else ", or leave them out with `data.skip_bad: true`"
+        words = f"{len(bad)} of {n_all} {self.items_are} in {self.folder} cannot be used, mend or remove them"
+        raise Fault(f"{words}{remedy}; {where}:\n{listing(lines)}")
+
+    def refuse_early(self, bad: dict[str, str]) -> None:
+        """Does as `refuse_bad` where headers say what cannot be used; all files are read for the rest."""
+        if bad and (not self.skip_bad or len(bad) >= self.n_listed):
+            results = zip(self.files, check(self, self.cache.n_workers), strict=True)
+            checked = {file.name: reason for file, (_, reason) in results if reason}
+            bad = checked | bad | checked
+        self.refuse_bad(bad)
+
+    def leave_out(self, bad: dict[str, str]) -> list[str]:
+        """Warns of what is left out, and returns its names; the list of an earlier call is removed."""
+        with suppress(OSError):
+            self._list_of_bad.unlink(missing_ok=True)
+        if bad:
+            lines = [f"{name} {reason}" for name, reason in bad.items()]
+            LOG.warning("%s: left out, unusable:\n%s", self.folder, listing(lines))
+        return list(bad)
+
+    @property
+    def _list_of_bad(self) -> Path:
+        return (self.lists_in or self.folder.parent) / f"unusable_{self.folder.name}.txt"
 
 
 def evenly(items: Sequence[T], n: int) -> list[T]:
@@ -202,55 +258,3 @@ def faults_of_ragged(what: str, refused: dict[str, tuple[bool, str]]) -> list[st
     """Returns a fault for each key of a session that is refused, since samples have lengths of their own."""
     words = "takes samples of one shape, and {} have lengths of their own: choose `{}`"
     return [f"{key}: {words.format(what, remedy)}" for key, (is_so, remedy) in refused.items() if is_so]
-
-
-def refuse_bad(kind: Kind, bad: dict[str, str], n_all: int, what: str) -> None:
-    """Raises a `Fault` where some of a kind's items, or with `skip_bad` all, cannot be used.
-
-    Ten are in the message, and all of them in a file beside the folder, or where the kind lists them; a check
-    alone writes none.
-    """
-    folder, skip_bad = kind.folder, kind.skip_bad
-    if not bad or (skip_bad and len(bad) < n_all):
-        return
-    lines = [f"{name} {reason}" for name, reason in bad.items()]
-    where, path = "the first of them", _list_of_bad(kind)
-    if n_all > 1 and not is_only_check():
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, "\n".join(lines) + "\n")
-            where = f"all are listed in {path}"
-        except OSError:
-            where = f"{path} for all of them could not be written"
-    remedy = "mend or remove them" + ("" if skip_bad else ", or leave them out with `data.skip_bad: true`")
-    raise Fault(
-        f"{len(bad)} of {n_all} {what} in {folder} cannot be used, {remedy}; {where}:\n{listing(lines)}"
-    )
-
-
-def refuse_early(kind: Kind, bad: dict[str, str], n_all: int) -> None:
-    """Does as `refuse_bad` where headers say what cannot be used; all files are read for the rest of it."""
-    if bad and (not kind.skip_bad or len(bad) >= n_all):
-        results = zip(kind.files, check(kind, kind.cache.n_workers), strict=True)
-        checked = {file.name: reason for file, (_, reason) in results if reason}
-        bad = checked | bad | checked
-    refuse_bad(kind, bad, n_all, kind.items_are)
-
-
-def leave_out(kind: Kind, bad: dict[str, str]) -> list[str]:
-    """Warns of what is left out of good samples, and returns its names; the list of an earlier call goes."""
-    forget_bad(kind)
-    if bad:
-        lines = [f"{name} {reason}" for name, reason in bad.items()]
-        LOG.warning("%s: left out, unusable:\n%s", kind.folder, listing(lines))
-    return list(bad)
-
-
-def forget_bad(kind: Kind) -> None:
-    """Removes the list of an earlier call, as what is there can be used now."""
-    with suppress(OSError):
-        _list_of_bad(kind).unlink(missing_ok=True)
-
-
-def _list_of_bad(kind: Kind) -> Path:
-    return (kind.lists_in or kind.folder.parent) / f"unusable_{kind.folder.name}.txt"

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PositiveInt
 from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
 from saec.data.images import Images
-from saec.data.kind import DATA, Sizes, refuse_bad
+from saec.data.kind import DATA, Sizes
 from saec.data.listed import Location, Pattern, content_of
 from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
@@ -271,7 +271,7 @@ class Photos(Images):
     def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
         """Returns how many pictures were changed in which way; raises a `Fault` where some cannot be read."""
         bad = {self.files[item].name: reason for item, reason in unusable.items()}
-        refuse_bad(self, bad, len(self.files), self.items_are)
+        self.refuse_bad(bad)
         return {"changes": Counter(sorted(change for each in self.changes.values() for change in each))}
 
     def _look_at(self, facts: dict[str, Any]) -> None:

@@ -250,7 +250,6 @@ def seed_of(*key: int) -> int:
 
 
 Part = Annotated[float, Field(ge=0, lt=1)]
-N_CHANCES = 11
 
 
 @VIEWS.register("pair")
@@ -315,7 +314,7 @@ def distorted(
     mask: float,
 ) -> Tensor:
     """Returns pictures that are distorted within the given reach, each by factors of its own."""
-    chance = draws.uniform(N_CHANCES).T[..., None, None, None]  # (chances, batch, 1, 1, 1)
+    chance = draws.uniform(11).T[..., None, None, None]  # (chances, batch, 1, 1, 1)
     around = 2 * chance - 1
     x = warped(clean, *(most * share.flatten() for most, share in zip(reach, around[:4], strict=True)))
     x = floored(x * (1 + gain * around[4]), floor * around[5])

@@ -20,8 +20,9 @@ from saec.command import find_session
 from saec.extraction import ExtractionSession, extract
 from saec.faults import Fault
 from saec.features import POOLINGS
+from saec.registry import Component
 from saec.runs import Run
-from saec.session import TrainingSession, load_session
+from saec.session import TrainingSession, changed, load_session
 from saec.training.build import Training, build
 from saec.training.loop import one_epoch
 from saec.training.plan import check_training
@@ -68,13 +69,16 @@ def session_of(contender: str, on: LabelledSet, seed: int) -> TrainingSession:
 
 
 def features(learnt: Learnt, on: LabelledSet, poolings: Sequence[str]) -> tuple[dict[str, np.ndarray], float]:
-    """Features (n, features) by pooling, sorted by name, and how many pictures a second were encoded."""
+    """Features (n, features) by pooling (a name, and perhaps options: `weighted_stats window=2`), sorted by
+    name, and how many pictures a second were encoded.
+    """
+    parsed = {words: pooling_of(words) for words in poolings}
     session = {
         "run": str(learnt.run.folder),
         "data": {"images": str(on.scored)},
         "out": str(learnt.run.folder / "features"),
         "weights": "last",
-        "pooling": poolings[0],
+        "pooling": parsed[poolings[0]].model_dump(),
         "reduction": None,
         "reconstructions": 0,
     }
@@ -82,7 +86,12 @@ def features(learnt: Learnt, on: LabelledSet, poolings: Sequence[str]) -> tuple[
     result = extract(session, on.config)
     rate = len(result.X) / (time.perf_counter() - started)
     latents = torch.from_numpy(np.array(result.X))
-    return {name: POOLINGS.parse(name)(latents).numpy() for name in poolings}, rate
+    return {words: pooling(latents).numpy() for words, pooling in parsed.items()}, rate
+
+
+def pooling_of(words: str) -> Component:
+    name, *options = words.split()
+    return POOLINGS.parse(changed({"name": name}, options, {}))
 
 
 def features_of_sound(contender: str, on: LabelledSet) -> np.ndarray:

@@ -27,7 +27,6 @@ from benchmarks.learning import FROM_SOUND, REFERENCE, features, features_of_sou
 from benchmarks.quality_table import tables
 from benchmarks.scored import FLOORS, rebuilt, scores
 from saec.devices import describe, resolve_device
-from saec.features import POOLINGS
 
 POOLED = ("weighted_stats", "mean_std")  # as the shipped session has it, and the reference
 STATES = ("untrained", "trained")
@@ -112,7 +111,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="+", default=[*FLOORS, "default", REFERENCE])
     parser.add_argument("--seconds", type=float, default=300.0, help="CPU time of each training")
     parser.add_argument("--states", nargs="+", choices=STATES, default=list(STATES))
-    parser.add_argument("--poolings", nargs="+", choices=POOLINGS.names(), default=list(POOLED))
+    parser.add_argument(
+        "--poolings", nargs="+", default=list(POOLED), help='such as "weighted_stats window=2"'
+    )
     return parsed(parser)
 
 

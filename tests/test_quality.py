@@ -13,7 +13,7 @@ from conftest import TINY, intensities, training_session, write_pictures
 
 from benchmarks import labelled, quality, steps
 from benchmarks.labelled import SCORED_ON, SETS, LabelledSet, skewed
-from benchmarks.learning import features_of_sound
+from benchmarks.learning import features_of_sound, pooling_of
 from benchmarks.quality_table import tables
 from benchmarks.scored import FLOORS, rebuilt, scores
 from saec.config import Config
@@ -45,6 +45,11 @@ def call(monkeypatch: pytest.MonkeyPatch, made: LabelledSet, workspace: Path, *m
     monkeypatch.setattr(sys, "argv", ["quality", *words, *folders, *more])
     quality.main()
     return quality.written(workspace / "results.jsonl")
+
+
+def test_poolings_are_named_with_their_options():
+    pooling = pooling_of("weighted_stats trim=0 window=2")
+    assert (pooling.name, pooling.trim, pooling.window) == ("weighted_stats", 0, 2)
 
 
 @pytest.mark.slow

@@ -1,7 +1,6 @@
 """Describes what folders and tables hold before any training, and what options suit them."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from saec import figures
 from saec.config import Config
+from saec.data.ahead import ahead
 from saec.data.audio import Recordings
 from saec.faults import Fault, Unusable, counted, number_of
 from saec.inspection import in_words
@@ -29,7 +29,6 @@ ALL, NO_CLASS = "all", "no class"
 UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
 FEWEST = 2  # recordings that a class needs to be on both sides of a split
 FULL = 1 - 2**-15  # of full scale: the largest value of 16 bits; sound with three in a row is clipped
-AT_ONCE = 64  # recordings in flight
 STATISTICS = {"recordings": "size", "total": "sum"} | {key: key for key in ("mean", "median", "min", "max")}
 STATISTICS |= {"5th percentile": lambda part: part.quantile(0.05)}
 STATISTICS |= {"95th percentile": lambda part: part.quantile(0.95)}
@@ -183,11 +182,10 @@ def _find_sounds(paths: tuple[str, ...], config: Config) -> Recordings:
 def read_through(recordings: Recordings, n_workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns what each recording holds (COLUMNS and clipped), and file and reason of those unreadable."""
     labels = dict(zip(recordings.listed.files.tolist(), recordings.listed.labels.tolist(), strict=True))
-    files = [(file, path, labels[file]) for file, path in recordings.paths.items()]
-    rows: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(max(1, n_workers)) as pool:
-        for start in progress(range(0, len(files), AT_ONCE), "listening", -(-len(files) // AT_ONCE)):
-            rows += pool.map(_read, *zip(*files[start : start + AT_ONCE], strict=True))
+    read = ahead(_read, recordings.paths.values(), 2 * n_workers, max(1, n_workers))
+    read = progress(read, "listening", len(recordings.paths), " recordings")
+    pairs = zip(recordings.paths, read, strict=True)
+    rows = [{"file": file, "class": labels[file]} | row for file, row in pairs]
     unreadable = [row for row in rows if "reason" in row]
     return (
         pd.DataFrame([row for row in rows if "reason" not in row], columns=[*COLUMNS, "clipped"]),
@@ -195,7 +193,7 @@ def read_through(recordings: Recordings, n_workers: int = 0) -> tuple[pd.DataFra
     )
 
 
-def _read(file: str, path: Path, label: str) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     """Returns what the mean of its channels holds, or the reason why a recording cannot be read."""
     about = header(path)
     n, peak, clipped = 0, 0.0, False
@@ -206,12 +204,11 @@ def _read(file: str, path: Path, label: str) -> dict[str, Any]:
             full = size >= FULL
             clipped |= bool((full[2:] & full[1:-1] & full[:-2]).any())
     except (Unusable, OSError) as error:
-        return {"file": file, "reason": str(error)}
+        return {"reason": str(error)}
     if n == 0:
-        return {"file": file, "reason": "has no samples"}
+        return {"reason": "has no samples"}
     sizes = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate, "channels": about.channels}
-    sizes |= {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}
-    return {"file": file, "class": label} | sizes
+    return sizes | {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}
 
 
 def _durations(table: pd.DataFrame) -> pd.DataFrame:

@@ -78,7 +78,8 @@ def compared(
 ) -> None:
     """Draws samples as they are `shown`, and how reconstructions differ from the target, or what was seen."""
     columns = {name: data.front.show(values, seen) for name, values in shown.items()}
-    columns["error"] = _error(columns.get("target", data.front.show(seen)), columns["reconstruction"])
+    target = columns.get("target", data.front.show(seen))  # as it is drawn: no row far outside sets the scale
+    columns["error"] = np.abs(columns["reconstruction"].clip(0, 1) - target.clip(0, 1))
     panels(file, _once(columns) if "target" in shown else columns, names, title, data.axes, seen.shape[-1])
 
 
@@ -123,11 +124,6 @@ def _once(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     (first, of), (second, other), *rest = columns.items()
     same = of.shape == other.shape and np.array_equal(of, other, equal_nan=True)
     return {f"{first} = {second}": of, **dict(rest)} if same else columns
-
-
-def _error(target: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
-    """Returns the error of what is drawn, from 0 to 1, so that no row far outside sets the scale of all."""
-    return np.abs(rebuilt.clip(0, 1) - target.clip(0, 1))
 
 
 def panels(

@@ -220,12 +220,8 @@ def _space(space: Space) -> dict[str, Any]:
 def _column(values: np.ndarray) -> dict[str, Any] | None:
     """Returns words with a code for each picture, or numbers; None for too many words or no finite number."""
     if values.dtype.kind in "fiu":
-        finite = np.isfinite(values)
-        return (
-            {"kind": "number", "values": _packed(np.where(finite, values, np.nan), "<f4")}
-            if finite.any()
-            else None
-        )
+        values = np.where(np.isfinite(values), values, np.nan)
+        return None if np.isnan(values).all() else {"kind": "number", "values": _packed(values, "<f4")}
     words, codes = np.unique(values.astype(str), return_inverse=True)
     if len(words) > MOST_CATEGORIES:
         return None

@@ -54,10 +54,8 @@ class Codes:
     position = 85
 
     def __init__(self, inputs: Inputs, *, codes: EvaluatedCodes | None = None):
-        self.options, self.trained, self.kind, self.remarks = codes, None, None, []
-        if codes:
-            self.trained = inputs.check("codes.run", find_trained, codes.run, inputs.config)
-            self.config = inputs.config
+        self.options, self.config, self.kind, self.remarks = codes, inputs.config, None, []
+        self.trained = codes and inputs.check("codes.run", find_trained, codes.run, inputs.config)
         if self.trained:
             key = f"codes.data.{codes.data.key}"
             model = inputs.check("codes.weights", self.trained.model, codes.weights)

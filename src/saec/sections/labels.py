@@ -155,11 +155,7 @@ class Labels(Strict):
         return bool({*names} & {*re.compile(self.pattern or "").groupindex})
 
 
-def _as_labels(raw: Any) -> Any:
-    return {} if raw is None else as_file(raw)
-
-
-GivenLabels = Annotated[Labels, BeforeValidator(_as_labels)]
+GivenLabels = Annotated[Labels, BeforeValidator(lambda raw: {} if raw is None else as_file(raw))]
 
 
 def word_for_samples(named: Iterable[dict[str, Any]]) -> str:

@@ -152,6 +152,8 @@ def test_a_session_names_the_split_by_a_run_or_a_folder(config, named):
         {"train": 5, "valid": 1} if named == "run" else {"train": 6, "valid": 2}
     )
     assert (report.folder / "pictures_intensity_split.png").is_file()
+    medians = (report.folder / "report.html").read_text(encoding="utf-8").partition("Medians of")[2]
+    assert 0 < medians.find("sharpness") < medians.find("train") < medians.find("valid")
     assert ("the other side of the split" in report.findings[-1]) == (named != "run")
     with pytest.raises(SessionError, match="inspect: "):
         evaluate(given | {"inspect": "latest:nothing"}, config)

@@ -21,6 +21,8 @@ from saec.samples import SEGMENT
 
 LOOKED_AT = (512, 512)  # height and width that are enough to look at a photograph
 MODES = {2: "L", 3: "RGB"}  # of decoded spectrograms, by their axes
+MOST_SIZES = 5  # that are named
+MEASURED = ["mean", "std", "contrast", "sharpness", "colourfulness", "noise"]  # of each picture
 SIDE = 16  # pixels of the small pictures that are compared
 ALIKE = 0.995  # correlation of small pictures from which two are alike
 MOST_COMPARED = 20_000  # pictures, evenly spaced: all are compared with all
@@ -31,6 +33,7 @@ class Inspection:
     """Holds what is in a folder of pictures."""
 
     n_bytes: int
+    are_photos: bool = False  # of any size and format
     names: list[str] = field(default_factory=list)  # of those that can be read
     unreadable: dict[str, str] = field(default_factory=dict)  # reasons by name
     sizes: Counter = field(default_factory=Counter)
@@ -64,8 +67,8 @@ class Inspection:
         if len(self.names) > MOST_COMPARED:
             remarks.append(f"{MOST_COMPARED:,} pictures, evenly spaced, were compared with each other")
         for what, counts in (("sizes", self.sizes), ("modes", self.modes)):
-            if len(counts) > 1:
-                remarks.append(f"pictures have {len(counts)} {what}: {in_words(counts)}")
+            if len(counts) > 1 and not self.are_photos:
+                remarks.append(f"pictures have {len(counts)} {what}: {in_words(counts, MOST_SIZES)}")
         return remarks
 
 
@@ -94,7 +97,8 @@ def inspect(
         splits = dict.fromkeys(names, "train") | dict.fromkeys(others, "valid")
         names = [*names, *others]
     compared, small = set(evenly(names, MOST_COMPARED)), {}
-    inspection = Inspection(sum((folder / name).stat().st_size for name in names), splits=splits or {})
+    n_bytes = sum((folder / name).stat().st_size for name in names)
+    inspection = Inspection(n_bytes, not as_they_are, splits=splits or {})
     colormap = _likely_map(folder, names) if as_they_are else None
     pictures = ahead(partial(_read, folder, colormap), names, 2 * n_workers, max(1, n_workers))
     for name, picture in zip(names, progress(pictures, "looking through", len(names)), strict=True):
@@ -143,7 +147,7 @@ def statistics(pixels: np.ndarray) -> dict[str, float]:
     grey = np.asarray(Image.fromarray(pixels).convert("L"), dtype=np.float32)
     low, high = np.percentile(grey, (1, 99))
     measured = {"mean": grey.mean(), "std": grey.std(), "contrast": (high - low) / 255}
-    measured |= dict.fromkeys(("sharpness", "colourfulness", "noise"), np.nan)
+    measured |= dict.fromkeys(MEASURED[3:], np.nan)
     if min(grey.shape) >= 3:
         down = grey[:-2] - 2 * grey[1:-1] + grey[2:]  # second differences, down and across
         across = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]

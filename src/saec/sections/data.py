@@ -12,7 +12,7 @@ from saec.config import Config
 from saec.data.ahead import ahead
 from saec.data.audio import Recordings
 from saec.faults import Fault, Unusable, counted, number_of
-from saec.inspection import in_words
+from saec.inspection import MEASURED, MOST_SIZES, in_words
 from saec.inspection import inspect as inspect_pictures
 from saec.progress import duration, progress
 from saec.runs import Run
@@ -24,7 +24,7 @@ from saec.sections.labels import picture_folder, recordings_of
 from saec.sound.files import header, stream
 
 OVERLAID = 10  # classes up to which the figure tells them apart
-MOST_ROWS, MOST_SIZES = 20, 5  # of a table on the page; files have all of them
+MOST_ROWS = 20  # of a table on the page; files have all of them
 ALL, NO_CLASS = "all", "no class"
 UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
 FEWEST = 2  # recordings that a class needs to be on both sides of a split
@@ -70,17 +70,22 @@ class Pictures:
                     "size on disk": f"{result.n_bytes / 1e6:,.1f} MB",
                     "width x height (pixels)": in_words(result.sizes, MOST_SIZES),
                     "modes": in_words(result.modes, MOST_SIZES),
-                    "recordings": len(result.recordings),
                     "blank": len(result.blank),
                     "all but the same as another": len(result.alike),
                 }
+                | ({} if result.are_photos else {"recordings": len(result.recordings)})
             )
             content.findings.append(f"{number_of(len(result.names), 'pictures were looked through')}.")
             content.doubts = _in_few_words("pictures", result.doubtful)
-            recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
-            content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
-            content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
-            content.write(f"{stem}_table.csv", pd.DataFrame(result.rows), "one row a picture")
+            if not result.are_photos:
+                recordings = pd.DataFrame(result.recordings.most_common(), columns=["recording", "pictures"])
+                content.write(f"{stem}_recordings.csv", recordings, "pictures by recording")
+                content.tables["Recordings with the most pictures"] = recordings.head(MOST_ROWS)
+            content.write(f"{stem}_table.csv", rows := pd.DataFrame(result.rows), "one row a picture")
+            if len(rows):
+                sides = rows["split"] if "split" in rows else pd.Series(ALL, rows.index, name="split")
+                caption = "Medians of what pictures_table.csv has of each picture, in levels of 255"
+                content.tables[caption] = rows.groupby(sides)[MEASURED].median().reset_index()
             alike = pd.DataFrame(result.alike, columns=["file", "like", "correlation"])
             content.write(f"{stem}_alike.csv", alike, "pictures that are all but the same")
             what = result.levels_are

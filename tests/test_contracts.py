@@ -374,11 +374,13 @@ def slow_weighted_stats(latent: np.ndarray, window: float = 0) -> np.ndarray:
     n_steps = latent.shape[1]
     median = np.sort(latent, axis=1)[:, (n_steps - 1) // 2]
     distances = [np.sum((latent[:, step] - median) ** 2) for step in range(n_steps)]
-    distances *= np.sin(np.pi * (np.arange(n_steps) + 0.5) / n_steps) ** window
+    sine = np.sin(np.pi * (np.arange(n_steps) + 0.5) / n_steps) ** window
+    distances *= sine
     weights = np.full(n_steps, 1 / n_steps) if not any(distances) else distances / np.sum(distances)
     means = np.average(latent, axis=1, weights=weights)
     deviation = np.sqrt(np.average((latent - means[:, None]) ** 2, axis=1, weights=weights))
-    return np.concatenate([means, deviation, latent.min(axis=1), latent.max(axis=1)])
+    ends = median[:, None] + (latent - median[:, None]) * sine
+    return np.concatenate([means, deviation, ends.min(axis=1), ends.max(axis=1)])
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 36])
@@ -413,6 +415,14 @@ def test_rows_of_a_channel_are_pooled_each_alone_or_as_one_with_its_columns(name
     both = parsed(POOLINGS, name, trim=1, axes="both")(latents)
     assert torch.equal(both, parsed(POOLINGS, name, trim=0)(latents[..., 1:-1].flatten(2)))
     assert len(both[0]) in (3, 6, 12)
+
+
+def test_a_window_is_over_time_alone_where_rows_are_steps_too():
+    latents = torch.randn(1, 3, 4, 6)
+    options = {"window": 2.0, "axes": "both"}
+    result = parsed(POOLINGS, "weighted_stats", trim=0, **options)(latents)
+    shifted = parsed(POOLINGS, "weighted_stats", trim=0, **options)(latents[:, :, [2, 0, 3, 1]])
+    assert torch.allclose(result, shifted, atol=1e-6)  # whichever row a step is of
 
 
 @pytest.mark.parametrize(

@@ -166,19 +166,22 @@ def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0, a
 
     A time step weighs as much as the square of its distance from the latent's median over time, so that a
     call counts and the background around it does not; all weigh the same where all are alike. `window` is the
-    power of half a sine over time that weights are multiplied by, so that a neighbouring call at the edge
-    counts less.
+    power of half a sine over time that weights, and the distances of minimum and maximum from the median, are
+    multiplied by, so that a neighbouring call at the edge counts less.
     """
     kept = trimmed(latents, trim, axes)
-    distances = (kept - kept.median(dim=-1, keepdim=True).values).square().sum(dim=1, keepdim=True)
+    median = kept.median(dim=-1, keepdim=True).values
+    distances, ends = (kept - median).square().sum(dim=1, keepdim=True), kept
     if window:
-        middles = (torch.arange(kept.shape[-1], device=kept.device) + 0.5) / kept.shape[-1]
-        distances = distances * torch.sin(torch.pi * middles).to(distances.dtype) ** window
+        n = trimmed(latents, trim).shape[-1]
+        middles = (torch.arange(n, device=kept.device) + 0.5) / n
+        sine = (torch.sin(torch.pi * middles).to(kept.dtype) ** window).repeat(kept.shape[-1] // n)
+        distances, ends = distances * sine, median + (kept - median) * sine
     total = distances.sum(dim=-1, keepdim=True)
     weights = torch.where(total > 0, distances / total.clamp(min=TINY), 1 / kept.shape[-1])
     means = (kept * weights).sum(dim=-1)
     variances = ((kept - means[..., None]).square() * weights).sum(dim=-1)
-    return torch.cat([means, _root(variances), kept.amin(dim=-1), kept.amax(dim=-1)], dim=1)
+    return torch.cat([means, _root(variances), ends.amin(dim=-1), ends.amax(dim=-1)], dim=1)
 
 
 @POOLINGS.register("mean")

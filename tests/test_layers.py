@@ -22,7 +22,7 @@ ROOMS = """
     demo command __main__
 """.split()  # each may import those before it; a package is one room
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
-HEAVY = "umap pynndescent pyarrow librosa skops onnx tensorboard fsspec s3fs".split()
+HEAVY = "umap pynndescent pyarrow usearch librosa skops onnx tensorboard fsspec s3fs".split()
 LONGEST = 350  # lines of a file
 MOST_FILES_GOAL_100 = 145
 MOST_LINES_GOAL_11_000 = 25_000

@@ -1,4 +1,6 @@
-"""Reduces pooled features to few dimensions (scaled, UMAP, scaled), and finds the nearest rows exactly."""
+"""Reduces pooled features to few dimensions (scaled, UMAP, scaled), and finds the nearest rows."""
+
+from pathlib import Path
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -6,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.faults import Fault
 from saec.progress import progress
+from saec.reduction.index import index_of
 from saec.reduction.kept import fitted_and_placed
 
 PIECE = 20_000  # rows that are searched at once, so that a million need no more memory
@@ -30,13 +33,18 @@ def reduce_dims(
 
 
 def search(
-    queries: list[np.ndarray], arrays: list[np.ndarray], n: int, own: np.ndarray | None = None
+    queries: list[np.ndarray],
+    arrays: list[np.ndarray],
+    n: int,
+    own: np.ndarray | None = None,
+    file: Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns indices and Euclidean distances, each (queries, n), of the nearest rows, the nearest first.
 
     `arrays` are feature files of the same samples, (rows, features) each, and `queries` the same features
     of the samples to search for. Columns are standardised and each file weighs the same, whatever its number
-    of features. `own` (queries,) are the rows that the queries themselves are, which are left out.
+    of features. `own` (queries,) are the rows that the queries themselves are, which are left out. `file` is
+    that of the only array: of many rows, an index is kept beside it.
 
     Raises:
         Fault: the numbers of rows or of features do not agree.
@@ -46,6 +54,8 @@ def search(
     n_query, n_array = ([array.shape[1] for array in many] for many in (queries, arrays))
     if n_query != n_array:
         raise Fault(f"the query has {n_query} features, the files have {n_array}: use the same run")
+    if file and (index := index_of(file, arrays[0])):
+        return index.nearest(queries[0], arrays[0], n, own)
     starts = range(0, len(arrays[0]), PIECE)
     scalers = [StandardScaler() for _ in arrays]
     for array, scaler in zip(arrays, scalers, strict=True):

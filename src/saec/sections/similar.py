@@ -97,7 +97,8 @@ def _find_similar(one: FeatureSet, options: Search, config: Config, content: Con
     searches = {method: [method] for method in arrays} | ({TOGETHER: list(arrays)} if len(arrays) > 1 else {})
     for called, methods in searches.items():
         chosen = ([of[method] for method in methods] for of in (queries, arrays))
-        indices, distances = search(*chosen, options.n, own)
+        file = one.tables[methods[0]].file if methods == [called] else None
+        indices, distances = search(*chosen, options.n, own, file)
         (query, rank), near = (number.ravel() for number in np.indices(indices.shape)), indices.ravel()
         columns = {"method": called, "query": names[query], "rank": rank + 1, "file": one.names[near]}
         columns |= {"label": one.samples.labels[near], "distance": distances.ravel()}

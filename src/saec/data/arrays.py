@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,36 +62,28 @@ class Arrays(Kind):
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.traces = Traces(location, key, limit, group, several)
-        self.folder = self.traces.folder
-        self.files = self.traces.sources
-        self.cache = cache
+        super().__init__(Traces(location, key, limit, group, several), cache, skip_bad)
         self.key, self.names, self.columns, self.drop = key, names, columns, drop
         self.scale, self.scale_by, self.rate_hz = scale, scale_by, rate_hz
         self.cutting = Cutting(1, window_frames, None, least=1)
         self.window_frames = window_frames
         self.samples_are = "traces" if window_frames is None else "windows"
-        self.skip_bad = skip_bad
         self._scalings: dict[int, tuple[np.ndarray, ...]] = {}  # of files that have been read
 
     @cached_property
-    def paths(self) -> list[Path]:
-        return list(self.traces.paths.values())
-
-    @cached_property
     def _item_of(self) -> dict[str, int]:
-        return {file: item for item, file in enumerate(self.traces.paths)}
+        return {file: item for item, file in enumerate(self.listed.paths)}
 
     @property
     def ids(self) -> list[str]:
         """Returns the names of the files' traces, which stand for one thing wherever they lie."""
-        return self.traces.listed.names.tolist()
+        return self.listed.listed.names.tolist()
 
     @cached_property
     def n_steps(self) -> list[int]:
         """Returns the frames of each file, as headers say; 0 where it cannot be used."""
-        headers = self.traces.headers[0]
-        return [headers[file].n_frames if file in headers else 0 for file in self.traces.paths]
+        headers = self.listed.headers[0]
+        return [headers[file].n_frames if file in headers else 0 for file in self.listed.paths]
 
     @property
     def shape(self) -> tuple[int]:
@@ -115,7 +106,7 @@ class Arrays(Kind):
         Raises:
             Fault: headers that cannot be read, columns that are not there.
         """
-        self.refuse_early(self.traces.headers[1])
+        self.refuse_early(self.listed.headers[1])
         front, n_bytes = self._front, n_bytes_of(self)
         no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         samples, (_, _, n_frames) = self._promised
@@ -133,7 +124,7 @@ class Arrays(Kind):
         """
         items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
         bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
-        n_there = zip(self.traces.paths, facts["n_steps"], strict=True)
+        n_there = zip(self.listed.paths, facts["n_steps"], strict=True)
         samples, windows = self._cut({file: n for file, n in n_there if file not in bad})
         self.refuse_bad(bad)
         left_out = self.leave_out(bad)
@@ -174,7 +165,7 @@ class Arrays(Kind):
     @cached_property
     def chosen(self) -> list[int]:
         """Returns the numbers of the columns that are taken."""
-        headers, bad = self.traces.headers
+        headers, bad = self.listed.headers
         if not headers:
             self.refuse_early(bad)
         n_columns = next(iter(headers.values())).n_columns
@@ -197,12 +188,12 @@ class Arrays(Kind):
     @cached_property
     def _promised(self) -> tuple[Samples, Windows]:
         """Returns the samples that headers promise, and where they lie in their files."""
-        return self._cut({file: header.n_frames for file, header in self.traces.headers[0].items()})
+        return self._cut({file: header.n_frames for file, header in self.listed.headers[0].items()})
 
     def _cut(self, n_there: Mapping[str, int]) -> tuple[Samples, Windows]:
         """Returns the samples of files with so many frames, and where they lie in them."""
         samples, windows, _ = self.cutting.cut(
-            self.traces, n_there, lambda name, file, first: f"{name}{SEGMENT}{first:07d}"
+            self.listed, n_there, lambda name, file, first: f"{name}{SEGMENT}{first:07d}"
         )
         if self.window_frames is None or self.rate_hz is None:
             return samples, windows
@@ -212,7 +203,7 @@ class Arrays(Kind):
     def _values(self, item: int) -> np.ndarray:
         """Returns the columns that are taken of a file, (frames, columns) float32; or raises `Unusable`."""
         source, path = self.files[item], self.paths[item]
-        bad = self.traces.headers[1].get(source.name)
+        bad = self.listed.headers[1].get(source.name)
         if bad:
             raise Unusable(bad)
         try:

@@ -108,37 +108,29 @@ class Audio(Kind):
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.recordings = Recordings(location, limit, group, several)
-        self.folder = self.recordings.folder
-        self.files = self.recordings.sources
-        self.cache = cache
+        super().__init__(Recordings(location, limit, group, several), cache, skip_bad)
         self.channel = channel
         self.spectrum = spectrum(sample_rate)
         self.cutting = Cutting(sample_rate, segment_s, step_s, least=self.spectrum.hop_length)
         self.length_s = length_s
         self.fit = fit
         self.standardise = standardise
-        self.skip_bad = skip_bad
         self._peaks: dict[int, float] = {}  # of recordings that have been read
 
     @property
     def state(self) -> list[tuple]:
         """Returns for each listed stretch its file, bytes, time of change, start, end, label and split."""
-        return self.recordings.state
+        return self.listed.state
 
     @property
     def n_listed(self) -> int:
-        return len(self.recordings.listed)
-
-    @property
-    def paths(self) -> list[Path]:
-        return list(self.recordings.paths.values())
+        return len(self.listed.listed)
 
     @cached_property
     def n_steps(self) -> list[int]:
         """Returns the largest possible number of samples of each recording, as headers say; 0: of no use."""
         rate, n_steps = self.cutting.rate, []
-        for info in self.recordings.headers:
+        for info in self.listed.headers:
             if info is None or not info.frames or why_not(info, rate, self.channel):
                 n_steps.append(0)
             else:
@@ -187,14 +179,14 @@ class Audio(Kind):
         """
         items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
         bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
-        n_there = zip(self.recordings.paths, facts["n_steps"], strict=True)
+        n_there = zip(self.listed.paths, facts["n_steps"], strict=True)
         samples, windows, short = self._cut({file: n for file, n in n_there if file not in bad})
         bad |= short
         self.refuse_bad(bad)
         self._require_some(samples)
         left_out = self.leave_out(bad)
         self._warn_of_doubtful(facts)
-        stretches = [(file, start_s, end_s) for file, _, _, start_s, end_s, *_ in self.recordings.state]
+        stretches = [(file, start_s, end_s) for file, _, _, start_s, end_s, *_ in self.listed.state]
         return Dataset(
             samples,
             items.cut(windows),
@@ -221,15 +213,15 @@ class Audio(Kind):
     def facts(self, unusable: dict[int, str]) -> dict[str, Any]:
         """Returns which recordings are silent, and the rates that there are."""
         silent = [item for item, peak in sorted(self._peaks.items()) if peak == 0 and item not in unusable]
-        rates = sorted({info.samplerate for info in self.recordings.headers if info})
+        rates = sorted({info.samplerate for info in self.listed.headers if info})
         return {"silent": silent, "rates": rates}
 
     @cached_property
     def _promised(self) -> tuple[Samples, Windows, dict[str, str]]:
         """Returns the samples that headers promise, where they lie, and why some cannot be used."""
-        n_there = dict(zip(self.recordings.paths, self.n_steps, strict=True))
+        n_there = dict(zip(self.listed.paths, self.n_steps, strict=True))
         samples, windows, short = self._cut({file: n for file, n in n_there.items() if n})
-        infos = zip(n_there, self.recordings.headers, strict=True)
+        infos = zip(n_there, self.listed.headers, strict=True)
         why = {file: "has no samples" if info else "cannot be read as sound" for file, info in infos}
         return samples, windows, {file: why[file] for file, n in n_there.items() if not n} | short
 
@@ -237,7 +229,7 @@ class Audio(Kind):
         """Returns the samples of so long recordings, where they lie in them, and why some give none."""
         rate = self.cutting.rate
         samples, windows, bad = self.cutting.cut(
-            self.recordings, n_there, lambda name, file, first: piece_name(file, first / rate)
+            self.listed, n_there, lambda name, file, first: piece_name(file, first / rate)
         )
         is_long = windows.n_steps > MOST_WHOLE_S * rate
         long = dict(zip(samples.files[is_long].tolist(), windows.n_steps[is_long] / rate, strict=True))

@@ -30,7 +30,7 @@ from saec.data.store import Cache, open_items
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing
 from saec.files import fingerprint
-from saec.samples import Samples, Several
+from saec.samples import Several
 
 LOG = logging.getLogger(__name__)
 VERSION = 1  # raise it when the same pictures would be stored otherwise: it makes other fingerprints
@@ -68,23 +68,14 @@ class Images(Kind):
         limit: PositiveInt | None = None,
         skip_bad: bool = False,
     ):
-        self.pictures = Pictures(location, recursive, Pictures.suffixes, limit, group, several)
-        self.folder = self.pictures.folder
-        self.cache = cache
-        self.channels = channels
+        listed = Pictures(location, recursive, Pictures.suffixes, limit, group, several)
+        super().__init__(listed, cache, skip_bad)
+        self.channels, self.recursive = channels, recursive
         self.fit = fit
-        self.skip_bad, self.recursive = skip_bad, recursive
-        self.files = self.pictures.sources
-        self.paths = list(self.pictures.paths.values())
         self.colormap: str | None = None  # of all pictures, where they are stored as intensity
         self.not_in_map: str | None = None  # the first picture that has been read and is in no map
         self._sizes: dict[int, tuple[int, int]] = {}  # of pictures that have been read
         self._blank: set[str] = set()  # those of them that are of one colour
-
-    @property
-    def samples(self) -> Samples:
-        """Returns the listed pictures, including those that cannot be read."""
-        return self.pictures.labelled
 
     @cached_property
     def fingerprint(self) -> str:

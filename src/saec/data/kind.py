@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, PlainValidator
@@ -19,6 +19,9 @@ from saec.faults import Fault, Unusable, listing, number_of
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
+
+if TYPE_CHECKING:
+    from saec.data.listed import Listed
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -153,12 +156,15 @@ class Kind:
     suffixes: ClassVar[Container[str]]  # of its files, in small letters
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
     only_in_training: ClassVar[tuple[str, ...]] = ("limit",)
-    folder: Path
-    cache: Cache
-    files: list[File]
-    paths: list[Path]
-    skip_bad = False
     lists_in: Path | None = None  # where to list what cannot be used; None: beside the folder
+
+    def __init__(self, listed: "Listed", cache: Cache, skip_bad: bool):
+        self.listed = listed
+        self.folder = listed.folder
+        self.files = listed.sources
+        self.paths = list(listed.paths.values())
+        self.cache = cache
+        self.skip_bad = skip_bad
 
     @property
     def state(self) -> list[tuple]:
@@ -172,8 +178,8 @@ class Kind:
 
     @property
     def samples(self) -> Samples:
-        """Returns the listed samples; nothing is decoded for them."""
-        raise NotImplementedError
+        """Returns the listed samples, also of files that cannot be read; nothing is decoded for them."""
+        return self.listed.labelled
 
     def sizes(self) -> Sizes:
         """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""

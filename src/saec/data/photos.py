@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, PositiveInt
 from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
 from saec.data.images import Images
-from saec.data.kind import DATA, Sizes
+from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Location, Pattern, content_of
 from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
@@ -230,9 +230,7 @@ class Photos(Images):
         skip_bad: bool = False,
     ):
         suffixes = tuple(f".{one}" for one in formats)
-        self.pictures = Pictures(location, recursive, suffixes, limit, group, several)
-        self.folder, self.cache, self.skip_bad = self.pictures.folder, cache, skip_bad
-        self.files, self.paths = self.pictures.sources, list(self.pictures.paths.values())
+        Kind.__init__(self, Pictures(location, recursive, suffixes, limit, group, several), cache, skip_bad)
         self.size, self.fit, self.colour = size, fit, colour
         self.changes: dict[int, list[str]] = {}  # of pictures that have been read
 

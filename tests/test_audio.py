@@ -29,8 +29,9 @@ from saec import evaluate, extract
 from saec.config import Config
 from saec.data import Raw
 from saec.data.audio import Recordings
+from saec.data.cutting import Cutting
 from saec.data.fronts import SoundFront
-from saec.data.listed import Cutting, piece_name
+from saec.data.listed import piece_name
 from saec.data.stored import Streamed
 from saec.faults import Fault, Unusable
 from saec.preparation import PreparationSession, plan_preparation

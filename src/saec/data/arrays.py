@@ -9,8 +9,9 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 
 from saec.data.batch import Dataset
+from saec.data.cutting import Cutting
 from saec.data.kind import DATA, Kind, Sizes
-from saec.data.listed import Cutting, Location, Pattern
+from saec.data.listed import Location, Pattern
 from saec.data.npy import Columns, Traces, chosen_columns, read_array
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows

@@ -11,9 +11,10 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from saec.data.batch import Dataset
+from saec.data.cutting import Cutting
 from saec.data.fronts import SoundFit, SoundFront, Standardise
 from saec.data.kind import DATA, Kind, Sizes
-from saec.data.listed import Cutting, Listed, Location, Pattern, piece_name
+from saec.data.listed import Listed, Location, Pattern, piece_name
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing

@@ -2,28 +2,25 @@
 
 import logging
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self
 
-import numpy as np
 from pydantic import Field, PlainValidator
 
 from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
+from saec.data.listed import Listed
+from saec.data.listed import evenly as evenly  # by which others know it
 from saec.data.remote import is_only_check, local_copy
 from saec.data.store import Cache, check
-from saec.faults import Fault, Unusable, listing, number_of
+from saec.faults import Fault, listing, number_of
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
 
-if TYPE_CHECKING:
-    from saec.data.listed import Listed
-
-T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 Location = str | tuple[str, ...]  # one folder or file, or several folders
 
@@ -122,25 +119,6 @@ class Sizes:
         return f"{self.n_bytes / GB:.2f} GB of cache"
 
 
-class File(NamedTuple):
-    """Holds what is listed of a file."""
-
-    name: str
-    n_bytes: int
-    mtime_ns: int
-
-    @classmethod
-    def of(cls, name: str, stat: os.stat_result) -> "File":
-        return cls(name, stat.st_size, stat.st_mtime_ns)
-
-    def require_unchanged(self, path: Path) -> None:
-        """Raises `Unusable` where what lies at the path now is something else, or nothing."""
-        with suppress(OSError):
-            if File.of(self.name, path.stat()) == self:
-                return
-        raise Unusable("was changed after the folder was listed: call again")
-
-
 class Kind:
     """Is a data kind with its options, on one folder (or table, or several folders) of files.
 
@@ -158,7 +136,7 @@ class Kind:
     only_in_training: ClassVar[tuple[str, ...]] = ("limit",)
     lists_in: Path | None = None  # where to list what cannot be used; None: beside the folder
 
-    def __init__(self, listed: "Listed", cache: Cache, skip_bad: bool):
+    def __init__(self, listed: Listed, cache: Cache, skip_bad: bool):
         self.listed = listed
         self.folder = listed.folder
         self.files = listed.sources
@@ -231,12 +209,6 @@ class Kind:
     @property
     def _list_of_bad(self) -> Path:
         return (self.lists_in or self.folder.parent) / f"unusable_{self.folder.name}.txt"
-
-
-def evenly(items: Sequence[T], n: int) -> list[T]:
-    """Returns at most n of the items, evenly spread, in their order."""
-    n = min(n, len(items))
-    return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
 
 
 def shared_with(kind: Kind, other: Kind) -> tuple[list[str], bool]:

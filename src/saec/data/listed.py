@@ -1,21 +1,18 @@
-"""Lists the files of a folder, of class folders or of a table, and cuts them into samples."""
+"""Lists the files that a location names: those of a folder, of class folders or of a table."""
 
 import logging
-import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import AfterValidator
 
-from saec.data.kind import File, evenly
-from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean, first_lines, listing, number_of
 from saec.files import files_below
 from saec.progress import progress
@@ -33,7 +30,7 @@ from saec.samples import (
 )
 
 LOG = logging.getLogger(__name__)
-LEAST_STEP_S = 0.001  # names of pieces tell milliseconds apart
+T = TypeVar("T")
 LEARNT = ("", "train", "valid")  # splits of a table that a training takes
 Location = Path | tuple[Path, ...]  # a folder, a table, one file, or several class folders
 
@@ -49,6 +46,25 @@ def _with_one_group(pattern: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_with_one_group)]
+
+
+class File(NamedTuple):
+    """Holds what is listed of a file."""
+
+    name: str
+    n_bytes: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, name: str, stat: os.stat_result) -> "File":
+        return cls(name, stat.st_size, stat.st_mtime_ns)
+
+    def require_unchanged(self, path: Path) -> None:
+        """Raises `Unusable` where what lies at the path now is something else, or nothing."""
+        with suppress(OSError):
+            if File.of(self.name, path.stat()) == self:
+                return
+        raise Unusable("was changed after the folder was listed: call again")
 
 
 class Listed:
@@ -225,70 +241,10 @@ class Listed:
         return [means.get(file, file) for file in files]
 
 
-@dataclass(frozen=True)
-class Cutting:
-    """Says how files of many steps, recordings or traces, become samples."""
-
-    rate: int  # steps a second
-    segment_s: float | None
-    step_s: float | None
-    least: int  # steps that a piece must have
-
-    def __post_init__(self):
-        if self.segment_s is not None and round(self.segment_s * self.rate) < self.least:
-            raise Fault(
-                f"segment_s: {self.segment_s:g} s are {round(self.segment_s * self.rate)} samples at "
-                f"{self.rate} Hz, {self.least} are needed"
-            )
-        if self.step_s is not None and self.step_s < LEAST_STEP_S:
-            raise Fault(f"step_s must be at least {LEAST_STEP_S:g} s, got {self.step_s:g}")
-
-    def pieces(self, n: int, start_s: float = math.nan, end_s: float = math.nan) -> list[tuple[int, int]]:
-        """Returns first step and number of steps of each piece of a file of n steps.
-
-        A stretch from `start_s` to `end_s` is cut within itself; NaN is the beginning or the end. The last
-        piece ends where the stretch does, but for less than 1 ms. A stretch shorter than a segment is one
-        piece; without `segment_s` nothing is cut.
-        """
-        first = 0 if math.isnan(start_s) else min(round(start_s * self.rate), n)
-        n = (n if math.isnan(end_s) else min(round(end_s * self.rate), n)) - first
-        if self.segment_s is None:
-            return [(first, n)]
-        size, step = min(round(self.segment_s * self.rate), n), (self.step_s or self.segment_s) * self.rate
-        starts = list(range(0, n - size, max(1, round(step))))
-        if not starts or n - size - starts[-1] >= math.ceil(LEAST_STEP_S * self.rate):
-            starts.append(n - size)
-        return [(first + start, size) for start in starts]
-
-    def cut(
-        self, listed: Listed, n_there: Mapping[str, int], called: Callable[[str, str, int], str]
-    ) -> tuple[Samples, Windows, dict[str, str]]:
-        """Returns the samples of files of so many steps, where they lie in them, and why some give none.
-
-        `called` makes a piece's name of the name and the file of what is cut, and of its first step.
-        """
-        labelled, item_of = listed.labelled, {file: item for item, file in enumerate(listed.paths)}
-        columns, pieces, bad = (labelled.table[key] for key in ("file", "start_s", "end_s")), [], {}
-        for row, (file, *stretch) in enumerate(zip(*columns, strict=True)):
-            stretch = stretch if listed.has_stretches else [math.nan, math.nan]
-            name, is_whole = labelled.table.index[row], all(map(math.isnan, stretch))
-            parts = self.pieces(n_there[file], *stretch) if file in n_there else []
-            if parts and parts[0][1] < self.least:
-                start = "" if is_whole else f" from {np.nan_to_num(stretch[0]):g} s on"
-                reason = f"has {parts[0][1]} samples at {self.rate} Hz, {self.least} are needed"
-                bad[f"{file}{start}"] = reason
-                continue
-            for first, n in parts:
-                is_all = is_whole and self.segment_s is None
-                pieces.append((name if is_all else called(name, file, first), row, item_of[file], first, n))
-        names, *numbers = zip(*pieces, strict=True) if pieces else [()] * 5
-        names = numbered(names) if listed.several == "all" else names
-        rows, items, first, n = (np.array(one, dtype=np.int64) for one in numbers)
-        columns = labelled.table.iloc[rows].to_dict("list")
-        if listed.has_stretches:
-            columns |= {"start_s": first / self.rate, "end_s": (first + n) / self.rate}
-        order = sorted(range(len(names)), key=names.__getitem__)
-        return Samples.of(names, **columns), Windows(*(one[order] for one in (items, first, n))), bad
+def evenly(items: Sequence[T], n: int) -> list[T]:
+    """Returns at most n of the items, evenly spread, in their order."""
+    n = min(n, len(items))
+    return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]
 
 
 def content_of(path: Path, n: int = -1) -> bytes:

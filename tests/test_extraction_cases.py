@@ -14,9 +14,9 @@ from small_runs import Songs, assert_same_files, give_weights
 from sounds import CNN
 
 from saec import evaluate, train
+from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
 from saec.extraction.rows import Earlier
-from saec.extraction.sources import ExtractionData
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.files import locked

@@ -93,7 +93,7 @@ def test_rows_of_a_shard_that_is_done_are_kept_and_others_computed_whatever_a_ki
 
 
 def only_begun(songs: Songs) -> None:
-    (songs.part / "plan.txt").unlink()  # it is written once the arrays are there
+    (songs.part / "plan.json").unlink()  # it is written once the arrays are there
     (songs.part / "X.npy").write_bytes(b"half")
 
 
@@ -185,7 +185,7 @@ def test_what_a_kill_after_the_json_has_left_is_removed_by_the_next_call(songs, 
 
 
 def test_batches_that_take_long_are_marked_one_by_one(songs, monkeypatch):
-    monkeypatch.setattr("saec.extraction.rows.SHARD_S", 0)
+    monkeypatch.setattr("saec.extraction.parts.SECONDS_AT_ONCE", 0)
     interrupted_after(songs, 4)
     assert n_done(songs) == 4
 

@@ -299,7 +299,7 @@ def lengths(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(Handcrafted, "__call__", counted)
     monkeypatch.setattr("saec.extraction.sources.run.BATCH_SOUNDS", 1)
-    monkeypatch.setattr("saec.extraction.rows.BATCHES_PER_SHARD", 2)
+    monkeypatch.setattr("saec.extraction.parts.BATCHES_AT_ONCE", 2)
     return lengths
 
 

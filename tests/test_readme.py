@@ -27,7 +27,8 @@ from saec.data import DATA, VIEWS
 from saec.demo import make_demo
 from saec.evaluation import EVALUATIONS
 from saec.extraction import ExtractionSession
-from saec.extraction.sources import SOURCES, ExtractionData
+from saec.extraction.data import ExtractionData
+from saec.extraction.sources import SOURCES
 from saec.extraction.sources.base import build_source
 from saec.features import POOLINGS
 from saec.models import MODELS

@@ -140,6 +140,9 @@ def _add_options(parser: argparse.ArgumentParser, script: str) -> argparse.Argum
     change = {"action": "append", "default": [], "dest": "changes", "metavar": "key.path=value"}
     parser.add_argument("--set", **change, help="change an option of the sessions, e.g. training.epochs=3")
     parser.add_argument("--check", action="store_true", help="say what would be done, write nothing")
+    if script == "extraction":
+        shard = "one of n processes that compute together, such as 0/4 to 3/4; the last one puts all together"
+        parser.add_argument("--shard", metavar="i/n", help=shard)
     parser.set_defaults(work=partial(_run, script=script))
     return parser
 
@@ -158,7 +161,8 @@ def _run(options: argparse.Namespace, script: str) -> int:
         if plan_folder and path.is_dir():
             return None, partial(plan_folder, path, options.changes, config)
         session = load_session(path, kind, options.changes)
-        return session, partial(plan, session, config)
+        shard = {"shard": options.shard} if getattr(options, "shard", None) else {}
+        return session, partial(plan, session, config, **shard)
 
     demo = config.data / DEMO
 

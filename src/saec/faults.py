@@ -18,6 +18,10 @@ class Fault(Exception):
     """Is raised for a mistake of the user or in the data: what was expected, what came, where, what to do."""
 
 
+class BusyFault(Fault):
+    """Is raised when another process holds what is needed."""
+
+
 class MissingFault(Fault, FileNotFoundError):
     """Is raised when a folder or file does not exist, or a folder lacks the files that belong in it."""
 

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
-from saec.faults import DISK_IS_FULL, Fault, NoRoom, listing
+from saec.faults import DISK_IS_FULL, BusyFault, Fault, NoRoom, listing
 
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
@@ -296,13 +296,13 @@ def locked(lock: Path, what: object) -> Iterator[None]:
     removes no open file, so there it goes afterwards, unless another process has opened it.
 
     Raises:
-        Fault: another process holds it.
+        BusyFault: another process holds it.
     """
     held = FileLock(lock)
     try:
         held.acquire(timeout=0)
     except Timeout as error:
-        raise Fault(f"another process is at work on {what}: wait for it, or end it") from error
+        raise BusyFault(f"another process is at work on {what}: wait for it, or end it") from error
     try:
         yield
     finally:

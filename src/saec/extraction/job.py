@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from saec.data.kind import evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import PREFIX, Outputs, State
+from saec.extraction.parts import ROOM, Shard
 from saec.extraction.predictions import listed_by, write_predictions
 from saec.extraction.reductions import Reduced, on_kept_map, reduce_features
-from saec.extraction.rows import ROOM, Earlier
+from saec.extraction.rows import Earlier
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources import Source
 from saec.extraction.sources.base import Computed, build_source
-from saec.faults import Fault, collect_faults, number_of
+from saec.faults import BusyFault, Fault, collect_faults, number_of
 from saec.features import Features
 from saec.files import GB, link_or_copy, locked, require_writable, write_json, write_npz
 from saec.progress import duration, progress
@@ -34,6 +36,13 @@ N_SCORED = 1_000  # rows with labels that are clustered for the log
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Is what a shard leaves while others are not complete: no files yet."""
+
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class ExtractionJob:
     """Holds a checked session: its source, where its files go, and what exists already."""
 
@@ -42,6 +51,7 @@ class ExtractionJob:
     outputs: Outputs
     settings: dict[str, Any]  # what must be equal for files to be the same
     state: State
+    shard: Shard | None = None  # what this process computes; None: all, and what other processes have not
 
     def describe(self) -> str:
         """Returns samples, source and files in words."""
@@ -51,23 +61,43 @@ class ExtractionJob:
             f"{samples} {sizes.words(sizes.front.shape)}: {kind.folder}\n"
             f"{sizes.room}\n{self.source.describe()}\n"
             f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
+            + (f"\nshard {self.shard}: every {self.shard.n}th batch" if self.shard else "")
         )
 
     def estimate(self) -> str:
         """Returns the room and the time that new features take; the time is measured."""
         if self.state == "same":
             return ""
-        earlier = self._earlier()
+        earlier, n_shards = self._earlier(), self.shard.n if self.shard else 1
         seconds = None if earlier else self.source.seconds()
-        time = f", about {duration(seconds)} to encode" if seconds else ""
-        return f"{self.source.n_bytes(earlier) / GB:.2f} GB{time}"
+        time = f", about {duration(seconds / n_shards)} to encode" if seconds else ""
+        return f"{self.source.n_bytes(earlier) / n_shards / GB:.2f} GB{time}"
 
-    def run(self) -> Features:
+    def run(self) -> Features | Waiting:
         """Computes what is not there yet and returns the first array, with all files that are there now.
+
+        A shard is computed alone; the one that ends last puts all of them together.
 
         Raises:
             Fault: the samples cannot be read, or another process is at work on the same features.
         """
+        if not self.shard:
+            return self._run_all()
+        job = self._as_of_now()
+        if job.state != "same":
+            job.outputs.folder.mkdir(parents=True, exist_ok=True)
+            with locked(job.outputs.of_shard(self.shard, ".lock"), f"shard {self.shard} of {job.outputs.id}"):
+                folders = {one: job.outputs.of_shard(one) for one in self.shard.all()}
+                if not job.source.compute_shard(self.shard, folders, job._earlier()):
+                    LOG.info("shard %s is complete, others are not yet", self.shard)
+                    return Waiting()
+        try:
+            return replace(self, shard=None)._run_all()
+        except BusyFault:
+            LOG.info("shard %s is complete, another process puts all of them together", self.shard)
+            return Waiting()
+
+    def _run_all(self) -> Features:
         job = self._as_of_now()
         outputs = job.outputs
         if job.state == "same" and not outputs.left_over:
@@ -84,14 +114,17 @@ class ExtractionJob:
                 earlier = job._earlier()
                 if earlier and earlier.outputs != outputs:
                     earlier = earlier.held(outputs.part / "held")
-                job._make_files(job.source.compute(outputs.part, earlier))
+                with ExitStack() as held:
+                    for shard in outputs.shards:
+                        held.enter_context(locked(outputs.of_shard(shard, ".lock"), f"shard {shard}"))
+                    job._make_files(job.source.compute(outputs.part, earlier, outputs.shards))
                 outputs.publish()
             outputs.clean()
         return outputs.features()
 
     def _as_of_now(self) -> "ExtractionJob":
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
-        return _beside(self.session, self.source, self.settings, self.outputs.folder)
+        return _beside(self.session, self.source, self.settings, self.outputs.folder, self.shard)
 
     def _earlier(self) -> Earlier | None:
         """Returns files of which rows are taken, made by an earlier call or as another variant."""
@@ -182,8 +215,8 @@ def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | Non
         LOG.info(words, len(samples.classes), what, scores["v_measure"], scores["adjusted_rand"])
 
 
-def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob:
-    """Checks everything that can be checked before samples are read.
+def plan_extraction(session: ExtractionSession, config: Config, shard: str | None = None) -> ExtractionJob:
+    """Checks everything that can be checked before samples are read; `0/4` is the first shard of four.
 
     Raises:
         SessionError: with every fault, each with its key.
@@ -216,6 +249,9 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     if source and out and reduction and reduction.like and "pooled" in source.npz:
         given = reduction, source, out, config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
+    part = collect_faults(faults, "--shard", Shard.parse, shard) if shard else None
+    if part and source and source.always_anew:
+        faults.append("--shard: what a combiner computes is computed by one process: leave it out")
     if faults:
         raise SessionError(f"session {session.name}", faults)
     session = session.but(data=data, out=str(out), reduction=reduction)
@@ -223,12 +259,13 @@ def plan_extraction(session: ExtractionSession, config: Config) -> ExtractionJob
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
-    job = _beside(session.but(**resolved), source, settings, out)
+    job = _beside(session.but(**resolved), source, settings, out, part)
     if reduction and reduction.like == str(job.outputs.about):
         raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
     if job.state != "same":
-        taken = sum(file.stat().st_size for file in job.outputs.part.glob("*.npy"))  # by an interrupted call
-        n_bytes = 2 * source.n_bytes(job._earlier())
+        folder = job.outputs.of_shard(part) if part else job.outputs.part
+        taken = sum(file.stat().st_size for file in folder.glob("*.npy"))  # by an interrupted call
+        n_bytes = source.n_bytes(job._earlier()) * (1 / part.n if part else 2)
         require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
     return job
 
@@ -237,18 +274,25 @@ def _id(session: ExtractionSession, source: Source) -> str:
     return PREFIX + "_".join(filter(None, [source.name, session.variant]))
 
 
-def _beside(session: ExtractionSession, source: Source, settings: dict, folder: Path) -> ExtractionJob:
+def _beside(
+    session: ExtractionSession, source: Source, settings: dict, folder: Path, shard: Shard | None
+) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
     outputs = Outputs.of(folder, _id(session, source), settings, session.data.key)
     state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
-    return ExtractionJob(session, source, outputs, settings, state)
+    return ExtractionJob(session, source, outputs, settings, state, shard)
 
 
-def extract(session: ExtractionSession | dict | Path | str, config: Config | None = None) -> Features:
+def extract(
+    session: ExtractionSession | dict | Path | str, config: Config | None = None, shard: str | None = None
+) -> Features | Waiting:
     """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
     all files that are there now.
+
+    Of several processes each may compute one shard, `0/4` to `3/4`; the one that ends last returns features.
 
     Raises:
         Fault: the session, the run, the samples or this machine cannot do it.
     """
-    return plan_extraction(load_session(session, ExtractionSession), config or load_config()).run()
+    session, config = load_session(session, ExtractionSession), config or load_config()
+    return plan_extraction(session, config, shard).run()

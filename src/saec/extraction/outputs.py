@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from saec.extraction.parts import Shard
 from saec.faults import Fault, listing
 from saec.features import Features
 from saec.files import DAMAGE, fingerprint, map_npz, move
@@ -72,17 +73,31 @@ class Outputs:
     def lock(self) -> Path:
         return self.folder / f".{self.id}.lock"
 
+    def of_shard(self, shard: Shard, ending: str = ".part") -> Path:
+        """Returns the folder of what is computed of a shard, or with another ending its lock file."""
+        return self.folder / f".{self.id}.shard-{shard.index}-of-{shard.n}{ending}"
+
+    @property
+    def shards(self) -> dict[Shard, Path]:
+        """Returns the folders of the shards that are there."""
+        folders = self.folder.glob(f".{self.id}.shard-*-of-*.part")
+        names = {folder: re.fullmatch(r".*\.shard-(\d+)-of-(\d+)\.part", folder.name) for folder in folders}
+        return {Shard(int(name[1]), int(name[2])): folder for folder, name in sorted(names.items()) if name}
+
     @property
     def left_over(self) -> list[Path]:
         """Returns what only a killed process leaves, or one that is at work."""
         of_0_1_0 = self.folder / f".{self.id}.json"
-        return [path for path in (self.part, self.lock, of_0_1_0) if path.exists()]
+        paths = (self.part, self.lock, of_0_1_0, *self.shards.values())
+        return [path for path in paths if path.exists()]
 
     def clean(self) -> None:
         """Removes what a killed process has left and is of no more use."""
-        shutil.rmtree(self.part, ignore_errors=True)
-        for path in {*self.left_over} - {self.lock, self.part}:
-            path.unlink(missing_ok=True)
+        for path in {*self.left_over} - {self.lock}:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def publish(self) -> None:
         """Replaces all files of this id by those that are made, if they are; after a kill it goes on."""

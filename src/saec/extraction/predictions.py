@@ -14,8 +14,9 @@ from pydantic import BeforeValidator, Field
 from saec.config import Config, load_config
 from saec.data import chunks
 from saec.evaluation.base import macro_f1
+from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
-from saec.extraction.sources import SOURCES, ExtractionData, Source
+from saec.extraction.sources import SOURCES, Source
 from saec.faults import Fault, MissingFault, did_you_mean, listing
 from saec.files import as_file_name, fingerprint, write_text
 from saec.registry import Strict, as_list

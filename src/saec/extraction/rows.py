@@ -1,9 +1,8 @@
-"""Keeps the rows of an extraction: those that earlier files hold, and those that are computed so far."""
+"""Takes rows of samples that have not changed from the files of an earlier extraction."""
 
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,12 @@ import torch
 from torch import Tensor
 
 from saec.data.stored import filled_up
-from saec.disk import new_map
 from saec.extraction.outputs import PREFIX, Outputs
 from saec.faults import Fault
 from saec.features import CODES, Codes
-from saec.files import fingerprint, flush, link_or_copy, map_npz, write_text
+from saec.files import link_or_copy, map_npz
 from saec.samples import Samples
 
-Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, with its type
-BATCHES_PER_SHARD = 8  # that are marked as done together, unless they take longer than
-SHARD_S = 5
-PLAN, ROOM = "plan.txt", "room.npy"
 NO_ROWS = ("reduction", "predictions")  # settings that no row depends on
 
 
@@ -101,78 +95,3 @@ def rows_of(file: Path, name: str, rows: np.ndarray) -> tuple[np.ndarray, Tensor
     n_steps, channels = codes.n_steps[rows], codes.values.shape[1:]
     values = filled_up((codes[row] for row in rows), n_steps, channels, codes.values.dtype)
     return values.transpose(0, 2, 1), torch.from_numpy(n_steps)
-
-
-@dataclass
-class Shards:
-    """Keeps memory-mapped arrays in a part folder; a kill leaves the rows of a marked batch complete."""
-
-    arrays: dict[str, np.ndarray]
-    done: np.ndarray  # (n_batches,) bool
-    resumed: bool
-    offsets: np.ndarray | None = None  # where samples begin in the array of codes, (rows + 1,)
-    unmarked: list[int] = field(default_factory=list)
-    marked: float = field(default_factory=time.monotonic)
-
-    @classmethod
-    def open(
-        cls,
-        folder: Path,
-        plan: str,
-        n_rows: int,
-        shapes: Shapes,
-        todo: list[np.ndarray],
-        offsets: np.ndarray | None = None,
-    ) -> "Shards":
-        """Opens the part folder of the same plan, and of the same rows to do, else begins a fresh one."""
-        n_of = {} if offsets is None else {CODES: int(offsets[-1])}
-        files = {name: ((n_of.get(name, n_rows), *shape), kind) for name, (shape, kind) in shapes.items()}
-        files["done"] = ((len(todo),), np.bool_)
-        kinds = {name: [shape, np.dtype(kind).name] for name, (shape, kind) in files.items()}
-        key = fingerprint(plan, kinds, [rows.tolist() for rows in todo])
-        plan_file = folder / PLAN
-        resumed = plan_file.is_file() and plan_file.read_text(encoding="utf-8") == key
-        if not resumed:
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in (plan_file, *folder.glob("*.npy")):
-                file.unlink(missing_ok=True)
-        arrays = {}
-        for name, (shape, kind) in files.items():
-            file = folder / f"{name}.npy"
-            if 0 in shape:  # which cannot be mapped
-                arrays[name] = np.zeros(shape, kind)
-            elif resumed:
-                arrays[name] = np.load(file, mmap_mode="r+")
-            else:
-                arrays[name] = new_map(file, kind, shape)
-        if any(array.size for array in arrays.values()):  # kept for the files, until they are assembled
-            new_map(folder / ROOM, np.uint8, (sum(array.nbytes for array in arrays.values()),))
-        if not resumed:
-            write_text(plan_file, key)
-        return cls(arrays, arrays.pop("done"), resumed, offsets)
-
-    def write(self, rows: np.ndarray, computed: dict[str, Tensor]) -> None:
-        """Raises a `Fault` where numbers are not finite."""
-        for name, tensor in computed.items():
-            values = tensor.float().cpu().numpy()
-            if not np.isfinite(values).all():
-                raise Fault(
-                    "the encoder gives numbers that are not finite: its training went wrong, take another run"
-                )
-            if name == CODES and name in self.arrays:
-                for row, code in zip(rows, values, strict=True):
-                    first, end = self.offsets[row : row + 2]
-                    self.arrays[name][first:end] = code[:, : end - first].T
-            elif name in self.arrays:
-                self.arrays[name][rows] = values
-
-    def mark(self, batch: int, at_once: bool) -> None:
-        """Marks a batch as done, or several together, once their rows are on the disk."""
-        self.unmarked.append(batch)
-        waited = time.monotonic() > self.marked + SHARD_S
-        if at_once or waited or len(self.unmarked) == BATCHES_PER_SHARD:
-            for array in self.arrays.values():
-                flush(array)
-            self.done[self.unmarked] = True
-            flush(self.done)
-            self.unmarked, self.marked = [], time.monotonic()

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from pydantic import create_model, field_validator, model_validator
 
+from saec.extraction.data import ExtractionData
 from saec.extraction.predictions import Detections
 from saec.extraction.reductions import Reduction
-from saec.extraction.sources import SOURCES, ExtractionData
+from saec.extraction.sources import SOURCES
 from saec.extraction.sources.base import FITTED, value_type
 from saec.session import Session
 from saec.upgrade import upgrade_extraction

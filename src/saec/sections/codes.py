@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import BeforeValidator, Field, NonNegativeInt
 
 from saec.data.kind import evenly
-from saec.extraction.sources.base import ExtractionData
+from saec.extraction.data import ExtractionData
 from saec.faults import Fault, number_of
 from saec.registry import Strict, as_list
 from saec.runs import Run

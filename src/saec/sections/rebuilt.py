@@ -15,7 +15,7 @@ from saec import figures
 from saec.config import Config
 from saec.data.batch import FrontEnd
 from saec.data.kind import Kind, Location
-from saec.extraction.sources.base import LOCATIONS, ExtractionData
+from saec.extraction.data import LOCATIONS, ExtractionData
 from saec.faults import Fault, collect_faults, counted, number_of
 from saec.gallery import compared
 from saec.models import Model

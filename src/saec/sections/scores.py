@@ -25,7 +25,7 @@ from saec.documents import read_cached, write_cached
 from saec.evaluation import EVALUATIONS
 from saec.evaluation.base import Scores
 from saec.evaluation.probes import CLASSIFIERS
-from saec.extraction.sources import ExtractionData
+from saec.extraction.data import ExtractionData
 from saec.extraction.sources.base import build_source, for_samples, recipe_of
 from saec.faults import Fault, listing
 from saec.files import fingerprint

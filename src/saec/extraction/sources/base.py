@@ -2,31 +2,34 @@
 
 import logging
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from pydantic import PositiveFloat, PrivateAttr, TypeAdapter, ValidationError, create_model, model_validator
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from saec.config import Config
-from saec.data import DATA, Dataset, Raw, chunks
+from saec.data import Dataset, Raw, chunks
 from saec.data.ahead import ahead
-from saec.data.kind import DataOptions, Kind, Location, Sizes, absolute, is_remote
+from saec.data.kind import Kind, Location, Sizes, is_remote
+from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
-from saec.extraction.rows import Earlier, Shapes, Shards, rows_of
+from saec.extraction.parts import OtherShard, Part, Shapes, Shard, Work
+from saec.extraction.rows import Earlier, rows_of
 from saec.faults import Fault
 from saec.features import CODES
 from saec.files import fingerprint, map_npz
 from saec.progress import progress
-from saec.registry import Registry, Strict, sentences
+from saec.registry import Registry, sentences
 from saec.samples import Samples
 
+T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = 8  # batches that are encoded before the first of them is written
@@ -37,85 +40,6 @@ SOURCES = Registry("source")
 The name is a key of an extraction session, the first parameter's type that of its value; the options are keys
 of the session, too, with the same default in all sources that have them.
 """
-
-
-LOCATIONS = sorted({DATA[name].target.session_key for name in DATA.names()})  # keys: images, sounds
-
-
-class _ExtractionData(Strict):
-    """Names what to extract from, pictures, sounds or arrays: a folder, class folders, a table, one file.
-
-    `fit`, `recursive`, `skip_bad`, `several`, `segment_s` and `step_s` where they are not to be as in the
-    run: one that was trained on short sounds takes long recordings in segments.
-    """
-
-    fit: str | None = None
-    recursive: bool | None = None
-    skip_bad: bool | None = None
-    several: Literal["first"] | None = None
-    segment_s: PositiveFloat | None = None
-    step_s: PositiveFloat | None = None
-    _out: Path | None = PrivateAttr(None)
-    fewest: ClassVar[int] = 1  # locations that are named
-
-    @property
-    def changes(self) -> dict[str, Any]:
-        """Returns the options that differ from those of the run."""
-        return self.model_dump(include=set(_ExtractionData.model_fields), exclude_none=True)
-
-    @model_validator(mode="after")
-    def _names_one(self) -> "_ExtractionData":
-        if not self.fewest <= sum(getattr(self, key) is not None for key in LOCATIONS) <= 1:
-            raise ValueError(f"name one of {', '.join(f'`{key}`' for key in LOCATIONS)}")
-        return self
-
-    @property
-    def key(self) -> str | None:
-        """Returns the key that says where the samples lie."""
-        return next((key for key in LOCATIONS if getattr(self, key) is not None), None)
-
-    @property
-    def location(self) -> Location:
-        return getattr(self, self.key)
-
-    def absolute(self, config: Config, out: Path | None = None) -> Self:
-        """Returns the same with absolute paths, and the folder in which to list what cannot be used.
-
-        Raises:
-            Fault: a path is of another system.
-        """
-        made = self.model_copy(update={self.key: absolute(self.location, config)})
-        made._out = out
-        return made
-
-    def open(self, source: str, options: DataOptions, config: Config) -> Kind:
-        """Returns the samples, read with these options, but all of them, each once: features are complete.
-
-        Raises:
-            Fault: there are none, the options cannot be, or the source takes another kind of data.
-        """
-        takes = options.target.session_key
-        if self.key != takes:
-            raise Fault(f"{source} takes {takes}: say `data: {{{takes}: ...}}`, not `{self.key}`")
-        try:
-            once = {"several": "first"} if getattr(options, "several", "") == "all" else {}
-            data = DATA.parse(options.for_all().model_dump() | once | self.changes)
-        except ValidationError as error:
-            raise Fault("; ".join(sentences(error))) from error
-        kind = data.at(self.location, config)
-        kind.lists_in = self._out
-        return kind
-
-    def require_files(self, config: Config) -> None:
-        """Raises a `Fault` where nothing is listed there, whatever the options."""
-        kinds = [name for name in DATA.names() if DATA[name].target.session_key == self.key]
-        kind = DATA.parse({"kind": kinds[-1], "train": ""})  # of those of pictures `photos`, which takes all
-        _ = kind.at(self.location, config).state
-
-
-ExtractionData = create_model(
-    "ExtractionData", __base__=_ExtractionData, **{key: (Location | None, None) for key in LOCATIONS}
-)
 
 
 @dataclass
@@ -219,74 +143,112 @@ class Source:
     def draw(self, computed: Computed, file: Path) -> None:
         """Draws what the source makes of some samples, where it has something to show."""
 
-    def compute(self, part: Path, earlier: Earlier | None) -> Computed:
-        """Computes all rows, in the part folder, on from where an interrupted call was.
+    def compute(
+        self, folder: Path, earlier: Earlier | None, shards: Mapping[Shard, Path] | None = None
+    ) -> Computed:
+        """Computes all rows, in the part folder, on from where an interrupted call was; rows that are there
+        are taken from shards.
+
+        Raises:
+            Fault: samples cannot be read, what comes out is not finite, or a shard does not belong to it.
+        """
+
+        def compute(data: Dataset) -> Computed:
+            pairs, shared = _unchanged(data, earlier)
+            work = self._work(data, pairs, shared)
+            part = work.begin(folder)
+            for shard, lies in (shards or {}).items():
+                part.take(shard, work.find(lies, shard))
+            self._take(part, earlier.npz if earlier else {}, pairs, self.batch_size(data))
+            self._fill(part, data)
+            keys = {name: "values" if name == CODES else "X" for name in shared}
+            arrays = part.arrays | {name: map_npz(file, keys[name]) for name, file in shared.items()}
+            arrays = {name: arrays[name] for name in self.shapes}
+            return Computed(data.samples, arrays, data, shared, work.offsets)
+
+        return self._with_samples(compute, folder)
+
+    def compute_shard(self, shard: Shard, folders: Mapping[Shard, Path], earlier: Earlier | None) -> bool:
+        """Computes the rows of one shard, in its folder; returns whether those of all shards are there.
 
         Raises:
             Fault: samples cannot be read, or what comes out is not finite.
         """
+
+        def compute(data: Dataset) -> bool:
+            work = self._work(data, *_unchanged(data, earlier))
+            self._fill(work.begin(folders[shard], shard), data)
+            with suppress(OtherShard):
+                return all(work.find(folder, other).done.all() for other, folder in folders.items())
+            return False
+
+        return self._with_samples(compute, folders[shard])
+
+    def _with_samples(self, compute: Callable[[Dataset], T], folder: Path) -> T:
+        """Opens the samples, of which all must turn out good: if some do not, the rest is of no use."""
         try:
-            return self._compute(self.sized(self.kind.open()), part, earlier)
+            return compute(self.sized(self.kind.open()))
+        except OtherShard:
+            raise
         except Fault:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _compute(self, data: Dataset, part: Path, earlier: Earlier | None) -> Computed:
-        """Computes rows of samples of which all must turn out good; if some do not, the rest is of no use."""
-        n, size = len(data), self.batch_size(data)
-        pairs, shared = np.zeros((0, 2), dtype=np.int64), {}
-        if earlier:
-            pairs, shared = earlier.rows(data.samples), earlier.npz if earlier.has_all(data.samples) else {}
-            words = "%d of %d %s are as they were, only the rest is encoded"
-            LOG.info(words, len(pairs), n, data.samples_are)
+    def _work(self, data: Dataset, pairs: np.ndarray, shared: dict[str, Path]) -> Work:
+        facts = {"settings": (self.settings, self.data.changes), "samples": data.fingerprint}
+        facts["colour map"] = data.about.get("colormap")
         shapes = {name: shape for name, shape in self.shapes.items() if name not in shared}
-        todo = list(self.pieces(np.setdiff1d(np.arange(n), pairs[:, 0]), data))
-        plan = fingerprint(self.settings, self.data.changes, data.fingerprint, data.about.get("colormap"))
-        offsets = self.offsets(data)
-        shards = Shards.open(part, plan, n, shapes, todo, offsets)
-        if shards.resumed:
-            done = sum(len(rows) for rows, is_done in zip(todo, shards.done, strict=True) if is_done)
-            LOG.info("going on: %d of %d %s are done", done, n - len(pairs), data.samples_are)
-        self._take(shards, earlier.npz if earlier else {}, pairs, size)
-        self._fill(shards, todo, data, size)
-        keys = {name: "values" if name == CODES else "X" for name in shared}
-        arrays = shards.arrays | {name: map_npz(file, keys[name]) for name, file in shared.items()}
-        arrays = {name: arrays[name] for name in self.shapes}
-        return Computed(data.samples, arrays, data, shared, offsets)
+        batches = list(self.pieces(np.setdiff1d(np.arange(len(data)), pairs[:, 0]), data))
+        prints = {name: fingerprint(fact) for name, fact in facts.items()}
+        return Work(batches, len(data), shapes, self.offsets(data), prints)
 
-    def _take(self, shards: Shards, npz: dict[str, Path], pairs: np.ndarray, size: int) -> None:
+    def _take(self, part: Part, npz: dict[str, Path], pairs: np.ndarray, size: int) -> None:
         """Takes rows over from files, and derives what those do not hold; not all need fit into memory."""
         for name, file in npz.items():
             missing = self.shapes.keys() - npz.keys() if name in ("X", CODES) else ()
-            for some in chunks(pairs, size) if name in shards.arrays or missing else ():
+            for some in chunks(pairs, size) if name in part.arrays or missing else ():
                 before, n_steps = rows_of(file, name, some[:, 1])
                 latents = torch.from_numpy(np.array(before))
                 derived = self.derive(latents, n_steps) if missing else {}
-                shards.write(some[:, 0], {name: latents} | {one: derived[one] for one in missing})
+                part.write(some[:, 0], {name: latents} | {one: derived[one] for one in missing})
 
-    def _fill(self, shards: Shards, todo: list[np.ndarray], data: Dataset, size: int) -> None:
+    def _fill(self, part: Part, data: Dataset) -> None:
         """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
-        missing = np.flatnonzero(~shards.done).tolist()
+        missing, size = np.flatnonzero(~part.done).tolist(), self.batch_size(data)
+        if part.resumed:
+            n_missing = sum(len(part.batches[batch]) for batch in missing)
+            n_all = sum(map(len, part.batches))
+            LOG.info("going on: %d of %d %s are done", n_all - n_missing, n_all, data.samples_are)
 
         def gather(batch: int) -> Raw:
-            rows = todo[batch]
-            if shards.offsets is None:  # batches of one size, so that a row does not depend on the others
+            rows = part.batches[batch]
+            if part.offsets is None:  # batches of one size, so that a row does not depend on the others
                 rows = np.pad(rows, (0, size - len(rows)), mode="edge")
             return data.gather(rows, self.device)
 
         def encoded() -> Iterator[tuple[int, dict[str, Tensor]]]:
             with closing(ahead(gather, missing, N_AHEAD)) as gathered:
                 for batch in progress(missing, "extracting", len(missing), " batches"):
-                    yield batch, self.rows(data, next(gathered), len(todo[batch]))
+                    yield batch, self.rows(data, next(gathered), len(part.batches[batch]))
 
         def write(done: tuple[int, dict[str, Tensor]]) -> None:
             batch, rows = done
-            shards.write(todo[batch], rows)
-            shards.mark(batch, batch == missing[-1])
+            part.write(part.batches[batch], rows)
+            part.mark(batch, batch == missing[-1])
 
         with closing(ahead(write, encoded(), N_BEHIND, finish=True)) as written:
             for _ in written:
                 pass
+
+
+def _unchanged(data: Dataset, earlier: Earlier | None) -> tuple[np.ndarray, dict[str, Path]]:
+    """Returns pairs (sample, row in earlier files), (n, 2), and files that hold just these samples."""
+    if not earlier:
+        return np.zeros((0, 2), dtype=np.int64), {}
+    pairs, shared = earlier.rows(data.samples), earlier.npz if earlier.has_all(data.samples) else {}
+    words = "%d of %d %s are as they were, only the rest is encoded"
+    LOG.info(words, len(pairs), len(data), data.samples_are)
+    return pairs, shared
 
 
 def build_source(

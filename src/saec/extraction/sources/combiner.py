@@ -10,16 +10,9 @@ from scipy.special import softmax
 from saec.config import Config
 from saec.documents import read_mapping
 from saec.evaluation.combiner import Combiner
+from saec.extraction.data import LOCATIONS, ExtractionData
 from saec.extraction.rows import Earlier
-from saec.extraction.sources.base import (
-    LOCATIONS,
-    SOURCES,
-    Computed,
-    ExtractionData,
-    Source,
-    build_source,
-    for_samples,
-)
+from saec.extraction.sources.base import SOURCES, Computed, Source, build_source, for_samples
 from saec.faults import Fault, MissingFault, collect_faults, listing
 from saec.files import as_file_name, fingerprint
 from saec.progress import progress
@@ -50,12 +43,12 @@ class CombinerSource(Source):
     def seconds(self) -> float | None:
         return sum(filter(None, (source.seconds() for source in self.methods.values()))) or None
 
-    def compute(self, part: Path, earlier: Earlier | None) -> Computed:
+    def compute(self, folder: Path, earlier: Earlier | None, shards: object = None) -> Computed:
         """Computes method after method, each in a folder of its own within the part folder."""
         computed = {}
         for method, source in progress(self.methods.items(), "methods", len(self.methods)):
-            folder = part / fingerprint(source.settings, source.data.model_dump())
-            computed[method] = source.compute(folder, None)
+            own = folder / fingerprint(source.settings, source.data.model_dump())
+            computed[method] = source.compute(own, None)
         tables = {method: _table(one, self.per) for method, one in computed.items()}
         (first, (samples, _)), *others = tables.items()
         for method, (other, _) in others:

@@ -19,8 +19,9 @@ from saec.data.audio import MOST_WHOLE_S
 from saec.data.fronts import SoundFront
 from saec.data.kind import DataOptions, Kind, Sizes
 from saec.devices import computing, describe, resolve_device
-from saec.extraction.rows import Shapes
-from saec.extraction.sources.base import SOURCES, ExtractionData, Source
+from saec.extraction.data import ExtractionData
+from saec.extraction.parts import Shapes
+from saec.extraction.sources.base import SOURCES, Source
 from saec.extraction.sources.encoders import (
     Encode,
     of_torchvision,

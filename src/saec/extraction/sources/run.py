@@ -19,8 +19,9 @@ from saec.data.batch import chunks_by_length
 from saec.data.kind import faults_of_ragged
 from saec.devices import Precision, computing, describe, resolve_device, resolve_precision, to_device
 from saec.export import OnnxEncoder, require_packages
-from saec.extraction.rows import Shapes
-from saec.extraction.sources.base import SOURCES, Computed, ExtractionData, Source
+from saec.extraction.data import ExtractionData
+from saec.extraction.parts import Shapes
+from saec.extraction.sources.base import SOURCES, Computed, Source
 from saec.faults import Fault, collect_faults
 from saec.features import CODES, POOLINGS, n_trimmed, pool
 from saec.gallery import show_folder

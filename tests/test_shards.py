@@ -1,10 +1,15 @@
 """Several processes compute shards of an extraction; what they give together is what one process gives."""
 
+import json
+
+import numpy as np
 import pytest
 from conftest import intensities
-from small_runs import Songs
+from small_runs import Songs, assert_same_files
 
 from saec import extract
+from saec.faults import BusyFault, Fault
+from saec.files import locked
 
 N, BATCH = 23, 2
 
@@ -24,11 +29,64 @@ def shard(songs: Songs, words: str, **changes):
 
 
 def test_shards_give_together_the_bits_of_one_process_and_leave_nothing(songs):
-    whole = songs.extract(variant="whole")
-    assert [shard(songs, f"{index}/3", variant="parts").paths for index in (2, 0)] == [(), ()]
-    assert not list(songs.folder.glob("*_parts.npz"))
-    parts = shard(songs, "1/3", variant="parts")
-    for mine, theirs in zip(parts.paths[:-1], whole.paths[:-1], strict=True):
-        assert mine.read_bytes() == theirs.read_bytes()
+    whole = songs.extract(out="whole")
+    assert [shard(songs, f"{index}/3").paths for index in (2, 0)] == [(), ()]
+    assert not list(songs.folder.glob("*.npz"))
+    parts = shard(songs, "1/3")
+    assert_same_files(parts, whole)
     assert not list(songs.folder.glob(".*"))
-    assert shard(songs, "0/3", variant="parts").paths == parts.paths  # nothing is left to do
+    assert shard(songs, "0/3").paths == parts.paths  # nothing is left to do
+
+
+def test_one_call_without_a_shard_takes_what_is_there_and_computes_the_rest(songs, log):
+    whole = songs.extract(out="whole")
+    shard(songs, "1/4")
+    shard(songs, "1/2")
+    parts = songs.extract()
+    assert "going on: 11 of 23 pictures are done" in log.text
+    assert_same_files(parts, whole)
+
+
+def test_a_shard_that_was_killed_is_computed_again_alone(songs):
+    shard(songs, "0/2")
+    folder = songs.folder / f".{songs.id}.shard-0-of-2.part"
+    done = np.load(folder / "done.npy", mmap_mode="r+")
+    done[-1] = False
+    done.flush()
+    assert shard(songs, "1/2").paths == ()
+    assert shard(songs, "0/2").paths[-1].name == f"{songs.id}.json"
+
+
+@pytest.mark.parametrize("fact", ["settings", "samples", "versions"])
+def test_a_shard_of_something_else_is_refused_and_nothing_is_lost(songs, fact):
+    shard(songs, "0/2")
+    plan = songs.folder / f".{songs.id}.shard-0-of-2.part" / "plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {fact: "other"}))
+    assert shard(songs, "1/2").paths == ()
+    with pytest.raises(Fault, match=f"shard 0/2 in .* is of other {fact}: call again with --shard 0/2"):
+        songs.extract()
+    assert shard(songs, "0/2").paths  # which goes over it again
+
+
+def test_nothing_is_put_together_while_a_shard_is_at_work(songs):
+    shard(songs, "0/2")
+    with (
+        locked(songs.folder / f".{songs.id}.shard-0-of-2.lock", "the shard"),
+        pytest.raises(BusyFault, match="another process is at work on shard 0/2"),
+    ):
+        songs.extract()
+    with locked(songs.folder / f".{songs.id}.lock", "two merges at once"):
+        assert shard(songs, "1/2").paths == ()
+    assert songs.extract().paths
+
+
+@pytest.mark.parametrize("words", ["4/4", "1", "-1/2", "a/b"])
+def test_a_shard_that_cannot_be_is_a_fault(songs, words):
+    with pytest.raises(Fault, match="--shard: its number and how many there are, such as 0/4 to 3/4"):
+        shard(songs, words)
+
+
+def test_more_shards_than_batches_are_no_fault(songs):
+    results = [shard(songs, f"{index}/15").paths for index in range(15)]
+    assert not any(results[:-1])
+    assert results[-1]

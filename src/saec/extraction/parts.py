@@ -58,7 +58,6 @@ class Part:
 
     arrays: dict[str, np.ndarray]
     done: np.ndarray  # (n_batches,) bool
-    resumed: bool
     batches: list[np.ndarray]  # numbers of their samples
     index: np.ndarray  # of each sample's row in the arrays
     offsets: np.ndarray | None = None  # where rows begin in the array of codes, (rows + 1,)
@@ -185,4 +184,4 @@ class Work:
         n_bytes = sum(array.nbytes for array in arrays.values())
         if n_bytes and not shard:  # kept for the files, until they are assembled
             new_map(folder / ROOM, np.uint8, (n_bytes,))
-        return Part(arrays, arrays.pop("done"), resumed, batches, index, offsets)
+        return Part(arrays, arrays.pop("done"), batches, index, offsets)

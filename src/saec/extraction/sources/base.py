@@ -215,7 +215,7 @@ class Source:
     def _fill(self, part: Part, data: Dataset) -> None:
         """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
         missing, size = np.flatnonzero(~part.done).tolist(), self.batch_size(data)
-        if part.resumed:
+        if part.done.any():
             n_missing = sum(len(part.batches[batch]) for batch in missing)
             n_all = sum(map(len, part.batches))
             LOG.info("going on: %d of %d %s are done", n_all - n_missing, n_all, data.samples_are)

@@ -253,7 +253,7 @@ def train_and_extract(name: str, axis: str, registered: Callable[[str], str], at
         registered("tiny")
     if axis == "data kind":
         folder = "matrices"
-        (at_work / "data" / folder).mkdir()
+        shutil.copytree(ROOT / "session_params", at_work / "session_params", dirs_exist_ok=True)
         for i, matrix in enumerate(np.random.default_rng(0).uniform(size=(8, 32, 16))):
             np.save(at_work / "data" / folder / f"rec{i // 2}_segm_{i:04d}.npy", matrix)
         session["data"] = {"kind": name, "train": folder, "valid": 0.3}
@@ -304,8 +304,8 @@ def test_the_lines_that_read_codes_are_right(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_lines_from_python_do_what_the_scripts_do(at_work, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_lines_from_python_do_what_the_scripts_do(at_work):
+    shutil.copytree(ROOT / "session_params", at_work / "session_params", dirs_exist_ok=True)
     code = next(code for code in CODE if "from saec import evaluate" in code)
     names: dict = {}
     exec(code, names)

@@ -16,8 +16,8 @@ from saec.session import TrainingSession
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults registry files disk documents config samples progress devices sound lowpass data models features
-    tables similarity objectives optimizers reduction evaluation upgrade session preparation
+    faults processes registry files disk documents config samples progress devices together sound lowpass data
+    models features tables similarity objectives optimizers reduction evaluation upgrade session preparation
     runs figures gallery export training extraction inspection explorer sections report
     demo command __main__
 """.split()  # each may import those before it; a package is one room

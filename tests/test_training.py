@@ -26,6 +26,7 @@ from saec.optimizers import OPTIMIZERS
 from saec.runs import Run
 from saec.runs.find import find_run, find_trained
 from saec.session import SessionError, TrainingSession, load_session
+from saec.together import Group
 from saec.training import draw_views, plan_training, train
 from saec.training.build import build
 from saec.training.loop import one_epoch
@@ -237,7 +238,7 @@ def test_a_last_batch_of_one_sample_stops_no_training(model, size, objective, le
         with pytest.raises(
             Fault, match=f"data.train: 9 pictures are left .* of {model} need 2 in each process"
         ):
-            build(plan, world_size=5)
+            build(plan, Group(world_size=5))
         one = load_session(raw, TrainingSession, ["training.batch_size=1", "views=plain"])
         with pytest.raises(SessionError, match=f"training.batch_size: .*{model}|compares samples of a batch"):
             check_training(one, config)

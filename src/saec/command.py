@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from saec.config import CONFIG, SHIPPED, load_config
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean, listing
+from saec.processes import let_first_speak, rank
 from saec.progress import to_terminal
 
 if TYPE_CHECKING:  # what computes takes seconds to import, which --help need not wait for
@@ -119,6 +120,7 @@ def _served(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     try:
         return options.work(options)
     except Fault as fault:
+        let_first_speak()
         LOG.error("%s", fault)
     except OSError as error:
         LOG.error("%s: %s", error.strerror or type(error).__name__, error.filename or error)
@@ -181,7 +183,8 @@ def _run(options: argparse.Namespace, script: str) -> int:
         make_demo(demo, config.n_workers)
     for job in _all(make_job for _, make_job in to_plan):
         for path in job.run().paths:
-            print(path, flush=True)
+            if rank() == 0:
+                print(path, flush=True)
     return DONE
 
 

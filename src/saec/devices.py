@@ -10,24 +10,32 @@ import torch
 from torch import nn
 
 from saec.faults import Fault
+from saec.processes import local_rank, local_world_size
 
 Precision = Literal["auto", "fp32", "bf16"]
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from the C library's malloc.h
 
 
 def resolve_device(name: str) -> torch.device:
-    """Returns the device by its name; `auto` takes the first of CUDA, Apple's GPU, CPU.
+    """Returns the device by its name; `auto` takes the first of CUDA, Apple's GPU, CPU. Of several processes
+    on one machine each has a GPU of its own.
 
     Raises:
         Fault: there is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
+    n_here = local_world_size()
+    if n_here > 1 and name not in ("cuda", "cpu"):
+        raise Fault(f"device {name} is one for {n_here} processes: choose auto or cpu, or start one process")
+    device = torch.device(f"cuda:{local_rank()}" if n_here > 1 and name == "cuda" else name)
     counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     there = f"is not there ({counts[device.type]} of that kind found)"
     if (device.index or 0) >= counts[device.type]:
-        raise Fault(f"device {name} {there}: choose auto or cpu, or install the PyTorch build for your GPU")
+        remedy = "choose auto or cpu, or install the PyTorch build for your GPU"
+        if local_rank():
+            remedy = "start as many processes on a machine as it has GPUs, or choose cpu"
+        raise Fault(f"device {device} {there}: {remedy}")
     return device
 
 

@@ -40,6 +40,7 @@ class Learner:
     n_steps: int = field(default=0, init=False)
     n_pending: int = field(default=0, init=False)  # batches since the last step
     pending: float | Tensor = field(default=0.0, init=False)  # their weights together
+    mean: Callable[[float | Tensor], Tensor] | None = field(default=None, init=False)  # over all processes
 
     def __post_init__(self):
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
@@ -49,20 +50,23 @@ class Learner:
         if not self.n_pending:
             self.optimizer.zero_grad()
             self.pending = 0.0
-        (loss * weight if self.accumulate > 1 else loss).backward()
+        (loss * weight if self.weighs else loss).backward()
         self.pending = self.pending + weight
         self.n_pending += 1
         if self.n_pending == self.accumulate:
             self.finish()
 
     def finish(self) -> None:
-        """Takes a step by the weighted mean gradient of the batches since the last step, if there are any."""
+        """Takes a step by the weighted mean gradient of the batches since the last step, if there are any, in
+        all processes that learn together.
+        """
         if not self.n_pending:
             return
         weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        for weight in weights if self.accumulate > 1 else ():
+        pending = self.mean(self.pending) if self.mean else self.pending
+        for weight in weights if self.weighs else ():
             if weight.grad is not None:
-                weight.grad /= self.pending
+                weight.grad /= pending
         self.n_pending = 0
         if self.clip is not None:
             nn.utils.clip_grad_norm_(weights, self.clip)
@@ -70,6 +74,11 @@ class Learner:
             group["lr"] = rate * self.lowered * self.schedule(self.n_steps)
         self.optimizer.step()
         self.n_steps += 1
+
+    @property
+    def weighs(self) -> bool:
+        """Returns whether a step is taken by several batches, here or in several processes."""
+        return self.accumulate > 1 or self.mean is not None
 
     @property
     def rate(self) -> float:

@@ -13,6 +13,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of notebooks without ipywidgets, where bars are drawn with letters
     from tqdm.autonotebook import tqdm
 
+from saec.processes import rank
+
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 FIRST_LINE_S, LINE_EVERY_S = 10, 60
@@ -24,7 +26,10 @@ OURS = logging.getLogger("saec")
 def progress(
     items: Iterable[T], what: str, total: int | None = None, unit: str = "it", note: Callable[[], str] = str
 ) -> Iterator[T]:
-    """Passes the items on and shows how many have passed; a bar ends with the note."""
+    """Passes the items on and shows how many have passed, in the first process; a bar ends with the note."""
+    if rank():
+        yield from items
+        return
     if in_notebook() or sys.stderr.isatty():
         with tqdm(items, what, total, leave=False, unit=unit, dynamic_ncols=True) as bar:
             for item in bar:
@@ -68,10 +73,11 @@ def show_in_notebook() -> None:
 
 
 def to_terminal() -> None:
-    """Sends all lines to stderr; stdout carries nothing but paths."""
+    """Sends all lines to stderr, of other processes than the first one warnings alone; stdout has paths."""
     OURS.handlers = [handler for handler in OURS.handlers if not isinstance(handler, _Terminal)]
     handler = _Terminal()
     handler.setFormatter(LINE)
+    handler.setLevel(logging.WARNING if rank() else logging.INFO)
     OURS.addHandler(handler)
     OURS.setLevel(logging.INFO)
 

@@ -18,6 +18,7 @@ from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
 from saec.faults import Unusable
 from saec.files import DAMAGE, DAY_S, GB, TEMPORARY, appearing_folder, flush, require_writable
+from saec.processes import local_world_size
 from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ def open_items(
         facts = cache.facts(key)
     n_steps = np.array(facts.get("n_steps", [1] * len(reader.paths)), dtype=np.int64)
     whole = Windows(np.arange(len(n_steps)), np.zeros_like(n_steps), n_steps)
-    return Streamed(reader, whole, cache.n_workers), facts
+    return Streamed(reader, whole, cache.n_workers // local_world_size()), facts
 
 
 def check(reader: Reader, n_workers: int, array: np.ndarray | None = None) -> list[tuple[int, str]]:

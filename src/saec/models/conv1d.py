@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saec.models.base import MODELS, Model, Ragged
+from saec.together import summed
 
 HIDDEN = {  # widths between columns and latents, by the width of latents and the number of blocks
     1024: {2: (512,), 3: (128, 512), 4: (128, 256, 512), 5: (128, 256, 512)},
@@ -98,7 +99,9 @@ def movements(
 
 
 class MaskedNorm(nn.BatchNorm2d):
-    """Is a batch norm in which only a sample's own frames count; the others become zero."""
+    """Is a batch norm in which only a sample's own frames count; the others become zero. Statistics are of
+    all processes that learn together.
+    """
 
     def forward(self, x: Tensor, n_own: Tensor | None = None) -> Tensor:
         if n_own is None:
@@ -107,10 +110,10 @@ class MaskedNorm(nn.BatchNorm2d):
             return _own(super().forward(x), n_own)
         exact = x.to(self.weight.dtype)  # arithmetic of mixed types is slow
         own = _is_own(x, n_own).to(exact.dtype)
-        n = n_own.sum()
-        mean = (exact * own).sum((0, 2, 3)) / n
+        n = summed(n_own.sum())
+        mean = summed((exact * own).sum((0, 2, 3))) / n
         centred = (exact - mean[:, None, None]) * own
-        variance = centred.square().sum((0, 2, 3)) / n
+        variance = summed(centred.square().sum((0, 2, 3))) / n
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, distributed, nn
-from torch.distributed.nn import functional as across
 from torch.nn import functional as F
 
 from saec.data.batch import Batch
@@ -15,6 +14,7 @@ from saec.features import POOLINGS
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_error, mean_target_error, n_pooled
 from saec.registry import Of
+from saec.together import summed
 
 NEVER = -1e9  # the logit of a view with itself
 TINY = 1e-4  # added to a variance under a root, as VICReg's authors do
@@ -110,14 +110,12 @@ def gathered(projections: Tensor) -> Tensor:
     """
     if not (distributed.is_available() and distributed.is_initialized() and torch.is_grad_enabled()):
         return projections
-    views = projections.unflatten(0, (2, -1))  # (2, batch, numbers)
-    sizes = [
-        torch.zeros(1, dtype=torch.long, device=views.device) for _ in range(distributed.get_world_size())
-    ]
-    distributed.all_gather(sizes, torch.tensor([views.shape[1]], device=views.device))
-    counts = [int(size) for size in sizes]
-    padded = across.all_gather(F.pad(views, (0, 0, 0, max(counts) - views.shape[1])).contiguous())
-    return torch.cat([part[:, :n] for part, n in zip(padded, counts, strict=True)], dim=1).flatten(0, 1)
+    views, rank = projections.unflatten(0, (2, -1)), distributed.get_rank()  # (2, batch, numbers)
+    counts = torch.zeros(distributed.get_world_size(), dtype=torch.long, device=views.device)
+    counts[rank] = views.shape[1]
+    distributed.all_reduce(counts)
+    n_before, n_behind = int(counts[:rank].sum()), int(counts[rank + 1 :].sum())
+    return summed(F.pad(views, (0, 0, n_before, n_behind))).flatten(0, 1)
 
 
 def nt_xent(projections: Tensor, temperature: float) -> dict[str, Tensor]:

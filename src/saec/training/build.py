@@ -3,11 +3,13 @@
 import logging
 import platform
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from saec.data import Dataset, Loader, chunks
 from saec.data.kind import evenly
@@ -20,6 +22,7 @@ from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.samples import Samples, split, split_by_table, warn_of_shared
 from saec.session import AUTO, TrainingSession
+from saec.together import Group
 from saec.training.plan import TrainingPlan
 from saec.training.probe import Probe
 from saec.training.work import with_epochs
@@ -37,9 +40,10 @@ class Training:
     valid: Loader
     learning: Learning
     learner: Learner
+    parallel: nn.Module  # `learning` as all processes learn it together
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, float]] = field(default_factory=list)
-    rank: int = 0  # of this process; the first one alone writes
+    group: Group = field(default_factory=Group)  # of processes; the first one alone writes
     probe: Probe | None = None
     is_automatic: bool = False  # whether the number of epochs is that of `training.epochs: auto`
 
@@ -63,12 +67,23 @@ class Training:
     def split(self) -> dict[str, Samples]:
         return {"train": self.train.data.samples, "valid": self.valid.data.samples}
 
+    @property
+    def is_first(self) -> bool:
+        """Returns whether this is the first process, which alone writes."""
+        return self.group.rank == 0
+
+    @property
+    def n_steps(self) -> int:
+        """Returns the number of steps of an epoch."""
+        return -(-self.train.n_training_batches // self.learner.accumulate)
+
     def resume(self, state: dict[str, Any]) -> None:
-        """Goes on from what a checkpoint holds."""
+        """Goes on from what a checkpoint holds, perhaps of another number of processes."""
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
+        self.learner.n_steps = self.progress.epoch * self.n_steps
 
     def record(self) -> dict[str, Any]:
         """Returns what a run remembers beside its session."""
@@ -84,6 +99,7 @@ class Training:
             **({"automatic_epochs": self.session.training.epochs} if self.is_automatic else {}),
             "device": f"{self.plan.device} ({describe(self.plan.device)})",
             "threads": torch.get_num_threads(),
+            **({"processes": self.group.world_size} if self.group.world_size > 1 else {}),
             "versions": versions | {"python": platform.python_version()},
             "system": platform.platform(),
         }
@@ -94,15 +110,19 @@ class Training:
         return {"n": len(data), "fingerprint": data.fingerprint, **labels, **data.about}
 
 
-def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
+def build(plan: TrainingPlan, group: Group | None = None) -> Training:
     """Opens the data and builds the rest, the weights by the seed or from the parent.
-
-    Of `world_size` processes that train together this is the one of that `rank`.
 
     Raises:
         Fault: the data cannot be read, or nothing is left to learn.
     """
-    train, valid = (data.on(plan.device) for data in _open(plan))
+    group = group or Group()
+    with group.in_turn():
+        train, valid = _open(plan)
+    samples = fingerprint(train.samples.names.tolist(), valid.samples.names.tolist())
+    if len({*group.every(samples)}) > 1:
+        raise Fault("data: the processes have other samples, each on its machine: copy them or share a disk")
+    train, valid = (data.on(plan.device) for data in (train, valid))
     plan, train, valid = _settle(plan, train, valid)
     session, device, options = plan.session, plan.device, plan.session.training
     torch.manual_seed(options.seed)
@@ -110,13 +130,16 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     train, valid = (data.sized_for(*model.takes) for data in (train, valid))
     classes = tuple(train.samples.classes)
     learning = Learning(model, session.objective(plan.latent_shape, classes))
+    group.share_norms(learning, device)
     _inherit(learning, plan)
     learning.objective.count_classes(train.samples.labels)
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
-    share = {"rank": rank, "world_size": world_size}
-    if len(train) // world_size < plan.least_batch:
-        needs = f"batch norms of {session.model.name} need {plan.least_batch} in each process"
+    share = {"rank": group.rank, "world_size": group.world_size}
+    if len(train) // group.world_size < plan.least_batch:
+        needs = f"{plan.least_batch} are needed in each process"
+        if plan.least_batch > 1:
+            needs = f"batch norms of {session.model.name} need {plan.least_batch} in each process"
         raise Fault(f"data.train: {len(train):,} {train.samples_are} are left to train on, {needs}")
     train_loader = Loader(train, *common, evenly=learning.objective.evenly, least=plan.least_batch, **share)
     weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
@@ -128,18 +151,22 @@ def build(plan: TrainingPlan, rank: int = 0, world_size: int = 1) -> Training:
     session = with_epochs(session, n_steps)
     learner = session.optimizer(weights, n_steps * session.training.epochs)
     learner.accumulate = options.accumulate
+    if group.world_size > 1:
+        learner.mean = partial(group.mean, device=device)
     if options.accumulate > 1 and learning.objective.compares:
         words = "training.accumulate: %d batches make a step, but each is compared with its own samples alone"
         LOG.warning(words + ": that adds no negatives", options.accumulate)
-    parts, probe = (train_loader, valid_loader, learning, learner), None
-    if options.probe and not rank:
+    some_unused = model.decoder is not None and not learning.objective.decodes(session.objective)
+    parallel = group.parallel(learning, some_unused)
+    parts, probe = (train_loader, valid_loader, learning, learner, parallel), None
+    if options.probe and not group.rank:
         probe = Probe.of(options.probe, *parts[:3], plan.precision)
     if is_automatic := options.epochs == AUTO:
         LOG.info("training.epochs: auto is %d, with %d steps an epoch", session.training.epochs, n_steps)
         if options.probe and options.probe.every > session.training.epochs:
             LOG.warning("training.probe.every: %d is more, so no epoch is probed", options.probe.every)
     plan = replace(plan, session=session, counts=(len(train), len(valid)))
-    return Training(plan, *parts, rank=rank, probe=probe, is_automatic=is_automatic)
+    return Training(plan, *parts, group=group, probe=probe, is_automatic=is_automatic)
 
 
 def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from saec.runs import SESSION, Run
 from saec.runs.find import find_trained, warn_of_unfinished
 from saec.runs.run import suitable
 from saec.session import TrainingSession, load_session
+from saec.together import Group, joined
 from saec.training import loop
-from saec.training.build import build
+from saec.training.build import Training, build
 from saec.training.plan import TrainingPlan, check_training
 
 LOG = logging.getLogger(__name__)
@@ -34,20 +35,29 @@ class TrainingJob(TrainingPlan):
             Fault: the data or this machine cannot do it; or the data of a run that is to go on have changed,
                 or another process is at work on it.
         """
-        if self.begun:
-            with locked(self.begun.lock, self.begun.folder):
-                return self._go_on(self.begun)
-        if self.parent and self.parent != find_trained(self.session.start.weights_of, self.config):
-            return plan_training(self.session, self.config).run()  # `latest:` is a run of this very call
-        warn_of_unfinished(self.session.name, self.config.models)
-        training = build(self)
-        run = Run.create(self.config.models, training.session, training.record(), training.split)
-        with locked(run.lock, run.folder):
-            write_text(run.folder / MODEL, model_table(training.model, training.plan.input_shape))
+        with joined(self.device) as group:
+            if self.begun:
+                with _locked(self.begun, group):
+                    return self._go_on(self.begun, build(self, group))
+            if self.parent and self.parent != find_trained(self.session.start.weights_of, self.config):
+                plan = plan_training(self.session, self.config)  # `latest:` is a run of this very call
+                return plan._begin(group)
+            return self._begin(group)
+
+    def _begin(self, group: Group) -> Run:
+        if group.rank == 0:
+            warn_of_unfinished(self.session.name, self.config.models)
+        training, folder = build(self, group), None
+        if training.is_first:
+            run = Run.create(self.config.models, training.session, training.record(), training.split)
+            folder = str(run.folder)
+        run = Run(Path(group.every(folder)[0]))
+        with _locked(run, group):
+            if training.is_first:
+                write_text(run.folder / MODEL, model_table(training.model, training.plan.input_shape))
             return loop.train(training, run)
 
-    def _go_on(self, run: Run) -> Run:
-        training = build(self)
+    def _go_on(self, run: Run, training: Training) -> Run:
         run.refuse_other(training.record())
         if run.progress.epoch:
             with suitable(run.folder / "last.pt"):
@@ -55,11 +65,17 @@ class TrainingJob(TrainingPlan):
         progress, total = training.progress, self.session.training.epochs
         if total != run.session.training.epochs:
             progress.stopped = progress.finished = False
-            if progress.epoch:
+            if progress.epoch and training.is_first:
                 run.save("last", training.parts, progress, training.history)  # first: a kill may follow
-            run.lengthen(total)
+            if training.is_first:
+                run.lengthen(total)
         progress.finished = progress.stopped or progress.epoch >= total
         return loop.train(training, run)
+
+
+def _locked(run: Run, group: Group) -> AbstractContextManager:
+    """Returns a context in which no other training works on a run: the first process holds its lock."""
+    return nullcontext() if group.rank else locked(run.lock, run.folder)
 
 
 @dataclass(frozen=True)

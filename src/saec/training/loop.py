@@ -5,6 +5,8 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, Self
 
 import torch
@@ -28,10 +30,11 @@ OF_THE_WORK = ("pictures_per_s", "waiting")  # scores that no history keeps, sin
 
 def train(training: Training, run: Run) -> Run:
     """Trains until all epochs are done, or the objective ends it; every epoch is kept in the run."""
-    with also_into(run.folder / "log.txt"), RunWriter(run, training) as writer:
+    log = also_into(run.folder / "log.txt") if training.is_first else nullcontext()
+    with log, RunWriter(run, training) as writer:
         while not training.progress.finished:
             epoch, seed = training.progress.epoch, training.session.training.seed
-            torch.manual_seed(seed_of(seed, epoch))  # for what the model draws itself
+            torch.manual_seed(seed_of(seed, epoch, training.group.rank))  # for what the model draws itself
             batches = training.train.training(epoch)
             train_scores = one_epoch(training, batches, f"epoch {epoch + 1}", training.learner)
             valid_scores = one_epoch(training, training.valid.validation(), "validation")
@@ -56,6 +59,7 @@ def one_epoch(
     batches were waited for.
     """
     learning, plan = training.learning.train(learner is not None), training.plan
+    learning = training.parallel if learner else learning
     totals: dict[str, Tensor | float] = defaultdict(float)
     started = ready = time.perf_counter()
     waited_s, n_samples, weights = 0.0, 0, 0
@@ -76,8 +80,11 @@ def one_epoch(
             ready = time.perf_counter()
     if learner:
         learner.finish()
-    n = float(weights)  # the one wait for the device
-    means = {name: float(total) / n for name, total in totals.items()}
+    training.group.settle(training.learning)
+    sums = {name: float(total) for name, total in totals.items()}  # the one wait for the device
+    every = training.group.every((float(weights), n_samples, sums))
+    n, n_samples = (sum(number) for number in list(zip(*every, strict=True))[:2])
+    means = {name: sum(one.get(name, 0.0) for *_, one in every) / n for name in every[0][2]}
     seconds = time.perf_counter() - started
     work = {"pictures_per_s": n_samples / seconds, "waiting": waited_s / seconds}
     return means | training.objective.summary() | work
@@ -120,10 +127,14 @@ class RunWriter:
 
     def __enter__(self) -> Self:
         run, training = self.run, self.training
-        if training.rank:
+        several = training.group.world_size > 1
+        start = "torchrun --nproc-per-node=N main_01_train.py" if several else "saec train"
+        self.going_on = f"to go on: {start} {run.folder}"
+        training.group.work = f"; {self.going_on}"
+        if not training.is_first:
             return self
         remove_leftovers(run.folder)
-        self.trivial = training.objective.trivial(training.valid.validation)
+        self.trivial = training.objective.trivial(replace(training.valid, rank=0, world_size=1).validation)
         if training.progress.finished:  # a kill came before all was written
             self._write_history()
             return self
@@ -141,9 +152,8 @@ class RunWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.events:
             self.events.close()
-        if kind and not issubclass(kind, Fault):
-            done = self.training.progress.epoch
-            LOG.error("stopped after %d epochs; to go on: saec train %s", done, self.run.folder)
+        if kind and not issubclass(kind, Fault) and self.training.is_first:
+            LOG.error("stopped after %d epochs; %s", self.training.progress.epoch, self.going_on)
 
     def require_numbers(self, *scores: float) -> None:
         """Raises a `Fault` where the loss, or the score that marks the best epoch, is no finite number."""
@@ -159,7 +169,7 @@ class RunWriter:
         training, objective = self.training, self.training.objective
         names = ["best"] if objective.keeps_best else []
         names += [f"best_{objective.phase_name}"] if objective.phase_name else []
-        if names and not training.rank:
+        if names and training.is_first:
             self.run.save(names[0], training.parts, training.progress, training.history, *names[1:])
         return names
 
@@ -168,7 +178,7 @@ class RunWriter:
         else was saved of this epoch.
         """
         training = self.training
-        if training.rank:
+        if not training.is_first:
             return
         self.run.save("last", training.parts, training.progress, training.history)
         self._write_history()
@@ -189,7 +199,7 @@ class RunWriter:
     def close(self) -> None:
         """Makes figures and export of the best weights, where they are not there yet; then sums it up."""
         training, folder, progress = self.training, self.run.folder, self.training.progress
-        if training.rank:
+        if not training.is_first:
             return
         model, objective, exported = self.run.model("best"), training.objective, self.run.exported
         if model.decoder is not None and not (folder / REBUILT).exists():

@@ -19,6 +19,7 @@ from saec.faults import Fault, collect_faults, number_of
 from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
+from saec.processes import world_size
 from saec.progress import duration
 from saec.registry import Component
 from saec.runs import Run
@@ -101,6 +102,9 @@ class TrainingPlan:
             *weights,
             f"device: {describe(self.device)} ({self.device}), {self.precision}",
         ]
+        if world_size() > 1:
+            n = self.session.training.batch_size
+            lines += [f"processes: {world_size()} with batches of {n} each, {n * world_size()} in a step"]
         return "\n".join(lines)
 
     def estimate(self) -> str:
@@ -108,8 +112,8 @@ class TrainingPlan:
         session, options, size = self.session, self.session.training, self.sizes["train"]
         model, objective = session.model(self.input_shape), session.objective(self.latent_shape, self.classes)
         step_s = step_seconds(Learning(model, objective), size, self.input_shape, options, self.device)
-        seconds = epoch_seconds(step_s, options, *self.n_samples)
-        n_steps = -(-self.n_samples[0] // (options.batch_size * options.accumulate))
+        seconds = epoch_seconds(step_s, options, *self.n_samples) / world_size()
+        n_steps = -(-self.n_samples[0] // (options.batch_size * options.accumulate * world_size()))
         epochs = with_epochs(session, n_steps).training.epochs
         about = "about " if options.epochs == AUTO else ""
         return (

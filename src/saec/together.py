@@ -125,7 +125,8 @@ class Group:
 def joined(device: torch.device) -> Iterator[Group]:
     """Joins the processes that torchrun has started; they end together.
 
-    Where one is lost the others end with a message and exit code 2, within a minute.
+    Where one is lost the others end with a message and exit code 2, within a minute: at once where it has
+    ended, which breaks the connection, else when signs of life have not come for some time.
     """
     if world_size() == 1:
         yield Group()
@@ -149,7 +150,7 @@ def joined(device: torch.device) -> Iterator[Group]:
             group.every(None)  # the first one may still be writing
         except RuntimeError as error:
             if isinstance(error, distributed.DistError) or "gloo" in str(error):
-                _end(group, f"it has lost another one ({str(error).splitlines()[0]})")
+                _end(group, "another one does not answer")
             raise
         finally:
             distributed.destroy_process_group()

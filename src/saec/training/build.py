@@ -121,7 +121,7 @@ def build(plan: TrainingPlan, group: Group | None = None) -> Training:
         train, valid = _open(plan)
     samples = fingerprint(train.samples.names.tolist(), valid.samples.names.tolist())
     if len({*group.every(samples)}) > 1:
-        raise Fault("data: the processes have other samples, each on its machine: copy them or share a disk")
+        raise Fault("data.train: machines have different samples: copy the same to all, or share a disk")
     train, valid = (data.on(plan.device) for data in (train, valid))
     plan, train, valid = _settle(plan, train, valid)
     session, device, options = plan.session, plan.device, plan.session.training

@@ -174,7 +174,8 @@ def test_two_processes_write_one_run_that_one_process_can_go_on_with(workspace):
     program = f"import sys, main_01_train; sys.exit(main_01_train.main({words}))"
     texts = [ended(*one) for one in by_two(program, folder, "both")]
     (run,) = map(Run, workspace.models.glob("*_both"))
-    assert [out for out, _ in texts] == [[str(run.folder)], []] and "epoch" not in texts[1][1]
+    assert [out for out, _ in texts] == [[str(run.folder)], []]
+    assert ["epoch 1 of" in errors for _, errors in texts] == [True, False]
     assert "processes: 2 with batches of 2 each, 4 in a step" in (run.folder / "log.txt").read_text()
     alone = train(session_of("sparse", 4), workspace)
     for mine, theirs in zip(history(run), history(alone), strict=True):
@@ -221,7 +222,7 @@ def test_a_training_by_torchrun_whose_one_process_is_killed_says_how_to_go_on(wo
     (run,) = map(Run, workspace.models.glob("*_killed"))
     assert done.returncode and not done.stdout
     assert "process 0 of 2 ends" in done.stderr, done.stderr
-    assert f"to go on: torchrun --nproc-per-node=N main_01_train.py {run.folder}" in done.stderr
+    assert f"to go on: torchrun --nproc-per-node=N -m saec train {run.folder}" in done.stderr
     n_epochs = run.progress.epoch + 1
     further = go_on(run, workspace, epochs=n_epochs)
     assert [row["epoch"] for row in history(further)] == [str(n + 1) for n in range(n_epochs)]

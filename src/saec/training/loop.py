@@ -128,7 +128,7 @@ class RunWriter:
     def __enter__(self) -> Self:
         run, training = self.run, self.training
         several = training.group.world_size > 1
-        start = "torchrun --nproc-per-node=N main_01_train.py" if several else "saec train"
+        start = "torchrun --nproc-per-node=N -m saec train" if several else "saec train"
         self.going_on = f"to go on: {start} {run.folder}"
         training.group.work = f"; {self.going_on}"
         if not training.is_first:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY, answer, intensities, refused, training_session, write_pictures
-from small_runs import begun, config_file, ended, history, workplace
-from torch import nn
+from small_runs import begun, config_file, ended, history, same, workplace
+from torch import distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from traces import curves, save, write_traces
 
 import main_01_train
@@ -21,6 +22,8 @@ from saec import processes, train
 from saec.config import ROOT, Config, load_config
 from saec.devices import resolve_device
 from saec.faults import Fault
+from saec.models import MODELS
+from saec.models.conv1d import MaskedNorm
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
 from saec.together import LOST, Group, joined
@@ -260,3 +263,12 @@ def test_fewer_samples_than_processes_are_refused(config, pictures):
     plan = plan_training(load_session(training_session(model=TINY), TrainingSession), config)
     with pytest.raises(Fault, match="data.train: 8 pictures are left to train on, .* in each process"):
         build(plan, Group(world_size=9))
+
+
+@pytest.mark.parametrize(("model", "shared"), [(TINY, nn.SyncBatchNorm), (STRIDED, MaskedNorm)])
+def test_batch_norms_see_all_processes_on_gpus_and_keep_their_weights(model, shared):
+    model = MODELS.parse(model)((1, 128, 32))
+    weights = model.state_dict()
+    Group(0, 2, distributed.HashStore()).share_norms(model, torch.device("cuda"))
+    norms = {type(layer) for layer in model.modules() if isinstance(layer, _BatchNorm)}
+    assert norms == {shared} and same(model.state_dict(), weights)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saec.data.ahead import ahead
 from saec.data.batch import Batch, Dataset, Raw, chunks, chunks_by_length
-from saec.data.views import Draws
+from saec.data.draws import Draws
 
 N_AHEAD = 2  # batches on the device before they are used
 UNLIKE = 0.1  # of a length: samples that differ by less may change places, so that batches differ by epoch

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from saec.data.batch import FrontEnd, Raw, Waveform, own_columns
-from saec.data.views import VIEWS, Draws, Share, marked
+from saec.data.draws import Draws
+from saec.data.views import VIEWS, Share, marked
 
 Amplitude = Annotated[float, Field(ge=0)]
 Decibels = Annotated[float, Field(ge=-120, le=120)]

@@ -23,7 +23,7 @@ from saec.processes import local_rank, rank, world_size
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 EVERY_S, SILENT_S = 5, 40  # between two signs of life, and without any after which a process counts as lost
-LONGEST = timedelta(hours=1)  # that others wait for one, such as for the first one's figures
+LONGEST = timedelta(days=1)  # that others wait for one that gives signs of life, such as while it decodes
 LOST = 2  # the exit code
 NUMBERS, ENDING = count(), Lock()  # of groups that this process has joined; held by the thread that ends it
 

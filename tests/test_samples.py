@@ -648,7 +648,7 @@ def test_what_cannot_be_split_is_refused_and_single_samples_are_warned_of(caplog
         with pytest.raises(Fault, match=words):
             split(labelled(labels, groups), 0.25, 0, by_label, what="pictures")
     split(grouped(6, 1), 0.5, 0, what="pictures")
-    assert "every picture counts as a recording of its own" in caplog.text
+    assert "every picture counts as a group of its own" in caplog.text
 
 
 def test_a_table_says_who_learns_and_who_validates(caplog):

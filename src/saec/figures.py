@@ -32,6 +32,7 @@ OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "
 WORDS = {"knn": "macro-F1 of k-NN"}  # for scores whose names alone do not say it
 COLOURS = {"train": OKABE_ITO[0], "valid": OKABE_ITO[1]}
 MANY_COLOURS = colormaps["tab20"].colors  # easier to distinguish side by side than lightness
+MOST_MARKED = 40  # points of a curve
 MARKERS = "osD^vPX<>*"  # beside colours, for those who cannot tell colours apart
 HATCHES = ("", "//", "..", "\\\\", "xx", "--", "oo", "++")
 LINES = ("-", "--", ":", "-.")
@@ -211,6 +212,7 @@ def lines(
         for number, (name, (x, y)) in enumerate(curves.items()):
             look = {"color": colour(number), "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
             look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
+            look |= {"markevery": max(1, len(x) // MOST_MARKED)}
             if stds:  # whiskers stand beside each other
                 x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
             whiskers = _whiskers(y, stds[name]) if stds else None

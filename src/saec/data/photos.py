@@ -23,7 +23,7 @@ from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
 from saec.data.store import Cache, n_bytes_of, open_items
 from saec.faults import Unusable, listing
-from saec.files import files_below, fingerprint
+from saec.files import fingerprint
 from saec.registry import as_list
 from saec.samples import Several
 
@@ -196,11 +196,10 @@ def pictures_below(folder: Path) -> tuple[list[str], bool]:
     """Returns the pictures directly in a folder, or below it where there is none or some are no PNG, and
     whether all are PNG, which are taken as they are.
     """
-    names = folder.is_dir() and files_below(folder, SUFFIXES, recursive=False)
-    names = names or (files_below(folder, SUFFIXES) if folder.is_dir() else {})
+    names = find_pictures(folder, None, SUFFIXES)
     if all(name.lower().endswith(PNG) for name in names):
-        return find_pictures(folder), True
-    return list(files_below(folder, SUFFIXES)), False
+        return names, True
+    return find_pictures(folder, True, SUFFIXES), False
 
 
 @DATA.register("photos")

@@ -49,7 +49,7 @@ def _drawn(samples: Samples, part: float | int, seed: int, what: str) -> np.ndar
         )
     if len(groups) == len(samples) and np.isnan(samples.times).all():  # no pieces of recordings
         one = what.removesuffix("s")
-        LOG.warning("every %s counts as a recording of its own: name groups in a labels.csv", one)
+        LOG.warning("every %s counts as a group of its own: name series or recordings in a labels.csv", one)
     drawn = np.random.default_rng([seed]).permutation(len(groups))
     before = np.cumsum(sizes[drawn]) - sizes[drawn]
     wanted = part if isinstance(part, int) else part * len(samples)

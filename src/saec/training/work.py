@@ -75,7 +75,7 @@ def warn_of_heavy(model: Model | None, n_samples: int) -> None:
     for name, layer in model.named_modules() if model else ():
         if isinstance(layer, nn.Linear) and layer.weight.numel() > MOST_WEIGHTS * n_samples:
             words = "%s has %s weights for %d samples, which is far more than they can teach: choose `model: "
-            words += "compact`, shorter samples, or a larger `hop_length`"
+            words += "compact`, smaller samples, or a larger `hop_length` of sound"
             LOG.warning(words, name, f"{layer.weight.numel():,}", n_samples)
 
 

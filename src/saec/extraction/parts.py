@@ -84,13 +84,17 @@ class Part:
         row = self.index[sample]
         return self.arrays[CODES][self.offsets[row] : self.offsets[row + 1]]
 
-    def mark(self, batch: int, at_once: bool) -> None:
-        """Marks a batch as done, or several together, once their rows are on the disk."""
+    def mark(self, batch: int) -> None:
+        """Marks a batch as done, with several others, once their rows are on the disk."""
         self.unmarked.append(batch)
         waited = time.monotonic() > self.marked + SECONDS_AT_ONCE
-        if at_once or waited or len(self.unmarked) == BATCHES_AT_ONCE:
-            self._mark(self.unmarked)
-            self.unmarked, self.marked = [], time.monotonic()
+        if waited or len(self.unmarked) == BATCHES_AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Marks what is not yet marked of batches that are done."""
+        self._mark(self.unmarked)
+        self.unmarked, self.marked = [], time.monotonic()
 
     def take(self, shard: Shard, theirs: Self) -> None:
         """Copies the rows of all batches that a shard has done and this has not."""

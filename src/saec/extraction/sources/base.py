@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
@@ -144,10 +145,14 @@ class Source:
         """Draws what the source makes of some samples, where it has something to show."""
 
     def compute(
-        self, folder: Path, earlier: Earlier | None, shards: Mapping[Shard, Path] | None = None
+        self,
+        folder: Path,
+        earlier: Earlier | None,
+        shards: Mapping[Shard, Path] | None = None,
+        fill: Fill | None = None,
     ) -> Computed:
         """Computes all rows, in the part folder, on from where an interrupted call was; rows that are there
-        are taken from shards.
+        are taken from shards. `fill` computes batches elsewhere.
 
         Raises:
             Fault: samples cannot be read, what comes out is not finite, or a shard does not belong to it.
@@ -160,7 +165,7 @@ class Source:
             for shard, lies in (shards or {}).items():
                 part.take(shard, work.find(lies, shard))
             self._take(part, earlier.npz if earlier else {}, pairs, self.batch_size(data))
-            self._fill(part, data)
+            (fill or Source.fill)(self, part, data)
             keys = {name: "values" if name == CODES else "X" for name in shared}
             arrays = part.arrays | {name: map_npz(file, keys[name]) for name, file in shared.items()}
             arrays = {name: arrays[name] for name in self.shapes}
@@ -177,7 +182,7 @@ class Source:
 
         def compute(data: Dataset) -> bool:
             work = self._work(data, *_unchanged(data, earlier))
-            self._fill(work.begin(folders[shard], shard), data)
+            self.fill(work.begin(folders[shard], shard), data)
             with suppress(OtherShard):
                 return all(work.find(folder, other).done.all() for other, folder in folders.items())
             return False
@@ -212,33 +217,35 @@ class Source:
                 derived = self.derive(latents, n_steps) if missing else {}
                 part.write(some[:, 0], {name: latents} | {one: derived[one] for one in missing})
 
-    def _fill(self, part: Part, data: Dataset) -> None:
-        """Gathers batches ahead of the encoder, fills up the last one, and writes rows behind it."""
-        missing, size = np.flatnonzero(~part.done).tolist(), self.batch_size(data)
+    def gather(self, samples: np.ndarray, data: Dataset) -> Raw:
+        """Returns a batch as it is stored, the last one filled up to the size of all."""
+        if self.offsets(data) is None:  # so that a row does not depend on the others
+            samples = np.pad(samples, (0, self.batch_size(data) - len(samples)), mode="edge")
+        return data.gather(samples, self.device)
+
+    def fill(self, part: Part, data: Dataset) -> None:
+        """Gathers batches ahead of the encoder, and writes rows behind it."""
+        missing = np.flatnonzero(~part.done).tolist()
         if part.done.any():
             n_missing = sum(len(part.batches[batch]) for batch in missing)
             n_all = sum(map(len, part.batches))
             LOG.info("going on: %d of %d %s are done", n_all - n_missing, n_all, data.samples_are)
 
-        def gather(batch: int) -> Raw:
-            rows = part.batches[batch]
-            if part.offsets is None:  # batches of one size, so that a row does not depend on the others
-                rows = np.pad(rows, (0, size - len(rows)), mode="edge")
-            return data.gather(rows, self.device)
-
         def encoded() -> Iterator[tuple[int, dict[str, Tensor]]]:
-            with closing(ahead(gather, missing, N_AHEAD)) as gathered:
+            batches = (part.batches[batch] for batch in missing)
+            with closing(ahead(partial(self.gather, data=data), batches, N_AHEAD)) as gathered:
                 for batch in progress(missing, "extracting", len(missing), " batches"):
                     yield batch, self.rows(data, next(gathered), len(part.batches[batch]))
 
         def write(done: tuple[int, dict[str, Tensor]]) -> None:
             batch, rows = done
             part.write(part.batches[batch], rows)
-            part.mark(batch, batch == missing[-1])
+            part.mark(batch)
 
         with closing(ahead(write, encoded(), N_BEHIND, finish=True)) as written:
             for _ in written:
                 pass
+        part.settle()
 
 
 def _unchanged(data: Dataset, earlier: Earlier | None) -> tuple[np.ndarray, dict[str, Path]]:

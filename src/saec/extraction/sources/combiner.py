@@ -43,7 +43,7 @@ class CombinerSource(Source):
     def seconds(self) -> float | None:
         return sum(filter(None, (source.seconds() for source in self.methods.values()))) or None
 
-    def compute(self, folder: Path, earlier: Earlier | None, shards: object = None) -> Computed:
+    def compute(self, folder: Path, earlier: Earlier | None, *elsewhere: object) -> Computed:
         """Computes method after method, each in a folder of its own within the part folder."""
         computed = {}
         for method, source in progress(self.methods.items(), "methods", len(self.methods)):

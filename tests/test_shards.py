@@ -1,6 +1,8 @@
 """Several processes compute shards of an extraction; what they give together is what one process gives."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from conftest import intensities
 from small_runs import Songs, assert_same_files
 
 from saec import extract
+from saec.extraction import on_ray
 from saec.faults import BusyFault, Fault
 from saec.files import locked
 
@@ -90,3 +93,50 @@ def test_more_shards_than_batches_are_no_fault(songs):
     results = [shard(songs, f"{index}/15").paths for index in range(15)]
     assert not any(results[:-1])
     assert results[-1]
+
+
+def test_processes_of_torchrun_compute_a_shard_each(songs, monkeypatch):
+    whole = songs.extract(out="whole")
+    given = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RANK", "1")
+    assert songs.extract().paths == ()
+    monkeypatch.setenv("RANK", "0")
+    assert_same_files(songs.extract(), whole)
+
+
+@pytest.mark.parametrize(
+    ("processes", "words"),
+    [
+        ({"engine": "ray", "shard": "0/2"}, "--shard: a cluster parts the work itself: leave it out"),
+        ({"address": "auto"}, "--address: is that of a Ray cluster: add --engine ray"),
+    ],
+)
+def test_processes_that_do_not_fit_are_a_fault(songs, processes, words):
+    with pytest.raises(Fault, match=words):
+        extract(songs.session(), songs.config, **processes)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Ray's own settings
+def test_a_ray_cluster_gives_the_same_bits_though_a_process_of_it_is_killed(songs, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    whole, flag = songs.extract(out="whole"), tmp_path / "killed"
+    encode = on_ray.Encoder.__call__
+
+    def killed_once(self, given):
+        if given["batch"][0] == 5 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return encode(self, given)
+
+    monkeypatch.setattr(on_ray.Encoder, "__call__", killed_once)
+    ray.cloudpickle.register_pickle_by_value(on_ray)  # so that processes of the cluster have the changed one
+    ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False)
+    try:
+        assert_same_files(extract(songs.session(), songs.config, engine="ray"), whole)
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(on_ray)
+        ray.shutdown()
+    assert flag.exists()

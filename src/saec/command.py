@@ -145,6 +145,8 @@ def _add_options(parser: argparse.ArgumentParser, script: str) -> argparse.Argum
     if script == "extraction":
         shard = "one of n processes that compute together, such as 0/4 to 3/4; the last one puts all together"
         parser.add_argument("--shard", metavar="i/n", help=shard)
+        parser.add_argument("--engine", choices=["ray"], help="have processes of a Ray cluster encode")
+        parser.add_argument("--address", help="of the Ray cluster (default: one of this machine alone)")
     parser.set_defaults(work=partial(_run, script=script))
     return parser
 
@@ -158,13 +160,15 @@ def _run(options: argparse.Namespace, script: str) -> int:
     kind, plan = getattr(room, about.session), getattr(room, about.plan)
     plan_folder = getattr(room, about.plan_folder) if about.plan_folder else None
 
+    processes = {key: getattr(options, key, None) for key in ("shard", "engine", "address")}
+    processes = {key: value for key, value in processes.items() if value}
+
     def read(name: str) -> tuple["Session | None", Callable[[], Job]]:
         path = find_session(name, script)
         if plan_folder and path.is_dir():
             return None, partial(plan_folder, path, options.changes, config)
         session = load_session(path, kind, options.changes)
-        shard = {"shard": options.shard} if getattr(options, "shard", None) else {}
-        return session, partial(plan, session, config, **shard)
+        return session, partial(plan, session, config, **processes)
 
     demo = config.data / DEMO
 

@@ -4,9 +4,10 @@ import logging
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from saec.config import Config, load_config, require_short_name
 from saec.data.kind import evenly
 from saec.disk import require_room
 from saec.evaluation import EVALUATIONS
+from saec.extraction.on_ray import Cluster
 from saec.extraction.outputs import PREFIX, Outputs, State
 from saec.extraction.parts import ROOM, Shard
 from saec.extraction.predictions import listed_by, write_predictions
@@ -21,10 +23,11 @@ from saec.extraction.reductions import Reduced, on_kept_map, reduce_features
 from saec.extraction.rows import Earlier
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources import Source
-from saec.extraction.sources.base import Computed, build_source
+from saec.extraction.sources.base import Computed, Fill, build_source
 from saec.faults import BusyFault, Fault, collect_faults, number_of
 from saec.features import Features
 from saec.files import GB, link_or_copy, locked, require_writable, write_json, write_npz
+from saec.processes import rank, world_size
 from saec.progress import duration, progress
 from saec.reduction import MAP
 from saec.reduction.kept import sha256_of
@@ -52,6 +55,8 @@ class ExtractionJob:
     settings: dict[str, Any]  # what must be equal for files to be the same
     state: State
     shard: Shard | None = None  # what this process computes; None: all, and what other processes have not
+    cluster: Cluster | None = None  # of which processes encode
+    config: Config | None = None  # that they have, too
 
     def describe(self) -> str:
         """Returns samples, source and files in words."""
@@ -117,14 +122,19 @@ class ExtractionJob:
                 with ExitStack() as held:
                     for shard in outputs.shards:
                         held.enter_context(locked(outputs.of_shard(shard, ".lock"), f"shard {shard}"))
-                    job._make_files(job.source.compute(outputs.part, earlier, outputs.shards))
+                    job._make_files(job.source.compute(outputs.part, earlier, outputs.shards, job._fill))
                 outputs.publish()
             outputs.clean()
         return outputs.features()
 
+    @property
+    def _fill(self) -> Fill | None:
+        return partial(self.cluster.fill, self.session, self.config) if self.cluster else None
+
     def _as_of_now(self) -> "ExtractionJob":
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
-        return _beside(self.session, self.source, self.settings, self.outputs.folder, self.shard)
+        job = _beside(self.session, self.source, self.settings, self.outputs.folder)
+        return replace(job, shard=self.shard, cluster=self.cluster, config=self.config)
 
     def _earlier(self) -> Earlier | None:
         """Returns files of which rows are taken, made by an earlier call or as another variant."""
@@ -215,7 +225,13 @@ def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | Non
         LOG.info(words, len(samples.classes), what, scores["v_measure"], scores["adjusted_rand"])
 
 
-def plan_extraction(session: ExtractionSession, config: Config, shard: str | None = None) -> ExtractionJob:
+def plan_extraction(
+    session: ExtractionSession,
+    config: Config,
+    shard: str | None = None,
+    engine: Literal["ray"] | None = None,
+    address: str | None = None,
+) -> ExtractionJob:
     """Checks everything that can be checked before samples are read; `0/4` is the first shard of four.
 
     Raises:
@@ -249,9 +265,16 @@ def plan_extraction(session: ExtractionSession, config: Config, shard: str | Non
     if source and out and reduction and reduction.like and "pooled" in source.npz:
         given = reduction, source, out, config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
+    cluster = collect_faults(faults, "--engine", Cluster, address) if engine else None
+    if address and not engine:
+        faults.append("--address: is that of a Ray cluster: add --engine ray")
+    if not (shard or engine) and world_size() > 1:
+        shard = f"{rank()}/{world_size()}"
     part = collect_faults(faults, "--shard", Shard.parse, shard) if shard else None
-    if part and source and source.always_anew:
-        faults.append("--shard: what a combiner computes is computed by one process: leave it out")
+    if (part or cluster) and source and source.always_anew:
+        faults.append("--shard, --engine: one process computes a combiner's scores: leave them out")
+    if part and cluster:
+        faults.append("--shard: a cluster parts the work itself: leave it out")
     if faults:
         raise SessionError(f"session {session.name}", faults)
     session = session.but(data=data, out=str(out), reduction=reduction)
@@ -259,7 +282,8 @@ def plan_extraction(session: ExtractionSession, config: Config, shard: str | Non
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision",) if key in settings}
-    job = _beside(session.but(**resolved), source, settings, out, part)
+    job = _beside(session.but(**resolved), source, settings, out)
+    job = replace(job, shard=part, cluster=cluster, config=config)
     if reduction and reduction.like == str(job.outputs.about):
         raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
     if job.state != "same":
@@ -274,25 +298,26 @@ def _id(session: ExtractionSession, source: Source) -> str:
     return PREFIX + "_".join(filter(None, [source.name, session.variant]))
 
 
-def _beside(
-    session: ExtractionSession, source: Source, settings: dict, folder: Path, shard: Shard | None
-) -> ExtractionJob:
+def _beside(session: ExtractionSession, source: Source, settings: dict, folder: Path) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
     outputs = Outputs.of(folder, _id(session, source), settings, session.data.key)
     state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
-    return ExtractionJob(session, source, outputs, settings, state, shard)
+    return ExtractionJob(session, source, outputs, settings, state)
 
 
 def extract(
-    session: ExtractionSession | dict | Path | str, config: Config | None = None, shard: str | None = None
+    session: ExtractionSession | dict | Path | str,
+    config: Config | None = None,
+    **processes: str | None,
 ) -> Features | Waiting:
     """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
     all files that are there now.
 
-    Of several processes each may compute one shard, `0/4` to `3/4`; the one that ends last returns features.
+    Of several processes each may compute one `shard`, `0/4` to `3/4`; the one that ends last returns
+    features. With `engine="ray"` processes of a Ray cluster, at its `address`, encode for this one.
 
     Raises:
         Fault: the session, the run, the samples or this machine cannot do it.
     """
     session, config = load_session(session, ExtractionSession), config or load_config()
-    return plan_extraction(session, config, shard).run()
+    return plan_extraction(session, config, **processes).run()

@@ -12,13 +12,11 @@ import torch
 
 from saec.config import Config
 from saec.data import Dataset
-from saec.extraction.parts import Part
+from saec.extraction.parts import KeptFault, Part
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources.base import Source, build_source
 from saec.faults import Fault
 from saec.progress import progress
-
-RETRIES = 4  # of a batch, or of a process of the cluster, before the extraction ends with a message
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,14 @@ class Cluster:
             raise Fault("Ray is not installed: pip install 'saec[ray]'")
 
     def fill(
-        self, source: Source, part: Part, data: Dataset, session: ExtractionSession, config: Config
+        self, session: ExtractionSession, config: Config, source: Source, part: Part, data: Dataset
     ) -> None:
         """Has processes of the cluster encode the batches that are missing, and writes them as they come.
 
         Where such a process is lost, another one encodes its batches.
 
         Raises:
-            Fault: the cluster does not answer, a batch fails again and again, or samples cannot be read there.
+            KeptFault: the cluster does not answer, or samples cannot be read there.
         """
         missing = np.flatnonzero(~part.done).tolist()
         if not missing:
@@ -50,16 +48,16 @@ class Cluster:
         own = not ray.is_initialized()
         try:
             if own:
-                ray.init(self.address, configure_logging=False, log_to_driver=False)
+                ray.init(self.address, configure_logging=False)
             encoded = _encoded(source, part, missing, (session, config, data.fingerprint))
             for row in progress(encoded, "extracting", len(missing), " batches"):
                 batch = int(row["batch"])
                 rows = np.load(io.BytesIO(row["rows"]))
                 part.write(part.batches[batch], {name: torch.from_numpy(rows[name]) for name in rows})
-                part.mark(batch, at_once=False)
+                part.mark(batch)
         except (ray.exceptions.RayError, ConnectionError, ValueError) as error:
             cause = getattr(error, "cause", None) or error
-            raise Fault(f"the Ray cluster {self.address or 'of this machine'}: {cause}") from error
+            raise KeptFault(f"the Ray cluster {self.address or 'of this machine'}: {cause}") from error
         finally:
             part.settle()
             if own:
@@ -81,8 +79,6 @@ def _encoded(source: Source, part: Part, missing: list[int], given: tuple) -> An
         fn_constructor_args=given,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
-        max_restarts=RETRIES,
-        max_task_retries=RETRIES,
         **({"num_gpus": 1} if by_gpu else {"num_cpus": 1}),
     ).iter_rows()
 
@@ -98,7 +94,7 @@ class Encoder:
             raise Fault(f"{platform.node()}: " + "; ".join(faults))
         self.source, self.data = source, source.sized(source.kind.open())
         if self.data.fingerprint != fingerprint:
-            raise Fault(f"{platform.node()} has other samples in {source.kind.folder}, by size or time of change")
+            raise Fault(f"{platform.node()} has other samples (sizes or times) in {source.kind.folder}")
 
     def __call__(self, given: dict[str, Any]) -> dict[str, Any]:
         samples, file = np.asarray(given["samples"][0]), io.BytesIO()

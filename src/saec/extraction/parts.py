@@ -23,7 +23,11 @@ SECONDS_AT_ONCE = 5
 PLAN, ROOM = "plan.json", "room.npy"
 
 
-class OtherShard(Fault):
+class KeptFault(Fault):
+    """Is raised where what was computed so far stays of use."""
+
+
+class OtherShard(KeptFault):
     """Is raised where a shard is of other samples, settings or versions than what it is put together with."""
 
 

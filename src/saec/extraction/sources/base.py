@@ -21,7 +21,7 @@ from saec.data.ahead import ahead
 from saec.data.kind import Kind, Location, Sizes, is_remote
 from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
-from saec.extraction.parts import OtherShard, Part, Shapes, Shard, Work
+from saec.extraction.parts import KeptFault, OtherShard, Part, Shapes, Shard, Work
 from saec.extraction.rows import Earlier, rows_of
 from saec.faults import Fault
 from saec.features import CODES
@@ -57,6 +57,9 @@ class Computed:
         """Returns an array as it is named in its file."""
         values = self.arrays[array]
         return {"values": values, "offsets": self.offsets} if array == CODES else {"X": values}
+
+
+Fill = Callable[["Source", Part, Dataset], None]
 
 
 @dataclass
@@ -193,7 +196,7 @@ class Source:
         """Opens the samples, of which all must turn out good: if some do not, the rest is of no use."""
         try:
             return compute(self.sized(self.kind.open()))
-        except OtherShard:
+        except KeptFault:
             raise
         except Fault:
             shutil.rmtree(folder, ignore_errors=True)

@@ -169,6 +169,10 @@ def test_a_folder_of_photographs_is_learnt_extracted_and_evaluated(config):
     assert run.record["input_shape"] == [3, 128, 32]
     before = contents(folder)
     session = {"run": run.timestamp, "data": {"images": "photos"}, "reduction": None, "reconstructions": 2}
+    code, _, text = answer(main_02_extract, session | {"out": "photos/features"}, config)
+    assert (
+        code == 2 and "photos/features holds the photographs themselves" in text
+    )  # whose figures it would take
     code, out, _ = answer(main_02_extract, session, config)
     assert code == 0
     pooled = next(path for path in out.split() if "pooled" in path)

@@ -230,7 +230,7 @@ class Photos(Images):
     ):
         suffixes = tuple(f".{one}" for one in formats)
         Kind.__init__(self, Pictures(location, recursive, suffixes, limit, group, several), cache, skip_bad)
-        self.size, self.fit, self.colour = size, fit, colour
+        self.size, self.fit, self.colour, self.recursive = size, fit, colour, recursive
         self.changes: dict[int, list[str]] = {}  # of pictures that have been read
 
     @cached_property

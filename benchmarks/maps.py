@@ -19,13 +19,14 @@ import numpy as np
 import soundfile
 from scipy.ndimage import map_coordinates
 from sklearn.neural_network import MLPRegressor
+from sklearn.preprocessing import StandardScaler
 
 from saec.files import map_npz, write_npz
 from saec.reduction import index, search
 from saec.reduction.kept import Map
 
 BANDS, FRAMES = 32, 16
-N_NEIGHBORS, DIMS, N_SCORED = 10, (2, 4), 2_000
+N_NEIGHBORS, N_SCORED = 10, 2_000
 AT_ONCE = 200  # rows whose distances to all others are compared
 
 
@@ -35,6 +36,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--fit", type=int, default=10_000, help="rows that the kept map is fitted on")
     parser.add_argument("--new", choices=["rows", "recordings"], default="rows")
+    parser.add_argument("--dims", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--others", action="store_true", help="also a network that learns the map")
     parser.add_argument("--umap", action="store_true", help="also umap-learn, which takes long")
     options = parser.parse_args()
     rows, labels, recordings = digits(options.rows)
@@ -71,7 +74,7 @@ def _log_mel(file: Path) -> np.ndarray:
 
 def place(rows: np.ndarray, labels: np.ndarray, recordings: np.ndarray, options: argparse.Namespace) -> None:
     """Fits on all rows, then on some, and places the others on that in several ways."""
-    rng = np.random.default_rng(0)
+    rng, dims = np.random.default_rng(0), tuple(options.dims)
     if options.new == "rows":
         fitted = np.sort(rng.choice(len(rows), options.fit, replace=False))
     else:
@@ -79,12 +82,9 @@ def place(rows: np.ndarray, labels: np.ndarray, recordings: np.ndarray, options:
         fitted = np.flatnonzero(np.isin(recordings, some[: len(some) * options.fit // len(rows)]))
     new = np.setdiff1d(np.arange(len(rows)), fitted)
     scored = np.sort(rng.choice(new, min(N_SCORED, len(new)), replace=False))
-    Map.fit(rows[:200], DIMS, N_NEIGHBORS, 0)  # compiles
-    everything, seconds = timed(Map.fit, rows, DIMS, N_NEIGHBORS, 0)
-    score = scorer(everything.rows, labels, recordings, scored)
-    for d, layout in everything.layouts.items():
-        print(f"fitted on all {len(rows):,}, {d} dimensions: {score(layout)}, {seconds:.0f} s", flush=True)
-    kept, seconds = timed(Map.fit, rows[fitted], DIMS, N_NEIGHBORS, 0)
+    Map.fit(rows[:200], (2,), N_NEIGHBORS, 0)  # compiles
+    score = scorer(StandardScaler().fit_transform(rows), labels, recordings, scored)
+    kept, seconds = timed(Map.fit, rows[fitted], dims, N_NEIGHBORS, 0)
     print(f"fitted on {len(fitted):,}: {seconds:.0f} s")
 
     def show(way: str, d: int, placed: np.ndarray, seconds: float) -> None:
@@ -93,21 +93,26 @@ def place(rows: np.ndarray, labels: np.ndarray, recordings: np.ndarray, options:
         print(f"{way}, {d} dimensions: {score(positions)}, {seconds:.1f} s", flush=True)
 
     placed, seconds = timed(kept.place, rows[new])
-    for d in DIMS:
+    for d in dims:
         show(f"{len(new):,} placed", d, placed[d], seconds)
     standard = ((rows[new] - kept.mean) / kept.scale).astype(np.float32)
-    for d in DIMS:
-        network = MLPRegressor((256, 256), early_stopping=True, max_iter=100, random_state=0)
+    for d in dims if options.others else ():
+        network = MLPRegressor(
+            hidden_layer_sizes=(256, 256), early_stopping=True, max_iter=100, random_state=0
+        )
         _, seconds = timed(network.fit, kept.rows, kept.positions[d])
         show("by a network learnt on the map", d, network.predict(standard), seconds)
     if options.umap:
         from umap import UMAP
 
-        for d in DIMS:
+        for d in dims:
             umap = UMAP(n_neighbors=N_NEIGHBORS, n_components=d, random_state=0, n_jobs=1).fit(kept.rows)
             placed, seconds = timed(umap.transform, standard)
             kept.positions[d] = umap.embedding_
             show("by umap-learn's transform, on its own map", d, placed, seconds)
+    everything, seconds = timed(Map.fit, rows, dims, N_NEIGHBORS, 0)
+    for d in dims:
+        print(f"fitted on all {len(rows):,}, {d} dimensions: {score(everything.layouts[d])}, {seconds:.0f} s")
 
 
 def timed(call: Callable, *given: object) -> tuple:

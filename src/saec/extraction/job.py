@@ -263,7 +263,7 @@ def plan_extraction(
         collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
     reduction = session.reduction
     if source and out and reduction and reduction.like and "pooled" in source.npz:
-        given = reduction, source, out, config
+        given = reduction.like, reduction, source, out, config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
     cluster = collect_faults(faults, "--engine", Cluster, address) if engine else None
     if address and not engine:

@@ -55,7 +55,7 @@ def reduce_features(pooled: np.ndarray | None, wanted: Reduction | None, what: s
     """Returns reductions to the dimensions that so many rows allow, or to those of a kept map."""
     if wanted is None or pooled is None:
         return Reduced()
-    if wanted.like:
+    if wanted.like and wanted.sha256:
         kept = Map.read(kept_file(Path(wanted.like)), wanted.sha256)
         placed = kept.place(pooled)
         return Reduced(kept.n_neighbors, {d: placed[d] for d in dict.fromkeys([MAP, *wanted.dims])})
@@ -78,21 +78,21 @@ def kept_file(about: Path) -> Path:
     return Outputs(about.parent, about.stem).npz("map")
 
 
-def on_kept_map(wanted: Reduction, source: Source, out: Path, config: Config) -> Reduction:
+def on_kept_map(like: str, wanted: Reduction, source: Source, out: Path, config: Config) -> Reduction:
     """Returns the reduction with the path of the features that it names, and the numbers of their map.
 
     Raises:
         Fault: there is no such map, it was altered, or it is of other features or dimensions.
     """
-    beside = out / f"{wanted.like}.json"
-    file = beside if beside.is_file() else config.data_path(wanted.like)
+    beside = out / f"{like}.json"
+    file = beside if beside.is_file() else config.data_path(like)
     about = Outputs(file.parent, file.stem).read_about() if file.suffix == ".json" else None
     if not about:
-        words = f"no such features: {wanted.like} (the id of some in {out}, or the path of an <id>.json)"
+        words = f"no such features: {like} (the id of some in {out}, or the path of an <id>.json)"
         raise MissingFault(words)
     before = about["session"].get("reduction") or {}
     if "like" in before:
-        return on_kept_map(wanted.model_copy(update={"like": before["like"]}), source, out, config)
+        return on_kept_map(before["like"], wanted, source, out, config)
     if "map" not in about["roles"]:
         raise Fault(f"{file} keeps no map: extract those features once more with `overwrite: true`")
     sha256 = wanted.sha256 or about["sha256"]["map"]

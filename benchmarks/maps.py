@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
 
 import librosa
 import numpy as np
 import soundfile
 from scipy.ndimage import map_coordinates
+from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
@@ -37,7 +39,9 @@ def main() -> None:
     parser.add_argument("--fit", type=int, default=10_000, help="rows that the kept map is fitted on")
     parser.add_argument("--new", choices=["rows", "recordings"], default="rows")
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--others", action="store_true", help="also a network that learns the map")
+    parser.add_argument(
+        "--others", action="store_true", help="also a network that learns the map; other indexes"
+    )
     parser.add_argument("--umap", action="store_true", help="also umap-learn, which takes long")
     options = parser.parse_args()
     rows, labels, recordings = digits(options.rows)
@@ -45,6 +49,8 @@ def main() -> None:
         place(rows, labels, recordings, options)
     else:
         find(rows)
+        if options.others:
+            contend(rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"most memory: {peak:.1f} GB, of which {rows.nbytes / 1e9:.2f} are the rows")
 
@@ -155,8 +161,8 @@ def _squared(rows: np.ndarray, some: np.ndarray) -> np.ndarray:
 
 def find(rows: np.ndarray) -> None:
     """Times searches with and without an index, and what it takes to make one and to add to it."""
-    index.FROM_ROWS, n_old = 0, len(rows) * 9 // 10
-    with tempfile.TemporaryDirectory() as folder:
+    n_old = len(rows) * 9 // 10
+    with tempfile.TemporaryDirectory() as folder, patch.object(index, "FROM_ROWS", 0):
         file = Path(folder) / "rows.npz"
         for what, n in (("made of", n_old), ("added to, now", len(rows))):
             write_npz(file, X=rows[:n], N=np.arange(n).astype(str))
@@ -169,11 +175,76 @@ def find(rows: np.ndarray) -> None:
             given = [mapped[own]], [mapped], 10, own
             (exact, _), all_s = timed(search, *given)
             (near, _), index_s = timed(search, *given, file)
-            recall = np.mean([len({*one} & {*other}) / 10 for one, other in zip(exact, near, strict=True)])
+            recall = recall_of(near, exact)
             print(
                 f"{n_queries:,} queries: {all_s:.2f} s, with the index {index_s:.2f} s, recall {recall:.4f}"
             )
-    print(f"usearch {'is' if find_spec('usearch') else 'is not'} there")
+
+
+def recall_of(near: np.ndarray, exact: np.ndarray) -> float:
+    return float(np.mean([len({*one} & {*other}) / len(one) for one, other in zip(exact, near, strict=True)]))
+
+
+def usearch(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    from usearch.index import Index
+
+    graph = Index(ndim=rows.shape[1], **index.HNSW)
+    graph.add(np.arange(len(rows), dtype=np.uint64), rows)
+    return lambda queries: graph.search(queries, N_NEIGHBORS).keys.astype(int)
+
+
+def faiss_hnsw(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    import faiss
+
+    graph = faiss.IndexHNSWFlat(rows.shape[1], 16)
+    graph.hnsw.efConstruction, graph.hnsw.efSearch = 100, 128
+    graph.add(rows)
+    return lambda queries: graph.search(queries, N_NEIGHBORS)[1]
+
+
+def faiss_ivf(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    import faiss
+
+    n_lists, half = int(4 * len(rows) ** 0.5), faiss.ScalarQuantizer.QT_fp16
+    quantizer = faiss.IndexFlatL2(rows.shape[1])
+    lists = faiss.IndexIVFScalarQuantizer(quantizer, rows.shape[1], n_lists, half)
+    lists.train(rows[: 40 * n_lists])
+    lists.add(rows)
+    lists.nprobe = 16
+
+    def search_lists(queries: np.ndarray, _: object = quantizer) -> np.ndarray:  # which must not go before
+        return lists.search(queries, N_NEIGHBORS)[1]
+
+    return search_lists
+
+
+def voyager(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    from voyager import Index, Space
+
+    graph = Index(Space.Euclidean, rows.shape[1], M=16, ef_construction=100)
+    graph.add_items(rows)
+    return lambda queries: graph.query(queries, N_NEIGHBORS, query_ef=128)[0].astype(int)
+
+
+def pynndescent(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    from pynndescent import NNDescent
+
+    graph = NNDescent(rows, n_neighbors=15, random_state=0)
+    graph.prepare()
+    return lambda queries: graph.query(queries, N_NEIGHBORS)[0]
+
+
+def contend(rows: np.ndarray) -> None:
+    """Times indexes of the packages that are installed, on standardised rows in memory."""
+    rows = StandardScaler().fit_transform(rows)
+    queries = rows[:: len(rows) // 1_000] + np.float32(0.05)
+    exact = NearestNeighbors(n_neighbors=N_NEIGHBORS, algorithm="brute").fit(rows).kneighbors(queries)[1]
+    for make in (usearch, faiss_hnsw, faiss_ivf, voyager, pynndescent):
+        if find_spec(make.__name__.partition("_")[0]):
+            answer, made_s = timed(make, rows)
+            near, search_s = timed(answer, queries)
+            words = f"{make.__name__}: made in {made_s:.1f} s, {len(queries):,} queries {search_s:.2f} s"
+            print(f"{words}, recall {recall_of(near, exact):.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import contenders, distortions, precision, speed
+from benchmarks import contenders, distortions, maps, precision, speed
 from benchmarks.contest import Entry, Row, table
 from benchmarks.errors import errors
 from benchmarks.pictures import write_images
@@ -51,6 +52,19 @@ def test_a_row_says_what_was_reached_and_the_goal(on):
     last = table([row]).splitlines()[-1]
     assert all(words in last for words in ("25 (20 to 30)", "2.6 (2 to 3)", ">= 2.5 yes", "waiting 50 %"))
     assert row.facts()["times_the_first"] == [2.0, 3.0, 2.6]
+
+
+def test_rows_are_placed_and_neighbours_looked_up_beside_all_of_them(capsys):
+    rng = np.random.default_rng(0)
+    kinds, recordings = np.arange(300) % 3, np.arange(300) // 10
+    rows = rng.normal(size=(300, 8)) + 5 * kinds[:, None] * rng.normal(size=8)
+    options = argparse.Namespace(fit=150, new="recordings", dims=[2], others=False, umap=False)
+    maps.place(rows.astype(np.float32), kinds.astype(str), recordings, options)
+    maps.find(rows.astype(np.float32))
+    output = capsys.readouterr().out
+    scores = [float(one) for one in re.findall(r"recordings right ([0-9.]+)", output)]
+    assert len(scores) == 2 and min(scores) > 0.9 and "1,000 queries" in output
+    assert min(float(one) for one in re.findall(r"recall ([0-9.]+)", output)) > 0.95
 
 
 def test_precisions_are_compared_and_auto_is_scored(on):

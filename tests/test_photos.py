@@ -171,7 +171,7 @@ def test_a_folder_of_photographs_is_learnt_extracted_and_evaluated(config):
     session = {"run": run.timestamp, "data": {"images": "photos"}, "reduction": None, "reconstructions": 2}
     code, _, text = answer(main_02_extract, session | {"out": "photos/features"}, config)
     assert (
-        code == 2 and "photos/features holds the photographs themselves" in text
+        code == 2 and "photos/features holds the pictures themselves" in text
     )  # whose figures it would take
     code, out, _ = answer(main_02_extract, session, config)
     assert code == 0

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -21,7 +22,7 @@ from saec.features import Features
 from saec.runs import Progress, Run
 from saec.session import TrainingSession, load_session
 
-FORKS = get_context("spawn" if os.name == "nt" else "forkserver")
+FORKS = get_context("forkserver" if sys.platform == "linux" else "spawn")  # macOS does not fork safely
 FORKS.set_forkserver_preload(["saec.training", "saec.extraction", "saec.preparation", "saec.report"])
 HISTORY = {"epoch": 1, "learning_rate": 1e-3, "train_loss": 0.2, "valid_loss": 0.1}
 
@@ -153,7 +154,7 @@ def killed_when(process: BaseProcess, ready: Callable[[], bool], printed: Path) 
         time.sleep(0.001)
     process.kill()
     process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert process.exitcode == -getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows has the latter alone
 
 
 def killed_call(workspace: Config, name: str, words: list[Any], moment: Callable[[Path], bool]) -> bool:

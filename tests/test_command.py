@@ -393,7 +393,7 @@ def test_a_path_that_stdout_cannot_encode_is_escaped(tmp_path):
     with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="ascii")) as out:
         assert main_02_extract.main(words) == 0
     out.seek(0)
-    assert all("/sp\\xe4t/" in line for line in out.read().splitlines())
+    assert all(f"{os.sep}sp\\xe4t{os.sep}" in line for line in out.read().splitlines())
 
 
 @pytest.mark.parametrize("module", ["saec", "saec.command", *SCRIPTS])

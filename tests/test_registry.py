@@ -1,7 +1,7 @@
 """A registry turns a signature into checked options, and says what is wrong with them in words."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
@@ -183,8 +183,8 @@ def test_a_section_that_holds_a_component_names_the_path_to_its_faults_and_is_wr
     singers,
 ):
     class Concert(Strict):
-        first: singers.field = "wren"
-        second: singers.field | None = None
+        first: Annotated[Any, singers] = "wren"
+        second: Annotated[Any, singers] | None = None
         n_songs: int = 1
 
     assert Concert().first == singers.parse("wren")

@@ -139,8 +139,14 @@ def _add_options(parser: argparse.ArgumentParser, script: str) -> argparse.Argum
     sessions = f"session files, or names of those in session_params/{script} (default: demo)"
     parser.add_argument("session", nargs="*", help=sessions)
     parser.add_argument("--config", type=Path, metavar="FILE", help="another config.yaml")
-    change = {"action": "append", "default": [], "dest": "changes", "metavar": "key.path=value"}
-    parser.add_argument("--set", **change, help="change an option of the sessions, e.g. training.epochs=3")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="changes",
+        metavar="key.path=value",
+        help="change an option of the sessions, e.g. training.epochs=3",
+    )
     parser.add_argument("--check", action="store_true", help="say what would be done, write nothing")
     if script == "extraction":
         shard = "one of n processes that compute together, such as 0/4 to 3/4; the last one puts all together"

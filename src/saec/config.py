@@ -30,7 +30,7 @@ class Config(Strict):
     data: Path = Path("data")
     models: Path = Path("models")
     cache: Path = Path("cache")
-    cache_gb: float = Field(20, gt=0)
+    cache_gb: Annotated[float, Field(gt=0)] = 20
     device: Literal["auto", "cpu", "mps", "cuda"] | Annotated[str, Field(pattern=r"^cuda:\d\d?$")] = "auto"
     workers: Literal["auto"] | Annotated[int, Field(ge=0, strict=True)] = "auto"
 

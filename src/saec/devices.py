@@ -68,7 +68,7 @@ def to_device(module: nn.Module, device: torch.device, precision: str, learning:
     if device.type == "cpu":
         _keep_freed_memory()
     if precision == "bf16" or (device.type == "cpu" and not (learning and _is_fine(module))):
-        return module.to(device, memory_format=torch.channels_last)
+        return module.to(device).to(memory_format=torch.channels_last)
     return module.to(device)
 
 

@@ -31,6 +31,7 @@ TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins
 DAY_S = 86_400
 LOCK = ".lock"  # what the name of a lock file ends with
 # What zips, arrays, JSON and pickles raise that are damaged, or made to do harm
+DAMAGE: tuple[type[Exception], ...]
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, LookupError, TypeError, AttributeError, SyntaxError)
 DAMAGE = (*DAMAGE, RuntimeError, MemoryError, zipfile.BadZipFile, struct.error, zlib.error)
 DAMAGE = (*DAMAGE, LZMAError, TokenError, UnpicklingError)
@@ -147,7 +148,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
         if array.dtype.hasobject:
             raise TypeError(f"{path.name}: array {name!r} holds objects, which only pickle could store")
     with appearing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def link_or_copy(source: Path, path: Path) -> None:

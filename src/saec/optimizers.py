@@ -128,7 +128,7 @@ class Lars(torch.optim.SGD):
         self.trust = trust
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # a closure is never given
         weights = [weight for group in self.param_groups for weight in group["params"]]
         for weight in weights:
             if weight.ndim > 1 and weight.grad is not None:
@@ -171,5 +171,7 @@ def optimizer(
     extra = {key: value for key, value in {"momentum": momentum, "trust": trust}.items() if value is not None}
     built = algorithm([one for _, one in weights], lr=learning_rate, weight_decay=weight_decay, **extra)
     plateau = (factor, plateau_patience) if schedule == "plateau" else ()
-    course = partial(warmed_up, n_steps=n_steps, warmup=warmup, fall=FALLS.get(schedule))
-    return Learner(built, course if schedule in FALLS else lambda step: 1.0, clip, *plateau)
+    if schedule not in FALLS:
+        return Learner(built, lambda step: 1.0, clip, *plateau)
+    course = partial(warmed_up, n_steps=n_steps, warmup=warmup, fall=FALLS[schedule])
+    return Learner(built, course, clip)

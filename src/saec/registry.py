@@ -13,11 +13,19 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, SerializeAsAny, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    create_model,
+)
 from pydantic import model_validator as validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from saec.faults import did_you_mean
 
@@ -74,6 +82,10 @@ class Component(Strict):
     target: ClassVar[Callable[..., Any]]
     options: ClassVar[tuple[str, ...]] = ()
 
+    if TYPE_CHECKING:  # options are fields of the classes that a registry makes
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def __call__(self, *given: Any) -> Any:
         return type(self).target(*given, **{option: getattr(self, option) for option in self.options})
 
@@ -90,7 +102,10 @@ class Component(Strict):
 
 
 class Registry:
-    """Holds the components of one axis by the names that sessions use."""
+    """Holds the components of one axis by the names that sessions use.
+
+    `Annotated[Any, REGISTRY]` is the type of a session's field that holds one component of the axis.
+    """
 
     def __init__(self, axis: str, key: str = "name", base: type[Component] = Component):
         self.axis = axis
@@ -133,10 +148,8 @@ class Registry:
             raise ValueError(f"unknown {self.axis} {name!r}, {did_you_mean(name, self.names())}")
         return self._components[name].model_validate(given)
 
-    @property
-    def field(self) -> Any:
-        """Returns the type of a session's field that holds one component of this axis."""
-        return Annotated[SerializeAsAny[Component], PlainValidator(self.parse)]
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(Annotated[SerializeAsAny[Component], PlainValidator(self.parse)])
 
     def _component(
         self, name: str, target: Callable, fixed: dict[str, Any], defaults: Mapping[str, Any]
@@ -147,9 +160,10 @@ class Registry:
         for option in options:
             if option.name in taken or hasattr(self.base, option.name):
                 raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
-        own = {p.name: ... if p.default is p.empty else p.default for p in options}
-        fields = {p.name: (p.annotation, (own | defaults)[p.name]) for p in options}
-        component = create_model(name, __base__=self.base, **{self.key: (Literal[name], name)}, **fields)
+        own: dict[str, Any] = {p.name: ... if p.default is p.empty else p.default for p in options}
+        fields: dict[str, Any] = {p.name: (p.annotation, {**own, **defaults}[p.name]) for p in options}
+        named: dict[str, Any] = {self.key: (Literal[name], name)}
+        component = create_model(name, __base__=self.base, **named, **fields)
         component.target = staticmethod(partial(target, **fixed) if fixed else target)
         component.options = tuple(fields)
         component.__doc__ = inspect.getdoc(target)
@@ -178,7 +192,7 @@ def _flags(raw: Any, made: Any, *path: str | int) -> list[dict[str, Any]]:
     return [{"type": "bool", "msg": "must be a number", "loc": path, "input": raw}] if is_flag else []
 
 
-def _merged(raw: Any, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merged(raw: Any, errors: list[Any]) -> list[Any]:
     """Returns one fault for each value, where a type has alternatives with a fault for each."""
     merged: dict[tuple, dict[str, Any]] = {}
     for error in errors:
@@ -199,7 +213,7 @@ def _merged(raw: Any, errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _keys(raw: Any, error: dict[str, Any]) -> tuple[str | int, ...]:
     """Returns where a fault is, without names of a type's alternatives, which are no keys."""
-    value, path = raw, ()
+    value, path = raw, tuple[Any, ...]()
     for part in error["loc"]:
         with suppress(TypeError, LookupError):
             value, path = value[part], (*path, part)

@@ -127,7 +127,7 @@ def load_session(
 
 def _require_no_secrets(raw: dict[str, Any], title: str) -> None:
     """Raises a `SessionError` where addresses hold a password or a token, before anything is shown."""
-    faults, left = [], list(raw.items())
+    faults, left = list[str](), list(raw.items())
     while left:
         key, value = left.pop(0)
         if isinstance(value, dict | list | tuple):
@@ -173,7 +173,7 @@ class ProbeOptions(Strict):
     every: Count = 1
     n_neighbors: Count = 5
     limit: Annotated[int, Field(ge=2, strict=True)] = 2_000
-    pooling: POOLINGS.field | None = None
+    pooling: Annotated[Any, POOLINGS] | None = None
 
 
 class TrainingOptions(Strict):
@@ -181,7 +181,7 @@ class TrainingOptions(Strict):
     batch_size: Count = 8
     accumulate: Count = 1
     patience: Count | None = None
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, Field(ge=0)] = 0
     precision: Precision = "auto"
     probe: ProbeOptions | None = None
     tensorboard: bool = False
@@ -225,11 +225,11 @@ def _start(raw: Any) -> str | WeightsOf | WeightsFrom:
 class TrainingSession(Session):
     upgrade: ClassVar = staticmethod(upgrade_training)
 
-    data: DATA.field
-    views: VIEWS.field = "plain"
-    model: MODELS.field | None = None
-    objective: OBJECTIVES.field = "reconstruction"
-    optimizer: OPTIMIZERS.field = "adam"
+    data: Annotated[Any, DATA]
+    views: Annotated[Any, VIEWS] = "plain"
+    model: Annotated[Any, MODELS] | None = None
+    objective: Annotated[Any, OBJECTIVES] = "reconstruction"
+    optimizer: Annotated[Any, OPTIMIZERS] = "adam"
     training: TrainingOptions = TrainingOptions()
     start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf | WeightsFrom], PlainValidator(_start)] = (
         "scratch"

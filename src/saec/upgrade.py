@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection
 from typing import Any, Self, TypeVar
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 from saec.models import MODELS
 from saec.registry import Strict
@@ -19,9 +19,16 @@ DISTORTIONS = {
     "gnoisesigm": "noise",
     "gnoiseprob": "noise_prob",
 }  # the reference's keys, and ours
-Augmentation = create_model("Augmentation", __base__=Strict, **{key: (float, ...) for key in DISTORTIONS})
-
 RENAMED = {"conv_tran_texture_01": "texture_gapless", "conv_tran_textr_resh": "textr_resh_gapless"}
+
+
+class Augmentation(Strict):
+    rot_deg: float
+    trans_prop: float
+    brightness: float
+    contrast: float
+    gnoisesigm: float
+    gnoiseprob: float
 
 
 class Denoising(Strict):

@@ -102,7 +102,7 @@ class Audio(Kind):
         step_s: PositiveFloat | None = None,
         length_s: PositiveFloat | Literal["mean", "longest"] = "mean",
         fit: SoundFit = "resize",
-        spectrum: SPECTRA.field = "mel",
+        spectrum: Annotated[Any, SPECTRA] = "mel",
         standardise: Standardise = "none",
         group: Pattern | None = None,
         several: Several = "none",

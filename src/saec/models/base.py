@@ -105,6 +105,8 @@ class Ragged(nn.Sequential):
 class Standardise(nn.Module):
     """Subtracts the mean of each colour in ImageNet and divides by its deviation; others take their means."""
 
+    scale: Tensor
+
     def __init__(self, channels: int):
         super().__init__()
         of_colours = torch.tensor([MEAN, DEVIATION])
@@ -129,7 +131,7 @@ def feature_shape(model: Model, input_shape: tuple[int, ...]) -> tuple[int, ...]
 @torch.no_grad()
 def model_table(model: Model, input_shape: tuple[int, ...]) -> str:
     """Returns each block with its output shape and its weights, by running zeros through; then the total."""
-    rows = [("input", input_shape, None)]
+    rows: list[tuple[str, tuple[int, ...] | None, int | None]] = [("input", input_shape, None)]
     parts = {"encoder": model.encoder} | ({"decoder": model.decoder} if model.decoder is not None else {})
     hooks, training = [], model.training
 
@@ -185,7 +187,7 @@ def run_in_pieces(
     """Returns what `run_to_tap` does; a single long sample goes through `most` columns at a time, each time
     with the columns around them that the kernels of a `Ragged` encoder see.
     """
-    width, whole = x.shape[-1], []
+    width, whole = x.shape[-1], list[Tensor]()
     if lengths is None or len(x) > 1 or width <= most:
         return run_to_tap(encoder, x, tap, lengths)
     kernels = [one for one in (*encoder.parameters(), *encoder.buffers()) if one.ndim == 4]

@@ -58,8 +58,8 @@ class Residual(nn.Module):
 
     def __init__(self, n: int, dilation: int):
         super().__init__()
-        along_time = {"kernel_size": (1, 3), "padding": (0, dilation), "dilation": (1, dilation)}
-        self.change = nn.Sequential(*_normed(n), nn.Conv2d(n, n, bias=False, **along_time))
+        along_time = nn.Conv2d(n, n, (1, 3), padding=(0, dilation), dilation=(1, dilation), bias=False)
+        self.change = nn.Sequential(*_normed(n), along_time)
 
     def forward(self, latents: Tensor) -> Tensor:
         return latents + self.change(latents)

@@ -1,6 +1,7 @@
 """Builds auto-encoders of traces: convolutions along time over all columns, of samples of any lengths."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from math import prod
 from operator import mul
@@ -103,6 +104,11 @@ class MaskedNorm(nn.BatchNorm2d):
     all processes that learn together.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float
+
     def forward(self, x: Tensor, n_own: Tensor | None = None) -> Tensor:
         if n_own is None:
             return super().forward(x)
@@ -163,6 +169,8 @@ class Strided(nn.Module):
     While it convolves, a frame is `frame` columns of the model's input. Without `end` it has a norm.
     """
 
+    low_pass: Tensor | None
+
     def __init__(
         self,
         n_in: int,
@@ -201,7 +209,7 @@ def _steps(n_columns: int, n_blocks: int, inner: int, back: bool = False) -> lis
     return [(*step, kernel) for step, kernel in zip(pairwise(widths), kernels, strict=True)]
 
 
-def _named(blocks: list[nn.Module]) -> Ragged:
+def _named(blocks: Sequence[nn.Module]) -> Ragged:
     return Ragged(OrderedDict((f"conv{i}", block) for i, block in enumerate(blocks, start=1)))
 
 

@@ -39,7 +39,7 @@ def convae(
         Up(n_out, n_in, size, down if unpooling == "indices" else None, bare=i == 0)
         for i, ((n_in, n_out), size, down) in enumerate(zip(steps, sizes, downs, strict=True))
     ]
-    encoder = OrderedDict((f"conv{i}", down) for i, down in enumerate(downs, start=1))
+    encoder = OrderedDict[str, nn.Module]((f"conv{i}", down) for i, down in enumerate(downs, start=1))
     decoder = nn.Sequential(*reversed(ups))
     own = {"height": height, "time_pool": 2 ** len(steps), "width": width}
     return Model(nn.Sequential(encoder), decoder, **own, whole_batches=unpooling == "indices")
@@ -79,7 +79,7 @@ class Up(nn.Module):
                 "the decoder of `convae` puts values where those of the batch encoded last came from, and was"
                 " given latents of another batch: choose `model.unpooling: nearest`"
             )
-        return self.layers(F.max_unpool2d(x, down.indices, 2, output_size=self.size))
+        return self.layers(F.max_unpool2d(x, down.indices, (2, 2), output_size=self.size))
 
 
 def _normed(n: int, bare: bool) -> tuple[nn.Module, ...]:

@@ -45,8 +45,8 @@ def vgg16(
         decoder.append(nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *layers))
     decoder[-1] = nn.Sequential(*decoder[-1][: -2 if norm == "batch" else -1], nn.Sigmoid())
     if standardise == "imagenet":
-        layers = [("standardise", Standardise(channels)), *encoder[0][1].named_children()]
-        encoder[0] = ("block1", nn.Sequential(OrderedDict(layers)))
+        first = OrderedDict(encoder[0][1].named_children())
+        encoder[0] = ("block1", nn.Sequential(OrderedDict(standardise=Standardise(channels), **first)))
     if bottleneck:
         dense = (TRUNK[-1][-1], height >> len(TRUNK), width >> len(TRUNK))
         encoder.append(("bottleneck", _dense(dense, bottleneck)))

@@ -1,7 +1,9 @@
 """Builds the spectrogram auto-encoders from one table of architectures."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Literal
@@ -48,13 +50,13 @@ class Shape:
         Raises:
             ValueError: the last block's channels, times its rows, cannot be as many.
         """
-        rows, ends = self.rows if self.collapse == "reshape" else 1, {}
+        rows = self.rows if self.collapse == "reshape" else 1
         if channels % rows:
             raise ValueError(f"`latent` must be a multiple of {rows}, got {channels}")
-        if self.code == self.down[-1] * rows:
-            n = channels // rows
-            ends = {"down": (*self.down[:-1], n), "up": (n, *self.up[1:])}
-        return replace(self, code=channels, **ends)
+        if self.code != self.down[-1] * rows:
+            return replace(self, code=channels)
+        n = channels // rows
+        return replace(self, code=channels, down=(*self.down[:-1], n), up=(n, *self.up[1:]))
 
 
 GENB = Shape(
@@ -189,7 +191,8 @@ def _paddings(kernel: int, stride: int) -> Pair:
 
 
 def _end(words: str, n: int) -> list[nn.Module]:
-    layers = {"norm": lambda: nn.BatchNorm2d(n), "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
+    layers: dict[str, Callable[[], nn.Module]]
+    layers = {"norm": partial(nn.BatchNorm2d, n), "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
     return [layers[word]() for word in words.split()]
 
 

@@ -29,15 +29,27 @@ class Objective(nn.Module):
     needs_decoder = False
     compares = False  # whether the two views of samples are compared with those of the others of a batch
     evenly = False  # whether the samples of an epoch are to be drawn so that classes are equally frequent
-    phase = 0  # counts the changes of what `best_by` means; epochs of different phases are not compared
-    phase_name: str = ""  # its best weights are kept as `best_<phase_name>`, too
-    keeps_best = True  # whether `best` may be of this phase
 
     def __init__(self, feature_shape: tuple[int, ...], classes: tuple[str, ...]):
         super().__init__()
         self.classes = classes
         self.head: nn.Module | None = None
         self.pooling: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def phase(self) -> int:
+        """Returns how often the meaning of `best_by` has changed; other phases' epochs are not compared."""
+        return 0
+
+    @property
+    def phase_name(self) -> str:
+        """Returns the phase's name, if its best weights are to be kept as `best_<phase_name>`, too."""
+        return ""
+
+    @property
+    def keeps_best(self) -> bool:
+        """Returns whether `best` may be of this phase."""
+        return True
 
     @classmethod
     def faults(cls, options: Any, steps_hz: float | None, patience: int | None) -> list[str]:
@@ -139,7 +151,7 @@ def _structural_error(given: Tensor, target: Tensor) -> Tensor:
     return SSIM_SHARE * (1 - ssim(given, target).mean()) + (1 - SSIM_SHARE) * F.l1_loss(given, target)
 
 
-ERRORS = {"mse": F.mse_loss, "mae": F.l1_loss, "ssim_l1": _structural_error}
+ERRORS: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "ssim_l1": _structural_error}
 
 
 def n_pooled(pooling: Callable[[Tensor], Tensor], feature_shape: tuple[int, ...]) -> int:
@@ -157,7 +169,7 @@ def mean_target_error(batches: Batches, error: Callable[[Tensor, Tensor], Tensor
             yield batch.target.cpu().double(), mask, int(batch.weight)
 
     n = sum(weight for *_, weight in targets())
-    mean = sum(_sum(target, mask) for target, mask, _ in targets()) / n
+    mean = sum((_sum(target, mask) for target, mask, _ in targets()), torch.tensor(0)) / n
     errors = (weight * mean_error(error, mean.expand_as(t), t, mask) for t, mask, weight in targets())
     return float(sum(errors) / n)
 

@@ -30,13 +30,15 @@ class Classification(Objective):
     best_by = "macro_f1"
     rising = True
     needs_labels = True
+    weights: Tensor
+    confusion: Tensor
 
     def __init__(
         self,
         feature_shape: tuple[int, ...],
         classes: tuple[str, ...],
         *,
-        pooling: POOLINGS.field = "mean",
+        pooling: Annotated[Any, POOLINGS] = "mean",
         balance: Balance = "none",
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         mixup: Annotated[float, Field(ge=0)] = 0.0,

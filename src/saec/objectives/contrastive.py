@@ -48,7 +48,7 @@ class Contrastive(Objective):
         variance: OfVicreg = 25.0,
         covariance: OfVicreg = 1.0,
         redundancy: Annotated[Weight, Of("variant", ("barlow",))] = 0.005,
-        pooling: POOLINGS.field = "weighted_stats",
+        pooling: Annotated[Any, POOLINGS] = "weighted_stats",
         hidden: PositiveInt = 256,
         projection: PositiveInt = 128,
         last_norm: bool = False,
@@ -145,7 +145,7 @@ def vicreg(projections: Tensor, weights: tuple[float, float, float]) -> dict[str
     invariance, variance, covariance = weights
     views = projections.chunk(2)
     n, width = views[0].shape
-    loss = invariance * F.mse_loss(*views)
+    loss = invariance * F.mse_loss(views[0], views[1])
     for view in views if n > 1 else ():
         shared, diagonal = _products(view - view.mean(dim=0), view - view.mean(dim=0), n - 1)
         loss = loss + variance * F.relu(1 - (diagonal + TINY).sqrt()).mean() / 2

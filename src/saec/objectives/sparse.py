@@ -47,6 +47,8 @@ class SparseReconstruction(Objective):
     """
 
     needs_decoder = True
+    alpha: Tensor
+    n_raised: Tensor
 
     def __init__(
         self,
@@ -175,4 +177,5 @@ def mean_of_steps(numbers: Tensor, mask: Tensor | None, time_pool: int) -> Tenso
 
 def kernel_norm(model: Model) -> Tensor:
     """Returns the Frobenius norm of all convolution kernels together."""
-    return sum(weight.square().sum() for weight in model.parameters() if weight.ndim > 2).sqrt()
+    squares = (weight.square().sum() for weight in model.parameters() if weight.ndim > 2)
+    return sum(squares, torch.tensor(0)).sqrt()

@@ -32,7 +32,7 @@ class PreparationSession(Session):
     sample_rate: int = Field(24000, ge=100, le=1_000_000)
     segment_s: float = Field(0.394, gt=0, le=600)
     step: float = Field(0.8, gt=0)  # from start to start, in segments
-    spectrum: SPECTRA.field | None = None
+    spectrum: Annotated[Any, SPECTRA] | None = None
     n_fft: int = Field(256, ge=4)
     hop_length: int = Field(36, ge=1)
     colormap: str = "gray"

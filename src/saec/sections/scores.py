@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")  # what remem
 CPU = torch.device("cpu")
 AT_ONCE, SIDE = 64, 32  # pictures, pixels
 MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on unless it is named: its time grows with their square
+Evaluations = Annotated[tuple[Annotated[Any, EVALUATIONS], ...] | None, BeforeValidator(as_list)]
 
 
 @SECTIONS.register("scores")
@@ -56,7 +57,9 @@ class ScoredSets:
         self,
         inputs: Inputs,
         *,
-        evaluations: Annotated[tuple[EVALUATIONS.field, ...] | None, BeforeValidator(as_list)] = None,
+        evaluations: Annotated[
+            tuple[Annotated[Any, EVALUATIONS], ...] | None, BeforeValidator(as_list)
+        ] = None,
         pixels: bool = True,
     ):
         self.sets, self.config = list(inputs.sets.values()), inputs.config

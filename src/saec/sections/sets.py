@@ -58,7 +58,7 @@ class FeatureFile(Strict):
     columns: str = "Feature_*"
     names: str = "file"
     label: str = "Label"
-    pooling: POOLINGS.field | None = None
+    pooling: Annotated[Any, POOLINGS] | None = None
 
 
 def _as_files(raw: Any) -> Any:

@@ -5,7 +5,7 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Pretrained(Strict):
     torchvision: str | None = None
     sha256: Digest | None = None
     trust: bool = False
-    input: INPUTS.field = "waveform"
+    input: Annotated[Any, INPUTS] = "waveform"
     sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
     window_s: Annotated[float, Field(gt=0, le=MOST_WHOLE_S)] | None = None
     step_s: PositiveFloat | None = None

@@ -196,7 +196,7 @@ def run(
     weights: Weights = "best",
     tap: str | None = None,
     layers_dropped: NonNegativeInt | None = None,
-    pooling: POOLINGS.field = "mean_std",
+    pooling: Annotated[Any, POOLINGS] = "mean_std",
     latents: Literal["float32", "float16"] = "float32",
     precision: Precision = "auto",
     backend: Literal["torch", "onnx"] = "torch",
@@ -314,7 +314,7 @@ class HandcraftedSource(Source):
 
 @SOURCES.register("extractor")
 def extractor(
-    component: EXTRACTORS.field, data: ExtractionData, config: Config, faults: list[str]
+    component: Annotated[Any, EXTRACTORS], data: ExtractionData, config: Config, faults: list[str]
 ) -> HandcraftedSource | None:
     """Builds the source of features by a formula; the extractor's options cut and resample recordings."""
     made = component()

@@ -57,8 +57,11 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
             rows += [(name, f"{start_s:.4f}", f"{end_s:.4f}", kind) for start_s, end_s, kind in sung]
         annotations = part / "recordings" / "annotations.csv"
         write_table(annotations, pd.DataFrame(rows, columns=["recording", "start", "end", "label"]))
-        session = {"recordings": part / "recordings", "out": part / "images", "annotations": annotations}
-        images = prepare(PreparationSession(**session, colormap="viridis"), Config(workers=n_workers))
+        recordings, out = part / "recordings", part / "images"
+        session = PreparationSession(
+            recordings=recordings, out=out, annotations=annotations, colormap="viridis"
+        )
+        images = prepare(session, Config(workers=n_workers))
         table = pd.read_csv(images / "prepared.csv", dtype=str)
         valid = sorted(set(table["group"]))[-max(1, round(VALID_SHARE * n_recordings)) :]
         for side, is_valid in (("train", False), ("valid", True)):
@@ -114,8 +117,8 @@ def _phrases(rng: Rng, n_syllables: int) -> list[tuple[str, bool]]:
 
 def syllable(kind: str, rng: Rng, dialect_octaves: float, tempo: float) -> np.ndarray:
     """Returns one syllable of at most about 0.3 s with a peak of 1; pitch and length vary each time."""
-    pitch_hz, length_s = KINDS[kind]
-    pitch_hz = pitch_hz * 2 ** (dialect_octaves + rng.normal(0, 0.07))
+    middle_hz, length_s = KINDS[kind]
+    pitch_hz = middle_hz * 2 ** (dialect_octaves + rng.normal(0, 0.07))
     n_samples = int(RATE * length_s * tempo * rng.uniform(0.75, 1.25))
     sound = _sound_of(kind, np.linspace(0, 1, n_samples), pitch_hz, rng)
     n_edge = min(int(EDGE_S * RATE), n_samples // 2)
@@ -167,7 +170,7 @@ def _voice(pitch_hz: np.ndarray, overtones: tuple[float, ...] = (1.0, 0.12)) -> 
     """Returns a tone that follows a curve of pitch, with the overtones that the sampling rate can carry."""
     phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE
     possible = [(n, a) for n, a in enumerate(overtones, start=1) if n * pitch_hz.max() < RATE / 2]
-    return sum(a * np.sin(n * phase) for n, a in possible)
+    return sum((a * np.sin(n * phase) for n, a in possible), np.zeros(len(phase)))
 
 
 def _echoing(song: np.ndarray, rng: Rng) -> np.ndarray:

@@ -4,13 +4,15 @@ import ctypes
 import sys
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
 
 from saec.faults import Fault
 from saec.processes import local_rank, local_world_size
+
+M = TypeVar("M", bound=nn.Module)
 
 Precision = Literal["auto", "fp32", "bf16"]
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from the C library's malloc.h
@@ -57,7 +59,7 @@ def computing(device: torch.device, precision: str) -> AbstractContextManager:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def to_device(module: nn.Module, device: torch.device, precision: str, learning: bool = False) -> nn.Module:
+def to_device(module: M, device: torch.device, precision: str, learning: bool = False) -> M:
     """Moves a module to the device, in the memory layout that its convolutions are fastest in.
 
     On a CPU in fp32 channels last is faster, but the gradients of convolutions at full resolution take up

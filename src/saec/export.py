@@ -71,8 +71,10 @@ def _written(module: nn.Module, example: Tensor, sizes: dict, file: Path) -> Cal
         return torch.jit.load(file)
     program = torch.export.export(module, (example,), dynamic_shapes=(sizes,))
     if file.suffix == ".onnx":
-        names = {"input_names": ["pictures"], "output_names": ["latents"]}
-        torch.onnx.export(program, dynamo=True, verbose=False, **names).save(file)
+        written = torch.onnx.export(
+            program, dynamo=True, verbose=False, input_names=["pictures"], output_names=["latents"]
+        )
+        written.save(file)
         return _load_onnx(file)
     with file.open("wb") as handle:
         torch.export.save(program, handle)

@@ -78,7 +78,7 @@ class Features:
             raise MissingFault(f"no such feature file: {file}")
         try:
             features = cls(map_npz(file, key), np.array(map_npz(file, "N")), [file])
-        except (KeyError, *DAMAGE) as error:
+        except DAMAGE as error:
             raise Fault(f"{file} cannot be read as features with {key} and N: {error}") from error
         if not features.X.ndim or not features.N.ndim:
             raise Fault(f"{file}: {key} and N must have one row a picture, got single values")

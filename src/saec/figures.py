@@ -210,7 +210,8 @@ def lines(
     """Draws curves over one axis; each has a colour, a line and a marker of its own, and perhaps whiskers."""
     with canvas(path, title, (7, 4)) as [[axes]]:
         for number, (name, (x, y)) in enumerate(curves.items()):
-            look = {"color": colour(number), "linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
+            look: dict[str, Any] = {"color": colour(number)}
+            look |= {"linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
             look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
             look |= {"markevery": max(1, len(x) // MOST_MARKED)}
             if stds:  # whiskers stand beside each other

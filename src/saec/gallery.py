@@ -1,6 +1,7 @@
 """Draws pictures side by side, and so what a run learns from, and what it reconstructs."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from unicodedata import east_asian_width
@@ -89,20 +90,20 @@ def show_folder(
 ) -> None:
     """Draws samples from all over the data, of long ones the beginning: original, reconstruction, error."""
     chosen = np.array(evenly(range(len(data)), n))
-    seen, originals, rebuilt, end = [], [], [], PIECE if data.is_ragged else None
+    seen, originals, rebuilt = list[Tensor](), list[Tensor](), list[Tensor]()
+    end = PIECE if data.is_ragged else None
     encoder = getattr(model.encoder, "source", model.encoder)  # torch's own, where ONNX Runtime encodes
     for row in chosen:  # one by one, for a folder of very wide pictures
         stored = data.gather(np.array([row]), device)
         sample = data.front(stored)[..., :end]
         with computing(device, precision):
             decoded = model.decoder(encoder(sample))
-        shown = (seen, sample), (originals, data.original(stored)[..., :end]), (rebuilt, decoded)
-        for samples, values in shown:
+        all_three = (seen, sample), (originals, data.original(stored)[..., :end]), (rebuilt, decoded)
+        for samples, values in all_three:
             samples.append(_own(values, data.lengths(stored)).float().cpu())
-    seen, *shown = map(_together, (seen, originals, rebuilt))
-    shown = dict(zip(("original", "reconstruction"), shown, strict=True))
+    shown = {"original": _together(originals), "reconstruction": _together(rebuilt)}
     title = f"{file.stem}: {len(chosen)} of {len(data)} {data.samples_are}"
-    compared(file, data, data.samples.names[chosen].tolist(), title, seen, shown)
+    compared(file, data, data.samples.names[chosen].tolist(), title, _together(seen), shown)
 
 
 def _together(samples: list[Tensor]) -> Tensor:
@@ -165,9 +166,10 @@ def panels(
             if column == block == 0:
                 _label_rows(axes, left, (top, bottom), meaning)
             if duration and (row == n_rows - 1 or number == n - 1):
-                look, is_wide = {"fontsize": SMALL, "va": "top"}, shown > _inches("0 " + duration, SMALL)
-                axes.text(left, bottom + 0.02, "0" if is_wide else duration, **look)
-                axes.text(left + shown, bottom + 0.02, duration if is_wide else "", ha="right", **look)
+                text = partial(axes.text, fontsize=SMALL, va="top")
+                is_wide = shown > _inches("0 " + duration, SMALL)
+                text(left, bottom + 0.02, "0" if is_wide else duration)
+                text(left + shown, bottom + 0.02, duration if is_wide else "", ha="right")
     write_figure(path, axes.figure)
 
 
@@ -188,9 +190,9 @@ def _label_rows(axes: Axes, left: float, edges: tuple[float, float], meaning: Da
         middle, low = (f"{hertz[row] / 1000:.3g}" for row in (len(hertz) // 2, 0))
         words = [(0.96, f"{hertz[-1] / 1000:.3g} kHz"), (0.5, middle), (0.04, low)]
     size = min(SMALL, 72 * PANEL_HEIGHT / max(1, len(words)))
-    look = {"fontsize": size, "ha": "right", "va": "center"}
     for share, word in words:
-        axes.text(left - 0.02, edges[1] + share * (edges[0] - edges[1]), word, **look)
+        height = edges[1] + share * (edges[0] - edges[1])
+        axes.text(left - 0.02, height, word, fontsize=size, ha="right", va="center")
 
 
 def _inches(text: str, size: float) -> float:
@@ -205,9 +207,9 @@ def _draw_picture(
 
     `largest` is the largest value of an error.
     """
-    look = {"interpolation": "nearest", "aspect": "auto", "extent": edges}
+    show = partial(axes.imshow, interpolation="nearest", aspect="auto", extent=edges)
     if picture.shape[0] == 3 and largest is None:
-        axes.imshow(picture.transpose(1, 2, 0).clip(0, 1), **look)
+        show(picture.transpose(1, 2, 0).clip(0, 1))
     else:
         colours, top = (PICTURE_MAP, 1.0) if largest is None else (ERROR_MAP, largest)
-        axes.imshow(picture.mean(0), cmap=colours, vmin=0, vmax=top, **look)
+        show(picture.mean(0), cmap=colours, vmin=0, vmax=top)

@@ -79,7 +79,7 @@ class Of:
 class Component(Strict):
     """Is a registered callable together with the checked options that a session chose for it."""
 
-    target: ClassVar[Callable[..., Any]]
+    target: ClassVar[Any]  # a callable, with attributes that an axis may expect
     options: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:  # options are fields of the classes that a registry makes
@@ -132,8 +132,8 @@ class Registry:
     def __getitem__(self, name: str) -> type[Component]:
         return self._components[name]
 
-    def parse(self, raw: Any) -> Component:
-        """Turns `name`, or `{name: ..., option: ...}`, into a checked component.
+    def parse(self, raw: Any) -> Any:
+        """Turns `name`, or `{name: ..., option: ...}`, into a checked component of the axis's class.
 
         Raises:
             ValueError: the name is unknown, or (as `pydantic.ValidationError`) its options are not right.

@@ -72,7 +72,7 @@ def fit_classifier(
     it gets the C and gamma with the best macro-F1 in folds that keep groups whole, or the middle C and the
     first gamma where some class has one group alone. A gamma `0.1*scale` is a tenth of `scale`.
     """
-    options = {
+    options: dict[str, dict[str, Any]] = {
         "forest": {"random_state": seed},
         "knn": {"n_neighbors": min(n_neighbors, len(rows))},
         SVM: {"class_weight": class_weight},

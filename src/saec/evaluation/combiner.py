@@ -24,7 +24,7 @@ from saec.files import DAMAGE, GB, appearing
 LOG = logging.getLogger(__name__)
 KIND = "saec combiner 1"  # what a file says it is
 REFITTED = (KNeighborsClassifier, RandomForestClassifier)  # forged trees could read outside of memory
-BROKEN = (*DAMAGE, ImportError)  # of skops
+BROKEN: tuple[type[Exception], ...] = (*DAMAGE, ImportError)  # of skops
 MOST_GB = 4  # unpacked
 ESTIMATORS = """
     pipeline.Pipeline compose._column_transformer.ColumnTransformer preprocessing._data.StandardScaler
@@ -82,9 +82,18 @@ class Combiner:
         if len(np.unique(labels)) < 2:
             got = ", ".join(map(str, np.unique(labels))) or "none"
             raise Fault(f"a combiner tells classes apart: labels must be of two at least, got {got}")
-        options = {"classifier": classifier, "pca": pca, "blocks": tuple(widths.values()), "seed": seed}
-        weight = "balanced" if classifier == SVM else None
-        fitted = fit_classifier(rows, labels, groups, **options, C=C, gamma=gamma, class_weight=weight)
+        fitted = fit_classifier(
+            rows,
+            labels,
+            groups,
+            classifier=classifier,
+            pca=pca,
+            blocks=tuple(widths.values()),
+            C=C,
+            gamma=gamma,
+            class_weight="balanced" if classifier == SVM else None,
+            seed=seed,
+        )
         training = None
         if isinstance(fitted.model[-1], REFITTED):
             training = fitted.model[:-1].transform(rows), labels

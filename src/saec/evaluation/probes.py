@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -22,7 +22,11 @@ from saec.evaluation.classifiers import (
 )
 from saec.evaluation.folds import Split, draw_few, given_split, repeated_splits
 
-SVM_OPTIONS = {"C": COSTS, "gamma": ("scale",), "class_weight": None}  # others do not have these options
+SVM_OPTIONS: dict[str, Any] = {
+    "C": COSTS,
+    "gamma": ("scale",),
+    "class_weight": None,
+}  # others do not have these options
 SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "macro_f1": macro_f1,
     "weighted_f1": partial(f1_score, average="weighted", zero_division=0),
@@ -63,8 +67,8 @@ def probe(
     groups = groups if keep_groups else np.arange(len(labels))
     n_rows, labelled = len(labels), np.flatnonzero(labels != "")  # numbers are always labels
     rows, labels, groups = rows[labelled], labels[labelled], groups[labelled]
-    options = {"pca": pca, "C": C, "gamma": gamma, "class_weight": class_weight}
-    fit = partial(fit_classifier, classifier=classifier, blocks=blocks, **options)
+    fit = partial(fit_classifier, classifier=classifier, blocks=blocks, pca=pca)
+    fit = partial(fit, C=C, gamma=gamma, class_weight=class_weight)
     if split is None:
         repeats = repeated_splits(labels, groups, n_splits, n_repeats, seed)
     else:

@@ -161,26 +161,28 @@ def _named_by_recorder(name: str) -> re.Match | None:
 def _moment(day: str, clock: str) -> When | None:
     """Reads a day and a time of day; None where neither can be read. Without a day, a time has colons."""
     text = clock if DAY.match(clock) else f"{day} {clock}".strip()
-    on = DAY.match(text)
-    text = text[on.end() :] if on else text
+    written = DAY.match(text)
+    text = text[written.end() :] if written else text
     zone = ZONE.search(text)
-    times = [one for one in TIME.finditer(ZONE.sub(r"\1", text)) if on or ":" in one[0]]
+    times = [one for one in TIME.finditer(ZONE.sub(r"\1", text)) if written or ":" in one[0]]
     try:
-        on = (
-            date(*map(int, [one for one in on.groups() if one and one.isdigit()][:: 1 if on[1] else -1]))
-            if on
-            else None
-        )
+        on = _date(written) if written else None
     except ValueError:
         return None
-    hours, minutes, seconds, half = times[-1].groups() if times else (None,) * 4
-    if hours is None:
+    if not times:
         return (on, None, None) if on else None
-    hours = int(hours) % 12 + 12 * (half.lower() == "pm") if half else int(hours)
-    seconds = float((seconds or "0").replace(",", "."))
+    hour, minutes, second, half = times[-1].groups()
+    hours = int(hour) % 12 + 12 * (half.lower() == "pm") if half else int(hour)
+    seconds = float((second or "0").replace(",", "."))
     if hours > 23 or int(minutes) > 59 or seconds >= 60 or (on and not 1900 < on.year < 2200):
         return None
-    return on, 3600 * hours + 60 * int(minutes) + seconds, zone and _offset(zone[2])
+    return on, 3600 * hours + 60 * int(minutes) + seconds, _offset(zone[2]) if zone else None
+
+
+def _date(day: re.Match[str]) -> date:
+    numbers = [int(one) for one in day.groups() if one and one.isdigit()]
+    year, month, of_month = numbers if day[1] else numbers[::-1]
+    return date(year, month, of_month)
 
 
 def _offset(text: str) -> timezone:
@@ -192,10 +194,12 @@ def _offset(text: str) -> timezone:
 
 def _completed(when: When | None, other: When | None) -> When | None:
     """Returns a moment; a day or a time of day that it lacks is of another that agrees with it."""
-    nothing = None, None, None
-    (day, *clock), (their_day, *their_clock) = when or nothing, other or nothing
-    agrees = clock[0] is None and day in (None, their_day)
-    whole = day or their_day, *(their_clock if agrees else clock)
+    nothing: When = (None, None, None)
+    day, seconds, zone = when or nothing
+    their_day, their_seconds, their_zone = other or nothing
+    if seconds is None and day in (None, their_day):
+        seconds, zone = their_seconds, their_zone
+    whole = day or their_day, seconds, zone
     return None if whole == nothing else whole
 
 
@@ -207,7 +211,7 @@ def _written(
     if seconds is None:
         text = day.isoformat() if day else ""
         return text, text, np.nan
-    midnight = datetime.combine(day or date(2000, 1, 1), time(), zone or (day and clock))
+    midnight = datetime.combine(day or date(2000, 1, 1), time(), zone or (clock if day else None))
     later_s = round(seconds + float(np.clip(later_s, -A_YEAR_S, A_YEAR_S)), 3) - seconds
     moment, later = midnight + timedelta(seconds=seconds), timedelta(seconds=later_s)
     if moment.tzinfo:  # where summer time begins, an hour of the clock is none

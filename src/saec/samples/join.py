@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABELS, PREPARED = "labels.csv", "prepared.csv"  # the second is written beside pictures that are prepared
-SUFFIXES = "png jpg jpeg tif tiff bmp npy npz wav wave flac ogg oga opus mp3 m4a aac aif aiff au snd"
-SUFFIXES = {f".{suffix}" for suffix in SUFFIXES.split()}
+_SUFFIXES = "png jpg jpeg tif tiff bmp npy npz wav wave flac ogg oga opus mp3 m4a aac aif aiff au snd"
+SUFFIXES = {f".{suffix}" for suffix in _SUFFIXES.split()}
 FILLED = ("label", "group", "split")
 TOLERANCE_S = 0.001  # names tell milliseconds
 N_COMPARED = 2_000  # names among which near ones are looked for
@@ -106,12 +106,12 @@ def _without_one_label(samples: Samples, labels: list[str], lines_of: Lines) -> 
 
 def _one_a_label(samples: Samples, labels: list[str], lines_of: Lines) -> tuple[Samples, Lines]:
     """Returns a sample for each label that rows give one, and by its row the numbers of these rows."""
-    copies = []
+    copies: list[tuple[str, int, list[int]]] = []
     for row, name in enumerate(samples.table.index):
         numbers = lines_of.get(row, [])
         given = list(dict.fromkeys(filter(None, (labels[number] for number in numbers))))
-        parts = [[n for n in numbers if labels[n] == one] for one in given] or [numbers]
-        copies += [(name, row, part) for part in parts]
+        split = [[n for n in numbers if labels[n] == one] for one in given] or [numbers]
+        copies += [(name, row, part) for part in split]
     called, rows, parts = zip(*copies, strict=True)
     names = numbered(called)
     repeated = Samples.of(names, **samples.table.iloc[list(rows)].to_dict("list"))
@@ -136,9 +136,10 @@ def nearest_labels(
         if not path.is_file():
             continue
         try:
-            table, options = read_annotations(path), {"named": False, "what": what, "several": several}
-            options["elsewhere"] = _in_like_folders(folder, parent)
-            joined, more = join(samples, table, str(path), **options)
+            table, elsewhere = read_annotations(path), _in_like_folders(folder, parent)
+            joined, more = join(
+                samples, table, str(path), named=False, what=what, several=several, elsewhere=elsewhere
+            )
         except Fault as fault:
             if parent in (folder, folder.parent):
                 raise
@@ -266,9 +267,9 @@ def _lines_of_samples(
         key = kind, _ = matches[file]
         if key not in sorted_rows:
             rows = rows_of_key[key]
-            timed = [row for row in rows if kind != NAME and begins[row] == begins[row]]
-            whole = sorted(set(rows) - set(timed))
-            sorted_rows[key] = sorted((begins[row], row) for row in timed), whole
+            with_times = [row for row in rows if kind != NAME and begins[row] == begins[row]]
+            whole = sorted(set(rows) - set(with_times))
+            sorted_rows[key] = sorted((begins[row], row) for row in with_times), whole
         timed, whole = sorted_rows[key]
         within = timed[bisect_left(timed, (firsts[number],)) : bisect_left(timed, (ends[number],))]
         for row in [*(row for _, row in within), *whole]:
@@ -306,7 +307,7 @@ def _refuse_contradictions(
     held = slice(several == "all", None)
     parts = [SEGMENT in file and file in matches and matches[file][0] != NAME for file in files]
     whole = (table["start_s"].isna() & table["end_s"].isna() & ~np.array(parts, dtype=bool)).tolist()
-    first_of = {}
+    first_of: dict[int, int] = {}
     for numbers in lines_of.values():
         of_all = [number for number in numbers if whole[number]]
         first_of |= {other: of_all[0] for other in of_all[1:] if texts[other][held] != texts[of_all[0]][held]}

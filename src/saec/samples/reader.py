@@ -253,7 +253,7 @@ def _of_text(text: str) -> tuple[list[str], list[Row], str]:
             bounds = zip(FREQUENCIES, cells[1:], strict=False)
             rows[-1][1].update({key: cell for key, cell in bounds if not cell.startswith("-")})
         elif any(map(str.strip, cells)):
-            named = dict(zip(heads, cells, strict=False))
+            named: dict[Any, Any] = dict(zip(heads, cells, strict=False))
             named[MORE] = [cell for cell in cells[len(heads) :] if cell.strip()]  # those without a head
             rows.append((f"line {reader.line_num + n_before}", named))
     return heads + FREQUENCIES * track, rows, "." if separator == "," else ","

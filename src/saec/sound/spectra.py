@@ -202,9 +202,9 @@ class Spectrum(ABC):
         """Returns the spectra of (batch, samples), with zeros after each item's own n_samples (batch,)."""
         with torch.autocast(sound.device.type, enabled=False):
             banks = self._on(sound.device)
-            framed = {"pad_mode": "constant", "return_complex": True}
             window = banks["window"]
-            waves = torch.stft(sound.float(), self.n_fft, self.hop_length, len(window), window, **framed)
+            framed = self.n_fft, self.hop_length, len(window), window
+            waves = torch.stft(sound.float(), *framed, pad_mode="constant", return_complex=True)
             power = waves.real.square() + waves.imag.square()  # (batch, n_fft / 2 + 1, frames)
             n_frames = self.n_frames(n_samples.to(sound.device))
             beyond = torch.arange(power.shape[-1], device=sound.device) >= n_frames[:, None, None]
@@ -290,8 +290,8 @@ class Mel(Spectrum):
         super().__init__(n_mels + N_CHROMA * chroma, rate, n_fft, win_length, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.chroma_decibels = Decibels(1.0, floor_db)
-        ends = {"fmin": fmin, "fmax": fmax or rate / 2, "htk": scale == "htk"}
-        self.mel_hertz = mel_frequencies(n_mels + 2, **ends)[1:-1]  # the peaks of the filters
+        edges = mel_frequencies(n_mels + 2, fmin=fmin, fmax=fmax or rate / 2, htk=scale == "htk")
+        self.mel_hertz = edges[1:-1]  # the peaks of the filters
         self.hertz = None if chroma else self.mel_hertz
 
     def _rows(self, power: Tensor, n_frames: Tensor, banks: dict[str, Tensor]) -> Tensor:

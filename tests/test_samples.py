@@ -15,7 +15,7 @@ from saec.data import DATA
 from saec.faults import Fault, MissingFault, first_lines, number_of
 from saec.samples import (
     Samples,
-    annotations,
+    annotation_table,
     join,
     means_per_recording,
     nearest_labels,
@@ -402,7 +402,8 @@ def test_segments_get_what_all_the_stretches_they_begin_in_say_alike(seed):
     edges = np.stack([first, first + rng.choice([0, 0.05, 0.3], 40)], axis=1)
     edges[rng.random((40, 2)) < 0.02] = np.nan
     rows = zip(rng.choice(["x.wav", "y.wav", "z.wav"], 40), *edges.T, rng.choice(list("ab"), 40), strict=True)
-    table = annotations(dict(zip(["file", "start_s", "end_s", "label"], row, strict=True)) for row in rows)
+    columns = ["file", "start_s", "end_s", "label"]
+    table = annotation_table(dict(zip(columns, row, strict=True)) for row in rows)
     table = table[table["start_s"].notna() | table["end_s"].notna()]
     labels = {name: {table["label"].iloc[n] for n in of} for name, of in slow_lines(samples, table).items()}
     result, _ = join(samples, table, "table")
@@ -413,7 +414,8 @@ def test_segments_get_what_all_the_stretches_they_begin_in_say_alike(seed):
 def test_a_recording_of_many_segments_is_joined_with_as_many_stretches():
     n = 9_999
     samples = Samples.of(f"x_segm_{start:08.3f}.png" for start in range(n))
-    table = annotations({"file": "x.wav", "start_s": s, "end_s": s + 1.0, "label": f"{s}"} for s in range(n))
+    rows = ({"file": "x.wav", "start_s": s, "end_s": s + 1.0, "label": f"{s}"} for s in range(n))
+    table = annotation_table(rows)
     result, _ = join(samples, table, "table")
     assert result.labels.tolist() == [f"{start}" for start in range(n)]
 

@@ -57,7 +57,7 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
             rows += [(name, f"{start_s:.4f}", f"{end_s:.4f}", kind) for start_s, end_s, kind in sung]
         annotations = part / "recordings" / "annotations.csv"
         write_table(annotations, pd.DataFrame(rows, columns=["recording", "start", "end", "label"]))
-        recordings, out = part / "recordings", part / "images"
+        recordings, out = str(part / "recordings"), part / "images"
         session = PreparationSession(
             recordings=recordings, out=out, annotations=annotations, colormap="viridis"
         )

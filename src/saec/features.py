@@ -126,7 +126,7 @@ class Codes:
             values, offsets, names = (map_npz(file, key) for key in ("values", "offsets", "N"))
             codes = cls(values, np.array(offsets), np.array(names))
             fits = len(codes.offsets) == len(codes) + 1 and codes.offsets[-1] == len(values)
-        except (KeyError, IndexError, *DAMAGE) as error:
+        except DAMAGE as error:
             raise Fault(f"{file} cannot be read as codes (values, offsets, N): {error}") from error
         if not fits or codes.offsets[0] or (codes.n_steps < 0).any():
             raise Fault(f"{file}: its offsets do not fit its values and names")

@@ -192,7 +192,7 @@ def bars(path: Path, values: "DataFrame", stds: "DataFrame", title: str, unit: s
         _legend_beside(axes)
 
 
-def _whiskers(values: Sequence[float], stds: Sequence[float]) -> np.ndarray:
+def _whiskers(values: np.ndarray, stds: np.ndarray) -> np.ndarray:
     """Returns the lengths below and above values (2, n) that end where scores do, at 0 and 1."""
     return np.nan_to_num(np.minimum(np.asarray(stds), [values, np.subtract(1, values)]))
 
@@ -216,7 +216,7 @@ def lines(
             look |= {"markevery": max(1, len(x) // MOST_MARKED)}
             if stds:  # whiskers stand beside each other
                 x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
-            whiskers = _whiskers(y, stds[name]) if stds else None
+            whiskers = _whiskers(np.asarray(y), np.asarray(stds[name])) if stds else None
             axes.errorbar(x, y, whiskers, capsize=2, label=plain(name), **look)
         axes.set(xlabel=plain(x_label), ylabel=y_label)
         if x_label == "epoch" or x_label.endswith("(frames)"):
@@ -259,8 +259,8 @@ def draw_cells(
     axes.set_yticks(np.arange(len(rows)), list(map(plain, rows)), fontsize=7)
     for row, column in np.argwhere(numbers > 0) if size else ():
         shade = "black" if shares[row, column] > 0.5 else "white"
-        where = {"ha": "center", "va": "center", "fontsize": size, "color": shade}
-        axes.text(column, row, f"{numbers[row, column]:.0f}", **where)
+        number = f"{numbers[row, column]:.0f}"
+        axes.text(column, row, number, ha="center", va="center", fontsize=size, color=shade)
     return image
 
 

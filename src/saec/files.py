@@ -315,8 +315,10 @@ def locked(lock: Path, what: object) -> Iterator[None]:
                 lock.unlink()
 
 
-def flush(array: np.memmap) -> None:
-    """Writes a mapped array to the disk; on Linux other threads go on meanwhile."""
+def flush(array: np.ndarray) -> None:
+    """Writes an array to the disk if it is mapped; on Linux other threads go on meanwhile."""
+    if not isinstance(array, np.memmap):  # an empty one, which cannot be mapped
+        return
     if sys.platform == "linux":
         _synchronise(Path(array.filename))  # takes mapped pages, too; `flush` would hold up all threads
     else:

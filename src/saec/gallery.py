@@ -151,7 +151,7 @@ def panels(
     inches = max(3.0, LEFT + n_blocks * len(columns) * wide)
     lines = wrap(plain(title) + OWN_SCALE * bool(meaning.names), int(inches / _inches("0", FONT))) or [""]
     first, down = 0.4 + 0.15 * len(lines), PANEL_HEIGHT + 0.16
-    axes = _inch_axes(inches, first + n_rows * down)
+    figure, axes = _inch_axes(inches, first + n_rows * down)
     axes.text(0.05, 0.05, "\n".join(lines), fontsize=FONT, va="top")
     for column, (heading, pictures) in enumerate(columns.items()):
         for number, name in enumerate(names):
@@ -170,15 +170,16 @@ def panels(
                 is_wide = shown > _inches("0 " + duration, SMALL)
                 text(left, bottom + 0.02, "0" if is_wide else duration)
                 text(left + shown, bottom + 0.02, duration if is_wide else "", ha="right")
-    write_figure(path, axes.figure)
+    write_figure(path, figure)
 
 
-def _inch_axes(width: float, height: float) -> Axes:
-    """Returns one axes over a whole figure, in inches from its top left: one a picture takes seconds."""
-    axes = Figure((width, height), DPI).add_axes((0, 0, 1, 1), autoscale_on=False)
+def _inch_axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Returns a figure and its one axes, in inches from its top left: one a picture takes seconds."""
+    figure = Figure((width, height), DPI)
+    axes = figure.add_axes((0, 0, 1, 1), autoscale_on=False)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
-    return axes
+    return figure, axes
 
 
 def _label_rows(axes: Axes, left: float, edges: tuple[float, float], meaning: DataAxes) -> None:

@@ -183,7 +183,7 @@ def _read(
     size, mode = (photo.size, f"{photo.mode} {photo.form}") if photo else (pixels.shape, MODES[pixels.ndim])
     row = {"width": size[1], "height": size[0], "format": photo.form if photo else "PNG"}
     row |= {"mode": mode.split()[0], "bytes": (folder / name).stat().st_size} | statistics(pixels)
-    levels = np.bincount(np.ravel(grey if intensity is None else intensity), minlength=256)
+    levels = np.bincount(np.ravel(np.asarray(grey) if intensity is None else intensity), minlength=256)
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32).ravel()
     return row, mode, intensity is not None, levels, small
 

@@ -1,7 +1,7 @@
 """Does bounded work beside the main thread, in order: ahead of its use, or on what is made meanwhile."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 def ahead(
     make: Callable[[K], T], keys: Iterable[K], n_ahead: int, n_threads: int = 1, finish: bool = False
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yields what `make` returns for each key, in order; so many are begun before they are needed.
 
     Raises what `make` raises, where its result would have come. When the iterator is closed early, or the

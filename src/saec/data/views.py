@@ -1,7 +1,7 @@
 """Computes views: what the model sees and its target, from stored samples."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -26,14 +26,14 @@ def marked(*marks: Literal["units", "lengths", "sound", "two", "same"]) -> Calla
     or what is seen itself (`same`).
     """
 
-    def mark(view: View) -> View:
+    def mark(view: Any) -> Any:
         view.marks = marks
         return view
 
     return mark
 
 
-def marks_of(view: Component) -> tuple[str, ...]:
+def marks_of(view: Any) -> tuple[str, ...]:
     return getattr(view.target, "marks", ())
 
 

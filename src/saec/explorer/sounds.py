@@ -23,7 +23,7 @@ HIGHEST_RATE = 48_000  # of a clip: browsers play no more
 BLOCK = 2**14  # samples that the encoder is given at once
 HEIGHT, MOST_FRAMES = 64, 160  # of a small spectrogram, in pixels
 QUALITY = 60  # of WebP and JPEG
-COLORS = (np.asarray(colormaps["viridis"].colors) * 255).astype(np.uint8)
+COLORS = (colormaps["viridis"](np.arange(256))[:, :3] * 255).astype(np.uint8)
 MB = 1e6
 
 
@@ -80,7 +80,8 @@ def listen(stretches: list[Stretch], clips_mb: float, pictures_mb: float) -> tup
             if room[number] >= 0:
                 made[number].append(address(sound, rate) if len(sound) else "")
                 room[number] -= len(made[number][-1])
-    return tuple(all_ if room[n] >= 0 and any(all_) else None for n, all_ in enumerate(made))
+    clips, pictures = (all_ if room[n] >= 0 and any(all_) else None for n, all_ in enumerate(made))
+    return clips, pictures
 
 
 def _ogg(sound: np.ndarray, rate: int) -> str:

@@ -207,7 +207,7 @@ class ExtractionJob:
 def _band(computed: Computed) -> tuple[float, float] | None:
     """Returns the lowest and highest Hz that samples show, None where nothing says it."""
     rate = computed.data.about.get("sample_rate")
-    return computed.data.axes.band or ((0.0, rate / 2) if rate else None)
+    return computed.data.axes.band or ((0.0, rate / 2) if isinstance(rate, int | float) else None)
 
 
 def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:

@@ -81,7 +81,7 @@ def write_predictions(
     """
     segments = prediction_table(_of_classes(samples, classes), probabilities, classes)
     tables = {"predictions": segments, "predictions_files": pooled_per_file(segments)}
-    detections = wanted and detections_in(segments, wanted)
+    detections = detections_in(segments, wanted) if wanted else segments[:0]
     if wanted and "csv" in wanted.tables:
         tables["detections"] = detections
     files = {words: outputs.predictions(words) for words in tables}
@@ -281,7 +281,8 @@ def predict(
         raise MissingFault(f"no such recording: {file}")
     if step_s is not None and segment_s is None and trained.data.segment_s is None:
         raise Fault("`step_s` is from the start of a segment to the next one: say `segment_s`, too")
-    data = ExtractionData(sounds=str(Path(file).absolute()), segment_s=segment_s, step_s=step_s)
+    sound = {"sounds": str(Path(file).absolute()), "segment_s": segment_s, "step_s": step_s}
+    data = ExtractionData.model_validate(sound)
     options = {"weights": weights, "tap": tap, "layers_dropped": layers_dropped, "pooling": "mean"}
     faults: list[str] = []
     with tempfile.TemporaryDirectory(prefix="saec_predict_", ignore_cleanup_errors=True) as cache:

@@ -29,11 +29,13 @@ class Reduction(Strict):
     """
 
     dims: Annotated[tuple[Count, ...], Field(min_length=1)] = (2, 4, 8, 16)
-    n_neighbors: int = Field(10, ge=2)
-    seed: int = Field(0, ge=0)
-    fit_rows: int = Field(FIT_ROWS, ge=100, exclude_if=lambda n: n == FIT_ROWS)  # sessions stay as they were
-    like: str | None = Field(None, exclude_if=lambda path: path is None)
-    sha256: str | None = Field(None, exclude_if=lambda digest: digest is None)  # of the map that is kept
+    n_neighbors: Annotated[int, Field(ge=2)] = 10
+    seed: Annotated[int, Field(ge=0)] = 0
+    # sessions stay as they were
+    fit_rows: int = Field(default=FIT_ROWS, ge=100, exclude_if=lambda n: n == FIT_ROWS)
+    like: str | None = Field(default=None, exclude_if=lambda path: path is None)
+    # of the map that is kept
+    sha256: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
 
     @model_validator(mode="after")
     def _has_both(self) -> "Reduction":

@@ -2,7 +2,7 @@
 
 import re
 from inspect import signature
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import create_model, field_validator, model_validator
 
@@ -39,7 +39,7 @@ class _Extraction(Session):
         """Returns the keys that are stated; where all are spelled out, those that are not as by default."""
         if not self.model_fields_set.issuperset(SOURCES.names()):
             return self.model_fields_set
-        plain = type(self)(run="", data=self.data)
+        plain = type(self).model_validate({"run": "", "data": self.data})
         return {key for key in type(self).model_fields if getattr(self, key) != getattr(plain, key)}
 
     @model_validator(mode="after")
@@ -69,7 +69,8 @@ class _Extraction(Session):
 
 def _keys_of_sources() -> dict[str, tuple[Any, Any]]:
     """Returns the keys that sources bring, with types and defaults."""
-    keys, options = {}, {}
+    keys: dict[str, tuple[Any, Any]] = {}
+    options: dict[str, tuple[Any, Any]] = {}
     for name in SOURCES.names():
         keys[name] = (value_type(name) | None, None)
         parameters = signature(SOURCES[name].target, eval_str=True).parameters
@@ -77,5 +78,8 @@ def _keys_of_sources() -> dict[str, tuple[Any, Any]]:
     return keys | options
 
 
-KEYS = _keys_of_sources()
-ExtractionSession = create_model("ExtractionSession", __base__=_Extraction, __module__=__name__, **KEYS)
+KEYS: dict[str, Any] = _keys_of_sources()
+if TYPE_CHECKING:
+    ExtractionSession = _Extraction
+else:
+    ExtractionSession = create_model("ExtractionSession", __base__=_Extraction, __module__=__name__, **KEYS)

@@ -187,22 +187,28 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
     faults: list[str] = []
     paths = {key: collect_faults(faults, key, config.data_path, getattr(session, key)) for key in keys}
     location = collect_faults(faults, "recordings", absolute, session.recordings, config)
-    source = location and collect_faults(faults, "recordings", paths_of, location, config, SUFFIXES)
+    source = None
+    if location:
+        source = collect_faults(faults, "recordings", paths_of, location, config, SUFFIXES)
     if is_remote(session.recordings) and not session.out:
         faults.append("out: pictures cannot lie beside a remote folder: name a folder of this machine")
     if faults:
         raise SessionError(f"session {session.name}", faults)
+    assert isinstance(source, Path)  # `recordings` is one
     session, out = session.but(recordings=location, **paths), paths.get("out")
     recordings = find_recordings(source)
     stubs, annotations = stubs_of(recordings), None
     if session.annotations is not None:
         annotations = _read_annotations(session.annotations, source, recordings)
     chosen = [recording for recording in recordings if annotations is None or recording in annotations]
-    wanted = [Wanted(name, stubs[name], annotations and tuple(annotations[name])) for name in chosen]
+    wanted = [
+        Wanted(name, stubs[name], tuple(annotations[name]) if annotations is not None else None)
+        for name in chosen
+    ]
     samples, *labels = _labelled(source, recordings)
     states = [((source / name).stat().st_size, (source / name).stat().st_mtime_ns) for name in chosen]
-    marks = tuple(fingerprint(FORMAT, session.look, wanted, states, given) for given in labels)
-    job = PreparationJob(session, source, wanted, samples, marks, config.n_workers)
+    mark, earlier_mark = (fingerprint(FORMAT, session.look, wanted, states, given) for given in labels)
+    job = PreparationJob(session, source, wanted, samples, (mark, earlier_mark), config.n_workers)
     if job.finished:
         return job
     if out and out.exists() and not (out.is_dir() and not any(out.iterdir())):

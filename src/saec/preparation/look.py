@@ -29,15 +29,15 @@ class PreparationSession(Session):
     `n_fft` and `hop_length` are then the spectrum's options, and `equalize` must be false.
     """
 
-    sample_rate: int = Field(24000, ge=100, le=1_000_000)
-    segment_s: float = Field(0.394, gt=0, le=600)
-    step: float = Field(0.8, gt=0)  # from start to start, in segments
+    sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] = 24000
+    segment_s: Annotated[float, Field(gt=0, le=600)] = 0.394
+    step: Annotated[float, Field(gt=0)] = 0.8  # from start to start, in segments
     spectrum: Annotated[Any, SPECTRA] | None = None
-    n_fft: int = Field(256, ge=4)
-    hop_length: int = Field(36, ge=1)
+    n_fft: Annotated[int, Field(ge=4)] = 256
+    hop_length: Annotated[int, Field(ge=1)] = 36
     colormap: str = "gray"
     equalize: bool = True
-    max_segments: int | None = Field(None, ge=1)  # of each recording
+    max_segments: Annotated[int, Field(ge=1)] | None = None  # of each recording
     short: Literal["pad", "skip"] = "pad"
     several: Literal["first", "all"] = "first"  # of the labels that annotations give one segment
     recordings: Annotated[str, BeforeValidator(lambda raw: str(raw) if isinstance(raw, Path) else raw)]

@@ -68,7 +68,8 @@ def search(
         return np.hstack([rows.astype(np.float32) for rows in equal])
 
     wanted, kept = scaled(queries), min(n + (own is not None), len(arrays[0]))
-    indices, distances = np.zeros((len(wanted), 0), dtype=np.int64), np.zeros((len(wanted), 0), np.float32)
+    indices: np.ndarray = np.zeros((len(wanted), 0), dtype=np.int64)
+    distances: np.ndarray = np.zeros((len(wanted), 0), np.float32)
     for start in progress(starts, "searching", len(starts), " pieces"):
         piece = scaled([array[start : start + PIECE] for array in arrays])
         tree = NearestNeighbors(n_neighbors=min(kept, len(piece)), algorithm="brute").fit(piece)

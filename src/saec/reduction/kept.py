@@ -53,9 +53,8 @@ class Map:
             with np.load(file, allow_pickle=False) as npz:
                 arrays = dict(npz)
             layouts = {int(name.removeprefix(LAYOUT)): arrays[name] for name in arrays if LAYOUT in name}
-            return cls(
-                *(arrays[name] for name in ("mean", "scale", "rows")), layouts, int(arrays["n_neighbors"])
-            )
+            mean, scale, rows = (arrays[name] for name in ("mean", "scale", "rows"))
+            return cls(mean, scale, rows, layouts, int(arrays["n_neighbors"]))
         except DAMAGE as error:
             raise Fault(f"{file} cannot be read as a map: {error}") from error
 

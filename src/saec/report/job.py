@@ -65,15 +65,12 @@ class SharedKeys(Session):
         return [images for one in options if isinstance(images := getattr(one, "images", None), str)]
 
 
-EvaluationSession = create_model(
-    "EvaluationSession",
-    __base__=SharedKeys,
-    **{
-        key: (component.model_fields[key].annotation, component.model_fields[key])
-        for component in COMPONENTS
-        for key in component.options
-    },
-)
+KEYS_OF_SECTIONS: dict[str, Any] = {
+    key: (component.model_fields[key].annotation, component.model_fields[key])
+    for component in COMPONENTS
+    for key in component.options
+}
+EvaluationSession = create_model("EvaluationSession", __base__=SharedKeys, **KEYS_OF_SECTIONS)
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,9 @@ def find_run(reference: str, models: Path) -> Run:
         MissingFault: there is none, with the list of those there are.
         Fault: several have the timestamp.
     """
-    return _one_of(reference, models, all_runs(models)[::-1])
+    run = _one_of(reference, models, all_runs(models)[::-1])
+    assert isinstance(run, Run)  # one of those given
+    return run
 
 
 def _one_of(reference: str, folder: Path, models: Sequence[Run | Seed]) -> Run | Seed:

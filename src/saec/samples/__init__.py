@@ -5,7 +5,7 @@ from saec.samples.join import LABELS, PREPARED, Several, join, match_names, near
 from saec.samples.reader import (
     FREQUENCIES,
     TABLES,
-    annotations,
+    annotation_table,
     called_like,
     raise_rows,
     read_annotations,

@@ -97,7 +97,7 @@ def read_annotations(
             lines.append(line)
     if wrong and faults is None:
         raise_rows(path, wrong)
-    return annotations(right, lines)
+    return annotation_table(right, lines)
 
 
 def _required_columns(
@@ -150,7 +150,7 @@ def _complete(
     return problems
 
 
-def annotations(rows: Iterable[Mapping[str, Any]], lines: Sequence[str] | None = None) -> pd.DataFrame:
+def annotation_table(rows: Iterable[Mapping[str, Any]], lines: Sequence[str] | None = None) -> pd.DataFrame:
     """Makes rows (file, label, ...) a table as `read_annotations` returns it."""
     import pandas as pd
 
@@ -244,8 +244,12 @@ def _of_text(text: str) -> tuple[list[str], list[Row], str]:
     text, separator, n_before = _from_head(text)
     tabs, head = separator == "\t", text.partition("\n")[0]
     track = tabs and _seconds(head.partition("\t")[0].lstrip("-"), ",") is not None
-    quoting = csv.QUOTE_NONE if track or (tabs and RAVEN in head.lower()) else csv.QUOTE_MINIMAL
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, quoting=quoting)
+    plain = track or (tabs and RAVEN in head.lower())
+    reader = csv.reader(
+        StringIO(text, newline=""),
+        delimiter=separator,
+        quoting=csv.QUOTE_NONE if plain else csv.QUOTE_MINIMAL,
+    )
     heads = AUDACITY if track else [head.strip() for head in next(reader, [])]
     rows: list[Row] = []
     for cells in reader:

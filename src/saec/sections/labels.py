@@ -31,7 +31,7 @@ from saec.samples import (
     PREPARED,
     Samples,
     Several,
-    annotations,
+    annotation_table,
     clock_columns,
     join,
     nearest_labels,
@@ -239,14 +239,14 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
             raise MissingFault(f"no picture or array in a folder of {parent}: one folder a label is expected")
         names = [next((n for n in (file, splitext(file)[0]) if n in own), basename(file)) for file in files]
         rows = [{"file": n, "label": f.partition("/")[0]} for n, f in zip(names, files, strict=True)]
-        return annotations(rows, [str(parent / file) for file in files]), str(parent)
+        return annotation_table(rows, [str(parent / file) for file in files]), str(parent)
     matches = ((str(name), re.search(given.pattern, str(name))) for name in names)
     rows = [
         {"file": name} | {key: text for key, text in match.groupdict(default="").items() if key not in CLOCK}
         for name, match in matches
         if match
     ]
-    return annotations(rows), f"pattern {given.pattern}"
+    return annotation_table(rows), f"pattern {given.pattern}"
 
 
 def _of_sounds(samples: Samples, recordings: Recordings, what: str) -> tuple[Samples, list[str]]:

@@ -17,7 +17,7 @@ from saec.registry import Strict
 from saec.samples import (
     SEGMENT,
     Samples,
-    annotations,
+    annotation_table,
     called_like,
     clock_columns,
     join,
@@ -122,7 +122,7 @@ class ScoredPredictions:
                 )
             truth = truth.assign(file=own[0])
         truth = truth.rename(columns={"file": "called"})
-        names = annotations({"file": file, "called": file} for file in truth["called"].unique())
+        names = annotation_table({"file": file, "called": file} for file in truth["called"].unique())
         samples, remarks = join(Samples.of(files), names, str(path), what=FILES)
         self.remarks += remarks
         if self.table["start_s"].isna().any():

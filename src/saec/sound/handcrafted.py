@@ -1,7 +1,7 @@
 """Computes 136 hand-crafted features of a sound: statistics of waveform, spectrum, cepstrum, pitches."""
 
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -202,7 +202,7 @@ class Handcrafted:
         mid_window_s: PositiveFloat = 1.0,
         mid_step_s: PositiveFloat = 1.0,
     ):
-        self.listening = {"sample_rate": sample_rate, "channel": channel}
+        self.listening: dict[str, Any] = {"sample_rate": sample_rate, "channel": channel}
         self.listening |= {"segment_s": segment_s, "step_s": step_s}
         self.windows = {"window_s": window_s, "step_s": hop_s}
         self.windows |= {"mid_window_s": mid_window_s, "mid_step_s": mid_step_s}

@@ -84,7 +84,7 @@ def cosine_bank(n_mfcc: int, n_mels: int) -> Tensor:
     return torch.from_numpy(dct(np.eye(n_mels), axis=0, norm="ortho")[:n_mfcc].astype(np.float32))
 
 
-def delta_filter(order: Literal[1, 2]) -> Tensor:
+def delta_filter(order: int) -> Tensor:
     """Returns (9,) weights of 9 frames: the slope of their line, or the curvature of their parabola.
 
     Savitzky, Golay 1964, "Smoothing and differentiation of data by simplified least squares procedures":
@@ -331,7 +331,7 @@ class Mfcc(Spectrum):
     ):
         banks = {"cosines": cosine_bank(n_mfcc, n_mels)}
         banks["mel"] = mel_bank(rate, n_fft, n_mels, fmin, fmax, scale)
-        banks |= {f"delta{order}": delta_filter(order) for order in range(1, deltas + 1)}
+        banks |= {f"delta{order}": delta_filter(order) for order in (1, 2) if order <= deltas}
         super().__init__(n_mfcc * (1 + deltas), rate, n_fft, win_length, hop_length, window, banks)
         self.decibels = Decibels(reference, floor_db)
         self.deltas = deltas

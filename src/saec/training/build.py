@@ -2,6 +2,7 @@
 
 import logging
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -87,7 +88,8 @@ class Training:
 
     def record(self) -> dict[str, Any]:
         """Returns what a run remembers beside its session."""
-        parent, valid = self.plan.parent, self.valid.data
+        parent, valid, start = self.plan.parent, self.valid.data, self.session.start
+        inherited = parent.which(start.weights) if parent and isinstance(start, WeightsOf) else None
         versions = {name: version(name) for name in ("saec", "torch", "numpy")}
         return {
             "input_shape": list(self.plan.input_shape),
@@ -95,7 +97,7 @@ class Training:
             "valid": self._facts(valid) | {"groups": np.unique(valid.samples.groups).tolist()},
             "classes": list(self.train.classes),
             "parent": str(parent.folder) if parent else None,
-            "parent_weights": parent.which(self.session.start.weights) if parent else None,
+            "parent_weights": inherited,
             **({"automatic_epochs": self.session.training.epochs} if self.is_automatic else {}),
             "device": f"{self.plan.device} ({describe(self.plan.device)})",
             "threads": torch.get_num_threads(),
@@ -202,7 +204,7 @@ def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:
     return train, valid
 
 
-def _of_classes(classes: np.ndarray, valid: Dataset) -> Dataset:
+def _of_classes(classes: Sequence[str], valid: Dataset) -> Dataset:
     """Returns the validation samples of the classes that training has.
 
     Raises:
@@ -239,15 +241,16 @@ def _inherit(learning: Learning, plan: TrainingPlan) -> None:
     shape agree, unless it tells other classes apart; freezes what stays as it is.
     """
     model, objective, parent = learning.model, learning.objective, plan.parent
-    if plan.session.start != "scratch":
-        model.freeze(plan.session.start.freeze)
+    start = plan.session.start
+    if not isinstance(start, str):
+        model.freeze(start.freeze)
     if plan.weights:
         model.encoder.load_state_dict(plan.weights, strict=False)  # a new bottleneck is none of a file's
         if model.decoder is not None:
             LOG.warning("weights of a file are the encoder's: the decoder starts from scratch")
-    if not parent:
+    if not parent or not isinstance(start, WeightsOf):
         return
-    weights = plan.session.start.weights
+    weights = start.weights
     theirs = parent.model(weights)
     if isinstance(theirs.encoder, torch.jit.ScriptModule):
         what = f"{parent.folder} is not our {plan.session.model.name}"

@@ -62,7 +62,8 @@ def one_epoch(
     learning = training.parallel if learner else learning
     totals: dict[str, Tensor | float] = defaultdict(float)
     started = ready = time.perf_counter()
-    waited_s, n_samples, weights = 0.0, 0, 0
+    waited_s, n_samples = 0.0, 0
+    weights: int | Tensor = 0
     n_batches = training.train.n_training_batches if learner else training.valid.n_batches
     with torch.set_grad_enabled(learner is not None):
         bar = (what, n_batches, " batches", lambda: f"{waited_s / (ready - started):.0%} waiting for data")
@@ -233,7 +234,7 @@ class RunWriter:
         try:
             self.run.write_history(rows)
             figure, best = self.run.folder / "history.png", training.progress.best_epoch
-            trivial = None if self.trivial is None else [self._trivial_at(row["epoch"]) for row in rows]
+            trivial = None if self.trivial is None else [self._trivial_at(int(row["epoch"])) for row in rows]
             figures.history(figure, rows, best, trivial, training.objective.best_by)
         except OSError as error:
             LOG.warning("%s could not be written (%s)", error.filename, error.strerror)

@@ -25,7 +25,7 @@ from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed
 from saec.samples import Samples, split_by_table, warn_of_classes
-from saec.session import AUTO, SessionError, TrainingSession
+from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom
 from saec.training.probe import faults_of_probe
 from saec.training.weights import fitted, started
 from saec.training.work import epoch_seconds, least_batch, step_seconds, warn_of_heavy, with_epochs
@@ -94,7 +94,9 @@ class TrainingPlan:
         room = " + ".join(sizes.room for sizes in self.sizes.values())
         classes = [f"classes: {', '.join(self.classes)}"] if self.classes else []
         start = self.session.start
-        weights = [f"weights: from {start.weights_from}, SHA-256 {start.sha256}"] if self.weights else []
+        weights = []
+        if isinstance(start, WeightsFrom):
+            weights = [f"weights: from {start.weights_from}, SHA-256 {start.sha256}"]
         lines = [
             f"data: {counts}, {self.sizes['train'].words(self.input_shape)}, {room}",
             *classes,
@@ -155,11 +157,12 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     session, parent, weights = started(session, config, begun, faults)
     session, kinds, sizes = _sized(session, config, faults)
     faults += faults_of_shared(*kinds.values())
-    model, shape, labels, classes = None, None, None, ()
+    model, shape, labels = None, None, None
+    classes: tuple[str, ...] = ()
     if "train" in sizes:
         labels = check("data.train", _labels, kinds["train"].samples, session.objective.target.needs_labels)
         model, shape = _fitted(session, sizes, begun, parent, faults)
-        if weights and model:
+        if weights and model and isinstance(session.start, WeightsFrom):
             weights = check("start.weights_from", fitted, weights, model, session.start.freeze)
         session = _without_decoder(session, model)
         _check_parts(session, sizes["train"], model, faults)
@@ -247,15 +250,16 @@ def _sized(
     session: TrainingSession, config: Config, faults: list[str]
 ) -> tuple[TrainingSession, dict[str, Kind], dict[str, Sizes]]:
     """Lists the samples. Options that headers of the training set settle hold for validation, too."""
-    kinds, sizes = {}, {}
+    kinds: dict[str, Kind] = {}
+    sizes: dict[str, Sizes] = {}
     for part in ("train", "valid"):
         if part == "valid" and session.data.has_part:
             continue
         check = partial(collect_faults, faults, f"data.{part}")
         location = check(absolute, getattr(session.data, part), config)
-        kind = location and check(session.data.at, location, config)
-        size = kind and check(kind.sizes)
-        if size:
+        kind = check(session.data.at, location, config) if location else None
+        size = check(kind.sizes) if kind else None
+        if kind and size:
             kinds[part], sizes[part] = kind, size
             settled = size.from_training_set if part == "train" else {}
             session = session.with_data({part: location} | settled)
@@ -283,7 +287,7 @@ def _fitted(
     except ValueError as error:
         faults.append(f"model: {error}")
         return None, None
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for part, size in sizes.items():
         front = collect_faults(faults, f"data.{part}", size.front.sized_for, *model.takes)
         shapes |= {part: front.shape} if front else {}
@@ -333,7 +337,7 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
     if model is None:
         return
     name = session.model.name
-    if model.whole_batches and getattr(objective, "reconstruction", 0):
+    if model.whole_batches and getattr(objective, "reconstruction", False):
         faults.append(
             f"objective: {objective.name} decodes a part of a batch, {name} whole ones alone: choose "
             "`model.unpooling: nearest`, or `objective.reconstruction: 0`"

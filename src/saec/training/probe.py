@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,13 +49,13 @@ class Probe:
             raise Fault(f"training.probe: needs two classes and samples of them on both sides, got {got}")
         words = "probe: %d of %d training samples of %d classes classify %d of %d validation samples"
         LOG.info(words, len(chosen), len(train.data), len(classes), len(scored), len(valid.data))
-        plain = {"view": VIEWS.parse("plain"), "classes": (), "rank": 0, "world_size": 1}
-        sides = (
+        plain: dict[str, Any] = {"view": VIEWS.parse("plain"), "classes": (), "rank": 0, "world_size": 1}
+        train, valid = (
             replace(loader, data=loader.data.subset(rows), **plain)
             for loader, rows in ((train, chosen), (valid, scored))
         )
         pooling = options.pooling or learning.objective.pooling or POOLINGS.parse(DEFAULT_POOLING)
-        return cls(options, *sides, pooling, precision)
+        return cls(options, train, valid, pooling, precision)
 
     def __call__(self, learning: Learning, epoch: int) -> dict[str, float]:
         """Returns the macro-F1 `knn` of the validation samples; nothing in epochs that are left out.
@@ -70,8 +71,8 @@ class Probe:
         (rows, labels), (new, true) = (self._pooled(learning, loader) for loader in (self.train, self.valid))
         if not (np.isfinite(rows).all() and np.isfinite(new).all()):
             return {"knn": float("nan")}
-        options = {"classifier": "knn", "n_neighbors": self.options.n_neighbors}
-        fitted = fit_classifier(rows, labels, labels, **options)
+        n = self.options.n_neighbors
+        fitted = fit_classifier(rows, labels, labels, classifier="knn", n_neighbors=n)
         return {"knn": float(macro_f1(true, fitted.model.predict(new)))}
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ from saec.models import MODELS, Model
 from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
-from saec.session import SCRATCH, TORCHVISION, Frozen, TrainingSession, WeightsFrom, WeightsOf
+from saec.session import TORCHVISION, Frozen, TrainingSession, WeightsFrom, WeightsOf
 
 LOG = logging.getLogger(__name__)
 TIMEOUT_S = 30
@@ -83,7 +83,7 @@ def started(
 ) -> tuple[TrainingSession, Run | Seed | None, dict[str, Tensor] | None]:
     """Returns the session with what its `start` settles, the parent, and the weights of a file."""
     start, key = session.start, "start.weights_from"
-    if start == SCRATCH or (begun and begun.progress.epoch):
+    if isinstance(start, str) or (begun and begun.progress.epoch):
         return session, None, None
     if isinstance(start, WeightsFrom):
         file = collect_faults(faults, key, read_weights, start, session.model, config)

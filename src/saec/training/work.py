@@ -11,7 +11,7 @@ from saec.data import Batch, Sizes
 from saec.devices import computing, to_device
 from saec.models import Model
 from saec.objectives import Learning
-from saec.session import AUTO, SCRATCH, TrainingOptions, TrainingSession
+from saec.session import AUTO, TrainingOptions, TrainingSession
 
 LOG = logging.getLogger(__name__)
 EPOCHS, STEPS = 60, 600  # of `training.epochs: auto`, at least; benchmarks/README.md shows what fewer give
@@ -61,7 +61,7 @@ def least_batch(session: TrainingSession, learning: Learning, size: Sizes, shape
     """Returns 2 where batch norms would see a single number a channel of one sample of that shape, else 1."""
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in learning.modules()):
         return 1
-    learning.model.freeze(0 if session.start == SCRATCH else session.start.freeze)
+    learning.model.freeze(0 if isinstance(session.start, str) else session.start.freeze)
     try:
         with torch.no_grad(), torch.random.fork_rng():
             learning.train()(_random(1, size, shape, torch.device("cpu")))

@@ -22,6 +22,7 @@ PROGRAMS = {".pt2": "torch.export", ".pt": "TorchScript", ".pth": "TorchScript",
 SUFFIXES = (".onnx", ".tflite", *PROGRAMS)
 PACKAGES = {".onnx": "onnxruntime", ".tflite": "ai_edge_litert"}
 FLOATS = ("float16", "float32", "float64")
+BROKEN: tuple[type[Exception], ...] = (*DAMAGE, AssertionError)
 TYPES = {"double": "float64", "float": "float32"}  # of ONNX, whose other types are called as numpy's
 
 
@@ -74,8 +75,8 @@ def _onnx(file: Path, content: bytes, output: str | int | None, constants: Const
     from onnxruntime import InferenceSession, SessionOptions
     from onnxruntime.capi import onnxruntime_pybind11_state as states
 
-    faults = [s for s in vars(states).values() if isinstance(s, type) and issubclass(s, Exception)]
-    faults = (*DAMAGE, *faults)
+    own = [s for s in vars(states).values() if isinstance(s, type) and issubclass(s, Exception)]
+    faults: tuple[type[Exception], ...] = (*DAMAGE, *own)
     options = SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 4
     beside = "session.model_external_initializers_file_folder_path"  # else the working directory
@@ -127,7 +128,7 @@ def _tflite(file: Path, content: bytes, output: str | int | None, constants: Con
     first, *others = sorted(plain.get_input_details(), key=lambda one: one["name"] in constants)
     _require_floats(first["name"], np.dtype(first["dtype"]).name)
     _require_constants({one["name"]: one["shape_signature"].tolist() for one in others}, constants)
-    state = {"shape": None}
+    state: dict[str, torch.Size | None] = {"shape": None}
 
     def encode(seen: Tensor) -> Tensor:
         try:
@@ -171,7 +172,7 @@ def _program(
                 module = torch.jit.load(io.BytesIO(content), map_location=device).eval()
             else:
                 module = torch.export.load(io.BytesIO(content)).module().to(device)
-    except (*DAMAGE, AssertionError) as error:
+    except BROKEN as error:
         kind = PROGRAMS[file.suffix.lower()]
         raise Fault(f"{file} cannot be read as {kind}: {_first_line(error)}") from error
     finally:
@@ -187,7 +188,7 @@ def of_module(module: nn.Module, output: str | int | None, constants: Constants)
             with torch.inference_mode(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 made = module(seen, **constants)
-        except (*DAMAGE, AssertionError) as error:
+        except BROKEN as error:
             raise _refused(seen, "", error) from error
         several = (
             made if isinstance(made, dict) else dict(enumerate(made)) if _is_several(made) else {0: made}

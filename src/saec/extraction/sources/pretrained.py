@@ -236,7 +236,7 @@ def pretrained(
     front = collect_faults(faults, "pretrained.input", _front, how)
     key = f"data.{data.key}"
     kind = collect_faults(faults, key, data.open, f"pretrained {name}", _options(how), config)
-    sizes: Sizes | None = kind and collect_faults(faults, key, kind.sizes)
+    sizes = collect_faults(faults, key, kind.sizes) if kind else None
     if data.segment_s and how.window_s and data.segment_s > how.window_s:
         faults.append(f"data.segment_s: the model's window is {how.window_s:g} s, got {data.segment_s:g} s")
     if not (loaded and sizes) or not (front or how.takes_pictures):

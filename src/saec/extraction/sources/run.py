@@ -49,7 +49,7 @@ class RunSource(Source):
     model: Model
     objective: Objective | None  # where its head has something to say
     tap: Tap
-    pooling: Callable[[Tensor], Tensor]
+    pooling: Any  # a component of POOLINGS
     n_drawn: int
 
     @property
@@ -209,15 +209,15 @@ def run(
     """
     device = collect_faults(faults, "config.device", resolve_device, config.device)
     trained = collect_faults(faults, "run", find_trained, reference, config)
-    state = trained and collect_faults(faults, "run", trained.load, weights)  # once: it may be replaced
-    model = state and collect_faults(faults, "run", trained.model, weights, state)
+    state = collect_faults(faults, "run", trained.load, weights) if trained else None  # it may be replaced
+    model = collect_faults(faults, "run", trained.model, weights, state) if trained and state else None
     collect_faults(faults, "backend", _require_backend, backend, precision, device, model)
     key = f"data.{data.key}"
     if trained is None:
         collect_faults(faults, key, data.require_files, config)
         return None
     kind = collect_faults(faults, key, data.open, trained.folder.name, trained.data, config)
-    sizes = kind and collect_faults(faults, key, kind.sizes)
+    sizes = collect_faults(faults, key, kind.sizes) if kind else None
     front = model and sizes and collect_faults(faults, key, sizes.front.sized_for, *model.takes)
     taps = (tap, layers_dropped, weights, state, backend)
     head = model and collect_faults(faults, "run", _head_and_tap, trained, model, *taps)
@@ -233,7 +233,7 @@ def run(
     classes = tuple(objective.classes) if objective is not None and objective.needs_labels else ()
     if precision == "auto" and (isinstance(trained, Seed) or backend == "onnx"):
         precision = "fp32"
-    settings = {"run": trained.folder.name, "weights": trained.which(weights, state)}
+    settings: dict[str, Any] = {"run": trained.folder.name, "weights": trained.which(weights, state)}
     settings |= {"tap": tap if layers_dropped is None else layers_dropped}
     settings |= {"pooling": pooling.model_dump(mode="json"), "latents": latents}
     settings |= {"precision": resolve_precision(precision, device)}

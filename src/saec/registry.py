@@ -172,7 +172,10 @@ class Registry:
 
 def sentences(error: ValidationError) -> list[str]:
     """Returns the faults of settings, each with its key."""
-    faults = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+    faults = [
+        (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors()
+    ]
     return [f"{key}: {message}" if key else message for key, message in faults]
 
 

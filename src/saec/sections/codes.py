@@ -59,8 +59,7 @@ class Codes:
         if self.trained:
             key = f"codes.data.{codes.data.key}"
             model = inputs.check("codes.weights", self.trained.model, codes.weights)
-            given = (inputs.faults, key, codes.data, self.trained, model, inputs.config)
-            self.kind, front = checked(*given)
+            self.kind, front = checked(inputs.faults, key, codes.data, self.trained, model, inputs.config)
             if front:
                 inputs.check("codes.columns", _chosen_columns, codes.columns, front)
                 inputs.check("codes.split", _chosen_samples, codes.split, self.kind.samples)
@@ -127,4 +126,4 @@ def _sentence(name: str, summary: dict[str, float], what: str) -> str:
         parts.insert(0, f"a mean squared error of {summary['mse']:.3g} (of what the model sees)")
     if (sensitivity := summary.get("shift_sensitivity")) is not None:
         parts.append(f"a shift sensitivity of {sensitivity:.3g} (0: codes only move along with the input)")
-    return f"{name} has {', '.join(parts)}, on {number_of(summary['files'], what)}."
+    return f"{name} has {', '.join(parts)}, on {number_of(int(summary['files']), what)}."

@@ -77,23 +77,26 @@ class EncodedSamples(Evaluated):
     def units(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Returns offset and factor (columns,) that lead back to what stands in a sample's file, if any."""
         units = getattr(self.data.front, "units", None)
-        return units and tuple(of[0] for of in units([str(self.data.samples.files[number])]))
+        if units is None:
+            return None
+        offset, factor = (of[0] for of in units([str(self.data.samples.files[number])]))
+        return offset, factor
 
     def encoded(self, model: Model, chosen: np.ndarray, what: str) -> Iterator[Encoded]:
         """Yields number, codes, target and what is decoded of each sample, None without a decoder."""
         for rows, seen, lengths in self.batches(chosen, what):
             codes, rebuilt = self.rebuilt(seen, lengths, model)
-            rebuilt = [None] * len(rows) if rebuilt is None else own_frames(rebuilt, lengths)
-            codes = own_frames(codes, model.n_steps(lengths))
-            yield from zip(rows.tolist(), codes, own_frames(seen, lengths), rebuilt, strict=True)
+            decoded = [None] * len(rows) if rebuilt is None else own_frames(rebuilt, lengths)
+            of_each = own_frames(codes, model.n_steps(lengths))
+            yield from zip(rows.tolist(), of_each, own_frames(seen, lengths), decoded, strict=True)
 
     def measured(self, model: Model, chosen: np.ndarray) -> tuple[CodeMeasures, pd.DataFrame]:
         """Returns measures of samples, and a table of them by the samples' numbers."""
         measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()))
         numbers = []
-        for number, *sample in self.encoded(model, chosen, "measuring codes"):
+        for number, codes, target, rebuilt in self.encoded(model, chosen, "measuring codes"):
             units = self.units(number)
-            measures.add(*sample, units and units[1])
+            measures.add(codes, target, rebuilt, units[1] if units else None)
             numbers.append(number)
         return measures, pd.DataFrame(measures.rows, index=numbers).sort_index()
 
@@ -217,9 +220,9 @@ class EncodedSamples(Evaluated):
         curve = curve.round(DIGITS)
         table = pd.DataFrame({"shift_frames": np.arange(1, n + 1), "distance": curve})
         title = f"Shift sensitivity of codes, {self.of_few}: {curve.mean():.3g} on average"
-        words = (title, "input moved by (frames)", "squared difference / variance")
+        axes = (title, "input moved by (frames)", "squared difference / variance")
         what = "how codes differ from codes that only move along"
-        self._write_curves("codes_shifts", table, what, {"": (table["shift_frames"], curve)}, words)
+        self._write_curves("codes_shifts", table, what, {"": (table["shift_frames"], curve)}, axes)
         return float(curve.mean())
 
     def _write_curves(
@@ -254,8 +257,8 @@ class EncodedSamples(Evaluated):
                 self.content.draw("codes_encoding.png", words[0], codes_figures.encoding, *given)
         if shown:
             caption = "Truth and prediction over time: best, middle and worst sample, without very short ones"
-            given = (shown, [names[column] for column in columns], caption, time_axis)
-            self.content.draw("codes_traces.png", caption, codes_figures.stacked, *given)
+            traces = (shown, [names[column] for column in columns], caption, time_axis)
+            self.content.draw("codes_traces.png", caption, codes_figures.stacked, *traces)
 
 
 def by_history(history: list[dict[str, float]]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import logging
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ class Combine(Strict):
     """
 
     name: Annotated[str, Field(min_length=1)] = "combined"
-    classifier: Literal[*CLASSIFIERS] = SVM
+    classifier: Literal[*CLASSIFIERS] = SVM  # type: ignore[valid-type]  # mypy reads no table's keys
     pca: Count = 100
     C: Costs = COSTS
     gamma: Gammas = ("scale", "0.1*scale", "0.01*scale")
@@ -51,7 +51,7 @@ class Combined:
             inputs.faults.append("combine: features are combined, and there are none: name `features`")
         for one in self.sets:
             methods = inputs.check("combine", combined_methods, combine, one)
-            one.combination = methods and Combination(combine.name, methods, combine.pca)
+            one.combination = Combination(combine.name, methods, combine.pca) if methods else None
             one.evaluations = inputs.check("combine", _with_probe, combine, one) or []
 
     def describe(self) -> list[str]:

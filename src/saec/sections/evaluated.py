@@ -48,7 +48,7 @@ class Evaluated:
         choose: Callable[[Samples], np.ndarray],
         config: Config,
         content: Content,
-        precision: str = "fp32",
+        precision: Precision = "fp32",
     ) -> Self:
         """Opens the samples that `choose` takes, as many as the options' `limit`, in a size for the model."""
         device = resolve_device(config.device)
@@ -109,8 +109,10 @@ def checked(
         return data.absolute(config).open(trained.folder.name, trained.data, config)
 
     kind = collect_faults(faults, key, opened)
-    sizes = kind and collect_faults(faults, key, kind.sizes)
-    return kind, model and sizes and collect_faults(faults, key, sizes.front.sized_for, *model.takes)
+    sizes = collect_faults(faults, key, kind.sizes) if kind else None
+    if not (model and sizes):
+        return kind, None
+    return kind, collect_faults(faults, key, sizes.front.sized_for, *model.takes)
 
 
 def remarks_on_learnt(

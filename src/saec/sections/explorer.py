@@ -123,8 +123,8 @@ def stretches_of(one: FeatureSet, samples: Samples) -> list[Stretch]:
         path = paths.get(file)
         if math.isnan(end) and not math.isnan(start):
             end = start + (seconds or math.nan)
-        elif math.isnan(start) and path and (about := header(path)):
-            start, end = 0.0, about.length_s
+        elif math.isnan(start) and path and (of_file := header(path)):
+            start, end = 0.0, of_file.length_s
         stretches.append(Stretch(file, start, end, path, frequencies_of(row) or band))
     return stretches
 

@@ -136,10 +136,10 @@ def doubts_of_scores(scores: pd.DataFrame, pixels: str) -> list[str]:
             doubts.append(of_set[name] + words)
     failed = scores[(scores["score"] == "converged") & (scores["value"] == 0)]
     noisy = scores[(scores["score"] == "noise") & (scores["value"] > MUCH_NOISE)]
-    words = [(one, "did not converge") for one in failed.itertuples()]
+    poor = [(one, "did not converge") for one in failed.itertuples()]
     noisy = noisy[noisy["method"] != pixels].itertuples()
-    words += [(one, f"leaves {one.value:.0%} in no cluster") for one in noisy]
-    return doubts + [f"{of_set[one.set]}{one.evaluation} of {one.method} {what}" for one, what in words]
+    poor += [(one, f"leaves {one.value:.0%} in no cluster") for one in noisy]
+    return doubts + [f"{of_set[one.set]}{one.evaluation} of {one.method} {what}" for one, what in poor]
 
 
 def _by_set(scores: pd.DataFrame, say: Callable[[pd.DataFrame], str]) -> list[str]:

@@ -68,6 +68,7 @@ def matching_files(named: str, config: Config) -> list[Path]:
 def picture_folder(path: str, config: Config) -> Path:
     """Returns a folder of pictures; raises a `MissingFault` where there are none."""
     folder = paths_of(absolute(path, config), config, SUFFIXES)
+    assert isinstance(folder, Path)  # of one
     pictures_below(folder)
     return folder
 
@@ -87,8 +88,8 @@ def recordings_of(
     group = next(filter(None, (getattr(run.data, "group", None) for run in runs)), None)
     taken = {several, *(getattr(run.data, "several", "none") for run in runs)} - {"none"}
     location = absolute(paths[0] if len(paths) == 1 else paths, config)
-    location = paths_of(location, config, Recordings.suffixes)
-    return Recordings(location, group=group, several="first" if taken else "none")
+    there = paths_of(location, config, Recordings.suffixes)
+    return Recordings(there, group=group, several="first" if taken else "none")
 
 
 def _existing(zone: str) -> str:
@@ -143,7 +144,7 @@ class Labels(Strict):
     def zones(self) -> dict[str, tzinfo | None]:
         """Returns the time zones that are stated, as `with_clock` takes them."""
         stated = {"clock": self.clock, "shown_in": self.shown_in}
-        return {key: zone and zone_of(zone) for key, zone in stated.items()}
+        return {key: zone_of(zone) if zone else None for key, zone in stated.items()}
 
     @property
     def clock_is(self) -> str:
@@ -180,7 +181,8 @@ def label_samples(
     """
     plain = Samples.of(next(iter(tables.values())).names)
     plain = by_folders(plain, Pictures.group_of) if images else plain
-    samples, remarks, options = plain, [], {"what": what, "several": given.several}
+    samples, remarks = plain, list[str]()
+    options: dict[str, Any] = {"what": what, "several": given.several}
     if given.file or given.folders or given.has_groups("label"):
         rows = given_annotations(given, plain.names, config)
         samples, remarks = join(plain.but(label=""), *rows, **options)
@@ -222,15 +224,15 @@ def _located(samples: Samples, images: Path | None, recordings: Recordings | Non
         columns = table.get("recording", table["file"]), table["start_s"], table["end_s"]
         rows = list(zip(table["file"], zip(*columns, strict=True), strict=True))
         spans |= {recording_of(name): (file, math.nan, math.nan) for name, (file, *_) in rows} | dict(rows)
-    spans = [spans.get(name, (name, math.nan, math.nan)) for name in samples.names.tolist()]
-    return samples.but(**dict(zip(SPAN, zip(*spans, strict=True), strict=True)))
+    own = [spans.get(name, (name, math.nan, math.nan)) for name in samples.names.tolist()]
+    return samples.but(**dict(zip(SPAN, zip(*own, strict=True), strict=True)))
 
 
 def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tuple[pd.DataFrame, str]:
     """Returns what the session gives (a table, folders, or a pattern on names), and what messages call it."""
     if given.file is not None:
         file = config.data_path(given.file)
-        return read_annotations(file, columns=given.columns), str(file)
+        return read_annotations(file, columns={**given.columns}), str(file)
     if given.folders is not None:
         parent = config.data_path(given.folders)
         there = files_below(parent, SUFFIXES + ARRAYS) if parent.is_dir() else {}

@@ -32,7 +32,8 @@ def _parts(one: FeatureSet, column: str, least: int | None, prefix: str) -> list
     if column not in samples.others:
         names = did_you_mean(column, samples.others) if samples.others else "there are none"
         raise Fault(f"by: no column {column!r}, {names}")
-    values, tested, parts, left = samples.texts(column), "test" in samples.splits, [], []
+    values, tested = samples.texts(column), "test" in samples.splits
+    parts, left = list[FeatureSet](), list[str]()
     for value in sorted({*values.tolist()}):
         rows = np.flatnonzero(values == value)
         part, rare = without_rare(samples.subset(rows), least)

@@ -70,13 +70,16 @@ class ScoredPredictions:
     def __init__(
         self, inputs: Inputs, *, predictions: Annotated[Predictions | None, BeforeValidator(as_file)] = None
     ):
-        self.options, self.remarks, self.tracks = predictions, [], None
+        self.options, self.tracks = predictions, None
+        self.remarks: list[str] = []
         if predictions is None:
             return
         n_faults, config, labels = len(inputs.faults), inputs.config, predictions.labels
-        files = inputs.check("predictions.file", matching_files, predictions.file, config)
-        self.file = files and files[-1]  # of several the newest run's
-        self.table = self.file and inputs.check("predictions.file", read_predictions, self.file)
+        tables = inputs.check("predictions.file", matching_files, predictions.file, config)
+        self.file = tables[-1] if tables else None  # of several the newest run's
+        self.table: pd.DataFrame = None
+        if self.file:
+            self.table = inputs.check("predictions.file", read_predictions, self.file)
         files = [] if self.table is None else sorted(set(self.table["file"]))
         given = truth = None
         if labels.file or labels.pattern:

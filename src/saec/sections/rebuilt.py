@@ -114,8 +114,8 @@ class Rebuilt:
                 ending = f"_{split}" if VALID in parts else ""
                 _draw(evaluated, table, ending + (f"_{trained.timestamp}" if len(runs) > 1 else ""))
             self._find(content, means[-1], table, evaluated.data.samples_are)
-        words = (title := "Squared errors by sample, sorted", "share of samples (%)", "mse")
-        content.draw("rebuilt_errors.png", title, figures.lines, curves, *words)
+        axes = (title := "Squared errors by sample, sorted", "share of samples (%)", "mse")
+        content.draw("rebuilt_errors.png", title, figures.lines, curves, *axes)
         content.write("rebuilt.csv", pd.concat(tables), "scores and percentiles, one row a sample")
         caption = "Means; runs compare on the same samples, mse_of_mean is what their mean would have"
         content.write("rebuilt_means.csv", table := pd.DataFrame(means), "means, one row a run", caption)
@@ -156,8 +156,8 @@ def _locations(options: Rebuilding, trained: Run | Seed, config: Config) -> dict
     return {side: own[side] for side in own if side == TRAIN} | {options.key: options.location}
 
 
-def _groups(run: Run) -> list[str]:
-    return run.record.get(VALID, {}).get("groups", [])
+def _groups(run: Run | Seed) -> list[str]:
+    return run.record.get(VALID, {}).get("groups", []) if isinstance(run, Run) else []
 
 
 def _side(run: Run | Seed, split: str, samples: Samples) -> np.ndarray:
@@ -185,7 +185,7 @@ def _chosen(front: FrontEnd, choose: Choice, kind: Kind) -> np.ndarray:
 
 def _measured(evaluated: Evaluated, trained: Run | Seed) -> tuple[pd.DataFrame, float]:
     """Returns one row a sample, and the mean squared error of answering with the mean of the others."""
-    tables, total, squares = [], 0.0, 0.0
+    tables, total, squares = [], torch.tensor(0.0), 0.0
     error = ERRORS.get(getattr(trained.session.objective, "loss", None)) if isinstance(trained, Run) else None
     for rows, seen, _ in evaluated.batches(evaluated.chosen, "rebuilding"):
         codes, rebuilt = evaluated.rebuilt(seen)

@@ -1,6 +1,7 @@
 """Scores of features as tables and figures: methods side by side, and whether differences mean anything."""
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def comparison_table(results: list[Result]) -> pd.DataFrame:
         values = [corrected_t_test(scores[one], scores[other], share) for one, other in pairs]
         family = f"{len(pairs)} of {evaluation} on {name}"
         for (one, other), p, p_holm in zip(pairs, values, holm(values), strict=True):
-            row = {"set": name, "evaluation": evaluation, "method": one, "other": other}
+            row: dict[str, Any] = {"set": name, "evaluation": evaluation, "method": one, "other": other}
             row |= {"difference": float(np.mean(scores[one] - scores[other])), "p": p}
             rows.append(row | {"p_holm": p_holm, "family": family})
     return pd.DataFrame(rows)

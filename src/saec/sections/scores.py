@@ -137,7 +137,7 @@ def score_set(one: FeatureSet, cache: Path) -> list[Result]:
     for method, number in progress(pairs, f"scoring {one.name}", len(pairs), " evaluations"):
         component, name = one.evaluations[number], names[number]
         blocks = list(one.blocks(parts[method]).values())
-        given = (blocks[0], samples.labels, samples.groups, one.split)
+        given: tuple[Any, ...] = (blocks[0], samples.labels, samples.groups, one.split)
         if method not in one.scored:
             component = component if component.pca else component.model_copy(update={"pca": together.pca})
             given = (np.hstack(blocks), *given[1:], tuple(rows.shape[1] for rows in blocks))

@@ -240,11 +240,11 @@ def _layout(table: Table) -> np.ndarray:
 def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     """Raises a `SessionError` with every fault of its files, folder and labels."""
     faults: list[str] = []
-    images = given.images and collect_faults(faults, "images", picture_folder, given.images, config)
+    images = collect_faults(faults, "images", picture_folder, given.images, config) if given.images else None
     tables: dict[str, Table] = {}
     for method, file, how in collect_faults(faults, "features", _methods, given, config) or ():
-        options = (how.key, how.columns, how.names, how.label, how.pooling)
-        table = collect_faults(faults, f"features.{method}", read_table, file, *options)
+        columns = (how.key, how.columns, how.names, how.label, how.pooling)
+        table = collect_faults(faults, f"features.{method}", read_table, file, *columns)
         if table is not None:
             tables[method] = table if given.per == "sample" else table_per_recording(table)
     collect_faults(faults, "features", _require_same_samples, tables)
@@ -253,7 +253,9 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
         collect_faults(faults, "images", _require_pictures, images, next(iter(tables.values())).names)
     labelled, abouts = None, [about for table in tables.values() if (about := about_of(table.file))]
     options = (config, abouts, given.labels.several)
-    sounds = given.sounds and collect_faults(faults, "sounds", recordings_of, given.sounds, *options)
+    sounds = None
+    if given.sounds:
+        sounds = collect_faults(faults, "sounds", recordings_of, given.sounds, *options)
     named = [about["session"]["data"] for about in abouts] + [given.model_dump()]
     what = "recordings" if given.per == "recording" else word_for_samples(named)
     if tables and not faults:

@@ -93,7 +93,7 @@ def _find_similar(one: FeatureSet, options: Search, config: Config, content: Con
         path = config.data_path(options.to)
         names, queries = _encoded(one, path, config)
         folder = path if path.is_dir() else path.parent
-    queries, tables = dict(zip(arrays, queries, strict=True)), []
+    query_of, tables = dict(zip(arrays, queries, strict=True)), []
     searches = {method: [method] for method in arrays} | ({TOGETHER: list(arrays)} if len(arrays) > 1 else {})
     for called, methods in searches.items():
         chosen = ([of[method] for method in methods] for of in (queries, arrays))

@@ -46,7 +46,7 @@ class Table:
     columns: tuple[str, ...] = ()  # what features are called, where they have names
     n_constant: int = 0  # features that are the same for all samples
     named: bool = True  # whether the file says which samples the rows are of
-    pooling: Pooling | None = None  # what has made rows of the file's latents
+    pooling: Any = None  # the component that has made rows of the file's latents, if one has
 
     @property
     def names(self) -> np.ndarray:

@@ -232,7 +232,9 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
     """Returns what the session gives (a table, folders, or a pattern on names), and what messages call it."""
     if given.file is not None:
         file = config.data_path(given.file)
-        return read_annotations(file, columns={**given.columns}), str(file)
+        return read_annotations(
+            file, columns={str(key): called for key, called in given.columns.items()}
+        ), str(file)
     if given.folders is not None:
         parent = config.data_path(given.folders)
         there = files_below(parent, SUFFIXES + ARRAYS) if parent.is_dir() else {}

@@ -70,7 +70,8 @@ class ScoredPredictions:
     def __init__(
         self, inputs: Inputs, *, predictions: Annotated[Predictions | None, BeforeValidator(as_file)] = None
     ):
-        self.options, self.tracks = predictions, None
+        self.options = predictions
+        self.tracks: pd.DataFrame = None
         self.remarks: list[str] = []
         if predictions is None:
             return
@@ -111,7 +112,7 @@ class ScoredPredictions:
         starts = table["start_s"].where([SEGMENT not in file for file in files])  # else the name says it
         names = [f"{n:09d} {file}" for n, file in enumerate(files)]
         samples = Samples.of(names, **table.assign(start_s=starts).to_dict("list"))
-        samples, remarks = with_clock(samples, called=files, **labels.zones)
+        samples, remarks = with_clock(samples, None, files, **labels.zones)
         self.timed, self.remarks = samples.table, [*self.remarks, *unread, *remarks]
 
     def _take_truth(self, files: list[str], truth: pd.DataFrame, path: Path) -> None:

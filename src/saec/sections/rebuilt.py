@@ -68,7 +68,8 @@ class Rebuilt:
         self, trained: Run | Seed, model: Model | None, locations: dict[str, Location], faults: list[str]
     ) -> dict[str, tuple[Kind, Choice]]:
         """Returns samples by what they are called; beside a named folder, those of the training may lack."""
-        parts, key = {}, trained.data.target.session_key
+        parts: dict[str, tuple[Kind, Choice]] = {}
+        key = trained.data.target.session_key
         for split, location in locations.items():
             data, mine, is_own = self.options, faults, split in (TRAIN, VALID)
             if is_own:
@@ -77,7 +78,7 @@ class Rebuilt:
             choose = partial(_side, trained, split)
             kind, front = checked(mine, f"rebuilt.{data.key}", data, trained, model, self.config)
             chosen = front and collect_faults(mine, f"rebuilt.{data.key}", _chosen, front, choose, kind)
-            if chosen is not None:
+            if kind and chosen is not None:
                 parts[split] = kind, choose
             elif mine is not faults:
                 self.remarks.append(f"no percentiles of the training samples' errors: {mine[-1]}")

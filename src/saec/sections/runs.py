@@ -27,7 +27,8 @@ class ComparedRuns:
     position = 70
 
     def __init__(self, inputs: Inputs, *, runs: Annotated[tuple[str, ...], BeforeValidator(as_list)] = ()):
-        self.runs, self.left_out = inputs.check("runs", find_runs, runs, inputs.config) or ([], [])
+        named, self.left_out = inputs.check("runs", find_runs, runs, inputs.config) or ([], [])
+        self.runs = [run for run in named if isinstance(run, Run)]  # as all are without `seeds`
 
     def describe(self) -> list[str]:
         return [f"run {run.folder.name}" for run in self.runs]

@@ -118,8 +118,8 @@ def choose_evaluations(named: tuple[Component, ...] | None, one: FeatureSet) -> 
         one.remarks.append(Doubt(f"no probes: {fault}"))
         LOG.warning("%s", one.remarks[-1])
         return clusters
-    probes = [name for name in CLASSIFIERS if name != "svm" or one.n_labelled <= MOST_FOR_SVM]
-    return [*clusters, *map(EVALUATIONS.parse, probes)]
+    names = [name for name in CLASSIFIERS if name != "svm" or one.n_labelled <= MOST_FOR_SVM]
+    return [*clusters, *map(EVALUATIONS.parse, names)]
 
 
 def score_set(one: FeatureSet, cache: Path) -> list[Result]:

@@ -74,6 +74,7 @@ def _written(module: nn.Module, example: Tensor, sizes: dict, file: Path) -> Cal
         written = torch.onnx.export(
             program, dynamo=True, verbose=False, input_names=["pictures"], output_names=["latents"]
         )
+        assert written is not None  # as `dynamo` makes one
         written.save(file)
         return _load_onnx(file)
     with file.open("wb") as handle:

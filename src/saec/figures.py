@@ -74,7 +74,7 @@ def history(
         axes.set(xlabel="epoch", ylabel=words, title=f"{words[0].upper()}{words[1:]} by epoch")
         if name == "loss":
             _log_if_wide(axes, [row[f"{part}_loss"] for row in rows for part in parts])
-            alphas = [row.get("valid_alpha") for row in rows]
+            alphas = [row.get("valid_alpha", np.nan) for row in rows]
             if len({*alphas}) > 1:
                 _draw_beside(axes, epochs, alphas, "alpha")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -295,8 +295,9 @@ def write_figure(path: Path, figure: Figure) -> None:
     texts = figure.findobj(Text)
     lacking = frozenset("".join(text.get_text() for text in texts)) - _letters_of(findfont("DejaVu Sans"))
     other = _font_for(lacking - {"\n"})
-    for text in texts if other else ():
-        text.set_fontfamily(["DejaVu Sans", other])
+    if other:
+        for text in texts:
+            text.set_fontfamily(["DejaVu Sans", other])
     with appearing(path) as temporary, catch_warnings():
         filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # which is logged once
         figure.savefig(temporary, format="png")
@@ -321,7 +322,7 @@ def _font_for(letters: frozenset[str]) -> str | None:
     for font in fonts if letters else ():
         with suppress(OSError, RuntimeError):  # gone, or without outlines
             n_there[font.name] = len(letters & _letters_of(font.fname))
-    best = max(n_there, key=n_there.get, default=None)
+    best = max(n_there, key=n_there.__getitem__, default=None)
     if letters and not (best and n_there[best] == len(letters)):
         _warn_of_boxes()
     return best if best and n_there[best] else None

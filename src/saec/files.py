@@ -320,7 +320,7 @@ def flush(array: np.ndarray) -> None:
     if not isinstance(array, np.memmap):  # an empty one, which cannot be mapped
         return
     if sys.platform == "linux":
-        _synchronise(Path(array.filename))  # takes mapped pages, too; `flush` would hold up all threads
+        _synchronise(Path(str(array.filename)))  # takes mapped pages, too; `flush` would hold up all threads
     else:
         array.flush()
 

@@ -97,7 +97,7 @@ def show_folder(
         stored = data.gather(np.array([row]), device)
         sample = data.front(stored)[..., :end]
         with computing(device, precision):
-            decoded = model.decoder(encoder(sample))
+            decoded = model.decode(encoder(sample))
         all_three = (seen, sample), (originals, data.original(stored)[..., :end]), (rebuilt, decoded)
         for samples, values in all_three:
             samples.append(_own(values, data.lengths(stored)).float().cpu())

@@ -178,7 +178,7 @@ def _read(
         return str(reason)
     if photo and (step := max(pixels.shape[:2]) // max(LOOKED_AT)) > 1:
         pixels = np.asarray(Image.fromarray(pixels).reduce(step))
-    intensity = None if photo else to_intensity(pixels, colormap)
+    intensity = to_intensity(pixels, colormap) if colormap is not None else None
     grey = Image.fromarray(pixels).convert("L")
     size, mode = (photo.size, f"{photo.mode} {photo.form}") if photo else (pixels.shape, MODES[pixels.ndim])
     row = {"width": size[1], "height": size[0], "format": photo.form if photo else "PNG"}

@@ -64,6 +64,7 @@ class Model(nn.Module):
 
     def decode(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Returns what latents are decoded to; `lengths` are columns of what was encoded."""
+        assert self.decoder is not None  # as nobody decodes without one
         return self.decoder(latents) if lengths is None else self.decoder(latents, lengths)
 
     def n_steps(self, lengths: Tensor | None) -> Tensor | None:

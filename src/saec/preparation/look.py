@@ -106,7 +106,7 @@ class PreparationSession(Session):
     @field_validator(*BY_SPECTRUM)
     @classmethod
     def _is_not_the_spectrums(cls, value: Any, info: ValidationInfo) -> Any:
-        key = info.field_name
+        key = str(info.field_name)
         chosen = "spectrum" not in info.data or info.data["spectrum"] is not None  # faulty ones count, too
         if chosen and key == "equalize" and value:
             remedy = "set `equalize: false` or `spectrum: null`"

@@ -38,7 +38,13 @@ def draw_recording(
 ) -> Note:
     """Writes the pictures of one recording, then a note; meanwhile its sound lies in a file beside them."""
     scratch = part / f"{wanted.stub}.sound"
-    note = {"recording": wanted.recording, "failed": None, "padded": False, "pictures": [], "skipped": []}
+    note: Note = {
+        "recording": wanted.recording,
+        "failed": None,
+        "padded": False,
+        "pictures": [],
+        "skipped": [],
+    }
     try:  # no variable here holds the sound: Windows removes no file that is mapped
         sound = source / wanted.recording, settings.sample_rate, scratch
         _draw(load_sound(*sound), settings, part / PICTURES, stop, wanted, note)

@@ -119,11 +119,17 @@ class Run:
 
     @property
     def timestamp(self) -> str:
-        return FOLDER.fullmatch(self.folder.name)["timestamp"]
+        return self._named["timestamp"]
 
     @property
     def name(self) -> str:
-        return FOLDER.fullmatch(self.folder.name)["name"]
+        return self._named["name"]
+
+    @property
+    def _named(self) -> re.Match[str]:
+        match = FOLDER.fullmatch(self.folder.name)
+        assert match  # as it was looked for by this pattern
+        return match
 
     @cached_property
     def _document(self) -> dict[str, Any]:
@@ -137,7 +143,8 @@ class Run:
             Fault: the session file does not hold it.
         """
         record = self._document.get("record")
-        whole = isinstance(record, dict) and all(isinstance(record.get(k, kind()), kind) for k, kind in PARTS)
+        record = record if isinstance(record, dict) else {}
+        whole = all(isinstance(record.get(k, kind()), kind) for k, kind in PARTS)
         sizes = record.get("input_shape") if whole else None
         if not sizes or not all(type(size) is int and 0 < size < 1 << 31 for size in sizes):
             file = self.folder / SESSION

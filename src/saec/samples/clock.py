@@ -64,8 +64,8 @@ def clock_columns(table: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[
         " ".join(text)
         for text, when in zip(texts, moments, strict=True)
         if (any(text) and not when)
-        or (text[0] and not when[0])
-        or (text[1] and when[1] is None and not DAY.match(text[1]))
+        or (text[0] and when and not when[0])
+        or (text[1] and when and when[1] is None and not DAY.match(text[1]))
     ]
     if any(moments):
         starts = np.array([start_of(file) for file in table["file"]])

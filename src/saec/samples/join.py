@@ -91,7 +91,7 @@ def join(
         samples, lines_of = _one_a_label(samples, labels, lines_of)
     joined = samples.but(**_filled(samples, table, lines_of, several))
     remarks += counted(none if joined.classes else [], f"{of} have no label in their row of {source}", 5)
-    get, remedy = GETS.get(several, "get none"), REMEDIES["none"] if several == "none" else ""
+    get, remedy = GETS.get(several or "", "get none"), REMEDIES["none"] if several == "none" else ""
     more = counted(many, f"{of} have more labels than one in {source} and {get}", 5)
     return joined, [*remarks, *(remark + remedy for remark in more)]
 
@@ -280,7 +280,9 @@ def _lines_of_samples(
     return {row: best[row][1] for row in sorted(best)}
 
 
-def _filled(samples: Samples, table: pd.DataFrame, lines_of: Lines, several: Several) -> dict[str, list]:
+def _filled(
+    samples: Samples, table: pd.DataFrame, lines_of: Lines, several: Several | None
+) -> dict[str, list]:
     """Returns the columns that a table fills: with what its rows of a sample say alike, or the first says."""
     columns = {}
     for column in [one for one in table.columns if one in FILLED or one not in COLUMNS]:
@@ -316,7 +318,9 @@ def _refuse_contradictions(
             f"{table.index[other]}: {files[other]}: {_words(*texts[first])} and {_words(*texts[other])}"
             for other, first in sorted(first_of.items())
         ]
-        raise Fault(f"{source} says two things of one sample:\n{listing(lines)}{REMEDIES.get(several, '')}")
+        raise Fault(
+            f"{source} says two things of one sample:\n{listing(lines)}{REMEDIES.get(several or '', '')}"
+        )
 
 
 def _words(label: str, group: str, split: str) -> str:

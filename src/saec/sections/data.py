@@ -29,7 +29,8 @@ ALL, NO_CLASS = "all", "no class"
 UNEVEN = 3  # times the median, from which the longest recordings are too long to be taken whole
 FEWEST = 2  # recordings that a class needs to be on both sides of a split
 FULL = 1 - 2**-15  # of full scale: the largest value of 16 bits; sound with three in a row is clipped
-STATISTICS = {"recordings": "size", "total": "sum"} | {key: key for key in ("mean", "median", "min", "max")}
+STATISTICS: dict[str, Any] = {"recordings": "size", "total": "sum"}
+STATISTICS |= {key: key for key in ("mean", "median", "min", "max")}
 STATISTICS |= {"5th percentile": lambda part: part.quantile(0.05)}
 STATISTICS |= {"95th percentile": lambda part: part.quantile(0.95)}
 COLUMNS = ["file", "class", "duration_s", "rate_hz", "channels", "format", "peak"]
@@ -212,7 +213,8 @@ def _read(path: Path) -> dict[str, Any]:
         return {"reason": str(error)}
     if n == 0:
         return {"reason": "has no samples"}
-    sizes = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate, "channels": about.channels}
+    sizes: dict[str, Any] = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate}
+    sizes |= {"channels": about.channels}
     return sizes | {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}
 
 

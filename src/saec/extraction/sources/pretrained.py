@@ -17,7 +17,7 @@ from saec.config import Config
 from saec.data import DATA, Dataset, Raw
 from saec.data.audio import MOST_WHOLE_S
 from saec.data.fronts import SoundFront
-from saec.data.kind import DataOptions, Kind, Sizes
+from saec.data.kind import DataOptions, Kind
 from saec.devices import computing, describe, resolve_device
 from saec.extraction.data import ExtractionData
 from saec.extraction.parts import Shapes

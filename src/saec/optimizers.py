@@ -42,7 +42,7 @@ class Learner:
     pending: float | Tensor = field(default=0.0, init=False)  # their weights together
     mean: Callable[[float | Tensor], Tensor] | None = field(default=None, init=False)  # over all processes
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
 
     def step(self, loss: Tensor, weight: float | Tensor = 1.0) -> None:

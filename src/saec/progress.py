@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of notebooks without ipywidgets, where bars are drawn with letters
@@ -110,7 +110,7 @@ class _LogFile(logging.FileHandler):
 class _Terminal(logging.StreamHandler):
     """Writes to whatever `sys.stderr` is at that moment, each warning once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         logging.Handler.__init__(self)
         self.shown: set[str] = set()
 
@@ -122,5 +122,5 @@ class _Terminal(logging.StreamHandler):
         return len(self.shown) > n_before
 
     @property
-    def stream(self):
+    def stream(self) -> TextIO:
         return sys.stderr

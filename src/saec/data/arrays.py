@@ -232,4 +232,5 @@ class Arrays(Kind):
                 next(self.read(item))
         except Unusable as reason:
             raise Fault(f"{self.paths[item]} {reason}") from reason
-        return self._scalings[item][:2]
+        offset, factor, *_ = self._scalings[item]
+        return offset, factor

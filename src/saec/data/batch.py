@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -97,12 +97,13 @@ class FrontEnd:
     those of the longest of a batch, and the width of `shape` is no sample's.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]  # each is a dataclass
     shape: tuple[int, ...]
     in_units = True  # whether all values lie in [0, 1]
     axes = Axes()
     waveform: Waveform | None = None  # of stored sound
-    is_ragged = False
-    settled_by_all = False  # whether options are settled by all of the training set, not by some of it
+    is_ragged: ClassVar = False
+    settled_by_all: ClassVar = False  # whether all of the training set settles options, not some of it
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "FrontEnd":
         """Returns the same front end with a size that a model can take; raises a `Fault` if there is none."""
@@ -111,6 +112,10 @@ class FrontEnd:
     def from_training_set(self, batches: Iterable[Raw]) -> dict[str, Any]:
         """Returns options that the training set settles, from some of its samples as they are stored."""
         return {}
+
+    def frames(self, lengths: Any) -> Any:
+        """Returns the columns that so many stored steps become."""
+        raise NotImplementedError
 
     def original(self, raw: Raw) -> Tensor:
         """Returns samples as figures show them: before any of them is resampled."""
@@ -135,7 +140,7 @@ class Dataset:
     rows: np.ndarray  # which of the stored samples these are
     front: FrontEnd
     fingerprint: str
-    about: dict[str, str | int | list[str]]  # facts worth recording: colour map, samples left out
+    about: dict[str, Any]  # facts worth recording: colour map, samples left out
     samples_are: str = "pictures"  # the word for them
 
     def __len__(self) -> int:

@@ -198,5 +198,5 @@ class SoundFront(FrontEnd):
             return (x - mean) / deviation.clamp(min=TINY)
         if self.standardise == "set":
             raise RuntimeError("a set's mean and deviation are to be settled before they are used")
-        mean, deviation = self.standardise
-        return (x - mean) / deviation
+        of_set, deviation_of_set = self.standardise
+        return (x - of_set) / deviation_of_set

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import PositiveInt
@@ -51,7 +51,7 @@ class Images(Kind):
 
     samples_are = items_are = "pictures"
     session_key = "images"
-    suffixes = Pictures.suffixes
+    suffixes: ClassVar[tuple[str, ...]] = Pictures.suffixes
     dtype = np.dtype(np.uint8)
     n_steps = None  # a picture is one step
 
@@ -131,7 +131,7 @@ class Images(Kind):
         front = PictureFront(self._size, self.channels, self.fit, colours, stored_axes=axes)
         return self.dataset(stored, facts, front, colormap=facts["colormap"] or "none")
 
-    def dataset(self, stored: Any, facts: dict[str, Any], front: PictureFront, **about: str) -> Dataset:
+    def dataset(self, stored: Any, facts: dict[str, Any], front: PictureFront, **about: Any) -> Dataset:
         """Returns the samples that can be used, and warns of the others."""
         self._look_at(facts)
         bad = dict(facts["unusable"])

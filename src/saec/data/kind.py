@@ -75,16 +75,20 @@ def is_remote(location: Location) -> bool:
 
 def paths_of(location: Location, config: Config, suffixes: Container[str]) -> Path | tuple[Path, ...]:
     """Returns what the session says as a path, or as several; remote files with these suffixes are copied."""
-    if isinstance(location, tuple):
-        return tuple(paths_of(one, config, suffixes) for one in location)
-    return local_copy(location, config, suffixes) if is_remote(location) else Path(location)
+
+    def path_of(one: str) -> Path:
+        return local_copy(one, config, suffixes) if is_remote(one) else Path(one)
+
+    return tuple(map(path_of, location)) if isinstance(location, tuple) else path_of(location)
 
 
 def absolute(location: Location, config: Config) -> Location:
     """Returns the same with absolute paths; raises a `Fault` where a path is of another system."""
-    if isinstance(location, tuple):
-        return tuple(absolute(one, config) for one in location)
-    return location if is_remote(location) else str(config.data_path(location))
+
+    def absolute_one(one: str) -> str:
+        return one if is_remote(one) else str(config.data_path(one))
+
+    return tuple(map(absolute_one, location)) if isinstance(location, tuple) else absolute_one(location)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ class Kind:
         self.skip_bad = skip_bad
 
     @property
-    def state(self) -> list[tuple]:
+    def state(self) -> Sequence[tuple[Any, ...]]:
         """Returns name, bytes, time of change, ... of each file; features are up to date while equal."""
         return self.files
 
@@ -192,7 +196,8 @@ class Kind:
     def refuse_early(self, bad: dict[str, str]) -> None:
         """Does as `refuse_bad` where headers say what cannot be used; all files are read for the rest."""
         if bad and (not self.skip_bad or len(bad) >= self.n_listed):
-            results = zip(self.files, check(self, self.cache.n_workers), strict=True)
+            reader: Any = self  # as each kind is
+            results = zip(self.files, check(reader, self.cache.n_workers), strict=True)
             checked = {file.name: reason for file, (_, reason) in results if reason}
             bad = checked | bad | checked
         self.refuse_bad(bad)
@@ -215,9 +220,9 @@ def shared_with(kind: Kind, other: Kind) -> tuple[list[str], bool]:
     """Returns what both have, sorted, and whether it is files, by their real paths: else it is names that
     stand for one thing in whatever folder, or names of samples.
     """
-    files = [{os.path.realpath(path) for path in one.paths} for one in (kind, other)]
-    names = [{*getattr(one, "ids", one.samples.names.tolist())} for one in (kind, other)]
-    files, names = set.intersection(*files), set.intersection(*names)
+    files = set.intersection(*({os.path.realpath(path) for path in one.paths} for one in (kind, other)))
+    both = (kind, other)
+    names = set.intersection(*({*getattr(one, "ids", one.samples.names.tolist())} for one in both))
     return sorted(files or names), bool(files)
 
 

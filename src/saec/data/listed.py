@@ -79,7 +79,7 @@ class Listed:
     """
 
     items_are: ClassVar[str]  # what messages call the files
-    suffixes: ClassVar[Container[str]]
+    suffixes: Container[str]
     has_stretches: ClassVar[bool]  # whether rows of a table may be parts of a file
 
     def __init__(
@@ -104,7 +104,7 @@ class Listed:
             listed = by_folders(Samples.of(self._names(paths).values(), file=list(paths)), self.group_of)
         self._all = self._grouped(listed, group) if group else listed
         learnt = np.flatnonzero(np.isin(self._all.splits, LEARNT))  # `limit` is of trainings alone
-        learnt = learnt if len(learnt) else range(len(listed))
+        learnt = learnt if len(learnt) else np.arange(len(listed))
         self.listed = self._all.subset(evenly(learnt, limit)) if limit else self._all
         self.paths = {file: paths[file] for file in sorted(set(self.listed.files.tolist()))}
 
@@ -130,8 +130,7 @@ class Listed:
         """
         if not self.is_folder:
             return self.listed
-        options = {"what": self.items_are, "several": self.several}
-        samples, remarks = nearest_labels(self._all, self.folder, **options)
+        samples, remarks = nearest_labels(self._all, self.folder, what=self.items_are, several=self.several)
         for remark in remarks:
             LOG.warning("%s", first_lines(remark))
         samples = samples.subset(np.isin(samples.files, self.listed.files))

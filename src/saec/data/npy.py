@@ -89,6 +89,9 @@ class Traces(Listed):
         return good, bad
 
 
+BROKEN: tuple[type[Exception], ...] = (*DAMAGE, Warning)
+
+
 class Header(NamedTuple):
     """Holds what is told of an array without reading its values."""
 
@@ -143,7 +146,7 @@ def _opened(path: Path, key: str | None) -> Iterator[tuple[IO[bytes], Header]]:
                 member = _member(archive, key)
                 with archive.open(member) as stream:
                     yield stream, _header(stream, member.file_size)
-    except (*DAMAGE, Warning) as error:
+    except BROKEN as error:
         raise Unusable(f"is truncated or damaged ({error}): copy or make it again") from error
 
 
@@ -186,7 +189,8 @@ def _header(stream: IO[bytes], n_bytes: int) -> Header:
         raise Unusable(f"is truncated: {wanted:,} bytes announced, {there:,} are there: copy it again")
     if there > wanted:
         raise Unusable(f"holds {there - wanted:,} bytes behind its array: save one array a file")
-    return Header(*shape, dtype)
+    n_frames, n_columns = shape
+    return Header(n_frames, n_columns, dtype)
 
 
 def _why_not(shape: tuple[int, ...], dtype: np.dtype) -> str:

@@ -61,7 +61,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(
-    path: Path, size: tuple[int, int], fit: Fit | None = None, mode: Literal["RGB", "L"] = "RGB"
+    path: Path, size: tuple[int, int], fit: str | None = None, mode: Literal["RGB", "L"] = "RGB"
 ) -> Picture:
     """Decodes a picture of any format that is supported, upright, and fits it to (height, width).
 
@@ -87,7 +87,7 @@ def picture_of(
 
 
 def _decoded(
-    picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int], fit: Fit | None, mode: str
+    picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int], fit: str | None, mode: str
 ) -> Picture:
     form, own, is_jpeg = picture.format, picture.mode, picture.format in ("JPEG", "MPO")
     if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
@@ -102,16 +102,19 @@ def _decoded(
     swap = -1 if turn >= SIDEWAYS else 1
     whole = picture.size[::-swap]
     if is_jpeg:
-        draft = mode, tuple(FINER * side for side in size[::-swap])
+        wide, high = (FINER * side for side in size[::-swap])
+        draft = mode, (wide, high)
         picture.draft(*draft)
         picture.load()
         if not _is_whole(picture, content, draft):
             raise Unusable(TRUNCATED)
+    upright: Image.Image = picture
     if turn in TURNED:
-        picture, changes = picture.transpose(TURNED[turn]), [*changes, TURNS]
-    plain, more = _plain(picture, own, mode)
+        upright, changes = picture.transpose(TURNED[turn]), [*changes, TURNS]
+    plain, more = _plain(upright, own, mode)
     plain = _fitted(plain, size[::-1], fit) if fit else plain
-    return Picture(np.asarray(plain), whole, own, form, changes + more)
+    height, width = whole
+    return Picture(np.asarray(plain), (height, width), own, form, changes + more)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -144,7 +147,7 @@ def _scans(content: bytes) -> tuple[int | None, int, set[tuple[int, int]]]:
     """Returns where the first picture of a JPEG ends, its number of scans, and each (colour, frequency) of
     which no scan has the last bit.
     """
-    n_scans, missing, at = 0, set(), 2
+    n_scans, missing, at = 0, set[tuple[int, int]](), 2
     while marker := MARKER.search(content, at):
         if (kind := marker[1][0]) == END:
             return marker.start(), n_scans, missing
@@ -169,7 +172,7 @@ def _plain(picture: Image.Image, own: str, mode: str) -> tuple[Image.Image, list
         picture, changes = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)), [DEEP]
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        if picture.getextrema()[3][0] < 255:
+        if picture.getchannel("A").getextrema() != (255, 255):
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
             changes.append(ALPHA)
     called = CALLED.get(own, own).removesuffix("A")
@@ -178,7 +181,7 @@ def _plain(picture: Image.Image, own: str, mode: str) -> tuple[Image.Image, list
     return picture.convert(mode), [*changes, f"are {called}, taken as RGB"]
 
 
-def _fitted(picture: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+def _fitted(picture: Image.Image, size: tuple[int, int], fit: str) -> Image.Image:
     """Returns a picture of (width, height)."""
     if fit == "resize":
         return picture.resize(size, SOFT)

@@ -21,7 +21,7 @@ from saec.files import files_below, suffixes_of
 from saec.samples import SEGMENT, TABLES
 
 LOG = logging.getLogger(__name__)
-SUFFIXES = (".png",)
+SUFFIXES: tuple[str, ...] = (".png",)
 SIDECAR = "_feature_extraction_parameters.json"
 
 
@@ -114,6 +114,7 @@ def _increasing(values: Any) -> np.ndarray:
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_PIXELS = 64_000_000  # beyond it a picture is taken for a decompression bomb
 GREY, COLOURED = ("1", "L", "LA"), ("P", "RGB", "RGBA")  # modes of pictures that are read
+DAMAGE: tuple[type[Exception], ...]
 DAMAGE = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, EOFError)
 DAMAGE += (
     struct.error,
@@ -166,7 +167,7 @@ def _opaque(picture: Image.Image) -> Image.Image:
     is_grey, has_alpha = picture.mode in GREY, picture.mode in ("LA", "RGBA")
     if has_alpha or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        if picture.getextrema()[3] != (255, 255):
+        if picture.getchannel("A").getextrema() != (255, 255):
             what = "an alpha channel, grey or RGB is expected" if has_alpha else "transparent colours"
             raise Unusable(f"has {what}: save it without transparency")
         picture = picture.getchannel(0) if is_grey else picture

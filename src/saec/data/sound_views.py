@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from math import ceil, inf
-from typing import Annotated, NamedTuple
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -14,6 +14,7 @@ from saec.data.batch import FrontEnd, Raw, Waveform, own_columns
 from saec.data.draws import Draws
 from saec.data.views import VIEWS, Share, marked
 
+V = TypeVar("V")
 Amplitude = Annotated[float, Field(ge=0)]
 Decibels = Annotated[float, Field(ge=-120, le=120)]
 Percent = Annotated[float, Field(ge=0, lt=100)]
@@ -33,16 +34,16 @@ FIXED = 20  # binary digits of the parts of a step that positions are counted in
 AT_ONCE = 1 << 17  # steps of sounds that are stretched together: what fits into a CPU's cache
 
 
-class Factors(NamedTuple):
-    """Holds what is done to each sound of a batch, (batch,) each, in this order."""
+class Factors(NamedTuple, Generic[V]):
+    """Holds what is done to each sound of a batch, (batch,) each, in this order; or what that depends on."""
 
-    noise: Tensor  # standard deviation
-    semitones: Tensor
-    rate: Tensor  # how many times as fast
-    shift_s: Tensor
-    snr_db: Tensor  # of the sound over the background
-    clip_percent: Tensor
-    gain_db: Tensor
+    noise: V  # standard deviation
+    semitones: V
+    rate: V  # how many times as fast
+    shift_s: V
+    snr_db: V  # of the sound over the background
+    clip_percent: V
+    gain_db: V
 
 
 NOTHING = Factors(0.0, 0.0, 1.0, 0.0, inf, 0.0, 0.0)
@@ -190,8 +191,9 @@ def slowed(sound: Tensor, rate: Tensor, n: int, pitch: Tensor, n_fft: int) -> Te
     Frequencies that would be too high once they are `pitch` times as high are left out.
     """
     hop, window = max(1, n_fft // OVERLAP), torch.hann_window(n_fft, device=sound.device)
-    framed = {"window": window, "pad_mode": "constant", "return_complex": True}
-    waves = torch.stft(F.pad(sound, (0, n_fft)), n_fft, hop, **framed).mT  # (batch, frames, frequencies)
+    sound = F.pad(sound, (0, n_fft))
+    waves = torch.stft(sound, n_fft, hop, window=window, pad_mode="constant", return_complex=True)
+    waves = waves.mT  # (batch, frames, frequencies)
     n_bins = waves.shape[2]
     too_high = torch.arange(n_bins, device=rate.device) * pitch[:, None] >= n_bins - 1
     waves = waves.masked_fill(too_high[:, None], 0)

@@ -27,8 +27,10 @@ class Reader(Protocol):
     """
 
     items_are: str
-    paths: Sequence[Path]
     dtype: np.dtype
+
+    @property
+    def paths(self) -> Sequence[Path]: ...
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -85,22 +87,15 @@ class Mapped:
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray | Tensor, np.ndarray | None]:
         """Returns samples, stretches with zeros behind to the longest of them, and their numbers of steps."""
-        on_gpu = isinstance(self.array, Tensor)
+        array = self.array
         if self.starts is None:
-            return self.array[torch.as_tensor(rows, device=self.array.device) if on_gpu else rows], None
+            index = torch.as_tensor(rows, device=array.device) if isinstance(array, Tensor) else rows
+            return array[index], None
         starts, n_steps = self.starts[rows], self.n_steps[rows]
-        if on_gpu:
-            return self._gather_on_gpu(starts, n_steps), n_steps
-        stretches = (self.array[first : first + n] for first, n in zip(starts, n_steps, strict=True))
-        return filled_up(stretches, n_steps, self.array.shape[1:], self.array.dtype), n_steps
-
-    def _gather_on_gpu(self, starts: np.ndarray, n_steps: np.ndarray) -> Tensor:
-        device = self.array.device
-        steps = torch.arange(int(n_steps.max(initial=1)), device=device)
-        starts, n_steps = (torch.as_tensor(one, device=device)[:, None] for one in (starts, n_steps))
-        values = self.array[(starts + steps).clamp(max=len(self.array) - 1)]
-        beyond = (steps >= n_steps).reshape(*values.shape[:2], *[1] * (values.ndim - 2))
-        return values.masked_fill(beyond, 0)
+        if isinstance(array, Tensor):
+            return _gathered_on_gpu(array, starts, n_steps), n_steps
+        stretches = (array[first : first + n] for first, n in zip(starts, n_steps, strict=True))
+        return filled_up(stretches, n_steps, array.shape[1:], array.dtype), n_steps
 
     def on(self, device: torch.device) -> "Mapped":
         """Returns the same samples in the device's memory."""
@@ -174,3 +169,12 @@ def filled_up(
     for row, sample in zip(values, samples, strict=True):
         row[: len(sample)] = sample
     return values
+
+
+def _gathered_on_gpu(array: Tensor, first_of: np.ndarray, n_of: np.ndarray) -> Tensor:
+    """Returns stretches of steps, with zeros behind to the longest of them."""
+    steps = torch.arange(int(n_of.max(initial=1)), device=array.device)
+    starts, n_steps = (torch.as_tensor(one, device=array.device)[:, None] for one in (first_of, n_of))
+    values = array[(starts + steps).clamp(max=len(array) - 1)]
+    beyond = (steps >= n_steps).reshape(*values.shape[:2], *[1] * (values.ndim - 2))
+    return values.masked_fill(beyond, 0)

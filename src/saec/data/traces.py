@@ -60,9 +60,8 @@ class ArrayFront(FrontEnd):
     def axes(self) -> Axes:
         return Axes(frames_hz=self.rate_hz, names=self.columns)
 
-    def frames(self, n_steps: Any) -> Any:
-        """Returns the columns that so many stored frames become."""
-        return n_steps
+    def frames(self, lengths: Any) -> Any:
+        return lengths
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "ArrayFront":
         """Returns the same with widths that are multiples of the time pool.
@@ -107,7 +106,7 @@ class ArrayFront(FrontEnd):
         the offset plus the factor times what comes out here.
         """
         if self.scaling is not None:
-            pairs = [self.scaling(file) for file in files]
+            pairs: list[Any] = [self.scaling(file) for file in files]
         else:
             n = len(self.columns)
             pairs = [([0.0] * n, [1.0] * n) if isinstance(self.scale, str) else self.scale] * len(files)
@@ -146,5 +145,5 @@ def scaling(parts: Iterable[np.ndarray], by: ScaleBy) -> tuple[np.ndarray, np.nd
         n += len(part)
         mean = mean + delta * len(part) / n
     offset, factor = (mean, np.sqrt(squares / n)) if by == "z_score" else (low, high - low)
-    constant = (low == high) | (factor < np.finfo(np.float32).tiny)
+    constant = np.asarray((low == high) | (factor < np.finfo(np.float32).tiny))
     return np.where(constant, low, offset), np.where(constant, 1.0, factor), constant

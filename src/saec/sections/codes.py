@@ -55,7 +55,7 @@ class Codes:
 
     def __init__(self, inputs: Inputs, *, codes: EvaluatedCodes | None = None):
         self.options, self.config, self.kind, self.remarks = codes, inputs.config, None, []
-        self.trained = codes and inputs.check("codes.run", find_trained, codes.run, inputs.config)
+        self.trained = inputs.check("codes.run", find_trained, codes.run, inputs.config) if codes else None
         if self.trained:
             key = f"codes.data.{codes.data.key}"
             model = inputs.check("codes.weights", self.trained.model, codes.weights)

@@ -189,8 +189,8 @@ def read_through(recordings: Recordings, n_workers: int = 0) -> tuple[pd.DataFra
     """Returns what each recording holds (COLUMNS and clipped), and file and reason of those unreadable."""
     labels = dict(zip(recordings.listed.files.tolist(), recordings.listed.labels.tolist(), strict=True))
     read = ahead(_read, recordings.paths.values(), 2 * n_workers, max(1, n_workers))
-    read = progress(read, "listening", len(recordings.paths), " recordings")
-    pairs = zip(recordings.paths, read, strict=True)
+    shown = progress(read, "listening", len(recordings.paths), " recordings")
+    pairs = zip(recordings.paths, shown, strict=True)
     rows = [{"file": file, "class": labels[file]} | row for file, row in pairs]
     unreadable = [row for row in rows if "reason" in row]
     return (

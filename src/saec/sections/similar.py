@@ -135,7 +135,8 @@ def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray,
             size = picture_of(file, size).size
             break
     scale = min(1, (LARGEST / math.prod(size)) ** 0.5)
-    size = tuple(max(1, round(side * scale)) for side in size)
+    height, width = (max(1, round(side * scale)) for side in size)
+    size = height, width
     columns = {heading: np.stack([_picture(file, size) for file in of]) for heading, of in files.items()}
     title = f"nearest {one.samples_are}, by {', '.join(one.tables)}"
     caption = "Queries, and what is nearest to each, from left to right; all of it is in the table"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from saec.faults import Unusable
 
@@ -22,7 +22,7 @@ class Mended(FileIO):
         super().__init__(path)
         self.mends = mends
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         at = self.tell()
         end = at + super().readinto(buffer)
         for offset, content in self.mends.items():

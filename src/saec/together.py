@@ -96,7 +96,7 @@ class Group:
         """Returns a module whose gradients are means over all processes; some weights may have none."""
         if self._store is None:
             return module
-        options = {"broadcast_buffers": False, "find_unused_parameters": some_unused}
+        options: dict[str, Any] = {"broadcast_buffers": False, "find_unused_parameters": some_unused}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of newer versions, which call options otherwise
             return DistributedDataParallel(module, **options)

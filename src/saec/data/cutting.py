@@ -23,7 +23,7 @@ class Cutting:
     step_s: float | None
     least: int  # steps that a piece must have
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.segment_s is not None and round(self.segment_s * self.rate) < self.least:
             raise Fault(
                 f"segment_s: {self.segment_s:g} s are {round(self.segment_s * self.rate)} samples at "
@@ -71,10 +71,10 @@ class Cutting:
                 is_all = is_whole and self.segment_s is None
                 pieces.append((name if is_all else called(name, file, first), row, item_of[file], first, n))
         names, *numbers = zip(*pieces, strict=True) if pieces else [()] * 5
-        names = numbered(names) if listed.several == "all" else names
-        rows, items, first, n = (np.array(one, dtype=np.int64) for one in numbers)
+        names = tuple(numbered(names)) if listed.several == "all" else names
+        rows, items, firsts, counts = (np.array(one, dtype=np.int64) for one in numbers)
         columns = labelled.table.iloc[rows].to_dict("list")
         if listed.has_stretches:
-            columns |= {"start_s": first / self.rate, "end_s": (first + n) / self.rate}
+            columns |= {"start_s": firsts / self.rate, "end_s": (firsts + counts) / self.rate}
         order = sorted(range(len(names)), key=names.__getitem__)
-        return Samples.of(names, **columns), Windows(*(one[order] for one in (items, first, n))), bad
+        return Samples.of(names, **columns), Windows(*(one[order] for one in (items, firsts, counts))), bad

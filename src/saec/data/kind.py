@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,6 +139,7 @@ class Kind:
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
     only_in_training: ClassVar[tuple[str, ...]] = ("limit",)
     lists_in: Path | None = None  # where to list what cannot be used; None: beside the folder
+    listed: Any  # a `Listed`, of which kinds have their own
 
     def __init__(self, listed: Listed, cache: Cache, skip_bad: bool):
         self.listed = listed

@@ -240,7 +240,7 @@ class Listed:
         return [means.get(file, file) for file in files]
 
 
-def evenly(items: Sequence[T], n: int) -> list[T]:
+def evenly(items: Sequence[T] | np.ndarray, n: int) -> list[T]:
     """Returns at most n of the items, evenly spread, in their order."""
     n = min(n, len(items))
     return [items[index] for index in np.linspace(0, len(items) - 1, n).round().astype(int)]

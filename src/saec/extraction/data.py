@@ -1,7 +1,7 @@
 """Defines what an extraction session says of its samples: where they lie, and what is not as in the run."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import PositiveFloat, PrivateAttr, ValidationError, create_model, model_validator
 
@@ -85,6 +85,9 @@ class _ExtractionData(Strict):
         _ = kind.at(self.location, config).state
 
 
-ExtractionData = create_model(
-    "ExtractionData", __base__=_ExtractionData, **{key: (Location | None, None) for key in LOCATIONS}
-)
+if TYPE_CHECKING:
+    ExtractionData = _ExtractionData
+else:
+    ExtractionData = create_model(
+        "ExtractionData", __base__=_ExtractionData, **{key: (Location | None, None) for key in LOCATIONS}
+    )

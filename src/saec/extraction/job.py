@@ -289,7 +289,7 @@ def plan_extraction(
     if job.state != "same":
         folder = job.outputs.of_shard(part) if part else job.outputs.part
         taken = sum(file.stat().st_size for file in folder.glob("*.npy"))  # by an interrupted call
-        n_bytes = source.n_bytes(job._earlier()) * (1 / part.n if part else 2)
+        n_bytes = int(source.n_bytes(job._earlier()) * (1 / part.n if part else 2))
         require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
     return job
 

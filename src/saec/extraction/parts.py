@@ -34,7 +34,7 @@ class OtherShard(KeptFault):
 class Shard(NamedTuple):
     """Names one of n processes that compute an extraction together; each computes every n-th batch."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # not the method of tuples
     n: int
 
     @classmethod
@@ -166,7 +166,7 @@ class Work:
         """Returns in words what is not as the plan in the folder says."""
         try:
             there: Any = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        except (*DAMAGE, FileNotFoundError):
+        except DAMAGE:
             there = {}
         return [fact for fact, value in self._plan(shard).items() if there.get(fact) != value]
 
@@ -182,7 +182,7 @@ class Work:
         rows = {name: n_of.get(name, len(samples)) for name in self.shapes}
         files = {name: ((rows[name], *shape), kind) for name, (shape, kind) in self.shapes.items()}
         files["done"] = ((len(batches),), np.bool_)
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for name, (shape, kind) in files.items():
             file = folder / f"{name}.npy"
             if 0 in shape:  # which cannot be mapped

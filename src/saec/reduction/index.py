@@ -71,7 +71,7 @@ class Index:
         near = np.atleast_2d(matches.keys)  # a single query gives one row, without what was not there
         order = np.argsort(self.keys)
         rows = order[np.minimum(np.searchsorted(self.keys, near, sorter=order), len(order) - 1)]
-        n_near = np.reshape(getattr(matches, "counts", near.shape[1]), (-1, 1))
+        n_near = np.reshape(np.asarray(getattr(matches, "counts", near.shape[1])), (-1, 1))
         return np.where((self.keys[rows] == near) & (np.arange(near.shape[1]) < n_near), rows, -1)
 
 
@@ -85,10 +85,10 @@ def index_of(file: Path, rows: np.ndarray) -> Index | None:
     if not find_spec("usearch"):
         LOG.info('all %d rows are looked at: pip install -e ".[index]" keeps an index of them', len(rows))
         return None
-    path, state = file.with_suffix(".index"), file.stat()
-    state = np.array([state.st_size, state.st_mtime_ns])
+    path, about = file.with_suffix(".index"), file.stat()
+    state = np.array([about.st_size, about.st_mtime_ns])
     before, there = _read(path)
-    if before and np.array_equal(there, state):
+    if before and there is not None and np.array_equal(there, state):
         return before
     index = _updated(before, rows)
     arrays = {name: value for name, value in vars(index).items() if name != "graph"}
@@ -138,7 +138,7 @@ def _updated(before: Index | None, rows: np.ndarray) -> Index:
 
 def _keys(rows: np.ndarray) -> tuple[np.ndarray, StandardScaler]:
     """Returns a number for the content of each row, other ones for its doubles, and mean and scale of all."""
-    keys, doubles, scaler = np.empty(len(rows), np.uint64), Counter(), StandardScaler()
+    keys, doubles, scaler = np.empty(len(rows), np.uint64), Counter[bytes](), StandardScaler()
     for start in range(0, len(rows), PIECE):
         piece = np.array(rows[start : start + PIECE])
         scaler.partial_fit(piece)

@@ -226,7 +226,7 @@ def _durations(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows).rename_axis("class").reset_index()
 
 
-def _summary(rows: dict[str, str | int]) -> pd.DataFrame:
+def _summary(rows: dict[str, Any]) -> pd.DataFrame:
     words = [f"{value:,}" if isinstance(value, int) else value for value in rows.values()]
     return pd.DataFrame({"what": rows.keys(), "found": words})
 

@@ -14,7 +14,7 @@ from saec.config import Config
 from saec.data import Dataset
 from saec.data.batch import FrontEnd, chunks_by_length
 from saec.data.kind import Kind, Location, absolute, evenly, is_remote, shared_with
-from saec.devices import computing, resolve_device, resolve_precision, to_device
+from saec.devices import Precision, computing, resolve_device, resolve_precision, to_device
 from saec.extraction.data import ExtractionData
 from saec.faults import Fault, collect_faults, counted, listing, number_of
 from saec.models import Model

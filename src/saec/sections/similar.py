@@ -4,6 +4,7 @@ import math
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,9 +97,9 @@ def _find_similar(one: FeatureSet, options: Search, config: Config, content: Con
     query_of, tables = dict(zip(arrays, queries, strict=True)), []
     searches = {method: [method] for method in arrays} | ({TOGETHER: list(arrays)} if len(arrays) > 1 else {})
     for called, methods in searches.items():
-        chosen = ([of[method] for method in methods] for of in (queries, arrays))
+        rows_to, rows_in = ([of[method] for method in methods] for of in (query_of, arrays))
         file = one.tables[methods[0]].file if methods == [called] else None
-        indices, distances = search(*chosen, options.n, own, file)
+        indices, distances = search(rows_to, rows_in, options.n, own, file)
         (query, rank), near = (number.ravel() for number in np.indices(indices.shape)), indices.ravel()
         columns = {"method": called, "query": names[query], "rank": rank + 1, "file": one.names[near]}
         columns |= {"label": one.samples.labels[near], "distance": distances.ravel()}
@@ -116,7 +117,8 @@ def _encoded(one: FeatureSet, path: Path, config: Config) -> tuple[np.ndarray, l
             out = Path(made) / str(number)
             out.mkdir()
             recipe = for_samples(recipe_for(table), str(path), out)
-            pooled = Features.load(extract(recipe, config).roles["pooled"])
+            extracted: Any = extract(recipe, config)  # of all, not of a shard
+            pooled = Features.load(extracted.roles["pooled"])
             names, rows = pooled.N, np.array(pooled.X)
             if one.per == "recording":
                 names, rows = means_per_recording(names, rows)

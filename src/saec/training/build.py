@@ -22,7 +22,7 @@ from saec.objectives import Learning, Objective
 from saec.optimizers import Learner
 from saec.runs import Progress, Run
 from saec.samples import Samples, split, split_by_table, warn_of_shared
-from saec.session import AUTO, TrainingSession
+from saec.session import AUTO, TrainingSession, WeightsOf
 from saec.together import Group
 from saec.training.plan import TrainingPlan
 from saec.training.probe import Probe
@@ -137,7 +137,7 @@ def build(plan: TrainingPlan, group: Group | None = None) -> Training:
     learning.objective.count_classes(train.samples.labels)
     learning = to_device(learning, device, plan.precision, learning=True)
     common = (session.views, options.batch_size, device, options.seed, classes)
-    share = {"rank": group.rank, "world_size": group.world_size}
+    share: dict[str, Any] = {"rank": group.rank, "world_size": group.world_size}
     if len(train) // group.world_size < plan.least_batch:
         needs = f"{plan.least_batch} are needed in each process"
         if plan.least_batch > 1:

@@ -15,7 +15,7 @@ from saec.models import model_table
 from saec.runs import SESSION, Run
 from saec.runs.find import find_trained, warn_of_unfinished
 from saec.runs.run import suitable
-from saec.session import TrainingSession, load_session
+from saec.session import TrainingSession, WeightsOf, load_session
 from saec.together import Group, joined
 from saec.training import loop
 from saec.training.build import Training, build
@@ -39,7 +39,9 @@ class TrainingJob(TrainingPlan):
             if self.begun:
                 with _locked(self.begun, group):
                     return self._go_on(self.begun, build(self, group))
-            if self.parent and self.parent != find_trained(self.session.start.weights_of, self.config):
+            start = self.session.start
+            of = find_trained(start.weights_of, self.config) if isinstance(start, WeightsOf) else None
+            if self.parent and self.parent != of:
                 plan = plan_training(self.session, self.config)  # `latest:` is a run of this very call
                 return plan._begin(group)
             return self._begin(group)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from saec import figures
 from saec.data import Batch, seed_of
@@ -58,8 +58,9 @@ def one_epoch(
     Two more scores tell about the work itself: `pictures_per_s`, and `waiting`, the share of time in which
     batches were waited for.
     """
-    learning, plan = training.learning.train(learner is not None), training.plan
-    learning = training.parallel if learner else learning
+    plan = training.plan
+    training.learning.train(learner is not None)
+    learning: nn.Module = training.parallel if learner else training.learning
     totals: dict[str, Tensor | float] = defaultdict(float)
     started = ready = time.perf_counter()
     waited_s, n_samples = 0.0, 0

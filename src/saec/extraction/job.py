@@ -308,7 +308,7 @@ def _beside(session: ExtractionSession, source: Source, settings: dict, folder: 
 def extract(
     session: ExtractionSession | dict | Path | str,
     config: Config | None = None,
-    **processes: str | None,
+    **processes: Any,
 ) -> Features | Waiting:
     """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
     all files that are there now.

@@ -25,7 +25,7 @@ class Cluster:
 
     address: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not find_spec("ray"):
             raise Fault("Ray is not installed: pip install 'saec[ray]'")
 
@@ -73,13 +73,14 @@ def _encoded(source: Source, part: Part, missing: list[int], given: tuple) -> An
     most = max(1, min(int(there.get("GPU" if by_gpu else "CPU", 1)), len(missing)))
     ray.data.DataContext.get_current().enable_progress_bars = False
     items = [{"batch": batch, "samples": part.batches[batch].tolist()} for batch in missing]
+    takes: dict[str, Any] = {"num_gpus": 1} if by_gpu else {"num_cpus": 1}
     batches = ray.data.from_items(items, override_num_blocks=len(items))
     return batches.map_batches(
         Encoder,
         fn_constructor_args=given,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
-        **({"num_gpus": 1} if by_gpu else {"num_cpus": 1}),
+        **takes,
     ).iter_rows()
 
 
@@ -100,5 +101,6 @@ class Encoder:
         samples, file = np.asarray(given["samples"][0]), io.BytesIO()
         stored = self.source.gather(samples, self.data)
         rows = self.source.rows(self.data, stored, len(samples))
-        np.savez(file, **{name: values.float().cpu().numpy() for name, values in rows.items()})
+        arrays = {name: values.float().cpu().numpy() for name, values in rows.items()}
+        np.savez(file, allow_pickle=False, **arrays)
         return {"batch": given["batch"], "rows": [file.getvalue()]}

@@ -92,13 +92,13 @@ def measured(n: int, workspace: Path, options: argparse.Namespace) -> list[dict[
     return rows
 
 
-def untrained(config: Config) -> Run:
+def untrained(config: Config, shape: tuple[int, int, int] = (1, HEIGHT, WIDTH)) -> Run:
     """A run whose weights are as they were drawn."""
     session = load_session(training_session(), TrainingSession).named("memory")
-    run = Run.create(config.models, session, {"input_shape": [1, HEIGHT, WIDTH]})
+    run = Run.create(config.models, session, {"input_shape": list(shape)})
     for name in ("best", "last"):
         progress = Progress(epoch=1, best=0.1, best_epoch=1, finished=True)
-        run.save(name, {"model": session.model((1, HEIGHT, WIDTH))}, progress, [])
+        run.save(name, {"model": session.model(shape)}, progress, [])
     return run
 
 

@@ -1,14 +1,13 @@
-"""Extraction of very many pictures: what it costs beside encoding, measured here, and a plan for a billion.
+"""Extraction of very many pictures: what it costs beside encoding, and a plan for a billion of them.
 
-`python -m benchmarks.scale --pictures 10000` makes that many hard links of real pictures, extracts them by the
-script in a process of its own, kills it at half, goes on, calls it again, adds pictures, and removes the tree;
+`python -m benchmarks.scale --pictures 10000` makes that many hard links of real pictures, extracts them by
+the script in a process of its own, kills it at half, goes on, calls it again, adds pictures, and removes all;
 `python -m benchmarks.scale --plan scale.json` makes tables of a plan from what was measured.
 """
 
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,6 @@ from benchmarks.labelled import real_data
 from benchmarks.memory import untrained
 from benchmarks.workers import Watch
 from saec.config import ROOT, Config
-from saec.files import GB
 
 HEIGHT, WIDTH = 128, 16
 N_ORIGINALS = 32
@@ -43,7 +41,7 @@ def main() -> None:
     if options.script:
         return work(options.script, options.words)
     if options.plan:
-        return print(tables(json.loads(options.plan.read_text(encoding="utf-8"))))
+        raise NotImplementedError
     rows: list[dict[str, Any]] = []
     print(COLUMNS.format("pictures", "step", "seconds", "MB", "CPU s", *STEPS), flush=True)
     for n in options.pictures:

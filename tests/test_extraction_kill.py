@@ -1,9 +1,11 @@
 """An extraction that is killed ends as an unbroken one."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -51,6 +53,25 @@ def interrupted_after(songs: Songs, n_batches: int, **changes) -> list[bool]:
         job.run()
     done = np.load(songs.part / "done.npy")
     return [bool(done[first : first + 8].all()) for first in range(0, len(done), 8)]
+
+
+def test_work_goes_on_once_a_folder_is_back_that_went_away_in_the_middle(songs, log):
+    config = songs.config.model_copy(update={"cache_gb": 1e-6})  # so that pictures are read all the time
+    job = plan_extraction(load_session(songs.session(), ExtractionSession), config)
+    pool, n_pooled, elsewhere = job.source.pooling, count(), songs.folder / "elsewhere"
+
+    def pool_or_rename(latents: torch.Tensor) -> torch.Tensor:
+        if next(n_pooled) == 10:
+            songs.images.rename(elsewhere)
+        return pool(latents)
+
+    job.source.pooling = pool_or_rename
+    with pytest.raises(Fault, match="cannot be reached any more .*: call again once it can"):
+        job.run()
+    elsewhere.rename(songs.images)
+    features = songs.extract()
+    assert re.search(r"going on: \d+ of 40 pictures are done", log.text)
+    assert_same_files(features, songs.extract(out="unbroken"))
 
 
 def left_over(folder: Path) -> list[str]:

@@ -72,6 +72,16 @@ def test_folders_with_a_timestamp_never_share_it(tmp_path):
     assert made[0].name.removesuffix("_a") < made[1].name.removeprefix("b_")
 
 
+def test_a_claim_of_a_disk_whose_clock_is_minutes_behind_is_not_removed(tmp_path):
+    claim, ago = tmp_path / ".20200102_030405", time.time() - 300
+    claim.mkdir()
+    with temporary_folder(tmp_path) as part:
+        for folder in (claim, part):
+            os.utime(folder, (ago, ago))
+        move_to_timestamp(part, tmp_path, "*_a")
+    assert claim.is_dir()
+
+
 def test_what_a_kill_leaves_is_removed_folders_once_they_are_old(tmp_path):
     for name in ("old", "young"):
         (tmp_path / f"{TEMPORARY}{name}").mkdir()

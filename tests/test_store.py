@@ -17,7 +17,7 @@ from readers import Items
 from saec.data.images import Images
 from saec.data.store import ABOUT, ARRAY, CHECKED, Cache, open_items
 from saec.data.stored import Mapped, Windows
-from saec.faults import Fault
+from saec.faults import Fault, MissingFault
 from saec.files import TEMPORARY
 
 
@@ -101,6 +101,15 @@ def test_a_folder_that_has_changed_gets_a_new_store(folder, cache, change):
     after = Images(folder, cache, channels="rgb").open()
     assert before.fingerprint != after.fingerprint and len(stores(cache)) == 2
     assert after.samples.names.tolist() == sorted(os.listdir(folder))
+
+
+def test_pictures_of_a_folder_that_has_gone_away_are_not_left_out_for_good(folder, cache):
+    images, elsewhere = Images(folder, cache, skip_bad=True), folder.with_name("elsewhere")
+    folder.rename(elsewhere)
+    with pytest.raises(MissingFault, match="images cannot be reached any more .*: call again once"):
+        images.open()
+    elsewhere.rename(folder)
+    assert len(Images(folder, cache, skip_bad=True).open()) == 6
 
 
 def test_what_a_killed_process_left_is_not_read_and_goes_after_a_day(folder, cache):

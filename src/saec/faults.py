@@ -12,6 +12,8 @@ MANY = r"^(?!series\b|species\b)(\w+?)(?:(?<=ss)es|s)\b"  # the first word, wher
 OF_ONE = dict(are="is", have="has", were="was", lie="lies", do="does", get="gets", tell="tells")
 VERBS = rf"(^(?:[^:,]|,\d)*?\b|(?<= and ))({'|'.join(OF_ONE)})\b"  # the first one, and others after `and`
 DISK_IS_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+GONE = ("ENODEV", "ENXIO", "ENOTCONN", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETUNREACH", "ESTALE")
+DISK_IS_GONE = {getattr(errno, name) for name in GONE if hasattr(errno, name)}
 
 
 class Fault(Exception):

@@ -61,16 +61,16 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     Those that killed processes have left are removed: nobody holds the lock beside them, or there is none.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f"{TEMPORARY}*"):
-        part = left.with_name(left.name.removesuffix(LOCK))
-        lock = part.with_name(part.name + LOCK)
-        with suppress(Fault, OSError):  # another process holds the lock, or has just moved its folder
-            if left.stat().st_mtime < time.time() - (1 if lock.exists() else DAY_S):
-                with locked(lock, part):
-                    shutil.rmtree(part, ignore_errors=True)
     part = parent / f"{TEMPORARY}{secrets.token_hex(4)}"
     with locked(part.with_name(part.name + LOCK), part):
-        part.mkdir()
+        part.mkdir()  # which tells the time by the clock of the disk, as do those that are left
+        for left in parent.glob(f"{TEMPORARY}*"):
+            killed = left.with_name(left.name.removesuffix(LOCK))
+            lock = killed.with_name(killed.name + LOCK)
+            with suppress(Fault, OSError):  # another process holds the lock, or has just moved its folder
+                if left.stat().st_mtime < part.stat().st_mtime - (1 if lock.exists() else DAY_S):
+                    with locked(lock, killed):
+                        shutil.rmtree(killed, ignore_errors=True)
         try:
             yield part
         finally:
@@ -102,7 +102,7 @@ def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
     """
     for left in parent.glob(f".{8 * '[0-9]'}_{6 * '[0-9]'}"):
         with suppress(OSError):
-            if left.stat().st_mtime < time.time() - 60:
+            if left.stat().st_mtime < part.stat().st_mtime - 60:  # by the clock of the disk
                 left.rmdir()
     while True:
         timestamp = time.strftime("%Y%m%d_%H%M%S")

@@ -13,7 +13,16 @@ from typing import Annotated, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from pydantic import AfterValidator
 
-from saec.faults import Fault, MissingFault, Unusable, did_you_mean, first_lines, listing, number_of
+from saec.faults import (
+    DISK_IS_GONE,
+    Fault,
+    MissingFault,
+    Unusable,
+    did_you_mean,
+    first_lines,
+    listing,
+    number_of,
+)
 from saec.files import files_below
 from saec.progress import progress
 from saec.samples import (
@@ -247,11 +256,19 @@ def evenly(items: Sequence[T] | np.ndarray, n: int) -> list[T]:
 
 
 def content_of(path: Path, n: int = -1) -> bytes:
-    """Returns the first n bytes of a file, or all; raises `Unusable` where it is gone, locked or empty."""
+    """Returns the first n bytes of a file, or all.
+
+    Raises:
+        Unusable: it is gone, locked or empty.
+        MissingFault: so is its folder, or the disk: the file may be good.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(n)
     except OSError as error:
+        if error.errno in DISK_IS_GONE or not os.path.isdir(path.parent):
+            words = f"{path.parent} cannot be reached any more ({error.strerror})"
+            raise MissingFault(f"{words}: call again once it can, what was complete is kept") from error
         raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
     if not content:
         raise Unusable("is empty (0 bytes): copy it again")

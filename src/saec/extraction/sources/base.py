@@ -21,9 +21,9 @@ from saec.data.ahead import ahead
 from saec.data.kind import Kind, Location, Sizes, is_remote
 from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
-from saec.extraction.parts import KeptFault, OtherShard, Part, Shapes, Shard, Work
+from saec.extraction.parts import PLAN, KeptFault, OtherShard, Part, Shapes, Shard, Work
 from saec.extraction.rows import Earlier, rows_of
-from saec.faults import Fault
+from saec.faults import Fault, MissingFault, NoRoom
 from saec.features import CODES
 from saec.files import fingerprint, map_npz
 from saec.progress import progress
@@ -193,13 +193,15 @@ class Source:
         return self._with_samples(compute, folders[shard])
 
     def _with_samples(self, compute: Callable[[Dataset], T], folder: Path) -> T:
-        """Opens the samples, of which all must turn out good: if some do not, the rest is of no use."""
+        """Opens the samples, of which all must turn out good: if some do not, the rest is of no use; where
+        a disk is full or gone, it is.
+        """
         try:
             return compute(self.sized(self.kind.open()))
-        except KeptFault:
-            raise
-        except Fault:
-            shutil.rmtree(folder, ignore_errors=True)
+        except Fault as fault:
+            is_begun = (folder / PLAN).is_file()
+            if not (is_begun and isinstance(fault, KeptFault | MissingFault | NoRoom)):
+                shutil.rmtree(folder, ignore_errors=True)
             raise
 
     def _work(self, data: Dataset, pairs: np.ndarray, shared: dict[str, Path]) -> Work:

@@ -66,7 +66,7 @@ def test_work_goes_on_once_a_folder_is_back_that_went_away_in_the_middle(songs, 
         return pool(latents)
 
     job.source.pooling = pool_or_rename
-    with pytest.raises(Fault, match="cannot be reached any more .*: call again once it can"):
+    with pytest.raises(Fault, match="cannot be reached any more|is no longer as it was"):
         job.run()
     elsewhere.rename(songs.images)
     features = songs.extract()

@@ -24,11 +24,15 @@ class BusyFault(Fault):
     """Is raised when another process holds what is needed."""
 
 
-class MissingFault(Fault, FileNotFoundError):
+class KeptFault(Fault):
+    """Is raised where what was computed so far stays of use."""
+
+
+class MissingFault(KeptFault, FileNotFoundError):
     """Is raised when a folder or file does not exist, or a folder lacks the files that belong in it."""
 
 
-class NoRoom(Fault, OSError):
+class NoRoom(KeptFault, OSError):
     """Is raised when a disk has no room for a file."""
 
     def __init__(self, path: Path, error: OSError):

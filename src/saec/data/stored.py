@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saec.faults import Fault, Unusable
+from saec.faults import KeptFault, Unusable
 from saec.progress import progress
 
 N_AT_ONCE = 1 << 28  # bytes on their way to a GPU
@@ -154,7 +154,7 @@ class Streamed:
             if sample.shape != (n, *self.reader.shape):
                 raise Unusable("has another size")
         except (Unusable, StartAgain) as reason:
-            raise Fault(
+            raise KeptFault(
                 f"{self.reader.paths[item]} is no longer as it was when it was checked ({reason}): "
                 "leave the folder alone while it is worked on, then call again"
             ) from reason

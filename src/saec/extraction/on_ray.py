@@ -12,10 +12,10 @@ import torch
 
 from saec.config import Config
 from saec.data import Dataset
-from saec.extraction.parts import KeptFault, Part
+from saec.extraction.parts import Part
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources.base import Source, build_source
-from saec.faults import Fault
+from saec.faults import Fault, KeptFault
 from saec.progress import progress
 
 

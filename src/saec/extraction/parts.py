@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from saec.disk import new_map
-from saec.faults import Fault
+from saec.faults import Fault, KeptFault
 from saec.features import CODES
 from saec.files import DAMAGE, fingerprint, flush, write_json
 
@@ -21,10 +21,6 @@ Shapes = dict[str, tuple[tuple[int, ...], type]]  # of one row of each array, wi
 BATCHES_AT_ONCE = 8  # that are marked as done together, unless they take longer than
 SECONDS_AT_ONCE = 5
 PLAN, ROOM = "plan.json", "room.npy"
-
-
-class KeptFault(Fault):
-    """Is raised where what was computed so far stays of use."""
 
 
 class OtherShard(KeptFault):

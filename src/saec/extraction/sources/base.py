@@ -21,9 +21,9 @@ from saec.data.ahead import ahead
 from saec.data.kind import Kind, Location, Sizes, is_remote
 from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
-from saec.extraction.parts import PLAN, KeptFault, OtherShard, Part, Shapes, Shard, Work
+from saec.extraction.parts import PLAN, OtherShard, Part, Shapes, Shard, Work
 from saec.extraction.rows import Earlier, rows_of
-from saec.faults import Fault, MissingFault, NoRoom
+from saec.faults import Fault, KeptFault
 from saec.features import CODES
 from saec.files import fingerprint, map_npz
 from saec.progress import progress
@@ -199,8 +199,7 @@ class Source:
         try:
             return compute(self.sized(self.kind.open()))
         except Fault as fault:
-            is_begun = (folder / PLAN).is_file()
-            if not (is_begun and isinstance(fault, KeptFault | MissingFault | NoRoom)):
+            if not (isinstance(fault, KeptFault) and (folder / PLAN).is_file()):
                 shutil.rmtree(folder, ignore_errors=True)
             raise
 

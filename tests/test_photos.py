@@ -43,6 +43,12 @@ def test_a_picture_of_each_format_is_decoded_whatever_its_name_says(form, tmp_pa
     assert picture.changes == (["are of a palette, taken as RGB"] if form == "GIF" else [])
 
 
+def test_a_picture_is_read_where_a_program_has_lifted_the_limit_of_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    file = saved(tmp_path / "a.jpg", Image.new("RGB", (30, 20), "red"), "JPEG")
+    assert picture_of(file, WHOLE).pixels.shape == (20, 30, 3)
+
+
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_picture_stands_upright_as_its_exif_says_in_part_of_its_size_too(form, turn, tmp_path):

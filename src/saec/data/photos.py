@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def _decoded(
     picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int], fit: str | None, mode: str
 ) -> Picture:
     form, own, is_jpeg = picture.format, picture.mode, picture.format in ("JPEG", "MPO")
-    if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+    if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # None is no limit
         raise Image.DecompressionBombError
     changes = [FRAMES] if getattr(picture, "is_animated", False) else []
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever another package has set

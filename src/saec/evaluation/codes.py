@@ -155,9 +155,9 @@ def lowpass_errors(
     for seen, lengths in batches:
         codes, of_frames, of_steps = model.encode(seen, lengths), None, None
         own = torch.ones(len(seen), seen.shape[-1], dtype=torch.bool, device=seen.device)
-        if lengths is not None:
+        if lengths is not None and (n_steps := model.n_steps(lengths)) is not None:
             own = of_frames = own_columns(lengths, seen.shape[-1])
-            of_steps = own_columns(model.n_steps(lengths), codes.shape[-1])
+            of_steps = own_columns(n_steps, codes.shape[-1])
         for sums, (of_codes, of_input) in zip(total, smoothing, strict=True):
             smooth = filtered(seen, of_input, of_frames)
             by_codes = model.decode(filtered(codes, of_codes, of_steps), lengths)

@@ -108,8 +108,8 @@ def write_explorer(
     all of a kind take so many MB at most, else by relative paths. Returns the columns that are left out,
     because they have too many words, or no finite number.
     """
-    columns = {name: _column(values) for name, values in points.columns.items()}
-    columns = {name: column for name, column in columns.items() if column}
+    made = ((name, _column(values)) for name, values in points.columns.items())
+    columns = {name: column for name, column in made if column}
     for name, column in columns.items():
         is_number = column["kind"] == "number"
         column |= {"cycle": CYCLES[name]} if is_number and name in CYCLES else {"ordered": name in IN_ORDER}
@@ -129,8 +129,9 @@ def write_explorer(
         **_sounds(points, final or path.parent, sounds_mb, 0.0 if images else thumbnails_mb),
     }
     data = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    templates = Environment(loader=PackageLoader("saec", "explorer"), autoescape=True)
-    parts = {part: templates.loader.get_source(templates, part)[0] for part in (LIBRARY, STYLE, *SCRIPTS)}
+    loader = PackageLoader("saec", "explorer")
+    templates = Environment(loader=loader, autoescape=True)
+    parts = {part: loader.get_source(templates, part)[0] for part in (LIBRARY, STYLE, *SCRIPTS)}
     page = templates.get_template("explorer.html").render(
         title=title,
         many=points.samples_are,

@@ -46,8 +46,8 @@ class Stretch:
         Raises:
             Unusable: the file cannot be read.
         """
-        about = header(self.path)
-        if about is None:
+        about = header(self.path) if self.path else None
+        if self.path is None or about is None:
             raise Unusable("cannot be opened")
         rate = min(about.samplerate, HIGHEST_RATE)
         first = 0 if math.isnan(self.start_s) else round(self.start_s * rate)

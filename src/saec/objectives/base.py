@@ -80,6 +80,7 @@ class Objective(nn.Module):
         """Returns (batch, numbers), what the head makes of latents (batch, channels, frequency, time), of
         which the first `n_steps` (batch,) are a sample's own, if given.
         """
+        assert self.head is not None and self.pooling is not None  # as those have that give logits
         return self.head(pool(self.pooling, latents.float(), n_steps)).float()
 
     def count_classes(self, labels: np.ndarray) -> None:

@@ -70,7 +70,8 @@ class Classification(Objective):
         if self.training and self.mixup:
             return self._mixed(model, batch)
         logits = self.logits(model.encode(batch.seen, batch.lengths), model.n_steps(batch.lengths))
-        return {"loss": self._loss(logits, batch.label)} | self._count(logits, batch.label)
+        label = _labels_of(batch)
+        return {"loss": self._loss(logits, label)} | self._count(logits, label)
 
     def summary(self) -> dict[str, float]:
         macro_f1 = macro_f1_of(self.confusion)
@@ -79,7 +80,7 @@ class Classification(Objective):
 
     def trivial(self, batches: Batches) -> float:
         """Returns the score of naming the most frequent class whatever the sample is."""
-        labels = torch.cat([batch.label.cpu() for batch in batches()])
+        labels = torch.cat([_labels_of(batch).cpu() for batch in batches()])
         counts = torch.bincount(labels, minlength=len(self.classes))
         confusion = torch.zeros(len(counts), len(counts), dtype=torch.long)
         confusion[:, counts.argmax()] = counts
@@ -89,8 +90,9 @@ class Classification(Objective):
         share = float(Beta(self.mixup, self.mixup).sample())
         other = torch.randperm(len(batch), device=batch.seen.device)
         logits = self.logits(model.encoder(share * batch.seen + (1 - share) * batch.seen[other]))
-        losses = [self._loss(logits, label) for label in (batch.label, batch.label[other])]
-        return {"loss": share * losses[0] + (1 - share) * losses[1]} | self._count(logits, batch.label)
+        label = _labels_of(batch)
+        loss = share * self._loss(logits, label) + (1 - share) * self._loss(logits, label[other])
+        return {"loss": loss} | self._count(logits, label)
 
     def _loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """Returns the mean over samples; weights of rare classes do not change the weight of a batch."""
@@ -104,6 +106,11 @@ class Classification(Objective):
         n = len(self.classes)
         self.confusion += torch.bincount(label * n + answers, minlength=n * n).reshape(n, n)
         return {"accuracy": (answers == label).float().mean()}
+
+
+def _labels_of(batch: Batch) -> Tensor:
+    assert batch.label is not None  # as `needs_labels` has them loaded
+    return batch.label
 
 
 def macro_f1_of(confusion: Tensor) -> float:

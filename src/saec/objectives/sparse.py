@@ -134,8 +134,10 @@ class SparseReconstruction(Objective):
 
     def without_fast(self, codes: Tensor, model: Model, batch: Batch) -> Tensor:
         """Returns codes without changes faster than `cutoff_hz`, each by its sample's own steps."""
+        assert self.cutoff_hz is not None and batch.frames_hz is not None  # as `faults` has seen to
         kernel = lowpass_kernel(self.cutoff_hz, batch.frames_hz / model.time_pool)
-        mask = None if batch.lengths is None else own_columns(model.n_steps(batch.lengths), codes.shape[-1])
+        n_steps = model.n_steps(batch.lengths)
+        mask = None if n_steps is None else own_columns(n_steps, codes.shape[-1])
         return filtered(codes, kernel, mask)
 
     def summary(self) -> dict[str, float]:

@@ -98,7 +98,7 @@ def test_without_the_package_or_for_few_rows_or_parts_of_a_file_all_rows_are_loo
     monkeypatch.setattr(index, "find_spec", lambda _: None)
     search([rows[:2]], [rows], 2, None, file)
     assert not file.with_suffix(".index").exists()
-    assert log.text.count('all 300 rows are looked at: pip install -e ".[index]" keeps an index') == 1
+    assert log.text.count("all 300 rows are looked at: pip install usearch keeps an index") == 1
 
 
 def test_the_section_similar_keeps_an_index_beside_the_features(config, monkeypatch):

@@ -269,7 +269,7 @@ def require_parquet() -> None:
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
-        raise Fault('Parquet needs pyarrow: pip install -e ".[parquet]"') from error
+        raise Fault("Parquet needs a package: pip install pyarrow") from error
 
 
 def texts_per_file(

@@ -34,7 +34,7 @@ MARKS += ["lastmodified", "mtime", "updated", "modified", "modify", "created"]
 FIRST_S = 315_619_200  # 1980, before which some disks have no time
 KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 LASTING = {  # by the class of an exception: what trying again does not change
-    "ImportError": 'needs a package that is not installed (for s3:// `pip install -e ".[remote]"`)',
+    "ImportError": "needs a package that is not installed (for s3:// `pip install s3fs`)",
     "ValueError": "cannot be opened",
     "FileNotFoundError": "is not there: look at the names of its bucket and folders",
     "PermissionError": "may not be read, access is denied: look at the credentials and what they allow",

@@ -27,7 +27,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         if not find_spec("ray"):
-            raise Fault("Ray is not installed: pip install 'saec[ray]'")
+            raise Fault('Ray is not installed: pip install "ray[data]"')
 
     def fill(
         self, session: ExtractionSession, config: Config, source: Source, part: Part, data: Dataset

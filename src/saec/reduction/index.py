@@ -83,7 +83,7 @@ def index_of(file: Path, rows: np.ndarray) -> Index | None:
     if len(rows) < FROM_ROWS or not isinstance(rows, np.memmap) or len(map_npz(file, "N")) != len(rows):
         return None
     if not find_spec("usearch"):
-        LOG.info('all %d rows are looked at: pip install -e ".[index]" keeps an index of them', len(rows))
+        LOG.info("all %d rows are looked at: pip install usearch keeps an index of them", len(rows))
         return None
     path, about = file.with_suffix(".index"), file.stat()
     state = np.array([about.st_size, about.st_mtime_ns])

@@ -181,7 +181,7 @@ def _of_parquet(path: Path) -> tuple[list[str], list[Row], str]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise Fault(f'{path}: Parquet needs pyarrow: pip install -e ".[parquet]"') from error
+        raise Fault(f"{path}: Parquet needs a package: pip install pyarrow") from error
     try:
         table = parquet.read_table(path)
         rows = [(f"row {n}", row) for n, row in enumerate(table.to_pylist(), start=1)]

@@ -253,7 +253,7 @@ def train_and_extract(name: str, axis: str, registered: Callable[[str], str], at
         registered("tiny")
     if axis == "data kind":
         folder = "matrices"
-        shutil.copytree(ROOT / "session_params", at_work / "session_params", dirs_exist_ok=True)
+        (at_work / "data" / folder).mkdir()
         for i, matrix in enumerate(np.random.default_rng(0).uniform(size=(8, 32, 16))):
             np.save(at_work / "data" / folder / f"rec{i // 2}_segm_{i:04d}.npy", matrix)
         session["data"] = {"kind": name, "train": folder, "valid": 0.3}

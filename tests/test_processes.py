@@ -143,31 +143,34 @@ import time, torch, signal
 from torch import distributed
 with together.joined(torch.device("cpu")) as group:
     group.work = "; to go on: ..."
-    group.every(None)
-    time.sleep(0.5)
+    pids = group.every(os.getpid())
     if rank:
-        os.kill(os.getpid(), signal.{})
-    {}
+        time.sleep(0.5)
+        os.kill(pids[{whom}], signal.{signal})
+        time.sleep(100)
+    {waits_in}
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(
-    ("ends", "waits_in", "words"),
+    ("signal", "whom", "waits_in", "words", "code"),
     [
-        ("SIGKILL", "distributed.all_reduce(torch.zeros(1))", "another one does not answer; to go on: ..."),
-        ("SIGSTOP", "distributed.all_reduce(torch.zeros(1))", "process 1 is lost; to go on: ..."),
-        ("SIGSTOP", "group.every(None)", "process 1 is lost; to go on: ..."),
+        ("SIGKILL", 1, "distributed.all_reduce(torch.zeros(1))", "another one does not answer", LOST),
+        ("SIGSTOP", 1, "distributed.all_reduce(torch.zeros(1))", "process 1 is lost", LOST),
+        ("SIGSTOP", 1, "group.every(None)", "process 1 is lost", LOST),
+        ("SIGTERM", 0, "group.every(None)", "another one has ended, or all were stopped", LOST),
+        ("SIGINT", 0, "group.every(None)", "it was interrupted while it waited for others", 130),
     ],
 )
-def test_a_process_that_waits_for_one_that_is_lost_says_so_and_ends(workspace, ends, waits_in, words):
-    name = f"{ends}_{len(waits_in)}"
-    (first, printed), (other, _) = by_two(WAITS.format(ends, waits_in), workspace.models.parent, name)
+def test_a_process_that_waits_for_others_says_why_it_ends(workspace, signal, whom, waits_in, words, code):
+    program = WAITS.format(signal=signal, whom=whom, waits_in=waits_in)
+    (first, printed), (other, _) = by_two(program, workspace.models.parent, f"{signal}_{len(waits_in)}")
     first.join(60)
     other.kill()
     text = Path(f"{printed}.err").read_text()
-    assert first.exitcode == LOST and f"process 0 of 2 ends, {words}" in text, text
+    assert first.exitcode == code and f"process 0 of 2 ends, {words}; to go on: ..." in text, text
     assert "Traceback" not in text
 
 

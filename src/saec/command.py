@@ -193,7 +193,7 @@ def _run(options: argparse.Namespace, script: str) -> int:
         make_demo(demo, config.n_workers)
     for job in _all(make_job for _, make_job in to_plan):
         for path in job.run().paths:
-            if rank() == 0:
+            if rank() == 0 or script != "training":  # shards of an extraction end in any process
                 print(path, flush=True)
     return DONE
 

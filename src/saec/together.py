@@ -24,7 +24,7 @@ T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 EVERY_S, SILENT_S = 5, 40  # between two signs of life, and without any after which a process counts as lost
 LONGEST = timedelta(days=1)  # that others wait for one that gives signs of life, such as while it decodes
-LOST = 2  # the exit code
+LOST, INTERRUPTED = 2, 130  # exit codes
 NUMBERS, ENDING = count(), Lock()  # of groups that this process has joined; held by the thread that ends it
 
 
@@ -184,7 +184,7 @@ def _watched(group: Group, store: Any) -> Iterator[None]:
 
 def _watch(group: Group, store: Any, signals: socket.socket) -> None:
     """Gives signs of life until a signal 0 comes. The first process watches all others, they watch it."""
-    others = range(1, group.world_size) if group.rank == 0 else (0,)
+    others, interrupted = range(1, group.world_size) if group.rank == 0 else (0,), False
     signs, since = dict.fromkeys(others, 0), dict.fromkeys(others, time.monotonic())
     while True:
         try:
@@ -193,7 +193,10 @@ def _watch(group: Group, store: Any, signals: socket.socket) -> None:
                 _end(group, "another one has ended, or all were stopped")
             elif number == 0:
                 return
+            interrupted = number == signal.SIGINT
         except TimeoutError:
+            if interrupted:
+                _end(group, "it was interrupted while it waited for others", INTERRUPTED)
             try:
                 _look(group, store, signs, since)
             except RuntimeError:
@@ -213,8 +216,8 @@ def _look(group: Group, store: Any, signs: dict[int, int], since: dict[int, floa
         _end(group, f"process {store.get('lost').decode()} is lost")
 
 
-def _end(group: Group, reason: str) -> NoReturn:
+def _end(group: Group, reason: str, code: int = LOST) -> NoReturn:
     """Ends this process whatever its threads are at: files appear whole or not at all."""
     ENDING.acquire()
     LOG.error("process %d of %d ends, %s%s", group.rank, group.world_size, reason, group.work)
-    os._exit(LOST)
+    os._exit(code)

@@ -92,9 +92,12 @@ def measured(n: int, workspace: Path, options: argparse.Namespace) -> list[dict[
     return rows
 
 
-def untrained(config: Config, shape: tuple[int, int, int] = (1, HEIGHT, WIDTH)) -> Run:
+def untrained(
+    config: Config, shape: tuple[int, int, int] = (1, HEIGHT, WIDTH), model: dict | str | None = None
+) -> Run:
     """A run whose weights are as they were drawn."""
-    session = load_session(training_session(), TrainingSession).named("memory")
+    session = training_session() | ({"model": model} if model else {})
+    session = load_session(session, TrainingSession).named("memory")
     run = Run.create(config.models, session, {"input_shape": list(shape)})
     for name in ("best", "last"):
         progress = Progress(epoch=1, best=0.1, best_epoch=1, finished=True)

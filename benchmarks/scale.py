@@ -23,11 +23,11 @@ import torch
 from PIL import Image
 
 from benchmarks.labelled import real_data
-from benchmarks.memory import untrained
+from benchmarks.memory import MODEL, untrained
 from benchmarks.workers import Watch
 from saec.config import ROOT, Config
 
-HEIGHT, WIDTH = 128, 16
+HEIGHT, SMALL, FULL = 128, 16, 256  # pixels, the widths of pictures
 N_ORIGINALS = 32
 LINKS = 60_000  # of one file; ext4 allows 65,000
 PER_FOLDER = 10_000
@@ -46,21 +46,24 @@ def main() -> None:
     print(COLUMNS.format("pictures", "step", "seconds", "MB", "CPU s", *STEPS), flush=True)
     for n in options.pictures:
         with tempfile.TemporaryDirectory(prefix="saec_scale_", dir=options.folder) as folder:
-            rows += measured(n, Path(folder), options.kill)
+            rows += measured(n, Path(folder), options)
         if options.json:
             options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
+def make_originals(folder: Path, n: int, full: bool) -> None:
+    """Makes as many pictures as n links need: real ones as they are, or made small and grey."""
+    folder.mkdir(parents=True)
+    images = sorted((real_data() / ("xc/test" if full else "bird0") / "images").glob("*.png"))
+    for number in range(max(N_ORIGINALS, -(-n // LINKS) + 1)):
+        with Image.open(images[number]) as picture:
+            made = picture if full else picture.convert("L").resize((SMALL, HEIGHT))
+            made.save(folder / f"{number:03d}.png")
+
+
 def link(folder: Path, n: int, first: int = 0) -> None:
-    """Makes n names for real pictures, `0003/rec00031_segm_0042.000.png`, so many in each folder."""
-    originals = folder.parent / "originals"
-    if not originals.is_dir():
-        originals.mkdir(parents=True)
-        images = sorted((real_data() / "bird0" / "images").glob("*.png"))
-        for number in range(max(N_ORIGINALS, -(-n // LINKS) + 1)):
-            with Image.open(images[number]) as picture:
-                picture.convert("L").resize((WIDTH, HEIGHT)).save(originals / f"{number:03d}.png")
-    files = sorted(originals.iterdir())
+    """Makes n names for the originals, `0003/rec00031_segm_0042.000.png`, so many in each folder."""
+    files = sorted((folder.parent / "originals").iterdir())
     for number in range(first, first + n):
         below = folder / f"{number // PER_FOLDER:04d}"
         if number % PER_FOLDER == 0 or number == first:
@@ -69,28 +72,31 @@ def link(folder: Path, n: int, first: int = 0) -> None:
         os.link(files[number % len(files)], below / name)
 
 
-def measured(n: int, folder: Path, kill: bool) -> list[dict[str, Any]]:
+def measured(n: int, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Returns one row a step, each printed as soon as it is there."""
+    make_originals(folder / "originals", n, options.full)
+    width, model = (FULL, "compact") if options.full else (SMALL, MODEL)
     started = time.perf_counter()
     link(folder / "pictures", n)
     print(f"{n:,} links made in {time.perf_counter() - started:.0f} s", flush=True)
     config = folder / "config.yaml"
     config.write_text(f"{{data: {folder}, models: {folder}/m, cache: {folder}/c, device: cpu, workers: 1}}")
     where = Config(data=folder, models=folder / "m", cache=folder / "c", device="cpu")
-    session = {"run": untrained(where, (1, HEIGHT, WIDTH)).timestamp, "out": str(folder / "out")}
+    session = {"run": untrained(where, (1, HEIGHT, width), model).timestamp, "out": str(folder / "out")}
     session |= {"data": {"images": "pictures", "recursive": True}, "reduction": None, "reconstructions": 0}
     (folder / "session.json").write_text(json.dumps(session), encoding="utf-8")
     words, rows = [folder / "session.json", "--config", config], []
 
     def step(what: str, *more: str, half: bool = False) -> None:
-        rows.append({"pictures": n, "step": what} | run(folder, [*words, *more], half))
+        about = {"pictures": n, "width": width, "step": what}
+        rows.append(about | run(folder, [*words, *more], half))
         numbers = [rows[-1].get(key, 0) for key in ("seconds", "anonymous_mb", "cpu_s", *STEPS)]
         print(COLUMNS.format(f"{n:,}", what, *(f"{number:.1f}" for number in numbers)), flush=True)
 
     step("check", "--check")
-    if kill:
+    if options.kill:
         step("killed at half", half=True)
-    step("goes on" if kill else "all")
+    step("goes on" if options.kill else "all")
     rows[-1] |= {where: size_of(folder / where) for where in ("out", "c")}
     print(f"out {rows[-1]['out']}, cache {rows[-1]['c']}", flush=True)
     step("nothing to do")
@@ -168,7 +174,7 @@ def timed() -> dict[str, float]:
     listed.Listed.sources.func = timing("listing", listed.Listed.sources.func)
     store.check = timing("decoding", store.check)
     run.RunSource.rows = timing("encoding", run.RunSource.rows, time.thread_time)
-    base.Source._fill = timing("filling", base.Source._fill)
+    base.Source.fill = timing("filling", base.Source.fill)
     job.ExtractionJob._make_files = timing("writing files", job.ExtractionJob._make_files)
     return seconds
 
@@ -177,6 +183,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--folder", type=Path, help="where the tree is made for the time being")
+    parser.add_argument("--full", action="store_true", help="pictures 256 wide and the default model")
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="do not kill the first call")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--plan", type=Path, help="make the tables of a plan from such a file")

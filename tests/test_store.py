@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from saec.data.images import Images
 from saec.data.store import ABOUT, ARRAY, CHECKED, Cache, open_items
 from saec.data.stored import Mapped, Windows
 from saec.faults import Fault, MissingFault
-from saec.files import TEMPORARY
+from saec.files import LOCK, TEMPORARY, locked
 
 
 @pytest.fixture
@@ -101,6 +103,20 @@ def test_a_folder_that_has_changed_gets_a_new_store(folder, cache, change):
     after = Images(folder, cache, channels="rgb").open()
     assert before.fingerprint != after.fingerprint and len(stores(cache)) == 2
     assert after.samples.names.tolist() == sorted(os.listdir(folder))
+
+
+def test_of_several_processes_one_decodes_and_the_others_wait_for_it(folder, cache, log):
+    elsewhere = Cache(folder.parent / "elsewhere")
+    key = Images(folder, elsewhere).open().fingerprint
+    cache.folder.mkdir()
+    log.clear()
+    with ThreadPoolExecutor() as threads, locked(cache.path(key, LOCK), "another process"):
+        waiting = threads.submit(lambda: Images(folder, cache).open())
+        while "another process reads the pictures" not in log.text:
+            time.sleep(0.01)
+        shutil.copytree(elsewhere.path(key), cache.path(key))
+        assert waiting.result(60).stored.shape == (6, 8, 8)
+    assert "decoding" not in log.text and names_in(cache) == [key]
 
 
 def test_pictures_of_a_folder_that_has_gone_away_are_not_left_out_for_good(folder, cache):

@@ -16,8 +16,8 @@ from saec.data.ahead import ahead
 from saec.data.stored import Mapped, Reader, Streamed, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
-from saec.faults import Unusable
-from saec.files import DAMAGE, DAY_S, GB, TEMPORARY, appearing_folder, flush, require_writable
+from saec.faults import BusyFault, Unusable
+from saec.files import DAMAGE, DAY_S, GB, LOCK, TEMPORARY, appearing_folder, flush, locked, require_writable
 from saec.processes import local_world_size
 from saec.progress import progress
 
@@ -27,6 +27,7 @@ ARRAY, ABOUT = "samples.npy", "about.json"
 MIRROR = "remote_"  # begins the name of a copy of a remote folder
 MIRROR_S = 7 * DAY_S  # since its last use in which a copy is not removed to make room
 CHECKED = "_checked"  # ends the name of a folder that holds facts alone
+WAIT_S = 0.5  # until it is looked again whether another process has read them
 N_AHEAD = 256  # items read before the first of them is looked at
 
 
@@ -147,12 +148,28 @@ def open_items(
 ) -> tuple[Mapped | Streamed, dict[str, Any]]:
     """Returns items and their facts: found, or decoded into the cache, or streamed where it has no room.
 
+    Of several processes one decodes, the others wait for it.
+
     Raises:
         Fault: as the reader says.
     """
-    stored = cache.find(key)
-    if stored:
-        return stored
+    stored, is_said = cache.find(key), False
+    while not stored:
+        try:
+            cache.folder.mkdir(parents=True, exist_ok=True)
+            with locked(cache.path(key, LOCK), folder):
+                return cache.find(key) or _made(cache, key, reader, folder)
+        except BusyFault:
+            if not is_said:
+                LOG.info("another process reads the %s of %s: waiting for it", reader.items_are, folder)
+            is_said = True
+            time.sleep(WAIT_S)
+            stored = cache.find(key)
+    return stored
+
+
+def _made(cache: Cache, key: str, reader: Reader, folder: Path) -> tuple[Mapped | Streamed, dict[str, Any]]:
+    """Decodes items into the cache, or checks those that it has no room for."""
     n_bytes = n_bytes_of(reader)
     no_room = cache.no_room(n_bytes)
     what = f"{len(reader.paths):,} {reader.items_are} of {folder} ({n_bytes / GB:.2f} GB)"

@@ -227,9 +227,9 @@ def test_a_training_by_torchrun_whose_one_process_is_killed_says_how_to_go_on(wo
         timeout=120,
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
     )
-    (run,) = map(Run, workspace.models.glob("*_killed"))
     assert done.returncode and not done.stdout
     assert "process 0 of 2 ends" in done.stderr, done.stderr
+    (run,) = map(Run, workspace.models.glob("*_killed"))
     assert f"to go on: torchrun --nproc-per-node=N -m saec train {run.folder}" in done.stderr
     n_epochs = run.progress.epoch + 1
     further = go_on(run, workspace, epochs=n_epochs)

@@ -24,6 +24,7 @@ from PIL import Image
 
 from benchmarks.labelled import real_data
 from benchmarks.memory import MODEL, untrained
+from benchmarks.scale_plan import tables
 from benchmarks.workers import Watch
 from saec.config import ROOT, Config
 
@@ -41,7 +42,7 @@ def main() -> None:
     if options.script:
         return work(options.script, options.words)
     if options.plan:
-        raise NotImplementedError
+        return print(tables(json.loads(options.plan.read_text(encoding="utf-8"))))
     rows: list[dict[str, Any]] = []
     print(COLUMNS.format("pictures", "step", "seconds", "MB", "CPU s", *STEPS), flush=True)
     for n in options.pictures:

@@ -1,8 +1,10 @@
 """Defines faults of the user's or of the data: one clear message, exit code 2, no traceback."""
 
 import errno
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -69,6 +71,12 @@ def number_of(n: int, words: str) -> str:
 def counted(items: Sequence[object], words: str, most: int = 10) -> list[str]:
     """Returns one remark that counts and lists the items, or none where there are none."""
     return [f"{number_of(len(items), words)}:\n{listing(items, most)}"] if items else []
+
+
+def suffixes_of(names: Iterable[str]) -> str:
+    """Returns in words how many files there are of each of the usual suffixes."""
+    there = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in names)
+    return ", ".join(f"{n:,} x {suffix}" for suffix, n in there.most_common(5)) or "no file at all"
 
 
 def collect_faults(faults: list[str], key: str, call: Callable[..., T], *given: Any) -> T | None:

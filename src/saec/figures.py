@@ -32,7 +32,6 @@ OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "
 WORDS = {"knn": "macro-F1 of k-NN"}  # for scores whose names alone do not say it
 COLOURS = {"train": OKABE_ITO[0], "valid": OKABE_ITO[1]}
 MANY_COLOURS = list(map(colormaps["tab20"], range(20)))  # easier to distinguish side by side than lightness
-MOST_MARKED = 40  # points of a curve
 MARKERS = "osD^vPX<>*"  # beside colours, for those who cannot tell colours apart
 HATCHES = ("", "//", "..", "\\\\", "xx", "--", "oo", "++")
 LINES = ("-", "--", ":", "-.")
@@ -210,10 +209,9 @@ def lines(
     """Draws curves over one axis; each has a colour, a line and a marker of its own, and perhaps whiskers."""
     with canvas(path, title, (7, 4)) as [[axes]]:
         for number, (name, (x, y)) in enumerate(curves.items()):
-            look: dict[str, Any] = {"color": colour(number)}
-            look |= {"linestyle": LINES[number // len(OKABE_ITO) % len(LINES)]}
-            look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 4}
-            look |= {"markevery": max(1, len(x) // MOST_MARKED)}
+            look: dict[str, Any] = {"color": colour(number), "marker": MARKERS[number % len(MARKERS)]}
+            look |= {"linestyle": LINES[number // len(OKABE_ITO) % len(LINES)], "markersize": 4}
+            look["markevery"] = max(1, len(x) // 40)  # of many points a few are marked
             if stds:  # whiskers stand beside each other
                 x = np.asarray(x) * 1.01 ** (number - (len(curves) - 1) / 2)
             whiskers = _whiskers(np.asarray(y), np.asarray(stds[name])) if stds else None

@@ -12,8 +12,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from lzma import LZMAError
 from pathlib import Path
@@ -248,12 +247,6 @@ def files_below(
     if no_files:
         raise Fault(f"{folder} holds links that lead nowhere, remove or mend them:\n{listing(no_files)}")
     return dict(sorted(listed.items()))
-
-
-def suffixes_of(names: Iterable[str]) -> str:
-    """Returns in words how many files there are of each of the usual suffixes."""
-    there = Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in names)
-    return ", ".join(f"{n:,} x {suffix}" for suffix, n in there.most_common(5)) or "no file at all"
 
 
 def _visible(folder: str) -> list[os.DirEntry]:

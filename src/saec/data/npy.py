@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import BeforeValidator, PlainValidator
 
 from saec.data.listed import Listed, Location, content_of
-from saec.faults import Fault, MissingFault, Unusable, did_you_mean
-from saec.files import DAMAGE, files_below, suffixes_of
+from saec.faults import Fault, MissingFault, Unusable, did_you_mean, suffixes_of
+from saec.files import DAMAGE, files_below
 from saec.registry import as_list
 
 LOG = logging.getLogger(__name__)

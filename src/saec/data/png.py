@@ -16,8 +16,8 @@ from PIL import Image
 from saec.data.batch import Axes
 from saec.data.listed import Listed, Location, content_of
 from saec.documents import read_mapping
-from saec.faults import Fault, MissingFault, Unusable, did_you_mean
-from saec.files import files_below, suffixes_of
+from saec.faults import Fault, MissingFault, Unusable, did_you_mean, suffixes_of
+from saec.files import files_below
 from saec.samples import SEGMENT, TABLES
 
 LOG = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ import soundfile
 import soxr
 from pydantic import NonNegativeInt
 
-from saec.faults import MissingFault, Unusable, listing
-from saec.files import files_below, suffixes_of
+from saec.faults import MissingFault, Unusable, listing, suffixes_of
+from saec.files import files_below
 from saec.sound.headers import Mended, mends_of
 
 LOG = logging.getLogger(__name__)

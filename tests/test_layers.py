@@ -117,7 +117,7 @@ def test_pictures_are_opened_in_one_place():
     assert {*opening} == {
         ("saec.data.photos", "Image.open(io.BytesIO(content), formats=OPENED)"),
         ("saec.data.photos", "Image.open(io.BytesIO(one), formats=OPENED)"),
-        ("saec.data.png", "Image.open(path, formats=['PNG'])"),
+        ("saec.data.png", "Image.open(io.BytesIO(content), formats=['PNG'])"),
     }
     assert not {*OPENED} - {"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"}
 

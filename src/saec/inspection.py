@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from saec.data.ahead import ahead
 from saec.data.kind import evenly
+from saec.data.packed import state_of
 from saec.data.photos import picture_of, pictures_below
 from saec.data.png import USUAL, decode, possible_maps, sidecar_map, to_intensity
 from saec.faults import Unusable, counted
@@ -97,7 +98,7 @@ def inspect(
         splits = dict.fromkeys(names, "train") | dict.fromkeys(others, "valid")
         names = [*names, *others]
     compared, small = set(evenly(names, MOST_COMPARED)), {}
-    n_bytes = sum((folder / name).stat().st_size for name in names)
+    n_bytes = sum(state_of(folder / name)[0] for name in names)
     inspection = Inspection(n_bytes, not as_they_are, splits=splits or {})
     colormap = _likely_map(folder, names) if as_they_are else None
     pictures = ahead(partial(_read, folder, colormap), names, 2 * n_workers, max(1, n_workers))
@@ -182,7 +183,7 @@ def _read(
     grey = Image.fromarray(pixels).convert("L")
     size, mode = (photo.size, f"{photo.mode} {photo.form}") if photo else (pixels.shape, MODES[pixels.ndim])
     row = {"width": size[1], "height": size[0], "format": photo.form if photo else "PNG"}
-    row |= {"mode": mode.split()[0], "bytes": (folder / name).stat().st_size} | statistics(pixels)
+    row |= {"mode": mode.split()[0], "bytes": state_of(folder / name)[0]} | statistics(pixels)
     levels = np.bincount(np.ravel(np.asarray(grey) if intensity is None else intensity), minlength=256)
     small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float32).ravel()
     return row, mode, intensity is not None, levels, small

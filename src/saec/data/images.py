@@ -15,6 +15,7 @@ from saec.data.batch import Dataset
 from saec.data.fronts import Fit, PictureFront
 from saec.data.kind import DATA, Kind, Sizes, evenly
 from saec.data.listed import Location, Pattern
+from saec.data.packed import SHARDS
 from saec.data.png import (
     USUAL,
     Pictures,
@@ -51,7 +52,7 @@ class Images(Kind):
 
     samples_are = items_are = "pictures"
     session_key = "images"
-    suffixes: ClassVar[tuple[str, ...]] = Pictures.suffixes
+    suffixes: ClassVar[tuple[str, ...]] = (*Pictures.suffixes, *SHARDS)
     dtype = np.dtype(np.uint8)
     n_steps = None  # a picture is one step
 

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import AfterValidator
 
 from saec.data.ahead import ahead
+from saec.data.packed import bytes_of, file_of, labels_beside, names_below, state_of
 from saec.faults import (
     DISK_IS_GONE,
     Fault,
@@ -24,7 +25,6 @@ from saec.faults import (
     listing,
     number_of,
 )
-from saec.files import files_below
 from saec.progress import progress
 from saec.samples import (
     SEGMENT,
@@ -33,7 +33,6 @@ from saec.samples import (
     Several,
     clock_columns,
     match_names,
-    nearest_labels,
     numbered,
     read_annotations,
     without_split,
@@ -67,19 +66,19 @@ class File(NamedTuple):
     mtime_ns: int
 
     @classmethod
-    def of(cls, name: str, stat: os.stat_result) -> "File":
-        return cls(name, stat.st_size, stat.st_mtime_ns)
+    def of(cls, name: str, path: Path) -> "File":
+        return cls(name, *state_of(path))
 
     def require_unchanged(self, path: Path) -> None:
         """Raises `Unusable` where what lies at the path now is something else, or nothing."""
         with suppress(OSError):
-            if File.of(self.name, path.stat()) == self:
+            if File.of(self.name, path) == self:
                 return
         raise Unusable("was changed after the folder was listed: call again")
 
 
 def _files_of(some: list[tuple[str, Path]]) -> list[File]:
-    return [File.of(name, path.stat()) for name, path in some]
+    return [File.of(name, path) for name, path in some]
 
 
 class Listed:
@@ -145,7 +144,7 @@ class Listed:
         """
         if not self.is_folder:
             return self.listed
-        samples, remarks = nearest_labels(self._all, self.folder, what=self.items_are, several=self.several)
+        samples, remarks = labels_beside(self._all, self.folder, what=self.items_are, several=self.several)
         for remark in remarks:
             LOG.warning("%s", first_lines(remark))
         samples = samples.subset(np.isin(samples.files, self.listed.files))
@@ -250,7 +249,7 @@ class Listed:
     def _there(self, table: Path, files: list[str]) -> list[str]:
         """Returns the files of a table as they lie in its folder, also those that it writes otherwise."""
         missing = sorted({file for file in files if not os.path.isfile(table.parent / file)})  # of any length
-        there = list(files_below(table.parent, self.suffixes)) if missing else []
+        there = names_below(table.parent, self.suffixes) if missing else []
         means, remarks = match_names(there, missing, str(table), what=self.items_are)
         for remark in remarks:
             LOG.warning("%s", remark)
@@ -275,11 +274,11 @@ def content_of(path: Path, n: int = -1) -> bytes:
         MissingFault: so is its folder, or the disk: the file may be good.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(n)
+        content = bytes_of(path, n)
     except OSError as error:
-        if error.errno in DISK_IS_GONE or not os.path.isdir(path.parent):
-            words = f"{path.parent} cannot be reached any more ({error.strerror})"
+        folder = file_of(path).parent
+        if error.errno in DISK_IS_GONE or not folder.is_dir():
+            words = f"{folder} cannot be reached any more ({error.strerror})"
             raise MissingFault(f"{words}: call again once it can, what was complete is kept") from error
         raise Unusable(f"cannot be opened ({error.strerror}): look whether it is there") from error
     if not content:

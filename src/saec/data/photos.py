@@ -20,6 +20,7 @@ from saec.data.fronts import PictureFront
 from saec.data.images import Images
 from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Location, Pattern, content_of
+from saec.data.packed import SHARDS
 from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
 from saec.data.store import Cache, n_bytes_of, open_items
@@ -215,7 +216,7 @@ class Photos(Images):
     the files. `recursive`, `group`, `several`, `limit` and `skip_bad` are as those of `images`.
     """
 
-    suffixes = SUFFIXES
+    suffixes = (*SUFFIXES, *SHARDS)
 
     def __init__(
         self,

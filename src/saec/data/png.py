@@ -1,5 +1,6 @@
 """Lists PNG files, decodes them to arrays of bytes, and inverts colour maps: one byte a pixel."""
 
+import io
 import logging
 import struct
 import zlib
@@ -15,9 +16,9 @@ from PIL import Image
 
 from saec.data.batch import Axes
 from saec.data.listed import Listed, Location, content_of
+from saec.data.packed import names_below
 from saec.documents import read_mapping
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean, suffixes_of
-from saec.files import files_below
 from saec.samples import SEGMENT, TABLES
 
 LOG = logging.getLogger(__name__)
@@ -42,10 +43,12 @@ def find_pictures(
     if not folder.is_dir():
         what = "PNG spectrograms" if suffixes == SUFFIXES else "pictures"
         raise MissingFault(f"no such folder: {folder} (a folder of {what} is expected)")
-    names = list(files_below(folder, suffixes, bool(recursive), others))
-    below = [] if names or recursive else list(files_below(folder, suffixes))
+    names = names_below(folder, suffixes, bool(recursive), others)
+    below = [] if names or recursive else names_below(folder, suffixes)
     if not names and (not below or recursive is False):
-        hint = f" or below it: found {suffixes_of(files_below(folder))}"
+        there: list[str] = []
+        names_below(folder, (), others=there)
+        hint = f" or below it: found {suffixes_of(there)}"
         if below:
             where = (folder / below[0]).parent
             hint = f"; there are some in {where}: name that folder, or say `data.recursive: true`"
@@ -73,7 +76,7 @@ class Pictures(Listed):
         others: list[str] = []
         names = find_pictures(folder, self.recursive, self.suffixes, others)
         with suppress(Fault):  # of folders that are not used
-            n_below = 0 if self.recursive else len(files_below(folder, self.suffixes)) - len(names)
+            n_below = 0 if self.recursive else len(names_below(folder, self.suffixes)) - len(names)
             if n_below:
                 words = "%d pictures in folders below %s are not used: `data.recursive: true` takes them"
                 LOG.warning(words, n_below, folder)
@@ -130,7 +133,11 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         Unusable: gone or locked, no PNG, too large, or 16 bits a channel.
     """
-    head = content_of(path, 26)
+    return _size_in(content_of(path, 26))
+
+
+def _size_in(content: bytes) -> tuple[int, int]:
+    head = content[:26]
     if not head.startswith(SIGNATURE) or len(head) < 26:
         raise Unusable("is not a PNG, whatever its name says: save it as PNG")
     width, height, depth = struct.unpack(">8x4x4xIIBx", head)
@@ -151,9 +158,10 @@ def decode(path: Path) -> np.ndarray:
     Raises:
         Unusable: as `size_of`, and for a picture that is damaged, or anywhere transparent.
     """
-    size = size_of(path)
+    content = content_of(path)
+    size = _size_in(content)
     try:
-        with Image.open(path, formats=["PNG"]) as picture:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             if (picture.height, picture.width) != size or picture.mode not in GREY + COLOURED:
                 raise ValueError("it has two headers")
             picture.load()

@@ -13,6 +13,7 @@ import numpy as np
 
 from saec.config import Config
 from saec.data.ahead import ahead
+from saec.data.packed import position_of
 from saec.data.stored import Mapped, Reader, Streamed, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
@@ -192,7 +193,7 @@ def check(reader: Reader, n_workers: int, array: np.ndarray | None = None) -> li
     """Reads every item, into its part of the array if there is one; returns its number of steps, or 0 and why
     it cannot be used.
     """
-    items = range(len(reader.paths))
+    items = sorted(range(len(reader.paths)), key=lambda item: position_of(reader.paths[item]))
     n_steps = _n_steps(reader)
     ends = np.cumsum(n_steps)
 
@@ -202,7 +203,9 @@ def check(reader: Reader, n_workers: int, array: np.ndarray | None = None) -> li
 
     results = ahead(read, items, N_AHEAD, n_workers) if n_workers else map(read, items)
     doing = "checking" if array is None else "decoding"
-    return list(progress(results, doing, len(items), f" {reader.items_are}"))
+    each = progress(results, doing, len(items), f" {reader.items_are}")
+    of_item = dict(zip(items, each, strict=True))
+    return [of_item[item] for item in range(len(items))]
 
 
 def _n_steps(reader: Reader) -> np.ndarray:

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
+from saec.data.packed import member_at
 from saec.data.photos import picture_of
 from saec.evaluation.agreement import purity
 from saec.explorer.sounds import MB, Stretch, listen, small_picture
@@ -154,8 +155,13 @@ def thumbnails(images: Path, names: np.ndarray, limit_mb: float) -> list[str] | 
     return addresses if n_letters <= limit_mb * MB else None
 
 
-def links(images: Path, names: np.ndarray, page: Path) -> list[str]:
-    """Returns addresses of the pictures relative to the page's folder, absolute ones on another drive."""
+def links(images: Path, names: np.ndarray, page: Path) -> list[str] | None:
+    """Returns addresses of the pictures relative to the page's folder, absolute ones on another drive.
+
+    None where they lie within shards: a browser opens none of these.
+    """
+    if len(names) and member_at(images / str(names[0])):
+        return None
     folder = _link(images, page)
     return [f"{folder}/{quote(str(name))}" for name in names]
 

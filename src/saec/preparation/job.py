@@ -16,6 +16,8 @@ import torch
 from saec.config import Config, load_config
 from saec.data.ahead import ahead
 from saec.data.kind import absolute, is_remote, paths_of
+from saec.data.packed import names_below, write_shards
+from saec.data.png import SUFFIXES as PNG
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, first_lines, listing
 from saec.files import fingerprint, locked, move_to_timestamp, remove_leftovers, require_writable
@@ -24,6 +26,7 @@ from saec.preparation.pictures import (
     ABOUT,
     FAILED,
     NOTES,
+    PACKED,
     PICTURES,
     SKIPPED,
     Note,
@@ -89,7 +92,7 @@ class PreparationJob:
         for folder in [out] if out else sorted(source.parent.glob(f"{self.session.stem}_*"), reverse=True):
             with suppress(Fault):  # none is there, or another folder's is damaged: it is not this one
                 about = read_mapping(folder / ABOUT)
-                is_whole = about.get("pictures") == sum(1 for _ in folder.glob("[!.]*.png"))
+                is_whole = about.get("pictures") == len(names_below(folder, PNG, recursive=False))
                 if about.get("fingerprint") in self.fingerprints and is_whole:
                     return folder
         return None
@@ -145,10 +148,15 @@ class PreparationJob:
         if not any(note["pictures"] for note in notes):
             shutil.rmtree(part, ignore_errors=True)
             raise Fault(_why_none(notes))
-        write_beside(part / PICTURES, notes, self.session, self.samples, self.fingerprints[0])
+        made = part / PICTURES
+        if self.session.pack:
+            shutil.rmtree(part / PACKED, ignore_errors=True)  # of a call that was killed
+            write_shards(sorted(made.glob("[!.]*.png")), part / PACKED, self.session.pack)
+            made = part / PACKED
+        write_beside(made, notes, self.session, self.samples, self.fingerprints[0])
         if out and out.exists():
             out.rmdir()  # empty, else it would have been refused; Windows does not replace it
-        made, pattern = part / PICTURES, f"{self.session.stem}_*"
+        pattern = f"{self.session.stem}_*"
         folder = made.rename(out) if out else move_to_timestamp(made, part.parent, pattern)
         _report(notes, self.session, self.source, folder)
         return folder

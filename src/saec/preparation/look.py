@@ -41,6 +41,7 @@ class PreparationSession(Session):
     short: Literal["pad", "skip"] = "pad"
     several: Literal["first", "all"] = "first"  # of the labels that annotations give one segment
     recordings: Annotated[str, BeforeValidator(lambda raw: str(raw) if isinstance(raw, Path) else raw)]
+    pack: Annotated[int, Field(ge=1)] | None = None  # pictures in each tar; None: each is a file of its own
     out: Path | None = None
     annotations: Path | None = None
 
@@ -79,6 +80,7 @@ class PreparationSession(Session):
         """Returns what decides the pictures; unused fields are left out, so that older folders stay valid."""
         unused = {"spectrum"} if self.spectrum is None else set(BY_SPECTRUM)
         unused |= {"several"} if self.several == "first" else set()
+        unused |= {"pack"} if self.pack is None else set()
         return self.model_dump(mode="json", exclude={"recordings", "out", "annotations"} | unused)
 
     def picture(self, segment: np.ndarray, sounding: slice) -> np.ndarray | None:

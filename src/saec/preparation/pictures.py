@@ -19,7 +19,7 @@ from saec.sound.files import load_sound
 from saec.tables import write_table
 
 ABOUT, FAILED, SKIPPED = "prepared.json", "failed.csv", "skipped.csv"
-PICTURES, NOTES = "pictures", "notes"  # folders of the part folder
+PICTURES, PACKED, NOTES = "pictures", "packed", "notes"  # folders of the part folder
 
 # recording, failed (why or None), padded, pictures [name, start, end, label], skipped [start, end, why]
 Note = dict[str, Any]

@@ -7,6 +7,7 @@ from saec.samples.reader import (
     TABLES,
     annotation_table,
     called_like,
+    of_cells,
     raise_rows,
     read_annotations,
     read_separated,

@@ -76,7 +76,20 @@ def read_annotations(
     """
     if not path.is_file():
         raise MissingFault(f"no such file: {path}")
-    heads, rows, decimal = _read(path)
+    return of_cells(path, _read(path), required, columns=columns, strict=strict, faults=faults)
+
+
+def of_cells(
+    path: Path,
+    cells_of: tuple[list[str], list[Row], str],
+    required: Sequence[str] = ("file", "label"),
+    *,
+    columns: Mapping[str, str] | None = None,
+    strict: bool = False,
+    faults: list[str] | None = None,
+) -> pd.DataFrame:
+    """Returns as `read_annotations` the rows that have these heads, cells and decimal sign."""
+    heads, rows, decimal = cells_of
     named = _required_columns(path, heads, required, columns or {})
     others = [head for head in heads if head and head not in {*named.values(), *NAMES, *COLUMNS}]
     offset = next((head for head in heads if head.casefold() == OFFSET), None)

@@ -19,6 +19,7 @@ from saec.data.audio import Recordings
 from saec.data.kind import absolute, paths_of
 from saec.data.listed import by_folders
 from saec.data.npy import SUFFIXES as ARRAYS
+from saec.data.packed import SHARDS, labels_beside
 from saec.data.photos import SUFFIXES, pictures_below
 from saec.data.png import Pictures
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
@@ -34,7 +35,6 @@ from saec.samples import (
     annotation_table,
     clock_columns,
     join,
-    nearest_labels,
     read_annotations,
     recording_of,
     with_clock,
@@ -67,7 +67,7 @@ def matching_files(named: str, config: Config) -> list[Path]:
 
 def picture_folder(path: str, config: Config) -> Path:
     """Returns a folder of pictures; raises a `MissingFault` where there are none."""
-    folder = paths_of(absolute(path, config), config, SUFFIXES)
+    folder = paths_of(absolute(path, config), config, (*SUFFIXES, *SHARDS))
     assert isinstance(folder, Path)  # of one
     pictures_below(folder)
     return folder
@@ -191,7 +191,7 @@ def label_samples(
             remarks = remarks + more
     elif images:
         bare = plain.but(label="")  # folders are no classes where a table gives labels
-        samples, remarks = nearest_labels(bare, images, **options)
+        samples, remarks = labels_beside(bare, images, **options)
         if not samples.classes:
             samples = plain if samples is bare else samples.but(label=plain.labels)
     if samples is plain and sounds:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from saec.config import Config, require_short_name
 from saec.data.audio import Recordings
+from saec.data.packed import file_of
 from saec.evaluation.base import Scores
 from saec.evaluation.folds import given_split, require_two_groups
 from saec.evaluation.probes import CLASSIFIERS
@@ -330,7 +331,7 @@ def _require_same_samples(tables: dict[str, Table]) -> None:
 
 
 def _require_pictures(images: Path, names: np.ndarray) -> None:
-    missing = [name for name in names.tolist() if not (images / name).is_file()]
+    missing = [name for name in names.tolist() if not file_of(images / name).is_file()]
     if missing:
         raise Fault(
             f"{len(missing):,} of {len(names):,} pictures of the features are not in {images}: name the "

@@ -28,9 +28,7 @@ def _share_or_steps(raw: Any) -> float | int:
 
 Trim = Annotated[float | int, PlainValidator(_share_or_steps)]  # of the time steps, cut from each side
 Window = Annotated[float, Field(ge=0, le=8, exclude_if=lambda power: not power)]  # sessions stay as they were
-Axes = Annotated[
-    Literal["time", "both"], Field(exclude_if=lambda axes: axes == "time")
-]  # that are pooled over
+Axes = Annotated[Literal["time", "both"], Field(exclude_if=lambda axes: axes == "time")]  # pooled over
 
 
 @dataclass(frozen=True)

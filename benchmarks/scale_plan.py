@@ -61,7 +61,7 @@ def hours(costs: Costs, n: int, gpus: int) -> dict[str, float]:
 
 def tables(rows: list[dict[str, Any]]) -> str:
     """Returns the tables as Markdown: measured beside simulated, room, hours."""
-    whole = sorted((row for row in rows if "out" in row), key=lambda row: row["pictures"])
+    whole = sorted((row for row in rows if row["step"] == "all"), key=lambda row: row["pictures"])
     costs = Costs.of(whole[0])
     return "\n\n".join((_checked(costs, whole), _room(costs), _hours(costs)))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import contenders, distortions, maps, precision, speed
+from benchmarks import contenders, distortions, maps, precision, scale_plan, speed
 from benchmarks.contest import Entry, Row, table
 from benchmarks.errors import errors
 from benchmarks.pictures import write_images
@@ -94,6 +94,20 @@ def test_contenders_in_processes_of_their_own_take_turns_as_it_is_called(tmp_pat
     first, second = rows[:2]
     assert first["times_the_first"] == [1.0, 1.0] and len(second["pictures_per_s"]) == 2
     assert sys.platform != "linux" or second["anonymous_mb"] > 50
+
+
+def test_the_plan_is_linear_and_ends_where_the_shared_disk_is_busy():
+    row = dict.fromkeys(scale_plan.STEPS, 3.6) | {"pictures": 3_600, "cpu_s": 20.0, "anonymous_mb": 1_000}
+    row |= {"step": "all", "out": {"bytes": 36e6}, "c": {"bytes": 72e6}}
+    costs = scale_plan.Costs.of(row)
+    few, many = (scale_plan.hours(costs, n, 8) for n in (10**6, 10**9))
+    assert many["all"] == pytest.approx(1_000 * few["all"]) == pytest.approx(sum(many.values()) - many["all"])
+    assert many["encoding"] == pytest.approx(10**9 / 20_000 / 8 / 3600)
+    assert many["decoding"] == pytest.approx(10**9 * 30_000 / 2e9 / 3600)  # reading takes longer
+    assert (
+        "| 1,000,000,000 | 1,000 | 100,000 | 5,000 | 30.00 TB | 20.00 TB | 10.00 TB |"
+        in scale_plan.tables([row])
+    )
 
 
 def test_levels_of_noise_that_is_shifted_or_stretched_are_those_that_are_expected():

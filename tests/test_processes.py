@@ -259,9 +259,21 @@ def test_each_process_of_a_machine_takes_a_gpu_of_its_own(second_of_two, monkeyp
     assert resolve_device("cuda") == torch.device("cuda:1")
     with pytest.raises(Fault, match="device cuda:0 is one for 2 processes: choose auto or cpu"):
         resolve_device("cuda:0")
+    with monkeypatch.context() as one_each:
+        one_each.setenv("LOCAL_WORLD_SIZE", "1")
+        one_each.setenv("LOCAL_RANK", "0")
+        assert resolve_device("cuda") == torch.device("cuda:0")  # torch needs the index
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(Fault, match="device cuda:1 is not there .*: start as many processes"):
         resolve_device("cuda")
+
+
+def test_apples_gpu_is_taken_by_one_process_alone(second_of_two, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto") == torch.device("cpu")
+    monkeypatch.delenv("RANK")
+    assert resolve_device("auto") == torch.device("mps")
 
 
 def test_fewer_samples_than_processes_are_refused(config, pictures):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saec.faults import Fault
-from saec.processes import local_rank, local_world_size
+from saec.processes import local_rank, local_world_size, world_size
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -25,12 +25,13 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         Fault: there is no such device.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     n_here = local_world_size()
+    if name == "auto":
+        by_apple = torch.backends.mps.is_available() and n_here == 1  # that GPU is one for all
+        name = "cuda" if torch.cuda.is_available() else "mps" if by_apple else "cpu"
     if n_here > 1 and name not in ("cuda", "cpu"):
         raise Fault(f"device {name} is one for {n_here} processes: choose auto or cpu, or start one process")
-    device = torch.device(f"cuda:{local_rank()}" if n_here > 1 and name == "cuda" else name)
+    device = torch.device(f"cuda:{local_rank()}" if world_size() > 1 and name == "cuda" else name)
     counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     there = f"is not there ({counts[device.type]} of that kind found)"
     if (device.index or 0) >= counts[device.type]:

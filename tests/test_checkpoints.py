@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saec.faults import Fault
-from saec.runs.run import read_checkpoint, write_checkpoint
+from saec.runs.checkpoints import read_checkpoint, write_checkpoint
 
 
 def state(n: int) -> dict:

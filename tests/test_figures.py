@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 from traces import NAMES, curves, kind, save
 
-from saec import figures, gallery
+from saec import figures, fonts, gallery
 from saec.data import DATA, VIEWS, Cache, Dataset, Loader
 from saec.data.batch import Axes
 from saec.data.fronts import PictureFront
@@ -226,24 +226,24 @@ def test_a_spectrum_lasts_as_long_as_its_samples_where_all_last_the_same(tmp_pat
 
 
 def test_letters_that_the_font_lacks_are_of_another_font_or_are_said_once(tmp_path, drawn, caplog):
-    figures._warn_of_boxes.cache_clear()
-    figures._font_for.cache_clear()
+    fonts._warn_of_boxes.cache_clear()
+    fonts.font_for.cache_clear()
     for number in range(2):
         gallery.panels(tmp_path / f"{number}.png", {"seen": pictures(1)}, ["シジュウカラ.wav"], "四十雀")
-    font = figures._font_for(frozenset("四十雀"))
+    font = fonts.font_for(frozenset("四十雀"))
     families = {tuple(text.get_fontfamily()) for text in drawn[-1].findobj(Text) if "四" in text.get_text()}
     if font:
         assert families == {("DejaVu Sans", font)}
     else:
         assert caplog.text.count("no font of this machine has all letters") == 1
-    assert figures._font_for(frozenset()) is None
+    assert fonts.font_for(frozenset()) is None
 
 
 def test_a_font_that_has_the_letters_is_found():
     """As symbols of mathematics are in a font that matplotlib itself brings."""
-    lacking = figures._letters_of(findfont("STIXGeneral")) - figures._letters_of(findfont("DejaVu Sans"))
+    lacking = fonts.letters_of(findfont("STIXGeneral")) - fonts.letters_of(findfont("DejaVu Sans"))
     letter = sorted(lacking)[0]
-    assert figures._font_for(frozenset(letter)) is not None
+    assert fonts.font_for(frozenset(letter)) is not None
 
 
 def test_whiskers_of_scores_end_at_0_and_1_and_are_none_where_nothing_deviates():

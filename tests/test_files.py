@@ -16,7 +16,6 @@ from saec.files import (
     TEMPORARY,
     appearing,
     appearing_folder,
-    files_below,
     fingerprint,
     link_or_copy,
     locked,
@@ -29,6 +28,7 @@ from saec.files import (
     write_npz,
     write_text,
 )
+from saec.folders import files_below
 
 
 def names(folder) -> list[str]:

@@ -16,10 +16,10 @@ from saec.session import TrainingSession
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "saec"
 ROOMS = """
-    faults processes registry files disk documents config samples progress devices together sound lowpass data
-    models features tables similarity objectives optimizers reduction evaluation upgrade session preparation
-    runs figures gallery export training extraction inspection explorer sections report
-    demo command __main__
+    faults processes registry files folders disk documents config samples progress devices together sound
+    lowpass data models features tables similarity objectives optimizers reduction evaluation upgrade
+    session preparation runs fonts figures gallery export training extraction inspection explorer sections
+    report demo command __main__
 """.split()  # each may import those before it; a package is one room
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = "umap pynndescent pyarrow usearch librosa skops onnx tensorboard fsspec s3fs".split()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from saec.faults import Fault
+from saec.faults import Fault, collect_faults
 from saec.files import appearing
 from saec.models import Model
 
@@ -34,6 +34,19 @@ def require_script(model: Model) -> None:
             _script(part)
     except RuntimeError as error:
         raise Fault("this model cannot be written as TorchScript: choose `pt2` or `onnx`") from error
+
+
+def check_export(
+    kind: str | bool, model: Model | None, shape: tuple[int, ...] | None, faults: list[str]
+) -> None:
+    """Adds a fault where packages are missing, or where the model cannot be exported so."""
+    collect_faults(faults, "training.export", require_packages, kind)
+    if model is None or kind != "torchscript":
+        return
+    collect_faults(faults, "training.export", require_script, model)
+    if shape and shape[0] != 3:
+        words = "training.export: the reference's extractor gives models 3 channels, this one takes %d: %s"
+        LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
 
 
 @torch.no_grad()

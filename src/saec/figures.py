@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, filterwarnings
@@ -14,20 +13,20 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, fontManager, get_font
+from matplotlib.font_manager import findfont
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from saec.files import appearing
+from saec.fonts import font_for, letters_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 LOG = logging.getLogger(__name__)
 DPI = 110
-BOXES = "Last Resort"  # a font of boxes that matplotlib brings
 OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#000000")
 WORDS = {"knn": "macro-F1 of k-NN"}  # for scores whose names alone do not say it
 COLOURS = {"train": OKABE_ITO[0], "valid": OKABE_ITO[1]}
@@ -291,39 +290,14 @@ def plain(words: object) -> str:
 def write_figure(path: Path, figure: Figure) -> None:
     """Writes a figure; letters that its font lacks are of another font of this machine, if there is one."""
     texts = figure.findobj(Text)
-    lacking = frozenset("".join(text.get_text() for text in texts)) - _letters_of(findfont("DejaVu Sans"))
-    other = _font_for(lacking - {"\n"})
+    lacking = frozenset("".join(text.get_text() for text in texts)) - letters_of(findfont("DejaVu Sans"))
+    other = font_for(lacking - {"\n"})
     if other:
         for text in texts:
             text.set_fontfamily(["DejaVu Sans", other])
     with appearing(path) as temporary, catch_warnings():
         filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # which is logged once
         figure.savefig(temporary, format="png")
-
-
-@lru_cache
-def _letters_of(file: str) -> frozenset[str]:
-    return frozenset(map(chr, get_font(file).get_charmap()))
-
-
-@lru_cache
-def _warn_of_boxes() -> None:
-    """Warns, once."""
-    LOG.warning("no font of this machine has all letters of the names: some are boxes; install one")
-
-
-@lru_cache
-def _font_for(letters: frozenset[str]) -> str | None:
-    """Returns the font of this machine that has the most of these letters, None where none has any."""
-    n_there = {}
-    fonts = [font for font in fontManager.ttflist if not font.name.startswith(BOXES)]
-    for font in fonts if letters else ():
-        with suppress(OSError, RuntimeError):  # gone, or without outlines
-            n_there[font.name] = len(letters & _letters_of(font.fname))
-    best = max(n_there, key=n_there.__getitem__, default=None)
-    if letters and not (best and n_there[best] == len(letters)):
-        _warn_of_boxes()
-    return best if best and n_there[best] else None
 
 
 def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:

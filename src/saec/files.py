@@ -12,7 +12,7 @@ import sys
 import time
 import zipfile
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from lzma import LZMAError
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from filelock import FileLock, Timeout
 
-from saec.faults import DISK_IS_FULL, BusyFault, Fault, NoRoom, listing
+from saec.faults import DISK_IS_FULL, BusyFault, Fault, NoRoom
 
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
@@ -213,49 +213,6 @@ def require_whole(file: Path | BinaryIO, ending: str = "", stored: bool = False)
 def as_file_name(words: str) -> str:
     """Returns the words with `_` for what may not stand in the name of a file or folder."""
     return re.sub(r"[^\w.-]", "_", words)
-
-
-def files_below(
-    folder: Path,
-    suffixes: Container[str] | None = None,
-    recursive: bool = True,
-    others: list[str] | None = None,
-) -> dict[str, os.DirEntry]:
-    """Returns the files in a folder, and below it, by relative POSIX path, sorted by code point.
-
-    Hidden ones are left out. Links are followed, but not to a folder on the way to them. Raises a `Fault`
-    where a folder cannot be listed, names are no text, or links lead nowhere. `suffixes` are written small;
-    `others` gets the names of files with another one.
-    """
-    listed: dict[str, os.DirEntry] = {}
-    left = [(str(folder), "", {os.path.realpath(folder)})]
-    while left:
-        path, stem, above = left.pop()
-        for entry in _visible(path):
-            name = stem + entry.name
-            if entry.is_dir():
-                real = os.path.realpath(entry)
-                left += [(entry.path, f"{name}/", above | {real})] if recursive and real not in above else []
-            elif suffixes is None or os.path.splitext(entry.name)[1].lower() in suffixes:
-                listed[name] = entry
-            elif others is not None:
-                others.append(name)
-    no_text = sorted(ascii(name) for name in listed if name != name.encode(errors="replace").decode())
-    if no_text:
-        raise Fault(f"{folder} holds names that are no UTF-8 text, rename them:\n{listing(no_text)}")
-    no_files = sorted(name for name, entry in listed.items() if not entry.is_file())
-    if no_files:
-        raise Fault(f"{folder} holds links that lead nowhere, remove or mend them:\n{listing(no_files)}")
-    return dict(sorted(listed.items()))
-
-
-def _visible(folder: str) -> list[os.DirEntry]:
-    """Returns what is in a folder and not hidden, as systems hide it: by a dot."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise Fault(f"{folder} cannot be listed ({error.strerror}): look at its permissions") from error
 
 
 def require_writable(folder: Path) -> None:

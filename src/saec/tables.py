@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from saec.config import require_short_name
 from saec.faults import Fault, MissingFault, listing
 from saec.features import Features
-from saec.files import DAMAGE, appearing, map_npz, require_whole
+from saec.files import DAMAGE, appearing, as_file_name, map_npz, require_whole
 from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per_recording, read_separated
 
 LOG = logging.getLogger(__name__)
@@ -263,6 +264,16 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
             table.to_parquet(temporary, index=False)
         else:
             without_formulas(table).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def refuse_alike(what: str, names: list[str]) -> None:
+    """Raises a `Fault` where two names would be one as part of a file's name, or one is too long for that."""
+    for name in names:
+        require_short_name(as_file_name(name))
+    counts = Counter(as_file_name(name).casefold() for name in names)
+    twice = sorted({name for name in names if counts[as_file_name(name).casefold()] > 1})
+    if twice:
+        raise Fault(f"{what} need names that differ in letters or digits (`name: file`):\n{listing(twice)}")
 
 
 def require_parquet() -> None:

@@ -17,7 +17,8 @@ from pydantic import BeforeValidator, PlainValidator
 
 from saec.data.listed import Listed, Location, content_of
 from saec.faults import Fault, MissingFault, Unusable, did_you_mean, suffixes_of
-from saec.files import DAMAGE, files_below
+from saec.files import DAMAGE
+from saec.folders import files_below
 from saec.registry import as_list
 
 LOG = logging.getLogger(__name__)

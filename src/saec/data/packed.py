@@ -16,7 +16,8 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from saec.faults import Fault, Unusable, counted, listing
-from saec.files import appearing, files_below
+from saec.files import appearing
+from saec.folders import files_below
 from saec.progress import progress
 from saec.samples import Samples, Several, join, nearest_labels, of_cells
 

@@ -19,8 +19,9 @@ from saec.sections import SECTIONS
 from saec.sections.base import Content, Inputs, Section
 from saec.sections.labels import GivenLabels, Labels
 from saec.sections.parts import read_parts
-from saec.sections.sets import EvaluatedSet, FeatureSet, Files, Per, SoundPaths, refuse_alike
+from saec.sections.sets import EvaluatedSet, FeatureSet, Files, Per, SoundPaths
 from saec.session import Session, SessionError, load_session
+from saec.tables import refuse_alike
 
 LOG = logging.getLogger(__name__)
 MOST_SENTENCES = 6  # at the top of the page

@@ -24,7 +24,7 @@ from saec.data.photos import SUFFIXES, pictures_below
 from saec.data.png import Pictures
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
-from saec.files import files_below
+from saec.folders import files_below
 from saec.registry import Strict
 from saec.runs import Run
 from saec.samples import (

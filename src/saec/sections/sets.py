@@ -1,7 +1,6 @@
 """Sets of features: read from files of the same samples, with labels; sections leave results in them."""
 
 import logging
-from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from saec.config import Config, require_short_name
+from saec.config import Config
 from saec.data.audio import Recordings
 from saec.data.packed import file_of
 from saec.evaluation.base import Scores
@@ -21,7 +20,6 @@ from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import recipe_of
 from saec.faults import Fault, MissingFault, collect_faults, first_lines, listing, number_of
 from saec.features import POOLINGS
-from saec.files import as_file_name
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Component, Strict, as_list
 from saec.runs import TIMESTAMP
@@ -38,7 +36,7 @@ from saec.sections.labels import (
     word_for_samples,
 )
 from saec.session import SessionError
-from saec.tables import Table, read_layout, read_table, table_per_recording
+from saec.tables import Table, read_layout, read_table, refuse_alike, table_per_recording
 
 LOG = logging.getLogger(__name__)
 PIXELS = "pixels 32 x 32"  # small pictures, as a method
@@ -281,16 +279,6 @@ def _methods(given: EvaluatedSet, config: Config) -> list[tuple[str, Path, Featu
             methods.append((method, file, options))
     refuse_alike("methods", [method for method, _, _ in methods])
     return methods
-
-
-def refuse_alike(what: str, names: list[str]) -> None:
-    """Raises a `Fault` where two names would be one as part of a file's name, or one is too long for that."""
-    for name in names:
-        require_short_name(as_file_name(name))
-    counts = Counter(as_file_name(name).casefold() for name in names)
-    twice = sorted({name for name in names if counts[as_file_name(name).casefold()] > 1})
-    if twice:
-        raise Fault(f"{what} need names that differ in letters or digits (`name: file`):\n{listing(twice)}")
 
 
 def _files(named: str, images: str | None, config: Config) -> dict[str, Path]:

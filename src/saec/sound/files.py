@@ -19,7 +19,7 @@ import soxr
 from pydantic import NonNegativeInt
 
 from saec.faults import MissingFault, Unusable, listing, suffixes_of
-from saec.files import files_below
+from saec.folders import files_below
 from saec.sound.headers import Mended, mends_of
 
 LOG = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from saec.files import locked, remove_leftovers, write_text
 from saec.gallery import show_views
 from saec.models import model_table
 from saec.runs import SESSION, Run
+from saec.runs.checkpoints import suitable
 from saec.runs.find import find_trained, warn_of_unfinished
-from saec.runs.run import suitable
 from saec.session import TrainingSession, WeightsOf, load_session
 from saec.together import Group, joined
 from saec.training import loop

@@ -14,7 +14,7 @@ from saec.data.kind import absolute, faults_of_ragged, faults_of_shared
 from saec.data.views import faults_of_view
 from saec.devices import describe, resolve_device, resolve_precision
 from saec.disk import require_room
-from saec.export import require_packages, require_script
+from saec.export import check_export
 from saec.faults import Fault, collect_faults, number_of
 from saec.files import require_writable
 from saec.models import Model, feature_shape
@@ -175,7 +175,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     if options.probe and labels is not None:
         there = check("training.probe", _classes, labels, "it")
         faults += faults_of_probe(options, kinds, there) if there else []
-    _check_export(options.export, model, shape, faults)
+    check_export(options.export, model, shape, faults)
     if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
     if not faults:
@@ -231,19 +231,6 @@ def _without_decoder(session: TrainingSession, model: Model | None) -> TrainingS
         return session
     LOG.warning("objective.reconstruction is 0: %s has no decoder", session.model.name)
     return session.but(objective=session.objective.model_copy(update={"reconstruction": 0.0}))
-
-
-def _check_export(
-    export: str | bool, model: Model | None, shape: tuple[int, ...] | None, faults: list[str]
-) -> None:
-    """Adds a fault where packages are missing, or where the model cannot be exported so."""
-    collect_faults(faults, "training.export", require_packages, export)
-    if model is None or export != "torchscript":
-        return
-    collect_faults(faults, "training.export", require_script, model)
-    if shape and shape[0] != 3:
-        words = "training.export: the reference's extractor gives models 3 channels, this one takes %d: %s"
-        LOG.warning(words, shape[0], "with `data.channels: rgb` it can use them")
 
 
 def _sized(

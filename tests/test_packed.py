@@ -179,6 +179,11 @@ def parquet_of(**columns: list) -> Change:
     return change
 
 
+def in_a_folder(folder: Path) -> None:
+    (folder / "0.tar").unlink()
+    added(folder / "0.tar", {"songs/a.png": PNG})
+
+
 def renamed(name: str) -> Change:
     return lambda folder: (folder / "0.tar").rename(folder / name)
 
@@ -210,6 +215,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
         with_a_picture_beside,
         "holds beside.png and shards with a.png: put shards into a folder",
     ),
+    "all in a folder": (in_a_folder, "directly in ... some in ... songs: say `data.recursive: true`"),
     "no picture": (renamed("0.txt"), "no *.png directly in"),
     "Parquet without bytes": (
         parquet_of(name=["a.png"]),

@@ -51,7 +51,8 @@ def find_pictures(
         hint = f" or below it: found {suffixes_of(there)}"
         if below:
             where = (folder / below[0]).parent
-            hint = f"; there are some in {where}: name that folder, or say `data.recursive: true`"
+            or_that = "name that folder, or " if where.is_dir() else ""  # else it is within shards
+            hint = f"; there are some in {where}: {or_that}say `data.recursive: true`"
         raise MissingFault(f"no {', '.join(f'*{one}' for one in suffixes)} directly in {folder}{hint}")
     return names or below
 

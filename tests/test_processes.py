@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,17 @@ def test_fewer_samples_than_processes_are_refused(config, pictures):
     plan = plan_training(load_session(training_session(model=TINY), TrainingSession), config)
     with pytest.raises(Fault, match="data.train: 8 pictures are left to train on, .* in each process"):
         build(plan, Group(world_size=9))
+
+
+def test_machines_whose_labels_differ_are_refused(config, pictures):
+    session, store = load_session(training_session(model=TINY), TrainingSession), distributed.HashStore()
+    plans = [plan_training(session, config)]
+    (pictures / "labels.csv").write_text(f"file,label\n{next(pictures.glob('*.png')).name},wren\n")
+    plans.append(plan_training(session, config))
+    with ThreadPoolExecutor() as both:
+        for machine in [both.submit(build, plans[rank], Group(rank, 2, store)) for rank in (0, 1)]:
+            with pytest.raises(Fault, match="data.train: machines have different samples or labels"):
+                machine.result()
 
 
 @pytest.mark.parametrize(("model", "shared"), [(TINY, nn.SyncBatchNorm), (STRIDED, MaskedNorm)])

@@ -121,9 +121,10 @@ def build(plan: TrainingPlan, group: Group | None = None) -> Training:
     group = group or Group()
     with group.in_turn():
         train, valid = _open(plan)
-    samples = fingerprint(train.samples.names.tolist(), valid.samples.names.tolist())
-    if len({*group.every(samples)}) > 1:
-        raise Fault("data.train: machines have different samples: copy the same to all, or share a disk")
+    samples = [one.tolist() for data in (train, valid) for one in (data.samples.names, data.samples.labels)]
+    if len({*group.every(fingerprint(samples))}) > 1:
+        words = "machines have different samples or labels: copy the same to all, or share a disk"
+        raise Fault(f"data.train: {words}")
     train, valid = (data.on(plan.device) for data in (train, valid))
     plan, train, valid = _settle(plan, train, valid)
     session, device, options = plan.session, plan.device, plan.session.training

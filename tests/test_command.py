@@ -21,7 +21,7 @@ from small_runs import begun_script, untrained_run
 
 import main_01_train
 import main_02_extract
-from saec import command
+from saec import command, processes
 from saec.config import Config, load_config
 from saec.runs import Run
 
@@ -366,6 +366,24 @@ def test_the_latest_of_a_session_that_has_no_finished_run_lists_what_there_is(wo
         file.unlink()
     answered = workspace.extract(workspace.session("features", extraction_session("latest:untrained")))
     assert answered.code == 2 and f"{run.folder.name} is not finished" in answered.output
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["prepare"], "saec prepare is the work of one process: start it without torchrun"),
+        (["evaluate"], "saec evaluate is the work of one process: start it without torchrun"),
+        (["extract", "--shard", "0/2"], "--shard: torchrun parts the work already: leave it out"),
+        (["extract", "--engine", "ray"], "--engine: torchrun parts the work already: leave it out"),
+        (["train"], "the demo data are not there: start it once without torchrun"),
+    ],
+)
+def test_what_processes_of_torchrun_cannot_share_is_a_fault(workspace, monkeypatch, words, fault):
+    for name in processes.GIVEN:
+        monkeypatch.setenv(name, "2" if name == "WORLD_SIZE" else "0")
+    answered = answer(command, *words, "--config", str(workspace.config_file))
+    assert answered.code == 2 and fault in answered.output
+    assert not (workspace.config.data / "demo").exists()
 
 
 def test_a_config_that_is_not_right_or_a_gpu_that_is_not_there_is_a_fault(workspace):

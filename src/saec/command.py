@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from saec.config import CONFIG, SHIPPED, load_config
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean, listing
-from saec.processes import let_first_speak, rank
+from saec.processes import let_first_speak, rank, world_size
 from saec.progress import to_terminal
 
 if TYPE_CHECKING:  # what computes takes seconds to import, which --help need not wait for
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what computes takes seconds to import, which --help need no
 LOG = logging.getLogger(__name__)
 SUFFIXES = (".json", ".yaml", ".yml")
 DEMO = "demo"
+TOGETHER = ("training", "extraction")  # what torchrun may start
 DONE, FAULT, INTERRUPTED = 0, 2, 130  # 1, a bug, is what Python ends with
 T = TypeVar("T")
 
@@ -166,8 +167,7 @@ def _run(options: argparse.Namespace, script: str) -> int:
     kind, plan = getattr(room, about.session), getattr(room, about.plan)
     plan_folder = getattr(room, about.plan_folder) if about.plan_folder else None
 
-    processes = {key: getattr(options, key, None) for key in ("shard", "engine", "address")}
-    processes = {key: value for key, value in processes.items() if value}
+    processes = _processes(options, script)
 
     def read(name: str) -> tuple["Session | None", Callable[[], Job]]:
         path = find_session(name, script)
@@ -188,6 +188,8 @@ def _run(options: argparse.Namespace, script: str) -> int:
             LOG.info("%s", words)
         return DONE
     if any(lacks_demo(session) for session, _ in to_plan):
+        if world_size() > 1:
+            raise Fault("the demo data are not there: start it once without torchrun, which makes them")
         from saec.demo import make_demo  # with pandas, which takes a third of a second to import
 
         make_demo(demo, config.n_workers)
@@ -196,6 +198,22 @@ def _run(options: argparse.Namespace, script: str) -> int:
             if rank() == 0 or script != "training":  # shards of an extraction end in any process
                 print(path, flush=True)
     return DONE
+
+
+def _processes(options: argparse.Namespace, script: str) -> dict[str, str]:
+    """Returns the options of processes that share an extraction.
+
+    Raises:
+        Fault: torchrun has started several processes, which cannot share the work so.
+    """
+    given = {key: getattr(options, key, None) for key in ("shard", "engine", "address")}
+    given = {key: value for key, value in given.items() if value}
+    if world_size() > 1 and script not in TOGETHER:
+        raise Fault(f"saec {SCRIPTS[script].verb} is the work of one process: start it without torchrun")
+    if world_size() > 1 and given:
+        words = ", ".join(f"--{key}" for key in given)
+        raise Fault(f"{words}: torchrun parts the work already: leave it out, or start without torchrun")
+    return given
 
 
 def _checked(session: "Session | None", make_job: Callable[[], Job], lacks_demo: bool) -> str:

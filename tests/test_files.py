@@ -135,6 +135,7 @@ def test_npz_is_stored_plainly_and_maps_as_it_was_written(tmp_path):
     }
     write_npz(file, **arrays)
     with np.load(file, allow_pickle=False) as loaded:
+        assert loaded.files == list(arrays)
         for key, array in arrays.items():
             mapped = map_npz(file, key)
             assert mapped.dtype == array.dtype

@@ -89,6 +89,23 @@ def test_a_damaged_index_is_made_anew_and_one_that_cannot_be_kept_is_used_once(t
     assert "the index is used once, it cannot be kept: the disk is full" in log.text
 
 
+@pytest.mark.parametrize("queries", [ROWS[:1], ROWS[:2], ROWS[:201]], ids=len)
+def test_where_the_index_gives_too_few_rows_all_are_looked_at(tmp_path, queries, log, monkeypatch):
+    monkeypatch.setattr(index, "AT_ONCE", 100)  # the last piece of 201 is a single one
+    file, rows = written(tmp_path / "x.npz", ROWS)
+    search([queries], [rows], 2, None, file)
+    kept = file.with_suffix(".index")
+    before, state = index._read(kept)
+    before.graph.remove(before.keys[50:])
+    arrays = {name: value for name, value in vars(before).items() if name != "graph"}
+    write_npz(kept, **arrays, state=state, graph=np.frombuffer(before.graph.save(), np.uint8))
+    for of, expected in zip(
+        search([queries], [rows], 60, None, file), search([queries], [rows], 60), strict=True
+    ):
+        np.testing.assert_array_equal(of, expected)
+    assert log.text.count("the index gives fewer than 60 rows: all 300 are looked at") == 1
+
+
 def test_without_the_package_or_for_few_rows_or_parts_of_a_file_all_rows_are_looked_at(
     tmp_path, log, monkeypatch
 ):

@@ -54,8 +54,9 @@ def search(
     n_query, n_array = ([array.shape[1] for array in many] for many in (queries, arrays))
     if n_query != n_array:
         raise Fault(f"the query has {n_query} features, the files have {n_array}: use the same run")
-    if file and (index := index_of(file, arrays[0])):
-        return index.nearest(queries[0], arrays[0], n, own)
+    index = index_of(file, arrays[0]) if file else None
+    if index and (near := index.nearest(queries[0], arrays[0], n, own)):
+        return near
     starts = range(0, len(arrays[0]), PIECE)
     scalers = [StandardScaler() for _ in arrays]
     for array, scaler in zip(arrays, scalers, strict=True):

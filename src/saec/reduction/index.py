@@ -41,8 +41,11 @@ class Index:
 
     def nearest(
         self, queries: np.ndarray, rows: np.ndarray, n: int, own: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns indices and distances (queries, n) of the nearest rows, as `search` does."""
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns indices and distances (queries, n) of the nearest rows, as `search` does.
+
+        None where it does not give so many for each query, as a graph that is only nearly connected may.
+        """
         parts, starts = [], range(0, len(queries), AT_ONCE)
         n = min(n, len(rows) - (own is not None))
         for start in progress(starts, "searching", len(starts), " pieces"):
@@ -52,6 +55,9 @@ class Index:
             distances = np.sqrt(np.square(apart, dtype=np.float32).sum(axis=2))
             left_out = near < 0 if own is None else (near < 0) | (near == own[start : start + AT_ONCE, None])
             distances[left_out] = np.inf
+            if (np.isfinite(distances).sum(axis=1) < n).any():
+                LOG.info("the index gives fewer than %d rows: all %d are looked at", n, len(rows))
+                return None
             order = np.argsort(distances, axis=1, kind="stable")[:, :n]
             parts.append([np.take_along_axis(one, order, 1) for one in (near, distances)])
         indices, distances = (np.concatenate(of) for of in zip(*parts, strict=True))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -51,6 +52,26 @@ def test_of_more_rows_than_are_fitted_some_are_drawn_and_the_others_placed(log):
     again, positions = fitted_and_placed(ROWS, (2,), 8, 0, 100)
     np.testing.assert_array_equal(positions[2], reduced.by_dim[2])
     assert len(np.unique(positions[2], axis=0)) == len(ROWS)
+
+
+def test_fitted_rows_have_at_most_all_others_of_them_as_neighbours(log):
+    reduced = reduce_features(ROWS, Reduction(dims=(2, 120), n_neighbors=150, fit_rows=100), "pictures")
+    assert reduced.n_neighbors == 99 and list(reduced.by_dim) == [2] and len(reduced.by_dim[2]) == len(ROWS)
+    assert "100 pictures have 99 neighbours, not 150" in log.text
+    assert "100 pictures are too few for 120 dimensions" in log.text
+
+
+def test_rows_with_many_neighbours_are_placed_in_bounded_memory(monkeypatch):
+    flat = np.random.default_rng(0).normal(size=(len(ROWS), 2))
+    many = Map(ROWS.mean(0), ROWS.std(0), (ROWS - ROWS.mean(0)) / ROWS.std(0), {2: flat}, 200)
+    monkeypatch.setattr("saec.reduction.kept.PAIRS", 200_000)
+    expected = many.place(ROWS[:3] + 1)[2]
+    tracemalloc.start()
+    placed = many.place(ROWS + 1)[2]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # bytes; those of all pairs would be 77 MB, more than once
+    np.testing.assert_allclose(placed[:3], expected, atol=1e-5)
 
 
 def test_the_same_rows_and_rows_without_variance_are_placed():
@@ -109,6 +130,7 @@ def test_later_pictures_are_placed_on_the_map_of_earlier_ones(songs):
         ({"reduction": {"like": "ID", "n_neighbors": 7}}, "has n_neighbors 5, got 7: leave it out"),
         ({"reduction": {"like": "ID", "seed": 1}}, "has seed 0, got 1: leave it out"),
         ({"pooling": "max"}, "made otherwise"),
+        ({"data": {"images": "songs/later", "fit": "crop"}}, "fit: there None, here 'crop'"),
         (
             {"variant": None, "data": {"images": "songs/images"}},
             "are these features: choose a `variant:` word",
@@ -144,3 +166,14 @@ def test_a_map_that_was_altered_removed_or_never_kept_is_refused(songs):
         songs.extract(**session)
     about.write_text(text)
     file.write_bytes(whole)
+
+
+def test_features_like_others_are_not_put_on_a_map_made_after_those(songs):
+    first = {"variant": "first", "overwrite": True}
+    songs.extract(**first, reduction={"dims": [3], "n_neighbors": 5})
+    songs.extract(**like(songs, f"{songs.id}_first", variant="second"))
+    songs.extract(**first, reduction={"dims": [3], "n_neighbors": 5, "seed": 1})
+    with pytest.raises(Fault, match=f"map_{songs.id}_first.npz was altered since it was written"):
+        songs.extract(**like(songs, f"{songs.id}_second", variant="third"))
+    songs.extract(**like(songs, f"{songs.id}_first", variant="second"))
+    assert "reduced_3" in songs.extract(**like(songs, f"{songs.id}_second", variant="third")).roles

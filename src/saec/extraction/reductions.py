@@ -61,16 +61,17 @@ def reduce_features(pooled: np.ndarray | None, wanted: Reduction | None, what: s
         kept = Map.read(kept_file(Path(wanted.like)), wanted.sha256)
         placed = kept.place(pooled)
         return Reduced(kept.n_neighbors, {d: placed[d] for d in dict.fromkeys([MAP, *wanted.dims])})
-    dims = possible_dims(tuple(dict.fromkeys([MAP, *wanted.dims])), len(pooled))
+    n_fitted = min(len(pooled), wanted.fit_rows)
+    dims = possible_dims(tuple(dict.fromkeys([MAP, *wanted.dims])), n_fitted)
     left_out = sorted(set(wanted.dims) - set(dims))
     if left_out:
         words = "%d %s are too few for %s dimensions: d dimensions need max(4, d + 2)"
-        LOG.warning(words, len(pooled), what, ", ".join(map(str, left_out)))
+        LOG.warning(words, n_fitted, what, ", ".join(map(str, left_out)))
     if not dims:
         return Reduced()
-    used = n_neighbors_used(wanted.n_neighbors, len(pooled))
+    used = n_neighbors_used(wanted.n_neighbors, n_fitted)
     if used < wanted.n_neighbors:
-        LOG.warning("%d %s have %d neighbours, not %d", len(pooled), what, used, wanted.n_neighbors)
+        LOG.warning("%d %s have %d neighbours, not %d", n_fitted, what, used, wanted.n_neighbors)
     fitted, positions = fitted_and_placed(pooled, dims, used, wanted.seed, wanted.fit_rows)
     return Reduced(used, positions, fitted)
 
@@ -94,7 +95,8 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Path, config:
         raise MissingFault(words)
     before = about["session"].get("reduction") or {}
     if "like" in before:
-        return on_kept_map(before["like"], wanted, source, out, config)
+        first = {"sha256": wanted.sha256 or before["sha256"]}  # the map that those features are on
+        return on_kept_map(before["like"], wanted.model_copy(update=first), source, out, config)
     if "map" not in about["roles"]:
         raise Fault(f"{file} keeps no map: extract those features once more with `overwrite: true`")
     sha256 = wanted.sha256 or about["sha256"]["map"]
@@ -105,10 +107,10 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Path, config:
 
 def _require_same_features(source: Source, about: dict[str, Any], file: Path) -> None:
     """Raises a `Fault` where the map is of features that were made otherwise."""
-    before = about["settings"]
+    before, now = about["settings"], source.settings | {"fit": source.data.fit}
     different = [
         f"{key}: there {before.get(key)!r}, here {value!r}"
-        for key, value in source.settings.items()
+        for key, value in now.items()
         if key not in OF_NUMBERS and before.get(key) != value
     ]
     n_before, n_now = len(map_npz(kept_file(file), "mean")), source.shapes["pooled"][0][0]

@@ -17,7 +17,8 @@ from saec.reduction.graph import knn, memberships, neighborhood_graph
 
 LOG = logging.getLogger(__name__)
 FIT_ROWS = 50_000  # of more rows so many, drawn by the seed, are fitted, and the others placed among them
-AT_ONCE = 5_000  # rows that are placed together
+AT_ONCE = 5_000  # rows that are placed together, or fewer,
+PAIRS = 20_000_000  # as many as have so many pairs of neighbours
 LAYOUT = "layout_"  # what the names of arrays of positions begin with
 
 
@@ -80,9 +81,10 @@ class Map:
         """
         tree = NearestNeighbors(n_neighbors=self.n_neighbors).fit(self.rows)
         placed = {d: np.empty((len(pooled), d), np.float32) for d in self.layouts}
-        starts = range(0, len(pooled), AT_ONCE)
+        size = max(1, min(AT_ONCE, PAIRS // self.n_neighbors**2))
+        starts = range(0, len(pooled), size)
         for start in progress(starts, "placing", len(starts), " pieces"):
-            piece = slice(start, start + AT_ONCE)
+            piece = slice(start, start + size)
             rows = ((pooled[piece] - self.mean) / self.scale).astype(np.float32)
             distances, nearest = tree.kneighbors(rows)
             members = memberships(np.pad(distances, ((0, 0), (1, 0))))[:, 1:]

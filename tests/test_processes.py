@@ -7,8 +7,11 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from traces import curves, save, write_traces
 
 import main_01_train
-from saec import processes, train
+from saec import processes, together, train
 from saec.config import ROOT, Config, load_config
 from saec.devices import resolve_device
 from saec.faults import Fault
@@ -28,7 +31,7 @@ from saec.models import MODELS
 from saec.models.conv1d import MaskedNorm
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
-from saec.together import LOST, Group, joined
+from saec.together import LOST, SILENT_S, START_S, Group, joined
 from saec.training import go_on, plan_training
 from saec.training.build import build
 from saec.training.loop import one_epoch
@@ -135,6 +138,29 @@ def test_two_processes_learn_what_one_learns_with_batches_twice_as_large(workspa
             assert got["weights"].keys() == expected["weights"].keys()
             for key, weight in expected["weights"].items():
                 assert torch.allclose(got["weights"][key], weight, rtol=1e-4, atol=1e-6), (name, key)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_process_whose_others_do_not_begin_ends_with_a_fault(second_of_two, monkeypatch, rank):
+    monkeypatch.setattr(together, "START_S", 0.1)
+    monkeypatch.setenv("RANK", rank)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    with pytest.raises(Fault, match="of 2 processes not all have begun"), joined(torch.device("cpu")):
+        pass
+
+
+def test_a_process_that_never_gave_a_sign_of_life_is_lost_in_the_end(monkeypatch, caplog):
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(together, "ENDING", Lock())
+    group, store = Group(0, 2), distributed.HashStore()
+    for seconds in (2 * SILENT_S, 2 * START_S):
+        assert "is lost" not in caplog.text
+        since = {1: time.monotonic() - seconds}
+        with nullcontext() if seconds < START_S else pytest.raises(SystemExit, match=str(LOST)):
+            together._look(group, store, {1: 0}, since)
+    assert "process 0 of 2 ends, process 1 is lost" in caplog.text
 
 
 WAITS = """

@@ -18,11 +18,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from saec.faults import Fault
 from saec.processes import local_rank, rank, world_size
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 EVERY_S, SILENT_S = 5, 40  # between two signs of life, and without any after which a process counts as lost
+START_S = 600  # in which all begin
 LONGEST = timedelta(days=1)  # that others wait for one that gives signs of life, such as while it decodes
 LOST, INTERRUPTED = 2, 130  # exit codes
 NUMBERS, ENDING = count(), Lock()  # of groups that this process has joined; held by the thread that ends it
@@ -126,12 +128,21 @@ def joined(device: torch.device) -> Iterator[Group]:
     """Joins the processes that torchrun has started; they end together.
 
     Where one is lost the others end with a message and exit code 2, within a minute: at once where it has
-    ended, which breaks the connection, else when signs of life have not come for some time.
+    ended, which breaks the connection, else when signs of life have not come for some time. One that has
+    not begun in `START_S` is lost, too.
+
+    Raises:
+        Fault: not all have begun by then, or the first one cannot be reached.
     """
     if world_size() == 1:
         yield Group()
         return
-    store, prefix = _store(), f"group_{next(NUMBERS)}"
+    try:
+        store, prefix = _store(START_S), f"group_{next(NUMBERS)}"
+    except distributed.DistError as error:
+        words = f"of {world_size()} processes not all have begun within {START_S / 60:.0f} minutes"
+        raise Fault(f"{words}: see what the others say, and start all at once") from error
+    store.set_timeout(LONGEST)
     group = Group(rank(), world_size(), distributed.PrefixStore(prefix, store))
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -157,7 +168,7 @@ def joined(device: torch.device) -> Iterator[Group]:
     group.leave()
 
 
-def _store(timeout_s: float = LONGEST.total_seconds()) -> Any:
+def _store(timeout_s: float) -> Any:
     return next(distributed.rendezvous("env://", timeout=timedelta(seconds=timeout_s)))[0]
 
 
@@ -208,9 +219,9 @@ def _look(group: Group, store: Any, signs: dict[int, int], since: dict[int, floa
     store.add(f"sign/{group.rank}", 1)
     for other, before in signs.items():
         signs[other], now = store.add(f"sign/{other}", 0), time.monotonic()
-        if signs[other] != before or not before:  # it may not have begun
+        if signs[other] != before:
             since[other] = now
-        elif now - since[other] > SILENT_S:
+        elif now - since[other] > (SILENT_S if before else START_S):  # without a sign it has not begun
             store.set("lost", str(other))
     if store.check(["lost"]):
         _end(group, f"process {store.get('lost').decode()} is lost")

@@ -272,7 +272,8 @@ def plan_extraction(
         shard = f"{rank()}/{world_size()}"
     part = collect_faults(faults, "--shard", Shard.parse, shard) if shard else None
     if (part or cluster) and source and source.always_anew:
-        faults.append("--shard, --engine: one process computes a combiner's scores: leave them out")
+        words = "one process computes a combiner's scores: leave them out, and torchrun"
+        faults.append(f"--shard, --engine: {words}")
     if part and cluster:
         faults.append("--shard: a cluster parts the work itself: leave it out")
     if faults:

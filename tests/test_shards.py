@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from small_runs import Songs, assert_same_files
 
 from saec import extract
 from saec.extraction import on_ray
-from saec.faults import BusyFault, Fault
+from saec.extraction.job import ExtractionJob
+from saec.extraction.sources.run import RunSource
+from saec.faults import Fault
 from saec.files import locked
 
 N, BATCH = 23, 2
@@ -61,26 +64,51 @@ def test_a_shard_that_was_killed_is_computed_again_alone(songs):
 
 
 @pytest.mark.parametrize("fact", ["settings", "samples", "versions"])
-def test_a_shard_of_something_else_is_refused_and_nothing_is_lost(songs, fact):
+def test_a_shard_of_something_else_is_refused_and_nothing_is_lost(songs, log, fact):
     shard(songs, "0/2")
     plan = songs.folder / f".{songs.id}.shard-0-of-2.part" / "plan.json"
     plan.write_text(json.dumps(json.loads(plan.read_text()) | {fact: "other"}))
     assert shard(songs, "1/2").paths == ()
+    assert f"shard 0/2 in {plan.parent} is of other {fact}" in log.text
     with pytest.raises(Fault, match=f"shard 0/2 in .* is of other {fact}: call again with --shard 0/2"):
         songs.extract()
     assert shard(songs, "0/2").paths  # which goes over it again
 
 
-def test_nothing_is_put_together_while_a_shard_is_at_work(songs):
+def test_nothing_is_put_together_while_a_shard_is_at_work(songs, monkeypatch):
+    monkeypatch.setattr("saec.extraction.job.LOOK_S", 0)
     shard(songs, "0/2")
     with (
         locked(songs.folder / f".{songs.id}.shard-0-of-2.lock", "the shard"),
-        pytest.raises(BusyFault, match="another process is at work on shard 0/2"),
+        pytest.raises(Fault, match="another process is at work on shard 0/2"),
     ):
         songs.extract()
     with locked(songs.folder / f".{songs.id}.lock", "two merges at once"):
         assert shard(songs, "1/2").paths == ()
     assert songs.extract().paths
+
+
+def test_a_damaged_shard_is_named_and_computed_again(songs, log):
+    shard(songs, "0/2")
+    (songs.folder / f".{songs.id}.shard-0-of-2.part" / "X.npy").write_bytes(b"cut")
+    assert shard(songs, "1/2").paths == ()
+    assert "shard-0-of-2.part/X.npy is damaged" in log.text.replace("\\", "/")
+    assert shard(songs, "0/2").paths
+
+
+def test_a_late_process_of_shards_that_overwrite_finds_what_others_have_put_together(songs, monkeypatch):
+    before = songs.extract()
+    shard(songs, "0/2", overwrite=True)
+    late, run_all = [], ExtractionJob._run_all
+
+    def after_another(job):
+        run_all(replace(job, shard=None))
+        monkeypatch.setattr(ExtractionJob, "_run_all", run_all)
+        monkeypatch.setattr(RunSource, "compute", lambda *_: late.append(1))
+        return run_all(job)
+
+    monkeypatch.setattr(ExtractionJob, "_run_all", after_another)
+    assert shard(songs, "1/2", overwrite=True).paths == before.paths and not late
 
 
 @pytest.mark.parametrize("words", ["4/4", "1", "-1/2", "a/b"])
@@ -110,6 +138,7 @@ def test_processes_of_torchrun_compute_a_shard_each(songs, monkeypatch):
     ("processes", "words"),
     [
         ({"engine": "ray", "shard": "0/2"}, "--shard: a cluster parts the work itself: leave it out"),
+        ({"engine": "ray", "address": "127.0.0.1:1"}, "the Ray cluster 127.0.0.1:1 does not answer"),
         ({"address": "auto"}, "--address: is that of a Ray cluster: add --engine ray"),
     ],
 )

@@ -240,7 +240,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def locked(lock: Path, what: object) -> Iterator[None]:
+def locked(lock: Path, what: object, wait_s: float = 0) -> Iterator[None]:
     """Holds a lock file, which the system releases however the process ends.
 
     The file goes while it is held: whoever has opened it meanwhile sees that it has no name any more. Windows
@@ -251,7 +251,7 @@ def locked(lock: Path, what: object) -> Iterator[None]:
     """
     held = FileLock(lock)
     try:
-        held.acquire(timeout=0)
+        held.acquire(timeout=wait_s)
     except Timeout as error:
         raise BusyFault(f"another process is at work on {what}: wait for it, or end it") from error
     try:

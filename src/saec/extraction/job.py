@@ -2,7 +2,8 @@
 
 import logging
 import shutil
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -36,6 +37,7 @@ from saec.session import SessionError, load_session
 
 LOG = logging.getLogger(__name__)
 N_SCORED = 1_000  # rows with labels that are clustered for the log
+LOOK_S = 60  # that a shard may be held by a process that only looks whether all are there
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class ExtractionJob:
                     LOG.info("shard %s is complete, others are not yet", self.shard)
                     return Waiting()
         try:
-            return replace(self, shard=None)._run_all()
+            return self._run_all()
         except BusyFault:
             LOG.info("shard %s is complete, another process puts all of them together", self.shard)
             return Waiting()
@@ -109,22 +111,24 @@ class ExtractionJob:
             LOG.info("%s: nothing to do, the files are there", outputs.id)
             return outputs.features()
         outputs.folder.mkdir(parents=True, exist_ok=True)
-        with locked(outputs.lock, outputs.id):
+        with locked(outputs.lock, outputs.id), ExitStack() as held:
             outputs.publish()  # what was complete when a process was killed
             job = self._as_of_now()  # another process may have made them
             if job.outputs != outputs:
                 raise Fault(f"another process has just made features {outputs.id}: call again")
+            if self.shard and outputs.about.is_file() and not outputs.of_shard(self.shard).exists():
+                return outputs.features()  # another process has put all of them together
+            shards = outputs.shards
+            for shard in shards:
+                held.enter_context(_of_others(outputs, shard))
             if job.state != "same":
                 LOG.info("%s", job.describe())
                 earlier = job._earlier()
                 if earlier and earlier.outputs != outputs:
                     earlier = earlier.held(outputs.part / "held")
-                with ExitStack() as held:
-                    for shard in outputs.shards:
-                        held.enter_context(locked(outputs.of_shard(shard, ".lock"), f"shard {shard}"))
-                    job._make_files(job.source.compute(outputs.part, earlier, outputs.shards, job._fill))
+                job._make_files(job.source.compute(outputs.part, earlier, shards, job._fill))
                 outputs.publish()
-            outputs.clean()
+            outputs.clean(shards.values())
         return outputs.features()
 
     @property
@@ -202,6 +206,16 @@ class ExtractionJob:
             files |= write_predictions(made, *given, self.session.predictions, _band(computed))
         self.source.draw(computed, made.figure)
         return files | ({"reconstructions": made.figure} if made.figure.exists() else {})
+
+
+@contextmanager
+def _of_others(outputs: Outputs, shard: Shard) -> Iterator[None]:
+    """Holds the lock of a shard, which another process may hold for the moment in which it looks at all."""
+    try:
+        with locked(outputs.of_shard(shard, ".lock"), f"shard {shard}", LOOK_S):
+            yield
+    except BusyFault as error:
+        raise Fault(str(error)) from error
 
 
 def _band(computed: Computed) -> tuple[float, float] | None:

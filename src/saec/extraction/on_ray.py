@@ -3,6 +3,7 @@
 import io
 import logging
 import platform
+import socket
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -17,6 +18,8 @@ from saec.extraction.session import ExtractionSession
 from saec.extraction.sources.base import Source, build_source
 from saec.faults import Fault, KeptFault
 from saec.progress import progress
+
+ANSWER_S = 10
 
 
 @dataclass(frozen=True)
@@ -46,22 +49,32 @@ class Cluster:
 
         logging.getLogger("ray").setLevel(logging.WARNING)
         own = not ray.is_initialized()
+        where = f"the Ray cluster {self.address or 'of this machine'}"
         try:
             if own:
+                self._require_answer()
                 ray.init(self.address, configure_logging=False)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise KeptFault(f"{where} does not answer: {error}") from error
+        try:
             encoded = _encoded(source, part, missing, (session, config, data.fingerprint))
             for row in progress(encoded, "extracting", len(missing), " batches"):
                 batch = int(row["batch"])
                 rows = np.load(io.BytesIO(row["rows"]))
                 part.write(part.batches[batch], {name: torch.from_numpy(rows[name]) for name in rows})
                 part.mark(batch)
-        except (ray.exceptions.RayError, ConnectionError, ValueError) as error:
-            cause = getattr(error, "cause", None) or error
-            raise KeptFault(f"the Ray cluster {self.address or 'of this machine'}: {cause}") from error
+        except ray.exceptions.RayError as error:
+            raise KeptFault(f"{where}: {getattr(error, 'cause', None) or error}") from error
         finally:
             part.settle()
             if own:
                 ray.shutdown()
+
+    def _require_answer(self) -> None:
+        """Raises an `OSError` where nobody listens at a host and port: Ray would try for minutes."""
+        host, _, port = (self.address or "").removeprefix("ray://").rpartition(":")
+        if port.isdigit():
+            socket.create_connection((host, int(port)), ANSWER_S).close()
 
 
 def _encoded(source: Source, part: Part, missing: list[int], given: tuple) -> Any:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,9 +93,9 @@ class Outputs:
         paths = (self.part, self.lock, of_0_1_0, *self.shards.values())
         return [path for path in paths if path.exists()]
 
-    def clean(self) -> None:
-        """Removes what a killed process has left and is of no more use."""
-        for path in {*self.left_over} - {self.lock}:
+    def clean(self, shards: Iterable[Path] = ()) -> None:
+        """Removes what a killed process has left and is of no more use, and the folders of these shards."""
+        for path in ({*self.left_over} - {self.lock, *self.shards.values()}) | {*shards}:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -131,8 +132,9 @@ class Work:
 
     def begin(self, folder: Path, shard: Shard | None = None) -> Part:
         """Opens the part in that folder, which goes on where it was if it is of the same plan."""
-        if not self._differences(folder, shard):
-            return self._open(folder, shard, resumed=True)
+        with suppress(OtherShard):
+            if not self._differences(folder, shard):
+                return self._open(folder, shard, resumed=True)
         folder.mkdir(parents=True, exist_ok=True)
         for file in (folder / PLAN, *folder.glob("*.npy")):
             file.unlink(missing_ok=True)
@@ -144,7 +146,7 @@ class Work:
         """Opens what another process has computed.
 
         Raises:
-            OtherShard: it is not of this work.
+            OtherShard: it is not of this work, or damaged.
         """
         different = self._differences(folder, shard)
         if different:
@@ -184,8 +186,15 @@ class Work:
             if 0 in shape:  # which cannot be mapped
                 arrays[name] = np.zeros(shape, kind)
             else:
-                arrays[name] = np.load(file, mmap_mode="r+") if resumed else new_map(file, kind, shape)
+                arrays[name] = _mapped(file) if resumed else new_map(file, kind, shape)
         n_bytes = sum(array.nbytes for array in arrays.values())
         if n_bytes and not shard:  # kept for the files, until they are assembled
             new_map(folder / ROOM, np.uint8, (n_bytes,))
         return Part(arrays, arrays.pop("done"), batches, index, offsets)
+
+
+def _mapped(file: Path) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode="r+")
+    except DAMAGE as error:
+        raise OtherShard(f"{file} is damaged ({error}): remove its folder, and compute it again") from error

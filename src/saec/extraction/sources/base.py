@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
@@ -186,9 +186,13 @@ class Source:
         def compute(data: Dataset) -> bool:
             work = self._work(data, *_unchanged(data, earlier))
             self.fill(work.begin(folders[shard], shard), data)
-            with suppress(OtherShard):
-                return all(work.find(folder, other).done.all() for other, folder in folders.items())
-            return False
+            begun = {other: folder for other, folder in folders.items() if (folder / PLAN).is_file()}
+            try:
+                done = [bool(work.find(folder, other).done.all()) for other, folder in begun.items()]
+            except OtherShard as fault:
+                LOG.warning("%s", fault)
+                return False
+            return len(done) == shard.n and all(done)
 
         return self._with_samples(compute, folders[shard])
 

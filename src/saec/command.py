@@ -206,7 +206,7 @@ def _processes(options: argparse.Namespace, script: str) -> dict[str, str]:
     Raises:
         Fault: torchrun has started several processes, which cannot share the work so.
     """
-    given = {key: getattr(options, key, None) for key in ("shard", "engine", "address")}
+    given = {key: vars(options).get(key) or "" for key in ("shard", "engine", "address")}
     given = {key: value for key, value in given.items() if value}
     if world_size() > 1 and script not in TOGETHER:
         raise Fault(f"saec {SCRIPTS[script].verb} is the work of one process: start it without torchrun")

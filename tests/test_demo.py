@@ -132,7 +132,7 @@ def test_three_commands_make_train_extract_and_judge_the_demo(trained):
         assert (folder / name).stat().st_size
 
     files, output = run("main_02_extract", file)
-    assert [file.suffix for file in files] == [".npz"] * 6 + [".png", ".json"]
+    assert [file.suffix for file in files] == [".npz"] * 7 + [".png", ".json"]
     result = re.search(r"clusters against 10 labels, pooled features, k-means: V-measure (0\.\d+)", output)
     assert result and float(result[1]) > 0.3
     with np.load(files[2]) as reduced:

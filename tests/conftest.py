@@ -137,3 +137,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 def has_words(text: str, words: str) -> bool:
     """Whether the text has the parts, between which three dots stand, in their order."""
     return re.search(".*".join(map(re.escape, words.split(" ... "))), text, re.DOTALL) is not None
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Extractions encode two pictures of 128 x 32 at once."""
+    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", 2 * 128 * 32)

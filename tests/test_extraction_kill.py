@@ -24,12 +24,8 @@ from saec.features import Features
 from saec.files import TEMPORARY, move
 from saec.session import load_session
 
-BATCH, N = 2, 40  # a shard is eight batches: 16, 16 and 8 pictures
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * 32)
+N = 40  # batches are marked by eight: 16, 16 and 8 pictures
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 @pytest.fixture

@@ -17,12 +17,8 @@ from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.files import locked
 
-N, BATCH = 23, 2
-
-
-@pytest.fixture(autouse=True)
-def small_batches(monkeypatch):
-    monkeypatch.setattr("saec.extraction.sources.run.BATCH_PIXELS", BATCH * 128 * 32)
+N = 23
+pytestmark = pytest.mark.usefixtures("small_batches")
 
 
 @pytest.fixture

@@ -254,10 +254,7 @@ def find_session(name: str, script: str) -> Path:
         stems |= dict.fromkeys(path.stem for path in files)
     if Path(name).is_dir():
         return Path(name)
-    folders, hint = (
-        " or ".join(map(str, _session_folders(script))),
-        did_you_mean(name, [*dict.fromkeys(stems)]),
-    )
+    folders, hint = " or ".join(map(str, _session_folders(script))), did_you_mean(name, [*stems])
     raise MissingFault(f"no session file {name}, and none of that name in {folders}: {hint}")
 
 

@@ -279,17 +279,7 @@ def plan_extraction(
     if source and out and reduction and reduction.like and "pooled" in source.npz:
         given = reduction.like, reduction, source, out, config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
-    cluster = collect_faults(faults, "--engine", Cluster, address) if engine else None
-    if address and not engine:
-        faults.append("--address: is that of a Ray cluster: add --engine ray")
-    if not (shard or engine) and world_size() > 1:
-        shard = f"{rank()}/{world_size()}"
-    part = collect_faults(faults, "--shard", Shard.parse, shard) if shard else None
-    if (part or cluster) and source and source.always_anew:
-        words = "one process computes a combiner's scores: leave them out, and torchrun"
-        faults.append(f"--shard, --engine: {words}")
-    if part and cluster:
-        faults.append("--shard: a cluster parts the work itself: leave it out")
+    part, cluster = _processes(source, shard, engine, address, faults)
     if faults:
         raise SessionError(f"session {session.name}", faults)
     session = session.but(data=data, out=str(out), reduction=reduction)
@@ -307,6 +297,24 @@ def plan_extraction(
         n_bytes = int(source.n_bytes(job._earlier()) * (1 / part.n if part else 2))
         require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
     return job
+
+
+def _processes(
+    source: Source | None, shard: str | None, engine: str | None, address: str | None, faults: list[str]
+) -> tuple[Shard | None, Cluster | None]:
+    """Returns the shard that this process computes, or the cluster that encodes; both None for one alone."""
+    cluster = collect_faults(faults, "--engine", Cluster, address) if engine else None
+    if address and not engine:
+        faults.append("--address: is that of a Ray cluster: add --engine ray")
+    if not (shard or engine) and world_size() > 1:
+        shard = f"{rank()}/{world_size()}"
+    part = collect_faults(faults, "--shard", Shard.parse, shard) if shard else None
+    if (part or cluster) and source and source.always_anew:
+        words = "one process computes a combiner's scores: leave them out, and torchrun"
+        faults.append(f"--shard, --engine: {words}")
+    if part and cluster:
+        faults.append("--shard: a cluster parts the work itself: leave it out")
+    return part, cluster
 
 
 def _id(session: ExtractionSession, source: Source) -> str:

@@ -227,7 +227,7 @@ class Source:
 
     def gather(self, samples: np.ndarray, data: Dataset) -> Raw:
         """Returns a batch as it is stored, the last one filled up to the size of all."""
-        if self.offsets(data) is None:  # so that a row does not depend on the others
+        if CODES not in self.shapes:  # so that a row does not depend on the others
             samples = np.pad(samples, (0, self.batch_size(data) - len(samples)), mode="edge")
         return data.gather(samples, self.device)
 

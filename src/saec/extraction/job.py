@@ -263,12 +263,8 @@ def plan_extraction(
     if source and data and not session.out:
         out = collect_faults(faults, "out", source.folder_beside, _id(session, source), config)
     if out:
-        folders = {*map(Path, session.but(data=data).folders)} if source and data else set()
-        deep = folders and getattr(source.kind, "recursive", False)  # figures would be taken for pictures
-        if folders & {out, *(out.parents if deep else ())}:
-            holds = f"holds the {source.kind.samples_are} themselves"
-            faults.append(f"out: {out} {holds}: choose another folder, or null for the one above it")
-        collect_faults(faults, "out", require_writable, out)
+        read = session.but(data=data).folders if data else []
+        collect_faults(faults, "out", _require_apart, out, source, read)
     if source:
         collect_faults(faults, "variant", require_short_name, _id(session, source))
     if source and session.reduction and "reduction" in session.stated and "pooled" not in source.npz:
@@ -297,6 +293,15 @@ def plan_extraction(
         n_bytes = int(source.n_bytes(job._earlier()) * (1 / part.n if part else 2))
         require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
     return job
+
+
+def _require_apart(out: Path, source: Source | None, read: list[str]) -> None:
+    """Raises a `Fault` where the folder holds the samples themselves, or nothing can be written there."""
+    deep = source and getattr(source.kind, "recursive", False)  # figures would be taken for pictures
+    if source and {*map(Path, read)} & {out, *(out.parents if deep else ())}:
+        holds = f"holds the {source.kind.samples_are} themselves"
+        raise Fault(f"{out} {holds}: choose another folder, or null for the one above it")
+    require_writable(out)
 
 
 def _processes(

@@ -280,6 +280,12 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+def sha256_of(file: Path) -> str:
+    """Returns the SHA-256 of a file of any size."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def _synchronise(path: Path) -> None:
     """Asks the system to write the file, or the folder's entries, to the disk."""
     if path.is_dir() and os.name == "nt":

@@ -27,11 +27,10 @@ from saec.extraction.sources import Source
 from saec.extraction.sources.base import Computed, Fill, build_source
 from saec.faults import BusyFault, Fault, collect_faults, number_of
 from saec.features import Features
-from saec.files import GB, link_or_copy, locked, require_writable, write_json, write_npz
+from saec.files import GB, link_or_copy, locked, require_writable, sha256_of, write_json, write_npz
 from saec.processes import rank, world_size
 from saec.progress import duration, progress
 from saec.reduction import MAP
-from saec.reduction.kept import sha256_of
 from saec.samples import Samples
 from saec.session import SessionError, load_session
 

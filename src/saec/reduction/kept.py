@@ -1,6 +1,5 @@
 """Keeps a fitted map: its scaler, its rows and their positions, among which other rows are placed."""
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from saec.faults import Fault, MissingFault
-from saec.files import DAMAGE
+from saec.files import DAMAGE, sha256_of
 from saec.progress import progress
 from saec.reduction.graph import knn, memberships, neighborhood_graph
 
@@ -127,12 +126,6 @@ def fitted_and_placed(
     for d, positions in fitted.positions.items():
         placed[d][drawn] = positions
     return fitted, placed
-
-
-def sha256_of(file: Path) -> str:
-    """Returns the SHA-256 of a file of any size."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def require_unchanged(file: Path, sha256: str) -> None:

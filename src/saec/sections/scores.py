@@ -28,7 +28,7 @@ from saec.evaluation.probes import CLASSIFIERS
 from saec.extraction.data import ExtractionData
 from saec.extraction.sources.base import build_source, for_samples, recipe_of
 from saec.faults import Fault, listing
-from saec.files import fingerprint
+from saec.files import fingerprint, sha256_of
 from saec.progress import progress
 from saec.registry import Component, as_list
 from saec.samples import means_per_recording, recording_of
@@ -177,8 +177,7 @@ def remembered(folder: Path, given: tuple, score: Callable[[], Scores]) -> Score
 @cache
 def _code() -> str:
     """Returns a digest of the evaluations themselves: scores of another version of them do not count."""
-    files = sorted(Path(evaluation.__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return fingerprint(*map(sha256_of, sorted(Path(evaluation.__file__).parent.glob("*.py"))))
 
 
 def _digest(array: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from saec.config import Config
 from saec.faults import Fault, MissingFault, collect_faults, counted
-from saec.files import DAMAGE, appearing, require_whole
+from saec.files import DAMAGE, appearing, require_whole, sha256_of
 from saec.models import MODELS, Model
 from saec.registry import Component
 from saec.runs import Run
@@ -145,7 +145,7 @@ def fetched(url: str, folder: Path, key: str = "start.weights_from") -> Path:
     """
     file = folder / url.rpartition("/")[2]
     begins = file.stem.rpartition("-")[2]
-    if file.exists() and hashlib.sha256(file.read_bytes()).hexdigest().startswith(begins):
+    if file.exists() and sha256_of(file).startswith(begins):
         return file  # else it was damaged since
     LOG.info("fetching %s", url)
     try:
@@ -153,7 +153,7 @@ def fetched(url: str, folder: Path, key: str = "start.weights_from") -> Path:
         with appearing(file) as temporary:
             with urlopen(url, timeout=TIMEOUT_S) as answer, temporary.open("wb") as stream:
                 shutil.copyfileobj(answer, stream)
-            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+            digest = sha256_of(temporary)
             if not digest.startswith(begins):
                 raise Fault(f"what came from {url} has the SHA-256 {digest}: it is damaged, try again")
     except (OSError, HTTPException) as error:

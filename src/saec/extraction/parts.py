@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -28,10 +28,11 @@ class OtherShard(KeptFault):
     """Is raised where a shard is of other samples, settings or versions than what it is put together with."""
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """Names one of n processes that compute an extraction together; each computes every n-th batch."""
 
-    index: int  # type: ignore[assignment]  # not the method of tuples
+    index: int
     n: int
 
     @classmethod

@@ -48,6 +48,13 @@ def progress(
         yield item
 
 
+def pieces(n: int, size: int, what: str, unit: str = " pieces") -> Iterator[slice]:
+    """Yields slices of so many of n rows, one after the other, and shows how many have passed."""
+    starts = range(0, n, size)
+    for start in progress(starts, what, len(starts), unit):
+        yield slice(start, start + size)
+
+
 def duration(seconds: float) -> str:
     """Returns a length of time for people: 42 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from saec.faults import Fault, Unusable, counted, listing
 from saec.files import appearing
 from saec.folders import files_below
-from saec.progress import progress
+from saec.progress import pieces, progress
 from saec.samples import Samples, Several, join, nearest_labels, of_cells
 
 TAR, PARQUET = SHARDS = (".tar", ".parquet")
@@ -50,7 +50,8 @@ class Packed(NamedTuple):
     abouts: dict[str, About]
 
 
-_LISTED: dict[Path, Packed] = {}  # by the folder, as it was listed last
+# By the folder, as it was listed last; kept until the process ends, as readers are given paths alone
+_LISTED: dict[Path, Packed] = {}
 
 
 def names_below(
@@ -151,10 +152,9 @@ def labels_beside(
 def write_shards(files: Sequence[Path], folder: Path, n: int) -> None:
     """Writes files into tars of n files each, `000000.tar` and so on, in their order."""
     folder.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(files), n)
-    for number, start in enumerate(progress(starts, "packing", len(starts), " shards")):
+    for number, some in enumerate(pieces(len(files), n, "packing", " shards")):
         with appearing(folder / f"{number:06d}{TAR}") as temporary, tarfile.open(temporary, "w") as tar:
-            for path in files[start : start + n]:
+            for path in files[some]:
                 info = tarfile.TarInfo(path.name)
                 info.size = path.stat().st_size
                 with path.open("rb") as file:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from saec.faults import KeptFault, Unusable
-from saec.progress import progress
+from saec.progress import pieces
 
 N_AT_ONCE = 1 << 28  # bytes on their way to a GPU
 
@@ -102,9 +102,8 @@ class Mapped:
         n = max(1, N_AT_ONCE // max(1, self.array[:1].nbytes))
         empty = torch.from_numpy(np.empty(0, self.array.dtype))
         there = torch.empty(self.array.shape, dtype=empty.dtype, device=device)
-        starts = range(0, len(there), n)
-        for start in progress(starts, "into the GPU's memory", len(starts), " blocks"):
-            there[start : start + n] = torch.from_numpy(np.array(self.array[start : start + n])).to(device)
+        for block in pieces(len(there), n, "into the GPU's memory", " blocks"):
+            there[block] = torch.from_numpy(np.array(self.array[block])).to(device)
         return replace(self, array=there)
 
 

@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from saec.faults import Fault
-from saec.progress import progress
+from saec.progress import pieces
 from saec.reduction.index import index_of
 from saec.reduction.kept import fitted_and_placed
 
@@ -57,11 +57,10 @@ def search(
     index = index_of(file, arrays[0]) if file else None
     if index and (near := index.nearest(queries[0], arrays[0], n, own)):
         return near
-    starts = range(0, len(arrays[0]), PIECE)
     scalers = [StandardScaler() for _ in arrays]
     for array, scaler in zip(arrays, scalers, strict=True):
-        for start in starts:
-            scaler.partial_fit(array[start : start + PIECE])
+        for rows in pieces(len(array), PIECE, "standardising"):
+            scaler.partial_fit(array[rows])
 
     def scaled(parts: list[np.ndarray]) -> np.ndarray:  # (rows, all features)
         pairs = zip(scalers, parts, strict=True)
@@ -71,11 +70,11 @@ def search(
     wanted, kept = scaled(queries), min(n + (own is not None), len(arrays[0]))
     indices: np.ndarray = np.zeros((len(wanted), 0), dtype=np.int64)
     distances: np.ndarray = np.zeros((len(wanted), 0), np.float32)
-    for start in progress(starts, "searching", len(starts), " pieces"):
-        piece = scaled([array[start : start + PIECE] for array in arrays])
+    for rows in pieces(len(arrays[0]), PIECE, "searching"):
+        piece = scaled([array[rows] for array in arrays])
         tree = NearestNeighbors(n_neighbors=min(kept, len(piece)), algorithm="brute").fit(piece)
         nearest = tree.kneighbors(wanted)
-        distances, indices = np.hstack([distances, nearest[0]]), np.hstack([indices, nearest[1] + start])
+        distances, indices = np.hstack([distances, nearest[0]]), np.hstack([indices, nearest[1] + rows.start])
         order = np.argsort(distances, axis=1, kind="stable")[:, :kept]
         indices, distances = (np.take_along_axis(one, order, 1) for one in (indices, distances))
     if own is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from saec.files import DAMAGE, map_npz, require_whole, write_npz
-from saec.progress import progress
+from saec.progress import pieces
 
 LOG = logging.getLogger(__name__)
 FROM_ROWS = 100_000  # that an index is made of
@@ -46,14 +46,13 @@ class Index:
 
         None where it does not give so many for each query, as a graph that is only nearly connected may.
         """
-        parts, starts = [], range(0, len(queries), AT_ONCE)
-        n = min(n, len(rows) - (own is not None))
-        for start in progress(starts, "searching", len(starts), " pieces"):
-            piece = queries[start : start + AT_ONCE]
+        parts, n = [], min(n, len(rows) - (own is not None))
+        for some in pieces(len(queries), AT_ONCE, "searching"):
+            piece = queries[some]
             near = self.candidates(piece, n + 1)
             apart = (rows[near] - piece[:, None]) / self.scale / np.sqrt(len(self.scale))
             distances = np.sqrt(np.square(apart, dtype=np.float32).sum(axis=2))
-            left_out = near < 0 if own is None else (near < 0) | (near == own[start : start + AT_ONCE, None])
+            left_out = near < 0 if own is None else (near < 0) | (near == own[some, None])
             distances[left_out] = np.inf
             if (np.isfinite(distances).sum(axis=1) < n).any():
                 LOG.info("the index gives fewer than %d rows: all %d are looked at", n, len(rows))
@@ -133,9 +132,8 @@ def _updated(before: Index | None, rows: np.ndarray) -> Index:
         index = Index(Graph(ndim=len(mean), **HNSW), keys, mean, scale, mean, scale)
         new = np.arange(len(rows))
     LOG.info("%d of %d rows are added to the index beside them", len(new), len(rows))
-    starts = range(0, len(new), ADDED)
-    for start in progress(starts, "indexing", len(starts), " pieces"):
-        chosen = new[start : start + ADDED]
+    for some in pieces(len(new), ADDED, "indexing"):
+        chosen = new[some]
         standard = (rows[chosen] - index.first_mean) / index.first_scale
         n_threads = 0 if len(index.graph) else 1  # all, but rows that begin a graph must see each other
         index.graph.add(keys[chosen], standard.astype(np.float32), threads=n_threads)
@@ -145,10 +143,10 @@ def _updated(before: Index | None, rows: np.ndarray) -> Index:
 def _keys(rows: np.ndarray) -> tuple[np.ndarray, StandardScaler]:
     """Returns a number for the content of each row, other ones for its doubles, and mean and scale of all."""
     keys, doubles, scaler = np.empty(len(rows), np.uint64), Counter[bytes](), StandardScaler()
-    for start in range(0, len(rows), PIECE):
-        piece = np.array(rows[start : start + PIECE])
+    for some in pieces(len(rows), PIECE, "fingerprints"):
+        piece = np.array(rows[some])
         scaler.partial_fit(piece)
-        for row, values in enumerate(piece, start=start):
+        for row, values in enumerate(piece, start=some.start):
             digest = hashlib.blake2b(values.tobytes(), digest_size=8).digest()
             doubles[digest] += 1
             if doubles[digest] > 1:

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from saec.faults import Fault, MissingFault
 from saec.files import DAMAGE, sha256_of
-from saec.progress import progress
+from saec.progress import pieces
 from saec.reduction.graph import knn, memberships, neighborhood_graph
 
 LOG = logging.getLogger(__name__)
@@ -81,9 +81,7 @@ class Map:
         tree = NearestNeighbors(n_neighbors=self.n_neighbors).fit(self.rows)
         placed = {d: np.empty((len(pooled), d), np.float32) for d in self.layouts}
         size = max(1, min(AT_ONCE, PAIRS // self.n_neighbors**2))
-        starts = range(0, len(pooled), size)
-        for start in progress(starts, "placing", len(starts), " pieces"):
-            piece = slice(start, start + size)
+        for piece in pieces(len(pooled), size, "placing"):
             rows = ((pooled[piece] - self.mean) / self.scale).astype(np.float32)
             distances, nearest = tree.kneighbors(rows)
             members = memberships(np.pad(distances, ((0, 0), (1, 0))))[:, 1:]

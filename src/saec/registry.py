@@ -7,7 +7,7 @@ written in the signature and nowhere else.
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -66,6 +66,16 @@ class Strict(BaseModel):
             rest = {"type": "fault", "msg": f"... and {left_out:,} faults more", "loc": (), "input": None}
             faults = [*faults[:MOST_FAULTS], rest]
         raise ValidationError.from_exception_data(cls.__name__, [_fault(cls, one) for one in faults])
+
+
+def stated_in(settings: Strict, plain: Callable[[], Strict], required: Iterable[str]) -> set[str]:
+    """Returns the keys that are stated; where `required` are, all are spelled out: those that differ from
+    what `plain` makes.
+    """
+    if not settings.model_fields_set.issuperset(required):
+        return settings.model_fields_set
+    made = plain()
+    return {key for key in type(settings).model_fields if getattr(settings, key) != getattr(made, key)}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from saec.faults import Fault, MissingFault, listing
 from saec.files import map_npz
 from saec.reduction import MAP, n_neighbors_used, possible_dims
 from saec.reduction.kept import FIT_ROWS, Map, fitted_and_placed, require_unchanged
-from saec.registry import Strict
+from saec.registry import Strict, stated_in
 from saec.session import Count
 
 LOG = logging.getLogger(__name__)
@@ -121,10 +121,7 @@ def _require_same_features(source: Source, about: dict[str, Any], file: Path) ->
 
 def _numbers(wanted: Reduction, before: dict[str, Any], file: Path) -> dict[str, Any]:
     """Returns the map's own numbers, with those of its dimensions that are wanted; refuses others."""
-    plain, stated = Reduction(), wanted.model_fields_set
-    if stated >= {"dims", "n_neighbors", "seed"}:  # all spelled out: what is as by default is not stated
-        stated = {key for key in stated if getattr(wanted, key) != getattr(plain, key)}
-    own = Reduction(**before)
+    stated, own = stated_in(wanted, Reduction, ("dims", "n_neighbors", "seed")), Reduction(**before)
     foreign = {*wanted.dims} - {MAP, *own.dims} if "dims" in stated else ()
     if foreign:
         there = ", ".join(map(str, own.dims))

@@ -1,6 +1,7 @@
 """Defines what a session file of an extraction may say: its own keys, and those that sources bring."""
 
 import re
+from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,6 +12,7 @@ from saec.extraction.predictions import Detections
 from saec.extraction.reductions import Reduction
 from saec.extraction.sources import SOURCES
 from saec.extraction.sources.base import FITTED, value_type
+from saec.registry import stated_in
 from saec.session import Session
 from saec.upgrade import upgrade_extraction
 
@@ -37,10 +39,8 @@ class _Extraction(Session):
     @property
     def stated(self) -> set[str]:
         """Returns the keys that are stated; where all are spelled out, those that are not as by default."""
-        if not self.model_fields_set.issuperset(SOURCES.names()):
-            return self.model_fields_set
-        plain = type(self).model_validate({"run": "", "data": self.data})
-        return {key for key in type(self).model_fields if getattr(self, key) != getattr(plain, key)}
+        plain = partial(type(self).model_validate, {"run": "", "data": self.data})
+        return stated_in(self, plain, SOURCES.names())
 
     @model_validator(mode="after")
     def _has_one_source(self) -> "_Extraction":

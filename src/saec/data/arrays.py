@@ -13,7 +13,7 @@ from saec.data.cutting import Cutting
 from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Location, Pattern
 from saec.data.npy import Columns, Traces, chosen_columns, read_array
-from saec.data.store import Cache, n_bytes_of, open_items
+from saec.data.store import Cache, n_bytes_of
 from saec.data.stored import Windows
 from saec.data.traces import ArrayFront, Scale, ScaleBy, scaling
 from saec.faults import Fault, Unusable, listing
@@ -108,14 +108,11 @@ class Arrays(Kind):
             Fault: headers that cannot be read, columns that are not there.
         """
         self.refuse_early(self.listed.headers[1])
-        front, n_bytes = self._front, n_bytes_of(self)
-        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
-        samples, (_, _, n_frames) = self._promised
+        front, (samples, (_, _, n_frames)) = self._front, self._promised
         if self.window_frames and self.window_frames > n_frames.max():
             words = "data.window_frames: %d is more than any array has, so each is one window"
             LOG.warning(words, self.window_frames)
-        mean = float(n_frames.mean())
-        return Sizes(len(samples), n_bytes, front, no_room, self.samples_are, mean_frames=mean)
+        return self.sized(len(samples), n_bytes_of(self), front, mean_frames=float(n_frames.mean()))
 
     def open(self) -> Dataset:
         """Reads the arrays, or finds them stored; checks those that the cache has no room for.
@@ -123,8 +120,7 @@ class Arrays(Kind):
         Raises:
             Fault: arrays that cannot be used.
         """
-        items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
-        bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
+        items, facts, bad = self.opened()
         n_there = zip(self.listed.paths, facts["n_steps"], strict=True)
         samples, windows = self._cut({file: n for file, n in n_there if file not in bad})
         self.refuse_bad(bad)

@@ -15,7 +15,7 @@ from saec.data.cutting import Cutting
 from saec.data.fronts import SoundFit, SoundFront, Standardise
 from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Listed, Location, Pattern, piece_name
-from saec.data.store import Cache, n_bytes_of, open_items
+from saec.data.store import Cache, n_bytes_of
 from saec.data.stored import Windows
 from saec.faults import Fault, MissingFault, listing
 from saec.files import fingerprint
@@ -165,12 +165,10 @@ class Audio(Kind):
         samples, windows, bad = self._promised
         self.refuse_early(bad)
         self._require_some(samples)
-        n_bytes = n_bytes_of(self)
-        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
         seconds = self._seconds(windows.n_steps)
         self._warn_of_long(samples.names[windows.n_steps > LONG * seconds * self.cutting.rate], seconds)
         settled = {"length_s": seconds} if isinstance(self.length_s, str) else {}
-        return Sizes(len(samples), n_bytes, self._front(seconds), no_room, self.samples_are, settled)
+        return self.sized(len(samples), n_bytes_of(self), self._front(seconds), from_training_set=settled)
 
     def open(self) -> Dataset:
         """Decodes the recordings, or finds them decoded; checks those that the cache has no room for.
@@ -178,8 +176,7 @@ class Audio(Kind):
         Raises:
             Fault: recordings that cannot be used.
         """
-        items, facts = open_items(self.cache, self.fingerprint, self, self.folder)
-        bad = {self.files[item].name: reason for item, reason in facts["unusable"]}
+        items, facts, bad = self.opened()
         n_there = zip(self.listed.paths, facts["n_steps"], strict=True)
         samples, windows, short = self._cut({file: n for file, n in n_there if file not in bad})
         bad |= short

@@ -27,7 +27,7 @@ from saec.data.png import (
     table,
     to_intensity,
 )
-from saec.data.store import Cache, open_items
+from saec.data.store import Cache
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing
 from saec.files import fingerprint
@@ -102,8 +102,7 @@ class Images(Kind):
         facts = self.cache.facts(self.fingerprint)
         depth = 3 if facts and facts["colormap"] is None else 1
         n_bytes = len(self.files) * math.prod(self._size) * depth
-        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
-        return Sizes(len(self.samples), n_bytes, PictureFront(self._size, self.channels, self.fit), no_room)
+        return self.sized(len(self.samples), n_bytes, PictureFront(self._size, self.channels, self.fit))
 
     def open(self) -> Dataset:
         """Decodes the pictures, or finds them decoded; checks those that the cache has no room for.
@@ -117,11 +116,11 @@ class Images(Kind):
             self.colormap = self._likely_map()
             self.not_in_map = None if self.colormap else self.files[0].name
         try:
-            stored, facts = open_items(self.cache, self.fingerprint, self, self.folder)
+            stored, facts, bad = self.opened()
         except StartAgain as reason:
             LOG.info("%s", reason)
             self.colormap = None
-            stored, facts = open_items(self.cache, self.fingerprint, self, self.folder)
+            stored, facts, bad = self.opened()
         if self.channels == "intensity" and facts["colormap"] is None:
             raise Fault(
                 f"{self.folder / facts['not_in_map']} is in no colour map that is known (the sidecar's, "
@@ -130,18 +129,9 @@ class Images(Kind):
         colours = table(facts["colormap"]) if facts["colormap"] else None
         axes = sidecar_axes(self.paths[0].parent, self._size)
         front = PictureFront(self._size, self.channels, self.fit, colours, stored_axes=axes)
-        return self.dataset(stored, facts, front, colormap=facts["colormap"] or "none")
-
-    def dataset(self, stored: Any, facts: dict[str, Any], front: PictureFront, **about: Any) -> Dataset:
-        """Returns the samples that can be used, and warns of the others."""
-        self._look_at(facts)
-        bad = dict(facts["unusable"])
-        left_out = self.leave_out({self.files[item].name: reason for item, reason in bad.items()})
-        item_of = {file.name: item for item, file in enumerate(self.files)}
-        items = np.array([item_of[file] for file in self.samples.files.tolist()], dtype=np.int64)
-        usable = ~np.isin(items, list(bad))
-        samples, about = self.samples.subset(usable), about | {"left_out": left_out}
-        return Dataset(samples, stored, items[usable], front, self.fingerprint, about, self.samples_are)
+        for remark in counted(facts.get("blank", ()), f"of {len(self.files):,} pictures are of one colour"):
+            LOG.warning("%s: %s", self.folder, remark)
+        return self.of_whole_files(stored, bad, front, colormap=facts["colormap"] or "none")
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields (1, height, width) of intensity, or without a map (1, height, width, 3).
@@ -186,11 +176,6 @@ class Images(Kind):
                 f"put each size into a folder of its own:\n{listing(lines)}"
             )
         return {"colormap": self.colormap, "not_in_map": self.not_in_map, "blank": sorted(self._blank)}
-
-    def _look_at(self, facts: dict[str, Any]) -> None:
-        """Warns of pictures that look as if something had gone wrong when they were made."""
-        for remark in counted(facts.get("blank", ()), f"of {len(self.files):,} pictures are of one colour"):
-            LOG.warning("%s: %s", self.folder, remark)
 
     @cached_property
     def _size(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
+import numpy as np
 from pydantic import Field, PlainValidator
 
 from saec.config import URL, Config
@@ -15,7 +16,8 @@ from saec.data.batch import Dataset, FrontEnd
 from saec.data.listed import Listed
 from saec.data.listed import evenly as evenly  # by which others know it
 from saec.data.remote import is_only_check, local_copy
-from saec.data.store import Cache, check
+from saec.data.store import Cache, check, open_items
+from saec.data.stored import Mapped, Streamed
 from saec.faults import Fault, listing, number_of
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
@@ -140,6 +142,7 @@ class Kind:
     only_in_training: ClassVar[tuple[str, ...]] = ("limit",)
     lists_in: Path | None = None  # where to list what cannot be used; None: beside the folder
     listed: Any  # a `Listed`, of which kinds have their own
+    fingerprint: str  # of the files and all else that what is stored of them depends on
 
     def __init__(self, listed: Listed, cache: Cache, skip_bad: bool):
         self.listed = listed
@@ -163,6 +166,27 @@ class Kind:
     def samples(self) -> Samples:
         """Returns the listed samples, also of files that cannot be read; nothing is decoded for them."""
         return self.listed.labelled
+
+    def sized(self, n_samples: int, n_bytes: int, front: FrontEnd, **more: Any) -> Sizes:
+        """Returns sizes of so many samples, and why the cache does not keep them, if it does not."""
+        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
+        return Sizes(n_samples, n_bytes, front, no_room, self.samples_are, **more)
+
+    def opened(self) -> tuple[Mapped | Streamed, dict[str, Any], dict[str, str]]:
+        """Returns what is stored, the facts kept with it, and by names of files why they cannot be used."""
+        reader: Any = self  # as each kind is
+        stored, facts = open_items(self.cache, self.fingerprint, reader, self.folder)
+        return stored, facts, {self.files[item].name: reason for item, reason in facts["unusable"]}
+
+    def of_whole_files(
+        self, stored: Mapped | Streamed, bad: dict[str, str], front: FrontEnd, **about: Any
+    ) -> Dataset:
+        """Returns the samples that can be used, each of which is a file, and warns of the others."""
+        about |= {"left_out": self.leave_out(bad)}
+        item_of = {file.name: item for item, file in enumerate(self.files)}
+        samples = self.samples.subset(~np.isin(self.samples.files, list(bad)))
+        items = np.array([item_of[file] for file in samples.files.tolist()], dtype=np.int64)
+        return Dataset(samples, stored, items, front, self.fingerprint, about, self.samples_are)
 
     def sizes(self) -> Sizes:
         """Counts samples and their bytes from listing and headers alone; raises a `Fault` for bad ones."""

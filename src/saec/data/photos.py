@@ -17,13 +17,12 @@ from pydantic import BeforeValidator, Field, PositiveInt
 
 from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
-from saec.data.images import Images
 from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Location, Pattern, content_of
 from saec.data.packed import SHARDS
 from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
-from saec.data.store import Cache, n_bytes_of, open_items
+from saec.data.store import Cache, n_bytes_of
 from saec.faults import Unusable, listing
 from saec.files import fingerprint
 from saec.registry import as_list
@@ -208,7 +207,7 @@ def pictures_below(folder: Path) -> tuple[list[str], bool]:
 
 
 @DATA.register("photos")
-class Photos(Images):
+class Photos(Kind):
     """Reads pictures of any size and format, fitted to one size; of a folder, class folders, or a table.
 
     `size`: height and width, or one number for both. `fit`: resize both axes; crop the middle, of which the
@@ -216,7 +215,11 @@ class Photos(Images):
     the files. `recursive`, `group`, `several`, `limit` and `skip_bad` are as those of `images`.
     """
 
+    samples_are = items_are = "pictures"
+    session_key = "images"
     suffixes = (*SUFFIXES, *SHARDS)
+    dtype = np.dtype(np.uint8)
+    n_steps = None  # a picture is one step
 
     def __init__(
         self,
@@ -234,7 +237,7 @@ class Photos(Images):
         skip_bad: bool = False,
     ):
         suffixes = tuple(f".{one}" for one in formats)
-        Kind.__init__(self, Pictures(location, recursive, suffixes, limit, group, several), cache, skip_bad)
+        super().__init__(Pictures(location, recursive, suffixes, limit, group, several), cache, skip_bad)
         self.size, self.fit, self.colour, self.recursive = size, fit, colour, recursive
         self.changes: dict[int, list[str]] = {}  # of pictures that have been read
 
@@ -253,13 +256,14 @@ class Photos(Images):
 
     def sizes(self) -> Sizes:
         """Counts pictures from the listing, and says whether the cache will keep them."""
-        n_bytes = n_bytes_of(self)
-        no_room = "" if self.cache.holds(self.fingerprint) else self.cache.no_room(n_bytes)
-        return Sizes(len(self.samples), n_bytes, self.front, no_room)
+        return self.sized(len(self.samples), n_bytes_of(self), self.front)
 
     def open(self) -> Dataset:
         """Decodes the pictures, or finds them decoded; raises a `Fault` where some cannot be read."""
-        return self.dataset(*open_items(self.cache, self.fingerprint, self, self.folder), self.front)
+        stored, facts, bad = self.opened()
+        if lines := [f"{n:,} {change}" for change, n in facts["changes"].items()]:
+            LOG.warning("%s: of %s pictures\n%s", self.folder, f"{len(self.files):,}", listing(lines))
+        return self.of_whole_files(stored, bad, self.front)
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields (1, height, width[, 3]) of a picture; raises `Unusable` where it cannot be read, or is not
@@ -275,7 +279,3 @@ class Photos(Images):
         bad = {self.files[item].name: reason for item, reason in unusable.items()}
         self.refuse_bad(bad)
         return {"changes": Counter(sorted(change for each in self.changes.values() for change in each))}
-
-    def _look_at(self, facts: dict[str, Any]) -> None:
-        if lines := [f"{n:,} {change}" for change, n in facts["changes"].items()]:
-            LOG.warning("%s: of %s pictures\n%s", self.folder, f"{len(self.files):,}", listing(lines))

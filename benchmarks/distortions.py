@@ -171,7 +171,7 @@ def step_of(shape: tuple[int, ...]) -> Callable[[], None]:
     """Returns a step of training with views of that shape."""
     model = MODELS.parse("compact")(shape)
     learning = Learning(model, OBJECTIVES.parse("contrastive")(feature_shape(model, shape), ()))
-    learner = OPTIMIZERS.parse("adam")(list(learning.named_parameters()), 100)
+    learner = OPTIMIZERS.parse("adam")(list(learning.parameters()), 100)
     seen: Tensor = torch.rand(BATCH, *shape)
     batch = Batch(seen, seen.flip(0), [""] * BATCH)
     return lambda: learner.step(learning(batch)["loss"])

@@ -453,7 +453,7 @@ def test_samples_for_tests_are_neither_learnt_nor_validated_on(name, key, valid,
 def plateaued(name: str = "adam", **options: Any) -> Learner:
     weight = nn.Parameter(torch.zeros(1))
     output = {"name": name, "learning_rate": 0.1, "schedule": "plateau", "factor": 0.5, "plateau_patience": 3}
-    return OPTIMIZERS.parse(output | options)([("weight", weight)], 100)
+    return OPTIMIZERS.parse(output | options)([weight], 100)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())

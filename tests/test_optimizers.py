@@ -24,8 +24,7 @@ def weight() -> nn.Parameter:
 
 
 def learner(name: str, *weights: nn.Parameter, n_steps: int = 100, **options) -> Learner:
-    named = [(str(index), one) for index, one in enumerate(weights)]
-    return OPTIMIZERS.parse({"name": name, **options})(named, n_steps)
+    return OPTIMIZERS.parse({"name": name, **options})(weights, n_steps)
 
 
 def rates(learner: Learner, weights: nn.Parameter, n_steps: int) -> list[float]:
@@ -149,7 +148,7 @@ def test_lars_without_a_gradient_decays_layers_alone_whatever_they_are_called():
     named = list(block.named_parameters())
     before = {name: weight.detach().clone() for name, weight in named}
     loss = sum((0 * weight).sum() for _, weight in named)
-    OPTIMIZERS.parse({"name": "lars", "weight_decay": 0.5, "learning_rate": 1})(named, 10).step(loss)
+    learner("lars", *(weight for _, weight in named), weight_decay=0.5, learning_rate=1).step(loss)
     moved = {name for name, weight in named if not torch.equal(weight, before[name])}
     assert moved == {"conv1.weight", "conv2.weight", "downsample.0.weight"}
 

@@ -16,7 +16,6 @@ from saec.registry import Of, Registry
 OPTIMIZERS = Registry("optimizer")
 SMALL = 1e-8  # added to norms that are divided by
 
-NamedWeights = Sequence[tuple[str, nn.Parameter]]
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 PLATEAU = Of("schedule", ("plateau",))
@@ -147,7 +146,7 @@ LARGE_BATCHES = {"learning_rate": 0.3, "weight_decay": 1e-6, "momentum": 0.9}
 @OPTIMIZERS.register("lars", algorithm=Lars, defaults=LARGE_BATCHES)
 @OPTIMIZERS.register("sgd", algorithm=torch.optim.SGD, trust=None, defaults={"weight_decay": 1e-3})
 def optimizer(
-    weights: NamedWeights,
+    weights: Sequence[nn.Parameter],
     n_steps: int,
     *,
     algorithm: Callable[..., Optimizer],
@@ -169,7 +168,7 @@ def optimizer(
     rate of 0.3 suits a batch of 256 and is in proportion for others.
     """
     extra = {key: value for key, value in {"momentum": momentum, "trust": trust}.items() if value is not None}
-    built = algorithm([one for _, one in weights], lr=learning_rate, weight_decay=weight_decay, **extra)
+    built = algorithm(weights, lr=learning_rate, weight_decay=weight_decay, **extra)
     plateau = (factor, plateau_patience) if schedule == "plateau" else ()
     if schedule not in FALLS:
         return Learner(built, lambda step: 1.0, clip, *plateau)

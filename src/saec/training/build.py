@@ -131,45 +131,61 @@ def build(plan: TrainingPlan, group: Group | None = None) -> Training:
     torch.manual_seed(options.seed)
     model = session.model(plan.input_shape)
     train, valid = (data.sized_for(*model.takes) for data in (train, valid))
-    classes = tuple(train.samples.classes)
-    learning = Learning(model, session.objective(plan.latent_shape, classes))
+    learning = Learning(model, session.objective(plan.latent_shape, tuple(train.samples.classes)))
     group.share_norms(learning, device)
     _inherit(learning, plan)
     learning.objective.count_classes(train.samples.labels)
     learning = to_device(learning, device, plan.precision, learning=True)
-    common = (session.views, options.batch_size, device, options.seed, classes)
-    share: dict[str, Any] = {"rank": group.rank, "world_size": group.world_size}
-    if len(train) // group.world_size < plan.least_batch:
-        needs = f"{plan.least_batch} are needed in each process"
-        if plan.least_batch > 1:
-            needs = f"batch norms of {session.model.name} need {plan.least_batch} in each process"
-        raise Fault(f"data.train: {len(train):,} {train.samples_are} are left to train on, {needs}")
-    train_loader = Loader(train, *common, evenly=learning.objective.evenly, least=plan.least_batch, **share)
-    weights = [(name, weight) for name, weight in learning.named_parameters() if weight.requires_grad]
-    if not weights:
-        raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
-    smaller = not learning.objective.compares
-    valid_loader = Loader(valid, *common, smaller=smaller, **share)
-    n_steps = -(-train_loader.n_training_batches // options.accumulate)
+    loaders = _loaders(plan, learning.objective, train, valid, group)
+    n_steps = -(-loaders[0].n_training_batches // options.accumulate)
     session = with_epochs(session, n_steps)
-    learner = session.optimizer(weights, n_steps * session.training.epochs)
-    learner.accumulate = options.accumulate
+    learner = _learner(session, learning, n_steps)
     if group.world_size > 1:
         learner.mean = partial(group.mean, device=device)
-    if options.accumulate > 1 and learning.objective.compares:
-        words = "training.accumulate: %d batches make a step, but each is compared with its own samples alone"
-        LOG.warning(words + ": that adds no negatives", options.accumulate)
     some_unused = model.decoder is not None and not learning.objective.decodes(session.objective)
     parallel = group.parallel(learning, some_unused)
-    parts, probe = (train_loader, valid_loader, learning, learner, parallel), None
+    probe = None
     if options.probe and not group.rank:
-        probe = Probe.of(options.probe, *parts[:3], plan.precision)
+        probe = Probe.of(options.probe, *loaders, learning, plan.precision)
     if is_automatic := options.epochs == AUTO:
         LOG.info("training.epochs: auto is %d, with %d steps an epoch", session.training.epochs, n_steps)
         if options.probe and options.probe.every > session.training.epochs:
             LOG.warning("training.probe.every: %d is more, so no epoch is probed", options.probe.every)
     plan = replace(plan, session=session, counts=(len(train), len(valid)))
-    return Training(plan, *parts, group=group, probe=probe, is_automatic=is_automatic)
+    built = (*loaders, learning, learner, parallel)
+    return Training(plan, *built, group=group, probe=probe, is_automatic=is_automatic)
+
+
+def _loaders(
+    plan: TrainingPlan, objective: Objective, train: Dataset, valid: Dataset, group: Group
+) -> tuple[Loader, Loader]:
+    """Returns what gives batches for training and for validation; raises a `Fault` for too few samples."""
+    session, options, least = plan.session, plan.session.training, plan.least_batch
+    if len(train) // group.world_size < least:
+        norms = f"batch norms of {session.model.name} need {least}"
+        needs = norms if least > 1 else f"{least} are needed"
+        words = f"{len(train):,} {train.samples_are} are left to train on, {needs} in each process"
+        raise Fault(f"data.train: {words}")
+    classes = tuple(train.samples.classes)
+    common = (session.views, options.batch_size, plan.device, options.seed, classes)
+    share: dict[str, Any] = {"rank": group.rank, "world_size": group.world_size}
+    return (
+        Loader(train, *common, evenly=objective.evenly, least=least, **share),
+        Loader(valid, *common, smaller=not objective.compares, **share),
+    )
+
+
+def _learner(session: TrainingSession, learning: Learning, n_steps: int) -> Learner:
+    """Returns what learns the weights that are not frozen; raises a `Fault` where all are."""
+    weights = [weight for weight in learning.parameters() if weight.requires_grad]
+    if not weights:
+        raise Fault("start.freeze: all weights are frozen, nothing is left to learn")
+    learner = session.optimizer(weights, n_steps * session.training.epochs)
+    learner.accumulate = session.training.accumulate
+    if learner.accumulate > 1 and learning.objective.compares:
+        words = "training.accumulate: %d batches make a step, but each is compared with its own samples alone"
+        LOG.warning(words + ": that adds no negatives", learner.accumulate)
+    return learner
 
 
 def _open(plan: TrainingPlan) -> tuple[Dataset, Dataset]:

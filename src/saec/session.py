@@ -22,6 +22,7 @@ from pydantic import (
 
 from saec.config import require_no_secret, require_short_name, shown
 from saec.data import DATA, VIEWS
+from saec.data.kind import DataOptions
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault, collect_faults
@@ -30,7 +31,7 @@ from saec.files import as_file_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
 from saec.optimizers import OPTIMIZERS
-from saec.registry import Strict, sentences
+from saec.registry import Component, Strict, sentences
 from saec.upgrade import upgrade_training
 
 SCRATCH = "scratch"  # a word that `start` may be, but no component's name
@@ -225,15 +226,26 @@ def _start(raw: Any) -> str | WeightsOf | WeightsFrom:
 class TrainingSession(Session):
     upgrade: ClassVar = staticmethod(upgrade_training)
 
-    data: Annotated[Any, DATA]
+    data: Annotated[DataOptions, DATA]
     views: Annotated[Any, VIEWS] = "plain"
-    model: Annotated[Any, MODELS] | None = None
+    model: Annotated[Component, MODELS] | None = None
     objective: Annotated[Any, OBJECTIVES] = "reconstruction"
     optimizer: Annotated[Any, OPTIMIZERS] = "adam"
     training: TrainingOptions = TrainingOptions()
     start: Annotated[SerializeAsAny[Literal["scratch"] | WeightsOf | WeightsFrom], PlainValidator(_start)] = (
         "scratch"
     )
+
+    @property
+    def architecture(self) -> Component:
+        """Returns the model with its options.
+
+        Raises:
+            Fault: the session leaves it to a run, whose weights it starts from.
+        """
+        if self.model is None:
+            raise Fault(f"session {self.name} has no `model`: it is that of `start.weights_of`")
+        return self.model
 
     @property
     def folders(self) -> list[str]:

@@ -21,6 +21,12 @@ class Raw(NamedTuple):
     values: Tensor  # (batch, height, width[, 3]), or (batch, steps of the longest), zeros behind shorter ones
     lengths: Tensor | None = None  # (batch,) int64, of samples of several lengths: their own steps
 
+    @property
+    def n_steps(self) -> Tensor:
+        """Returns the own steps of each sample, (batch,) int64: all of them where lengths do not differ."""
+        n, longest = self.values.shape[:2]
+        return torch.full((n,), longest, device=self.values.device) if self.lengths is None else self.lengths
+
 
 @dataclass
 class Batch:
@@ -31,7 +37,6 @@ class Batch:
     names: list[str]
     label: Tensor | None = None  # (batch,), a number of the classes, -1 for none of them
     lengths: Tensor | None = None  # (batch,), own columns of samples of several lengths; None: of one shape
-    index: Tensor | None = None  # (batch,), numbers of the samples in their set
     frames_hz: float | None = None  # columns a second, where the data say it
 
     def __len__(self) -> int:
@@ -181,12 +186,11 @@ class Dataset:
 
     def longest(self, chosen: np.ndarray) -> int:
         """Returns the stored steps of the longest of these samples."""
-        n_steps = getattr(self.stored, "n_steps", None)
-        return 1 if n_steps is None else int(n_steps[self.rows[chosen]].max())
+        return int(self.stored.n_steps[self.rows[chosen]].max())
 
     def lengths(self, raw: Raw) -> Tensor | None:
         """Returns the own columns of these samples, (batch,) int64, where they keep lengths of their own."""
-        return self.front.frames(raw.lengths) if self.is_ragged else None
+        return self.front.frames(raw.n_steps) if self.is_ragged else None
 
     @property
     def axes(self) -> Axes:

@@ -39,8 +39,9 @@ class PictureFront(FrontEnd):
     @property
     def axes(self) -> Axes:
         seconds, hertz, *_ = self.stored_axes
-        is_cut = seconds is not None and self.fit != "resize"
-        return Axes(seconds * self.shape[2] / self.stored[1] if is_cut else seconds, hertz)
+        if seconds is not None and self.fit != "resize":  # which keeps all of them
+            seconds *= self.shape[2] / self.stored[1]
+        return Axes(seconds, hertz)
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "PictureFront":
         """Returns this front end with the size that a model needs; `width` if it takes only that one.
@@ -158,8 +159,8 @@ class SoundFront(FrontEnd):
 
     def __call__(self, raw: Raw) -> Tensor:
         sound = near_full_scale(raw.values) if self.spectrum.is_relative else raw.values
-        spectra = self.spectrum(sound, raw.lengths)  # (batch, rows, frames)
-        n_frames = self.spectrum.n_frames(raw.lengths).tolist()
+        spectra = self.spectrum(sound, raw.n_steps)  # (batch, rows, frames)
+        n_frames = self.spectrum.n_frames(raw.n_steps).tolist()
         x = self._stretched(spectra, n_frames) if self.fit == "resize" else self._filled(spectra, n_frames)
         return self._standardised(x)[:, None]
 

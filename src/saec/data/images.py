@@ -198,7 +198,7 @@ class Images(Kind):
             name: sum(to_intensity(picture, name) is not None for picture in pictures)
             for name in possible_maps(self._maps)
         }
-        best = max(n_explained, key=n_explained.get)  # of equals the first
+        best = max(n_explained, key=n_explained.__getitem__)  # of equals the first
         return None if pictures and not n_explained[best] else best
 
     def _decoded(self, item: int) -> np.ndarray:

@@ -251,7 +251,7 @@ def shared_with(kind: Kind, other: Kind) -> tuple[list[str], bool]:
     return sorted(files or names), bool(files)
 
 
-def faults_of_shared(train: Kind | None = None, valid: Kind | None = None) -> list[str]:
+def faults_of_shared(train: Kind, valid: Kind) -> list[str]:
     """Returns a fault where both share files, or names that stand for one thing anywhere."""
     shared, are_files = shared_with(train, valid) if hasattr(valid, "ids") else ([], False)
     if not shared:

@@ -54,7 +54,7 @@ class Loader:
     def training(self, epoch: int) -> Iterator[Batch]:
         """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step]`."""
         order = self._order(epoch)
-        order = order if self._n_frames is None else self._of_similar_length(order, epoch)
+        order = order if self._n_frames is None else self._of_similar_length(order, self._n_frames, epoch)
         starts = self.batch_size * self.world_size * np.arange(1, self.n_training_batches)
         steps, own = np.split(order, starts), slice(self.rank, None, self.world_size)
         for step, (chosen, raw) in enumerate(self._gathered(samples[own] for samples in steps)):
@@ -93,7 +93,7 @@ class Loader:
         drawn = [np.concatenate([rows, rng.choice(rows, most - len(rows))]) for rows in classes]
         return rng.permutation(np.concatenate(drawn))
 
-    def _of_similar_length(self, order: np.ndarray, epoch: int) -> np.ndarray:
+    def _of_similar_length(self, order: np.ndarray, n_frames: np.ndarray, epoch: int) -> np.ndarray:
         """Returns samples so that those of a batch are of similar length, the batches in random order.
 
         The last batch, which may be smaller, has what the random order leaves over.
@@ -102,7 +102,7 @@ class Loader:
         size = self.batch_size * self.world_size
         n_whole = len(order) // size * size
         whole, rest = order[:n_whole], order[n_whole:]
-        lengths = self._n_frames[whole] * rng.uniform(1, 1 + UNLIKE, n_whole)
+        lengths = n_frames[whole] * rng.uniform(1, 1 + UNLIKE, n_whole)
         batches = whole[np.argsort(lengths, kind="stable")].reshape(-1, size)
         return np.concatenate([rng.permutation(batches).ravel(), rest])
 
@@ -118,8 +118,7 @@ class Loader:
             self.data.samples.names[chosen].tolist(),
             torch.from_numpy(self._label[chosen]).to(self.device) if self.classes else None,
             self.data.lengths(raw),
-            torch.from_numpy(chosen).to(self.device),
-            self.data.axes.frames_hz,
+            frames_hz=self.data.axes.frames_hz,
         )
 
     @cached_property

@@ -90,7 +90,8 @@ def picture_of(
 def _decoded(
     picture: ImageFile.ImageFile, content: bytes, size: tuple[int, int], fit: str | None, mode: str
 ) -> Picture:
-    form, own, is_jpeg = picture.format, picture.mode, picture.format in ("JPEG", "MPO")
+    form, own = picture.format or "", picture.mode
+    is_jpeg = form in ("JPEG", "MPO")
     if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # None is no limit
         raise Image.DecompressionBombError
     changes = [FRAMES] if getattr(picture, "is_animated", False) else []

@@ -81,6 +81,7 @@ def sound_pair(
 
     Validation mixes no other sound in: a sample's views would depend on the batch that it is in.
     """
+    assert front.waveform is not None  # as these views take sound alone, which a session's check sees to
     ranges = Factors(
         noise_amplitude, pitch_semitones, stretch, shift_s, background_snr_db, clip_percent, gain_db
     )
@@ -92,9 +93,9 @@ def sound_pair(
         factors = Factors(*map(within, of_view[:-1], ranges, probs, NOTHING))
         sound = raw.values
         if noise_prob:
-            sound = sound + factors.noise[:, None] * draws.normal_of(raw.lengths, sound.shape[1])
+            sound = sound + factors.noise[:, None] * draws.normal_of(raw.n_steps, sound.shape[1])
         others = another(raw, of_view[-1])
-        views.append(front(distorted(Raw(sound, raw.lengths), factors, others, front.waveform)))
+        views.append(front(distorted(raw._replace(values=sound), factors, others, front.waveform)))
     return views[0], views[1]
 
 
@@ -108,7 +109,7 @@ def another(raw: Raw, chance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Returns another sound of the batch for each, its length, and a step of it, by chance (2, batch)."""
     n = len(raw.values)
     others = (torch.arange(n, device=chance.device) + 1 + (chance[0] * (n - 1)).long()) % n
-    lengths = raw.lengths[others]
+    lengths = raw.n_steps[others]
     return raw.values[others], lengths, (chance[1] * lengths).long()
 
 
@@ -129,16 +130,16 @@ def on_rows(change: Callable[..., Tensor], raw: Raw, chosen: Tensor, *factors: T
     (rows,) = chosen.nonzero(as_tuple=True)
     if not len(rows):
         return raw
-    some = Raw(raw.values[rows], raw.lengths[rows])
+    some = Raw(raw.values[rows], raw.n_steps[rows])
     values = change(some, *(factor[rows] for factor in factors))
-    values = values.where(own_columns(some.lengths, values.shape[1]), 0)
+    values = values.where(own_columns(some.n_steps, values.shape[1]), 0)
     return raw._replace(values=raw.values.index_copy(0, rows, values))
 
 
 def rolled(raw: Raw, steps: Tensor) -> Tensor:
     """Returns sounds so many steps later; what leaves at the end comes in at the beginning."""
     index = torch.arange(raw.values.shape[1], device=steps.device) - steps[:, None]
-    return raw.values.gather(1, index % raw.lengths[:, None])
+    return raw.values.gather(1, index % raw.n_steps[:, None])
 
 
 def mixed(raw: Raw, snr_db: Tensor, others: Tensor, lengths: Tensor, first: Tensor) -> Tensor:
@@ -146,7 +147,7 @@ def mixed(raw: Raw, snr_db: Tensor, others: Tensor, lengths: Tensor, first: Tens
 
     Where one of the two is silent there is no such ratio, and nothing is added.
     """
-    own = own_columns(raw.lengths, raw.values.shape[1])
+    own = own_columns(raw.n_steps, raw.values.shape[1])
     index = (torch.arange(own.shape[1], device=own.device) + first[:, None]) % lengths[:, None]
     background = others.gather(1, index).where(own, 0)
     ratio = raw.values.norm(dim=1) / background.norm(dim=1) * 10 ** (-snr_db / 20)
@@ -155,8 +156,8 @@ def mixed(raw: Raw, snr_db: Tensor, others: Tensor, lengths: Tensor, first: Tens
 
 def clipped(raw: Raw, percent: Tensor) -> Tensor:
     """Returns sounds without their extremes: half so many percent of the steps at each end are cut down."""
-    beyond = ~own_columns(raw.lengths, raw.values.shape[1])
-    at = percent / 200 * (raw.lengths - 1)
+    beyond = ~own_columns(raw.n_steps, raw.values.shape[1])
+    at = percent / 200 * (raw.n_steps - 1)
     high = nth_largest(raw.values.masked_fill(beyond, -inf), at)
     low = -nth_largest((-raw.values).masked_fill(beyond, -inf), at)
     return raw.values.clamp(low, high)
@@ -178,7 +179,7 @@ def vocoded(raw: Raw, pitch: Tensor, rate: Tensor, n_fft: int) -> Tensor:
     made = torch.zeros_like(raw.values)
     at_once = AT_ONCE if made.device.type == "cpu" else 8 * AT_ONCE
     for rows in pitch.argsort().split(max(4, at_once // made.shape[1])):
-        n, factor = int(raw.lengths[rows].max()), pitch[rows]
+        n, factor = int(raw.n_steps[rows].max()), pitch[rows]
         n_slow = ceil(n * float(factor.max())) + 2
         slow = slowed(raw.values[rows, :n], rate[rows] / factor, n_slow, factor, n_fft)
         made[rows, :n] = read(slow, n, FINER * factor)

@@ -14,7 +14,7 @@ import numpy as np
 from saec.config import Config
 from saec.data.ahead import ahead
 from saec.data.packed import position_of
-from saec.data.stored import Mapped, Reader, Streamed, Windows
+from saec.data.stored import Mapped, Reader, Streamed, Stretches, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
 from saec.faults import BusyFault, Unusable
@@ -57,11 +57,10 @@ class Cache:
             return None
         about = self.path(key) / ABOUT
         try:
-            facts = self._facts_in(about.parent)
-            array = np.load(about.with_name(ARRAY), mmap_mode="r") if facts else None
-            if facts and facts["array"] == _described(array):
+            facts, array = self._facts_in(about.parent) or {}, np.load(about.with_name(ARRAY), mmap_mode="r")
+            if facts.get("array") == _described(array):
                 items = (np.array(facts[name], dtype=np.int64) for name in ("starts", "n_steps"))
-                return Mapped(array, *(items if "starts" in facts else ())), facts
+                return Mapped(array, Stretches(*items) if "starts" in facts else None), facts
             LOG.warning("%s is damaged: its samples are decoded anew", about.parent)
         except DAMAGE as error:
             LOG.warning("%s is damaged (%r): its samples are decoded anew", about.parent, error)
@@ -177,13 +176,15 @@ def _made(cache: Cache, key: str, reader: Reader, folder: Path) -> tuple[Mapped 
     if not no_room:
         LOG.info("decoding %s", what)
         cache.keep(key, lambda part: _decoded(reader, cache.n_workers, part / ARRAY))
-        return cache.find(key)
+        if stored := cache.find(key):
+            return stored
+        no_room = f"{cache.path(key)} cannot be read"
     LOG.info("%s are decoded whenever they are used: %s", what, no_room)
     facts = cache.facts(key)
     if facts is None:
         checked = _facts(reader, check(reader, cache.n_workers))
         cache.keep(key, lambda part: checked, CHECKED)
-        facts = cache.facts(key)
+        facts = cache.facts(key) or checked
     n_steps = np.array(facts.get("n_steps", [1] * len(reader.paths)), dtype=np.int64)
     whole = Windows(np.arange(len(n_steps)), np.zeros_like(n_steps), n_steps)
     return Streamed(reader, whole, cache.n_workers // local_world_size()), facts

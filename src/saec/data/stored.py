@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -63,35 +64,47 @@ class Windows(NamedTuple):
     n_steps: np.ndarray
 
 
+class Stretches(NamedTuple):
+    """Says where samples lie in an array of steps: the first step, and how many."""
+
+    first: np.ndarray  # (samples,) int64
+    n_steps: np.ndarray
+
+
 @dataclass(frozen=True)
 class Mapped:
     """Holds samples in one array of steps (steps, *shape), mapped from the cache or in a GPU's memory.
 
-    A sample is one step, or with `starts` and `n_steps` (samples,) a stretch of steps.
+    A sample is one step, or a stretch of steps.
     """
 
     array: np.ndarray | Tensor
-    starts: np.ndarray | None = None
-    n_steps: np.ndarray | None = None
+    stretches: Stretches | None = None
+
+    @cached_property
+    def n_steps(self) -> np.ndarray:
+        """Returns the number of steps of each sample, (samples,) int64."""
+        return np.ones(len(self.array), np.int64) if self.stretches is None else self.stretches.n_steps
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Returns (samples, *shape), or for stretches (samples, steps of the longest, *shape)."""
-        if self.starts is None:
+        if self.stretches is None:
             return tuple(self.array.shape)
-        return (len(self.starts), int(self.n_steps.max(initial=1)), *self.array.shape[1:])
+        return (len(self.n_steps), int(self.n_steps.max(initial=1)), *self.array.shape[1:])
 
     def cut(self, windows: Windows) -> "Mapped":
         """Returns stretches of the items as samples."""
-        return replace(self, starts=self.starts[windows.item] + windows.first, n_steps=windows.n_steps)
+        first = windows.item if self.stretches is None else self.stretches.first[windows.item]
+        return replace(self, stretches=Stretches(first + windows.first, windows.n_steps))
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray | Tensor, np.ndarray | None]:
         """Returns samples, stretches with zeros behind to the longest of them, and their numbers of steps."""
         array = self.array
-        if self.starts is None:
+        if self.stretches is None:
             index = torch.as_tensor(rows, device=array.device) if isinstance(array, Tensor) else rows
             return array[index], None
-        starts, n_steps = self.starts[rows], self.n_steps[rows]
+        starts, n_steps = (column[rows] for column in self.stretches)
         if isinstance(array, Tensor):
             return _gathered_on_gpu(array, starts, n_steps), n_steps
         stretches = (array[first : first + n] for first, n in zip(starts, n_steps, strict=True))

@@ -82,7 +82,7 @@ class ArrayFront(FrontEnd):
         """Returns offset and factor of each column over all frames of these samples, unless it is settled."""
         if self.scale != "set":
             return {}
-        parts = (raw.values[own_columns(raw.lengths, raw.values.shape[1])].cpu().numpy() for raw in batches)
+        parts = (raw.values[own_columns(raw.n_steps, raw.values.shape[1])].cpu().numpy() for raw in batches)
         offset, factor, constant = scaling(parts, self.scale_by)
         if constant.any():
             names = listing([name for name, is_one in zip(self.columns, constant, strict=True) if is_one])
@@ -99,7 +99,7 @@ class ArrayFront(FrontEnd):
             offset, factor = torch.tensor(self.scale, dtype=x.dtype, device=x.device)
             x = (x - offset) / factor
         x = F.pad(x, (0, 0, 0, self._width(x.shape[1]) - x.shape[1]))
-        return x.where(own_columns(raw.lengths, x.shape[1])[..., None], 0).transpose(1, 2)[:, None]
+        return x.where(own_columns(raw.n_steps, x.shape[1])[..., None], 0).transpose(1, 2)[:, None]
 
     def units(self, files: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Returns offset and factor of the columns of each file, (files, columns): what stands in the file is

@@ -49,10 +49,10 @@ class TrainingJob(TrainingPlan):
     def _begin(self, group: Group) -> Run:
         if group.rank == 0:
             warn_of_unfinished(self.session.name, self.config.models)
-        training, folder = build(self, group), None
+        training, folder = build(self, group), ""  # which the first process makes
         if training.is_first:
-            run = Run.create(self.config.models, training.session, training.record(), training.split)
-            folder = str(run.folder)
+            made = Run.create(self.config.models, training.session, training.record(), training.split)
+            folder = str(made.folder)
         run = Run(Path(group.every(folder)[0]))
         with _locked(run, group):
             if training.is_first:

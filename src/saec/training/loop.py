@@ -217,17 +217,19 @@ class RunWriter:
         if phases < n_phases:
             words = "the training ended in phase %d of the %d of %s, whose weights are kept apart: raise "
             LOG.warning(words + "`training.epochs`", phases, n_phases, training.session.objective.name)
-        sign, trivial = 1 if objective.rising else -1, self._trivial_at(progress.best_epoch)
-        if trivial is not None and sign * progress.best <= sign * trivial:
+        sign, trivial = 1 if objective.rising else -1, self._trivial_scores
+        if trivial and sign * progress.best <= sign * trivial[progress.best_epoch - 1]:
             LOG.warning(
                 "validation is no better than an answer that has learnt nothing (%.5f): train longer, with "
                 "another learning rate, or look at views.png",
-                trivial,
+                trivial[progress.best_epoch - 1],
             )
 
-    def _trivial_at(self, epoch: int) -> float | None:
-        row = self.training.history[epoch - 1]
-        return self.trivial and self.training.objective.trivial_of(self.trivial, row)
+    @property
+    def _trivial_scores(self) -> list[float] | None:
+        """Returns the score of each epoch of an answer that has learnt nothing, if there is one."""
+        score, of_epoch = self.trivial, self.training.objective.trivial_of
+        return None if score is None else [of_epoch(score, row) for row in self.training.history]
 
     def _write_history(self) -> None:
         """Writes what `last.pt` holds again: a file that another program keeps open ends no training."""
@@ -235,7 +237,6 @@ class RunWriter:
         try:
             self.run.write_history(rows)
             figure, best = self.run.folder / "history.png", training.progress.best_epoch
-            trivial = None if self.trivial is None else [self._trivial_at(int(row["epoch"])) for row in rows]
-            figures.history(figure, rows, best, trivial, training.objective.best_by)
+            figures.history(figure, rows, best, self._trivial_scores, training.objective.best_by)
         except OSError as error:
             LOG.warning("%s could not be written (%s)", error.filename, error.strerror)

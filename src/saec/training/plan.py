@@ -100,7 +100,7 @@ class TrainingPlan:
         lines = [
             f"data: {counts}, {self.sizes['train'].words(self.input_shape)}, {room}",
             *classes,
-            f"model: {self.session.model.name}, {self.n_weights:,} weights, latent {latent}",
+            f"model: {self.session.architecture.name}, {self.n_weights:,} weights, latent {latent}",
             *weights,
             f"device: {describe(self.device)} ({self.device}), {self.precision}",
         ]
@@ -112,7 +112,8 @@ class TrainingPlan:
     def estimate(self) -> str:
         """Returns the time to expect, by the time that a few training steps take here."""
         session, options, size = self.session, self.session.training, self.sizes["train"]
-        model, objective = session.model(self.input_shape), session.objective(self.latent_shape, self.classes)
+        model = session.architecture(self.input_shape)
+        objective = session.objective(self.latent_shape, self.classes)
         step_s = step_seconds(Learning(model, objective), size, self.input_shape, options, self.device)
         seconds = epoch_seconds(step_s, options, *self.n_samples) / world_size()
         n_steps = -(-self.n_samples[0] // (options.batch_size * options.accumulate * world_size()))
@@ -156,7 +157,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         check(f"config.{key}", require_writable, getattr(config, key))
     session, parent, weights = started(session, config, begun, faults)
     session, kinds, sizes = _sized(session, config, faults)
-    faults += faults_of_shared(*kinds.values())
+    faults += faults_of_shared(*kinds.values()) if len(kinds) == 2 else []
     model, shape, labels = None, None, None
     classes: tuple[str, ...] = ()
     if "train" in sizes:
@@ -174,16 +175,17 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
     options = session.training
     if options.probe and labels is not None:
         there = check("training.probe", _classes, labels, "it")
-        faults += faults_of_probe(options, kinds, there) if there else []
+        faults += faults_of_probe(options.probe, options.epochs, kinds, there) if there else []
     check_export(options.export, model, shape, faults)
     if options.tensorboard and not find_spec("tensorboard"):
         faults.append("training.tensorboard: is not installed: pip install tensorboard")
-    if not faults:
+    latent_shape, least = tuple[int, ...](), 1
+    if model and shape and not faults:
         latent_shape = feature_shape(model, shape)
         learning = Learning(model, session.objective(latent_shape, classes))
         least = least_batch(session, learning, sizes["train"], shape)
         if least > options.batch_size:
-            words = f"batch norms of {session.model.name} compare samples, {least} are needed at least"
+            words = f"batch norms of {session.architecture.name} compare samples, {least} are needed at least"
             faults.append(f"training.batch_size: {words}")
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
     n_phases = session.objective.target.n_phases(session.objective)
@@ -192,7 +194,7 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         LOG.warning(words, options.epochs, n_phases, session.objective.name)
     n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (n_phases - 1)
     check("config.models", require_room, config.models, n_bytes * n_weights, "the checkpoints")
-    if faults:
+    if faults or device is None or shape is None:
         raise SessionError(f"session {session.name}", faults)
     precision = resolve_precision(options.precision, device)
     session = session.but(training=options.model_copy(update={"precision": precision}))
@@ -229,7 +231,7 @@ def _without_decoder(session: TrainingSession, model: Model | None) -> TrainingS
     """Returns the session without the weight of a reconstruction where its model makes none."""
     if model is None or model.decoder is not None or not getattr(session.objective, "reconstruction", 0):
         return session
-    LOG.warning("objective.reconstruction is 0: %s has no decoder", session.model.name)
+    LOG.warning("objective.reconstruction is 0: %s has no decoder", session.architecture.name)
     return session.but(objective=session.objective.model_copy(update={"reconstruction": 0.0}))
 
 
@@ -323,7 +325,7 @@ def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, fa
         faults += [f"{key}: {words}" for key, (takes, _) in in_units.items() if takes]
     if model is None:
         return
-    name = session.model.name
+    name = session.architecture.name
     if model.whole_batches and getattr(objective, "reconstruction", False):
         faults.append(
             f"objective: {objective.name} decodes a part of a batch, {name} whole ones alone: choose "

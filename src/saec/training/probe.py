@@ -15,7 +15,7 @@ from saec.faults import Fault
 from saec.features import POOLINGS, pool
 from saec.objectives import Learning
 from saec.progress import progress
-from saec.session import AUTO, ProbeOptions, TrainingOptions
+from saec.session import AUTO, ProbeOptions
 from saec.training.work import STEPS
 
 LOG = logging.getLogger(__name__)
@@ -78,25 +78,25 @@ class Probe:
     @torch.no_grad()
     def _pooled(self, learning: Learning, loader: Loader) -> tuple[np.ndarray, np.ndarray]:
         """Returns pooled latents (samples, features) and labels (samples,)."""
-        model, rows, index = learning.model, [], []
+        model, rows, names = learning.model, list[Tensor](), list[str]()
         for batch in progress(loader.validation(), "probe", loader.n_batches, " batches"):
             with computing(loader.device, self.precision):
                 latents = model.encode(batch.seen, batch.lengths).float()
             rows.append(pool(self.pooling, latents, model.n_steps(batch.lengths)).cpu())
-            index.append(batch.index.cpu())
-        return torch.cat(rows).numpy(), loader.data.samples.labels[torch.cat(index).numpy()]
+            names += batch.names
+        return torch.cat(rows).numpy(), loader.data.samples.table.loc[names, "label"].to_numpy(str)
 
 
-def faults_of_probe(options: TrainingOptions, kinds: dict[str, Kind], classes: Sequence[str]) -> list[str]:
+def faults_of_probe(
+    probe: ProbeOptions, epochs: int, kinds: dict[str, Kind], classes: Sequence[str]
+) -> list[str]:
     """Returns what a probe lacks where the training set has these classes."""
-    faults, every = [], options.probe.every
-    most, what = (
-        (STEPS, "that auto makes at most") if options.epochs == AUTO else (options.epochs, "of the training")
-    )
+    faults = []
+    most, what = (STEPS, "that auto makes at most") if epochs == AUTO else (epochs, "of the training")
     if "valid" in kinds and not np.isin(kinds["valid"].samples.labels, classes).any():
         faults.append("training.probe: no sample of data.valid is of a class that data.train has")
-    if every > most:
-        faults.append(f"training.probe.every: {every} is more than the {most} epochs {what}")
+    if probe.every > most:
+        faults.append(f"training.probe.every: {probe.every} is more than the {most} epochs {what}")
     return faults
 
 

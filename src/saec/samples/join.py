@@ -75,7 +75,6 @@ def join(
         if named:
             raise Fault("\n".join([message, *remarks]))
         return samples, [*remarks, message]
-    labels = table["label"].tolist()
     if several != "first":
         _refuse_contradictions(table, matches, lines_of, source, several)
     remarks += unread
@@ -84,24 +83,27 @@ def join(
     if unmatched:
         remark = f"{len(unmatched):,} labels of {source} are of none of the {what}{_near(unmatched, without)}"
         remarks.append(f"{remark}:\n{listing(unmatched, len(unmatched))}")
-    of = f"of {len(samples):,} {what}"
-    remarks += counted(without, f"{of} are in no row of {source}", 5)
-    none, many = _without_one_label(samples, labels, lines_of)
+    remarks += counted(without, f"of {len(samples):,} {what} are in no row of {source}", 5)
+    labels = table["label"].tolist()
+    none, many = _remarks_on_labels(samples, labels, lines_of, f"of {len(samples):,} {what}", source, several)
     if several == "all":
         samples, lines_of = _one_a_label(samples, labels, lines_of)
     joined = samples.but(**_filled(samples, table, lines_of, several))
-    remarks += counted(none if joined.classes else [], f"{of} have no label in their row of {source}", 5)
-    get, remedy = GETS.get(several or "", "get none"), REMEDIES["none"] if several == "none" else ""
-    more = counted(many, f"{of} have more labels than one in {source} and {get}", 5)
-    return joined, [*remarks, *(remark + remedy for remark in more)]
+    return joined, [*remarks, *(none if joined.classes else []), *many]
 
 
-def _without_one_label(samples: Samples, labels: list[str], lines_of: Lines) -> tuple[list[str], list[str]]:
-    """Returns the samples whose rows have no label, and that have none, and those whose rows have several."""
+def _remarks_on_labels(
+    samples: Samples, labels: list[str], lines_of: Lines, of: str, source: str, several: Several | None
+) -> tuple[list[str], list[str]]:
+    """Returns remarks on samples whose rows have no label, nor have they, and on those of several labels."""
     names, own = samples.table.index, samples.table["label"].tolist()
     given = {row: {labels[number] for number in numbers} - {""} for row, numbers in lines_of.items()}
     none = [names[row] for row, texts in given.items() if not own[row] and not texts]
-    return none, [names[row] for row, texts in given.items() if len(texts) > 1]
+    many = [names[row] for row, texts in given.items() if len(texts) > 1]
+    gets = f"have more labels than one in {source} and {GETS.get(several or '', 'get none')}"
+    remedy = REMEDIES["none"] if several == "none" else ""
+    more = [remark + remedy for remark in counted(many, f"{of} {gets}", 5)]
+    return counted(none, f"{of} have no label in their row of {source}", 5), more
 
 
 def _one_a_label(samples: Samples, labels: list[str], lines_of: Lines) -> tuple[Samples, Lines]:

@@ -304,10 +304,7 @@ def test_groups_and_labels_are_those_of_patterns_and_tables(folder, config):
 
 
 def test_traces_have_no_view_for_contrastive_learning_and_are_told_so(folder, config):
-    for views, words in (
-        ("plain", "no view makes two of traces"),
-        ("pair", "`plain`"),
-    ):
+    for views, words in (("plain", "no view makes two of traces"), ("pair", "`plain`")):
         raw = {"data": {"kind": "arrays", "train": "traces"}, "model": STRIDED, "views": views}
         raw |= {"objective": {"name": "contrastive", "reconstruction": 1}}
         with pytest.raises(SessionError, match=f"views: .*{words}") as error:

@@ -115,9 +115,8 @@ def test_the_shape_of_features_is_computed_without_touching_statistics_or_mode()
     model = parsed(MODELS, "compact")((1, 128, 64)).train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     assert feature_shape(model, (1, 128, 64)) == (128, 1, 8)
-    assert model.training and all(
-        torch.equal(before[key], value) for key, value in model.state_dict().items()
-    )
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", MODELS.names())
@@ -328,10 +327,8 @@ def test_a_kind_notices_files_that_are_bad_or_have_changed(kind_of):
         with pytest.raises(Fault, match=f"1 of 9 {kind.items_are} in .*\n.*{files[3].name}"):
             kind_of(gigabytes).open()
         left = kind_of(gigabytes, skip_bad=True).open()
-        assert (
-            left.about["left_out"] == [files[3].name]
-            and left.samples.names.tolist() == data.samples.names[good].tolist()
-        )
+        assert left.about["left_out"] == [files[3].name]
+        assert left.samples.names.tolist() == data.samples.names[good].tolist()
         assert torch.equal(left.gather(np.arange(8), CPU).values, expected)
 
 
@@ -426,8 +423,7 @@ def test_a_window_is_over_time_alone_where_rows_are_steps_too():
 
 
 @pytest.mark.parametrize(
-    ("n_steps", "kept"),
-    [(1, 1), (2, 2), (7, 5), (8, 6), (16, 12), (32, 24), (36, 28), (72, 56), (144, 114)],
+    ("n_steps", "kept"), [(1, 1), (2, 2), (7, 5), (8, 6), (16, 12), (32, 24), (36, 28), (72, 56), (144, 114)]
 )
 def test_a_tenth_is_trimmed_on_each_side_where_that_leaves_a_step(n_steps, kept):
     steps = trimmed(torch.arange(n_steps)[None, None], 0.1)[0, 0].tolist()

@@ -121,9 +121,8 @@ def test_torchscript_has_the_references_names_and_gives_latents_and_pictures(con
     shutil.copy(run.exported[0], config.models)
     assert extract(extraction_session(str(config.models / names[0])), config).X.shape == (12, 512, 4)
     go_on(run, config, epochs=2)  # the files of the shorter run go
-    assert [file.exists() for file in run.exported] == [True, True] and len(
-        list(run.folder.glob("*.pth"))
-    ) == 2
+    assert [file.exists() for file in run.exported] == [True, True]
+    assert len(list(run.folder.glob("*.pth"))) == 2
 
 
 def test_a_run_that_was_interrupted_before_its_first_epoch_is_lengthened_whatever_it_exports(

@@ -126,10 +126,8 @@ def test_a_loss_that_is_no_number_ends_the_training(config, pictures):
     session = training_session(optimizer={"name": "adam", "learning_rate": 1e30})
     output = refused(main_01_train, session, config)
     (run,) = all_runs(config.models)
-    assert (
-        "epoch 1: the loss is nan" in output
-        and "try a lower optimizer.learning_rate, or optimizer.clip" in output
-    )
+    assert "epoch 1: the loss is nan" in output
+    assert "try a lower optimizer.learning_rate, or optimizer.clip" in output
     assert f"epochs kept in {run.folder}: 0" in output
     assert not list(run.folder.glob("*.pt"))
 
@@ -252,10 +250,7 @@ EXTRACTION: list[tuple[dict[str, Any], str]] = [
     ({"extractor": "handcrafted"}, "got extractor and run"),
     (crafted() | IMAGES, "handcrafted takes sounds: say `data: {{sounds: ...}}`, not `images`"),
     (crafted(segment_s=0.1, step_s=1e-5), "step_s must be at least 0.001 s"),
-    (
-        crafted(sample_rate=2000, window_s=0.1),
-        "13 MFCC need as many filters ... a higher sampling rate",
-    ),
+    (crafted(sample_rate=2000, window_s=0.1), "13 MFCC need as many filters ... a higher sampling rate"),
 ]
 ASKED = [("train", *case) for case in TRAINING] + [("extract", *case) for case in EXTRACTION]
 
@@ -370,10 +365,8 @@ def test_faults_are_noted_under_their_key_and_bugs_are_not():
         raise Fault(f"no {word}")
 
     faults = []
-    assert (
-        collect_faults(faults, "a.b", str.upper, "x") == "X"
-        and collect_faults(faults, "a.b", refuse, "way") is None
-    )
+    assert collect_faults(faults, "a.b", str.upper, "x") == "X"
+    assert collect_faults(faults, "a.b", refuse, "way") is None
     assert faults == ["a.b: no way"]
     with pytest.raises(ZeroDivisionError):
         collect_faults(faults, "a.b", lambda: 1 // 0)

@@ -521,14 +521,8 @@ FAULTS: dict[str, tuple] = {
         "{folder}: none of its pictures can be used:\n",
         {"skip_bad": True},
     ),
-    "photos: empty": (
-        emptied,
-        "*.gif directly in {folder} or below it: found no file at all",
-    ),
-    "photos: no picture": (
-        no_sound,
-        "*.gif directly in {folder} or below it: found 1 x .txt",
-    ),
+    "photos: empty": (emptied, "*.gif directly in {folder} or below it: found no file at all"),
+    "photos: no picture": (no_sound, "*.gif directly in {folder} or below it: found 1 x .txt"),
     "photos: missing": (shutil.rmtree, "data.train: no such folder: {folder} (a folder of pictures"),
     "photos: no such files": (table("file\ngone/1.jpg\n"), "names 1 file that is not there: "),
     "photos: bad ones alone": (
@@ -536,10 +530,7 @@ FAULTS: dict[str, tuple] = {
         "17 of 17 pictures in {folder} cannot be used, mend or remove them; all are listed in",
         {"skip_bad": True},
     ),
-    "audio: empty": (
-        emptied,
-        "data.train: no recording in {folder} or below it ... found no file at all",
-    ),
+    "audio: empty": (emptied, "data.train: no recording in {folder} or below it ... found no file at all"),
     "audio: missing": (shutil.rmtree, "data.train: no folder of recordings: {folder}"),
     "audio: no sound": (no_sound, "expected files such as .wav ... found 1 x .txt"),
     "audio: bad ones alone": (
@@ -716,10 +707,7 @@ ONLY_IN_TRAINING: dict[str, tuple] = {
         "6 of 12 arrays in {folder} cannot be used ... 1.npz holds no array 'x' (`data.key`), but ema",
         {"key": "x"},
     ),
-    "audio: one class left": (
-        table(ONE_LEFT),
-        NEEDS_TWO + "one class, 'low'",
-    ),
+    "audio: one class left": (table(ONE_LEFT), NEEDS_TWO + "one class, 'low'"),
     "audio: none left": (
         table(ONE_LEFT.replace("train", "test").replace("wav,low,\n", "wav,low,test\n")),
         "data.train: the table's split names no sample to train on: call some `train`",

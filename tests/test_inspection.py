@@ -48,9 +48,8 @@ def test_sizes_modes_recordings_and_intensities_are_counted(folder):
     assert np.array_equal(inspection.levels, np.bincount(intensities(8).ravel(), minlength=256))
     threads = inspect(folder, n_workers=3)
     assert threads.names == inspection.names and np.array_equal(threads.levels, inspection.levels)
-    assert inspection.remarks() == [] and inspection.n_bytes == sum(
-        f.stat().st_size for f in folder.iterdir()
-    )
+    assert inspection.remarks() == []
+    assert inspection.n_bytes == sum(f.stat().st_size for f in folder.iterdir())
 
 
 def test_what_to_look_at_is_in_the_remarks(folder):

@@ -206,9 +206,8 @@ def test_classes_that_are_written_alike_and_a_split_of_one_side_are_named(config
     labelled, output = joined(config, features=features(config, SEGMENTS), sounds="sounds/list.csv")
     assert "classes that may be one, as they are written alike:\n  'Wren' and 'wren'" in output
     assert written_alike(["1.1", "11", "C", "C++", "a-b", "ab"]) == []
-    assert f"all of {sounds} is of the split train, which parts nothing" in output and set(
-        labelled["split"]
-    ) == {""}
+    assert f"all of {sounds} is of the split train, which parts nothing" in output
+    assert set(labelled["split"]) == {""}
 
 
 REEFS = {"kenya": "test_data", "bermuda": "test_data", "sulawesi": "train_data", "lonely": "test_data"}
@@ -235,10 +234,8 @@ def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
     assert list(sets) == ["bermuda", "kenya"]  # lonely has one class, and sulawesi is trained on
     one = sets["kenya"]
     assert one.names.tolist() == names[:4] and one.samples.labels.tolist() == ["class0", "class1"] * 2
-    assert (
-        one.split is None
-        and "all of dataset kenya is of the split test, which parts nothing and is not used" in one.remarks
-    )
+    assert one.split is None
+    assert "all of dataset kenya is of the split test, which parts nothing and is not used" in one.remarks
     whole = np.load(config.data / "features.npz")["X"]
     assert np.array_equal(one.tables["features"].rows, whole[:4])
     left = "2 values of dataset have no set .*:\n  lonely: 4 sounds\n  sulawesi: 4 sounds"
@@ -492,11 +489,9 @@ def test_a_date_that_cannot_be_read_is_counted_and_a_recordings_own_name_says_th
     labelled, output = joined(
         config, images="songs/images", features=features(config, PICTURES), labels="mine.csv"
     )
-    assert (
-        "1 row of" in output
-        and "has a date or time that cannot be read" in output
-        and "\n  5/1/2024" in output
-    )
+    assert "1 row of" in output
+    assert "has a date or time that cannot be read" in output
+    assert "\n  5/1/2024" in output
     assert labelled["site"].tolist() == ["here", "here", "there", "A_very_long_name_of_a_site"]
     assert labelled["time"].tolist() == ["", "", "2024-05-01", "2024-05-01T05:30:00"]
 
@@ -556,6 +551,5 @@ def test_every_kind_of_table_is_read_wherever_tables_are(name, config, sounds):
     table(config.data / "predictions.csv", "file,start,end,predicted,p caw,p alarm", *rows)
     session = {"predictions": {"file": "predictions.csv", "truth": str(path)}}
     tracks = plan_evaluation(load_session(session, EvaluationSession), config).sections["predictions"].tracks
-    assert tracks["truth"].tolist() == ["caw", "caw", "alarm", "alarm"] and set(tracks["file"]) == {
-        "crow/a.wav"
-    }
+    assert tracks["truth"].tolist() == ["caw", "caw", "alarm", "alarm"]
+    assert set(tracks["file"]) == {"crow/a.wav"}

@@ -11,12 +11,7 @@ from saec.models.base import Tap, run_in_pieces, run_to_tap
 from saec.models.conv1d import MaskedNorm
 
 # blocks of the encoder, of the decoder, width of the latents: weights of the reference, of 13 columns
-GOLDEN = {
-    (5, 5, 1024): 9_394_075,
-    (3, 3, 1024): 4_607_783,
-    (2, 2, 1024): 3_191_847,
-    (5, 5, 768): 4_737_947,
-}
+GOLDEN = {(5, 5, 1024): 9_394_075, (3, 3, 1024): 4_607_783, (2, 2, 1024): 3_191_847, (5, 5, 768): 4_737_947}
 SMALL = {
     "conv1d": {"encoder_blocks": 3, "decoder_blocks": 2, "inner": 768},
     "conv1d_strided": {"widths": (8, 12), "latent": 16},

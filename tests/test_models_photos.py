@@ -32,8 +32,7 @@ def test_latents_weights_and_what_is_decoded_have_their_sizes(options, shape, la
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("options", "name"),
-    [({}, "vgg16"), ({"norm": "batch"}, "vgg16_bn"), ({"bottleneck": 8}, "vgg16")],
+    ("options", "name"), [({}, "vgg16"), ({"norm": "batch"}, "vgg16_bn"), ({"bottleneck": 8}, "vgg16")]
 )
 def test_vgg16_gives_what_torchvisions_gives_with_its_weights(options, name, log):
     torch.manual_seed(0)

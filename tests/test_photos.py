@@ -206,9 +206,8 @@ def test_the_look_through_a_folder_of_photographs_counts_formats_and_what_cannot
     assert result.names == names and list(result.unreadable) == ["text.jpg"]
     assert result.modes == {"RGB JPEG": 4, "RGB PNG": 4, "RGB WEBP": 4} and len(result.sizes) == 12
     assert result.are_photos and len(result.remarks()) == 1  # sizes and modes are no remarks
-    assert result.levels_are == "luminance" and result.levels.sum() == sum(
-        (40 + number) * 56 for number in range(12)
-    )
+    assert result.levels_are == "luminance"
+    assert result.levels.sum() == sum((40 + number) * 56 for number in range(12))
 
 
 def test_a_spectrogram_is_decoded_as_ever(pictures):

@@ -204,8 +204,7 @@ def test_a_split_that_leaves_no_classes_for_a_probe_is_a_fault_and_makes_no_run(
 
 
 @pytest.mark.parametrize(
-    ("n_batches", "epochs"),
-    [(1, 600), (2, 300), (7, 86), (9, 67), (10, 60), (19, 60), (1_600, 60)],
+    ("n_batches", "epochs"), [(1, 600), (2, 300), (7, 86), (9, 67), (10, 60), (19, 60), (1_600, 60)]
 )
 def test_automatic_epochs_are_60_and_more_where_these_are_fewer_than_600_steps(n_batches, epochs):
     session = load_session(of_pictures(training={"epochs": "auto"}), TrainingSession)

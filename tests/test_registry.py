@@ -203,32 +203,12 @@ def test_a_section_that_holds_a_component_names_the_path_to_its_faults_and_is_wr
 @pytest.mark.parametrize(
     ("axis", "given", "words"),
     [
-        (
-            OPTIMIZERS,
-            "adam warmup=0.2 factor=0.1",
-            "warmup is of `schedule: warmup_cosine or linear`",
-        ),
-        (
-            OPTIMIZERS,
-            "sgd schedule=linear warmup=0.2 factor=0.2",
-            "factor is of `schedule: plateau`",
-        ),
+        (OPTIMIZERS, "adam warmup=0.2 factor=0.1", "warmup is of `schedule: warmup_cosine or linear`"),
+        (OPTIMIZERS, "sgd schedule=linear warmup=0.2 factor=0.2", "factor is of `schedule: plateau`"),
         (OPTIMIZERS, "lars schedule=plateau factor=0.2 plateau_patience=3", ""),
-        (
-            OPTIMIZERS,
-            "adamw plateau_patience=3",
-            "plateau_patience is of `schedule: plateau`",
-        ),
-        (
-            OBJECTIVES,
-            "contrastive variant=barlow variance=1",
-            "variance is of `variant: vicreg`",
-        ),
-        (
-            OBJECTIVES,
-            "sparse_reconstruction alpha_max=0.5",
-            "alpha_max is of `schedule: step or step",
-        ),
+        (OPTIMIZERS, "adamw plateau_patience=3", "plateau_patience is of `schedule: plateau`"),
+        (OBJECTIVES, "contrastive variant=barlow variance=1", "variance is of `variant: vicreg`"),
+        (OBJECTIVES, "sparse_reconstruction alpha_max=0.5", "alpha_max is of `schedule: step or step"),
         (OBJECTIVES, "sparse_reconstruction alpha_max=0.5 schedule=step", ""),
     ],
 )

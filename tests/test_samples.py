@@ -464,9 +464,8 @@ DECOMPOSED, COMPOSED = (unicodedata.normalize(form, "Mésange.png") for form in 
 def test_what_is_only_written_otherwise_is_matched_and_remarked_on_once(name, file, tmp_path):
     result, output = joined(Samples.of(["a.png", name]), f"file,label\n{file},wren\n", tmp_path)
     assert result.labels[result.names == name] == ["wren"] and output.count("written otherwise") == 1
-    assert (
-        "1 files are written otherwise (suffix, folders, " in output and f"{file!r} with {name!r}" in output
-    )
+    assert "1 files are written otherwise (suffix, folders, " in output
+    assert f"{file!r} with {name!r}" in output
 
 
 def test_means_of_recordings_whose_names_have_dots_get_their_labels(tmp_path):
@@ -498,9 +497,8 @@ def test_what_may_be_something_else_is_not_matched(names, file, tmp_path):
 def test_what_does_not_match_is_counted_on_both_sides_with_near_names(tmp_path):
     text = "file,label\nlonely.png,wren\na_segm_0001.00.png,crow\n"
     result, output = joined(PICTURES, text, tmp_path, what="pictures")
-    assert (
-        "1 labels of table.csv are of none of the pictures" in output and "\n  a_segm_0001.00.png" in output
-    )
+    assert "1 labels of table.csv are of none of the pictures" in output
+    assert "\n  a_segm_0001.00.png" in output
     assert "'a_segm_0001.00.png' is nearly 'a_segm_0001.000.png'" in output
     assert "3 of 4 pictures are in no row of table.csv" in output
     text += "".join(f"gone_{n:02d}.png,crow\n" for n in range(12))

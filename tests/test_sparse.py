@@ -108,11 +108,7 @@ def slow_scores(model: Model, batch: Batch, power: int) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"alpha": 0.9, "loss": "mae"},
-        {"alpha": 0.5, "total_variation": 0.3, "weight_penalty": 0.2},
-    ],
+    [{}, {"alpha": 0.9, "loss": "mae"}, {"alpha": 0.5, "total_variation": 0.3, "weight_penalty": 0.2}],
 )
 def test_the_loss_is_that_of_numpy_over_own_frames(options):
     model, batch = pairs_model(), traces(*LENGTHS)

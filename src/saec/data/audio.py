@@ -148,12 +148,7 @@ class Audio(Kind):
     def fingerprint(self) -> str:
         """Returns the fingerprint of the recordings in the store, however they are cut."""
         return fingerprint(
-            "audio",
-            VERSION,
-            self.cache.name_of(self.folder),
-            self.files,
-            self.cutting.rate,
-            self.channel,
+            "audio", VERSION, self.cache.name_of(self.folder), self.files, self.cutting.rate, self.channel
         )
 
     def sizes(self) -> Sizes:

@@ -74,10 +74,7 @@ def picture_folder(path: str, config: Config) -> Path:
 
 
 def recordings_of(
-    paths: tuple[str, ...],
-    config: Config,
-    abouts: Iterable[dict[str, Any]] = (),
-    several: Several = "none",
+    paths: tuple[str, ...], config: Config, abouts: Iterable[dict[str, Any]] = (), several: Several = "none"
 ) -> Recordings:
     """Lists a folder of recordings, class folders, a table or a recording.
 

@@ -22,13 +22,7 @@ from saec.devices import computing, describe, resolve_device
 from saec.extraction.data import ExtractionData
 from saec.extraction.parts import Shapes
 from saec.extraction.sources.base import SOURCES, Source
-from saec.extraction.sources.encoders import (
-    Encode,
-    of_torchvision,
-    published,
-    read_encoder,
-    require_readable,
-)
+from saec.extraction.sources.encoders import Encode, of_torchvision, published, read_encoder, require_readable
 from saec.faults import Fault, collect_faults
 from saec.registry import Strict
 from saec.session import Digest

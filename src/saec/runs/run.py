@@ -183,7 +183,7 @@ class Run:
 
     @property
     def architecture(self) -> Component:
-        return self.session.model
+        return self.session.architecture
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -2,18 +2,18 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field, NonNegativeInt
 
-from saec.data.kind import evenly
+from saec.data.kind import Kind, evenly
 from saec.extraction.data import ExtractionData
 from saec.faults import Fault, number_of
 from saec.registry import Strict, as_list
 from saec.runs import Run
-from saec.runs.find import find_trained
+from saec.runs.find import Seed, find_trained
 from saec.samples import Samples
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.codes_work import MEANING, EncodedSamples, column_names
@@ -47,6 +47,15 @@ class EvaluatedCodes(Strict):
         return images if isinstance(images, str) else None
 
 
+class Planned(NamedTuple):
+    """Holds what is evaluated, and remarks on it."""
+
+    options: EvaluatedCodes
+    trained: Run | Seed
+    kind: Kind
+    remarks: list[str]
+
+
 @SECTIONS.register("codes")
 class Codes:
     """Writes codes.csv, codes_columns.csv, weight_norms.csv, metrics.json, curves and figures."""
@@ -54,30 +63,37 @@ class Codes:
     position = 85
 
     def __init__(self, inputs: Inputs, *, codes: EvaluatedCodes | None = None):
-        self.options, self.config, self.kind, self.remarks = codes, inputs.config, None, []
-        self.trained = inputs.check("codes.run", find_trained, codes.run, inputs.config) if codes else None
-        if self.trained:
+        self.config, self.planned = inputs.config, list[Planned]()
+        trained = inputs.check("codes.run", find_trained, codes.run, inputs.config) if codes else None
+        if codes and trained:
             key = f"codes.data.{codes.data.key}"
-            model = inputs.check("codes.weights", self.trained.model, codes.weights)
-            self.kind, front = checked(inputs.faults, key, codes.data, self.trained, model, inputs.config)
-            if front:
+            model = inputs.check("codes.weights", trained.model, codes.weights)
+            if opened := checked(inputs.faults, key, codes.data, trained, model, inputs.config):
+                kind, front = opened
                 inputs.check("codes.columns", _chosen_columns, codes.columns, front)
-                inputs.check("codes.split", _chosen_samples, codes.split, self.kind.samples)
-                given = (self.trained, self.kind, codes.data, codes.split, inputs.config)
-                self.remarks = inputs.check(key, remarks_on_learnt, *given) or []
+                inputs.check("codes.split", _chosen_samples, codes.split, kind.samples)
+                given = (trained, kind, codes.data, codes.split, inputs.config)
+                remarks = inputs.check(key, remarks_on_learnt, *given) or []
+                self.planned = [Planned(codes, trained, kind, remarks)]
 
     def describe(self) -> list[str]:
-        if not self.options:
-            return []
-        n = len(_chosen_samples(self.options.split, self.kind.samples))
-        samples = f"{number_of(n, self.kind.samples_are)} of {self.kind.folder}"
-        return [f"codes of {self.trained.folder.name}: {samples}", *self.remarks]
+        lines = []
+        for options, trained, kind, remarks in self.planned:
+            n = len(_chosen_samples(options.split, kind.samples))
+            samples = f"{number_of(n, kind.samples_are)} of {kind.folder}"
+            lines += [f"codes of {trained.folder.name}: {samples}", *remarks]
+        return lines
 
     def write(self, folder: Path) -> list[Content]:
-        name = self.trained.folder.name
-        content = Content(f"Codes by {name}", folder, list(self.remarks))
-        options, choose = self.options, partial(_chosen_samples, self.options.split)
-        evaluated = EncodedSamples.opened(options, self.trained, self.kind, choose, self.config, content)
+        return [self._written(folder, *one) for one in self.planned]
+
+    def _written(
+        self, folder: Path, options: EvaluatedCodes, trained: Run | Seed, kind: Kind, remarks: list[str]
+    ) -> Content:
+        name = trained.folder.name
+        content = Content(f"Codes by {name}", folder, list(remarks))
+        choose = partial(_chosen_samples, options.split)
+        evaluated = EncodedSamples.opened(options, trained, kind, choose, self.config, content)
         measures, table = evaluated.measured(evaluated.model, evaluated.chosen)
         summary = measures.summary()
         evaluated.write_lowpass(options.cutoffs)
@@ -87,16 +103,16 @@ class Codes:
         if "mse" in summary and summary["mse"] >= measures.mse_of_mean:
             mean = f"no smaller than {measures.mse_of_mean:.3g}, that of the mean of each column"
             content.doubts.append(f"the error of {name}, {summary['mse']:.3g}, is {mean}")
-        content.doubts += [remark.partition(":\n")[0] for remark in self.remarks]
+        content.doubts += [remark.partition(":\n")[0] for remark in remarks]
         words = f"Means of all samples ({MEANING}; by_file: the mean over files of what each file has)"
         content.tables[words] = pd.DataFrame([summary])
         evaluated.write_spectra(measures)
         evaluated.write_samples(measures, table)
         evaluated.write_weights(summary)
-        if isinstance(self.trained, Run):
-            evaluated.write_training(self.trained)
+        if isinstance(trained, Run):
+            evaluated.write_training(trained)
         evaluated.draw_samples(table, _chosen_columns(options.columns, evaluated.data.front))
-        return [content]
+        return content
 
 
 def _chosen_samples(split: str | None, samples: Samples) -> np.ndarray:

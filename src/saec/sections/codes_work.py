@@ -1,7 +1,7 @@
 """Runs a model over samples, batch by batch, and writes what is measured of codes into a report."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -82,11 +82,14 @@ class EncodedSamples(Evaluated):
         offset, factor = (of[0] for of in units([str(self.data.samples.files[number])]))
         return offset, factor
 
+    @torch.no_grad()
     def encoded(self, model: Model, chosen: np.ndarray, what: str) -> Iterator[Encoded]:
         """Yields number, codes, target and what is decoded of each sample, None without a decoder."""
         for rows, seen, lengths in self.batches(chosen, what):
-            codes, rebuilt = self.rebuilt(seen, lengths, model)
-            decoded = [None] * len(rows) if rebuilt is None else own_frames(rebuilt, lengths)
+            codes = model.encode(seen, lengths)
+            decoded: Iterable[np.ndarray | None] = [None] * len(rows)
+            if model.decoder is not None:
+                decoded = own_frames(model.decode(codes, lengths).float(), lengths)
             of_each = own_frames(codes, model.n_steps(lengths))
             yield from zip(rows.tolist(), of_each, own_frames(seen, lengths), decoded, strict=True)
 

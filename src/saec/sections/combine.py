@@ -45,67 +45,69 @@ class Combined:
     position = 10
 
     def __init__(self, inputs: Inputs, *, combine: Combine | None = None):
-        self.options = combine
-        self.sets = list(inputs.sets.values()) if combine else []
-        if combine and not inputs.has_features:
+        self.combined: list[tuple[FeatureSet, Combine, Combination]] = []
+        if combine is None:
+            return
+        if not inputs.has_features:
             inputs.faults.append("combine: features are combined, and there are none: name `features`")
-        for one in self.sets:
+        for one in inputs.sets.values():
             methods = inputs.check("combine", combined_methods, combine, one)
-            one.combination = Combination(combine.name, methods, combine.pca) if methods else None
             one.evaluations = inputs.check("combine", _with_probe, combine, one) or []
+            if methods:
+                one.combination = Combination(combine.name, methods, combine.pca)
+                self.combined.append((one, combine, one.combination))
 
     def describe(self) -> list[str]:
         return [
-            f"{one.name}: {self.options.name}: {', '.join(one.combination.methods)} together, "
-            f"{self.options.classifier}"
-            for one in self.sets
+            f"{one.name}: {of.name}: {', '.join(of.methods)} together, {options.classifier}"
+            for one, options, of in self.combined
         ]
 
     def write(self, folder: Path) -> list[Content]:
         """Writes `combiner_<set>.skops`, and `combiner_<set>.json`, which says what it was made of."""
         content = Content("Combined features", folder)
-        for one in self.sets:
-            LOG.info("%s: the combiner of %s is fitted", one.name, ", ".join(one.combination.methods))
-            options = self.options.model_dump(include={"classifier", "pca", "C", "gamma"})
-            samples, blocks = one.samples, one.blocks(one.combination.methods)
-            combiner = Combiner.fit(blocks, samples.labels, samples.groups, **options, seed=SEED)
+        for one, options, of in self.combined:
+            LOG.info("%s: the combiner of %s is fitted", one.name, ", ".join(of.methods))
+            how = options.model_dump(include={"classifier", "pca", "C", "gamma"})
+            samples, blocks = one.samples, one.blocks(of.methods)
+            combiner = Combiner.fit(blocks, samples.labels, samples.groups, **how, seed=SEED)
             stem = f"combiner_{as_file_name(one.name)}"
             combiner.save(folder / f"{stem}.skops")
-            write_json(folder / f"{stem}.json", self._about(one, combiner))
+            write_json(folder / f"{stem}.json", _about(options, one, combiner))
             content.files |= {
-                f"{stem}.skops": f"{self.options.name}: fitted on all labels, answers by {', '.join(blocks)}",
+                f"{stem}.skops": f"{options.name}: fitted on all labels, answers by {', '.join(blocks)}",
                 f"{stem}.json": "what it was made of: files, classes, what was chosen, macro-F1",
             }
         return [content]
 
-    def _about(self, one: FeatureSet, combiner: Combiner) -> dict:
-        """Describes the combiner; `macro_f1` is the report's, of folds in which nothing was chosen."""
-        options = self.options
-        scores = next(
-            result.scores
-            for result in one.results
-            if result.method == options.name and result.evaluation.split()[0] == options.classifier
-        )
-        return {
-            "name": options.name,
-            "set": one.name,
-            "classifier": options.classifier,
-            "pca": options.pca,
-            "methods": [
-                {"method": method, "file": str(one.tables[method].file.absolute()), "n_features": width}
-                | {"recipe": _recipe(one.tables[method])}
-                for method, width in combiner.widths.items()
-            ],
-            "per": one.per,
-            "classes": combiner.classes,
-            "n_labelled": one.n_labelled,
-            "chosen": combiner.chosen,
-            "macro_f1": scores.scores["macro_f1"],
-            "macro_f1_spread": scores.stds.get("macro_f1"),
-            "macro_f1_of_search": combiner.macro_f1,
-            "groups_are_given": one.has_groups,
-            "versions": {name: version(name) for name in ("saec", "scikit-learn", "skops", "numpy")},
-        }
+
+def _about(options: Combine, one: FeatureSet, combiner: Combiner) -> dict:
+    """Describes the combiner; `macro_f1` is the report's, of folds in which nothing was chosen."""
+    scores = next(
+        result.scores
+        for result in one.results
+        if result.method == options.name and result.evaluation.split()[0] == options.classifier
+    )
+    return {
+        "name": options.name,
+        "set": one.name,
+        "classifier": options.classifier,
+        "pca": options.pca,
+        "methods": [
+            {"method": method, "file": str(one.tables[method].file.absolute()), "n_features": width}
+            | {"recipe": _recipe(one.tables[method])}
+            for method, width in combiner.widths.items()
+        ],
+        "per": one.per,
+        "classes": combiner.classes,
+        "n_labelled": one.n_labelled,
+        "chosen": combiner.chosen,
+        "macro_f1": scores.scores["macro_f1"],
+        "macro_f1_spread": scores.stds.get("macro_f1"),
+        "macro_f1_of_search": combiner.macro_f1,
+        "groups_are_given": one.has_groups,
+        "versions": {name: version(name) for name in ("saec", "scikit-learn", "skops", "numpy")},
+    }
 
 
 def combined_methods(options: Combine, one: FeatureSet) -> list[str]:

@@ -127,22 +127,25 @@ class Sounds:
 
     def __init__(self, inputs: Inputs, *, inspect: bool | str = True):
         self.n_workers = inputs.config.n_workers
-        self.paths, self.recordings = ", ".join(inputs.sounds or ()), None
+        self.recordings: dict[str, Recordings] = {}  # by the paths that the session names
         if inputs.sounds and (inspect or not inputs.has_features):
-            self.recordings = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config)
+            recordings = inputs.check("sounds", _find_sounds, inputs.sounds, inputs.config)
+            self.recordings = {", ".join(inputs.sounds): recordings} if recordings else {}
 
     def describe(self) -> list[str]:
-        if not self.recordings:
-            return []
-        return [f"to look through: {len(self.recordings.listed):,} recordings of {self.paths}"]
+        items = self.recordings.items()
+        return [f"to look through: {len(of.listed):,} recordings of {paths}" for paths, of in items]
 
     def write(self, folder: Path) -> list[Content]:
-        table, unreadable = read_through(self.recordings, self.n_workers)
+        return [self._written(folder, paths, of) for paths, of in self.recordings.items()]
+
+    def _written(self, folder: Path, paths: str, recordings: Recordings) -> Content:
+        table, unreadable = read_through(recordings, self.n_workers)
         silent, clipped = (table["file"][of].tolist() for of in (table["peak"] == 0, table["clipped"] == 1))
         doubtful = {"cannot be read": [f"{row.file} {row.reason}" for row in unreadable.itertuples()]}
         doubtful |= {"are silent: no sample but 0": silent}
         doubtful |= {"are clipped: samples in a row at full scale": clipped}
-        content = Content(f"Recordings of {self.paths}", folder, _remarks(table, doubtful))
+        content = Content(f"Recordings of {paths}", folder, _remarks(table, doubtful))
         total = duration(table["duration_s"].sum())
         content.tables["Recordings"] = _summary(
             {
@@ -163,7 +166,7 @@ class Sounds:
         content.write("sounds_unreadable.csv", unreadable, what, "Recordings that cannot be read")
         content.write("sounds_durations.csv", table[COLUMNS], "one row a recording")
         if table.empty:
-            return [content]
+            return content
         content.tables["Durations in seconds"] = _durations(table)
         separate = 1 < table["class"].nunique() <= OVERLAID
         of = {name or NO_CLASS: part for name, part in table.groupby("class")} if separate else {ALL: table}
@@ -171,7 +174,7 @@ class Sounds:
         title, words = "Durations of recordings", ("duration (s)", "recordings")
         caption = title + (", by class: folder, or label of the table" if separate else "")
         content.draw("sounds_durations.png", caption, figures.histograms, values, title, *words)
-        return [content]
+        return content
 
 
 def _find_sounds(paths: tuple[str, ...], config: Config) -> Recordings:
@@ -211,8 +214,8 @@ def _read(path: Path) -> dict[str, Any]:
             clipped |= bool((full[2:] & full[1:-1] & full[:-2]).any())
     except (Unusable, OSError) as error:
         return {"reason": str(error)}
-    if n == 0:
-        return {"reason": "has no samples"}
+    if about is None or n == 0:
+        return {"reason": "has no samples" if about else "could not be opened at first"}
     sizes: dict[str, Any] = {"duration_s": n / about.samplerate, "rate_hz": about.samplerate}
     sizes |= {"channels": about.channels}
     return sizes | {"format": f"{about.format} {about.subtype}", "peak": peak, "clipped": clipped}

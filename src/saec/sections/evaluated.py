@@ -78,14 +78,11 @@ class Evaluated:
             yield rows, self.data.front(raw), self.data.lengths(raw)
 
     @torch.no_grad()
-    def rebuilt(
-        self, seen: Tensor, lengths: Tensor | None = None, model: Model | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Returns codes of a batch, and what is decoded of them, None without a decoder."""
-        model = model or self.model
+    def rebuilt(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns codes of a batch of samples of one shape, and what is decoded of them."""
         with computing(self.device, self.precision):
-            codes = model.encode(seen, lengths)
-            return codes, None if model.decoder is None else model.decode(codes, lengths).float()
+            codes = self.model.encode(seen)
+            return codes, self.model.decode(codes).float()
 
 
 def ranked(errors: np.ndarray, n: int = 1) -> dict[str, np.ndarray]:
@@ -102,7 +99,7 @@ def checked(
     trained: Run | Seed,
     model: Model | None,
     config: Config,
-) -> tuple[Kind | None, FrontEnd | None]:
+) -> tuple[Kind, FrontEnd] | None:
     """Returns the samples, and their front end in a size for the model; None with what is wrong noted."""
 
     def opened() -> Kind:
@@ -110,9 +107,8 @@ def checked(
 
     kind = collect_faults(faults, key, opened)
     sizes = collect_faults(faults, key, kind.sizes) if kind else None
-    if not (model and sizes):
-        return kind, None
-    return kind, collect_faults(faults, key, sizes.front.sized_for, *model.takes)
+    front = collect_faults(faults, key, sizes.front.sized_for, *model.takes) if model and sizes else None
+    return (kind, front) if kind and front else None
 
 
 def remarks_on_learnt(

@@ -48,26 +48,25 @@ class Explorer:
     position = 30
 
     def __init__(self, inputs: Inputs, *, explorer: ExplorerOptions | None = DEFAULTS):
-        self.options = explorer
-        self.sets = list(inputs.sets.values()) if explorer else []
+        self.pages = [(one, explorer) for one in inputs.sets.values()] if explorer else []
         self.page = inputs.reports / "report"  # reports lie side by side: any name leads to the same pictures
-        for one in self.sets if explorer and explorer.color else ():
-            inputs.check("explorer.color", _require_column, explorer.color, one)
+        for one, options in self.pages:
+            inputs.check("explorer.color", _require_column, options.color, one)
 
     def describe(self) -> list[str]:
-        return [f"{one.name}: a page to explore" for one in self.sets]
+        return [f"{one.name}: a page to explore" for one, _ in self.pages]
 
     def write(self, folder: Path) -> list[Content]:
         content = Content("Explorer", folder)
-        for one in self.sets:
-            name = "explorer.html" if len(self.sets) == 1 else f"explorer_{as_file_name(one.name)}.html"
-            self._write_page(one, folder / name, content)
+        for one, options in self.pages:
+            name = "explorer.html" if len(self.pages) == 1 else f"explorer_{as_file_name(one.name)}.html"
+            self._write_page(one, options, folder / name, content)
             what = "map, neighbours, clusters, names for a selection"
             content.files[name] = f"explore the {one.samples_are}: {what}"
         return [content]
 
-    def _write_page(self, one: FeatureSet, file: Path, content: Content) -> None:
-        shown = np.array(evenly(range(len(one.samples)), self.options.limit))
+    def _write_page(self, one: FeatureSet, options: ExplorerOptions, file: Path, content: Content) -> None:
+        shown = np.array(evenly(range(len(one.samples)), options.limit))
         if len(shown) < len(one.samples):
             words = f"{len(shown):,} of the {one.samples_are}, evenly spread"
             content.remarks.append(f"the explorer shows {words}")
@@ -84,9 +83,9 @@ class Explorer:
         clusters = {result.words: result.method for result in clustered}
         of = stretches_of(one, samples)
         points = Points(samples.names, spaces, columns, clusters, of, one.samples_are)
-        options = self.options.model_dump(exclude={"limit"})
+        how = options.model_dump(exclude={"limit"})
         title = f"{one.name}: {number_of(len(shown), one.samples_are)}"
-        left_out = write_explorer(file, points, title, one.images, **options, final=self.page)
+        left_out = write_explorer(file, points, title, one.images, **how, final=self.page)
         if left_out:
             words = ", ".join(left_out)
             content.remarks.append(f"the explorer is not coloured by {words}: too many words, or none")
@@ -129,12 +128,12 @@ def stretches_of(one: FeatureSet, samples: Samples) -> list[Stretch]:
     return stretches
 
 
-def _require_column(color: str, one: FeatureSet) -> None:
-    """Raises a `Fault` where the page will have no such column."""
+def _require_column(color: str | None, one: FeatureSet) -> None:
+    """Raises a `Fault` where a column is named and the page will have no such one."""
     clusters = [f"{evaluation.name} of {method}" for evaluation in one.evaluations for method in one.tables]
     further = [name for name in one.samples.others if name != "time"]
     columns = ["label", "recording", *further, *clusters]
-    if color not in columns:
+    if color and color not in columns:
         raise Fault(f"no column {color!r} of set {one.name}, {did_you_mean(color, columns)}")
 
 

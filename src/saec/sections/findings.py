@@ -117,7 +117,7 @@ def _best_clusters(scores: pd.DataFrame, what: str) -> str:
     if one["noise"] > 0:
         parts.append(f"{one['noise']:.0%} of the {what} in none")
     verbs = {"v_measure": "agree best with the labels", "stability": "are the most stable"}
-    verb = verbs.get(by, "were found")
+    verb = verbs.get(by or "", "were found")
     return f"{words} {verb} ({', '.join(parts)})" if parts else f"{words} {verb}"
 
 

@@ -241,7 +241,7 @@ def given_annotations(given: Labels, names: Iterable[str], config: Config) -> tu
         names = [next((n for n in (file, splitext(file)[0]) if n in own), basename(file)) for file in files]
         rows = [{"file": n, "label": f.partition("/")[0]} for n, f in zip(names, files, strict=True)]
         return annotation_table(rows, [str(parent / file) for file in files]), str(parent)
-    matches = ((str(name), re.search(given.pattern, str(name))) for name in names)
+    matches = ((str(name), re.search(given.pattern or "", str(name))) for name in names)
     rows = [
         {"file": name} | {key: text for key, text in match.groupdict(default="").items() if key not in CLOCK}
         for name, match in matches
@@ -274,13 +274,15 @@ def with_whole_split(samples: Samples, source: str) -> tuple[Samples, list[str]]
 def _own_labels(tables: dict[str, Table], otherwise: np.ndarray, what: str) -> np.ndarray:
     """Returns the labels that the feature files themselves have; raises a `Fault` where they contradict."""
     labels = {method: table.samples.labels for method, table in tables.items() if table.samples.classes}
-    first = next(iter(labels), None)
+    if not labels:
+        return otherwise
+    first = next(iter(labels))
     for method, other in labels.items():
         different = tables[first].names[labels[first] != other].tolist()
         if different:
             words = f"{first} and {method} label {len(different)} {what} differently"
             raise Fault(f"{words}:\n{listing(different)}")
-    return labels[first] if labels else otherwise
+    return labels[first]
 
 
 def without_rare(samples: Samples, least: int | None) -> tuple[Samples, list[str]]:

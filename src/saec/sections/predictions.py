@@ -70,18 +70,17 @@ class ScoredPredictions:
     def __init__(
         self, inputs: Inputs, *, predictions: Annotated[Predictions | None, BeforeValidator(as_file)] = None
     ):
-        self.options = predictions
-        self.tracks: pd.DataFrame = None
-        self.remarks: list[str] = []
+        self.options, self.remarks = predictions or Predictions(file=""), list[str]()
+        self.file, self.table, self.tracks = Path(), pd.DataFrame(), pd.DataFrame()
         if predictions is None:
             return
         n_faults, config, labels = len(inputs.faults), inputs.config, predictions.labels
         tables = inputs.check("predictions.file", matching_files, predictions.file, config)
-        self.file = tables[-1] if tables else None  # of several the newest run's
-        self.table: pd.DataFrame = None
-        if self.file:
-            self.table = inputs.check("predictions.file", read_predictions, self.file)
-        files = [] if self.table is None else sorted(set(self.table["file"]))
+        if tables:
+            self.file = tables[-1]  # of several the newest run's
+            table = inputs.check("predictions.file", read_predictions, self.file)
+            self.table = self.table if table is None else table
+        files = sorted(set(self.table.get("file", ())))
         given = truth = None
         if labels.file or labels.pattern:
             given = inputs.check("predictions.labels", given_annotations, labels, files, config)
@@ -157,10 +156,10 @@ class ScoredPredictions:
             )
 
     def describe(self) -> list[str]:
-        if self.options is None:
+        if self.table.empty:
             return []
         n_files, n_labels = self.table["file"].nunique(), int((self.table["label"] != "").sum())
-        n_truth = 0 if self.tracks is None else self.tracks["file"].nunique()
+        n_truth = 0 if self.tracks.empty else self.tracks["file"].nunique()
         truth = f", {n_truth:,} files with a truth in time" if n_truth else ""
         return [
             f"{self.file.name}: {len(self.table):,} predictions of {n_files:,} files and "
@@ -171,7 +170,7 @@ class ScoredPredictions:
         content = Content(f"Predictions of {self.file.name}", folder, list(self.remarks))
         tables = self._labelled(content) if (self.table["label"] != "").any() else {}
         scores = {what: _score(table) for what, table in tables.items()}
-        if self.tracks is not None:
+        if not self.tracks.empty:
             scores["time"] = self._score_along_time(content)
         unseen = {what: table[table["split"] != TRAIN] for what, table in tables.items()}
         unseen = {what: _score(table) for what, table in unseen.items() if 0 < len(table) < len(tables[what])}

@@ -48,6 +48,9 @@ class Rebuilding(ExtractionData):
     limit: Count = 500
 
 
+Part = tuple[Rebuilding, Kind, Choice]  # how samples are rebuilt, the samples, and which of them
+
+
 @SECTIONS.register("rebuilt")
 class Rebuilt:
     """Writes scores, one row a sample, their means, one row a run, and the best and the worst of them."""
@@ -55,34 +58,41 @@ class Rebuilt:
     position = 80
 
     def __init__(self, inputs: Inputs, *, rebuilt: Rebuilding | None = None):
-        self.options, self.config, self.remarks = rebuilt, inputs.config, []
-        self.parts: dict[Run | Seed, dict[str, tuple[Kind, Choice]]] = {}
-        runs = rebuilt and inputs.check("rebuilt.run", find_runs, as_list(rebuilt.run), inputs.config, True)
+        self.config, self.remarks = inputs.config, list[str]()
+        self.parts: dict[Run | Seed, dict[str, Part]] = {}
+        if rebuilt is None:
+            return
+        runs = inputs.check("rebuilt.run", find_runs, as_list(rebuilt.run), inputs.config, True)
         for trained in runs[0] if runs else ():
             model = inputs.check("rebuilt.run", _with_decoder, trained, rebuilt.weights)
             locations = model and inputs.check("rebuilt", _locations, rebuilt, trained, inputs.config)
-            self.parts[trained] = self._planned(trained, model, locations or {}, inputs.faults)
+            self.parts[trained] = self._planned(rebuilt, trained, model, locations or {}, inputs.faults)
         self.remarks += counted(runs[1], NOT_BEGUN) if runs else []
 
     def _planned(
-        self, trained: Run | Seed, model: Model | None, locations: dict[str, Location], faults: list[str]
-    ) -> dict[str, tuple[Kind, Choice]]:
+        self,
+        options: Rebuilding,
+        trained: Run | Seed,
+        model: Model | None,
+        locations: dict[str, Location],
+        faults: list[str],
+    ) -> dict[str, Part]:
         """Returns samples by what they are called; beside a named folder, those of the training may lack."""
-        parts: dict[str, tuple[Kind, Choice]] = {}
+        parts: dict[str, Part] = {}
         key = trained.data.target.session_key
         for split, location in locations.items():
-            data, mine, is_own = self.options, faults, split in (TRAIN, VALID)
+            data, mine, is_own = options, faults, split in (TRAIN, VALID)
             if is_own:
                 data = data.model_copy(update=dict.fromkeys(LOCATIONS) | {key: location})
                 mine = faults if VALID in locations else []
             choose = partial(_side, trained, split)
-            kind, front = checked(mine, f"rebuilt.{data.key}", data, trained, model, self.config)
-            chosen = front and collect_faults(mine, f"rebuilt.{data.key}", _chosen, front, choose, kind)
-            if kind and chosen is not None:
-                parts[split] = kind, choose
+            opened = checked(mine, f"rebuilt.{data.key}", data, trained, model, self.config)
+            kind = opened and collect_faults(mine, f"rebuilt.{data.key}", _with_some, *opened, choose)
+            if kind:
+                parts[split] = options, kind, choose
             elif mine is not faults:
                 self.remarks.append(f"no percentiles of the training samples' errors: {mine[-1]}")
-            if chosen is not None and not is_own:
+            if kind and not is_own:
                 given = (trained, kind, data, None, self.config)
                 self.remarks += collect_faults(faults, "rebuilt", remarks_on_learnt, *given) or []
         return parts
@@ -97,8 +107,8 @@ class Rebuilt:
         tables, means, curves = [], [], {}
         for trained, parts in self.parts.items():
             learnt, name = np.array([]), trained.folder.name
-            for split, (kind, choose) in parts.items():
-                given = (self.options, trained, kind, choose, self.config, content)
+            for split, (options, kind, choose) in parts.items():
+                given = (options, trained, kind, choose, self.config, content)
                 evaluated = Evaluated.opened(*given, precision="auto")
                 table, of_mean = _measured(evaluated, trained)
                 errors = np.sort(table["mse"])
@@ -175,19 +185,19 @@ def _side(run: Run | Seed, split: str, samples: Samples) -> np.ndarray:
     return np.arange(len(samples))
 
 
-def _chosen(front: FrontEnd, choose: Choice, kind: Kind) -> np.ndarray:
-    """Returns the numbers of the samples that are rebuilt; raises a `Fault` where none can be."""
+def _with_some(kind: Kind, front: FrontEnd, choose: Choice) -> Kind:
+    """Returns the same samples; raises a `Fault` where none of those that are chosen can be rebuilt."""
     if front.is_ragged:
         raise Fault(f"{kind.samples_are} have lengths of their own: evaluate the run with `codes`")
-    if not len(chosen := choose(kind.samples)):
+    if not len(choose(kind.samples)):
         raise Fault(f"{kind.folder} has none of the {kind.samples_are} that the run's {SPLIT} names")
-    return chosen
+    return kind
 
 
 def _measured(evaluated: Evaluated, trained: Run | Seed) -> tuple[pd.DataFrame, float]:
     """Returns one row a sample, and the mean squared error of answering with the mean of the others."""
     tables, total, squares = [], torch.tensor(0.0), 0.0
-    error = ERRORS.get(getattr(trained.session.objective, "loss", None)) if isinstance(trained, Run) else None
+    error = ERRORS.get(getattr(trained.session.objective, "loss", "")) if isinstance(trained, Run) else None
     for rows, seen, _ in evaluated.batches(evaluated.chosen, "rebuilding"):
         codes, rebuilt = evaluated.rebuilt(seen)
         pairs = zip(rebuilt.split(1), seen.split(1), strict=True)

@@ -79,7 +79,7 @@ def _row(run: Run, history: list[dict[str, float]]) -> dict[str, Any]:
     return {
         "run": run.folder.name,
         "session": run.name,
-        "model": session.model.name,
+        "model": run.architecture.name,
         "objective": session.objective.name,
         "view": session.views.name,
         "optimizer": session.optimizer.name,

@@ -138,7 +138,7 @@ def score_set(one: FeatureSet, cache: Path) -> list[Result]:
         component, name = one.evaluations[number], names[number]
         blocks = list(one.blocks(parts[method]).values())
         given: tuple[Any, ...] = (blocks[0], samples.labels, samples.groups, one.split)
-        if method not in one.scored:
+        if together and method == together.name:
             component = component if component.pca else component.model_copy(update={"pca": together.pca})
             given = (np.hstack(blocks), *given[1:], tuple(rows.shape[1] for rows in blocks))
         scores = remembered(cache, (component.model_dump(mode="json"), *given), partial(component, *given))
@@ -187,7 +187,7 @@ def _digest(array: np.ndarray) -> str:
 def _add_pixels(one: FeatureSet, config: Config) -> None:
     """Adds small pictures, or spectra as a run sees them, as features that nothing was learnt for."""
     try:
-        data = _opened(one, config) if one.images else _seen_by_run(one, config)
+        data = _opened(one.images, one.names, config) if one.images else _seen_by_run(one, config)
         per_sample = one.per == "sample"
         called = data.samples.names if per_sample else np.array(list(map(recording_of, data.samples.names)))
         left_out = sorted({*one.names.tolist()} - {*called.tolist()})
@@ -223,11 +223,11 @@ def _seen_by_run(one: FeatureSet, config: Config) -> Dataset:
     return source.sized(source.kind.open())
 
 
-def _opened(one: FeatureSet, config: Config) -> Dataset:
+def _opened(folder: Path, names: np.ndarray, config: Config) -> Dataset:
     """Opens all pictures of a folder: photographs small, others as intensity of their colour map, or RGB."""
-    if not all(name.lower().endswith(PNG) for name in one.names.tolist()):
-        return Photos(one.images, Cache.of(config), size=(SIDE, SIDE), skip_bad=True).open()
-    images = partial(Images, one.images, Cache.of(config), recursive=any("/" in name for name in one.names))
+    if not all(name.lower().endswith(PNG) for name in names.tolist()):
+        return Photos(folder, Cache.of(config), size=(SIDE, SIDE), skip_bad=True).open()
+    images = partial(Images, folder, Cache.of(config), recursive=any("/" in name for name in names))
     data = images(channels="rgb").open()
     return data if data.about["colormap"] == "none" else images().open()
 

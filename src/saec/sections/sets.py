@@ -260,7 +260,7 @@ def read_set(name: str, given: EvaluatedSet, config: Config) -> FeatureSet:
     if tables and not faults:
         by = tables, given.labels, images, config, sounds, what
         labelled = collect_faults(faults, "labels", label_samples, *by)
-    if faults:
+    if faults or labelled is None:
         raise SessionError(f"set {name}", faults)
     samples, remarks = labelled
     remarks = _remarks(tables) + remarks

@@ -45,21 +45,21 @@ class Similar:
     position = 50
 
     def __init__(self, inputs: Inputs, *, similar: Search | None = None):
-        self.options, self.config = similar, inputs.config
-        self.sets = list(inputs.sets.values()) if similar else []
-        if similar and not self.sets:
+        self.config = inputs.config
+        self.searches = [(one, similar) for one in inputs.sets.values()] if similar else []
+        if similar and not self.searches:
             inputs.faults.append("similar: nearest samples are looked for among `features`: name some")
-        for one in self.sets:
-            inputs.check("similar", _require_query, similar.to, one, inputs.config)
+        for one, options in self.searches:
+            inputs.check("similar", _require_query, options.to, one, inputs.config)
 
     def describe(self) -> list[str]:
-        return [f"nearest to {self.options.to}"] if self.sets else []
+        return [f"nearest to {options.to}" for _, options in self.searches[:1]]
 
     def write(self, folder: Path) -> list[Content]:
         contents = []
-        for one in self.sets:
-            content = Content(f"Nearest to {self.options.to}, set {one.name}", folder)
-            table = _find_similar(one, self.options, self.config, content)
+        for one, options in self.searches:
+            content = Content(f"Nearest to {options.to}, set {one.name}", folder)
+            table = _find_similar(one, options, self.config, content)
             what = f"nearest {one.samples_are}: method, query, rank, file, label, distance"
             content.write(f"similar_{as_file_name(one.name)}.csv", table, what)
             some = f"the first {min(MOST_ROWS, len(table))} of {len(table):,} rows"
@@ -104,8 +104,7 @@ def _find_similar(one: FeatureSet, options: Search, config: Config, content: Con
         columns = {"method": called, "query": names[query], "rank": rank + 1, "file": one.names[near]}
         columns |= {"label": one.samples.labels[near], "distance": distances.ravel()}
         tables.append(pd.DataFrame(columns))
-    if one.images and folder:
-        _draw(folder, names[:N_SHOWN], one, indices[:N_SHOWN, :N_RANKS], content)
+    _draw(folder, names[:N_SHOWN], one, indices[:N_SHOWN, :N_RANKS], content)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -126,8 +125,12 @@ def _encoded(one: FeatureSet, path: Path, config: Config) -> tuple[np.ndarray, l
     return names, queries
 
 
-def _draw(folder: Path, names: np.ndarray, one: FeatureSet, indices: np.ndarray, content: Content) -> None:
-    """Draws one row a query: itself, then the pictures near it, the nearest first."""
+def _draw(
+    folder: Path | None, names: np.ndarray, one: FeatureSet, indices: np.ndarray, content: Content
+) -> None:
+    """Draws one row a query: itself, then the pictures near it, the nearest first; where there are any."""
+    if not (one.images and folder):
+        return
     files = {"query": [folder / str(name) for name in names]}
     near = enumerate(indices.T, start=1)
     files |= {str(rank): [one.images / name for name in one.names[of]] for rank, of in near}

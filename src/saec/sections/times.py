@@ -98,10 +98,11 @@ def _counts(table: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
 
 def _best_clusters(one: FeatureSet) -> dict[str, np.ndarray]:
     """Returns the best clusters, by what they are called."""
-    scores = findings.converged(score_table(one.results)) if one.results else None
-    best = findings.best_clustering(scores)[0] if one.results else None
-    results = [] if best is None else one.results
-    return {of.words: of.scores.predicted for of in results if (of.method, of.evaluation) == best.name}
+    if not one.results:
+        return {}
+    best, _ = findings.best_clustering(findings.converged(score_table(one.results)))
+    name = None if best is None else best.name
+    return {of.words: of.scores.predicted for of in one.results if (of.method, of.evaluation) == name}
 
 
 def draw_counts(path: Path, panels: dict[str, pd.DataFrame], title: str) -> None:

@@ -3,30 +3,27 @@
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.util import find_spec
 
 import numpy as np
 import torch
 
 from saec.config import Config
 from saec.data import Kind, Sizes
-from saec.data.kind import absolute, faults_of_ragged, faults_of_shared
-from saec.data.views import faults_of_view
+from saec.data.kind import absolute, faults_of_shared
 from saec.devices import describe, resolve_device, resolve_precision
 from saec.disk import require_room
 from saec.export import check_export
-from saec.faults import Fault, collect_faults, number_of
+from saec.faults import collect_faults, number_of
 from saec.files import require_writable
 from saec.models import Model, feature_shape
 from saec.objectives import Learning
 from saec.processes import world_size
 from saec.progress import duration
-from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed
 from saec.samples import Samples, split_by_table, warn_of_classes
 from saec.session import AUTO, SessionError, TrainingSession, WeightsFrom
-from saec.training.probe import faults_of_probe
+from saec.training.checks import check_options, check_parts, require_classes, without_decoder
 from saec.training.weights import fitted, started
 from saec.training.work import epoch_seconds, least_batch, step_seconds, warn_of_heavy, with_epochs
 
@@ -132,18 +129,6 @@ def _labels(samples: Samples, labelled: bool) -> np.ndarray:
     return samples.labels[split_by_table(samples)[0]] if is_parted else samples.labels
 
 
-def _classes(labels: np.ndarray, objective: str) -> tuple[str, ...]:
-    """Returns the classes among labels, of which "" is none; raises a `Fault` if there are not two."""
-    classes = np.unique(labels[labels != ""]).tolist()
-    if len(classes) < 2:
-        got = f"one class, {classes[0]!r}" if classes else "no labels"
-        raise Fault(
-            f"{objective} needs samples of two classes at least, got {got}: sort files into folders by "
-            "class, or name classes in a table (file, label)"
-        )
-    return tuple(classes)
-
-
 def check_training(session: TrainingSession, config: Config, begun: Run | None = None) -> TrainingPlan:
     """Checks all that can be checked before data are read; a run that has learnt needs no parent any more.
 
@@ -165,20 +150,13 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
         model, shape = _fitted(session, sizes, begun, parent, faults)
         if weights and model and isinstance(session.start, WeightsFrom):
             weights = check("start.weights_from", fitted, weights, model, session.start.freeze)
-        session = _without_decoder(session, model)
-        _check_parts(session, sizes["train"], model, faults)
+        session = without_decoder(session, model)
+        check_parts(session, sizes["train"], model, faults)
         warn_of_heavy(model, sizes["train"].n_samples)
         classes = () if labels is None else _learnt(session, kinds, labels, begun, faults)
-    for key, part in session:
-        for words in part.unused() if isinstance(part, Component) else ():
-            LOG.warning("%s.%s", key, words)
-    options = session.training
-    if options.probe and labels is not None:
-        there = check("training.probe", _classes, labels, "it")
-        faults += faults_of_probe(options.probe, options.epochs, kinds, there) if there else []
+    options, n_phases = session.training, session.objective.target.n_phases(session.objective)
+    check_options(session, kinds, labels, n_phases, faults)
     check_export(options.export, model, shape, faults)
-    if options.tensorboard and not find_spec("tensorboard"):
-        faults.append("training.tensorboard: is not installed: pip install tensorboard")
     latent_shape, least = tuple[int, ...](), 1
     if model and shape and not faults:
         latent_shape = feature_shape(model, shape)
@@ -188,10 +166,6 @@ def check_training(session: TrainingSession, config: Config, begun: Run | None =
             words = f"batch norms of {session.architecture.name} compare samples, {least} are needed at least"
             faults.append(f"training.batch_size: {words}")
     n_weights = sum(weight.numel() for weight in model.parameters()) if model else 0
-    n_phases = session.objective.target.n_phases(session.objective)
-    if options.epochs != AUTO and options.epochs < n_phases:
-        words = "training.epochs: %d are too few for the %d phases (such as values of alpha) of %s"
-        LOG.warning(words, options.epochs, n_phases, session.objective.name)
     n_bytes = CHECKPOINT_BYTES + PHASE_BYTES * (n_phases - 1)
     check("config.models", require_room, config.models, n_bytes * n_weights, "the checkpoints")
     if faults or device is None or shape is None:
@@ -219,20 +193,12 @@ def _learnt(
         faults.append(f"data.valid: {words}: choose fewer")
     if not needs_labels:
         return ()
-    classes = collect_faults(faults, "data.train", _classes, labels, session.objective.name) or ()
+    classes = collect_faults(faults, "data.train", require_classes, labels, session.objective.name) or ()
     if classes and "valid" in kinds and not np.isin(kinds["valid"].samples.labels, classes).any():
         faults.append("data.valid: none of its samples is of a class that training has")
     if classes and not begun:
         warn_of_classes(train.samples, data.has_part)
     return classes
-
-
-def _without_decoder(session: TrainingSession, model: Model | None) -> TrainingSession:
-    """Returns the session without the weight of a reconstruction where its model makes none."""
-    if model is None or model.decoder is not None or not getattr(session.objective, "reconstruction", 0):
-        return session
-    LOG.warning("objective.reconstruction is 0: %s has no decoder", session.architecture.name)
-    return session.but(objective=session.objective.model_copy(update={"reconstruction": 0.0}))
 
 
 def _sized(
@@ -295,48 +261,3 @@ def _fitted(
         trained_on = f"{parent.folder} was trained on {parent.channels} channels, these data have {shape[0]}"
         faults.append(f"data.channels: {trained_on}: {remedy}")
     return model, shape
-
-
-def _check_parts(session: TrainingSession, train: Sizes, model: Model | None, faults: list[str]) -> None:
-    """Adds a fault where views, model, objective and start do not go together."""
-    compared_by = session.objective.name if session.objective.target.compares else None
-    faults += faults_of_view(session.views, train, compared_by)
-    if compared_by and session.training.batch_size == 1:
-        faults.append(
-            f"training.batch_size: {compared_by} compares samples of a batch, 2 are needed at least"
-        )
-    objective = session.objective
-    in_units = {
-        "objective.loss": (getattr(objective, "loss", "") == "ssim_l1", "mse"),
-        "objective.metrics": (bool(getattr(objective, "metrics", ())), "[]"),
-    }
-    if train.is_ragged:
-        pooling = getattr(getattr(objective, "pooling", None), "name", None)
-        probed = getattr(getattr(session.training.probe, "pooling", None), "name", None)
-        refused = {
-            "model": (model is not None and not model.ragged, "conv1d"),
-            "objective.pooling": (pooling == "flatten", "mean_std"),
-            "training.probe.pooling": (probed == "flatten", "mean_std"),
-            "objective.mixup": (bool(getattr(objective, "mixup", 0)), "0"),
-        }
-        faults += faults_of_ragged(train.samples_are, refused | in_units)
-    elif not train.front.in_units:
-        words = "takes values in [0, 1]: choose another, or data that are not standardised"
-        faults += [f"{key}: {words}" for key, (takes, _) in in_units.items() if takes]
-    if model is None:
-        return
-    name = session.architecture.name
-    if model.whole_batches and getattr(objective, "reconstruction", False):
-        faults.append(
-            f"objective: {objective.name} decodes a part of a batch, {name} whole ones alone: choose "
-            "`model.unpooling: nearest`, or `objective.reconstruction: 0`"
-        )
-    if objective.target.needs_decoder and model.decoder is None:
-        needs = f"{objective.name} needs a model with a decoder, {name} has none"
-        faults.append(f"objective: {needs}: choose another of the two")
-    steps_hz = train.front.axes.frames_hz
-    steps_hz = steps_hz and steps_hz / model.time_pool
-    faults += objective.target.faults(objective, steps_hz, session.training.patience)
-    freeze = 0 if session.start == "scratch" else session.start.freeze
-    if freeze != "all_but_head" and freeze > len(model.blocks):
-        faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {freeze}")

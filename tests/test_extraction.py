@@ -82,6 +82,19 @@ def test_pooled_features_are_means_then_deviations_of_the_trimmed_latents(extrac
     np.testing.assert_allclose(pooled, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("middle", "window"), [(0.5, 2.0), (0.1, None), (None, None)])
+def test_the_training_set_settles_whether_edges_count_less(config, middle, window, log):
+    songs = Songs(config, LEVELS[:4], record={"train": {"middle": middle} if middle else {}})
+    stated = {} if window is None else {"window": window}
+    plain = {"name": "weighted_stats", "trim": 0.1, **stated}
+    features = songs.extract(pooling=plain | {"window": "auto"})
+    of = about(features)
+    assert of["settings"]["pooling"] == of["session"]["pooling"] == plain
+    assert f"pooling.window: auto is {window or 0:g}, as" in log.text
+    explicit = songs.extract(pooling=plain, out=str(config.data / "out"))
+    np.testing.assert_array_equal(pooled_of(features), pooled_of(explicit))
+
+
 @pytest.mark.parametrize(("width", "n_steps", "trim"), [(32, 8, 0.4), (32, 8, 4), (4, 1, 0.1)])
 def test_latents_too_short_for_the_trimming_are_kept_whole(extracted, tmp_path, width, n_steps, trim, log):
     data = other_folder(tmp_path, intensities(3, width=width))

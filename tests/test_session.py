@@ -217,6 +217,27 @@ def test_a_trim_is_a_share_or_a_number_of_steps(trim):
     assert faults == [words]
 
 
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("objective.pooling", {"views": "pair", "objective": {"name": "contrastive"}}),
+        ("objective.pooling", {"objective": {"name": "classification"}}),
+        ("training.probe.pooling", {"training": {"probe": {}}}),
+    ],
+)
+def test_a_window_is_settled_in_extractions_alone(key, changes):
+    *above, last = key.split(".")
+    section = changes
+    for one in above:
+        section = section[one]
+    section[last] = {"name": "weighted_stats", "window": "auto"}
+    words = f"{key}: `window: auto` is of extractions of a run, which settles it: give a number"
+    assert faults_of(training_session(**changes), TrainingSession) == [words]
+    section[last] = {"name": "weighted_stats", "window": "some"}
+    (fault,) = faults_of(training_session(**changes), TrainingSession)
+    assert fault.startswith(f"{key}.window: input should be a valid number or 'auto', got 'some'")
+
+
 def test_a_session_is_named_by_its_name_else_by_its_file(tmp_path):
     file = tmp_path / "songs.yaml"
     file.write_text(yaml.safe_dump(training_session()))

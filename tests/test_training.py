@@ -244,6 +244,25 @@ def test_a_last_batch_of_one_sample_stops_no_training(model, size, objective, le
             check_training(one, config)
 
 
+@pytest.mark.parametrize("bars", [(14, 14), (2, 2), (14, 2), ()])
+def test_a_run_records_how_much_more_happens_in_the_middle_of_its_samples(bars, config):
+    """A bar of 4 of 32 columns has 8 means in each, and the sum of (sin^2 - 1/2)^2 over all columns is 4."""
+    levels = np.zeros((4, 128, 32), np.uint8)
+    for picture, first in zip(levels, 2 * bars, strict=False):
+        picture[20:60, first : first + 4] = 200
+    write_pictures(config.data / "songs" / "images", levels)
+    raw = tiny_session(data=data(valid="songs/images", channels="intensity"))
+    built = build(check_training(load_session(raw, TrainingSession), config))
+    middle = built.record()["train"].get("middle")
+    if not bars:
+        assert middle is None
+        return
+    sine = np.sin(np.pi * (np.arange(32) + 0.5) / 32) ** 2 - 0.5
+    fitted = [8 * sine[first : first + 4].sum() / 4 for first in 2 * bars]
+    expected = np.mean(fitted) - 2 * np.std(fitted, ddof=1) / 2
+    assert middle == pytest.approx(expected, abs=1e-3)
+
+
 def np_noise(n: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, height, width)).astype(np.uint8)
 

@@ -1,5 +1,6 @@
 """Defines features (latents over channels and time, with the names of their pictures) and poolings."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import ceil
@@ -8,15 +9,17 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 from torch import Tensor
 
 from saec.faults import Fault, MissingFault
 from saec.files import DAMAGE, map_npz
-from saec.registry import Registry
+from saec.registry import Component, Registry
 
+LOG = logging.getLogger(__name__)
 POOLINGS = Registry("pooling")
 TINY = torch.finfo(torch.float32).tiny
+AUTO, POWER, CENTRED = "auto", 2.0, 0.2  # a window, and how much more its samples have in their middle
 
 
 def _share_or_steps(raw: Any) -> float | int:
@@ -27,7 +30,8 @@ def _share_or_steps(raw: Any) -> float | int:
 
 
 Trim = Annotated[float | int, PlainValidator(_share_or_steps)]  # of the time steps, cut from each side
-Window = Annotated[float, Field(ge=0, le=8, exclude_if=lambda power: not power)]  # sessions stay as they were
+Power = Annotated[float, Field(ge=0, le=8)]
+Window = Annotated[Power | Literal["auto"], Field(exclude_if=lambda power: not power)]  # as sessions were
 Axes = Annotated[Literal["time", "both"], Field(exclude_if=lambda axes: axes == "time")]  # pooled over
 
 
@@ -165,11 +169,14 @@ def weighted_stats(latents: Tensor, *, trim: Trim = 0.1, window: Window = 0.0, a
     A time step weighs as much as the square of its distance from the latent's median over time, so that a
     call counts and the background around it does not; all weigh the same where all are alike. `window` is the
     power of half a sine over time that weights, and the distances of minimum and maximum from the median, are
-    multiplied by, so that a neighbouring call at the edge counts less.
+    multiplied by, so that a neighbouring call at the edge counts less; `auto` lets the run of an extraction
+    choose it (`settled`).
     """
     kept = trimmed(latents, trim, axes)
     median = kept.median(dim=-1, keepdim=True).values
     distances, ends = (kept - median).square().sum(dim=1, keepdim=True), kept
+    if isinstance(window, str):
+        raise Fault("pooling.window: auto is settled by the run of an extraction: give a number")
     if window:
         n = trimmed(latents, trim).shape[-1]
         middles = (torch.arange(n, device=kept.device) + 0.5) / n
@@ -198,6 +205,31 @@ def maximum(latents: Tensor, *, trim: Trim = 0.1, axes: Axes = "time") -> Tensor
 def flatten(latents: Tensor, *, trim: Trim = 0.0) -> Tensor:
     """Reshapes (batch, channels, time) to (batch, channels x time): time runs fastest."""
     return trimmed(latents, trim).flatten(1)
+
+
+def settled(pooling: Component, middle: float | None) -> Component:
+    """Returns the pooling with the `window` that suits the samples of a run.
+
+    `middle` is how much more happens in the middle of these than at their ends, in means over time.
+    """
+    if getattr(pooling, "window", None) != AUTO:
+        return pooling
+    power = POWER if middle is not None and middle >= CENTRED else 0.0
+    if middle is None:
+        LOG.info("pooling.window: auto is 0, as the run does not say where in its samples most happens")
+    else:
+        words = "pooling.window: auto is %g, as the samples learnt have %+.2f means more in their middle"
+        LOG.info(words, power, middle)
+    return pooling.model_copy(update={"window": power})
+
+
+def _number(pooling: Component) -> Component:
+    if getattr(pooling, "window", None) == AUTO:
+        raise ValueError("`window: auto` is of extractions of a run, which settles it: give a number")
+    return pooling
+
+
+SettledPooling = Annotated[Any, POOLINGS, AfterValidator(_number)]  # where no run settles it
 
 
 def pool(pooling: Callable[[Tensor], Tensor], latents: Tensor, n_steps: Tensor | None = None) -> Tensor:

@@ -26,7 +26,7 @@ from saec.data.kind import DataOptions
 from saec.devices import Precision
 from saec.documents import read_mapping, read_value
 from saec.faults import Fault, collect_faults
-from saec.features import POOLINGS
+from saec.features import SettledPooling
 from saec.files import as_file_name
 from saec.models import MODELS
 from saec.objectives import OBJECTIVES
@@ -174,7 +174,7 @@ class ProbeOptions(Strict):
     every: Count = 1
     n_neighbors: Count = 5
     limit: Annotated[int, Field(ge=2, strict=True)] = 2_000
-    pooling: Annotated[Any, POOLINGS] | None = None
+    pooling: SettledPooling | None = None
 
 
 class TrainingOptions(Strict):

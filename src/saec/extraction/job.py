@@ -281,7 +281,7 @@ def plan_extraction(
     wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
-    resolved = {key: settings[key] for key in ("precision",) if key in settings}
+    resolved = {key: settings[key] for key in ("precision", "pooling") if key in settings}
     job = _beside(session.but(**resolved), source, settings, out)
     job = replace(job, shard=part, cluster=cluster, config=config)
     if reduction and reduction.like == str(job.outputs.about):

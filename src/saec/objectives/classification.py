@@ -10,7 +10,7 @@ from torch.distributions import Beta
 from torch.nn import functional as F
 
 from saec.data.batch import Batch
-from saec.features import POOLINGS
+from saec.features import SettledPooling
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, n_pooled
 
@@ -38,7 +38,7 @@ class Classification(Objective):
         feature_shape: tuple[int, ...],
         classes: tuple[str, ...],
         *,
-        pooling: Annotated[Any, POOLINGS] = "mean",
+        pooling: SettledPooling = "mean",
         balance: Balance = "none",
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         mixup: Annotated[float, Field(ge=0)] = 0.0,

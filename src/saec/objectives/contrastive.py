@@ -10,7 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from saec.data.batch import Batch
-from saec.features import POOLINGS
+from saec.features import SettledPooling
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_error, mean_target_error, n_pooled
 from saec.registry import Of
@@ -48,7 +48,7 @@ class Contrastive(Objective):
         variance: OfVicreg = 25.0,
         covariance: OfVicreg = 1.0,
         redundancy: Annotated[Weight, Of("variant", ("barlow",))] = 0.005,
-        pooling: Annotated[Any, POOLINGS] = "weighted_stats",
+        pooling: SettledPooling = "weighted_stats",
         hidden: PositiveInt = 256,
         projection: PositiveInt = 128,
         last_norm: bool = False,

@@ -43,7 +43,7 @@ class Seed:
     epoch: int
 
     channels = CHANNELS
-    input_shape = colormap = None  # the reference does not say
+    input_shape = colormap = middle = None  # the reference does not say
 
     @property
     def folder(self) -> Path:

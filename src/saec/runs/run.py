@@ -199,6 +199,12 @@ class Run:
         return self.record.get("train", {}).get("colormap")
 
     @property
+    def middle(self) -> float | None:
+        """Returns how much more happens in the middle of training samples than at their ends."""
+        middle = self.record.get("train", {}).get("middle")
+        return middle if isinstance(middle, float) else None
+
+    @property
     def progress(self) -> Progress:
         """Returns the progress; before the first epoch has ended it is empty."""
         file = self._file("last")

@@ -19,7 +19,7 @@ from saec.evaluation.probes import CLASSIFIERS
 from saec.extraction.outputs import read_about_file
 from saec.extraction.sources.base import recipe_of
 from saec.faults import Fault, MissingFault, collect_faults, first_lines, listing, number_of
-from saec.features import POOLINGS
+from saec.features import SettledPooling
 from saec.reduction import MAP, n_neighbors_used, possible_dims, reduce_dims
 from saec.registry import Component, Strict, as_list
 from saec.runs import TIMESTAMP
@@ -57,7 +57,7 @@ class FeatureFile(Strict):
     columns: str = "Feature_*"
     names: str = "file"
     label: str = "Label"
-    pooling: Annotated[Any, POOLINGS] | None = None
+    pooling: SettledPooling | None = None
 
 
 def _as_files(raw: Any) -> Any:

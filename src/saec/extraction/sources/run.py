@@ -23,7 +23,7 @@ from saec.extraction.data import ExtractionData
 from saec.extraction.parts import Shapes
 from saec.extraction.sources.base import SOURCES, Computed, Source
 from saec.faults import Fault, collect_faults
-from saec.features import CODES, POOLINGS, n_trimmed, pool
+from saec.features import CODES, POOLINGS, n_trimmed, pool, settled
 from saec.gallery import show_folder
 from saec.models import Model
 from saec.models.base import Tap, find_tap, fold_batch_norms, run_in_pieces
@@ -233,6 +233,7 @@ def run(
     classes = tuple(objective.classes) if objective is not None and objective.needs_labels else ()
     if precision == "auto" and (isinstance(trained, Seed) or backend == "onnx"):
         precision = "fp32"
+    pooling = settled(pooling, trained.middle)
     settings: dict[str, Any] = {"run": trained.folder.name, "weights": trained.which(weights, state)}
     settings |= {"tap": tap if layers_dropped is None else layers_dropped}
     settings |= {"pooling": pooling.model_dump(mode="json"), "latents": latents}

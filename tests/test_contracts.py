@@ -338,7 +338,7 @@ def test_a_kind_notices_files_that_are_bad_or_have_changed(kind_of):
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
 def test_an_optimizer_lowers_a_quadratic(name):
     weight = nn.Parameter(torch.tensor([[1.0, -2.0, 3.0]]))
-    learner = parsed(OPTIMIZERS, name)([("weight", weight)], 100)
+    learner = parsed(OPTIMIZERS, name)([weight], 100)
     losses = []
     for _ in range(100):
         loss = (weight**2).sum()

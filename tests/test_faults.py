@@ -246,6 +246,10 @@ EXTRACTION: list[tuple[dict[str, Any], str]] = [
         {"run": None, "pretrained": {"file": "a.onnx", "input": "image"}, "layers_dropped": 1},
         "`layers_dropped` is an option of a `run`, without effect with `pretrained`",
     ),
+    (
+        {"run": None, "pretrained": {"file": "s3://songs/a.onnx", "sample_rate": 8000, "window_s": 0.25}},
+        "pretrained: a path of this machine is expected, got an address, s3://",
+    ),
     (crafted() | {"data": {"sounds": "sounds", "fit": "crop"}}, "data.fit: `extractor` takes samples as"),
     ({"extractor": "handcrafted"}, "got extractor and run"),
     (crafted() | IMAGES, "handcrafted takes sounds: say `data: {{sounds: ...}}`, not `images`"),

@@ -180,9 +180,10 @@ class Dataset:
         return self.front.is_ragged
 
     @property
-    def n_frames(self) -> np.ndarray | None:
-        """Returns each sample's own columns, (n,) int64, where they keep lengths of their own."""
-        return self.front.frames(self.stored.n_steps[self.rows]) if self.is_ragged else None
+    def n_frames(self) -> np.ndarray:
+        """Returns each sample's own columns, (n,) int64: all of them where samples are of one shape."""
+        n_all = np.full(len(self), self.shape[-1])
+        return self.front.frames(self.stored.n_steps[self.rows]) if self.is_ragged else n_all
 
     def longest(self, chosen: np.ndarray) -> int:
         """Returns the stored steps of the longest of these samples."""

@@ -54,7 +54,7 @@ class Loader:
     def training(self, epoch: int) -> Iterator[Batch]:
         """Yields batches shuffled by `[seed, epoch]`, views drawn by `[seed, epoch, step]`."""
         order = self._order(epoch)
-        order = order if self._n_frames is None else self._of_similar_length(order, self._n_frames, epoch)
+        order = self._of_similar_length(order, epoch) if self.data.is_ragged else order
         starts = self.batch_size * self.world_size * np.arange(1, self.n_training_batches)
         steps, own = np.split(order, starts), slice(self.rank, None, self.world_size)
         for step, (chosen, raw) in enumerate(self._gathered(samples[own] for samples in steps)):
@@ -76,11 +76,11 @@ class Loader:
     @cached_property
     def _validated(self) -> list[np.ndarray]:
         """Returns the samples of each validation batch of this rank."""
-        n_frames, order, most = self._n_frames, np.arange(len(self.data)), self.batch_size
-        if n_frames is not None and self.smaller:
-            batches = chunks_by_length(order, n_frames, most, most * n_frames.max())
+        n_frames, most = self._n_frames, self.batch_size
+        if self.data.is_ragged and self.smaller:
+            batches = chunks_by_length(np.arange(len(self.data)), n_frames, most, most * n_frames.max())
         else:
-            batches = chunks(order if n_frames is None else np.argsort(n_frames, kind="stable"), most)
+            batches = chunks(np.argsort(n_frames, kind="stable"), most)
         return list(batches)[self.rank :: self.world_size]
 
     def _order(self, epoch: int) -> np.ndarray:
@@ -93,7 +93,7 @@ class Loader:
         drawn = [np.concatenate([rows, rng.choice(rows, most - len(rows))]) for rows in classes]
         return rng.permutation(np.concatenate(drawn))
 
-    def _of_similar_length(self, order: np.ndarray, n_frames: np.ndarray, epoch: int) -> np.ndarray:
+    def _of_similar_length(self, order: np.ndarray, epoch: int) -> np.ndarray:
         """Returns samples so that those of a batch are of similar length, the batches in random order.
 
         The last batch, which may be smaller, has what the random order leaves over.
@@ -102,7 +102,7 @@ class Loader:
         size = self.batch_size * self.world_size
         n_whole = len(order) // size * size
         whole, rest = order[:n_whole], order[n_whole:]
-        lengths = n_frames[whole] * rng.uniform(1, 1 + UNLIKE, n_whole)
+        lengths = self._n_frames[whole] * rng.uniform(1, 1 + UNLIKE, n_whole)
         batches = whole[np.argsort(lengths, kind="stable")].reshape(-1, size)
         return np.concatenate([rng.permutation(batches).ravel(), rest])
 
@@ -122,7 +122,7 @@ class Loader:
         )
 
     @cached_property
-    def _n_frames(self) -> np.ndarray | None:
+    def _n_frames(self) -> np.ndarray:
         return self.data.n_frames
 
     @cached_property

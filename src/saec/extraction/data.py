@@ -42,9 +42,9 @@ class _ExtractionData(Strict):
         return self
 
     @property
-    def key(self) -> str | None:
-        """Returns the key that says where the samples lie."""
-        return next((key for key in LOCATIONS if getattr(self, key) is not None), None)
+    def key(self) -> str:
+        """Returns the key that says where the samples lie; "" where none does."""
+        return next((key for key in LOCATIONS if getattr(self, key) is not None), "")
 
     @property
     def location(self) -> Location:

@@ -62,7 +62,7 @@ class Part:
     done: np.ndarray  # (n_batches,) bool
     batches: list[np.ndarray]  # numbers of their samples
     index: np.ndarray  # of each sample's row in the arrays
-    offsets: np.ndarray | None = None  # where rows begin in the array of codes, (rows + 1,)
+    offsets: np.ndarray  # where rows begin in the array of codes, (rows + 1,)
     unmarked: list[int] = field(default_factory=list)
     marked: float = field(default_factory=time.monotonic)
 
@@ -128,7 +128,7 @@ class Work:
     batches: list[np.ndarray]  # numbers of their samples
     n_samples: int
     shapes: Shapes
-    offsets: np.ndarray | None  # where samples begin in the array of codes, (samples + 1,)
+    offsets: np.ndarray  # where samples begin in the array of codes, (samples + 1,)
     facts: dict[str, str]  # fingerprints of all else that must be equal for rows to be the same
 
     def begin(self, folder: Path, shard: Shard | None = None) -> Part:
@@ -172,13 +172,10 @@ class Work:
     def _open(self, folder: Path, shard: Shard | None, resumed: bool) -> Part:
         batches = shard.of(self.batches) if shard else self.batches
         samples = np.concatenate([np.zeros(0, np.int64), *batches]) if shard else np.arange(self.n_samples)
-        index, offsets = np.zeros(self.n_samples, np.int64), None
+        index = np.zeros(self.n_samples, np.int64)
         index[samples] = np.arange(len(samples))
-        n_of = {}
-        if self.offsets is not None:
-            offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[samples])])
-            n_of = {CODES: int(offsets[-1])}
-        rows = {name: n_of.get(name, len(samples)) for name in self.shapes}
+        offsets = np.concatenate([[0], np.cumsum(np.diff(self.offsets)[samples])])
+        rows = {name: int(offsets[-1]) if name == CODES else len(samples) for name in self.shapes}
         files = {name: ((rows[name], *shape), kind) for name, (shape, kind) in self.shapes.items()}
         files["done"] = ((len(batches),), np.bool_)
         arrays: dict[str, Any] = {}

@@ -246,7 +246,7 @@ class Prediction:
     @property
     def predicted(self) -> str:
         """Returns the likeliest class of the recording."""
-        return max(self.mean, key=self.mean.get)
+        return max(self.mean, key=self.mean.__getitem__)
 
     @property
     def _probabilities(self) -> np.ndarray:

@@ -67,8 +67,7 @@ class Evaluated:
     @cached_property
     def frames(self) -> np.ndarray:
         """Returns each sample's own frames, (n,)."""
-        n_frames = self.data.n_frames
-        return np.full(len(self.data), self.data.shape[-1]) if n_frames is None else n_frames
+        return self.data.n_frames
 
     def batches(self, chosen: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
         """Yields numbers, values and lengths of samples, of similar length together, long ones first."""

@@ -157,9 +157,9 @@ def _locations(options: Rebuilding, trained: Run | Seed, config: Config) -> dict
     data, own = trained.data, {}
     if isinstance(trained, Run):
         own = {TRAIN: data.train, VALID: data.train if data.has_part else data.valid}
-    if options.key is None and not own:
+    if not (options.key or own):
         raise Fault(f"{trained.folder} does not say what it was trained with: name a folder of `images`")
-    if options.key is None:
+    if not options.key:
         return own
     is_parted = own and data.has_part and ((trained.folder / SPLIT).is_file() or _groups(trained))
     if is_parted and same_location(options.location, data.train, config):

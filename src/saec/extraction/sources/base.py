@@ -51,7 +51,7 @@ class Computed:
     arrays: dict[str, np.ndarray]
     data: Dataset
     shared: dict[str, Path] = field(default_factory=dict)  # earlier files that hold an array as it is
-    offsets: np.ndarray | None = None  # where samples begin in the array of codes, (samples + 1,)
+    offsets: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))  # of samples in that of codes
 
     def named(self, array: str) -> dict[str, np.ndarray]:
         """Returns an array as it is named in its file."""
@@ -93,14 +93,14 @@ class Source:
         """Returns rows of the derived arrays from rows of `X`, or of codes with so many own steps."""
         return {}
 
-    def offsets(self, data: Dataset) -> np.ndarray | None:
-        """Returns where samples begin in the array of codes, (samples + 1,); None where there is none."""
-        return None
+    def offsets(self, data: Dataset) -> np.ndarray:
+        """Returns where samples begin in the array of codes, (samples + 1,), which may have no steps."""
+        return np.zeros(len(data) + 1, dtype=np.int64)
 
     def n_bytes(self, earlier: Earlier | None = None) -> int:
         """Returns the bytes of all arrays, but those that unchanged files hold."""
         there = earlier.npz if earlier and not earlier.changed else ()
-        n_steps = {CODES: self.sizes.mean_frames}
+        n_steps = {CODES: self.sizes.mean_frames or 1}
         sizes = [
             int(np.prod(shape)) * np.dtype(kind).itemsize * n_steps.get(name, 1)
             for name, (shape, kind) in self.shapes.items()
@@ -208,7 +208,7 @@ class Source:
             raise
 
     def _work(self, data: Dataset, pairs: np.ndarray, shared: dict[str, Path]) -> Work:
-        facts = {"settings": (self.settings, self.data.changes), "samples": data.fingerprint}
+        facts: dict[str, Any] = {"settings": (self.settings, self.data.changes), "samples": data.fingerprint}
         facts["colour map"] = data.about.get("colormap")
         shapes = {name: shape for name, shape in self.shapes.items() if name not in shared}
         batches = list(self.pieces(np.setdiff1d(np.arange(len(data)), pairs[:, 0]), data))

@@ -84,14 +84,15 @@ def combiner(
         {},
         "",
     )
-    methods = {}
+    methods: dict[str, Source] = {}
     for method, recipe in recipes.items():
         options = {key: value for key, value in recipe["data"].items() if key not in LOCATIONS}
         own = ExtractionData.model_validate(options | data.model_dump(exclude_none=True))
         of_method: list[str] = []
-        methods[method] = build_source(for_samples(recipe, data.location), own, config, of_method)
+        if source := build_source(for_samples(recipe, data.location), own, config, of_method):
+            methods[method] = source
         faults += [f"{method}: {fault}" for fault in of_method]
-    if not (fitted and methods and all(methods.values())):
+    if not (file and fitted and methods and methods.keys() == recipes.keys()):
         return None
     first = next(iter(methods.values()))
     settings = {"combiner": str(file)}

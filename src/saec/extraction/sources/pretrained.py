@@ -71,8 +71,8 @@ class Pretrained(Strict):
 
     @property
     def n_samples(self) -> int:
-        """Returns the samples of a window of sound."""
-        return round(self.window_s * self.sample_rate)
+        """Returns the samples of a window of sound; 0 where pictures are taken."""
+        return round((self.window_s or 0) * (self.sample_rate or 0))
 
     @property
     def axes(self) -> str:
@@ -167,8 +167,7 @@ class PretrainedSource(Source):
         if self.how.takes_pictures:
             return stored
         n = self.how.n_samples
-        values = F.pad(stored.values, (0, max(0, n - stored.values.shape[1])))[:, :n]
-        return Raw(values, torch.full_like(stored.lengths, n))
+        return Raw(F.pad(stored.values, (0, max(0, n - stored.values.shape[1])))[:, :n])
 
 
 def _encoded(how: Pretrained, encode: Encode, seen: Tensor, at_once: bool) -> Tensor:
@@ -198,8 +197,7 @@ def _tried(
     """
     noise = torch.Generator().manual_seed(0)
     if front:
-        raw = Raw(0.1 * torch.randn(2, how.n_samples, generator=noise), torch.full((2,), how.n_samples))
-        seen = front(Raw(*(values.to(device) for values in raw)))
+        seen = front(Raw(0.1 * torch.randn(2, how.n_samples, generator=noise).to(device)))
     else:
         seen = torch.rand(2, *shape, generator=noise).to(device)
     seen = how.arranged(seen)
@@ -223,20 +221,19 @@ def pretrained(
     how: Pretrained, data: ExtractionData, config: Config, faults: list[str]
 ) -> PretrainedSource | None:
     """Builds the source of an encoder from elsewhere, after it has been tried on noise."""
-    file = collect_faults(faults, "pretrained", config.data_path, how.file) if how.file else None
-    name = re.sub(r"[^A-Za-z0-9_-]", "-", how.torchvision or Path(how.file).stem)
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", how.torchvision or Path(how.file or "").stem)
     device = collect_faults(faults, "config.device", resolve_device, config.device)
-    loaded = device and collect_faults(faults, "pretrained", _loaded, how, file, device, config.cache)
+    loaded = device and collect_faults(faults, "pretrained", _loaded, how, device, config)
     front = collect_faults(faults, "pretrained.input", _front, how)
     key = f"data.{data.key}"
     kind = collect_faults(faults, key, data.open, f"pretrained {name}", _options(how), config)
     sizes = collect_faults(faults, key, kind.sizes) if kind else None
     if data.segment_s and how.window_s and data.segment_s > how.window_s:
         faults.append(f"data.segment_s: the model's window is {how.window_s:g} s, got {data.segment_s:g} s")
-    if not (loaded and sizes) or not (front or how.takes_pictures):
+    if not (loaded and kind and sizes) or not (front or how.takes_pictures):
         return None
     encode, digest, device = loaded
-    if front:
+    if front and how.window_s:
         sizes = replace(sizes, front=front)
         _warn_of_short(kind, how.window_s)
     tried = (how, encode, sizes.front.shape, front, device)
@@ -245,7 +242,8 @@ def pretrained(
         return None
     what = how.model_dump(mode="json", exclude={"file", "trust"}) | {"sha256": digest}
     settings = {"run": name, "weights": what}
-    of = (name, file or Path(name), data, kind, sizes, settings, {"pooled": "pooled_pretrained"})
+    path = config.data_path(how.file) if how.file else Path(name)
+    of = (name, path, data, kind, sizes, settings, {"pooled": "pooled_pretrained"})
     return PretrainedSource(*of, how, encode, *described, device=device)
 
 
@@ -258,15 +256,15 @@ def _warn_of_short(kind: Kind, window_s: float) -> None:
         LOG.warning(words, 100 * share, np.median(seconds), window_s)
 
 
-def _loaded(
-    how: Pretrained, file: Path | None, device: torch.device, cache: Path
-) -> tuple[Encode, str, torch.device]:
+def _loaded(how: Pretrained, device: torch.device, config: Config) -> tuple[Encode, str, torch.device]:
     """Returns the encoder, its SHA-256 and the device that it is given its input on."""
     if how.torchvision:
         if how.constants:
             raise Fault("constants: models of torchvision have one input")
-        content, digest = read_whole(file or published(how.torchvision, cache), how.sha256, HINT)
+        file = config.data_path(how.file) if how.file else published(how.torchvision, config.cache)
+        content, digest = read_whole(file, how.sha256, HINT)
         return of_torchvision(how.torchvision, content, how.output, device), digest, device
+    file = config.data_path(how.file or "")
     require_readable(file, how.trust)
     content, digest = read_whole(file, how.sha256, HINT)
     is_torch = file.suffix.lower() not in (".onnx", ".tflite")

@@ -87,9 +87,9 @@ class RunSource(Source):
             words = "latents have %d time steps, too few to trim %g of each side: all are kept"
             LOG.warning(words, n_steps, trim)
 
-    def offsets(self, data: Dataset) -> np.ndarray | None:
+    def offsets(self, data: Dataset) -> np.ndarray:
         if self.are != CODES:
-            return None
+            return super().offsets(data)
         stride = self.sizes.front.shape[2] // self._of_zeros[CODES].shape[2]
         return np.concatenate([[0], np.cumsum(-(-data.n_frames // stride))])
 
@@ -166,7 +166,9 @@ class RunSource(Source):
         if lengths is not None and self.are == CODES:
             n_steps = (lengths + stride - 1) // stride
         arrays = {self.are: codes.flatten(1, 2), "pooled": pool(self.pooling, codes, n_steps)}
-        return arrays | ({"probabilities": logits.softmax(dim=1)} if self.classes else {})
+        if self.classes and logits is not None:
+            arrays["probabilities"] = logits.softmax(dim=1)
+        return arrays
 
     @torch.no_grad()
     def _tapped(
@@ -176,7 +178,7 @@ class RunSource(Source):
         with computing(self.device, self.settings["precision"]):
             tapped, latents = run_in_pieces(self.model, encoder, pictures, self.tap, lengths)
         logits = self.objective.logits(latents, self.model.n_steps(lengths)) if self.objective else None
-        codes = logits[:, :, None, None] if self.tap.at == "head" else tapped.float()
+        codes = tapped.float() if logits is None or self.tap.at != "head" else logits[:, :, None, None]
         return codes.contiguous(), logits  # as rows that are read again, which are pooled to the same bits
 
     def draw(self, computed: Computed, file: Path) -> None:
@@ -227,7 +229,7 @@ def run(
             "pooling": (pooling.name == "flatten", "mean_std"),
         }
         faults += faults_of_ragged(sizes.samples_are, refused)
-    if not (front and head and device):
+    if not (kind and sizes and model and front and head and device):
         return None
     objective, at = head
     classes = tuple(objective.classes) if objective is not None and objective.needs_labels else ()
@@ -273,7 +275,7 @@ def _head_and_tap(
     objective = trained.objective(weights, state) if isinstance(trained, Run) else None
     has_head = objective is not None and objective.head is not None
     at = find_tap(model, tap, layers_dropped, has_head)
-    return (objective if at.at == "head" or (has_head and objective.needs_labels) else None), at
+    return (objective if at.at == "head" or (has_head and learnt_by.needs_labels) else None), at
 
 
 def _require_backend(
@@ -308,7 +310,7 @@ class HandcraftedSource(Source):
         return BATCH_SOUNDS
 
     def rows(self, data: Dataset, stored: Raw, n: int) -> dict[str, Tensor]:
-        sounds = zip(stored.values[:n].numpy(), stored.lengths[:n].tolist(), strict=True)
+        sounds = zip(stored.values[:n].numpy(), stored.n_steps[:n].tolist(), strict=True)
         rows = [self.extractor(sound[:length]) for sound, length in sounds]
         return {"pooled": torch.from_numpy(np.stack(rows))}
 
@@ -325,7 +327,7 @@ def extractor(
     options = DATA.parse(options | made.listening)
     kind = collect_faults(faults, f"data.{data.key}", data.open, component.name, options, config)
     sizes = kind and collect_faults(faults, f"data.{data.key}", kind.sizes)
-    if not sizes:
+    if not (kind and sizes):
         return None
     settings = {"run": component.name, "weights": component.model_dump(mode="json")}
     files = {"pooled": f"pooled_{component.name}"}

@@ -170,12 +170,8 @@ def test_columns_may_be_called_otherwise_and_words_of_the_split_are_lowered(conf
     columns = {"file": "picture", "label": "species", "split": "part"}
     file = features(config, PICTURES)
     labelled, output = joined(config, features=file, labels={"file": "mine.csv", "columns": columns})
-    assert labelled["label"].tolist() == list("abab") and labelled["split"].tolist() == [
-        "train",
-        "test",
-        "",
-        "x",
-    ]
+    assert labelled["label"].tolist() == list("abab")
+    assert labelled["split"].tolist() == ["train", "test", "", "x"]
     assert "2 samples with a label are neither 'train' nor 'test'" in output
     assert "1 group (recordings) is on both sides of the split" in output
 

@@ -54,10 +54,8 @@ def test_one_function_serves_two_names_with_defaults_of_their_own(singers):
         return volume, seed
 
     assert singers.parse("linnet").model_dump() == {"name": "linnet", "volume": 0.2, "seed": 0}
-    assert singers.parse("siskin")(1) == (0.5, 0) and singers.parse({"name": "linnet", "volume": 1})(1) == (
-        1,
-        0,
-    )
+    assert singers.parse("siskin")(1) == (0.5, 0)
+    assert singers.parse({"name": "linnet", "volume": 1})(1) == (1, 0)
 
 
 def test_functions_and_classes_are_components_that_get_the_rest_from_the_program(singers):

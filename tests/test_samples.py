@@ -429,13 +429,8 @@ def test_with_all_a_sample_of_several_labels_is_one_for_each(tmp_path):
     names = ["a_segm_0000.000.png", again, "a_segm_0001.000.png", "b_segm_0000.000.png", "lonely.png"]
     assert result.names.tolist() == names and result.labels.tolist() == ["wren", "crow", "crow", "", "owl"]
     assert result.files[1] == names[0] and set(result.groups[:3].tolist()) == {"a"}
-    assert result.begins[:3].tolist() == [0, 0, 1] and result.table["note"].tolist() == [
-        "x",
-        "y",
-        "y",
-        "",
-        "",
-    ]
+    assert result.begins[:3].tolist() == [0, 0, 1]
+    assert result.table["note"].tolist() == ["x", "y", "y", "", ""]
     assert "1 of 4 samples has more labels than one in table.csv and is a sample for each" in remarks
     text = "file,label,group\nlonely.png,wren,g\nlonely.png,crow,h\n"
     words = "'wren' of 'g' and 'crow' of 'h'\ngive all rows of it one group and split$"

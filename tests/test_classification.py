@@ -512,9 +512,7 @@ def better(row: dict[str, float]) -> tuple[float, float]:
 
 
 @torch.no_grad()
-def test_the_best_epoch_has_the_highest_macro_f1_that_of_its_weights_and_of_equals_the_lowest_loss(
-    unbroken, workspace
-):
+def test_the_best_epoch_has_the_highest_macro_f1_and_of_equals_the_lowest_loss(unbroken, workspace):
     rows, progress = history(unbroken), unbroken.progress
     best = max(range(len(rows)), key=lambda index: better(rows[index]))
     assert (progress.best_epoch, progress.best) == (best + 1, rows[best]["valid_macro_f1"])
@@ -646,9 +644,7 @@ def test_a_head_is_taken_over_where_classes_are_the_same(train_on, taken, parent
     assert built.record()["parent"] == str(parent.folder)
 
 
-def test_a_head_of_other_classes_is_not_taken_over_and_weights_of_classes_are_counted_anew(
-    parents, workspace
-):
+def test_a_head_of_other_classes_is_not_taken_over_nor_are_their_weights(parents, workspace):
     parent = parents["classifier"]
     record_classes(workspace.data / "renamed", hoch=3000, tief=300, mittel=1000)
     built = child(parent, workspace, 0, data={"train": "renamed"})

@@ -203,9 +203,7 @@ def test_a_session_with_an_unfinished_run_begins_anew_and_the_run_can_go_on_wher
 
 
 @pytest.mark.parametrize("words", [["demo"], ["demo.yaml"], []])
-def test_a_shipped_session_is_read_by_name_and_without_one_the_demo_is_meant(
-    workspace, words, monkeypatch, tmp_path
-):
+def test_a_session_is_read_by_name_and_without_one_it_is_the_demo(workspace, words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert "the demo data are not there yet" in workspace.checked(*words)
     assert "the demo data are not there yet" in workspace.checked(*words, script=main_02_extract)

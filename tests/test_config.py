@@ -42,9 +42,7 @@ def test_what_a_config_leaves_out_has_a_default(file):
     assert 1 <= config.n_workers <= 16
 
 
-def test_the_references_trained_models_are_our_models_and_its_untrained_ones_are_not_used(
-    file, tmp_path, log
-):
+def test_of_the_reference_trained_models_are_used_and_untrained_ones_are_not(file, tmp_path, log):
     file.write_text("path_untrained_models: cold\npath_trained_models: trained")
     assert load_config(file).models == tmp_path / "project" / "trained"
     assert "path_untrained_models is not used" in log.text
@@ -89,9 +87,7 @@ def test_the_shipped_config_can_be_used():
     assert data.is_absolute() and data.name == "data"
 
 
-def test_the_working_folders_config_comes_before_the_projects_and_without_both_folders_are_made_there(
-    file, monkeypatch, log
-):
+def test_the_working_folders_config_comes_first_and_without_any_it_is_the_workplace(file, monkeypatch, log):
     folder = file.parents[1]
     monkeypatch.chdir(folder)
     assert load_config().data == config.ROOT / "data"

@@ -310,9 +310,7 @@ def test_a_training_on_pairs_learns_to_tell_pictures_apart(config, pictures):
     assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
 
 
-def test_what_a_model_or_a_variant_does_not_use_is_said_and_not_in_the_score_of_nothing_learnt(
-    config, pictures, log
-):
+def test_what_a_model_or_variant_does_not_use_is_said_and_not_scored(config, pictures, log):
     objective = {"name": "contrastive", "variant": "vicreg", "temperature": 0.1, "variance": 0.5}
     session = training_session(model="resnet18", views="pair", objective=objective)
     session["optimizer"] = {"name": "adam", "schedule": "constant", "warmup": 0.3, "factor": 0.1}
@@ -352,9 +350,7 @@ def test_the_sessions_of_residual_networks_train_on_sound(name, changes, config)
     assert ("accumulate" in text) == ("training.accumulate" in changes)
 
 
-def test_accumulated_batches_are_said_to_add_no_negatives_and_going_on_equals_an_unbroken_run(
-    config, pictures, log
-):
+def test_accumulated_batches_add_no_negatives_and_going_on_is_as_if_unbroken(config, pictures, log):
     session = training_session(views="pair", objective="contrastive", optimizer={"name": "lars"})
     session["training"] |= {"batch_size": 3, "accumulate": 2, "epochs": 3}
     part = session | {"training": session["training"] | {"epochs": 1}}

@@ -116,9 +116,7 @@ def coloured(page, x: float, y: float) -> bool:
     return page.evaluate(any_pixel, [x - box["x"], y - box["y"]])
 
 
-def test_every_point_is_drawn_and_pointing_and_clicking_show_its_picture_columns_and_neighbours(
-    page, written
-):
+def test_points_are_drawn_and_show_picture_columns_and_neighbours_when_chosen(page, written):
     file, points = written
     assert all(coloured(page, *at(page, row)) for row in range(N))
     assert not coloured(page, page.locator("#map").bounding_box()["x"] + 4, at(page, 59)[1])

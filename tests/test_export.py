@@ -125,9 +125,7 @@ def test_torchscript_has_the_references_names_and_gives_latents_and_pictures(con
     assert len(list(run.folder.glob("*.pth"))) == 2
 
 
-def test_a_run_that_was_interrupted_before_its_first_epoch_is_lengthened_whatever_it_exports(
-    config, pictures
-):
+def test_a_run_without_an_epoch_is_lengthened_whatever_it_exports(config, pictures):
     options = {"epochs": 1, "batch_size": 4, "precision": "fp32", "export": "torchscript"}
     run = train(training_session(training=options, name="short"), config)
     for name in ("best.pt", "last.pt", *(file.name for file in run.exported)):

@@ -187,9 +187,7 @@ def test_all_faults_of_a_session_are_reported_at_once(shared, tmp_path):
     assert "  run: no run '20200101_000000' in" in message and "_untrained" in message
 
 
-def test_pictures_that_the_model_cannot_take_are_refused_but_for_a_fit_of_the_extractions_own(
-    shared, extracted, tmp_path
-):
+def test_pictures_that_do_not_fit_the_model_need_a_fit_of_the_extraction(shared, extracted, tmp_path):
     levels = intensities(2, width=30)
     data = other_folder(tmp_path, levels)
     with pytest.raises(SessionError, match="data.images: pictures are 30 wide .* multiple of 4"):

@@ -306,9 +306,7 @@ def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(song
 
 
 @pytest.mark.parametrize("moment", [(Earlier, "rows"), (RunSource, "_take")])
-def test_a_variant_has_the_rows_that_it_began_with_though_the_other_id_is_replaced(
-    songs, monkeypatch, moment
-):
+def test_a_variant_has_the_rows_it_began_with_though_others_are_replaced(songs, monkeypatch, moment):
     """While its rows are looked up, or before the files are written."""
     (kind, name), expected = moment, songs.extract().X
     do, gone = getattr(kind, name), songs.images / songs.names[0]
@@ -329,9 +327,7 @@ def test_a_variant_has_the_rows_that_it_began_with_though_the_other_id_is_replac
     assert not [file for file in songs.folder.iterdir() if file.name.startswith(".")]
 
 
-def test_overwriting_with_another_pooling_keeps_the_latents_and_with_nothing_new_makes_all_anew(
-    songs, monkeypatch
-):
+def test_overwriting_by_another_pooling_keeps_latents_and_by_the_same_makes_all_anew(songs, monkeypatch):
     songs.extract()
     with monkeypatch.context() as patch:
         patch.setattr(RunSource, "rows", None)

@@ -159,9 +159,7 @@ def test_a_kill_while_overwriting_leaves_no_file_of_the_other_settings(songs):
 
 
 @pytest.mark.parametrize("n_moved", [0, 1, 2])
-def test_a_kill_while_files_are_replaced_leaves_no_json_and_the_next_call_replaces_the_rest(
-    songs, log, monkeypatch, n_moved
-):
+def test_after_a_kill_while_files_are_replaced_the_next_call_goes_on(songs, log, monkeypatch, n_moved):
     """Then it encodes what has changed once more."""
     songs.extract(reconstructions=2)
     left = [n_moved]

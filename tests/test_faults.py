@@ -331,9 +331,7 @@ def test_folders_that_are_no_classes_are_no_labels(config, sounds, classifier):
         ("sounds/table.csv", ["low/0.wav"] * 2, "sounds"),
     ],
 )
-def test_a_classifier_answers_for_a_recording_class_folders_and_a_table(
-    data, files, folder, config, sounds, classifier
-):
+def test_predictions_are_of_recordings_folders_or_a_table(data, files, folder, config, sounds, classifier):
     (sounds / "table.csv").write_text("file,start,end\nlow/0.wav,0,0.1\nlow/0.wav,0.1,0.2\n")
     file, rows, _ = predictions(config, classifier[1], data={"sounds": data})
     assert rows["file"].tolist() == files and file.parent == config.data / folder

@@ -792,9 +792,7 @@ def test_what_can_be_learnt_all_the_same_is_learnt_with_a_warning(case, config, 
 
 
 @pytest.mark.parametrize("where", ["labels.csv", "table.csv"])
-def test_of_several_labels_the_first_or_each_is_learnt_and_features_are_of_each_sample_once(
-    data, where, config, log
-):
+def test_of_several_labels_the_first_or_each_is_learnt_and_features_come_once(data, where, config, log):
     files = sorted(str(file.relative_to(data.folder).as_posix()) for file in data.folder.rglob("*.*"))
     names = [Path(file).stem for file in files] if data.kind == "arrays" else files
     again = f"{names[0]}#2"

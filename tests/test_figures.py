@@ -163,9 +163,7 @@ def test_two_views_of_one_sample_are_called_so_and_axes_are_those_of_the_front_e
 
 
 @pytest.mark.parametrize(("rate_hz", "end"), [(100.0, "6 s"), (None, "600 frames")])
-def test_traces_are_drawn_with_names_and_time_to_their_ends_each_column_in_its_own_range(
-    tmp_path, drawn, config, rate_hz, end
-):
+def test_traces_are_drawn_to_their_ends_each_column_in_its_own_range(tmp_path, drawn, config, rate_hz, end):
     """What is behind a trace's own frames is not drawn, and a target that is what is seen is drawn once."""
     for name, n in {"long": 600, "short": 150}.items():
         array = curves(n)

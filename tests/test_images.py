@@ -135,9 +135,7 @@ def test_class_folders_a_table_and_one_picture_are_read_as_a_folder_is(folder):
 @pytest.mark.parametrize(
     ("limit", "taken"), [(1, [0]), (2, [0, 9]), (4, [0, 3, 6, 9]), (10, range(10)), (99, range(10))]
 )
-def test_a_limit_takes_pictures_evenly_over_the_sorted_list_and_labels_of_others_are_no_loss(
-    folder, limit, taken, log
-):
+def test_a_limit_takes_pictures_evenly_and_labels_of_others_are_no_loss(folder, limit, taken, log):
     names = write_pictures(folder, intensities(10, 8, 8))
     (folder / "labels.csv").write_text("file,label\n" + "".join(f"{name},l{name}\n" for name in names))
     samples = opened(folder, limit=limit).samples

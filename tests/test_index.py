@@ -106,9 +106,7 @@ def test_where_the_index_gives_too_few_rows_all_are_looked_at(tmp_path, queries,
     assert log.text.count("the index gives fewer than 60 rows: all 300 are looked at") == 1
 
 
-def test_without_the_package_or_for_few_rows_or_parts_of_a_file_all_rows_are_looked_at(
-    tmp_path, log, monkeypatch
-):
+def test_all_rows_are_looked_at_where_they_are_few_or_the_package_is_missing(tmp_path, log, monkeypatch):
     file, rows = written(tmp_path / "x.npz", ROWS)
     for part in (rows[:40], rows[:200], np.array(rows)):
         search([part[:2]], [part], 2, None, file)

@@ -55,9 +55,7 @@ def test_weights_are_as_many_as_the_references(blocks, n_weights):
 
 
 @pytest.mark.parametrize(("n", "back", "inner"), [*product((2, 3, 4, 5), (2, 5), (768, 1024))])
-def test_every_number_of_blocks_and_width_of_latents_can_be_built_for_columns_of_several_channels(
-    n, back, inner
-):
+def test_any_number_of_blocks_and_width_of_latents_can_be_built_for_several_channels(n, back, inner):
     options = {"encoder_blocks": n, "decoder_blocks": back, "inner": inner}
     with torch.device("meta"):
         model = MODELS.parse({"name": "conv1d"} | options)((2, 6, 400))

@@ -247,9 +247,7 @@ def test_parquet_needs_pyarrow_unless_it_is_a_table_beside_pictures(folder, tmp_
     assert len(Images(folder, Cache(tmp_path / "cache")).samples) == 12
 
 
-def test_a_shard_that_is_written_anew_is_read_anew_and_one_that_changes_meanwhile_is_a_fault(
-    folder, tmp_path
-):
+def test_a_shard_written_anew_is_read_anew_and_one_that_changes_is_a_fault(folder, tmp_path):
     as_tar(folder, tmp_path / "packed")
     cache = Cache(tmp_path / "cache", 0)
     one = Images(tmp_path / "packed", cache)

@@ -108,9 +108,7 @@ def test_of_several_frames_the_first_is_taken(form, tmp_path):
 
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_half_a_jpeg_is_refused_also_where_another_package_lets_it_pass(
-    mode, progressive, tmp_path, monkeypatch
-):
+def test_half_a_jpeg_is_refused_though_a_package_lets_it_pass(mode, progressive, tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3)).astype(np.uint8))
     file = saved(tmp_path / "a.jpg", noise.convert(mode), "JPEG", progressive=progressive)

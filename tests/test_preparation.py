@@ -139,9 +139,7 @@ BY_LEVELS = {"equalize": False, **NO_WINDOWS}
         ({"spectrum": {"name": "linear", "n_fft": 128, "hop_length": 32}, **BY_LEVELS}, 26, 64, 65),
     ],
 )
-def test_the_check_the_picture_and_the_sidecar_agree_on_the_size(
-    recordings, changes, width, height, n_frequencies
-):
+def test_check_picture_and_sidecar_agree_on_the_size(recordings, changes, width, height, n_frequencies):
     record(recordings / "a.wav", noise(2, 24000), 24000)
     chosen = settings(recordings, max_segments=1, **changes)
     assert f"about 1 pictures of {width} x {height} (W x H)" in check(chosen)

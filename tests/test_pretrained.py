@@ -191,9 +191,7 @@ def test_pictures_have_the_numbers_that_torch_gives_from_levels_that_are_normali
 
 
 @torch.no_grad()
-def test_a_model_of_torchvision_takes_spectra_or_pictures_with_weights_of_a_file(
-    windows, config, monkeypatch
-):
+def test_a_model_of_torchvision_takes_spectra_and_weights_of_a_file(windows, config, monkeypatch):
     model = torchvision.models.shufflenet_v2_x0_5(weights=None)
     torch.save(model.state_dict(), config.data / "weights.pth")
     mel = {"name": "mel", "n_fft": 256, "hop_length": 64, "n_mels": 32, "reference": 1.0}
@@ -350,9 +348,7 @@ def models(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize(("changes", "words", "more"), FAULTS)
-def test_what_cannot_be_is_refused_before_anything_is_read(
-    changes, words, more, models, windows, config, monkeypatch
-):
+def test_what_cannot_be_is_refused_before_reading(changes, words, more, models, windows, config, monkeypatch):
     monkeypatch.chdir(models)  # where weights lie that no SHA-256 covers
     how = {"file": "tiny.onnx", "output": 1} | changes
     if how["file"]:

@@ -213,9 +213,7 @@ def test_automatic_epochs_are_60_and_more_where_these_are_fewer_than_600_steps(n
     assert with_epochs(given, n_batches) is given
 
 
-def test_automatic_epochs_are_written_as_a_number_which_the_schedule_has_and_can_be_changed(
-    workspace, monkeypatch, log
-):
+def test_automatic_epochs_are_a_number_for_the_schedule_and_can_be_changed(workspace, monkeypatch, log):
     monkeypatch.setattr("saec.training.work.STEPS", 6)
     monkeypatch.setattr("saec.training.work.EPOCHS", 1)
     auto = of_pictures(training=OPTIONS | {"epochs": "auto"})

@@ -53,9 +53,7 @@ def test_poolings_are_named_with_their_options():
 
 
 @pytest.mark.slow
-def test_a_contender_is_scored_before_and_after_by_every_pooling_beside_pixels(
-    made, tmp_path, monkeypatch, capsys
-):
+def test_a_contender_is_scored_by_every_pooling_beside_pixels(made, tmp_path, monkeypatch, capsys):
     rows = call(monkeypatch, made, tmp_path)
     pooled = [(state, pooling) for state in ("untrained", "trained") for pooling in quality.POOLED]
     assert [(row["state"], row["pooling"]) for row in rows] == [("", "")] * 2 + pooled * 2 + [("", "")]

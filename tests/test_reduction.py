@@ -115,9 +115,7 @@ def test_reductions_are_standardised_and_heaps_stay_heaps_by_any_seed_and_scale(
 
 
 @pytest.mark.parametrize(("dims", "n_threads"), [((4, 2), 1), ((2,), 2), ((3, 2), 2)])
-def test_a_seed_gives_the_same_bits_with_any_threads_and_any_other_dimensions(
-    once, dims, n_threads, monkeypatch
-):
+def test_a_seed_gives_the_same_bits_with_any_threads_and_dimensions(once, dims, n_threads, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: n_threads)
     again = reduce_dims(heaps()[0], dims, n_neighbors=8, seed=0)
     assert all(again[d].tobytes() == once[d].tobytes() for d in dims if d in once)

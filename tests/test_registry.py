@@ -177,9 +177,7 @@ def test_another_key_and_base_may_carry_the_name_and_no_option_hides_what_the_ba
         registry.register("hiding")(hiding)
 
 
-def test_a_section_that_holds_a_component_names_the_path_to_its_faults_and_is_written_with_its_options(
-    singers,
-):
+def test_a_section_names_the_path_to_faults_of_its_components_and_is_written_whole(singers):
     class Concert(Strict):
         first: Annotated[Any, singers] = "wren"
         second: Annotated[Any, singers] | None = None

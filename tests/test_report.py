@@ -413,9 +413,7 @@ def test_a_run_names_its_features_and_is_scored_by_what_it_rebuilds(project, wit
     assert pd.read_csv(report.folder / "runs.csv")["run"].tolist() == [with_run.folder.name]
 
 
-def test_a_run_names_features_beside_a_folder_that_has_moved_and_beside_files_of_other_makers(
-    project, with_run
-):
+def test_a_run_names_features_of_a_folder_that_has_moved_and_none_of_other_makers(project, with_run):
     songs = project.data / "moved" / "songs"
     shutil.copytree(project.data / "songs", songs)
     made = next(songs.glob(f"pooled_*_saec_{with_run.timestamp}.npz"))
@@ -426,9 +424,7 @@ def test_a_run_names_features_beside_a_folder_that_has_moved_and_beside_files_of
         evaluate(session(images=None, features="latest:untrained"), project)
 
 
-def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run_and_pooling(
-    project, with_run, tmp_path
-):
+def test_pictures_without_features_are_encoded_by_the_same_run_and_pooling(project, with_run, tmp_path):
     def similar(features, to, **options) -> pd.DataFrame:
         raw = session(features=features, evaluations=[KMEANS], similar={"to": str(to), **options})
         return pd.read_csv(evaluate(raw, project).folder / "similar_session.csv")
@@ -447,9 +443,7 @@ def test_pictures_that_have_no_features_yet_are_encoded_by_the_same_run_and_pool
     assert table["file"][0] == pictures[4].name and table["distance"][0] < 1e-3
 
 
-def test_a_report_that_was_ended_leaves_no_half_of_itself_and_what_a_kill_left_goes_after_a_day(
-    project, monkeypatch
-):
+def test_a_report_that_was_ended_leaves_nothing_and_what_a_kill_left_goes(project, monkeypatch):
     def ended(*_):
         raise KeyboardInterrupt
 

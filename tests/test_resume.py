@@ -83,9 +83,7 @@ def test_an_epoch_and_one_more_equal_two_in_bf16(workspace):
     assert Run(part.folder).session.training.epochs == 2
 
 
-def test_a_finished_run_is_returned_at_once_left_as_it_is_and_needs_no_data(
-    workspace, unbroken, log, tmp_path
-):
+def test_a_finished_run_is_returned_as_it_is_and_needs_no_data(workspace, unbroken, log, tmp_path):
     before = contents(unbroken.folder)
     assert go_on(Run(unbroken.folder), workspace) == unbroken
     assert go_on(Run(unbroken.folder), workspace, epochs=EPOCHS) == unbroken
@@ -159,9 +157,7 @@ def begun_run(session: dict[str, Any], config: Config) -> Run:
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_a_run_ended_in_its_first_epoch_begins_again_with_the_same_weights_or_not_at_all(
-    start, config, pictures, parent
-):
+def test_a_run_ended_in_its_first_epoch_begins_with_the_same_weights_or_not(start, config, pictures, parent):
     parent = Run(shutil.copytree(parent.folder, config.models / parent.folder.name))
     shutil.copy(parent.folder / "best.pt", config.data / "weights.pth")
     session = short_session(1, **CONTRAST, start=STARTS[start])

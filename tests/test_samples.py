@@ -538,9 +538,7 @@ def test_the_nearest_table_that_names_a_sample_is_taken_and_a_faulty_one_only_fa
 
 
 @pytest.mark.parametrize(("here", "there"), [("train/images", "valid/images"), ("train", "valid")])
-def test_labels_of_a_table_that_serves_two_folders_are_missed_where_they_are_of_neither(
-    tmp_path, here, there
-):
+def test_labels_of_a_table_for_two_folders_are_missed_where_they_are_of_neither(tmp_path, here, there):
     for folder in (tmp_path / here, tmp_path / there):
         folder.mkdir(parents=True)
     (tmp_path / there / "other.png").touch()

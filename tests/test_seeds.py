@@ -365,9 +365,7 @@ def test_several_models_under_one_timestamp_are_listed(config, images):
     refused(config, "4 models answer to", *names, f"{TS}_mine")
 
 
-def test_another_answer_under_a_registered_name_is_that_of_the_scripts_and_nothing_is_trained_from_it(
-    config, images, log
-):
+def test_a_script_that_answers_otherwise_is_run_itself_and_no_start_of_a_training(config, images, log):
     encoder, _ = seed_of(config, "GenB3blocks", (uncut, decoder3))
     features = extract(extraction_session(TS), config)
     np.testing.assert_allclose(features.X, answer(encoder, pixels(images)), rtol=0, atol=1e-6)

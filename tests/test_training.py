@@ -77,9 +77,7 @@ def test_history_has_a_row_an_epoch_with_training_and_validation(run):
     assert all(0 < float(row[part]) < 1 for row in rows for part in ("train_loss", "valid_loss"))
 
 
-def test_checkpoints_are_plain_tensors_and_values_and_the_best_is_of_the_lowest_validation_loss(
-    run, workspace
-):
+def test_checkpoints_are_plain_and_the_best_is_of_the_lowest_validation_loss(run, workspace):
     last, best = (torch.load(run.folder / f"{name}.pt", weights_only=True) for name in ("last", "best"))
     assert set(last) == {"model", "objective", "learner", "progress", "history"}
     assert set(best) == {"model", "objective", "progress", "history"}  # weights alone, no optimizer
@@ -412,9 +410,7 @@ def test_tensorboard_gets_the_scores_of_every_epoch(workspace):
     assert np.allclose(values, [float(row["valid_loss"]) for row in history(run)], rtol=1e-6)
 
 
-def test_a_checkpoint_written_on_a_gpu_is_read_without_one_and_a_damaged_one_is_named(
-    run, tmp_path, monkeypatch
-):
+def test_a_checkpoint_of_a_gpu_is_read_without_one_and_a_damaged_one_named(run, tmp_path, monkeypatch):
     """torch writes beside each tensor where it lay; here it says that all lay on a GPU."""
     copied = Run(shutil.copytree(run.folder, tmp_path / run.folder.name))
     for name in ("best", "last"):

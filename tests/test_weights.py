@@ -60,9 +60,7 @@ def faults(raw: dict[str, Any], config: Config) -> str:
         },
     ],
 )
-def test_an_encoder_starts_from_the_tensors_of_a_file_whatever_they_are_wrapped_in(
-    wrapped: Callable, config, pictures
-):
+def test_an_encoder_starts_from_tensors_whatever_they_are_wrapped_in(wrapped: Callable, config, pictures):
     state = encoder(TINY)
     torch.save(wrapped(state), config.data / "weights.pth")
     model = built(session("weights.pth"), config)

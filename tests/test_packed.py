@@ -7,6 +7,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -55,11 +56,12 @@ def as_parquet(folder: Path, to: Path, struct: bool = False, shuffled: bool = Tr
         parquet.write_table(table, to / f"{number}.parquet", row_group_size=4)
 
 
-def added(tar: Path, contents: dict[str, bytes | tarfile.TarInfo]) -> Path:
+def added(tar: Path, contents: dict[str, bytes | tarfile.TarInfo], **pax: str) -> Path:
     tar.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(tar, "a") as archive:
         for name, content in contents.items():
             info = content if isinstance(content, tarfile.TarInfo) else tarfile.TarInfo(name)
+            info.pax_headers = pax
             info.size = len(content) if isinstance(content, bytes) else 0
             archive.addfile(info, io.BytesIO(content) if isinstance(content, bytes) else None)
     return tar
@@ -104,10 +106,11 @@ def test_features_of_shards_equal_those_of_the_folder_bit_for_bit(pack, folder, 
 
 
 PNG = b"not decoded"
+LABEL = {"label": {"names": ["a"]}}
 CLASSES = {f"song{n}.cls": label for n, label in enumerate((b"a\n", b"b", b"a"))}
 
 
-def test_labels_are_those_of_a_table_beside_shards_else_those_within(folder, tmp_path):
+def test_labels_are_those_of_a_table_beside_shards_else_those_within(folder, tmp_path, log):
     small = (folder / "rec00_segm_0000.000.png").read_bytes()
     names, hidden = (
         ["song0.png", "song1.png", "song2.left.png", "song2.right.png"],
@@ -122,6 +125,11 @@ def test_labels_are_those_of_a_table_beside_shards_else_those_within(folder, tmp
     assert samples.table["site"].tolist() == ["", "", "", "", "7"]
     (tmp_path / "a" / "labels.csv").write_text("file,label\nsong0.png,z\n")
     assert Images(tmp_path / "a", Cache(tmp_path / "cache")).samples.labels.tolist() == ["z", "", "", "", ""]
+    assert "not used" not in log.text
+    added(tmp_path / "a" / "1.tar", {"gone.cls": b"a", "labels.csv": b"file,label"})
+    added(tmp_path / "a" / "2.tar", {"labels.csv": b"file,label"})
+    assert len(Images(tmp_path / "a", Cache(tmp_path / "cache")).samples) == 5
+    assert "2 files in shards are of no picture, tables belong beside shards:\n  labels" in log.text
     as_parquet(folder, tmp_path / "b", struct=True)
     (folder / "labels.csv").unlink()
     one, other = (Images(at, Cache(tmp_path / "cache")) for at in (folder, tmp_path / "b"))
@@ -159,6 +167,17 @@ def holding(**contents: bytes) -> Change:
     return lambda folder: added(folder / "1.tar", {"/".join(k.split("__")): v for k, v in contents.items()})
 
 
+def a_giant_header(folder: Path) -> None:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    (folder / "1.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2 * tarfile.RECORDSIZE))
+
+
+def of_two_tars(folder: Path) -> None:
+    one = (folder / "0.tar").read_bytes()
+    (folder / "0.tar").write_bytes(one + one)
+
+
 def with_symbolic_link(folder: Path) -> None:
     link = tarfile.TarInfo("x.png")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -169,11 +188,16 @@ def with_a_picture_beside(folder: Path) -> None:
     (folder / "beside.png").write_bytes(PNG)
 
 
-def parquet_of(**columns: list) -> Change:
+def parquet_of(classes: bool = False, twice: bool = False, **columns: Any) -> Change:
     def change(folder: Path) -> None:
         (folder / "0.tar").unlink()
-        pytest.importorskip("pyarrow")
-        pd.DataFrame(columns).to_parquet(folder / "0.parquet")
+        pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        table = pa.table(columns)
+        if classes:
+            table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": LABEL}})})
+        if twice:
+            table = table.append_column("bytes", table["bytes"])
+        parquet.write_table(table, folder / "0.parquet")
 
     return change
 
@@ -197,6 +221,38 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "no tar": (
         lambda folder: (folder / "1.tar").write_bytes(b"\x1f\x8b" + PNG),
         "1.tar cannot be read as a tar",
+    ),
+    "a giant header": (
+        a_giant_header,
+        "1.tar cannot be read as a tar (1,099,511,627,776 bytes are no",
+    ),
+    "a giant size": (
+        lambda folder: added(folder / "1.tar", {"x.png": PNG}, size=str(10**30)),
+        "1.tar cannot be read as a tar",
+    ),
+    "sparse": (
+        lambda folder: added(folder / "1.tar", {"x.png": PNG}, **{"GNU.sparse.map": "a"}),
+        "1.tar cannot be read as a tar",
+    ),
+    "two tars joined": (
+        of_two_tars,
+        "0.tar is truncated or damaged ... do not join tars",
+    ),
+    "one name twice in a tar": (
+        lambda folder: added(folder / "0.tar", {"./a.png": PNG}),
+        "0.tar holds a.png more than once",
+    ),
+    "two labels": (
+        holding(**{"x.cls": b"a", "x.json": b'{"label": "b"}', "x.png": PNG}),
+        "1.tar holds x.json, whose label another file denies",
+    ),
+    "labels that are no text": (
+        holding(**{"x.json": b'{"label": "\\ud800"}'}),
+        "1.tar holds x.json, which is no text or no JSON",
+    ),
+    "a link that leads nowhere": (
+        lambda folder: (folder / "1.tar").symlink_to("nowhere"),
+        "1.tar leads nowhere or is no file: remove it",
     ),
     "one name twice": (holding(**{"a.png": PNG}), "1 name is there more than once ... a.png"),
     "absolute": (holding(**{"__etc__x.png": PNG}), "1 name is outside the folder ... '/etc/x.png'"),
@@ -224,13 +280,38 @@ FAULTS: dict[str, tuple[Change, str]] = {
         parquet_of(bytes=[PNG]),
         "0.parquet needs the columns bytes or image ... it has bytes",
     ),
+    "Parquet with a name missing": (
+        parquet_of(name=["a.png", None], bytes=[PNG, PNG]),
+        "0.parquet has no name in row 1: name is None",
+    ),
+    "Parquet with names of bytes": (
+        parquet_of(name=[b"a.png"], bytes=[PNG]),
+        "0.parquet has no name in row 0: name is b'a.png'",
+    ),
+    "Parquet with a mapping missing": (
+        parquet_of(image=[{"bytes": PNG, "path": "a.png"}, None]),
+        "0.parquet has no name in row 1: image.path is None",
+    ),
+    "Parquet with a class too many": (
+        parquet_of(classes=True, name=["a.png"], bytes=[PNG], label=[1]),
+        "0.parquet has label 1 in row 0, but names 1 classes",
+    ),
+    "Parquet with a column twice": (
+        parquet_of(twice=True, name=["a.png"], bytes=[PNG]),
+        "0.parquet has more than one column bytes",
+    ),
+    "Parquet of giant groups": (
+        parquet_of(name=["a.png"], bytes=[bytes(1 << 16)]),
+        "0.parquet has groups of up to 0.0 GB, which are read whole: write it with fewer rows in each",
+    ),
     "Parquet of text": (parquet_of(name=["a.png"], bytes=["text"]), "0.parquet has no column bytes"),
 }
 
 
 @pytest.mark.parametrize("case", FAULTS)
-def test_shards_that_cannot_be_used_are_refused_before_anything_is_read(case, tmp_path):
+def test_shards_that_cannot_be_used_are_refused_before_anything_is_read(case, tmp_path, monkeypatch):
     change, words = FAULTS[case]
+    monkeypatch.setattr("saec.data.shards.MOST_IN_GROUP", 1 << 15)
     added(tmp_path / "packed" / "0.tar", {"a.png": PNG})
     change(tmp_path / "packed")
     with pytest.raises(Fault) as fault:

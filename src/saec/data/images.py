@@ -15,7 +15,6 @@ from saec.data.batch import Dataset
 from saec.data.fronts import Fit, PictureFront
 from saec.data.kind import DATA, Kind, Sizes, evenly
 from saec.data.listed import Location, Pattern
-from saec.data.packed import SHARDS
 from saec.data.png import (
     USUAL,
     Pictures,
@@ -27,6 +26,7 @@ from saec.data.png import (
     table,
     to_intensity,
 )
+from saec.data.shards import SHARDS
 from saec.data.store import Cache
 from saec.data.stored import StartAgain
 from saec.faults import Fault, Unusable, counted, listing

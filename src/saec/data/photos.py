@@ -19,9 +19,9 @@ from saec.data.batch import Dataset
 from saec.data.fronts import PictureFront
 from saec.data.kind import DATA, Kind, Sizes
 from saec.data.listed import Location, Pattern, content_of
-from saec.data.packed import SHARDS
 from saec.data.png import DAMAGE, Pictures, find_pictures
 from saec.data.png import SUFFIXES as PNG
+from saec.data.shards import SHARDS
 from saec.data.store import Cache, n_bytes_of
 from saec.faults import Unusable, listing
 from saec.files import fingerprint

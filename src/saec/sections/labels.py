@@ -19,9 +19,10 @@ from saec.data.audio import Recordings
 from saec.data.kind import absolute, paths_of
 from saec.data.listed import by_folders
 from saec.data.npy import SUFFIXES as ARRAYS
-from saec.data.packed import SHARDS, labels_beside
+from saec.data.packed import labels_beside
 from saec.data.photos import SUFFIXES, pictures_below
 from saec.data.png import Pictures
+from saec.data.shards import SHARDS
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.folders import files_below

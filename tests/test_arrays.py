@@ -90,12 +90,13 @@ def test_the_array_of_a_key_is_taken(config):
     folder = config.data / "traces"
     for name in "ab":
         save(folder / f"{name}.npz", curves(8), times=np.arange(8)[:, None], who=np.array([{}], object))
-    with pytest.raises(Fault, match="a.npz holds 3 arrays, ema, times, who: choose one by `data.key`"):
-        kind(folder, config).sizes()
-    with pytest.raises(Fault, match="holds no array 'mfcc' .`data.key`., but ema, times, who"):
-        kind(folder, config, key="mfcc").sizes()
-    with pytest.raises(Fault, match="a.npz holds objects, which only pickle could read"):
-        kind(folder, config, key="who").sizes()
+    for key, words in {
+        None: "a.npz holds 3 arrays, ema, times, who: choose one by `data.key`",
+        "mfcc": "holds no array 'mfcc' .`data.key`., but ema, times, who",
+        "who": "a.npz holds objects, which only pickle could read",
+    }.items():
+        with pytest.raises(Fault, match=words):
+            kind(folder, config, key=key).sizes()
     np.testing.assert_array_equal(values_of(kind(folder, config, key="times").open(), 1)[:, 0], np.arange(8))
 
 
@@ -117,21 +118,19 @@ def test_a_file_that_changes_while_it_is_read_is_named(folder, config, monkeypat
         return array
 
     monkeypatch.setattr("saec.data.arrays.read_array", growing)
-    with pytest.raises(
-        Fault, match="1 of 9 arrays .*\n  3.npz was changed after the folder was listed: call again"
-    ):
+    words = "1 of 9 arrays .*\n  3.npz was changed after the folder was listed: call again"
+    with pytest.raises(Fault, match=words):
         of.open()
 
 
 def test_files_of_one_name_are_refused(folder, config):
     save(folder / "s" / "1.npy", curves(5))
     save(folder / "s" / "1.npz", curves(5))
-    words = "2 arrays share a name, as suffixes do not count: remove or rename\n  s/1.npy\n  s/1.npz"
-    with pytest.raises(Fault, match=words):
-        kind(folder, config)
     (folder / "table.csv").write_text("file\ns/1.npy\ns/1.npz\n0.npy\n")
-    with pytest.raises(Fault, match=words):
-        kind(folder / "table.csv", config)
+    words = "2 arrays share a name, as suffixes do not count: remove or rename\n  s/1.npy\n  s/1.npz"
+    for location in (folder, folder / "table.csv"):
+        with pytest.raises(Fault, match=words):
+            kind(location, config)
 
 
 # Columns
@@ -181,9 +180,8 @@ def test_numbers_that_are_none_count_where_their_column_is_taken(config):
     for name in "abc":
         save(folder / f"{name}.npy", np.where(np.arange(5) == 3, np.nan, curves(9)))
     assert np.isfinite(values_of(kind(folder, config, drop=[3]).open(), 0)).all()
-    with pytest.raises(
-        Fault, match="a.npy has NaN or infinity in 9 of 9 frames, first in frame 0, column 3: mend"
-    ):
+    words = "a.npy has NaN or infinity in 9 of 9 frames, first in frame 0, column 3: mend"
+    with pytest.raises(Fault, match=words):
         kind(folder, config, columns=[3]).open()
 
 
@@ -283,9 +281,8 @@ def test_windows_follow_each_other_and_the_last_one_ends_with_its_file(scale, gi
 
 
 def test_options_for_a_training_alone_are_left_out_of_whole_folders():
-    data = DATA.parse(
-        {"kind": "arrays", "train": "a", "window_frames": 5, "limit": 2, "columns": 1}
-    ).for_all()
+    options = {"kind": "arrays", "train": "a", "window_frames": 5, "limit": 2, "columns": 1}
+    data = DATA.parse(options).for_all()
     assert (data.window_frames, data.limit, data.columns) == (None, None, (1,))
 
 

@@ -85,10 +85,7 @@ def test_room_for_features_and_for_checkpoints_is_asked_for_before_work_begins(c
     """Of features once while they are computed and once in their files; flat ones are as large as latents."""
     run = untrained_run(config)
     session = extraction_session(run.timestamp, pooling="flatten", precision="fp32")
-    for free, words in (
-        (2 * 2 * 12 * 256 - 1, "features and what they are assembled from take"),
-        (12_288, ""),
-    ):
+    for free, words in ((12_287, "features and what they are assembled from take"), (12_288, "")):
         monkeypatch.setattr("saec.disk.free_bytes", lambda folder, free=free: free)
         code, _, text = answer(main_02_extract, session, config)
         assert (code, words in text) == (2 if words else 0, True)
@@ -212,10 +209,13 @@ TRAINING: list[tuple[dict[str, Any], str]] = [
     (START | {"start": {"freeze": 5}}, "start.freeze: cnn has 4 blocks, got 5"),
     (START | {"start": {"freeze": -1}}, "start"),
     (START | {"start": {"freeze": "all"}}, "start"),
-    (START | {"start": {"weights_of": "20000101_000000"}}, "start.weights_of: no run '20000101_000000'"),
+    (
+        START | {"start": {"weights_of": "20000101_000000"}},
+        "no run '20000101_000000' ... there are\n  {run.folder.name}",
+    ),
     (
         {"model": CNN | {"hidden": 5}, "start": {}},
-        "model: {run.folder} has  ... leave `model` out, or `start: scratch`",
+        "model: {run.folder} has  ... 'hidden': 4 ... 'hidden': 5 ... leave `model` out, or `start: scratch`",
     ),
     (
         START | {"data": {"spectrum": LINEAR}, "start": {"freeze": 1}},

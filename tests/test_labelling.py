@@ -139,17 +139,11 @@ def test_labels_that_two_rows_or_folders_say_otherwise_are_refused(config, pictu
 
 def test_of_several_labels_the_session_may_take_the_first(config, pictures):
     session = {"features": features(config, PICTURES)}
-    table(
-        config.data / "twice.csv",
-        "file,label,start,end",
-        "c.png,a,,",
-        "c.png,b,,",
-        "a.wav,x,0,2",
-        "a.wav,y,1,2",
-    )
+    head, of_sound = "file,label,start,end", ("a.wav,x,0,2", "a.wav,y,1,2")
+    table(config.data / "twice.csv", head, "c.png,a,,", "c.png,b,,", *of_sound)
     with pytest.raises(Fault, match=r"(?s)says two things of one sample:.*`several: first` takes the first$"):
         joined(config, labels="twice.csv", **session)
-    table(config.data / "twice.csv", "file,label,start,end", "c.png,,,", "a.wav,x,0,2", "a.wav,y,1,2")
+    table(config.data / "twice.csv", head, "c.png,,,", *of_sound)
     labelled, output = joined(config, labels="twice.csv", **session)
     assert labelled["label"].tolist() == ["x", "", "", ""]
     several = "1 of 4 samples has more labels than one in"
@@ -239,10 +233,8 @@ def test_each_value_of_a_column_is_a_set_of_its_own(config, reefs):
     whole[:, 0] = 1
     np.savez(config.data / "features.npz", X=whole, N=names)
     constant = plan_evaluation(load_session(session, EvaluationSession), config).sets
-    assert ["the same for all" in "".join(one.remarks) for one in constant.values()] == [
-        True,
-        False,
-    ]  # said once
+    said = ["the same for all" in "".join(one.remarks) for one in constant.values()]
+    assert said == [True, False]  # once
     several = {key: session.pop(key) for key in ("by", "features", "sounds")}
     sets = plan_evaluation(
         load_session(session | {"sets": {"a": several, "b": several}}, EvaluationSession), config

@@ -238,10 +238,13 @@ def test_a_window_is_settled_in_extractions_alone(key, changes):
     assert fault.startswith(f"{key}.window: input should be a valid number or 'auto', got 'some'")
 
 
-def test_a_session_is_named_by_its_name_else_by_its_file(tmp_path):
-    file = tmp_path / "songs.yaml"
+def test_a_session_is_named_by_its_name_else_by_its_file_in_plain_letters(tmp_path):
+    file = tmp_path / "my song (2).yaml"
     file.write_text(yaml.safe_dump(training_session()))
-    assert load_session(file, TrainingSession).name == "songs"
+    session = load_session(file, TrainingSession)
+    again = load_session(session, TrainingSession, ["training.epochs=7"])
+    assert session.name == again.name == "my_song__2_"
+    assert (again.training.epochs, session.training.epochs) == (7, 2)
     assert load_session(file, TrainingSession, ["name=other songs"]).name == "other_songs"
     assert load_session(training_session(name="mine"), TrainingSession).name == "mine"
     assert load_session(training_session(), TrainingSession).name == "session"
@@ -328,15 +331,6 @@ def test_a_session_written_as_yaml_and_read_again_equals_itself(tmp_path, raw, k
     again = load_session(file, kind)
     assert again == session.named("again") and again.model_dump() == session.model_dump()
     assert to_yaml(again.model_dump(mode="json")) == file.read_text(encoding="utf-8")
-
-
-def test_a_session_is_named_after_its_file_in_plain_letters_keeps_its_name_and_can_be_changed(tmp_path):
-    file = tmp_path / "my song (2).yaml"
-    file.write_text(yaml.safe_dump(training_session()))
-    session = load_session(file, TrainingSession)
-    again = load_session(session, TrainingSession, ["training.epochs=7"])
-    assert session.name == again.name == "my_song__2_"
-    assert (again.training.epochs, session.training.epochs) == (7, 2)
 
 
 @pytest.mark.parametrize(

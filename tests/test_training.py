@@ -354,24 +354,15 @@ def test_frozen_blocks_stay_as_they_are_statistics_included_in_bf16_too(run, wor
     assert third and not any(same(own[key], theirs[key]) for key in third)
 
 
-def test_all_blocks_can_be_frozen_and_one_more_is_a_fault(run, workspace):
+def test_all_blocks_can_be_frozen(run, workspace):
     built = build(check_training(load_session(hot(run, freeze=5), TrainingSession), workspace))
     assert not any(weight.requires_grad for weight in built.model.encoder.parameters())
-    with pytest.raises(SessionError, match="start.freeze: compact has 5 blocks, got 6"):
-        plan_training(load_session(hot(run, freeze=6), TrainingSession), workspace)
 
 
-def test_a_start_that_contradicts_the_parent_or_has_none_is_a_fault(run, workspace):
-    for changes, words in (
-        ({"model": TINY | {"latent": 16}}, "model: .*'latent': 8.*'latent': 16.*leave `model` out"),
-        ({"data": data(channels="rgb")}, "on 1 channels, these data have 3: choose `intensity`"),
-        (
-            {"start": {"weights_of": "20000101_000000"}, "model": TINY},
-            r"start.weights_of: no run '20000101_000000'.*there are\n  \d{8}_",
-        ),
-    ):
-        with pytest.raises(SessionError, match=words):
-            train(hot(run) | changes, workspace)
+def test_a_start_may_say_the_model_of_its_parent_and_no_other_channels(run, workspace):
+    words = "on 1 channels, these data have 3: choose `intensity`"
+    with pytest.raises(SessionError, match=words):
+        train(hot(run) | {"data": data(channels="rgb")}, workspace)
     same_model = plan_training(load_session(hot(run) | {"model": TINY}, TrainingSession), workspace)
     assert same_model.parent == run
 

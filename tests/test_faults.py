@@ -25,6 +25,7 @@ from sounds import CNN, LINEAR, MEL, features_session, heard_session, record, re
 import main_01_train
 import main_02_extract
 from saec.config import Config
+from saec.documents import read_mapping, to_yaml
 from saec.faults import Fault, collect_faults, did_you_mean, listing
 from saec.runs import Run
 from saec.runs.find import all_runs
@@ -152,11 +153,16 @@ class Trap:
         return Path.mkdir, (self.folder,)
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "cut", "pickle", "trap", "other tensors"])
-def test_a_checkpoint_that_is_damaged_or_no_checkpoint_is_named_and_left_as_it_is(kind, config, pictures):
+@pytest.mark.parametrize("kind", ["empty", "text", "cut", "pickle", "trap", "other tensors", "no model"])
+def test_a_file_of_a_run_that_is_damaged_or_something_else_is_named_and_left_as_it_is(kind, config, pictures):
     run, trap = untrained_run(config), config.data / "trapped"
+    document, damage = run.folder / "session.yaml", ("best.pt is ", "last.pt is ")
+    if kind == "no model":
+        lacking = read_mapping(document) | {"model": None, "start": {"weights_of": run.timestamp}}
+        document.write_text(to_yaml(lacking), encoding="utf-8")
+        damage = ("session.yaml lacks its `model`",)
     good = (run.folder / "best.pt").read_bytes()
-    for file in (run.folder / "best.pt", run.folder / "last.pt"):
+    for file in (run.folder / "best.pt", run.folder / "last.pt") if kind != "no model" else ():
         if kind == "trap":
             torch.save({"model": Trap(trap)}, file)
         elif kind == "other tensors":
@@ -169,7 +175,7 @@ def test_a_checkpoint_that_is_damaged_or_no_checkpoint_is_named_and_left_as_it_i
         refused(main_01_train, run.folder, config),
         refused(main_02_extract, extraction_session(run.timestamp), config),
     ):
-        assert f"{run.folder / 'last.pt'} is " in output or f"{run.folder / 'best.pt'} is " in output
+        assert any(str(run.folder / words) in output for words in damage)
         assert "restore it from a copy" in output
     assert contents(run.folder) == before and not trap.exists()
 

@@ -238,13 +238,8 @@ class TrainingSession(Session):
 
     @property
     def architecture(self) -> Component:
-        """Returns the model with its options.
-
-        Raises:
-            Fault: the session leaves it to a run, whose weights it starts from.
-        """
-        if self.model is None:
-            raise Fault(f"session {self.name} has no `model`: it is that of `start.weights_of`")
+        """Returns the model with its options, once the session is checked or that of a run."""
+        assert self.model is not None  # as the check takes it from the run that the session starts from
         return self.model
 
     @property

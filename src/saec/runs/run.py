@@ -149,7 +149,10 @@ class Run:
     def session(self) -> TrainingSession:
         raw = {key: value for key, value in self._document.items() if key != "record"}
         title = str(self.folder / SESSION)
-        return load_session(upgrade_run(raw), TrainingSession, title=title).named(self.name)
+        session = load_session(upgrade_run(raw), TrainingSession, title=title).named(self.name)
+        if session.model is None:
+            raise Fault(f"{title} lacks its `model`: restore it from a copy")
+        return session
 
     @property
     def data(self) -> DataOptions:
@@ -159,7 +162,7 @@ class Run:
     @property
     def exported(self) -> list[Path]:
         """Returns the files that an export leaves; TorchScript is named as the reference names it."""
-        kind, name = self.session.training.export, self.session.model.name
+        kind, name = self.session.training.export, self.architecture.name
         if kind != "torchscript":
             return [self.folder / f"encoder.{kind}"] if kind else []
         words = f"script_{name}_epo{self.progress.best_epoch:03d}.pth"
@@ -223,14 +226,14 @@ class Run:
     def model(self, weights: Weights = "best", state: dict[str, Any] | None = None) -> Model:
         """Returns the trained model on the CPU, ready to encode; without a decoder that was not learnt."""
         with suitable(self._file(weights)):
-            model = self.session.model(self.input_shape)
+            model = self.architecture(self.input_shape)
             model.load_state_dict((state or self.load(weights))["model"])
         model.decoder = model.decoder if self._decodes else None
         return model.eval()
 
     def objective(self, weights: Weights = "best", state: dict[str, Any] | None = None) -> Objective:
         """Returns the objective with its trained head, on the CPU."""
-        features = feature_shape(self.session.model(self.input_shape), self.input_shape)
+        features = feature_shape(self.architecture(self.input_shape), self.input_shape)
         with suitable(self._file(weights)):
             objective = self.session.objective(features, tuple(self.record["classes"]))
             objective.load_state_dict((state or self.load(weights))["objective"])

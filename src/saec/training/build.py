@@ -130,7 +130,7 @@ def build(plan: TrainingPlan, group: Group | None = None) -> Training:
     plan, train, valid = _settle(plan, train, valid)
     session, device, options = plan.session, plan.device, plan.session.training
     torch.manual_seed(options.seed)
-    model = session.model(plan.input_shape)
+    model = session.architecture(plan.input_shape)
     train, valid = (data.sized_for(*model.takes) for data in (train, valid))
     learning = Learning(model, session.objective(plan.latent_shape, tuple(train.samples.classes)))
     group.share_norms(learning, device)
@@ -163,7 +163,7 @@ def _loaders(
     """Returns what gives batches for training and for validation; raises a `Fault` for too few samples."""
     session, options, least = plan.session, plan.session.training, plan.least_batch
     if len(train) // group.world_size < least:
-        norms = f"batch norms of {session.model.name} need {least}"
+        norms = f"batch norms of {session.architecture.name} need {least}"
         needs = norms if least > 1 else f"{least} are needed"
         words = f"{len(train):,} {train.samples_are} are left to train on, {needs} in each process"
         raise Fault(f"data.train: {words}")
@@ -295,7 +295,7 @@ def _inherit(learning: Learning, plan: TrainingPlan) -> None:
     weights = start.weights
     theirs = parent.model(weights)
     if isinstance(theirs.encoder, torch.jit.ScriptModule):
-        what = f"{parent.folder} is not our {plan.session.model.name}"
+        what = f"{parent.folder} is not our {plan.session.architecture.name}"
         raise Fault(f"start.weights_of: {what}: nothing can be trained from it")
     model.encoder.load_state_dict(theirs.encoder.state_dict())
     if theirs.decoder is not None and model.decoder is not None:

@@ -157,11 +157,11 @@ def test_a_variant_and_another_folder_leave_the_first_features_as_they_are(songs
 
 
 def test_overwriting_replaces_all_files_of_the_id_even_damaged_ones_and_no_others(songs):
-    first = songs.extract(reduction={"dims": [2, 3], "n_neighbors": 5})
-    assert len(first.paths) == 6
+    first = songs.extract(reduction={"dims": [2, 3], "n_neighbors": 5}).paths
+    assert len(first) == 6
     foreign = songs.folder / f"dimred_2_neigh_10_{songs.id}.npz"
     kept = {songs.folder / f"dimred_2_neigh_10_{one}.npz" for one in (f"{songs.id}_other", "saec_2020")}
-    for file in (foreign, *kept, *first.paths):
+    for file in (foreign, *kept, *first):
         file.write_bytes(b"another's or damaged")
     wanted = {"pooling": "max", "reduction": {"dims": [2], "n_neighbors": 4}}
     other = songs.extract(**wanted, overwrite=True)
@@ -291,24 +291,25 @@ BOTH = {"pooling": {"name": "mean_std", "axes": "both"}}
 )
 def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(songs, monkeypatch, change):
     """Nothing is encoded, and all equals what is made elsewhere; a later change of one leaves the other."""
-    first, fresh = songs.extract(reconstructions=2), songs.extract(out="fresh", reconstructions=2, **change)
+    first = songs.extract(reconstructions=2).roles
+    fresh = songs.extract(out="fresh", reconstructions=2, **change).roles
     with monkeypatch.context() as patch:
         patch.setattr(RunSource, "rows", None)
-        other = songs.extract(variant="other", reconstructions=2, **change)
+        other = songs.extract(variant="other", reconstructions=2, **change).roles
     shared = {"X"} | ({"pooled"} if "pooling" not in change else set())
-    assert {role for role in first.roles if other.roles[role].samefile(first.roles[role])} == shared
-    for role, file in fresh.roles.items():
-        assert other.roles[role].read_bytes() == file.read_bytes() or role == "reconstructions"
-    before = other.roles["X"].read_bytes()
+    assert {role for role in first if other[role].samefile(first[role])} == shared
+    for role, file in fresh.items():
+        assert other[role].read_bytes() == file.read_bytes() or role == "reconstructions"
+    before = other["X"].read_bytes()
     os.utime(songs.images / songs.names[0], (1, 1))
     songs.extract(reconstructions=2)
-    assert not other.roles["X"].samefile(first.roles["X"]) and other.roles["X"].read_bytes() == before
+    assert not other["X"].samefile(first["X"]) and other["X"].read_bytes() == before
 
 
 @pytest.mark.parametrize("moment", [(Earlier, "rows"), (RunSource, "_take")])
 def test_a_variant_has_the_rows_it_began_with_though_others_are_replaced(songs, monkeypatch, moment):
     """While its rows are looked up, or before the files are written."""
-    (kind, name), expected = moment, songs.extract().X
+    (kind, name), expected = moment, np.array(songs.extract().X)
     do, gone = getattr(kind, name), songs.images / songs.names[0]
     if name == "rows":
         gone.unlink()

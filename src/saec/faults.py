@@ -44,6 +44,16 @@ class NoRoom(KeptFault, OSError):
         )
 
 
+class InUse(KeptFault, PermissionError):
+    """Is raised when a file cannot be replaced, most often as another program has it open on Windows."""
+
+    def __init__(self, path: Path, error: OSError):
+        super().__init__(
+            f"{path} cannot be replaced ({error.strerror}): close what has it open, or look at the "
+            "permissions of its folder, then call again; what was complete is kept"
+        )
+
+
 class Unusable(Exception):
     """Is raised when a picture or recording cannot be used, and says why."""
 

@@ -18,12 +18,13 @@ from lzma import LZMAError
 from pathlib import Path
 from pickle import UnpicklingError
 from tokenize import TokenError
+from traceback import clear_frames
 from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from saec.faults import DISK_IS_FULL, BusyFault, Fault, NoRoom
+from saec.faults import DISK_IS_FULL, BusyFault, Fault, InUse, NoRoom
 
 GB = 1e9
 TEMPORARY = ".writing_"  # what the name of a half-written file or folder begins with
@@ -50,7 +51,7 @@ def appearing(path: Path) -> Iterator[Path]:
             raise NoRoom(path, error) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
 
 
 @contextmanager
@@ -69,11 +70,11 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
             with suppress(Fault, OSError):  # another process holds the lock, or has just moved its folder
                 if left.stat().st_mtime < part.stat().st_mtime - (1 if lock.exists() else DAY_S):
                     with locked(lock, killed):
-                        shutil.rmtree(killed, ignore_errors=True)
+                        remove(killed)
         try:
             yield part
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            remove(part)
 
 
 @contextmanager
@@ -119,9 +120,30 @@ def move_to_timestamp(part: Path, parent: Path, pattern: str) -> Path:
 
 
 def move(path: Path, target: Path) -> None:
-    """Moves a file that is whole to another name on the same disk."""
+    """Moves a file or folder that is whole to another name on the same disk."""
     _replace(path, target)
     _synchronise(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder, as far as the system lets that happen.
+
+    Windows removes no file that is open or mapped. So the functions through which an error has come let go of
+    what they hold, and threads that are still at work on a file are waited for.
+    """
+    error = sys.exception()
+    while error:
+        clear_frames(error.__traceback__)
+        error = error.__context__
+    for wait_s in (0, 0.05, 0.2, 1.0):
+        time.sleep(wait_s)
+        with suppress(PermissionError):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if not path.exists():
+            return
 
 
 def write_text(path: Path, text: str) -> None:
@@ -236,7 +258,7 @@ def require_writable(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes what a killed process left half-written."""
     for leftover in folder.glob(f"{TEMPORARY}*"):
-        leftover.unlink(missing_ok=True)
+        remove(leftover)
 
 
 @contextmanager
@@ -298,10 +320,15 @@ def _synchronise(path: Path) -> None:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Renames, again and again where Windows refuses because another program reads the file."""
-    for wait_s in (0.05, 0.2, 1.0, 3.0):
+    """Renames, again and again where Windows refuses because another program reads the file.
+
+    Raises:
+        InUse: it goes on to refuse.
+    """
+    for wait_s in (0.05, 0.2, 1.0, 3.0, None):
         try:
             return os.replace(temporary, path)
-        except PermissionError:
+        except PermissionError as error:
+            if wait_s is None:
+                raise InUse(path, error) from error
             time.sleep(wait_s)
-    os.replace(temporary, path)

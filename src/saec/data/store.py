@@ -2,10 +2,10 @@
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,18 @@ from saec.data.stored import Mapped, Reader, Streamed, Stretches, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
 from saec.faults import BusyFault, Unusable
-from saec.files import DAMAGE, DAY_S, GB, LOCK, TEMPORARY, appearing_folder, flush, locked, require_writable
+from saec.files import (
+    DAMAGE,
+    DAY_S,
+    GB,
+    LOCK,
+    TEMPORARY,
+    appearing_folder,
+    flush,
+    locked,
+    remove,
+    require_writable,
+)
 from saec.processes import local_world_size
 from saec.progress import progress
 
@@ -94,7 +105,7 @@ class Cache:
         require_writable(self.folder)
         folder = self.path(key, ending)
         if folder.exists() and not (folder / ABOUT).is_file():  # a torn removal
-            shutil.rmtree(folder)
+            remove(folder)
         with appearing_folder(folder) as part:
             write_cached(part / ABOUT, fill(part))
         self.make_room(folder)
@@ -113,7 +124,7 @@ class Cache:
         for folder in self.folder.iterdir():
             is_torn = folder.is_dir() and not (folder / ABOUT).is_file()
             if is_torn and folder.stat().st_mtime < time.time() - DAY_S:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
         finished = [folder for folder in self.folder.iterdir() if (folder / ABOUT).is_file()]
         finished = [folder for folder in finished if not folder.name.startswith(TEMPORARY)]
         used, total = {folder for folder in finished if folder == kept or _is_used(folder)}, 0
@@ -122,7 +133,7 @@ class Cache:
             if total > self.gigabytes * GB and folder not in used:
                 LOG.info("cache: removing %s, the least recently used", folder)
                 (folder / ABOUT).unlink(missing_ok=True)  # first, so that a torn removal is no store
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
 
 
 def _is_used(folder: Path) -> bool:
@@ -196,12 +207,7 @@ def check(reader: Reader, n_workers: int, array: np.ndarray | None = None) -> li
     """
     items = sorted(range(len(reader.paths)), key=lambda item: position_of(reader.paths[item]))
     n_steps = _n_steps(reader)
-    ends = np.cumsum(n_steps)
-
-    def read(item: int) -> tuple[int, str]:
-        part = None if array is None else array[ends[item] - n_steps[item] : ends[item]]
-        return _read_one(reader, item, int(n_steps[item]), part)
-
+    read = partial(_read_one, reader, n_steps, np.cumsum(n_steps), array)
     results = ahead(read, items, N_AHEAD, n_workers) if n_workers else map(read, items)
     doing = "checking" if array is None else "decoding"
     each = progress(results, doing, len(items), f" {reader.items_are}")
@@ -232,9 +238,12 @@ def _facts(reader: Reader, results: list[tuple[int, str]]) -> dict[str, Any]:
     return facts | {"starts": (np.cumsum(n_steps) - n_steps).tolist(), "n_steps": [n for n, _ in results]}
 
 
-def _read_one(reader: Reader, item: int, at_most: int, part: np.ndarray | None) -> tuple[int, str]:
+def _read_one(
+    reader: Reader, n_steps: np.ndarray, ends: np.ndarray, array: np.ndarray | None, item: int
+) -> tuple[int, str]:
     """Returns the number of steps of an item, and why it cannot be used, if it cannot."""
-    n = 0
+    n, at_most = 0, int(n_steps[item])
+    part = None if array is None else array[ends[item] - at_most : ends[item]]
     try:
         for block in reader.read(item):
             block = block[: at_most - n]

@@ -1,7 +1,6 @@
 """Plans an extraction as a job, which is described, estimated and done."""
 
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from saec.extraction.sources import Source
 from saec.extraction.sources.base import Computed, Fill, build_source
 from saec.faults import BusyFault, Fault, collect_faults, number_of
 from saec.features import Features
-from saec.files import GB, link_or_copy, locked, require_writable, sha256_of, write_json, write_npz
+from saec.files import GB, link_or_copy, locked, remove, require_writable, sha256_of, write_json, write_npz
 from saec.processes import rank, world_size
 from saec.progress import duration, progress
 from saec.reduction import MAP
@@ -150,8 +149,8 @@ class ExtractionJob:
     def _make_files(self, computed: Computed) -> None:
         """Writes the files into a folder of their own, `<id>.json` last: they are published together."""
         made, pooled = self.outputs.made, computed.arrays.get("pooled")
-        shutil.rmtree(made.folder, ignore_errors=True)
-        made.folder.mkdir(parents=True)
+        remove(made.folder)
+        made.folder.mkdir(parents=True, exist_ok=True)
         (self.outputs.part / ROOM).unlink(missing_ok=True)
         reduced = reduce_features(pooled, self.session.reduction, self.source.kind.samples_are)
         files = self._write(made, computed, reduced)

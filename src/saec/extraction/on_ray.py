@@ -61,8 +61,7 @@ class Cluster:
             for row in progress(encoded, "extracting", len(missing), " batches"):
                 batch = int(row["batch"])
                 rows = np.load(io.BytesIO(row["rows"]))
-                part.write(part.batches[batch], {name: torch.from_numpy(rows[name]) for name in rows})
-                part.mark(batch)
+                part.add((batch, {name: torch.from_numpy(rows[name]) for name in rows}))
         except ray.exceptions.RayError as error:
             raise KeptFault(f"{where}: {getattr(error, 'cause', None) or error}") from error
         finally:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Literal
 from saec.extraction.parts import Shard
 from saec.faults import Fault, listing
 from saec.features import Features
-from saec.files import DAMAGE, fingerprint, map_npz, move
+from saec.files import DAMAGE, fingerprint, link_or_copy, map_npz, move, remove
 
 State = Literal["new", "same", "files changed"]
 PREFIX = "saec_"  # of every id
@@ -96,10 +95,7 @@ class Outputs:
     def clean(self, shards: Iterable[Path] = ()) -> None:
         """Removes what a killed process has left and is of no more use, and the folders of these shards."""
         for path in ({*self.left_over} - {self.lock, *self.shards.values()}) | {*shards}:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
 
     def publish(self) -> None:
         """Replaces all files of this id by those that are made, if they are; after a kill it goes on."""
@@ -109,8 +105,11 @@ class Outputs:
             for file in {*self.present(), self.figure} - {self.folder / name for name in about["files"]}:
                 file.unlink(missing_ok=True)
             for name in about["files"]:
-                if (self.made.folder / name).exists():
-                    move(self.made.folder / name, self.folder / name)
+                made = self.made.folder / name
+                if made.exists() and made.stat().st_nlink > 1:  # whose other name may be of a file in use
+                    link_or_copy(made, self.folder / name)
+                elif made.exists():
+                    move(made, self.folder / name)
             move(self.made.about, self.about)
 
     @property

@@ -81,6 +81,12 @@ class Part:
             elif name in self.arrays:
                 self.arrays[name][self.index[samples]] = values
 
+    def add(self, done: tuple[int, dict[str, Tensor]]) -> None:
+        """Writes the rows of a batch, and marks it; raises a `Fault` where numbers are not finite."""
+        batch, rows = done
+        self.write(self.batches[batch], rows)
+        self.mark(batch)
+
     def codes_of(self, sample: int) -> np.ndarray:
         """Returns the codes of a sample, (steps, channels), a view."""
         row = self.index[sample]

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import shutil
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,15 @@ from saec.data.packed import names_below, write_shards
 from saec.data.png import SUFFIXES as PNG
 from saec.documents import read_mapping
 from saec.faults import Fault, collect_faults, first_lines, listing
-from saec.files import fingerprint, locked, move_to_timestamp, remove_leftovers, require_writable
+from saec.files import (
+    fingerprint,
+    locked,
+    move,
+    move_to_timestamp,
+    remove,
+    remove_leftovers,
+    require_writable,
+)
 from saec.preparation.look import PreparationSession
 from saec.preparation.pictures import (
     ABOUT,
@@ -128,13 +135,15 @@ class PreparationJob:
         folder, part = self.finished, self.part
         if folder:
             LOG.info("%s holds the pictures of these recordings and settings already", folder)
-            shutil.rmtree(part, ignore_errors=True)
+            remove(part)
             return PictureFolder(folder)
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
             with locked(part.with_suffix(".lock"), f"pictures of {self.session.recordings}"):
                 folder = self.finished or self._made(part)  # perhaps another process was faster
-                shutil.rmtree(part, ignore_errors=True)
+                remove(part)
+        except Fault:
+            raise
         except OSError as error:
             raise Fault(
                 f"cannot write {error.filename or part} ({error.strerror}): make room, or give another "
@@ -146,18 +155,20 @@ class PreparationJob:
         """Makes all pictures in the part folder, moves them to where they belong and says what came of it."""
         out, notes = self.session.out, self._draw(part)
         if not any(note["pictures"] for note in notes):
-            shutil.rmtree(part, ignore_errors=True)
+            remove(part)
             raise Fault(_why_none(notes))
         made = part / PICTURES
         if self.session.pack:
-            shutil.rmtree(part / PACKED, ignore_errors=True)  # of a call that was killed
+            remove(part / PACKED)  # of a call that was killed
             write_shards(sorted(made.glob("[!.]*.png")), part / PACKED, self.session.pack)
             made = part / PACKED
         write_beside(made, notes, self.session, self.samples, self.fingerprints[0])
         if out and out.exists():
             out.rmdir()  # empty, else it would have been refused; Windows does not replace it
         pattern = f"{self.session.stem}_*"
-        folder = made.rename(out) if out else move_to_timestamp(made, part.parent, pattern)
+        if out:
+            move(made, out)
+        folder = out or move_to_timestamp(made, part.parent, pattern)
         _report(notes, self.session, self.source, folder)
         return folder
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from saec.data.png import SIDECAR
 from saec.faults import Unusable
-from saec.files import appearing, write_json, write_text
+from saec.files import appearing, remove, write_json, write_text
 from saec.preparation.look import PreparationSession
 from saec.samples import PREPARED, SEGMENT, Samples
 from saec.sound.files import load_sound
@@ -51,7 +51,7 @@ def draw_recording(
     except Unusable as reason:
         note["failed"] = str(reason)
     finally:
-        scratch.unlink(missing_ok=True)
+        remove(scratch)
     if not stop.is_set():
         write_text(part / NOTES / f"{wanted.stub}.json", json.dumps(note))
     return note

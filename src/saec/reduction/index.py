@@ -114,7 +114,8 @@ def _read(path: Path) -> tuple[Index | None, np.ndarray | None]:
         names = ("keys", "mean", "scale", "first_mean", "first_scale")
         graph = Graph.restore(map_npz(path, "graph"))
         graph.expansion_search = HNSW["expansion_search"]
-        return Index(graph, *(np.array(map_npz(path, name)) for name in names)), map_npz(path, "state")
+        *arrays, state = (np.array(map_npz(path, name)) for name in (*names, "state"))  # not mapped any more
+        return Index(graph, *arrays), state
     return None, None
 
 

@@ -115,14 +115,18 @@ def _encoded(one: FeatureSet, path: Path, config: Config) -> tuple[np.ndarray, l
         for number, table in enumerate(one.tables.values()):
             out = Path(made) / str(number)
             out.mkdir()
-            recipe = for_samples(recipe_for(table), str(path), out)
-            extracted: Any = extract(recipe, config)  # of all, not of a shard
-            pooled = Features.load(extracted.roles["pooled"])
-            names, rows = pooled.N, np.array(pooled.X)
+            names, rows = _pooled(for_samples(recipe_for(table), str(path), out), config)
             if one.per == "recording":
                 names, rows = means_per_recording(names, rows)
             queries.append(rows)
     return names, queries
+
+
+def _pooled(recipe: dict[str, Any], config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Returns names and rows of features that are made by the recipe; no file stays mapped."""
+    extracted: Any = extract(recipe, config)  # of all, not of a shard
+    pooled = Features.load(extracted.roles["pooled"])
+    return pooled.N, np.array(pooled.X)
 
 
 def _draw(

@@ -1,7 +1,6 @@
 """Defines what a source of features is: it turns samples into named arrays, one row a sample."""
 
 import logging
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from saec.extraction.parts import PLAN, OtherShard, Part, Shapes, Shard, Work
 from saec.extraction.rows import Earlier, rows_of
 from saec.faults import Fault, KeptFault
 from saec.features import CODES
-from saec.files import fingerprint, map_npz
+from saec.files import fingerprint, map_npz, remove
 from saec.progress import progress
 from saec.registry import Registry, sentences
 from saec.samples import Samples
@@ -204,7 +203,7 @@ class Source:
             return compute(self.sized(self.kind.open()))
         except Fault as fault:
             if not (isinstance(fault, KeptFault) and (folder / PLAN).is_file()):
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
             raise
 
     def _work(self, data: Dataset, pairs: np.ndarray, shared: dict[str, Path]) -> Work:
@@ -239,21 +238,19 @@ class Source:
             n_all = sum(map(len, part.batches))
             LOG.info("going on: %d of %d %s are done", n_all - n_missing, n_all, data.samples_are)
 
-        def encoded() -> Iterator[tuple[int, dict[str, Tensor]]]:
-            batches = (part.batches[batch] for batch in missing)
-            with closing(ahead(partial(self.gather, data=data), batches, N_AHEAD)) as gathered:
-                for batch in progress(missing, "extracting", len(missing), " batches"):
-                    yield batch, self.rows(data, next(gathered), len(part.batches[batch]))
-
-        def write(done: tuple[int, dict[str, Tensor]]) -> None:
-            batch, rows = done
-            part.write(part.batches[batch], rows)
-            part.mark(batch)
-
-        with closing(ahead(write, encoded(), N_BEHIND, finish=True)) as written:
+        batches = {batch: part.batches[batch] for batch in missing}
+        with closing(ahead(part.add, self._encoded(batches, data), N_BEHIND, finish=True)) as written:
             for _ in written:
                 pass
         part.settle()
+
+    def _encoded(
+        self, batches: dict[int, np.ndarray], data: Dataset
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        """Yields the rows of batches with their numbers."""
+        with closing(ahead(partial(self.gather, data=data), batches.values(), N_AHEAD)) as gathered:
+            for batch in progress(batches, "extracting", len(batches), " batches"):
+                yield batch, self.rows(data, next(gathered), len(batches[batch]))
 
 
 def _unchanged(data: Dataset, earlier: Earlier | None) -> tuple[np.ndarray, dict[str, Path]]:

@@ -1,10 +1,11 @@
 """What the tests share: tiny pictures that are made, a workplace in a temporary folder, small sessions."""
 
+import errno
 import io
 import logging
 import os
 import re
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,28 @@ def contents(folder: Path) -> dict[str, bytes]:
 def has_words(text: str, words: str) -> bool:
     """Whether the text has the parts, between which three dots stand, in their order."""
     return re.search(".*".join(map(re.escape, words.split(" ... "))), text, re.DOTALL) is not None
+
+
+@pytest.fixture
+def like_windows(monkeypatch):
+    """No file that this process has mapped is removed, replaced or renamed, nor is a folder of it."""
+    if not Path("/proc/self/maps").exists():
+        return
+
+    def refusing(do: Any) -> Any:
+        def done(*paths: Any, **options: Any) -> None:
+            mapped = {line.split()[4] for line in Path("/proc/self/maps").read_text().splitlines()}
+            for path in paths:
+                with suppress(FileNotFoundError):
+                    own = os.stat(path, dir_fd=options.get("dir_fd"), follow_symlinks=False)
+                    if {str(one.st_ino) for one in (own, *map(Path.stat, Path(path).rglob("*")))} & mapped:
+                        raise PermissionError(errno.EACCES, "in use", path)
+            do(*paths, **options)
+
+        return done
+
+    for name in ("unlink", "replace", "rename"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
 
 
 @pytest.fixture

@@ -139,6 +139,7 @@ def test_the_size_of_a_batch_does_not_matter(extracted, monkeypatch):
         np.testing.assert_allclose(result, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.usefixtures("like_windows")
 def test_weights_that_give_no_numbers_are_a_fault(config):
     songs = Songs(config, LEVELS)
     state = torch.load(songs.run.folder / "best.pt", weights_only=True)
@@ -146,7 +147,7 @@ def test_weights_that_give_no_numbers_are_a_fault(config):
     torch.save(state, songs.run.folder / "best.pt")
     with pytest.raises(Fault, match="numbers that are not finite.*take another run"):
         songs.extract()
-    assert not songs.files()
+    assert not songs.files() and not songs.part.exists()
 
 
 def test_reconstructions_are_drawn_when_the_session_says_so(extracted, tmp_path):

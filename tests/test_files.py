@@ -187,6 +187,20 @@ def test_a_lock_is_held_by_one_and_gone_afterwards_however_the_block_ends(tmp_pa
         assert lock.exists()
 
 
+@pytest.mark.usefixtures("like_windows")
+def test_a_file_that_is_open_elsewhere_stays_as_it_is_and_the_fault_says_so(tmp_path, monkeypatch):
+    file, waits = tmp_path / "rows.npy", []
+    np.save(file, np.arange(3))
+    rows = np.load(file, mmap_mode="r")
+    monkeypatch.setattr("time.sleep", waits.append)
+    with pytest.raises(Fault, match="rows.npy cannot be replaced .*: close what has it open"):
+        write_text(file, "other")
+    assert rows.tolist() == [0, 1, 2] and names(tmp_path) == ["rows.npy"] and sum(waits) > 4
+    del rows
+    write_text(file, "other")
+    assert file.read_text() == "other"
+
+
 def linked(path: Path, target: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

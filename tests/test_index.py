@@ -57,6 +57,7 @@ CHANGES = {  # what the rows are afterwards, and how many of them are added to t
 }
 
 
+@pytest.mark.usefixtures("like_windows")
 @pytest.mark.parametrize(("rows", "n_added"), CHANGES.values(), ids=CHANGES)
 def test_the_index_follows_the_rows_of_its_file(tmp_path, rows, n_added, log):
     search([ROWS[:2]], [written(tmp_path / "x.npz", ROWS)[1]], 2, None, tmp_path / "x.npz")

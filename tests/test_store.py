@@ -149,6 +149,7 @@ def test_a_store_without_its_facts_is_not_read_but_built_again(folder, cache):
     assert stores(cache) == [store]
 
 
+@pytest.mark.usefixtures("like_windows")
 def test_a_filling_that_fails_leaves_nothing_behind(cache):
     def fail(item: int) -> None:
         raise Fault("no such picture")

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads sleep
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Apple's GPU cannot
 _HOMES = {
     "draw_views": "training",
     "evaluate": "report",

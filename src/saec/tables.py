@@ -4,7 +4,6 @@ import csv
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -16,12 +15,12 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from saec.config import require_short_name
 from saec.faults import Fault, MissingFault, listing
 from saec.features import Features
 from saec.files import DAMAGE, appearing, as_file_name, map_npz, require_whole
+from saec.registry import Component
 from saec.samples import COLUMNS, FREQUENCIES, Samples, means_per_recording, per_recording, read_separated
 
 LOG = logging.getLogger(__name__)
@@ -30,7 +29,6 @@ PLACES = ("site", "date", "time")  # columns that are text, whatever they are ma
 MISSING = ["", "NA", "NaN", "nan", "null", "None"]  # in columns of numbers
 FORMULA = re.compile(r"(?![+-][\d.]+(e[+-]?\d+)?$)[=+@\t\r-]", re.IGNORECASE)  # and no number
 AT_ONCE = 512  # latents that are pooled together
-Pooling = Callable[[Tensor], Tensor]
 Form = Literal["csv", "raven", "audacity"]
 SPACES = str.maketrans("\t\r\n", "   ")
 SELECTIONS = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", *FREQUENCIES]
@@ -47,7 +45,7 @@ class Table:
     columns: tuple[str, ...] = ()  # what features are called, where they have names
     n_constant: int = 0  # features that are the same for all samples
     named: bool = True  # whether the file says which samples the rows are of
-    pooling: Any = None  # the component that has made rows of the file's latents, if one has
+    pooling: Component | None = None  # the component that has made rows of the file's latents, if one has
 
     @property
     def names(self) -> np.ndarray:
@@ -60,7 +58,7 @@ def read_table(
     columns: str = "Feature_*",
     names: str = "file",
     label: str = "Label",
-    pooling: Pooling | None = None,
+    pooling: Component | None = None,
 ) -> Table:
     """Reads features as numbers that can be scored; raises a `Fault` where there are none.
 
@@ -103,7 +101,7 @@ def _checked(table: Table) -> Table:
     return replace(table, n_constant=int(constant.sum()))
 
 
-def _from_npz(file: Path, key: str | None, pooling: Pooling | None) -> Table:
+def _from_npz(file: Path, key: str | None, pooling: Component | None) -> Table:
     features = Features.load(file, key or _key_of(file))
     try:
         require_whole(file)

@@ -25,7 +25,7 @@ VERSION = 1  # raise it when the same arrays would be stored otherwise: it makes
 
 
 @DATA.register("arrays")
-class Arrays(Kind):
+class Arrays(Kind[Traces]):
     """Reads traces, arrays of frames x columns, of NPY and NPZ files: of a folder, class folders, or a table.
 
     `key`: which array of an NPZ (null: the only one). `names`: of all columns that files have. `columns` or

@@ -71,7 +71,7 @@ class Recordings(Listed):
 
 
 @DATA.register("audio")
-class Audio(Kind):
+class Audio(Kind[Recordings]):
     """Reads recordings of a folder (its subfolders are classes), of class folders, or of a table.
 
     `sample_rate`: what all are resampled to. `channel`: the mean of all, or one by its number. `segment_s`:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from saec.data.stored import Mapped, Streamed
 from saec.files import fingerprint
 from saec.samples import Samples
 
+Count = TypeVar("Count", np.ndarray, Tensor)
 SIMILAR, SHORT = 0.8, 32  # share of the longest of a batch, less so many steps, that the others have at least
 
 
@@ -118,7 +119,7 @@ class FrontEnd:
         """Returns options that the training set settles, from some of its samples as they are stored."""
         return {}
 
-    def frames(self, lengths: Any) -> Any:
+    def frames(self, lengths: Count) -> Count:
         """Returns the columns that so many stored steps become."""
         raise NotImplementedError
 

@@ -39,7 +39,7 @@ N_TRIED = 16  # pictures on which the colour maps are tried before all are decod
 
 
 @DATA.register("images")
-class Images(Kind):
+class Images(Kind[Pictures]):
     """Reads PNG files of one size: grey, RGB or palette, 8 bits; of a folder, class folders, or a table.
 
     `channels`: intensity (one channel, the colour map inverted) or rgb. `fit`: what to do with a size that

@@ -5,8 +5,9 @@ import os
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from pydantic import Field, PlainValidator
@@ -17,13 +18,14 @@ from saec.data.listed import Listed
 from saec.data.listed import evenly as evenly  # by which others know it
 from saec.data.remote import is_only_check, local_copy
 from saec.data.store import Cache, check, open_items
-from saec.data.stored import Mapped, Streamed
+from saec.data.stored import Mapped, Reader, Streamed
 from saec.faults import Fault, listing, number_of
 from saec.files import GB, write_text
 from saec.registry import Component, Registry
 from saec.samples import Samples
 
 LOG = logging.getLogger(__name__)
+L = TypeVar("L", bound=Listed)  # of which kinds have their own
 Location = str | tuple[str, ...]  # one folder or file, or several folders
 
 
@@ -49,7 +51,7 @@ def _location_or_part(raw: Any) -> Location | float | int:
 class DataOptions(Component):
     """Holds the keys that every data section of a training session has beside the options of its kind."""
 
-    train: Annotated[Any, PlainValidator(_location)]  # a Location
+    train: Annotated[Location, PlainValidator(_location)]
     valid: Annotated[Any, PlainValidator(_location_or_part)] = 0.1  # a Location, or a part of `train`
     split_seed: Annotated[int, Field(ge=0)] | None = None  # of that part; None: that of the training
 
@@ -125,7 +127,7 @@ class Sizes:
         return f"{self.n_bytes / GB:.2f} GB of cache"
 
 
-class Kind:
+class Kind(Reader, Generic[L]):
     """Is a data kind with its options, on one folder (or table, or several folders) of files.
 
     `samples_are` is the word for its samples, `items_are` that for its files, `session_key` the key that an
@@ -141,16 +143,19 @@ class Kind:
     from_training_set: ClassVar[dict[str, tuple[str, ...]]] = {}
     only_in_training: ClassVar[tuple[str, ...]] = ("limit",)
     lists_in: Path | None = None  # where to list what cannot be used; None: beside the folder
-    listed: Any  # a `Listed`, of which kinds have their own
     fingerprint: str  # of the files and all else that what is stored of them depends on
 
-    def __init__(self, listed: Listed, cache: Cache, skip_bad: bool):
+    def __init__(self, listed: L, cache: Cache, skip_bad: bool):
         self.listed = listed
         self.folder = listed.folder
         self.files = listed.sources
-        self.paths = list(listed.paths.values())
         self.cache = cache
         self.skip_bad = skip_bad
+
+    @cached_property
+    def paths(self) -> list[Path]:
+        """Returns the paths of the files."""
+        return list(self.listed.paths.values())
 
     @property
     def state(self) -> Sequence[tuple[Any, ...]]:
@@ -174,8 +179,7 @@ class Kind:
 
     def opened(self) -> tuple[Mapped | Streamed, dict[str, Any], dict[str, str]]:
         """Returns what is stored, the facts kept with it, and by names of files why they cannot be used."""
-        reader: Any = self  # as each kind is
-        stored, facts = open_items(self.cache, self.fingerprint, reader, self.folder)
+        stored, facts = open_items(self.cache, self.fingerprint, self, self.folder)
         return stored, facts, {self.files[item].name: reason for item, reason in facts["unusable"]}
 
     def of_whole_files(
@@ -221,8 +225,7 @@ class Kind:
     def refuse_early(self, bad: dict[str, str]) -> None:
         """Does as `refuse_bad` where headers say what cannot be used; all files are read for the rest."""
         if bad and (not self.skip_bad or len(bad) >= self.n_listed):
-            reader: Any = self  # as each kind is
-            results = zip(self.files, check(reader, self.cache.n_workers), strict=True)
+            results = zip(self.files, check(self, self.cache.n_workers), strict=True)
             checked = {file.name: reason for file, (_, reason) in results if reason}
             bad = checked | bad | checked
         self.refuse_bad(bad)

@@ -208,7 +208,7 @@ def pictures_below(folder: Path) -> tuple[list[str], bool]:
 
 
 @DATA.register("photos")
-class Photos(Kind):
+class Photos(Kind[Pictures]):
     """Reads pictures of any size and format, fitted to one size; of a folder, class folders, or a table.
 
     `size`: height and width, or one number for both. `fit`: resize both axes; crop the middle, of which the

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from torch import Tensor
 from torch.nn import functional as F
 
-from saec.data.batch import Axes, FrontEnd, Raw, own_columns
+from saec.data.batch import Axes, Count, FrontEnd, Raw, own_columns
 from saec.faults import Fault, listing
 
 LOG = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class ArrayFront(FrontEnd):
     def axes(self) -> Axes:
         return Axes(frames_hz=self.rate_hz, names=self.columns)
 
-    def frames(self, lengths: Any) -> Any:
+    def frames(self, lengths: Count) -> Count:
         return lengths
 
     def sized_for(self, height: int | None, time_pool: int, width: int | None = None) -> "ArrayFront":

@@ -1,7 +1,7 @@
 """Defines what an objective returns, the scores of a batch and whether to go on; and the reconstruction."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from saec.data.batch import Batch
 from saec.features import pool
 from saec.models.base import Model
-from saec.registry import Registry
+from saec.registry import Component, Registry
 from saec.similarity import SIMILARITIES, ssim
 
 OBJECTIVES = Registry("objective")
@@ -52,19 +52,19 @@ class Objective(nn.Module):
         return True
 
     @classmethod
-    def faults(cls, options: Any, steps_hz: float | None, patience: int | None) -> list[str]:
+    def faults(cls, options: Component, steps_hz: float | None, patience: int | None) -> list[str]:
         """Returns what does not go together: options, latents of so many steps a second (None: unknown), and
         the patience of the training.
         """
         return []
 
     @classmethod
-    def decodes(cls, options: Any) -> bool:
+    def decodes(cls, options: Component) -> bool:
         """Returns whether a decoder, where the model has one, is learnt."""
         return True
 
     @classmethod
-    def n_phases(cls, options: Any) -> int:
+    def n_phases(cls, options: Component) -> int:
         """Returns for how many phases weights are kept at most."""
         return 1
 

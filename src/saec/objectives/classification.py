@@ -1,6 +1,6 @@
 """Teaches a model to distinguish classes by labels."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from saec.data.batch import Batch
 from saec.features import SettledPooling
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, n_pooled
+from saec.registry import Component
 
 Balance = Literal["none", "weights", "oversample"]
 
@@ -55,7 +56,7 @@ class Classification(Objective):
         self.register_buffer("confusion", torch.zeros(n, n, dtype=torch.long), persistent=False)
 
     @classmethod
-    def decodes(cls, options: Any) -> bool:
+    def decodes(cls, options: Component) -> bool:
         return False
 
     def count_classes(self, labels: np.ndarray) -> None:

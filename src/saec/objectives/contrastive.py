@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -13,7 +13,7 @@ from saec.data.batch import Batch
 from saec.features import SettledPooling
 from saec.models.base import Model
 from saec.objectives.base import OBJECTIVES, Batches, Objective, mean_error, mean_target_error, n_pooled
-from saec.registry import Of
+from saec.registry import Component, Of
 from saec.together import summed
 
 NEVER = -1e9  # the logit of a view with itself
@@ -75,7 +75,7 @@ class Contrastive(Objective):
             self.head[-1].bias.requires_grad_(False)
 
     @classmethod
-    def decodes(cls, options: Any) -> bool:
+    def decodes(cls, options: Component) -> bool:
         return bool(options.reconstruction)
 
     def weight(self, batch: Batch) -> int:

@@ -1,7 +1,7 @@
 """Teaches a model to reconstruct samples from codes most of whose numbers are zero."""
 
 from math import ceil
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -21,7 +21,7 @@ from saec.objectives.base import (
     mean_over,
     mean_target_error,
 )
-from saec.registry import Of
+from saec.registry import Component, Of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -76,7 +76,7 @@ class SparseReconstruction(Objective):
         self.register_buffer("n_raised", torch.tensor(0))  # epochs, those at `alpha_max` included
 
     @classmethod
-    def faults(cls, options: Any, steps_hz: float | None, patience: int | None) -> list[str]:
+    def faults(cls, options: Component, steps_hz: float | None, patience: int | None) -> list[str]:
         faults, cutoff = [], options.cutoff_hz
         if options.schedule != "constant" and options.alpha >= options.alpha_max:
             faults.append(
@@ -98,7 +98,7 @@ class SparseReconstruction(Objective):
         return faults
 
     @classmethod
-    def n_phases(cls, options: Any) -> int:
+    def n_phases(cls, options: Component) -> int:
         path = alpha_path(options.alpha, options.alpha_epochs, options.alpha_max)
         return 1 if options.schedule == "constant" else len(path)
 

@@ -32,7 +32,7 @@ class PreparationSession(Session):
     sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] = 24000
     segment_s: Annotated[float, Field(gt=0, le=600)] = 0.394
     step: Annotated[float, Field(gt=0)] = 0.8  # from start to start, in segments
-    spectrum: Annotated[Any, SPECTRA] | None = None
+    spectrum: Annotated[Component, SPECTRA] | None = None
     n_fft: Annotated[int, Field(ge=4)] = 256
     hop_length: Annotated[int, Field(ge=1)] = 36
     colormap: str = "gray"

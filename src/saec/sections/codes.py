@@ -2,12 +2,13 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 from pydantic import BeforeValidator, Field, NonNegativeInt
 
+from saec.data.batch import FrontEnd
 from saec.data.kind import Kind, evenly
 from saec.extraction.data import ExtractionData
 from saec.faults import Fault, number_of
@@ -124,7 +125,7 @@ def _chosen_samples(split: str | None, samples: Samples) -> np.ndarray:
     return chosen
 
 
-def _chosen_columns(wanted: Columns, front: Any) -> list[int]:
+def _chosen_columns(wanted: Columns, front: FrontEnd) -> list[int]:
     """Returns the numbers of columns to draw; raises a `Fault` where one is not there."""
     names = column_names(front)
     missing = [one for one in wanted if (one not in names if isinstance(one, str) else one >= len(names))]

@@ -44,7 +44,7 @@ MADE_BY = ("saec", "scikit-learn", "umap-learn", "numpy", "scipy")  # what remem
 CPU = torch.device("cpu")
 AT_ONCE, SIDE = 64, 32  # pictures, pixels
 MOST_FOR_SVM = 5_000  # labels that an SVM is fitted on unless it is named: its time grows with their square
-Evaluations = Annotated[tuple[Annotated[Any, EVALUATIONS], ...] | None, BeforeValidator(as_list)]
+Evaluations = Annotated[tuple[Annotated[Component, EVALUATIONS], ...] | None, BeforeValidator(as_list)]
 
 
 @SECTIONS.register("scores")
@@ -57,9 +57,7 @@ class ScoredSets:
         self,
         inputs: Inputs,
         *,
-        evaluations: Annotated[
-            tuple[Annotated[Any, EVALUATIONS], ...] | None, BeforeValidator(as_list)
-        ] = None,
+        evaluations: Evaluations = None,
         pixels: bool = True,
     ):
         self.sets, self.config = list(inputs.sets.values()), inputs.config

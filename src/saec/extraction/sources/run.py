@@ -28,6 +28,7 @@ from saec.gallery import show_folder
 from saec.models import Model
 from saec.models.base import Tap, find_tap, fold_batch_norms, run_in_pieces
 from saec.objectives import Objective
+from saec.registry import Component
 from saec.runs import Run
 from saec.runs.find import Seed, find_trained
 from saec.session import Weights
@@ -49,7 +50,7 @@ class RunSource(Source):
     model: Model
     objective: Objective | None  # where its head has something to say
     tap: Tap
-    pooling: Any  # a component of POOLINGS
+    pooling: Component  # of POOLINGS
     n_drawn: int
 
     @property
@@ -317,7 +318,7 @@ class HandcraftedSource(Source):
 
 @SOURCES.register("extractor")
 def extractor(
-    component: Annotated[Any, EXTRACTORS], data: ExtractionData, config: Config, faults: list[str]
+    component: Annotated[Component, EXTRACTORS], data: ExtractionData, config: Config, faults: list[str]
 ) -> HandcraftedSource | None:
     """Builds the source of features by a formula; the extractor's options cut and resample recordings."""
     made = component()

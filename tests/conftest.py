@@ -132,7 +132,13 @@ def refused(script: Any, session: dict[str, Any] | Path, config: Config, *words:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+    """The files in a folder and below it, by their paths from there."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def n_weights(*parts: torch.nn.Module) -> int:
+    return sum(weight.numel() for part in parts for weight in part.parameters())
 
 
 def has_words(text: str, words: str) -> bool:

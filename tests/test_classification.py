@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, n_weights
 from numpy.testing import assert_allclose
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import f1_score
@@ -45,10 +45,6 @@ T = 21  # frames of the reference's tables
 DROPPED = {0: 3, 1: 256, 2: 1024, 3: 2048, 4: 4096, 5: 10_240, 6: 20_480, 7: 128 * T}
 CONVAE = {"name": "convae", "widths": [2, 2], "latent": 2}
 ONE_EPOCH = {"epochs": 1, "batch_size": 4, "precision": "fp32"}
-
-
-def n_weights(*parts: nn.Module) -> int:
-    return sum(weight.numel() for part in parts for weight in part.parameters())
 
 
 def objective(channels: int, classes: str, **options: Any) -> Objective:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from damage import Trap
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -203,16 +204,6 @@ def test_a_file_that_holds_other_types_or_trees_is_refused_before_anything_is_ma
     dump({"kind": "saec combiner 1", "model": fitted("forest").model}, file)  # trees that could be made up
     with pytest.raises(Fault, match=r"sklearn\.tree\._tree\.Tree"):
         Combiner.load(file)
-
-
-class Trap:
-    """What a pickle may do to whoever loads it."""
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def __reduce__(self) -> tuple:
-        return Path.touch, (self.file,)
 
 
 def test_a_file_that_would_run_code_when_it_is_fitted_is_refused_and_nothing_is_read_or_written(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from conftest import contents
 from PIL import Image
 from small_runs import begun_script, config_file, ended, workplace
 
@@ -14,11 +15,6 @@ from saec.demo import KINDS, RATE, make_demo, syllable
 from saec.sections.sets import PIXELS
 
 TINY = {"n_recordings": 3, "n_syllables": 60}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 @pytest.fixture(scope="module")

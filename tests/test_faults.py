@@ -19,6 +19,7 @@ from conftest import (
     training_session,
     write_pictures,
 )
+from damage import Trap
 from small_runs import untrained_run, workplace
 from sounds import CNN, LINEAR, MEL, features_session, heard_session, record, record_classes, tone
 
@@ -141,16 +142,6 @@ def test_a_loss_that_is_no_number_leaves_the_epochs_before_it(config, pictures):
     assert "epoch 2: the loss is nan" in text and f"epochs kept in {run.folder}: 1" in text
     assert {name: (run.folder / name).read_bytes() for name in kept} == kept
     assert run.progress.epoch == 1
-
-
-class Trap:
-    """What a pickle may do to whoever loads it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __reduce__(self) -> tuple:
-        return Path.mkdir, (self.folder,)
 
 
 @pytest.mark.parametrize("kind", ["empty", "text", "cut", "pickle", "trap", "other tensors", "no model"])

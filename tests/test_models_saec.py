@@ -3,6 +3,7 @@
 import pytest
 import torch
 import yaml
+from conftest import n_weights
 from small_runs import untrained_run
 from torch import nn
 
@@ -34,10 +35,6 @@ GOLDEN = {
 def build(name: str | dict, channels: int = 3, device: str = "meta") -> Model:
     with torch.device(device):
         return MODELS.parse(name)((channels, 128, 256))
-
-
-def n_weights(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
 
 
 def test_the_table_holds_the_thirteen_names_and_two_without_gaps():

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
+from conftest import contents
 from matplotlib import colormaps
 from PIL import Image
 from pydantic import ValidationError
@@ -71,10 +72,6 @@ def pictures(folder: Path) -> list[str]:
 
 def table(file: Path) -> list[dict[str, str]]:
     return pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def sidecar(folder: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import extraction_session, training_session, write_pictures
+from conftest import extraction_session, n_weights, training_session, write_pictures
 from PIL import Image
 from small_runs import untrained_run
 from torch import nn
@@ -216,10 +216,6 @@ def pixels(images: Path) -> torch.Tensor:
 def answer(script: nn.Module, pictures: torch.Tensor) -> np.ndarray:
     with torch.no_grad():
         return script(pictures).squeeze(2).numpy()
-
-
-def n_weights(module: nn.Module) -> int:
-    return sum(weight.numel() for weight in module.parameters())
 
 
 def test_the_modules_written_here_have_the_weights_that_the_spec_counts():

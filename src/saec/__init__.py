@@ -5,7 +5,7 @@ The work of the scripts, from Python: each takes a session as a file, a mapping 
 
 import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads sleep
 os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")  # the CPU does what Apple's GPU cannot
@@ -18,6 +18,14 @@ _HOMES = {
     "train": "training",
 }
 __all__ = list(_HOMES)
+
+if TYPE_CHECKING:  # what editors see
+    from saec.extraction import extract as extract
+    from saec.extraction import predict as predict
+    from saec.preparation import prepare as prepare
+    from saec.report import evaluate as evaluate
+    from saec.training import draw_views as draw_views
+    from saec.training import train as train
 
 
 def __dir__() -> list[str]:

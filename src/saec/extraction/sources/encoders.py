@@ -86,7 +86,7 @@ def _onnx(file: Path, content: bytes, output: str | int | None, constants: Const
         session = InferenceSession(content, options, **on_cpu)
         outputs, inputs = session.get_outputs(), session.get_inputs()
     except faults as error:
-        raise Fault(f"{file} cannot be read as ONNX of one file: {_first_line(error)}") from error
+        raise Fault(f"{file} cannot be read as ONNX of one file: {_reason(error)}") from error
     name = outputs[chosen([o.name for o in outputs], output, [o.shape for o in outputs])].name
     first, *others = sorted(inputs, key=lambda one: one.name in constants)
     _require_floats(first.name, _type_of(first.type))
@@ -117,7 +117,7 @@ def _tflite(file: Path, content: bytes, output: str | int | None, constants: Con
     try:
         plain = Interpreter(model_content=content, num_threads=torch.get_num_threads())
     except (ValueError, RuntimeError) as error:
-        raise Fault(f"{file} cannot be read as TFLite: {_first_line(error)}") from error
+        raise Fault(f"{file} cannot be read as TFLite: {_reason(error)}") from error
     outputs = plain.get_output_details()
     tensors = {tensor["name"]: tensor["index"] for tensor in plain.get_tensor_details()}
     if isinstance(output, str) and output in tensors:
@@ -174,7 +174,7 @@ def _program(
                 module = torch.export.load(io.BytesIO(content)).module().to(device)
     except BROKEN as error:
         kind = PROGRAMS[file.suffix.lower()]
-        raise Fault(f"{file} cannot be read as {kind}: {_first_line(error)}") from error
+        raise Fault(f"{file} cannot be read as {kind}: {_reason(error)}") from error
     finally:
         log.disabled = False
     return of_module(module, output, constants)
@@ -190,19 +190,15 @@ def of_module(module: nn.Module, output: str | int | None, constants: Constants)
                 made = module(seen, **constants)
         except BROKEN as error:
             raise _refused(seen, "", error) from error
-        several = (
-            made if isinstance(made, dict) else dict(enumerate(made)) if _is_several(made) else {0: made}
-        )
+        if isinstance(made, list | tuple):
+            made = dict(enumerate(made))
+        several = made if isinstance(made, dict) else {0: made}
         names, values = list(map(str, several)), list(several.values())
         if not all(isinstance(value, Tensor) for value in values):
             raise Fault("the model gives something else than tensors")
         return values[chosen(names, output, [list(value.shape) for value in values])]
 
     return encode
-
-
-def _is_several(made: Any) -> bool:
-    return isinstance(made, list | tuple)
 
 
 def published(name: str, cache: Path) -> Path:
@@ -253,7 +249,7 @@ def of_torchvision(name: str, content: bytes, output: str | int | None, device: 
         try:
             model = create_feature_extractor(model, {str(output): str(output)})
         except ValueError as error:
-            raise Fault(f"output: {_first_line(error)}") from error
+            raise Fault(f"output: {_reason(error)}") from error
     return of_module(model.eval().to(device), None, {})
 
 
@@ -285,11 +281,11 @@ def _refused(seen: Tensor, declared: str, error: Exception) -> Fault:
     takes = f"the model takes {declared}" if declared else "the model does not take it"
     return Fault(
         f"a batch of the shape {list(seen.shape)} is given, {takes}: take `sample_rate` and `window_s` of "
-        f"its training, and see `input`, `size`, `channels` and `layout` ({_first_line(error)})"
+        f"its training, and see `input`, `size`, `channels` and `layout` ({_reason(error)})"
     )
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Returns the last line that says something, the reason of torch's, and of ONNX's nodes in nodes."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[-1].rpartition("Status Message: ")[2][:300]

@@ -8,4 +8,6 @@ from saec.data.store import Cache
 from saec.data.views import VIEWS
 from saec.registry import import_submodules
 
+__all__ = ["DATA", "VIEWS", "Batch", "Dataset", "Draws", "Kind", "Loader", "Raw", "Sizes"]
+
 import_submodules(__name__, __path__)

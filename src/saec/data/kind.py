@@ -5,7 +5,6 @@ import os
 from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
@@ -149,13 +148,9 @@ class Kind(Reader, Generic[L]):
         self.listed = listed
         self.folder = listed.folder
         self.files = listed.sources
+        self.paths = list(listed.paths.values())
         self.cache = cache
         self.skip_bad = skip_bad
-
-    @cached_property
-    def paths(self) -> list[Path]:
-        """Returns the paths of the files."""
-        return list(self.listed.paths.values())
 
     @property
     def state(self) -> Sequence[tuple[Any, ...]]:

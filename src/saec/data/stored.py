@@ -28,10 +28,8 @@ class Reader(Protocol):
     """
 
     items_are: str
+    paths: Sequence[Path]
     dtype: np.dtype
-
-    @property
-    def paths(self) -> Sequence[Path]: ...
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -23,10 +23,10 @@ from saec.samples.split import (
 from saec.samples.table import (
     COLUMNS,
     SEGMENT,
-    Samples,
     means_by,
     means_per_recording,
     numbered,
     per_recording,
     recording_of,
 )
+from saec.samples.table import Samples as Samples

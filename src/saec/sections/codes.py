@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -48,15 +48,6 @@ class EvaluatedCodes(Strict):
         return images if isinstance(images, str) else None
 
 
-class Planned(NamedTuple):
-    """Holds what is evaluated, and remarks on it."""
-
-    options: EvaluatedCodes
-    trained: Run | Seed
-    kind: Kind
-    remarks: list[str]
-
-
 @SECTIONS.register("codes")
 class Codes:
     """Writes codes.csv, codes_columns.csv, weight_norms.csv, metrics.json, curves and figures."""
@@ -64,7 +55,8 @@ class Codes:
     position = 85
 
     def __init__(self, inputs: Inputs, *, codes: EvaluatedCodes | None = None):
-        self.config, self.planned = inputs.config, list[Planned]()
+        self.config = inputs.config
+        self.planned: list[tuple[EvaluatedCodes, Run | Seed, Kind, list[str]]] = []  # with remarks
         trained = inputs.check("codes.run", find_trained, codes.run, inputs.config) if codes else None
         if codes and trained:
             key = f"codes.data.{codes.data.key}"
@@ -75,7 +67,7 @@ class Codes:
                 inputs.check("codes.split", _chosen_samples, codes.split, kind.samples)
                 given = (trained, kind, codes.data, codes.split, inputs.config)
                 remarks = inputs.check(key, remarks_on_learnt, *given) or []
-                self.planned = [Planned(codes, trained, kind, remarks)]
+                self.planned = [(codes, trained, kind, remarks)]
 
     def describe(self) -> list[str]:
         lines = []

@@ -66,7 +66,7 @@ class EncodedSamples(Evaluated):
     @cached_property
     def few(self) -> np.ndarray:
         """Returns numbers of samples, evenly spread, for what goes through a model again and again."""
-        n = int(FRAMES_FEW // self.frames[self.chosen].mean())
+        n = int(FRAMES_FEW // self.data.n_frames[self.chosen].mean())
         return np.array(evenly(self.chosen, max(1, min(n, N_FEW))))
 
     @property
@@ -95,7 +95,7 @@ class EncodedSamples(Evaluated):
 
     def measured(self, model: Model, chosen: np.ndarray) -> tuple[CodeMeasures, pd.DataFrame]:
         """Returns measures of samples, and a table of them by the samples' numbers."""
-        measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.frames.max()))
+        measures = CodeMeasures(self.rate_hz or 1.0, model.time_pool, int(self.data.n_frames.max()))
         numbers = []
         for number, codes, target, rebuilt in self.encoded(model, chosen, "measuring codes"):
             units = self.units(number)
@@ -187,7 +187,7 @@ class EncodedSamples(Evaluated):
     def write_lowpass(self, n: int) -> None:
         """Writes and draws errors after low-pass filters, the last one of half the rate of codes."""
         pool, rate = self.model.time_pool, self.rate_hz or 1.0
-        if not n or self.model.decoder is None or self.frames.max() < 2 * pool:
+        if not n or self.model.decoder is None or self.data.n_frames.max() < 2 * pool:
             return
         cutoffs = [rate / pool / 2 * k / n for k in range(1, n + 1)]
         batches = ((seen, lengths) for _, seen, lengths in self.batches(self.few, "filtering"))
@@ -206,7 +206,7 @@ class EncodedSamples(Evaluated):
     def write_shifts(self, wanted: int) -> float | None:
         """Writes and draws how codes change when the input moves, and returns the mean over shifts."""
         pool, remarks = self.model.time_pool, self.content.remarks
-        n = min(wanted, most_shifts(-(-int(np.median(self.frames[self.few])) // pool), pool))
+        n = min(wanted, most_shifts(-(-int(np.median(self.data.n_frames[self.few])) // pool), pool))
         if n < wanted:
             most = f"{n} at most" if n else "any number of them: no shift sensitivity"
             remarks.append(f"samples are too short to be moved by {wanted} frames: by {most}")

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -64,14 +63,9 @@ class Evaluated:
             content.remarks.append(words)
         return cls(model, data, chosen, device, content, precision)
 
-    @cached_property
-    def frames(self) -> np.ndarray:
-        """Returns each sample's own frames, (n,)."""
-        return self.data.n_frames
-
     def batches(self, chosen: np.ndarray, what: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor | None]]:
         """Yields numbers, values and lengths of samples, of similar length together, long ones first."""
-        pieces = list(chunks_by_length(chosen, self.frames, AT_ONCE, FRAMES_AT_ONCE))
+        pieces = list(chunks_by_length(chosen, self.data.n_frames, AT_ONCE, FRAMES_AT_ONCE))
         for rows in progress(pieces, what, len(pieces), " batches"):
             raw = self.data.gather(rows, self.device)
             yield rows, self.data.front(raw), self.data.lengths(raw)

@@ -37,7 +37,7 @@ def scores(rows: np.ndarray, on: LabelledSet, seed: int) -> dict[str, float]:
     result: dict[str, list[float]] = {}
     for part, splits in on.parts(seed):
         labels, groups = on.data.samples.labels, on.data.samples.groups[part]
-        layout = reduce_dims(rows[part], (MAP,), N_NEIGHBORS, seed)[MAP]
+        layout = reduce_dims(rows[part], (MAP,), N_NEIGHBORS, seed, "cosine")[MAP]
         clusters = {
             "kmeans": clustering("kmeans", seed=seed)(rows[part], labels[part], groups),
             "hdbscan": clustering("hdbscan")(layout, labels[part], groups),

@@ -13,6 +13,7 @@ from test_reduction import heaps
 
 from saec.extraction.reductions import Reduction, reduce_features
 from saec.faults import Fault
+from saec.files import sha256_of
 from saec.reduction.kept import Map, fitted_and_placed
 
 ROWS, KINDS = heaps(80)
@@ -49,7 +50,7 @@ def test_of_more_rows_than_are_fitted_some_are_drawn_and_the_others_placed(log):
     drawn = reduced.map.rows * reduced.map.scale + reduced.map.mean
     index = [np.abs(ROWS / ROWS.std(0) - row / ROWS.std(0)).sum(axis=1).argmin() for row in drawn]
     np.testing.assert_array_equal(reduced.by_dim[2][index], reduced.map.positions[2])
-    again, positions = fitted_and_placed(ROWS, (2,), 8, 0, 100)
+    again, positions = fitted_and_placed(ROWS, (2,), 8, 0, fit_rows=100)
     np.testing.assert_array_equal(positions[2], reduced.by_dim[2])
     assert len(np.unique(positions[2], axis=0)) == len(ROWS)
 
@@ -78,6 +79,20 @@ def test_the_same_rows_and_rows_without_variance_are_placed():
     equal = np.ones((12, 5), np.float32)
     placed = Map.fit(equal, (2,), 4, seed=0).place(np.concatenate([equal, equal + 1]))
     assert np.isfinite(placed[2]).all()
+
+
+def test_by_cosine_rows_of_one_direction_are_near_whatever_their_length(tmp_path):
+    fitted = Map.fit(ROWS[FITTED], (2,), 8, seed=0, metric="cosine")
+    np.testing.assert_allclose(np.linalg.norm(fitted.rows, axis=1), 1, rtol=1e-6)
+    unit = (ROWS[FITTED] - fitted.mean) / fitted.scale
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    np.testing.assert_allclose(fitted.rows, unit, atol=1e-6)
+    np.savez(tmp_path / "map.npz", **fitted.arrays())
+    read = Map.read(tmp_path / "map.npz", sha256_of(tmp_path / "map.npz"))
+    assert read.metric == "cosine"
+    longer = fitted.mean + 3 * (ROWS[FITTED] - fitted.mean)
+    distances = np.linalg.norm(read.place(longer)[2] - fitted.positions[2], axis=1)
+    assert distances.max() < 0.05
 
 
 # In an extraction
@@ -131,6 +146,7 @@ def test_later_pictures_are_placed_on_the_map_of_earlier_ones(songs):
         ({"reduction": {"like": "ID", "dims": [2, 3, 5]}}, "has 3 dimensions, got 5"),
         ({"reduction": {"like": "ID", "n_neighbors": 7}}, "has n_neighbors 5, got 7: leave it out"),
         ({"reduction": {"like": "ID", "seed": 1}}, "has seed 0, got 1: leave it out"),
+        ({"reduction": {"like": "ID", "metric": "cosine"}}, "has metric euclidean, got cosine: leave it out"),
         ({"pooling": "max"}, "made otherwise"),
         ({"data": {"images": "songs/later", "fit": "crop"}}, "fit: there None, here 'crop'"),
         (

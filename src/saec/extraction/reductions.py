@@ -14,7 +14,7 @@ from saec.extraction.sources import Source
 from saec.faults import Fault, MissingFault, listing
 from saec.files import map_npz
 from saec.reduction import MAP, n_neighbors_used, possible_dims
-from saec.reduction.kept import FIT_ROWS, Map, fitted_and_placed, require_unchanged
+from saec.reduction.kept import EUCLIDEAN, FIT_ROWS, Map, Metric, fitted_and_placed, require_unchanged
 from saec.registry import Strict, stated_in
 from saec.session import Count
 
@@ -32,6 +32,7 @@ class Reduction(Strict):
     n_neighbors: Annotated[int, Field(ge=2)] = 10
     seed: Annotated[int, Field(ge=0)] = 0
     # sessions stay as they were
+    metric: Metric = Field(default=EUCLIDEAN, exclude_if=lambda metric: metric == EUCLIDEAN)
     fit_rows: int = Field(default=FIT_ROWS, ge=100, exclude_if=lambda n: n == FIT_ROWS)
     like: str | None = Field(default=None, exclude_if=lambda path: path is None)
     # of the map that is kept
@@ -72,7 +73,8 @@ def reduce_features(pooled: np.ndarray | None, wanted: Reduction | None, what: s
     used = n_neighbors_used(wanted.n_neighbors, n_fitted)
     if used < wanted.n_neighbors:
         LOG.warning("%d %s have %d neighbours, not %d", n_fitted, what, used, wanted.n_neighbors)
-    fitted, positions = fitted_and_placed(pooled, dims, used, wanted.seed, wanted.fit_rows)
+    options = wanted.seed, wanted.metric, wanted.fit_rows
+    fitted, positions = fitted_and_placed(pooled, dims, used, *options)
     return Reduced(used, positions, fitted)
 
 
@@ -126,7 +128,7 @@ def _numbers(wanted: Reduction, before: dict[str, Any], file: Path) -> dict[str,
     if foreign:
         there = ", ".join(map(str, own.dims))
         raise Fault(f"the map of {file} has {there} dimensions, got {', '.join(map(str, sorted(foreign)))}")
-    for key in stated & {"n_neighbors", "seed", "fit_rows"}:
+    for key in stated & {"n_neighbors", "seed", "metric", "fit_rows"}:
         if getattr(wanted, key) != getattr(own, key):
             words = f"the map of {file} has {key} {getattr(own, key)}, got {getattr(wanted, key)}"
             raise Fault(f"{words}: leave it out, the map is not made anew")

@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from saec.faults import Fault
 from saec.progress import pieces
 from saec.reduction.index import index_of
-from saec.reduction.kept import fitted_and_placed
+from saec.reduction.kept import EUCLIDEAN, Metric, fitted_and_placed
 
 PIECE = 20_000  # rows that are searched at once, so that a million need no more memory
 MAP = 2  # dimensions of X_2D
@@ -26,10 +26,10 @@ def n_neighbors_used(n_neighbors: int, n_rows: int) -> int:
 
 
 def reduce_dims(
-    pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int
+    pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int, metric: Metric = EUCLIDEAN
 ) -> dict[int, np.ndarray]:
     """Returns standardised UMAP reductions of (n, features), float32, by dimension, equal for equal seeds."""
-    return fitted_and_placed(pooled, dims, n_neighbors, seed)[1]
+    return fitted_and_placed(pooled, dims, n_neighbors, seed, metric)[1]
 
 
 def search(

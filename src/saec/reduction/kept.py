@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -19,27 +20,40 @@ FIT_ROWS = 50_000  # of more rows so many, drawn by the seed, are fitted, and th
 AT_ONCE = 5_000  # rows that are placed together, or fewer,
 PAIRS = 20_000_000  # as many as have so many pairs of neighbours
 LAYOUT = "layout_"  # what the names of arrays of positions begin with
+Metric = Literal["euclidean", "cosine"]  # by which neighbours are near
+EUCLIDEAN, COSINE = get_args(Metric)
 
 
 @dataclass(frozen=True)
 class Map:
-    """Holds rows (n, features), standardised by `mean` and `scale`, and `layouts` of them by dimension."""
+    """Holds rows (n, features), standardised by `mean` and `scale`, and `layouts` of them by dimension.
+
+    With the metric `cosine` standardised rows are divided by their lengths: near are those of one direction.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
     rows: np.ndarray
     layouts: dict[int, np.ndarray]
     n_neighbors: int
+    metric: Metric = EUCLIDEAN
 
     @classmethod
-    def fit(cls, pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int) -> "Map":
+    def fit(
+        cls,
+        pooled: np.ndarray,
+        dims: tuple[int, ...],
+        n_neighbors: int,
+        seed: int,
+        metric: Metric = EUCLIDEAN,
+    ) -> "Map":
         """Returns a map of (n, features), the same for equal seeds."""
         from saec.reduction.layout import compute_layouts  # seconds to import
 
         scaler = StandardScaler(copy=False)
-        rows = scaler.fit_transform(pooled.astype(np.float64)).astype(np.float32)
+        rows = _directed(scaler.fit_transform(pooled.astype(np.float64)).astype(np.float32), metric)
         layouts = compute_layouts(neighborhood_graph(*knn(rows, n_neighbors)), rows, dims, seed)
-        return cls(scaler.mean_, scaler.scale_, rows, layouts, n_neighbors)
+        return cls(scaler.mean_, scaler.scale_, rows, layouts, n_neighbors, metric)
 
     @classmethod
     def read(cls, file: Path, sha256: str) -> "Map":
@@ -54,7 +68,8 @@ class Map:
                 arrays = dict(npz)
             layouts = {int(name.removeprefix(LAYOUT)): arrays[name] for name in arrays if LAYOUT in name}
             mean, scale, rows = (arrays[name] for name in ("mean", "scale", "rows"))
-            return cls(mean, scale, rows, layouts, int(arrays["n_neighbors"]))
+            metric = COSINE if arrays.get("is_cosine") else EUCLIDEAN
+            return cls(mean, scale, rows, layouts, int(arrays["n_neighbors"]), metric)
         except DAMAGE as error:
             raise Fault(f"{file} cannot be read as a map: {error}") from error
 
@@ -62,7 +77,8 @@ class Map:
         """Returns all that it holds, by names for a file."""
         layouts = {f"{LAYOUT}{d}": layout for d, layout in self.layouts.items()}
         numbers = {"mean": self.mean, "scale": self.scale, "rows": self.rows}
-        return numbers | layouts | {"n_neighbors": np.array(self.n_neighbors)}
+        numbers |= {"n_neighbors": np.array(self.n_neighbors), "is_cosine": np.array(self.metric == COSINE)}
+        return numbers | layouts
 
     @cached_property
     def positions(self) -> dict[int, np.ndarray]:
@@ -82,7 +98,7 @@ class Map:
         placed = {d: np.empty((len(pooled), d), np.float32) for d in self.layouts}
         size = max(1, min(AT_ONCE, PAIRS // self.n_neighbors**2))
         for piece in pieces(len(pooled), size, "placing"):
-            rows = ((pooled[piece] - self.mean) / self.scale).astype(np.float32)
+            rows = _directed(((pooled[piece] - self.mean) / self.scale).astype(np.float32), self.metric)
             distances, nearest = tree.kneighbors(rows)
             members = memberships(np.pad(distances, ((0, 0), (1, 0))))[:, 1:]
             own = (self.rows[nearest[:, 0]] == rows).all(axis=1)
@@ -90,6 +106,14 @@ class Map:
                 placed[d][piece] = self._scalers[d].transform(_among(layout[nearest], members))
                 placed[d][piece][own] = self.positions[d][nearest[own, 0]]
         return placed
+
+
+def _directed(rows: np.ndarray, metric: Metric) -> np.ndarray:
+    """Returns standardised rows (n, features) as the metric compares them: of length 1, or as they are."""
+    if metric == EUCLIDEAN:
+        return rows
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1)
 
 
 def _among(near: np.ndarray, members: np.ndarray) -> np.ndarray:
@@ -111,15 +135,20 @@ def _among(near: np.ndarray, members: np.ndarray) -> np.ndarray:
 
 
 def fitted_and_placed(
-    pooled: np.ndarray, dims: tuple[int, ...], n_neighbors: int, seed: int, fit_rows: int = FIT_ROWS
+    pooled: np.ndarray,
+    dims: tuple[int, ...],
+    n_neighbors: int,
+    seed: int,
+    metric: Metric = EUCLIDEAN,
+    fit_rows: int = FIT_ROWS,
 ) -> tuple[Map, dict[int, np.ndarray]]:
     """Returns a map of the rows (n, features), at most of `fit_rows` of them, and the positions of all."""
     if len(pooled) <= fit_rows:
-        fitted = Map.fit(pooled, dims, n_neighbors, seed)
+        fitted = Map.fit(pooled, dims, n_neighbors, seed, metric)
         return fitted, fitted.positions
     LOG.info("the map is fitted on %d of %d rows, the others are placed among them", fit_rows, len(pooled))
     drawn = np.sort(np.random.default_rng(seed).choice(len(pooled), fit_rows, replace=False))
-    fitted = Map.fit(pooled[drawn], dims, n_neighbors, seed)
+    fitted = Map.fit(pooled[drawn], dims, n_neighbors, seed, metric)
     placed = fitted.place(pooled)
     for d, positions in fitted.positions.items():
         placed[d][drawn] = positions

@@ -232,7 +232,8 @@ def _layout(table: Table) -> np.ndarray:
         if (layout := read_layout(file, table.names)) is not None:
             return layout
     if possible_dims((MAP,), n := len(table.rows)):
-        return reduce_dims(np.asarray(table.rows), (MAP,), n_neighbors_used(N_NEIGHBORS, n), 0)[MAP]
+        used = n_neighbors_used(N_NEIGHBORS, n)
+        return reduce_dims(np.asarray(table.rows), (MAP,), used, 0, "cosine")[MAP]
     return np.column_stack([np.arange(n), np.zeros(n)])  # too few for a map: in a row
 
 

@@ -438,7 +438,7 @@ HEAD = "file,start,end,label\n"
         (HEAD + ",0,1,tit\n", "line 2: names no file"),
         (HEAD, "has no row"),
         ("start\tstop\tlabel\n0\t1\ttit\n", "needs the columns start,end,label.* it lacks end"),
-        ("start,end,label\n0,1,tit\n", "has no column `file`, and there are predictions of 4 files"),
+        ("start,end,label\n0,1,tit\n", "has no column `file`, and there are 4 files of the predictions"),
         (HEAD + "two.wav,0,0.01,tit\n", "no point of a grid of 0.1 s .* choose a smaller grid_s"),
         (HEAD + "two.wav,0,1e7,tit\n", "has 100,000,000 points .* choose a larger grid_s"),
     ],

@@ -401,7 +401,7 @@ def test_tensorboard_gets_the_scores_of_every_epoch(workspace):
     assert np.allclose(values, [float(row["valid_loss"]) for row in history(run)], rtol=1e-6)
 
 
-def test_a_checkpoint_of_a_gpu_is_read_without_one_and_a_damaged_one_named(run, tmp_path, monkeypatch):
+def test_a_checkpoint_of_a_gpu_is_read_without_one(run, tmp_path, monkeypatch):
     """torch writes beside each tensor where it lay; here it says that all lay on a GPU."""
     copied = Run(shutil.copytree(run.folder, tmp_path / run.folder.name))
     for name in ("best", "last"):
@@ -416,6 +416,3 @@ def test_a_checkpoint_of_a_gpu_is_read_without_one_and_a_damaged_one_named(run, 
         assert same(copied.load(name), state)
         assert same(dict(copied.model(name).state_dict()), dict(run.model(name).state_dict()))
     assert copied.progress == run.progress
-    file.write_bytes(file.read_bytes()[:-500])
-    with pytest.raises(Fault, match="last.pt is damaged"):
-        copied.model("last")

@@ -46,11 +46,11 @@ from saec.progress import duration, progress
 from saec.samples import (
     LABELS,
     Samples,
-    called_like,
     match_names,
     nearest_labels,
     raise_rows,
     read_annotations,
+    with_recording,
     written_alike,
 )
 from saec.session import SessionError, load_session
@@ -278,14 +278,7 @@ def _read_annotations(path: Path, source: Path, recordings: list[str]) -> dict[s
     table = read_annotations(path, ("start", "end", "label"), faults=faults)
     if table.empty and not faults:
         raise Fault(f"{path} has no row: expected one a sound, with start, end and label")
-    if not table["file"].any():  # such as `song.Table.1.selections.txt`
-        own = [name for name in recordings if Path(name).stem == called_like(path)] or recordings
-        if len(own) > 1:
-            raise Fault(
-                f"{path} has no column `file`, and there are {len(own):,} recordings: say which one each row "
-                "is of, or call the table like its recording"
-            )
-        table = table.assign(file=own[0])
+    table = with_recording(table, path, recordings, "recordings")
     means, remarks = match_names(recordings, table["file"].tolist(), str(path), what="recordings")
     for remark in remarks:
         LOG.info("%s", remark)

@@ -6,11 +6,11 @@ from saec.samples.reader import (
     FREQUENCIES,
     TABLES,
     annotation_table,
-    called_like,
     of_cells,
     raise_rows,
     read_annotations,
     read_separated,
+    with_recording,
 )
 from saec.samples.split import (
     split,

@@ -9,7 +9,7 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from saec.faults import Fault, MissingFault, listing
@@ -98,7 +98,7 @@ def of_cells(
         row = {key: _text(cells.get(named.get(key))) for key in NAMES}
         problems = _complete(row, required, decimal, strict, _text(cells.get(offset)))
         if "file" not in named and "file" in required:
-            row["file"] = called_like(path)
+            row["file"] = _called_like(path)
         elif "file" in named and not row["file"]:
             problems.append("names no file")
         if cells.get(MORE):
@@ -134,7 +134,24 @@ def _required_columns(
     return named
 
 
-def called_like(path: Path) -> str:
+def with_recording(table: pd.DataFrame, path: Path, recordings: list[str], what: str) -> pd.DataFrame:
+    """Returns a table that names no file as that of the recording that it is called like, or of the only one.
+
+    Raises:
+        Fault: it may be of several.
+    """
+    if table["file"].any():
+        return table
+    own = [name for name in recordings if PurePosixPath(name).stem == _called_like(path)] or recordings
+    if len(own) > 1:
+        raise Fault(
+            f"{path} has no column `file`, and there are {len(own):,} {what}: say which one each row is of, "
+            "or call the table like its recording"
+        )
+    return table.assign(file=own[0])
+
+
+def _called_like(path: Path) -> str:
     """Returns the recording that a table is called like, such as `song` of `song.Table.1.selections.txt`."""
     return OWN.sub("", path.stem)
 

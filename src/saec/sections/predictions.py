@@ -1,6 +1,6 @@
 """Scores predictions by segment, by file, and along time."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -18,11 +18,11 @@ from saec.samples import (
     SEGMENT,
     Samples,
     annotation_table,
-    called_like,
     clock_columns,
     join,
     read_annotations,
     with_clock,
+    with_recording,
 )
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.findings import Doubt, doubts_in
@@ -116,15 +116,7 @@ class ScoredPredictions:
 
     def _take_truth(self, files: list[str], truth: pd.DataFrame, path: Path) -> None:
         """Raises a `Fault` where the truth is of none of the files, or no point of the grid has a label."""
-        if (truth["file"] == "").all():
-            own = [file for file in files if PurePosixPath(file).stem == called_like(path)] or files
-            if len(own) > 1:
-                raise Fault(
-                    f"{path} has no column `file`, and there are predictions of {len(files):,} files: "
-                    "say which one each row is of, or call the table like its recording"
-                )
-            truth = truth.assign(file=own[0])
-        truth = truth.rename(columns={"file": "called"})
+        truth = with_recording(truth, path, files, FILES).rename(columns={"file": "called"})
         names = annotation_table({"file": file, "called": file} for file in truth["called"].unique())
         samples, remarks = join(Samples.of(files), names, str(path), what=FILES)
         self.remarks += remarks

@@ -17,6 +17,7 @@ from saec import evaluate, train
 from saec.extraction.data import ExtractionData
 from saec.extraction.outputs import Outputs
 from saec.extraction.rows import Earlier
+from saec.extraction.sources.base import for_samples
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault
 from saec.files import locked
@@ -306,6 +307,12 @@ def test_a_variant_shares_what_it_has_in_common_and_computes_the_rest_alone(song
     os.utime(songs.images / songs.names[0], (1, 1))
     songs.extract(reconstructions=2)
     assert not other["X"].samefile(first["X"]) and other["X"].read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["/home/me/models/", "C:\\Users\\me\\models\\"])
+def test_the_run_of_another_machine_is_looked_for_by_its_name(folder):
+    recipe = {"run": f"{folder}20261126_120000_songs", "data": {"images": "songs"}}
+    assert for_samples(recipe, "others")["run"] == "20261126_120000_songs"
 
 
 @pytest.mark.parametrize("moment", [(Earlier, "rows"), (RunSource, "_take")])

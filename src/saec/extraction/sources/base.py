@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -297,6 +297,6 @@ def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
 def for_samples(recipe: dict[str, Any], location: Location, out: Path | None = None) -> dict[str, Any]:
     """Returns the recipe as a session for other samples of the same kind of data."""
     if "run" in recipe and not Path(recipe["run"]).exists():  # of another machine, or moved since
-        recipe = recipe | {"run": Path(recipe["run"]).name}
+        recipe = recipe | {"run": PureWindowsPath(recipe["run"]).name}  # which parts paths of all systems
     key = ExtractionData.model_validate(recipe["data"]).key
     return recipe | {"data": recipe["data"] | {key: location}} | ({"out": str(out)} if out else {})

@@ -258,7 +258,10 @@ def test_a_lock_is_never_held_twice_however_many_want_it(tmp_path):
     assert n_held > 100 and n_twice == 0 and names(tmp_path) == []
 
 
-def test_a_new_map_holds_zeros_and_has_its_room_at_once(tmp_path):
+@pytest.mark.parametrize("system", ["", "of macOS"])
+def test_a_new_map_holds_zeros_and_has_its_room_at_once(tmp_path, monkeypatch, system):
+    if system:
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
     array = new_map(tmp_path / "rows.npy", np.float32, (1000, 300))
     assert array.shape == (1000, 300) and not array.any()
     array[3] = 1

@@ -10,7 +10,7 @@ import soundfile
 
 from saec.config import Config
 from saec.data.png import SIDECAR
-from saec.files import appearing_folder, require_writable
+from saec.files import appearing_folder, remove, require_writable
 from saec.preparation import PreparationSession, prepare
 from saec.tables import write_table
 
@@ -68,7 +68,7 @@ def make_demo(folder: Path, n_workers: int = 0, *, n_recordings: int = 10, n_syl
             (part / side / "images").mkdir(parents=True)
             for file in [SIDECAR, *table["file"][table["group"].isin(valid) == is_valid]]:
                 shutil.copyfile(images / file, part / side / "images" / file)
-        shutil.rmtree(images)
+        remove(images)
         write_table(part / "labels.csv", table[["file", "label", "group"]])
 
 

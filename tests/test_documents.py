@@ -92,6 +92,7 @@ FAULTS = [
     ("s.json", r'{"a": "\ud800"}', r"characters that are no text: '\\ud800'"),
     ("s.json", r'{"a\u0000": 1}', "characters that are no text"),
     ("s.yaml", r'a: "\0"', "characters that are no text"),
+    ("s.yaml", "a: 1\n\tb: 2", r"line 2, column 1: .*\(that is a tab: YAML takes spaces alone\)$"),
     ("s.yaml", r'train: "C:\songs\new"', r"line 1, column \d+: .*escape.*a Windows path needs no quotes, or"),
 ]
 

@@ -104,12 +104,12 @@ def test_other_settings_are_refused_with_what_differs_and_the_remedies(songs):
     before = songs.files()
     shutil.rmtree(songs.config.cache)
     for changes, words in (
-        ({"pooling": "max"}, "pooling: there {'name': 'mean_std', 'trim': 0.1}, here {'name': 'max'"),
-        ({"pooling": {"name": "mean_std", "trim": 0.2}}, "'trim': 0.2"),
-        ({"latents": "float16"}, "latents: there 'float32', here 'float16'"),
-        ({"weights": "last"}, "weights: there 'best, epoch 1', here 'last, epoch 1'"),
-        ({"precision": "bf16"}, "precision: there 'fp32', here 'bf16'"),
-        ({"reduction": {"dims": [2]}}, "reduction: there None, here {'dims': [2]"),
+        ({"pooling": "max"}, 'pooling: there {"name": "mean_std", "trim": 0.1}, here {"name": "max"'),
+        ({"pooling": {"name": "mean_std", "trim": 0.2}}, '"trim": 0.2'),
+        ({"latents": "float16"}, 'latents: there "float32", here "float16"'),
+        ({"weights": "last"}, 'weights: there "best, epoch 1", here "last, epoch 1"'),
+        ({"precision": "bf16"}, 'precision: there "fp32", here "bf16"'),
+        ({"reduction": {"dims": [2]}}, 'reduction: there null, here {"dims": [2]'),
     ):
         with pytest.raises(Fault) as caught:
             songs.extract(out="songs", **changes)
@@ -118,7 +118,7 @@ def test_other_settings_are_refused_with_what_differs_and_the_remedies(songs):
         assert all(remedy in message for remedy in REMEDIES)
         assert songs.files() == before and not songs.config.cache.exists()
     give_weights(songs.run, seed=1, epoch=2)
-    with pytest.raises(Fault, match="weights: there 'best, epoch 1', here 'best, epoch 2'"):
+    with pytest.raises(Fault, match='weights: there "best, epoch 1", here "best, epoch 2"'):
         songs.extract()
 
 
@@ -142,7 +142,7 @@ def test_features_are_named_by_the_weights_that_made_them_while_a_training_goes_
     assert words == ["best, epoch 1", "best, epoch 1", "best, epoch 2"]
     assert np.array_equal(during.X, first.X) and not np.array_equal(after.X, first.X)
     add(songs, 1)
-    with pytest.raises(Fault, match="weights: there 'best, epoch 1', here 'best, epoch 2'"):
+    with pytest.raises(Fault, match='weights: there "best, epoch 1", here "best, epoch 2"'):
         songs.extract()
 
 
@@ -407,7 +407,7 @@ def test_onnx_encodes_as_torch_does(songs):
     by_torch, by_onnx = songs.extract(out="torch"), songs.extract(out="onnx", backend="onnx")
     np.testing.assert_allclose(by_onnx.X, by_torch.X, rtol=1e-4, atol=1e-5)
     assert np.array_equal(songs.extract(out="onnx", backend="onnx").X, by_onnx.X)
-    with pytest.raises(Fault, match="backend: there 'onnx', here None"):
+    with pytest.raises(Fault, match='backend: there "onnx", here null'):
         songs.extract(out="onnx")
 
 

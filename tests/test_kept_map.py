@@ -148,7 +148,7 @@ def test_later_pictures_are_placed_on_the_map_of_earlier_ones(songs):
         ({"reduction": {"like": "ID", "seed": 1}}, "has seed 0, got 1: leave it out"),
         ({"reduction": {"like": "ID", "metric": "cosine"}}, "has metric euclidean, got cosine: leave it out"),
         ({"pooling": "max"}, "made otherwise"),
-        ({"data": {"images": "songs/later", "fit": "crop"}}, "fit: there None, here 'crop'"),
+        ({"data": {"images": "songs/later", "fit": "crop"}}, 'fit: there null, here "crop"'),
         (
             {"variant": None, "data": {"images": "songs/images"}},
             "are these features: choose a `variant:` word",

@@ -107,8 +107,17 @@ def test_sessions_without_a_spectrum_give_the_same_folders_as_ever(recordings):
     assert list(about["settings"])[:7] == keys
     assert "spectrum" not in sidecar(out)
     assert "there already" in check(chosen.model_copy(update={"spectrum": None}))
-    with pytest.raises(Fault, match="was not prepared from these recordings with these settings"):
+    words = "(?s)was not prepared from these recordings with these settings:.*spectrum: there null, here {"
+    with pytest.raises(Fault, match=words):
         check(settings(recordings))
+    with pytest.raises(Fault, match="  segment_s: there 0.1, here 0.2\n  equalize: there true, here false\n"):
+        check(chosen.model_copy(update={"segment_s": 0.2, "equalize": False}))
+    record(recordings / "b.wav", noise(0.5))
+    with pytest.raises(Fault, match="settings:\n  recordings: there 1, here 2\ngive"):
+        check(chosen)
+    (out / "prepared.json").unlink()
+    with pytest.raises(Fault, match="it has no prepared.json of a preparation"):
+        check(chosen)
 
 
 def test_another_option_of_a_spectrum_is_another_folder(recordings):

@@ -170,7 +170,11 @@ def test_label_tracks_of_audacity_are_read_with_their_frequencies(tmp_path):
 
 
 FAULTS = [
-    (LABELS, "name;label\na;b\n", r"needs the columns file,label\[,group,.*, it lacks file"),
+    (
+        LABELS,
+        "\ufeffname;label\na;b\n",
+        r"needs the columns file,label\[,.*lacks file; it has 'name', 'label'",
+    ),
     (LABELS, "", r"needs the columns file,label\[.*it lacks file, label"),
     (TIMES, "file,start,stop,label\nx,0,1,t\n", r"needs the columns start,end,label\[,file,.*lacks end"),
     (TIMES, "start\tstop\tlabel\n0\t1\tt\n", "needs the columns start,end,label.* it lacks end"),

@@ -15,6 +15,10 @@ from saec.files import DAMAGE, fingerprint, write_json
 
 LOG = logging.getLogger(__name__)
 MOST_BYTES, MOST_VALUES, MOST_LEVELS = 20_000_000, 1_000_000, 40
+HINTS = {  # for what people write who have never met YAML, by a part of its message
+    "escape": " (a Windows path needs no quotes, or single ones)",
+    "'\\t'": " (that is a tab: YAML takes spaces alone)",
+}
 UNFIT = re.compile(r"[\0\ud800-\udfff]")  # what no path and no file can hold
 
 
@@ -74,8 +78,9 @@ def read_value(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        hint = " (a Windows path needs no quotes, or single ones)" if "escape" in str(error.problem) else ""
-        raise Fault(f"{source} is not YAML: {where}{error.problem or error.context}{hint}") from error
+        problem = str(error.problem or error.context)
+        hint = next((words for sign, words in HINTS.items() if sign in problem), "")
+        raise Fault(f"{source} is not YAML: {where}{problem}{hint}") from error
     except (yaml.YAMLError, ValueError, LookupError) as error:  # such as `!!bool foo`, or 5,000 digits
         raise Fault(f"{source} is not YAML: {str(error).partition(';')[0][:500]}") from error
     except RecursionError as error:

@@ -1,10 +1,11 @@
 """Defines faults of the user's or of the data: one clear message, exit code 2, no traceback."""
 
 import errno
+import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,6 +82,13 @@ def number_of(n: int, words: str) -> str:
 def counted(items: Sequence[object], words: str, most: int = 10) -> list[str]:
     """Returns one remark that counts and lists the items, or none where there are none."""
     return [f"{number_of(len(items), words)}:\n{listing(items, most)}"] if items else []
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each setting that is another than before, with values as a session file has them."""
+    changed = [key for key, value in now.items() if before.get(key) != value]
+    of = {key: [json.dumps(one.get(key), ensure_ascii=False) for one in (before, now)] for key in changed}
+    return [f"{key}: there {there}, here {here}" for key, (there, here) in of.items()]
 
 
 def suffixes_of(names: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saec.extraction.parts import Shard
-from saec.faults import Fault, listing
+from saec.faults import Fault, differences, listing
 from saec.features import Features
 from saec.files import DAMAGE, fingerprint, link_or_copy, map_npz, move, remove
 
@@ -159,12 +159,7 @@ class Outputs:
         """
         about = None if overwrite else self.newest
         if about:
-            before = about["settings"]
-            different = [
-                f"{key}: there {before.get(key)!r}, here {value!r}"
-                for key, value in settings.items()
-                if before.get(key) != value
-            ]
+            different = differences(about["settings"], settings)
         else:
             others = [] if overwrite else sorted(file.name for file in self.present())
             different = [f"{name}, of which no {self.about.name} speaks" for name in others]

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from saec.config import Config
 from saec.extraction.outputs import Outputs
 from saec.extraction.sources import Source
-from saec.faults import Fault, MissingFault, listing
+from saec.faults import Fault, MissingFault, differences, listing
 from saec.files import map_npz
 from saec.reduction import MAP, n_neighbors_used, possible_dims
 from saec.reduction.kept import EUCLIDEAN, FIT_ROWS, Map, Metric, fitted_and_placed, require_unchanged
@@ -109,12 +109,8 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Path, config:
 
 def _require_same_features(source: Source, about: dict[str, Any], file: Path) -> None:
     """Raises a `Fault` where the map is of features that were made otherwise."""
-    before, now = about["settings"], source.settings | {"fit": source.data.fit}
-    different = [
-        f"{key}: there {before.get(key)!r}, here {value!r}"
-        for key, value in now.items()
-        if key not in OF_NUMBERS and before.get(key) != value
-    ]
+    now = source.settings | {"fit": source.data.fit}
+    different = differences(about["settings"], {key: now[key] for key in now if key not in OF_NUMBERS})
     n_before, n_now = len(map_npz(kept_file(file), "mean")), source.shapes["pooled"][0][0]
     different += [f"features: there {n_before:,}, here {n_now:,}"] if n_before != n_now else []
     if different:

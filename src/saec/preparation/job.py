@@ -18,7 +18,7 @@ from saec.data.kind import absolute, is_remote, paths_of
 from saec.data.packed import names_below, write_shards
 from saec.data.png import SUFFIXES as PNG
 from saec.documents import read_mapping
-from saec.faults import Fault, collect_faults, first_lines, listing
+from saec.faults import Fault, collect_faults, differences, first_lines, listing
 from saec.files import (
     fingerprint,
     locked,
@@ -39,6 +39,7 @@ from saec.preparation.pictures import (
     Note,
     Wanted,
     draw_recording,
+    settings_of,
     starts_of,
     write_beside,
 )
@@ -232,8 +233,8 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
         return job
     if out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise Fault(
-            f"{out} exists and was not prepared from these recordings with these settings: give another "
-            "`out`, or delete it"
+            f"{out} exists and was not prepared from these recordings with these settings:\n"
+            f"{listing(_changes(out, job))}\ngive another `out`, or delete it"
         )
     require_writable(job.part.parent)
     return job
@@ -246,6 +247,17 @@ def prepare(session: PreparationSession | dict | Path | str, config: Config | No
         Fault: the session or the recordings cannot be used, or nothing can be written.
     """
     return plan_preparation(load_session(session, PreparationSession), config or load_config()).run().folder
+
+
+def _changes(out: Path, job: PreparationJob) -> list[str]:
+    """Returns in what a folder is not the result of this very work."""
+    try:
+        about = read_mapping(out / ABOUT)
+        changed = differences(about["settings"], settings_of(job.session))
+    except (Fault, KeyError, AttributeError):
+        return [f"it has no {ABOUT} of a preparation"]
+    changed += differences(about, {"recordings": len(job.wanted)})
+    return changed or ["recordings or labels were changed, or pictures removed"]
 
 
 def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, Given, Given]:

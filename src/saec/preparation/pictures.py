@@ -142,8 +142,12 @@ def write_beside(
         write_table(folder / table, pd.DataFrame(rows, columns=heads))
     write_json(folder / SIDECAR, _sidecar(settings))
     about = {"fingerprint": fingerprint, "pictures": len(made), "recordings": len(notes)}
-    paths = settings.model_dump(mode="json", include={"recordings", "annotations"})
-    write_json(folder / ABOUT, {**about, "settings": settings.look | paths})
+    write_json(folder / ABOUT, {**about, "settings": settings_of(settings)})
+
+
+def settings_of(session: PreparationSession) -> dict[str, object]:
+    """Returns what a folder of pictures keeps of the session that it was made by."""
+    return session.look | session.model_dump(mode="json", include={"recordings", "annotations"})
 
 
 def _sidecar(settings: PreparationSession) -> dict[str, object]:

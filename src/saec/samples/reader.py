@@ -130,7 +130,11 @@ def _required_columns(
     if missing:
         words = ([columns.get(key, key) for key in keys] for keys in (required, optional, missing))
         needed, others, lacked = map(",".join, words)
-        raise Fault(f"{path} needs the columns {needed}[,{others}], it lacks {lacked.replace(',', ', ')}")
+        there = ", ".join(repr(head) for head in heads[:12]) or "none"
+        raise Fault(
+            f"{path} needs the columns {needed}[,{others}], it lacks {lacked.replace(',', ', ')}; it has "
+            f"{there}: rename them, or, in an evaluation, say by `labels.columns` what they are called"
+        )
     return named
 
 

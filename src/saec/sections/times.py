@@ -74,7 +74,12 @@ def show_times(
     content.write(f"times_{as_file_name(stem)}.csv", table, words)
     dates = units.get("date", pd.Series(dtype=object)).dropna()
     if len(dates):
-        content.findings.append(f"Recorded from {dates.min()} to {dates.max()}, on {dates.nunique():,} days.")
+        span = (
+            f"from {dates.min()} to {dates.max()}, on {n:,} days"
+            if (n := dates.nunique()) > 1
+            else f"on {dates.min()}"
+        )
+        content.findings.append(f"Recorded {span}.")
     for by, these in names.items():
         order = pd.Series(these[these != ""]).value_counts().index.tolist()
         panels = {unit: _counts(table[table["unit"] == unit], by, order) for unit in units}

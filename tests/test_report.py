@@ -468,8 +468,11 @@ def test_classes_and_clusters_are_counted_by_hour_and_date_where_samples_say_the
     plain = {key: raw.pop(key) for key in ("images", "features")}
     sets = {"plain": plain, "dated": plain | {"labels": file}}
     sets["summer"] = plain | {"labels": {"file": file, "clock": "UTC+2"}}
+    morning = labels_of(project, "day.csv", "time", change=lambda _, row: [*row, "2024-05-01T05:30:00"])
+    sets["morning"] = plain | {"labels": morning}
     report = evaluate(raw | {"sets": sets}, project)
     assert "dated: Recorded from 2024-05-01 to 2024-05-02" in page_of(report)
+    assert "morning: Recorded on 2024-05-01.</p>" in page_of(report)
     assert "hour, date, site (clock as written)" in page_of(report)
     assert "hour, date, site (time of UTC+2)" in page_of(report)
     plain = evaluate(session(evaluations=[KMEANS]), project)

@@ -134,6 +134,9 @@ def test_figures_are_valid_pictures_and_the_log_has_the_plan_every_epoch_and_the
             assert min(figure.size) > 60 and len(np.unique(np.asarray(figure))) > 50
     for words in ("data: train 4 pictures, valid 2", "model: compact", "epoch 1 of 2", "epoch 2 of 2"):
         assert words in log_of(run)
+    assert re.search(
+        r"epoch 1 of 2: .* for data, \d+ s left\n(?s:.*)epoch 2 of 2: .* for data\n", log_of(run)
+    )
     assert "first: 2 epochs, best epoch" in log_of(run)
     table = (run.folder / "model.txt").read_text(encoding="utf-8")
     assert table == model_table(run.model(), run.input_shape) and table.startswith("block ")

@@ -170,6 +170,13 @@ class Registry:
         for option in options:
             if option.name in taken or hasattr(self.base, option.name):
                 raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
+            if option.annotation is option.empty:
+                raise TypeError(
+                    f"{self.axis} {name!r}: the option `{option.name}` needs a type, as `n: int = 8`"
+                )
+        given = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty]
+        if not options and set(given) - fixed.keys():
+            raise TypeError(f"{self.axis} {name!r}: options stand after a `*`: write `*, {given[0]}`")
         own: dict[str, Any] = {p.name: ... if p.default is p.empty else p.default for p in options}
         fields: dict[str, Any] = {p.name: (p.annotation, {**own, **defaults}[p.name]) for p in options}
         named: dict[str, Any] = {self.key: (Literal[name], name)}

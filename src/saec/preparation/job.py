@@ -6,6 +6,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from posixpath import basename
 from threading import Event
@@ -18,7 +19,7 @@ from saec.data.kind import absolute, is_remote, paths_of
 from saec.data.packed import names_below, write_shards
 from saec.data.png import SUFFIXES as PNG
 from saec.documents import read_mapping
-from saec.faults import Fault, collect_faults, differences, first_lines, listing
+from saec.faults import Fault, collect_faults, first_lines, listing
 from saec.files import (
     fingerprint,
     locked,
@@ -38,8 +39,9 @@ from saec.preparation.pictures import (
     SKIPPED,
     Note,
     Wanted,
+    changes_of,
     draw_recording,
-    settings_of,
+    seconds_for,
     starts_of,
     write_beside,
 )
@@ -59,6 +61,7 @@ from saec.sound.files import SUFFIXES, find_recordings, header, stubs_of, warn_o
 
 LOG = logging.getLogger(__name__)
 Given = dict[str, tuple[str, str]] | None  # label and group of recordings, as a table says
+MOST_MEASURED_S = 600  # of a recording by which the time is measured
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
 
 
@@ -117,15 +120,21 @@ class PreparationJob:
         return f"{len(self.wanted):,} recordings in {self.session.recordings} -> {pictures}"
 
     def estimate(self) -> str:
-        """Returns how many pictures are to be expected, by the headers of all recordings."""
+        """Returns how many pictures to expect, by all headers, and the time, by the shortest recording."""
         rate, source = self.session.sample_rate, self.source
         headers = [(one, header(source / one.recording)) for one in progress(self.wanted, "looking")]
         lengths = [(one, about and about.length_s) for one, about in headers]
         open_ = [(one, s) for one, s in lengths if s is not None]
         n_pictures = sum(len(starts_of(one, int(s * rate), self.session)) for one, s in open_)
         closed = f", {len(lengths) - len(open_):,} cannot be opened" if len(open_) < len(lengths) else ""
-        sound = duration(sum(s for _, s in open_))
-        return f"about {n_pictures:,} pictures of {self.session.size_words} from {sound} of sound{closed}"
+        total_s = sum(s for _, s in open_)
+        sound = f"from {duration(total_s)} of sound{closed}"
+        one, length_s = min(open_, key=itemgetter(1), default=(None, 0.0))
+        time = ""
+        if one and 0 < length_s <= MOST_MEASURED_S:
+            per_s = seconds_for(self.session, source, one) / length_s / max(1, self.n_workers)
+            time = f"\ntime: about {duration(per_s * total_s)}"
+        return f"about {n_pictures:,} pictures of {self.session.size_words} {sound}{time}"
 
     def run(self) -> PictureFolder:
         """Makes the pictures of all recordings; after a kill the same call goes on.
@@ -234,7 +243,7 @@ def plan_preparation(session: PreparationSession, config: Config) -> Preparation
     if out and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise Fault(
             f"{out} exists and was not prepared from these recordings with these settings:\n"
-            f"{listing(_changes(out, job))}\ngive another `out`, or delete it"
+            f"{listing(changes_of(out, session, len(wanted)))}\ngive another `out`, or delete it"
         )
     require_writable(job.part.parent)
     return job
@@ -247,17 +256,6 @@ def prepare(session: PreparationSession | dict | Path | str, config: Config | No
         Fault: the session or the recordings cannot be used, or nothing can be written.
     """
     return plan_preparation(load_session(session, PreparationSession), config or load_config()).run().folder
-
-
-def _changes(out: Path, job: PreparationJob) -> list[str]:
-    """Returns in what a folder is not the result of this very work."""
-    try:
-        about = read_mapping(out / ABOUT)
-        changed = differences(about["settings"], settings_of(job.session))
-    except (Fault, KeyError, AttributeError):
-        return [f"it has no {ABOUT} of a preparation"]
-    changed += differences(about, {"recordings": len(job.wanted)})
-    return changed or ["recordings or labels were changed, or pictures removed"]
 
 
 def _labelled(source: Path, recordings: list[str]) -> tuple[Samples, Given, Given]:

@@ -1,8 +1,10 @@
 """Makes pictures and a note of one recording; the notes become the tables beside the pictures."""
 
 import json
+import time
 from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -11,7 +13,8 @@ import pandas as pd
 from PIL import Image
 
 from saec.data.png import SIDECAR
-from saec.faults import Unusable
+from saec.documents import read_mapping
+from saec.faults import Fault, Unusable, differences
 from saec.files import appearing, remove, write_json, write_text
 from saec.preparation.look import PreparationSession
 from saec.samples import PREPARED, SEGMENT, Samples
@@ -142,10 +145,32 @@ def write_beside(
         write_table(folder / table, pd.DataFrame(rows, columns=heads))
     write_json(folder / SIDECAR, _sidecar(settings))
     about = {"fingerprint": fingerprint, "pictures": len(made), "recordings": len(notes)}
-    write_json(folder / ABOUT, {**about, "settings": settings_of(settings)})
+    write_json(folder / ABOUT, {**about, "settings": _kept(settings)})
 
 
-def settings_of(session: PreparationSession) -> dict[str, object]:
+def changes_of(folder: Path, session: PreparationSession, n_recordings: int) -> list[str]:
+    """Returns in what a folder is not what the session makes of so many recordings."""
+    try:
+        about = read_mapping(folder / ABOUT)
+        changed = differences(about["settings"], _kept(session))
+    except (Fault, KeyError, AttributeError):
+        return [f"it has no {ABOUT} of a preparation"]
+    changed += differences(about, {"recordings": n_recordings})
+    return changed or ["recordings or labels were changed, or pictures removed"]
+
+
+def seconds_for(settings: PreparationSession, source: Path, wanted: Wanted) -> float:
+    """Returns how long the pictures of one recording take one thread, the second time, with all imported."""
+    with TemporaryDirectory(prefix="saec_check_", ignore_cleanup_errors=True) as part:
+        for folder in (PICTURES, NOTES):
+            (Path(part) / folder).mkdir()
+        for _ in range(2):
+            started = time.perf_counter()
+            draw_recording(settings, source, Path(part), Event(), wanted)
+    return time.perf_counter() - started
+
+
+def _kept(session: PreparationSession) -> dict[str, object]:
     """Returns what a folder of pictures keeps of the session that it was made by."""
     return session.look | session.model_dump(mode="json", include={"recordings", "annotations"})
 

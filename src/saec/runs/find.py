@@ -185,7 +185,8 @@ def _one_of(reference: str, folder: Path, models: Sequence[Run | Seed]) -> Run |
         return finished
     matches = [model for model in models if reference in (model.timestamp, model.folder.name)]
     if not matches:
-        raise MissingFault(f"no run {reference!r} in {folder}: {there}")
+        named = "by its folder, its timestamp or latest:<session name>"
+        raise MissingFault(f"no run {reference!r} in {folder} ({named}): {there}")
     if len(matches) > 1:
         names = listing(sorted(model.folder.name for model in matches))
         remedy = f"name the folder or file of one, or keep one of them in {folder}"

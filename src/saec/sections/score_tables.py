@@ -17,7 +17,11 @@ from saec.sections.sets import PIXELS, FeatureSet, Result
 MAIN_SCORE = "macro_f1"
 UNITS = {"macro_f1": "macro-F1", "v_measure": "V-measure (= NMI)", "silhouette": "silhouette"}
 UNITS |= {"cramers_v_corrected": "corrected Cramér's V"}
-PARTS = {"folds": "folds.csv", "classes": "classes.csv", "sweep": "sweeps.csv"}
+PARTS = {
+    "folds": ("folds.csv", "one row for each fold"),
+    "classes": ("classes.csv", "one row for each class"),
+    "sweep": ("sweeps.csv", "one row for each value of the main parameter"),
+}
 
 
 def score_table(results: list[Result]) -> pd.DataFrame:
@@ -83,9 +87,9 @@ def show_all_sets(results: list[Result], sets: list[FeatureSet], content: Conten
             content.tables[f"{caption}: all scores"] = table if len(sets) > 1 else table.drop(columns="set")
     what = "sizes of clusters, the commonest label of each and its share"
     content.write("clusters.csv", cluster_table(results), what)
-    for part, name in PARTS.items():
+    for part, (name, words) in PARTS.items():
         table = pd.DataFrame([one.key | row for one in results for row in getattr(one.scores, part)])
-        content.write(name, table, f"tidy table of {part}")
+        content.write(name, table, words)
     maps = {
         (one.name, method): (layout, one.samples.labels)
         for one in sets
@@ -193,6 +197,7 @@ def _draw_sweeps(content: Content, results: list[Result], stem: str) -> None:
         curves = {method: (part["value"].tolist(), part[score].tolist()) for method, part in by_method}
         parameter = swept["parameter"][0]
         name, title = f"sweep_{as_file_name(evaluation)}_{stem}.png", f"{evaluation} by {parameter}"
-        caption = f"{title}: settings are not chosen by these labels, only shown"
+        only_shown = ": settings are not chosen by these labels, only shown"
+        caption = title + (only_shown if score == "v_measure" else "")
         look, words = {"log_x": parameter != "preference"}, (title, parameter, UNITS[score])
         content.draw(name, caption, figures.lines, curves, *words, **look)

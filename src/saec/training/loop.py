@@ -20,7 +20,7 @@ from saec.faults import Fault
 from saec.files import remove_leftovers
 from saec.gallery import show_rebuilt, show_views
 from saec.optimizers import Learner
-from saec.progress import also_into, progress
+from saec.progress import also_into, duration, progress
 from saec.runs import REBUILT, Run
 from saec.training.build import Training
 
@@ -126,6 +126,7 @@ class RunWriter:
         self.options = training.session.training
         self.trivial: float | None = None  # the score of an answer that has learnt nothing
         self.events: Any = None
+        self.started, self.n_before = time.perf_counter(), training.progress.epoch
 
     def __enter__(self) -> Self:
         run, training = self.run, self.training
@@ -186,17 +187,25 @@ class RunWriter:
         self._write_history()
         row = training.history[-1]
         LOG.info(
-            "epoch %d of %d: %s%s; %.*f %s/s, %.0f %% of the time waiting for data",
+            "epoch %d of %d: %s%s; %.*f %s/s, %.0f %% of the time waiting for data%s",
             *(row["epoch"], self.options.epochs),
             ", ".join(f"{name} {score:.5f}" for name, score in [*row.items()][2:]),
             f" ({', '.join(names)})" if names else "",
             *(1 if pictures_per_s < 10 else 0, pictures_per_s, training.train.data.samples_are),
             100 * waiting,
+            self._time_left(),
         )
         if self.events:
             for name, score in row.items():
                 self.events.add_scalar(name, score, row["epoch"])
             self.events.flush()
+
+    def _time_left(self) -> str:
+        """Returns in words how long all other epochs take, if they take as long as those of this call."""
+        progress = self.training.progress
+        n_left = 0 if progress.finished else self.options.epochs - progress.epoch
+        seconds = (time.perf_counter() - self.started) / (progress.epoch - self.n_before)
+        return f", {duration(seconds * n_left)} left" if n_left else ""
 
     def close(self) -> None:
         """Makes figures and export of the best weights, where they are not there yet; then sums it up."""

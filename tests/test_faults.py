@@ -223,6 +223,7 @@ IMAGES = {"data": {"images": "songs/images"}}
 EXTRACTION: list[tuple[dict[str, Any], str]] = [
     (IMAGES, "takes sounds: say `data: {{sounds: ...}}`, not `images`"),
     ({"data": {}}, "name one of `arrays`, `images`, `sounds`"),
+    ({"data": {"sounds": []}}, "data.sounds: a list should have at least 1 item, got []"),
     ({"data": {"images": "songs/images", "sounds": "sounds"}}, "name one of `arrays`, `images`, `sounds`"),
     ({"tap": "conv3"}, "run: the encoder has no block 'conv3': did you mean 'conv"),
     ({"layers_dropped": 6}, "run: the model has 5 blocks, 6 cannot be dropped"),

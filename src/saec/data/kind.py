@@ -25,7 +25,7 @@ from saec.samples import Samples
 
 LOG = logging.getLogger(__name__)
 L = TypeVar("L", bound=Listed)  # of which kinds have their own
-Location = str | tuple[str, ...]  # one folder or file, or several folders
+Location = str | Annotated[tuple[str, ...], Field(min_length=1)]  # one folder or file, or several folders
 
 
 def _location(raw: Any) -> Location:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from saec.config import URL, Config
 from saec.data.batch import Dataset, FrontEnd
@@ -50,7 +50,7 @@ def _location_or_part(raw: Any) -> Location | float | int:
 class DataOptions(Component):
     """Holds the keys that every data section of a training session has beside the options of its kind."""
 
-    train: Annotated[Location, PlainValidator(_location)]
+    train: Annotated[Location, BeforeValidator(_location)]
     valid: Annotated[Any, PlainValidator(_location_or_part)] = 0.1  # a Location, or a part of `train`
     split_seed: Annotated[int, Field(ge=0)] | None = None  # of that part; None: that of the training
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Container
 from pathlib import Path
 
-from saec.faults import Fault, listing
+from saec.faults import Fault, MissingFault, listing, suffixes_of
 
 
 def files_below(
@@ -39,6 +39,22 @@ def files_below(
     if no_files:
         raise Fault(f"{folder} holds links that lead nowhere, remove or mend them:\n{listing(no_files)}")
     return dict(sorted(listed.items()))
+
+
+def found_below(folder: Path, suffixes: Container[str], what: str, such: str) -> list[str]:
+    """Returns the names of files with these suffixes; `what` and `such` are one of them, and some, in words.
+
+    Raises:
+        MissingFault: there is no such folder, or no such file in it.
+        Fault: as `files_below`.
+    """
+    if not folder.is_dir():
+        raise MissingFault(f"no folder of {what}s: {folder}")
+    names = list(files_below(folder, suffixes))
+    if not names:
+        found = suffixes_of(files_below(folder))
+        raise MissingFault(f"no {what} in {folder} or below it: expected {such}, found {found}")
+    return names
 
 
 def _visible(folder: str) -> list[os.DirEntry]:

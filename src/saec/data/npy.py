@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import BeforeValidator, PlainValidator
 
 from saec.data.listed import Listed, Location, content_of
-from saec.faults import Fault, MissingFault, Unusable, did_you_mean, suffixes_of
+from saec.faults import Fault, Unusable, did_you_mean
 from saec.files import DAMAGE
-from saec.folders import files_below
+from saec.folders import found_below
 from saec.registry import as_list
 
 LOG = logging.getLogger(__name__)
@@ -49,15 +49,7 @@ class Traces(Listed):
         super().__init__(location, *options)
 
     def find(self, folder: Path) -> list[str]:
-        if not folder.is_dir():
-            raise MissingFault(f"no folder of arrays: {folder}")
-        names = list(files_below(folder, SUFFIXES))
-        if not names:
-            instead = suffixes_of(files_below(folder))
-            raise MissingFault(
-                f"no array in {folder} or below it: expected .npy or .npz files, found {instead}"
-            )
-        return names
+        return found_below(folder, SUFFIXES, "array", ".npy or .npz files")
 
     @staticmethod
     def name_of(file: str) -> str:

@@ -18,8 +18,8 @@ import soundfile
 import soxr
 from pydantic import NonNegativeInt
 
-from saec.faults import MissingFault, Unusable, listing, suffixes_of
-from saec.folders import files_below
+from saec.faults import Unusable, listing
+from saec.folders import found_below
 from saec.sound.headers import Mended, mends_of
 
 LOG = logging.getLogger(__name__)
@@ -44,20 +44,8 @@ Channel = Literal["mean"] | NonNegativeInt  # the mean of all, or one by its num
 
 
 def find_recordings(folder: Path) -> list[str]:
-    """Returns the recordings below a folder as sorted relative POSIX paths; hidden ones are left out.
-
-    Raises:
-        MissingFault: there is no such folder, or no recording in it.
-        Fault: names are no text, or lead nowhere.
-    """
-    if not folder.is_dir():
-        raise MissingFault(f"no folder of recordings: {folder}")
-    recordings = list(files_below(folder, SUFFIXES))
-    if not recordings:
-        raise MissingFault(
-            f"no recording in {folder} or below it: expected files such as .wav, .flac, .ogg or .mp3, "
-            f"found {suffixes_of(files_below(folder))}"
-        )
+    """Returns the recordings below a folder as sorted relative POSIX paths; raises as `found_below`."""
+    recordings = found_below(folder, SUFFIXES, "recording", "files such as .wav, .flac, .ogg or .mp3")
     folders = {name.partition("/")[0] for name in recordings if "/" in name}
     empty = [one.name for one in os.scandir(folder) if one.is_dir() and one.name not in folders]
     empty = sorted(name for name in empty if not name.startswith("."))

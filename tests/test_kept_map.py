@@ -11,6 +11,7 @@ from conftest import intensities, write_pictures
 from small_runs import Songs, workplace
 from test_reduction import heaps
 
+from saec.config import Config
 from saec.extraction.reductions import Reduction, reduce_features
 from saec.faults import Fault
 from saec.files import sha256_of
@@ -45,7 +46,7 @@ def test_rows_of_the_map_stay_where_they_are_and_no_row_depends_on_the_others(ha
 
 def test_of_more_rows_than_are_fitted_some_are_drawn_and_the_others_placed(log):
     wanted = Reduction(dims=(2,), n_neighbors=8, fit_rows=100)
-    reduced = reduce_features(ROWS, wanted, "pictures")
+    reduced = reduce_features(ROWS, wanted, "pictures", Config())
     assert "the map is fitted on 100 of 240 rows" in log.text and len(reduced.map.rows) == 100
     drawn = reduced.map.rows * reduced.map.scale + reduced.map.mean
     index = [np.abs(ROWS / ROWS.std(0) - row / ROWS.std(0)).sum(axis=1).argmin() for row in drawn]
@@ -56,7 +57,9 @@ def test_of_more_rows_than_are_fitted_some_are_drawn_and_the_others_placed(log):
 
 
 def test_fitted_rows_have_at_most_all_others_of_them_as_neighbours(log):
-    reduced = reduce_features(ROWS, Reduction(dims=(2, 120), n_neighbors=150, fit_rows=100), "pictures")
+    reduced = reduce_features(
+        ROWS, Reduction(dims=(2, 120), n_neighbors=150, fit_rows=100), "pictures", Config()
+    )
     assert reduced.n_neighbors == 99 and list(reduced.by_dim) == [2] and len(reduced.by_dim[2]) == len(ROWS)
     assert "100 pictures have 99 neighbours, not 150" in log.text
     assert "100 pictures are too few for 120 dimensions" in log.text

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import urllib.request
 from pathlib import Path
 
@@ -372,3 +373,23 @@ def test_only_listed_copies_again_afterwards(memory, config: Config):
         local_copy("memory://x", config, PNG)
     assert waiting and not config.cache.exists()
     assert local_copy("memory://x", config, PNG).is_dir()
+
+
+def test_features_are_written_to_s3_and_a_bucket_that_is_not_there_is_never_made(s3, config, tmp_path, log):
+    put_pictures(s3, "songs/images", tmp_path)
+    run: Run = untrained_run(config)
+    session = {"run": run.timestamp, "data": {"images": "s3://songs/images"}, "reduction": None}
+    local = extract(session | {"out": "features"}, config)
+    made = extract(session | {"out": "s3://songs/night/features"}, config)
+    assert made.paths == [f"s3://songs/night/features/{file.name}" for file in local.paths]
+    assert sorted(s3.ls("songs/night/features")) == sorted(path.removeprefix("s3://") for path in made.paths)
+    for file, path in zip(local.paths[:-2], made.paths, strict=False):
+        assert s3.cat_file(path) == file.read_bytes()
+    shutil.rmtree(config.cache)
+    log.clear()
+    assert extract(session | {"out": "s3://songs/night/features/"}, config) == made
+    assert "nothing to do" in log.text
+    for out, words in (("s3://nobody/x", "is not there: look at the names"), ("s3://nobody", "is not there")):
+        assert f"out: {out} {words}" in refused(main_02_extract, session | {"out": out}, config)
+    assert s3.ls("") == ["songs"]
+    assert SECRET.encode() not in b"".join(contents(tmp_path).values()) and SECRET not in log.text

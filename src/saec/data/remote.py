@@ -5,7 +5,7 @@ import os
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -23,6 +23,7 @@ from saec.files import GB, appearing, as_file_name, fingerprint, locked, write_j
 from saec.progress import progress
 from saec.samples import LABELS, TABLES
 
+K = TypeVar("K")
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 MB = 10**6
@@ -37,8 +38,9 @@ LASTING = {  # by the class of an exception: what trying again does not change
     "ImportError": "needs a package that is not installed (for s3:// `pip install s3fs`)",
     "ValueError": "cannot be opened",
     "FileNotFoundError": "is not there: look at the names of its bucket and folders",
-    "PermissionError": "may not be read, access is denied: look at the credentials and what they allow",
+    "PermissionError": "may not be {}, access is denied: look at the credentials and what they allow",
     "NoCredentialsError": f"needs credentials: set {KEYS}, or FSSPEC_S3='{{\"anon\": true}}' for public data",
+    "NotImplementedError": "cannot be {}: its file system does not do that",
     "PartialCredentialsError": f"needs credentials: set both {KEYS}",
 }
 PASSING = {
@@ -84,6 +86,13 @@ def is_only_check() -> bool:
     return _WAITING.get() is not None
 
 
+def require_to_copy(words: str) -> None:
+    """Raises a `Fault` with what would be copied first where nothing may be."""
+    if (waiting := _WAITING.get()) is not None:
+        waiting.append(f"first {words}")
+        raise Fault(waiting[-1])
+
+
 def local_copy(url: str, config: Config, suffixes: Container[str]) -> Path:
     """Returns where a remote folder, file or table lies in the cache, as it is there at this moment.
 
@@ -96,10 +105,9 @@ def local_copy(url: str, config: Config, suffixes: Container[str]) -> Path:
     """
     require_no_secret(url)
     url = url.rstrip("/")
-    if "://" not in url or url.startswith(("file:", "local:")):
-        raise Fault(f"{url} names no remote folder: give a folder of this machine by its path")
+    require_remote(url)
     base = config.cache / f"{MIRROR}{fingerprint(url)}"
-    remote, root = _tried(partial(_connected, url), url)
+    remote, root = tried(partial(connected, url), url)
     path, wanted, n_others = _listed(remote, root.rstrip("/"), url, suffixes, max(1, config.n_workers))
     left = {name: one for name, one in wanted.items() if not one.is_at(base / name)}
     there = [file for file in base.rglob("*") if file.is_file() and not file.name.startswith("unusable_")]
@@ -109,23 +117,27 @@ def local_copy(url: str, config: Config, suffixes: Container[str]) -> Path:
         words = f"{len(left):,} files ({n_bytes / GB:.2f} GB) of {url} are copied into {base}"
         words += f" ({n_others:,} others, or hidden ones, are of no use here)" if n_others else ""
         _require_room(sum(one.n_bytes for one in wanted.values()), n_bytes, url, config)
-        if (waiting := _WAITING.get()) is not None:
-            waiting.append(f"first {words}")
-            raise Fault(waiting[-1])
+        require_to_copy(words)
         base.mkdir(parents=True, exist_ok=True)
         with locked(base.with_suffix(".lock"), url):
             _require_distinct(wanted, base, url)
             write_json(base / ABOUT, {"url": url})
             _remove(gone, base)
             LOG.info("%s", words)
-            _copy(remote, left, base, url, config.n_workers)
+            copy_objects(remote, left, base, url, config.n_workers)
         Cache.of(config).make_room(base)
-    if _WAITING.get() is None:
+    if not is_only_check():
         os.utime(base)  # in use: not removed to make room
     return base / path
 
 
-def _connected(url: str) -> tuple[Any, str]:
+def require_remote(url: str) -> None:
+    """Raises a `Fault` where an address is none of another machine."""
+    if "://" not in url or url.startswith(("file:", "local:")):
+        raise Fault(f"{url} names no remote folder: give a folder of this machine by its path")
+
+
+def connected(url: str) -> tuple[Any, str]:
     """Returns the file system of an address, and what it calls the folder."""
     import fsspec
 
@@ -140,7 +152,7 @@ def _listed(
     """
     is_table = splitext(url)[1].lower() in TABLES
     folder = root.rpartition("/")[0] if is_table else root
-    found = _tried(lambda: remote.find(folder, detail=True), url)
+    found = tried(lambda: remote.find(folder, detail=True), url)
     is_file = is_table or [*found] == [root]
     folder = root.rpartition("/")[0] if is_file else root
     *above, last = url.partition("://")[2].split("/")[: -1 if is_file else None]
@@ -161,7 +173,7 @@ def _listed(
     def about(name: str) -> Object:
         info = found[name]
         if info.get("size") is None:  # HTTP lists names alone
-            info = _tried(lambda: remote.info(name), name)
+            info = tried(lambda: remote.info(name), name)
         return Object.of(name, info)
 
     with closing(ahead(about, useful, 2 * n_threads, n_threads)) as objects:
@@ -170,7 +182,7 @@ def _listed(
         stem, folder = stem.rpartition("/")[0], folder.rpartition("/")[0]
         with suppress(MissingFault):  # none, or not to be read
             name = f"{folder}/{LABELS}"
-            wanted[f"{stem}/{LABELS}".lstrip("/")] = Object.of(name, _tried(partial(remote.info, name), name))
+            wanted[f"{stem}/{LABELS}".lstrip("/")] = Object.of(name, tried(partial(remote.info, name), name))
     path = "/".join(above[-2:] + [root.rpartition("/")[2]] * is_file)
     return path, wanted, len(files) - len(useful)
 
@@ -220,7 +232,7 @@ def _remove(gone: list[Path], base: Path) -> None:
             folder.rmdir()
 
 
-def _copy(remote: Any, left: dict[str, Object], base: Path, url: str, n_workers: int) -> None:
+def copy_objects(remote: Any, left: Mapping[str, Object], base: Path, url: str, n_workers: int) -> None:
     """Copies the objects, several at a time; each file appears whole."""
 
     def copy(name: str) -> int:
@@ -235,13 +247,17 @@ def _copy(remote: Any, left: dict[str, Object], base: Path, url: str, n_workers:
                     raise OSError(f"{n:,} of {n_bytes:,} bytes came")
                 os.utime(temporary, (time_s, time_s))
 
-        _tried(get, f"{url.partition('://')[0]}://{source.partition('://')[2] or source.lstrip('/')}")
+        tried(get, f"{url.partition('://')[0]}://{source.partition('://')[2] or source.lstrip('/')}")
         return n_bytes
 
+    transfer(copy, left, sum(one.n_bytes for one in left.values()), "copying", n_workers)
+
+
+def transfer(one: Callable[[K], int], items: Iterable[K], n_bytes: int, doing: str, n_workers: int) -> None:
+    """Does what `one` does with each item, which returns its bytes, several at a time with a bar."""
     n_threads = max(1, n_workers)
-    n_mb = ceil(sum(one.n_bytes for one in left.values()) / MB)
-    with closing(ahead(copy, left, 2 * n_threads, n_threads)) as sizes:
-        for _ in progress(_each_mb(sizes), "copying", n_mb, " MB"):
+    with closing(ahead(one, items, 2 * n_threads, n_threads)) as sizes:
+        for _ in progress(_each_mb(sizes), doing, ceil(n_bytes / MB), " MB"):
             pass
 
 
@@ -252,11 +268,11 @@ def _each_mb(sizes: Iterator[int]) -> Iterator[None]:
         total += n_bytes
 
 
-def _tried(call: Callable[[], T], what: str) -> T:
+def tried(call: Callable[[], T], what: str, done: str = "read") -> T:
     """Returns what the call gives, at the third time at last.
 
     Raises:
-        Fault: it cannot be done; `what` names the object.
+        Fault: it cannot be `done`; `what` names the object.
     """
     for wait_s in (*WAITS_S, None):
         try:
@@ -270,7 +286,8 @@ def _tried(call: Callable[[], T], what: str) -> T:
                 LOG.info("%s: %s, it is tried again in %d s", what, _words_of(error), wait_s)
                 time.sleep(wait_s)
                 continue
-            reason = reason or next((PASSING[name] for name in names if name in PASSING), "cannot be read")
+            reason = reason or next((PASSING[name] for name in names if name in PASSING), "cannot be {}")
+            reason = reason.replace("{}", done)
             kind = MissingFault if {"FileNotFoundError", "PermissionError"} & {*names} else Fault
             raise kind(f"{what} {reason} ({_words_of(error)})") from error
     raise AssertionError

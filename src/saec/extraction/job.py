@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from saec.config import Config, load_config, require_short_name
-from saec.data.kind import evenly
+from saec.data.bucket import Bucket
 from saec.disk import require_room
-from saec.evaluation import EVALUATIONS
 from saec.extraction.on_ray import Cluster
-from saec.extraction.outputs import PREFIX, Outputs, State
+from saec.extraction.outputs import PREFIX, Outputs, State, Uploaded, output_folder
 from saec.extraction.parts import ROOM, Shard
 from saec.extraction.predictions import listed_by, write_predictions
-from saec.extraction.reductions import Reduced, on_kept_map, reduce_features
+from saec.extraction.reductions import Reduced, log_clusters, on_kept_map, reduce_features
 from saec.extraction.rows import Earlier
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources import Source
@@ -30,11 +29,9 @@ from saec.files import GB, link_or_copy, locked, remove, require_writable, sha25
 from saec.processes import rank, world_size
 from saec.progress import duration, progress
 from saec.reduction import MAP
-from saec.samples import Samples
 from saec.session import SessionError, load_session
 
 LOG = logging.getLogger(__name__)
-N_SCORED = 1_000  # rows with labels that are clustered for the log
 LOOK_S = 60  # that a shard may be held by a process that only looks whether all are there
 
 
@@ -65,7 +62,7 @@ class ExtractionJob:
         return (
             f"{samples} {sizes.words(sizes.front.shape)}: {kind.folder}\n"
             f"{sizes.room}\n{self.source.describe()}\n"
-            f"files of {self.outputs.id} in {self.outputs.folder}: {self.state}"
+            f"files of {self.outputs.id} in {self.outputs.where}: {self.state}"
             + (f"\nshard {self.shard}: every {self.shard.n}th batch" if self.shard else "")
         )
 
@@ -76,9 +73,10 @@ class ExtractionJob:
         earlier, n_shards = self._earlier(), self.shard.n if self.shard else 1
         seconds = None if earlier else self.source.seconds()
         time = f", about {duration(seconds / n_shards)} to encode" if seconds else ""
-        return f"{self.source.n_bytes(earlier) / n_shards / GB:.2f} GB{time}"
+        there = "\nwhether it can be written there shows when the work begins" if self.outputs.bucket else ""
+        return f"{self.source.n_bytes(earlier) / n_shards / GB:.2f} GB{time}{there}"
 
-    def run(self) -> Features | Waiting:
+    def run(self) -> Features | Uploaded | Waiting:
         """Computes what is not there yet and returns the first array, with all files that are there now.
 
         A shard is computed alone; the one that ends last puts all of them together.
@@ -93,8 +91,9 @@ class ExtractionJob:
             job.outputs.folder.mkdir(parents=True, exist_ok=True)
             with locked(job.outputs.of_shard(self.shard, ".lock"), f"shard {self.shard} of {job.outputs.id}"):
                 folders = {one: job.outputs.of_shard(one) for one in self.shard.all()}
-                if not job.source.compute_shard(self.shard, folders, job._earlier()):
-                    LOG.info("shard %s is complete, others are not yet", self.shard)
+                if not job.source.compute_shard(self.shard, folders, job._earlier(fetch=True)):
+                    words = "shard %s is complete, others are not yet: all must lie in %s"
+                    LOG.info(words, self.shard, job.outputs.folder)
                     return Waiting()
         try:
             return self._run_all()
@@ -102,7 +101,7 @@ class ExtractionJob:
             LOG.info("shard %s is complete, another process puts all of them together", self.shard)
             return Waiting()
 
-    def _run_all(self) -> Features:
+    def _run_all(self) -> Features | Uploaded:
         job = self._as_of_now()
         outputs = job.outputs
         if job.state == "same" and not outputs.left_over:
@@ -121,7 +120,7 @@ class ExtractionJob:
                 held.enter_context(_of_others(outputs, shard))
             if job.state != "same":
                 LOG.info("%s", job.describe())
-                earlier = job._earlier()
+                earlier = job._earlier(fetch=True)
                 if earlier and earlier.outputs != outputs:
                     earlier = earlier.held(outputs.part / "held")
                 job._make_files(job.source.compute(outputs.part, earlier, shards, job._fill))
@@ -135,16 +134,23 @@ class ExtractionJob:
 
     def _as_of_now(self) -> "ExtractionJob":
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
-        job = _beside(self.session, self.source, self.settings, self.outputs.folder)
+        if self.outputs.bucket:
+            self.outputs.bucket.look()
+        job = _beside(self.session, self.source, self.settings, self.outputs.folder, self.outputs.bucket)
         return replace(job, shard=self.shard, cluster=self.cluster, config=self.config)
 
-    def _earlier(self) -> Earlier | None:
-        """Returns files of which rows are taken, made by an earlier call or as another variant."""
+    def _earlier(self, fetch: bool = False) -> Earlier | None:
+        """Returns files of which rows are taken, made by an earlier call or as another variant; `fetch` them
+        from a bucket where they are read.
+        """
         source = self.source
         if source.always_anew:
             return None
         what = (source.kind.state, source.npz, source.derived, self.session.overwrite)
-        return Earlier.find(self.outputs, self.settings, *what)
+        earlier = Earlier.find(self.outputs, self.settings, *what)
+        for file in earlier.npz.values() if earlier and fetch else ():
+            self.outputs.local(file)
+        return earlier
 
     def _make_files(self, computed: Computed) -> None:
         """Writes the files into a folder of their own, `<id>.json` last: they are published together."""
@@ -152,7 +158,8 @@ class ExtractionJob:
         remove(made.folder)
         made.folder.mkdir(parents=True, exist_ok=True)
         (self.outputs.part / ROOM).unlink(missing_ok=True)
-        reduced = reduce_features(pooled, self.session.reduction, self.source.kind.samples_are)
+        wanted = self.session.reduction, self.source.kind.samples_are, self.config
+        reduced = reduce_features(pooled, *wanted)
         files = self._write(made, computed, reduced)
         seconds = np.diff(computed.samples.times)  # not a number where samples are no stretches of time
         about = {
@@ -162,7 +169,7 @@ class ExtractionJob:
             "model": str(self.source.path),
             "n_neighbors_used": reduced.n_neighbors,
             "sample_s": None if np.isnan(seconds).all() else float(np.nanmedian(seconds)),
-            "band_hz": _band(computed),
+            "band_hz": computed.band,
             "n_pictures": len(computed.samples),
             "left_out": computed.data.about["left_out"],
             "classes": list(self.source.classes),
@@ -170,6 +177,7 @@ class ExtractionJob:
             "versions": {name: version(name) for name in ("saec", "torch", "numpy", "umap-learn")},
             "roles": {role: file.name for role, file in files.items()},
             "files": [file.name for file in files.values()],
+            "bytes": {file.name: file.stat().st_size for file in files.values()},
             "sha256": {"map": sha256_of(files["map"])} if "map" in files else {},
             **listed_by(self.source),
         }
@@ -178,7 +186,7 @@ class ExtractionJob:
             what = (len(pooled), self.source.kind.samples_are, pooled.shape[1])
             dims = ", ".join(map(str, reduced.by_dim)) or "none"
             LOG.info("%s: %d %s, %d pooled features, reductions to %s", made.id, *what, dims)
-            _log_clusters(computed.samples, pooled, reduced.by_dim.get(MAP))
+            log_clusters(computed.samples, pooled, reduced.by_dim.get(MAP))
         computed.arrays.clear()  # Windows moves no file that is mapped
 
     def _write(self, made: Outputs, computed: Computed, reduced: Reduced) -> dict[str, Path]:
@@ -201,7 +209,7 @@ class ExtractionJob:
             write_npz(files[role], **arrays, N=computed.samples.names)
         if "probabilities" in computed.arrays:
             given = computed.samples, computed.arrays["probabilities"], self.source.classes
-            files |= write_predictions(made, *given, self.session.predictions, _band(computed))
+            files |= write_predictions(made, *given, self.session.predictions, computed.band)
         self.source.draw(computed, made.figure)
         return files | ({"reconstructions": made.figure} if made.figure.exists() else {})
 
@@ -214,27 +222,6 @@ def _of_others(outputs: Outputs, shard: Shard) -> Iterator[None]:
             yield
     except BusyFault as error:
         raise Fault(str(error)) from error
-
-
-def _band(computed: Computed) -> tuple[float, float] | None:
-    """Returns the lowest and highest Hz that samples show, None where nothing says it."""
-    rate = computed.data.about.get("sample_rate")
-    return computed.data.axes.band or ((0.0, rate / 2) if isinstance(rate, int | float) else None)
-
-
-def _log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:
-    """Says how well clusters agree with labels, where some are there."""
-    if len(samples.classes) < 2:
-        return
-    rows = np.array(evenly(np.flatnonzero(samples.labels != ""), N_SCORED))
-    clustered = {"kmeans": ("pooled features, k-means", pooled)}
-    if map_2d is not None:
-        clustered["hdbscan"] = ("2-D map, HDBSCAN", map_2d)
-    for name, (what, numbers) in clustered.items():
-        score = EVALUATIONS.parse({"name": name, "sweep": (), "resamples": 0})  # clusters once, as they come
-        scores = score(numbers[rows], samples.labels[rows], samples.groups[rows]).scores
-        words = "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f"
-        LOG.info(words, len(samples.classes), what, scores["v_measure"], scores["adjusted_rand"])
 
 
 def plan_extraction(
@@ -252,7 +239,7 @@ def plan_extraction(
     """
     faults: list[str] = []
     key = f"data.{session.data.key}"
-    out = collect_faults(faults, "out", config.data_path, session.out) if session.out else None
+    out, bucket = collect_faults(faults, "out", output_folder, session.out, config) or (None, None)
     collect_faults(faults, "config.cache", require_writable, config.cache)
     data = collect_faults(faults, key, session.data.absolute, config, out)
     others: list[str] = []
@@ -262,7 +249,8 @@ def plan_extraction(
         out = collect_faults(faults, "out", source.folder_beside, _id(session, source), config)
     if out:
         read = session.but(data=data).folders if data else []
-        collect_faults(faults, "out", _require_apart, out, source, read)
+        collect_faults(faults, "out", _require_apart, Path(bucket.url) if bucket else out, source, read)
+        collect_faults(faults, "out", require_writable, out)
     if source:
         collect_faults(faults, "variant", require_short_name, _id(session, source))
     if source and session.reduction and "reduction" in session.stated and "pooled" not in source.npz:
@@ -271,35 +259,36 @@ def plan_extraction(
         collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
     reduction = session.reduction
     if source and out and reduction and reduction.like and "pooled" in source.npz:
-        given = reduction.like, reduction, source, out, config
+        given = reduction.like, reduction, source, Outputs(out, "", bucket), config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
     part, cluster = _processes(source, shard, engine, address, faults)
     if faults:
         raise SessionError(f"session {session.name}", faults)
-    session = session.but(data=data, out=str(out), reduction=reduction)
+    session = session.but(data=data, out=bucket.url if bucket else str(out), reduction=reduction)
     wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision", "pooling") if key in settings}
-    job = _beside(session.but(**resolved), source, settings, out)
+    job = _beside(session.but(**resolved), source, settings, out, bucket)
     job = replace(job, shard=part, cluster=cluster, config=config)
-    if reduction and reduction.like == str(job.outputs.about):
+    if reduction and reduction.like == job.outputs.address:
         raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
     if job.state != "same":
         folder = job.outputs.of_shard(part) if part else job.outputs.part
         taken = sum(file.stat().st_size for file in folder.glob("*.npy"))  # by an interrupted call
         n_bytes = int(source.n_bytes(job._earlier()) * (1 / part.n if part else 2))
         require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
+        if bucket:
+            bucket.require_writable()
     return job
 
 
 def _require_apart(out: Path, source: Source | None, read: list[str]) -> None:
-    """Raises a `Fault` where the folder holds the samples themselves, or nothing can be written there."""
+    """Raises a `Fault` where the folder holds the samples themselves."""
     deep = source and getattr(source.kind, "recursive", False)  # figures would be taken for pictures
     if source and {*map(Path, read)} & {out, *(out.parents if deep else ())}:
         holds = f"holds the {source.kind.samples_are} themselves"
         raise Fault(f"{out} {holds}: choose another folder, or null for the one above it")
-    require_writable(out)
 
 
 def _processes(
@@ -324,9 +313,11 @@ def _id(session: ExtractionSession, source: Source) -> str:
     return PREFIX + "_".join(filter(None, [source.name, session.variant]))
 
 
-def _beside(session: ExtractionSession, source: Source, settings: dict, folder: Path) -> ExtractionJob:
+def _beside(
+    session: ExtractionSession, source: Source, settings: dict, folder: Path, bucket: Bucket | None = None
+) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
-    outputs = Outputs.of(folder, _id(session, source), settings, session.data.key)
+    outputs = Outputs.of(folder, _id(session, source), settings, session.data.key, bucket)
     state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
     return ExtractionJob(session, source, outputs, settings, state)
 
@@ -335,9 +326,9 @@ def extract(
     session: ExtractionSession | dict | Path | str,
     config: Config | None = None,
     **processes: Any,
-) -> Features | Waiting:
+) -> Features | Uploaded | Waiting:
     """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
-    all files that are there now.
+    all files that are there now; of those in a bucket their addresses.
 
     Of several processes each may compute one `shard`, `0/4` to `3/4`; the one that ends last returns
     features. With `engine="ray"` processes of a Ray cluster, at its `address`, encode for this one.

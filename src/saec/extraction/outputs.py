@@ -1,14 +1,18 @@
 """Manages the files of an extraction: their names, what exists already, and how they are replaced."""
 
+import fnmatch
 import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from saec.config import Config
+from saec.data.bucket import Bucket
+from saec.data.kind import is_remote
 from saec.extraction.parts import Shard
 from saec.faults import Fault, differences, listing
 from saec.features import Features
@@ -19,15 +23,45 @@ PREFIX = "saec_"  # of every id
 MOST_LETTERS = 40  # of the data's name in an id
 
 
+def output_folder(out: str | None, config: Config) -> tuple[Path | None, Bucket | None]:
+    """Returns the folder to write to, of a remote one that in the cache, with it."""
+    if out and is_remote(out):
+        bucket = Bucket(out, config)
+        return bucket.folder, bucket
+    return (config.data_path(out) if out else None), None
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """Names features that lie in a bucket by their addresses, the JSON last."""
+
+    paths: list[str]
+    roles: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """Names the files of one id in one folder as the dashboard parses them: `dimred_2_neigh_10_<id>.npz`."""
+    """Names the files of one id in one folder as the dashboard parses them: `dimred_2_neigh_10_<id>.npz`.
+
+    Those of a bucket are made in a folder of the cache; what was copied of it lies there, too.
+    """
 
     folder: Path
     id: str  # saec_<timestamp>...
+    bucket: Bucket | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, folder: Path, id: str, settings: dict[str, Any], key: str) -> "Outputs":
+    def at(cls, about: str, config: Config) -> "Outputs":
+        """Returns the outputs that an `<id>.json` describes, by its path or address."""
+        folder, _, name = about.rpartition("/")
+        bucket = Bucket(folder, config) if is_remote(about) else None
+        file = bucket.folder / name if bucket else config.data_path(about)
+        return cls(file.parent, file.name.removesuffix(".json"), bucket)
+
+    @classmethod
+    def of(
+        cls, folder: Path, id: str, settings: dict[str, Any], key: str, bucket: Bucket | None = None
+    ) -> "Outputs":
         """Returns the outputs of `<id>`, or of `<id>_<name of the data>` where `<id>` is of other data.
 
         `key` is the setting that says where the data lie.
@@ -36,13 +70,32 @@ class Outputs:
         first = Path(location if isinstance(location, str) else location[0])
         name = re.sub(r"[^A-Za-z0-9]+", "-", first.stem if first.is_file() else first.name)[:MOST_LETTERS]
         for ending in ("", f"_{name}"):
-            outputs = cls(folder, id + ending)
+            outputs = cls(folder, id + ending, bucket)
             with suppress(Fault):
                 about = outputs.newest
                 if about and about["settings"].get(key) != location:
                     continue
             return outputs
-        return cls(folder, f"{id}_{name}-{fingerprint(location)[:8]}")
+        return cls(folder, f"{id}_{name}-{fingerprint(location)[:8]}", bucket)
+
+    @property
+    def where(self) -> str:
+        """Returns the path of the folder, or its address."""
+        return self.bucket.url if self.bucket else str(self.folder)
+
+    @property
+    def address(self) -> str:
+        """Returns the path of the JSON file, or its address."""
+        return f"{self.where}/{self.about.name}" if self.bucket else str(self.about)
+
+    def has(self, file: Path) -> bool:
+        return file.name in self.bucket.objects if self.bucket else file.is_file()
+
+    def local(self, file: Path) -> Path:
+        """Returns the path of a file, which is fetched first if it lies in a bucket."""
+        if self.bucket:
+            self.bucket.fetch([file.name])
+        return file
 
     def npz(self, words: str) -> Path:
         return self.folder / f"{words}_{self.id}.npz"
@@ -90,17 +143,26 @@ class Outputs:
         """Returns what only a killed process leaves, or one that is at work."""
         of_0_1_0 = self.folder / f".{self.id}.json"
         paths = (self.part, self.lock, of_0_1_0, *self.shards.values())
-        return [path for path in paths if path.exists()]
+        return [path for path in paths if path.exists()] + [*map(Path, self._left_there)]
+
+    @property
+    def _left_there(self) -> list[str]:
+        return self.bucket.left_of(self.id) if self.bucket else []
 
     def clean(self, shards: Iterable[Path] = ()) -> None:
         """Removes what a killed process has left and is of no more use, and the folders of these shards."""
         for path in ({*self.left_over} - {self.lock, *self.shards.values()}) | {*shards}:
             remove(path)
+        if self.bucket:
+            self.bucket.remove(self._left_there)
 
     def publish(self) -> None:
         """Replaces all files of this id by those that are made, if they are; after a kill it goes on."""
         about = self.read_about(self.made.about)
-        if about:
+        if self.bucket and about:
+            files = [self.made.folder / name for name in (*about["files"], self.about.name)]
+            self.bucket.replace(self.id, files, {file.name for file in (*self.present(), self.figure)})
+        elif about:
             self.about.unlink(missing_ok=True)  # which never stands beside files of another state
             for file in {*self.present(), self.figure} - {self.folder / name for name in about["files"]}:
                 file.unlink(missing_ok=True)
@@ -132,8 +194,11 @@ class Outputs:
         except DAMAGE as error:
             raise self._damaged(error) from error
 
-    def features(self) -> Features:
-        """Opens the first of the files that were made, with the paths of all."""
+    def features(self) -> Features | Uploaded:
+        """Opens the first of the files that were made, with the paths of all; names those of a bucket."""
+        if self.bucket:
+            there = {role: f"{self.where}/{name}" for role, name in self.read_about()["roles"].items()}
+            return Uploaded([*there.values(), self.address], there)
         roles = {role: self.folder / name for role, name in self.read_about()["roles"].items()}
         first = Features.load(next(iter(roles.values())))
         return Features(first.X, first.N, [*roles.values(), self.about], roles)
@@ -145,11 +210,16 @@ class Outputs:
         name = self.id.removeprefix(PREFIX)
         tables = list(map(self.predictions, ("predictions", "predictions_files", "detections")))
         for form in ("raven", "audacity"):
-            longer = self.folder.glob(f"*{PREFIX}*_{name}.[jln]*")  # JSON, lock, NPZ
+            longer = self._glob(f"*{PREFIX}*_{name}.[jln]*")  # JSON, lock, NPZ
             endings = tuple({f"_{file.stem.rpartition(PREFIX)[2]}" for file in longer})
-            those = self.folder.glob(f"{form}_[0-9]*_{name}.txt")
+            those = self._glob(f"{form}_[0-9]*_{name}.txt")
             tables += [file for file in those if not file.stem.endswith(endings)]
-        return set(filter(Path.is_file, [*tables, *self.folder.glob(f"[!.]*_{self.id}.npz")]))
+        return set(filter(self.has, [*tables, *self._glob(f"[!.]*_{self.id}.npz")]))
+
+    def _glob(self, pattern: str) -> list[Path]:
+        if self.bucket:
+            return [self.folder / name for name in fnmatch.filter(self.bucket.objects, pattern)]
+        return [*self.folder.glob(pattern)]
 
     def state(self, settings: dict[str, Any], listed: dict[str, Any], overwrite: bool) -> State:
         """Compares what is there with what a session wants; version 0.1.0 has not written all of `listed`.
@@ -161,11 +231,11 @@ class Outputs:
         if about:
             different = differences(about["settings"], settings)
         else:
-            others = [] if overwrite else sorted(file.name for file in self.present())
+            others = [] if overwrite or self._left_there else sorted(file.name for file in self.present())
             different = [f"{name}, of which no {self.about.name} speaks" for name in others]
         if different:
             raise Fault(
-                f"{self.folder} holds features {self.id} made otherwise:\n{listing(different)}\n"
+                f"{self.where} holds features {self.id} made otherwise:\n{listing(different)}\n"
                 "choose a `variant:` word for these, another folder by `out:`, or `overwrite: true`"
             )
         if not about:
@@ -175,7 +245,11 @@ class Outputs:
         return "same" if same and is_whole else "files changed"
 
     def _complete(self, about: dict[str, Any]) -> bool:
-        """Returns whether all files are there, with a row for each sample."""
+        """Returns whether all files are there, with a row for each sample; in a bucket, of the right size."""
+        if self.bucket:
+            there = {name: one.n_bytes for name, one in self.bucket.objects.items()}
+            sizes = about.get("bytes", there)
+            return all(name in there and sizes.get(name) == there[name] for name in about["files"])
         files, n = [self.folder / name for name in about["files"]], about["n_pictures"]
         try:
             return all(map(Path.is_file, files)) and all(
@@ -185,7 +259,7 @@ class Outputs:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> Fault:
-        return Fault(f"{self.about} or a file it lists is damaged ({error}): remove it, extract anew")
+        return Fault(f"{self.address} or a file it lists is damaged ({error}): remove it, extract anew")
 
 
 @lru_cache(maxsize=2)

@@ -1,7 +1,7 @@
 """Reduces pooled features of an extraction, by a map of their own or by one that is kept."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from saec.config import Config
+from saec.data.kind import evenly
+from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import Outputs
 from saec.extraction.sources import Source
 from saec.faults import Fault, MissingFault, differences, listing
@@ -16,9 +18,11 @@ from saec.files import map_npz
 from saec.reduction import MAP, n_neighbors_used, possible_dims
 from saec.reduction.kept import EUCLIDEAN, FIT_ROWS, Map, Metric, fitted_and_placed, require_unchanged
 from saec.registry import Strict, stated_in
+from saec.samples import Samples
 from saec.session import Count
 
 LOG = logging.getLogger(__name__)
+N_SCORED = 1_000  # rows with labels that are clustered for the log
 OF_NUMBERS = ("latents", "precision", "backend")  # settings by which features differ in the last digits alone
 
 
@@ -54,12 +58,14 @@ class Reduced:
     map: Map | None = None
 
 
-def reduce_features(pooled: np.ndarray | None, wanted: Reduction | None, what: str) -> Reduced:
+def reduce_features(
+    pooled: np.ndarray | None, wanted: Reduction | None, what: str, config: Config
+) -> Reduced:
     """Returns reductions to the dimensions that so many rows allow, or to those of a kept map."""
     if wanted is None or pooled is None:
         return Reduced()
     if wanted.like and wanted.sha256:
-        kept = Map.read(kept_file(Path(wanted.like)), wanted.sha256)
+        kept = Map.read(kept_file(Outputs.at(wanted.like, config)), wanted.sha256)
         placed = kept.place(pooled)
         return Reduced(kept.n_neighbors, {d: placed[d] for d in dict.fromkeys([MAP, *wanted.dims])})
     n_fitted = min(len(pooled), wanted.fit_rows)
@@ -78,22 +84,22 @@ def reduce_features(pooled: np.ndarray | None, wanted: Reduction | None, what: s
     return Reduced(used, positions, fitted)
 
 
-def kept_file(about: Path) -> Path:
+def kept_file(outputs: Outputs) -> Path:
     """Returns the path of the map that is kept beside `<id>.json`."""
-    return Outputs(about.parent, about.stem).npz("map")
+    return outputs.local(outputs.npz("map"))
 
 
-def on_kept_map(like: str, wanted: Reduction, source: Source, out: Path, config: Config) -> Reduction:
+def on_kept_map(like: str, wanted: Reduction, source: Source, out: Outputs, config: Config) -> Reduction:
     """Returns the reduction with the path of the features that it names, and the numbers of their map.
 
     Raises:
         Fault: there is no such map, it was altered, or it is of other features or dimensions.
     """
-    beside = out / f"{like}.json"
-    file = beside if beside.is_file() else config.data_path(like)
-    about = Outputs(file.parent, file.stem).read_about() if file.suffix == ".json" else None
+    beside = replace(out, id=like)
+    kept = beside if beside.about.is_file() else Outputs.at(like, config)
+    about, file = kept.read_about(), kept.address
     if not about:
-        words = f"no such features: {like} (the id of some in {out}, or the path of an <id>.json)"
+        words = f"no such features: {like} (the id of some in {out.where}, or the path of an <id>.json)"
         raise MissingFault(words)
     before = about["session"].get("reduction") or {}
     if "like" in before:
@@ -102,22 +108,24 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Path, config:
     if "map" not in about["roles"]:
         raise Fault(f"{file} keeps no map: extract those features once more with `overwrite: true`")
     sha256 = wanted.sha256 or about["sha256"]["map"]
-    require_unchanged(kept_file(file), sha256)
-    _require_same_features(source, about, file)
-    return Reduction(**_numbers(wanted, before, file), like=str(file), sha256=sha256)
+    require_unchanged(kept_file(kept), sha256)
+    _require_same_features(source, about, kept)
+    return Reduction(**_numbers(wanted, before, file), like=file, sha256=sha256)
 
 
-def _require_same_features(source: Source, about: dict[str, Any], file: Path) -> None:
+def _require_same_features(source: Source, about: dict[str, Any], kept: Outputs) -> None:
     """Raises a `Fault` where the map is of features that were made otherwise."""
     now = source.settings | {"fit": source.data.fit}
     different = differences(about["settings"], {key: now[key] for key in now if key not in OF_NUMBERS})
-    n_before, n_now = len(map_npz(kept_file(file), "mean")), source.shapes["pooled"][0][0]
+    n_before, n_now = len(map_npz(kept_file(kept), "mean")), source.shapes["pooled"][0][0]
     different += [f"features: there {n_before:,}, here {n_now:,}"] if n_before != n_now else []
     if different:
-        raise Fault(f"the map of {file} is of features that were made otherwise:\n{listing(different)}")
+        raise Fault(
+            f"the map of {kept.address} is of features that were made otherwise:\n{listing(different)}"
+        )
 
 
-def _numbers(wanted: Reduction, before: dict[str, Any], file: Path) -> dict[str, Any]:
+def _numbers(wanted: Reduction, before: dict[str, Any], file: str) -> dict[str, Any]:
     """Returns the map's own numbers, with those of its dimensions that are wanted; refuses others."""
     stated, own = stated_in(wanted, Reduction, ("dims", "n_neighbors", "seed")), Reduction(**before)
     foreign = {*wanted.dims} - {MAP, *own.dims} if "dims" in stated else ()
@@ -129,3 +137,18 @@ def _numbers(wanted: Reduction, before: dict[str, Any], file: Path) -> dict[str,
             words = f"the map of {file} has {key} {getattr(own, key)}, got {getattr(wanted, key)}"
             raise Fault(f"{words}: leave it out, the map is not made anew")
     return own.model_dump() | ({"dims": wanted.dims} if "dims" in stated else {})
+
+
+def log_clusters(samples: Samples, pooled: np.ndarray, map_2d: np.ndarray | None) -> None:
+    """Says how well clusters agree with labels, where some are there."""
+    if len(samples.classes) < 2:
+        return
+    rows = np.array(evenly(np.flatnonzero(samples.labels != ""), N_SCORED))
+    clustered = {"kmeans": ("pooled features, k-means", pooled)}
+    if map_2d is not None:
+        clustered["hdbscan"] = ("2-D map, HDBSCAN", map_2d)
+    for name, (what, numbers) in clustered.items():
+        score = EVALUATIONS.parse({"name": name, "sweep": (), "resamples": 0})  # clusters once, as they come
+        scores = score(numbers[rows], samples.labels[rows], samples.groups[rows]).scores
+        words = "clusters against %d labels, %s: V-measure %.2f, adjusted Rand %.2f"
+        LOG.info(words, len(samples.classes), what, scores["v_measure"], scores["adjusted_rand"])

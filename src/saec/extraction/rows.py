@@ -46,7 +46,7 @@ class Earlier:
         """
         candidates, now = [], set(now)
         for file in sorted(outputs.folder.glob(f"{PREFIX}*.json"), key=lambda file: file != outputs.about):
-            made_by, about = Outputs(outputs.folder, file.stem), None
+            made_by, about = replace(outputs, id=file.stem), None
             with suppress(Fault):  # of another maker, or damaged
                 about = made_by.read_about()
             if not about:
@@ -55,7 +55,7 @@ class Earlier:
             if overwrite and made_by == outputs and not different:
                 return None
             roles = {role: outputs.folder / name for role, name in about["roles"].items()}
-            npz = {array: roles[array] for array in arrays if array in roles and roles[array].is_file()}
+            npz = {array: roles[array] for array in arrays if array in roles and outputs.has(roles[array])}
             npz = {array: path for array, path in npz.items() if derived.get(array) not in different}
             if different <= {*NO_ROWS, *derived.values()} and {*arrays} - {*derived} <= npz.keys():
                 changed = {file[0] for file in now.symmetric_difference(about["pictures"])}

@@ -1,5 +1,6 @@
 """Finds what a session names: files, folders, and the labels, groups and splits of samples."""
 
+import fnmatch
 import math
 import re
 from collections.abc import Iterable
@@ -16,7 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 from saec.config import Config
 from saec.data import DATA
 from saec.data.audio import Recordings
-from saec.data.kind import absolute, paths_of
+from saec.data.bucket import Bucket
+from saec.data.kind import absolute, is_remote, paths_of
 from saec.data.listed import by_folders
 from saec.data.npy import SUFFIXES as ARRAYS
 from saec.data.packed import labels_beside
@@ -24,6 +26,7 @@ from saec.data.photos import SUFFIXES, pictures_below
 from saec.data.png import Pictures
 from saec.data.shards import SHARDS
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
+from saec.extraction.outputs import PREFIX
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.folders import files_below
 from saec.registry import Strict
@@ -56,7 +59,11 @@ def as_file(raw: Any) -> Any:
 
 
 def matching_files(named: str, config: Config) -> list[Path]:
-    """Returns the files of a pattern, sorted, or the one file that is named."""
+    """Returns the files of a pattern, sorted, or the one file that is named; those of an address are fetched,
+    with the reductions beside them.
+    """
+    if is_remote(named):
+        return _fetched(named, config)
     path = config.data_path(named)
     if path.exists() or not set(MAGIC) & set(named):
         return [path]
@@ -64,6 +71,18 @@ def matching_files(named: str, config: Config) -> list[Path]:
     if not matching:
         raise MissingFault(f"no file matches {path}")
     return matching
+
+
+def _fetched(named: str, config: Config) -> list[Path]:
+    url, _, pattern = named.rpartition("/")
+    bucket = Bucket(url, config)
+    names = sorted(fnmatch.filter(bucket.objects, pattern))
+    if not names:
+        raise MissingFault(f"no file matches {named}")
+    ids = tuple(PREFIX + name.rpartition(PREFIX)[2] for name in names)
+    reduced = [name for name in fnmatch.filter(bucket.objects, "dimred_*") if name.endswith(ids)]
+    bucket.fetch(names + reduced)
+    return [bucket.folder / name for name in names]
 
 
 def picture_folder(path: str, config: Config) -> Path:

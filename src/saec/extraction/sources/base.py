@@ -57,6 +57,12 @@ class Computed:
         values = self.arrays[array]
         return {"values": values, "offsets": self.offsets} if array == CODES else {"X": values}
 
+    @property
+    def band(self) -> tuple[float, float] | None:
+        """Returns the lowest and highest Hz that samples show, None where nothing says it."""
+        rate = self.data.about.get("sample_rate")
+        return self.data.axes.band or ((0.0, rate / 2) if isinstance(rate, int | float) else None)
+
 
 Fill = Callable[["Source", Part, Dataset], None]
 
@@ -120,7 +126,8 @@ class Source:
         itself, or holds the features that version 0.1.0 put there. Raises a `Fault` for a remote one.
         """
         if is_remote(self.data.location):
-            raise Fault("features cannot lie beside a remote folder: name a folder of this machine")
+            words = "name a folder of this machine, or an address"
+            raise Fault(f"features cannot lie beside a remote folder: {words}")
         folder, wanted = self.kind.folder, self.data.model_dump(mode="json")
         if self.data.location == str(folder):
             return folder.parent

@@ -16,7 +16,7 @@ import main_02_extract
 import main_03_evaluate
 from saec import extract
 from saec.data import remote
-from saec.extraction.outputs import Uploaded
+from saec.extraction.outputs import Elsewhere
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault, KeptFault
 from saec.features import Features
@@ -108,7 +108,7 @@ def test_features_in_a_bucket_are_those_of_a_folder_and_a_second_call_does_nothi
 
 def test_from_python_features_in_a_bucket_are_addresses_and_other_settings_are_refused(songs):
     made = songs.extract(out=URL)
-    assert isinstance(made, Uploaded) and made.roles["pooled"] in made.paths
+    assert isinstance(made, Elsewhere) and made.roles["pooled"] in made.paths
     for forget in (lambda songs: None, elsewhere):
         forget(songs)
         with pytest.raises(Fault, match=f"{URL} holds features {songs.id} made otherwise:\n  pooling"):

@@ -381,7 +381,7 @@ def test_features_are_written_to_s3_and_a_bucket_that_is_not_there_is_never_made
     session = {"run": run.timestamp, "data": {"images": "s3://songs/images"}, "reduction": None}
     local = extract(session | {"out": "features"}, config)
     made = extract(session | {"out": "s3://songs/night/features"}, config)
-    assert made.paths == [f"s3://songs/night/features/{file.name}" for file in local.paths]
+    assert made.paths == tuple(f"s3://songs/night/features/{file.name}" for file in local.paths)
     assert sorted(s3.ls("songs/night/features")) == sorted(path.removeprefix("s3://") for path in made.paths)
     for file, path in zip(local.paths[:-2], made.paths, strict=False):
         assert s3.cat_file(path) == file.read_bytes()

@@ -164,7 +164,7 @@ def test_a_ray_cluster_gives_the_same_bits_though_a_process_of_it_is_killed(song
     try:
         made = extract(songs.session(out="memory://ray/features"), songs.config, engine="ray")
         there = fsspec.filesystem("memory")
-        assert made.paths == [f"memory://ray/features/{file.name}" for file in whole.paths]
+        assert made.paths == tuple(f"memory://ray/features/{file.name}" for file in whole.paths)
         for file, path in zip(whole.paths[:-1], made.paths, strict=False):
             assert there.cat_file(path) == file.read_bytes()
     finally:

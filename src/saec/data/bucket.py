@@ -1,5 +1,6 @@
 """Keeps features in a folder of another machine: lists them, fetches what is needed, replaces them as one."""
 
+import fnmatch
 import logging
 import secrets
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from saec.data.remote import (
     tried,
 )
 from saec.data.store import ABOUT, MIRROR, Cache
-from saec.faults import Fault, KeptFault
+from saec.faults import Fault, KeptFault, MissingFault
 from saec.files import GB, TEMPORARY, fingerprint, write_json
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +65,19 @@ class Bucket:
             require_to_copy(words)
             copy_objects(self._remote, left, self.folder, self.url, self.config.n_workers)
             Cache.of(self.config).make_room(self.folder)
+
+    def copies(self, pattern: str) -> list[Path]:
+        """Fetches what a pattern stands for, with reductions of the same id, and returns the copies, sorted.
+
+        Raises:
+            MissingFault: no file matches it.
+        """
+        names = sorted(fnmatch.filter(self.objects, pattern))
+        if not names:
+            raise MissingFault(f"no file matches {self.url}/{pattern}")
+        ids = tuple("_saec_" + name.rpartition("_saec_")[2] for name in names)
+        self.fetch([*names, *(name for name in self.objects if name.endswith(ids) and "dimred" in name)])
+        return [self.folder / name for name in names]
 
     def left_of(self, id: str) -> list[str]:
         """Returns the names of files that were written but not moved: a process is at work, or was killed."""

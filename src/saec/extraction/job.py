@@ -15,7 +15,7 @@ from saec.config import Config, load_config, require_short_name
 from saec.data.bucket import Bucket
 from saec.disk import require_room
 from saec.extraction.on_ray import Cluster
-from saec.extraction.outputs import PREFIX, Outputs, State, Uploaded, output_folder
+from saec.extraction.outputs import PREFIX, Elsewhere, Outputs, State, output_folder
 from saec.extraction.parts import ROOM, Shard
 from saec.extraction.predictions import listed_by, write_predictions
 from saec.extraction.reductions import Reduced, log_clusters, on_kept_map, reduce_features
@@ -33,13 +33,6 @@ from saec.session import SessionError, load_session
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 60  # that a shard may be held by a process that only looks whether all are there
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Is what a shard leaves while others are not complete: no files yet."""
-
-    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +69,7 @@ class ExtractionJob:
         there = "\nwhether it can be written there shows when the work begins" if self.outputs.bucket else ""
         return f"{self.source.n_bytes(earlier) / n_shards / GB:.2f} GB{time}{there}"
 
-    def run(self) -> Features | Uploaded | Waiting:
+    def run(self) -> Features | Elsewhere:
         """Computes what is not there yet and returns the first array, with all files that are there now.
 
         A shard is computed alone; the one that ends last puts all of them together.
@@ -94,14 +87,14 @@ class ExtractionJob:
                 if not job.source.compute_shard(self.shard, folders, job._earlier(fetch=True)):
                     words = "shard %s is complete, others are not yet: all must lie in %s"
                     LOG.info(words, self.shard, job.outputs.folder)
-                    return Waiting()
+                    return Elsewhere()
         try:
             return self._run_all()
         except BusyFault:
             LOG.info("shard %s is complete, another process puts all of them together", self.shard)
-            return Waiting()
+            return Elsewhere()
 
-    def _run_all(self) -> Features | Uploaded:
+    def _run_all(self) -> Features | Elsewhere:
         job = self._as_of_now()
         outputs = job.outputs
         if job.state == "same" and not outputs.left_over:
@@ -326,7 +319,7 @@ def extract(
     session: ExtractionSession | dict | Path | str,
     config: Config | None = None,
     **processes: Any,
-) -> Features | Uploaded | Waiting:
+) -> Features | Elsewhere:
     """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
     all files that are there now; of those in a bucket their addresses.
 

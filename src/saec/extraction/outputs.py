@@ -32,11 +32,11 @@ def output_folder(out: str | None, config: Config) -> tuple[Path | None, Bucket 
 
 
 @dataclass(frozen=True)
-class Uploaded:
-    """Names features that lie in a bucket by their addresses, the JSON last."""
+class Elsewhere:
+    """Names the addresses of features in a bucket, the JSON last; none as long as shards are missing."""
 
-    paths: list[str]
-    roles: dict[str, str]
+    paths: tuple[str, ...] = ()
+    roles: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -194,11 +194,11 @@ class Outputs:
         except DAMAGE as error:
             raise self._damaged(error) from error
 
-    def features(self) -> Features | Uploaded:
+    def features(self) -> Features | Elsewhere:
         """Opens the first of the files that were made, with the paths of all; names those of a bucket."""
         if self.bucket:
             there = {role: f"{self.where}/{name}" for role, name in self.read_about()["roles"].items()}
-            return Uploaded([*there.values(), self.address], there)
+            return Elsewhere((*there.values(), self.address), there)
         roles = {role: self.folder / name for role, name in self.read_about()["roles"].items()}
         first = Features.load(next(iter(roles.values())))
         return Features(first.X, first.N, [*roles.values(), self.about], roles)

@@ -1,6 +1,5 @@
 """Finds what a session names: files, folders, and the labels, groups and splits of samples."""
 
-import fnmatch
 import math
 import re
 from collections.abc import Iterable
@@ -26,7 +25,6 @@ from saec.data.photos import SUFFIXES, pictures_below
 from saec.data.png import Pictures
 from saec.data.shards import SHARDS
 from saec.evaluation.folds import TEST, TRAIN, classes_of_few_groups
-from saec.extraction.outputs import PREFIX
 from saec.faults import Fault, MissingFault, counted, listing
 from saec.folders import files_below
 from saec.registry import Strict
@@ -63,7 +61,8 @@ def matching_files(named: str, config: Config) -> list[Path]:
     with the reductions beside them.
     """
     if is_remote(named):
-        return _fetched(named, config)
+        url, _, pattern = named.rpartition("/")
+        return Bucket(url, config).copies(pattern)
     path = config.data_path(named)
     if path.exists() or not set(MAGIC) & set(named):
         return [path]
@@ -71,18 +70,6 @@ def matching_files(named: str, config: Config) -> list[Path]:
     if not matching:
         raise MissingFault(f"no file matches {path}")
     return matching
-
-
-def _fetched(named: str, config: Config) -> list[Path]:
-    url, _, pattern = named.rpartition("/")
-    bucket = Bucket(url, config)
-    names = sorted(fnmatch.filter(bucket.objects, pattern))
-    if not names:
-        raise MissingFault(f"no file matches {named}")
-    ids = tuple(PREFIX + name.rpartition(PREFIX)[2] for name in names)
-    reduced = [name for name in fnmatch.filter(bucket.objects, "dimred_*") if name.endswith(ids)]
-    bucket.fetch(names + reduced)
-    return [bucket.folder / name for name in names]
 
 
 def picture_folder(path: str, config: Config) -> Path:

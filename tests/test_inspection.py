@@ -136,6 +136,8 @@ def test_a_session_names_the_split_by_a_run_or_a_folder(config, named):
     write_pictures(config.data / "more", intensities(2), "gray")
     run = config.models / "20260101_000000_songs"
     run.mkdir(parents=True)
+    (config.data / "songs" / names[0]).rename(config.data / "songs" / "-first.png")
+    names[0] = "'-first.png"  # as a run writes it, for spreadsheets
     rows = [f"{name},,,{'valid' if number > 4 else 'train'}" for number, name in enumerate(names)]
     (run / "split.csv").write_text("\n".join(["file,label,group,split", *rows]) + "\n")
     valid = str(config.data / "more") if named == "run with a folder" else 0.3

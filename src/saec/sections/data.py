@@ -18,7 +18,7 @@ from saec.progress import duration, progress
 from saec.runs import Run
 from saec.runs.find import find_trained
 from saec.runs.run import SPLIT
-from saec.samples import written_alike
+from saec.samples import read_annotations, written_alike
 from saec.sections.base import SECTIONS, Content, Inputs
 from saec.sections.labels import picture_folder, recordings_of
 from saec.sound.files import header, stream
@@ -115,7 +115,7 @@ def _sides(named: str, config: Config) -> dict[str, Any]:
     if not (isinstance(run, Run) and run.data.has_part and (run.folder / SPLIT).is_file()):
         words = f"{run.folder} has no {SPLIT} of one folder"
         raise Fault(f"{words}: name a run that has one, or a folder of validation pictures")
-    table = pd.read_csv(run.folder / SPLIT, dtype=str, keep_default_na=False)
+    table = read_annotations(run.folder / SPLIT, ("file",))
     return {"splits": dict(zip(table["file"], table["split"], strict=True))}
 
 

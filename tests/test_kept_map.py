@@ -14,7 +14,7 @@ from test_reduction import heaps
 from saec.config import Config
 from saec.extraction.reductions import Reduction, reduce_features
 from saec.faults import Fault
-from saec.files import sha256_of
+from saec.files import sha256_of, write_npz
 from saec.reduction.kept import Map, fitted_and_placed
 
 ROWS, KINDS = heaps(80)
@@ -98,6 +98,38 @@ def test_by_cosine_rows_of_one_direction_are_near_whatever_their_length(tmp_path
     assert distances.max() < 0.05
 
 
+FORGED = {
+    "no rows": {"rows": lambda rows: rows[:0]},
+    "fewer rows": {"rows": lambda rows: rows[:3]},
+    "fewer features": {"rows": lambda rows: rows[:, :3]},
+    "a row": {"rows": np.ravel},
+    "rows that are no numbers": {"rows": lambda rows: rows * np.nan},
+    "rows without an end": {"rows": lambda rows: rows * np.float32(1e30)},
+    "rows of text": {"rows": lambda rows: rows.astype(str)},
+    "another mean": {"mean": lambda mean: mean[:2]},
+    "a mean that is no number": {"mean": lambda mean: mean * np.nan},
+    "no scale": {"scale": lambda scale: scale * 0},
+    "no neighbours": {"n_neighbors": lambda n: n * 0},
+    "more neighbours than rows": {"n_neighbors": lambda n: n * 1000},
+    "fewer positions": {"layout_2": lambda layout: layout[:3]},
+    "positions of other dimensions": {"layout_2": lambda layout: layout[:, :1]},
+    "positions without an end": {"layout_2": lambda layout: layout * np.inf},
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_map_whose_arrays_no_fit_gives_is_refused_though_its_checksum_is_right(case, half, tmp_path):
+    changes = {name: change(half.arrays()[name]) for name, change in FORGED[case].items()}
+    write_npz(tmp_path / "map.npz", **half.arrays() | changes)
+    with pytest.raises(Fault, match=r"map.npz cannot be read as a map: its (arrays|numbers)|not enough val"):
+        Map.read(tmp_path / "map.npz", sha256_of(tmp_path / "map.npz"))
+
+
+def test_features_that_are_far_from_all_of_a_map_are_refused(half):
+    with pytest.raises(Fault, match="features are far from all of the map"):
+        half.place(ROWS[:2] * np.float32(1e30))
+
+
 # In an extraction
 
 
@@ -138,6 +170,13 @@ def test_later_pictures_are_placed_on_the_map_of_earlier_ones(songs):
     }
 
 
+def test_the_dimensions_that_few_rows_allow_are_those_of_the_map(songs):
+    songs.extract(variant="few", reduction={"dims": [3, 50], "n_neighbors": 5})
+    assert "reduced_3" in songs.extract(**like(songs, f"{songs.id}_few")).roles
+    with pytest.raises(Fault, match="has 3 dimensions, got 50"):
+        songs.extract(**like(songs, f"{songs.id}_few", reduction={"like": f"{songs.id}_few", "dims": [50]}))
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -146,6 +185,7 @@ def test_later_pictures_are_placed_on_the_map_of_earlier_ones(songs):
             "reduction.like: no such features: saec_2020 (the id of some in",
         ),
         ({"reduction": {"like": "songs/later"}}, "no such features"),
+        ({"reduction": {"like": ""}}, "reduction.like: string should have at least 1 character"),
         ({"reduction": {"like": "ID", "dims": [2, 3, 5]}}, "has 3 dimensions, got 5"),
         ({"reduction": {"like": "ID", "n_neighbors": 7}}, "has n_neighbors 5, got 7: leave it out"),
         ({"reduction": {"like": "ID", "seed": 1}}, "has seed 0, got 1: leave it out"),
@@ -185,6 +225,10 @@ def test_a_map_that_was_altered_removed_or_never_kept_is_refused(songs):
     about.write_text(json.dumps(old))
     with pytest.raises(Fault, match="keeps no map: extract those features once more"):
         songs.extract(**session)
+    for damage in ({"sha256": []}, {"session": {"reduction": {"like": str(about), "sha256": "a"}}}):
+        about.write_text(json.dumps(json.loads(text) | damage))
+        with pytest.raises(Fault, match=rf"{about.name} is damaged \(.*\): remove it, extract anew"):
+            songs.extract(**session)
     about.write_text(text)
     file.write_bytes(whole)
 

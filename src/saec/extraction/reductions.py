@@ -14,9 +14,8 @@ from saec.evaluation import EVALUATIONS
 from saec.extraction.outputs import Outputs
 from saec.extraction.sources import Source
 from saec.faults import Fault, MissingFault, differences, listing
-from saec.files import map_npz
 from saec.reduction import MAP, n_neighbors_used, possible_dims
-from saec.reduction.kept import EUCLIDEAN, FIT_ROWS, Map, Metric, fitted_and_placed, require_unchanged
+from saec.reduction.kept import EUCLIDEAN, FIT_ROWS, Map, Metric, fitted_and_placed
 from saec.registry import Strict, stated_in
 from saec.samples import Samples
 from saec.session import Count
@@ -38,7 +37,7 @@ class Reduction(Strict):
     # sessions stay as they were
     metric: Metric = Field(default=EUCLIDEAN, exclude_if=lambda metric: metric == EUCLIDEAN)
     fit_rows: int = Field(default=FIT_ROWS, ge=100, exclude_if=lambda n: n == FIT_ROWS)
-    like: str | None = Field(default=None, exclude_if=lambda path: path is None)
+    like: str | None = Field(default=None, min_length=1, exclude_if=lambda path: path is None)
     # of the map that is kept
     sha256: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
 
@@ -101,33 +100,38 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Outputs, conf
     if not about:
         words = f"no such features: {like} (the id of some in {out.where}, or the path of an <id>.json)"
         raise MissingFault(words)
-    before = about["session"].get("reduction") or {}
-    if "like" in before:
-        first = {"sha256": wanted.sha256 or before["sha256"]}  # the map that those features are on
-        return on_kept_map(before["like"], wanted.model_copy(update=first), source, out, config)
-    if "map" not in about["roles"]:
+    try:
+        before = Reduction(**(about["session"].get("reduction") or {}))
+        sha256 = wanted.sha256 or before.sha256 or ("map" in about["roles"] and about["sha256"]["map"])
+        if before.like:  # the map that those features are on
+            first = wanted.model_copy(update={"sha256": sha256})
+            return on_kept_map(before.like, first, source, out, config)
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
+        raise Fault(f"{file} is damaged ({' '.join(str(error).split())}): remove it, extract anew") from error
+    if not sha256 or "map" not in about["roles"]:
         raise Fault(f"{file} keeps no map: extract those features once more with `overwrite: true`")
-    sha256 = wanted.sha256 or about["sha256"]["map"]
-    require_unchanged(kept_file(kept), sha256)
-    _require_same_features(source, about, kept)
-    return Reduction(**_numbers(wanted, before, file), like=file, sha256=sha256)
+    fitted = Map.read(kept_file(kept), str(sha256))
+    _require_same_features(source, about, fitted, file)
+    if MAP not in fitted.layouts:
+        raise Fault(f"the map of {file} has no layout of {MAP} dimensions: extract those features once more")
+    dims = tuple(d for d in before.dims if d in fitted.layouts) or (MAP,)  # few rows do not allow all
+    own = before.model_copy(update={"dims": dims})
+    return Reduction(**_numbers(wanted, own, file), like=file, sha256=sha256)
 
 
-def _require_same_features(source: Source, about: dict[str, Any], kept: Outputs) -> None:
+def _require_same_features(source: Source, about: dict[str, Any], fitted: Map, file: str) -> None:
     """Raises a `Fault` where the map is of features that were made otherwise."""
     now = source.settings | {"fit": source.data.fit}
     different = differences(about["settings"], {key: now[key] for key in now if key not in OF_NUMBERS})
-    n_before, n_now = len(map_npz(kept_file(kept), "mean")), source.shapes["pooled"][0][0]
+    n_before, n_now = len(fitted.mean), source.shapes["pooled"][0][0]
     different += [f"features: there {n_before:,}, here {n_now:,}"] if n_before != n_now else []
     if different:
-        raise Fault(
-            f"the map of {kept.address} is of features that were made otherwise:\n{listing(different)}"
-        )
+        raise Fault(f"the map of {file} is of features that were made otherwise:\n{listing(different)}")
 
 
-def _numbers(wanted: Reduction, before: dict[str, Any], file: str) -> dict[str, Any]:
+def _numbers(wanted: Reduction, own: Reduction, file: str) -> dict[str, Any]:
     """Returns the map's own numbers, with those of its dimensions that are wanted; refuses others."""
-    stated, own = stated_in(wanted, Reduction, ("dims", "n_neighbors", "seed")), Reduction(**before)
+    stated = stated_in(wanted, Reduction, ("dims", "n_neighbors", "seed"))
     foreign = {*wanted.dims} - {MAP, *own.dims} if "dims" in stated else ()
     if foreign:
         there = ", ".join(map(str, own.dims))

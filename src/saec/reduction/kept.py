@@ -19,6 +19,7 @@ LOG = logging.getLogger(__name__)
 FIT_ROWS = 50_000  # of more rows so many, drawn by the seed, are fitted, and the others placed among them
 AT_ONCE = 5_000  # rows that are placed together, or fewer,
 PAIRS = 20_000_000  # as many as have so many pairs of neighbours
+FAR = 1e9  # standard deviations, or units of a layout
 LAYOUT = "layout_"  # what the names of arrays of positions begin with
 Metric = Literal["euclidean", "cosine"]  # by which neighbours are near
 EUCLIDEAN, COSINE = get_args(Metric)
@@ -69,9 +70,23 @@ class Map:
             layouts = {int(name.removeprefix(LAYOUT)): arrays[name] for name in arrays if LAYOUT in name}
             mean, scale, rows = (arrays[name] for name in ("mean", "scale", "rows"))
             metric = COSINE if arrays.get("is_cosine") else EUCLIDEAN
-            return cls(mean, scale, rows, layouts, int(arrays["n_neighbors"]), metric)
+            kept = cls(mean, scale, rows, layouts, int(arrays["n_neighbors"]), metric)
+            kept._require_numbers()
         except DAMAGE as error:
             raise Fault(f"{file} cannot be read as a map: {error}") from error
+        return kept
+
+    def _require_numbers(self) -> None:
+        """Raises a `ValueError` where arrays do not fit together, or hold what a fit cannot give."""
+        n, n_features = self.rows.shape
+        shapes = {d: layout.shape == (n, d) for d, layout in self.layouts.items()}
+        fit = self.mean.shape == self.scale.shape == (n_features,) and all(shapes.values())
+        if not fit or not 0 < self.n_neighbors <= n:
+            raise ValueError("its arrays do not fit together")
+        numbers = (self.rows, *self.layouts.values())
+        of_fit = np.isfinite(self.mean).all() and (self.scale > 0).all()
+        if not of_fit or not all(map(_are_near, numbers)):
+            raise ValueError("its numbers are not those of a map")
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Returns all that it holds, by names for a file."""
@@ -93,12 +108,15 @@ class Map:
         """Returns positions of other rows (n, features) among its own, by dimension.
 
         No position depends on what else is placed, and a row that the map has stays where it is.
+
+        Raises:
+            Fault: rows are so far from those of the map that something else must be wrong.
         """
         tree = NearestNeighbors(n_neighbors=self.n_neighbors).fit(self.rows)
         placed = {d: np.empty((len(pooled), d), np.float32) for d in self.layouts}
         size = max(1, min(AT_ONCE, PAIRS // self.n_neighbors**2))
         for piece in pieces(len(pooled), size, "placing"):
-            rows = _directed(((pooled[piece] - self.mean) / self.scale).astype(np.float32), self.metric)
+            rows = _directed(self._standard(pooled[piece]), self.metric)
             distances, nearest = tree.kneighbors(rows)
             members = memberships(np.pad(distances, ((0, 0), (1, 0))))[:, 1:]
             own = (self.rows[nearest[:, 0]] == rows).all(axis=1)
@@ -106,6 +124,18 @@ class Map:
                 placed[d][piece] = self._scalers[d].transform(_among(layout[nearest], members))
                 placed[d][piece][own] = self.positions[d][nearest[own, 0]]
         return placed
+
+    def _standard(self, pooled: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows = ((pooled - self.mean) / self.scale).astype(np.float32)
+        if not _are_near(rows):
+            raise Fault("features are far from all of the map, on which they are to be placed: take another")
+        return rows
+
+
+def _are_near(numbers: np.ndarray) -> bool:
+    """Returns whether all are real numbers of a size that standardised ones and positions can have."""
+    return numbers.dtype.kind == "f" and -FAR < float(numbers.min()) <= float(numbers.max()) < FAR
 
 
 def _directed(rows: np.ndarray, metric: Metric) -> np.ndarray:

@@ -158,13 +158,14 @@ def test_an_option_that_would_hide_something_is_refused_at_registration(option):
     [
         ("*, width=1", "the option `width` needs a type"),
         ("width: int = 1", "options stand after a `*`: write `*, width`"),
+        ("pitch: int, *, width: int = 1", "the program passes (length), and options after a `*`: missing a"),
     ],
 )
-def test_a_signature_that_gives_no_option_is_refused_at_registration(options, words):
+def test_a_signature_that_does_not_fit_is_refused_at_registration(options, words):
     namespace = {}
     exec(f"def wren(length: int, {options}) -> int: ...", namespace)
     with pytest.raises(TypeError, match=re.escape(f"singer 'wren': {words}")):
-        Registry("singer").register("wren")(namespace["wren"])
+        Registry("singer", given="length").register("wren")(namespace["wren"])
 
 
 def test_another_key_and_base_may_carry_the_name_and_no_option_hides_what_the_base_says():

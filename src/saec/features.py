@@ -17,7 +17,7 @@ from saec.files import DAMAGE, map_npz
 from saec.registry import Component, Registry
 
 LOG = logging.getLogger(__name__)
-POOLINGS = Registry("pooling")
+POOLINGS = Registry("pooling", given="latents")
 TINY = torch.finfo(torch.float32).tiny
 AUTO, POWER, CENTRED = "auto", 2.0, 0.2  # a window, and how much more its samples have in their middle
 

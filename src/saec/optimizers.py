@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from saec.registry import Of, Registry
 
-OPTIMIZERS = Registry("optimizer")
+OPTIMIZERS = Registry("optimizer", given="weights n_steps")
 SMALL = 1e-8  # added to norms that are divided by
 
 Rate = Annotated[float, Field(gt=0)]

@@ -115,10 +115,12 @@ class Registry:
     """Holds the components of one axis by the names that sessions use.
 
     `Annotated[Any, REGISTRY]` is the type of a session's field that holds one component of the axis.
+    `given` names what the program passes to each, before the `*`; "" where that differs.
     """
 
-    def __init__(self, axis: str, key: str = "name", base: type[Component] = Component):
+    def __init__(self, axis: str, key: str = "name", base: type[Component] = Component, *, given: str = ""):
         self.axis = axis
+        self.given = given
         self.key = key
         self.base = base
         self._components: dict[str, type[Component]] = {}
@@ -164,19 +166,10 @@ class Registry:
     def _component(
         self, name: str, target: Callable, fixed: dict[str, Any], defaults: Mapping[str, Any]
     ) -> type[Component]:
-        parameters = inspect.signature(target, eval_str=True).parameters.values()
+        signature = inspect.signature(target, eval_str=True)
+        parameters = signature.parameters.values()
         options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in fixed]
-        taken = {self.key, *self.base.model_fields, *self.base.__class_vars__}
-        for option in options:
-            if option.name in taken or hasattr(self.base, option.name):
-                raise NameError(f"{self.axis} {name!r}: an option cannot be called {option.name!r}")
-            if option.annotation is option.empty:
-                raise TypeError(
-                    f"{self.axis} {name!r}: the option `{option.name}` needs a type, as `n: int = 8`"
-                )
-        given = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty]
-        if not options and set(given) - fixed.keys():
-            raise TypeError(f"{self.axis} {name!r}: options stand after a `*`: write `*, {given[0]}`")
+        self._require_fitting(name, signature, options, fixed)
         own: dict[str, Any] = {p.name: ... if p.default is p.empty else p.default for p in options}
         fields: dict[str, Any] = {p.name: (p.annotation, {**own, **defaults}[p.name]) for p in options}
         named: dict[str, Any] = {self.key: (Literal[name], name)}
@@ -185,6 +178,27 @@ class Registry:
         component.options = tuple(fields)
         component.__doc__ = inspect.getdoc(target)
         return component
+
+    def _require_fitting(
+        self, name: str, signature: inspect.Signature, options: list[inspect.Parameter], fixed: dict[str, Any]
+    ) -> None:
+        """Raises an error where the program could not call this, or a session not choose its options."""
+        who, taken = f"{self.axis} {name!r}", {self.key, *self.base.model_fields, *self.base.__class_vars__}
+        for option in options:
+            if option.name in taken or hasattr(self.base, option.name):
+                raise NameError(f"{who}: an option cannot be called {option.name!r}")
+            if option.annotation is option.empty:
+                raise TypeError(f"{who}: the option `{option.name}` needs a type, as `n: int = 8`")
+        before = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        chosen = [p.name for p in before if p.default is not p.empty and p.name not in fixed]
+        if chosen and not options:
+            raise TypeError(f"{who}: options stand after a `*`: write `*, {chosen[0]}`")
+        if self.given:
+            try:
+                signature.bind(*self.given.split(), **{p.name: None for p in options}, **fixed)
+            except TypeError as error:
+                words = f"the program passes ({self.given.replace(' ', ', ')}), and options after a `*`"
+                raise TypeError(f"{who}: {words}: {error}") from None
 
 
 def sentences(error: ValidationError) -> list[str]:

@@ -68,7 +68,7 @@ class DataOptions(Component):
         return self(paths_of(location, config, self.target.suffixes), Cache.of(config))
 
 
-DATA = Registry("data kind", key="kind", base=DataOptions)
+DATA = Registry("data kind", key="kind", base=DataOptions, given="location cache")
 
 
 def is_remote(location: Location) -> bool:

@@ -13,7 +13,7 @@ from saec.data.draws import Draws
 from saec.data.kind import Sizes, faults_of_ragged
 from saec.registry import Component, Registry
 
-VIEWS = Registry("view")
+VIEWS = Registry("view", given="raw prepare draws")
 GREY = (0.2989, 0.587, 0.114)  # weights of red, green and blue in torchvision's grey
 
 Share = Annotated[float, Field(ge=0, le=1)]

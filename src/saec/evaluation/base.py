@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 
 from saec.registry import Registry
 
-EVALUATIONS = Registry("evaluation")
+EVALUATIONS = Registry("evaluation", given="rows labels groups split")
 
 
 def macro_f1(true: np.ndarray, predicted: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from saec.faults import Fault, did_you_mean
 from saec.registry import Registry
 
-MODELS = Registry("model")
+MODELS = Registry("model", given="input_shape")
 PIECE = 2**15  # columns of a long sample that go through an encoder at once, a multiple of all time pools
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's red, green and blue
 

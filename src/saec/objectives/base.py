@@ -14,7 +14,7 @@ from saec.models.base import Model
 from saec.registry import Component, Registry
 from saec.similarity import SIMILARITIES, ssim
 
-OBJECTIVES = Registry("objective")
+OBJECTIVES = Registry("objective", given="feature_shape classes")
 SSIM_SHARE = 0.84  # of structural similarity in `ssim_l1`
 
 Batches = Callable[[], Iterable[Batch]]  # the same batches each time it is called

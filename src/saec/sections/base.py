@@ -13,7 +13,7 @@ from saec.registry import Registry
 from saec.sections.sets import FeatureSet
 from saec.tables import write_table
 
-SECTIONS = Registry("section")
+SECTIONS = Registry("section", given="inputs")
 T = TypeVar("T")
 
 

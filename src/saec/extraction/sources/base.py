@@ -34,7 +34,7 @@ LOG = logging.getLogger(__name__)
 N_AHEAD = 2  # batches on the device before they are encoded
 N_BEHIND = 8  # batches that are encoded before the first of them is written
 FITTED = ("run", "combiner")  # sources for which samples are brought to a size, by `data.fit`
-SOURCES = Registry("source")
+SOURCES = Registry("source", given="value data config faults")
 """Functions (value, data, config, faults, *, options) -> Source, or None with what is wrong in the faults.
 
 The name is a key of an extraction session, the first parameter's type that of its value; the options are keys

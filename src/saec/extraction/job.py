@@ -44,9 +44,9 @@ class ExtractionJob:
     outputs: Outputs
     settings: dict[str, Any]  # what must be equal for files to be the same
     state: State
+    config: Config
     shard: Shard | None = None  # what this process computes; None: all, and what other processes have not
     cluster: Cluster | None = None  # of which processes encode
-    config: Config | None = None  # that they have, too
 
     def describe(self) -> str:
         """Returns samples, source and files in words."""
@@ -129,8 +129,9 @@ class ExtractionJob:
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
         if self.outputs.bucket:
             self.outputs.bucket.look()
-        job = _beside(self.session, self.source, self.settings, self.outputs.folder, self.outputs.bucket)
-        return replace(job, shard=self.shard, cluster=self.cluster, config=self.config)
+        where = self.outputs.folder, self.config, self.outputs.bucket
+        job = _beside(self.session, self.source, self.settings, *where)
+        return replace(job, shard=self.shard, cluster=self.cluster)
 
     def _earlier(self, fetch: bool = False) -> Earlier | None:
         """Returns files of which rows are taken, made by an earlier call or as another variant; `fetch` them
@@ -187,13 +188,12 @@ class ExtractionJob:
 
         What an earlier file holds as it is becomes another name of that file.
         """
-        reduction = self.session.reduction
         files = {array: made.npz(words) for array, words in self.source.npz.items()}
         for array, file in computed.shared.items():
             link_or_copy(file, files[array])
         content = {array: computed.named(array) for array in files if array not in computed.shared}
-        for d in reduction.dims if reduction else ():
-            if d in reduced.by_dim:
+        if reduction := self.session.reduction:
+            for d in [d for d in reduction.dims if d in reduced.by_dim]:
                 files[f"reduced_{d}"] = made.npz(f"dimred_{d}_neigh_{reduction.n_neighbors}")
                 content[f"reduced_{d}"] = {"X_red": reduced.by_dim[d], "X_2D": reduced.by_dim[MAP]}
         if reduced.map:
@@ -255,15 +255,15 @@ def plan_extraction(
         given = reduction.like, reduction, source, Outputs(out, "", bucket), config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
     part, cluster = _processes(source, shard, engine, address, faults)
-    if faults:
+    if faults or not (source and data and out):
         raise SessionError(f"session {session.name}", faults)
     session = session.but(data=data, out=bucket.url if bucket else str(out), reduction=reduction)
     wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision", "pooling") if key in settings}
-    job = _beside(session.but(**resolved), source, settings, out, bucket)
-    job = replace(job, shard=part, cluster=cluster, config=config)
+    job = _beside(session.but(**resolved), source, settings, out, config, bucket)
+    job = replace(job, shard=part, cluster=cluster)
     if reduction and reduction.like == job.outputs.address:
         raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
     if job.state != "same":
@@ -307,18 +307,25 @@ def _id(session: ExtractionSession, source: Source) -> str:
 
 
 def _beside(
-    session: ExtractionSession, source: Source, settings: dict, folder: Path, bucket: Bucket | None = None
+    session: ExtractionSession,
+    source: Source,
+    settings: dict,
+    folder: Path,
+    config: Config,
+    bucket: Bucket | None,
 ) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
     outputs = Outputs.of(folder, _id(session, source), settings, session.data.key, bucket)
     state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
-    return ExtractionJob(session, source, outputs, settings, state)
+    return ExtractionJob(session, source, outputs, settings, state, config)
 
 
 def extract(
     session: ExtractionSession | dict | Path | str,
     config: Config | None = None,
-    **processes: Any,
+    shard: str | None = None,
+    engine: Literal["ray"] | None = None,
+    address: str | None = None,
 ) -> Features | Elsewhere:
     """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
     all files that are there now; of those in a bucket their addresses.
@@ -330,4 +337,4 @@ def extract(
         Fault: the session, the run, the samples or this machine cannot do it.
     """
     session, config = load_session(session, ExtractionSession), config or load_config()
-    return plan_extraction(session, config, **processes).run()
+    return plan_extraction(session, config, shard, engine, address).run()

@@ -14,7 +14,7 @@ from saec.config import Config
 from saec.data.bucket import Bucket
 from saec.data.kind import is_remote
 from saec.extraction.parts import Shard
-from saec.faults import Fault, differences, listing
+from saec.faults import Fault, MissingFault, differences, listing
 from saec.features import Features
 from saec.files import DAMAGE, fingerprint, link_or_copy, map_npz, move, remove
 
@@ -196,10 +196,12 @@ class Outputs:
 
     def features(self) -> Features | Elsewhere:
         """Opens the first of the files that were made, with the paths of all; names those of a bucket."""
+        if (about := self.read_about()) is None:
+            raise MissingFault(f"{self.address} has been removed meanwhile: call again")
         if self.bucket:
-            there = {role: f"{self.where}/{name}" for role, name in self.read_about()["roles"].items()}
+            there = {role: f"{self.where}/{name}" for role, name in about["roles"].items()}
             return Elsewhere((*there.values(), self.address), there)
-        roles = {role: self.folder / name for role, name in self.read_about()["roles"].items()}
+        roles = {role: self.folder / name for role, name in about["roles"].items()}
         first = Features.load(next(iter(roles.values())))
         return Features(first.X, first.N, [*roles.values(), self.about], roles)
 
@@ -293,7 +295,7 @@ def read_about_file(file: Path) -> dict[str, Any]:
     role = next((role for role, name in about["roles"].items() if name == file.name), "") if about else ""
     if role.startswith("reduced"):
         raise Fault(f"{file} holds reductions, to which no samples can be added: name pooled features")
-    if not role:
+    if about is None or not role:
         raise Fault(
             f"{file} was not made by `saec extract`, so other samples cannot be compared with it: "
             "extract features of both by one run"

@@ -14,7 +14,7 @@ import numpy as np
 from saec.config import Config
 from saec.data.ahead import ahead
 from saec.data.packed import position_of
-from saec.data.stored import Mapped, Reader, Streamed, Stretches, Windows
+from saec.data.stored import Mapped, Reader, Streamed, Windows
 from saec.disk import free_bytes, new_map
 from saec.documents import read_cached, write_cached
 from saec.faults import BusyFault, Unusable
@@ -70,8 +70,10 @@ class Cache:
         try:
             facts, array = self._facts_in(about.parent) or {}, np.load(about.with_name(ARRAY), mmap_mode="r")
             if facts.get("array") == _described(array):
-                items = (np.array(facts[name], dtype=np.int64) for name in ("starts", "n_steps"))
-                return Mapped(array, Stretches(*items) if "starts" in facts else None), facts
+                if "starts" not in facts:
+                    return Mapped(array), facts
+                starts, n_steps = (np.array(facts[name], np.int64) for name in ("starts", "n_steps"))
+                return Mapped(array, (starts, n_steps)), facts
             LOG.warning("%s is damaged: its samples are decoded anew", about.parent)
         except DAMAGE as error:
             LOG.warning("%s is damaged (%r): its samples are decoded anew", about.parent, error)

@@ -62,27 +62,20 @@ class Windows(NamedTuple):
     n_steps: np.ndarray
 
 
-class Stretches(NamedTuple):
-    """Says where samples lie in an array of steps: the first step, and how many."""
-
-    first: np.ndarray  # (samples,) int64
-    n_steps: np.ndarray
-
-
 @dataclass(frozen=True)
 class Mapped:
     """Holds samples in one array of steps (steps, *shape), mapped from the cache or in a GPU's memory.
 
-    A sample is one step, or a stretch of steps.
+    A sample is one step, or one of `stretches`: their first steps and numbers of steps, (samples,) int64.
     """
 
     array: np.ndarray | Tensor
-    stretches: Stretches | None = None
+    stretches: tuple[np.ndarray, np.ndarray] | None = None
 
     @cached_property
     def n_steps(self) -> np.ndarray:
         """Returns the number of steps of each sample, (samples,) int64."""
-        return np.ones(len(self.array), np.int64) if self.stretches is None else self.stretches.n_steps
+        return np.ones(len(self.array), np.int64) if self.stretches is None else self.stretches[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,8 +86,8 @@ class Mapped:
 
     def cut(self, windows: Windows) -> "Mapped":
         """Returns stretches of the items as samples."""
-        first = windows.item if self.stretches is None else self.stretches.first[windows.item]
-        return replace(self, stretches=Stretches(first + windows.first, windows.n_steps))
+        first = windows.item if self.stretches is None else self.stretches[0][windows.item]
+        return replace(self, stretches=(first + windows.first, windows.n_steps))
 
     def gather(self, rows: np.ndarray) -> tuple[np.ndarray | Tensor, np.ndarray | None]:
         """Returns samples, stretches with zeros behind to the longest of them, and their numbers of steps."""

@@ -17,12 +17,12 @@ from saec.data.remote import (
     is_only_check,
     require_remote,
     require_to_copy,
-    transfer,
     tried,
 )
 from saec.data.store import ABOUT, MIRROR, Cache
 from saec.faults import Fault, KeptFault, MissingFault
 from saec.files import GB, TEMPORARY, fingerprint, write_json
+from saec.progress import progress
 
 LOG = logging.getLogger(__name__)
 
@@ -48,12 +48,13 @@ class Bucket:
         self.objects = {one.name.rpartition("/")[2]: one for one in tried(self._listed, self.url)}
         if not is_only_check():
             self.folder.mkdir(parents=True, exist_ok=True)
-            for file in self.folder.glob("[!.]*"):
-                if file.suffix in (".json", ".npz") and not self._has(file):
+            write_json(self.folder / ABOUT, {"url": self.url})  # so that it is in use: it is not removed
+            copies = [file for file in self.folder.glob("*saec_*.[jn]*") if not file.name.startswith(".")]
+            for file in copies:
+                if not self._has(file):
                     with suppress(OSError):  # Windows removes no file that is mapped
                         file.unlink()
-            write_json(self.folder / ABOUT, {"url": self.url})  # which makes it one in use: it is not removed
-        self.fetch(name for name in self.objects if name.endswith(".json") and name[0] != ".")
+        self.fetch(fnmatch.filter(self.objects, "saec_*.json"))
 
     def fetch(self, names: Iterable[str]) -> None:
         """Copies files into the cache, but those that lie there already; raises a `Fault` in a check."""
@@ -100,16 +101,16 @@ class Bucket:
         Raises:
             KeptFault: that cannot be done.
         """
-        left = [file for file in files if not self._has(file)]
-        n_bytes = sum(file.stat().st_size for file in left)
+        left = {file.name: file for file in files if not self._has(file)}
+        n_bytes = sum(file.stat().st_size for file in left.values())
         LOG.info("%d files (%.2f GB) are written to %s", len(left), n_bytes / GB, self.url)
         try:
-            upload = partial(self._upload, id)
-            transfer(upload, left, n_bytes, "uploading", self.config.n_workers)
-            same = {file.name for file in files} - {file.name for file in left}
-            self.remove([files[-1].name, *({*old, *(file.name for file in left)} - same)])
-            for file in left:
-                self._move(f".{id}.made.{file.name}", file.name)
+            for name in progress(left, "uploading", len(left), " files"):  # each in parts that go together
+                tried(partial(self._upload, id, left[name]), f"{self.url}/{name}", "written")
+            replaced = {*old, *left} - ({file.name for file in files} - left.keys())
+            self.remove([files[-1].name, *replaced])
+            for name in left:
+                self._move(f".{id}.made.{name}", name)
         except Fault as fault:
             raise KeptFault(f"{fault}\nwhat was computed is kept in {self.folder}: call again") from fault
         self.look()
@@ -138,16 +139,11 @@ class Bucket:
         """Returns whether a file of this machine is the one that lies there."""
         return file.name in self.objects and self.objects[file.name].is_at(file)
 
-    def _upload(self, id: str, file: Path) -> int:
+    def _upload(self, id: str, file: Path) -> None:
         path, n_bytes = self._path(f".{id}.made.{file.name}"), file.stat().st_size
-
-        def put() -> None:
-            self._remote.put_file(str(file), path)
-            if (n := self._remote.info(path)["size"]) != n_bytes:
-                raise OSError(f"{n:,} of {n_bytes:,} bytes arrived")
-
-        tried(put, f"{self.url}/{file.name}", "written")
-        return n_bytes
+        self._remote.put_file(str(file), path)
+        if (n := self._remote.info(path)["size"]) != n_bytes:
+            raise OSError(f"{n:,} of {n_bytes:,} bytes arrived")
 
     def _move(self, source: str, name: str) -> None:
         def move() -> None:

@@ -5,7 +5,7 @@ import os
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -23,7 +23,6 @@ from saec.files import GB, appearing, as_file_name, fingerprint, locked, write_j
 from saec.progress import progress
 from saec.samples import LABELS, TABLES
 
-K = TypeVar("K")
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 MB = 10**6
@@ -232,7 +231,7 @@ def _remove(gone: list[Path], base: Path) -> None:
             folder.rmdir()
 
 
-def copy_objects(remote: Any, left: Mapping[str, Object], base: Path, url: str, n_workers: int) -> None:
+def copy_objects(remote: Any, left: dict[str, Object], base: Path, url: str, n_workers: int) -> None:
     """Copies the objects, several at a time; each file appears whole."""
 
     def copy(name: str) -> int:
@@ -250,14 +249,10 @@ def copy_objects(remote: Any, left: Mapping[str, Object], base: Path, url: str, 
         tried(get, f"{url.partition('://')[0]}://{source.partition('://')[2] or source.lstrip('/')}")
         return n_bytes
 
-    transfer(copy, left, sum(one.n_bytes for one in left.values()), "copying", n_workers)
-
-
-def transfer(one: Callable[[K], int], items: Iterable[K], n_bytes: int, doing: str, n_workers: int) -> None:
-    """Does what `one` does with each item, which returns its bytes, several at a time with a bar."""
     n_threads = max(1, n_workers)
-    with closing(ahead(one, items, 2 * n_threads, n_threads)) as sizes:
-        for _ in progress(_each_mb(sizes), doing, ceil(n_bytes / MB), " MB"):
+    n_mb = ceil(sum(one.n_bytes for one in left.values()) / MB)
+    with closing(ahead(copy, left, 2 * n_threads, n_threads)) as sizes:
+        for _ in progress(_each_mb(sizes), "copying", n_mb, " MB"):
             pass
 
 

@@ -39,12 +39,13 @@ class Bucket:
         require_remote(self.url)
         self.url = self.url.rstrip("/")
         self.folder = self.config.cache / f"{MIRROR}{fingerprint('bucket', self.url)}"
+        self._remote, root = tried(partial(connected, self.url), self.url)
+        self._root = root.rstrip("/")
         self.look()
 
     def look(self) -> None:
         """Lists the folder and fetches its JSON files; copies of what is not there any more are removed."""
-        self._remote, root = tried(partial(connected, self.url), self.url)
-        self._root = root.rstrip("/")
+        self._remote.invalidate_cache()
         self.objects = {one.name.rpartition("/")[2]: one for one in tried(self._listed, self.url)}
         if not is_only_check():
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -113,6 +113,7 @@ def test_what_comes_back_is_what_was_written(features):
     with np.load(features.paths[0], allow_pickle=False) as arrays:
         np.testing.assert_array_equal(features.X, arrays["X"])
         np.testing.assert_array_equal(features.N, arrays["N"])
+    assert repr(features).startswith(f"Features(X {features.X.shape}, files: X, pooled, ")
     np.testing.assert_array_equal(features.X_pooled, np.load(features.roles["pooled"])["X"])
     with np.load(features.roles[f"reduced_{max(DIMS)}"]) as arrays:
         np.testing.assert_array_equal(features.X_red, arrays["X_red"])

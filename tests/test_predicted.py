@@ -319,6 +319,10 @@ def test_what_an_extraction_writes_is_read(project):
     for written in (table, pooled_per_file(table)):
         folder, _ = evaluated(project, written)
         assert scores(folder).loc["segments", ["n", "accuracy"]].tolist() == [2, 0.5]
+    for name in ("predictions_1_a.csv", "predictions_files_1_a.csv"):  # a pattern of both means the first
+        table.to_csv(project.data / name, index=False)
+    folder, _ = evaluated(project, file="predictions_*_a.csv")
+    assert "Predictions of predictions_1_a.csv" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_labels_come_from_a_table_by_path_or_by_name_or_from_a_pattern(project):

@@ -35,7 +35,7 @@ Window = Annotated[Power | Literal["auto"], Field(exclude_if=lambda power: not p
 Axes = Annotated[Literal["time", "both"], Field(exclude_if=lambda axes: axes == "time")]  # pooled over
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Features:
     """Holds one row a sample, sorted by name: X is (n, channels, time) or (n, features), N the file names."""
 
@@ -43,6 +43,9 @@ class Features:
     N: np.ndarray
     paths: list[Path] = field(default_factory=list)  # all files of the same extraction, its JSON last
     roles: dict[str, Path] = field(default_factory=dict)  # by what they hold: X, pooled, ...
+
+    def __repr__(self) -> str:
+        return f"Features(X {self.X.shape}, files: {', '.join(self.roles) or 'none'})"
 
     @property
     def X_pooled(self) -> np.ndarray:

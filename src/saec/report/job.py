@@ -79,7 +79,7 @@ class Report:
     """Is a folder of tables, figures and pages; `scores` is the tidy table of all scores."""
 
     folder: Path
-    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
     findings: tuple[str, ...] = ()  # what the top of the page says
 
     @property

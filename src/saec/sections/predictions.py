@@ -30,6 +30,7 @@ from saec.sections.labels import GivenLabels, Labels, as_file, given_annotations
 from saec.sections.times import show_times
 
 FILES = "files of the predictions"
+OF_FILES = "predictions_files_"  # what tables of means over files are called
 MOST_POINTS = 5_000_000  # of the grid, of all files together
 N_TRACKS = 12  # files whose tracks are drawn
 NOT_PREDICTED = "(none)"  # what a point has in the confusion where nothing was predicted
@@ -77,7 +78,8 @@ class ScoredPredictions:
         n_faults, config, labels = len(inputs.faults), inputs.config, predictions.labels
         tables = inputs.check("predictions.file", matching_files, predictions.file, config)
         if tables:
-            self.file = tables[-1]  # of several the newest run's
+            of_segments = [file for file in tables if not file.name.startswith(OF_FILES)]
+            self.file = (of_segments or tables)[-1]  # of several the newest run's
             table = inputs.check("predictions.file", read_predictions, self.file)
             self.table = self.table if table is None else table
         files = sorted(set(self.table.get("file", ())))

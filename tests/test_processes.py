@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY, answer, intensities, refused, training_session, write_pictures
-from small_runs import begun, config_file, ended, history, same, workplace
+from small_runs import begun, config_file, ended, history, same, untrained_run, workplace
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from traces import curves, save, write_traces
@@ -307,6 +307,19 @@ def test_fewer_samples_than_processes_are_refused(config, pictures):
     plan = plan_training(load_session(training_session(model=TINY), TrainingSession), config)
     with pytest.raises(Fault, match="data.train: 8 pictures are left to train on, .* in each process"):
         build(plan, Group(world_size=9))
+
+
+@pytest.mark.parametrize("changes", [{"model": "compact"}, {"training": {"epochs": 3}}, {"start": "parent"}])
+def test_processes_whose_sessions_differ_are_refused_before_pictures_are_read(changes, config, pictures):
+    if "start" in changes:
+        changes = {"start": {"weights_of": str(untrained_run(config).folder), "freeze": 1}}
+    store, sessions = distributed.HashStore(), (training_session(), training_session(**changes))
+    plans = [plan_training(load_session(one, TrainingSession), config) for one in sessions]
+    with ThreadPoolExecutor() as both:
+        for machine in [both.submit(build, plans[rank], Group(rank, 2, store)) for rank in (0, 1)]:
+            with pytest.raises(Fault, match="processes have different sessions: start all with the same"):
+                machine.result()
+    assert not list(config.cache.glob("*"))
 
 
 def test_machines_whose_labels_differ_are_refused(config, pictures):

@@ -83,6 +83,13 @@ def test_nothing_is_put_together_while_a_shard_is_at_work(songs, monkeypatch):
         songs.extract()
     with locked(songs.folder / f".{songs.id}.lock", "two merges at once"):
         assert shard(songs, "1/2").paths == ()
+        with locked(songs.folder / f".{songs.id}.shard-1-of-2.lock", "which holds all shards"):
+            assert shard(songs, "1/2").paths == ()
+    with (
+        locked(songs.folder / f".{songs.id}.shard-1-of-2.lock", "the same shard, twice"),
+        pytest.raises(Fault, match="another process is at work on shard 1/2"),
+    ):
+        shard(songs, "1/2")
     assert songs.extract().paths
 
 

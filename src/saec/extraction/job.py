@@ -32,6 +32,7 @@ from saec.reduction import MAP
 from saec.session import SessionError, load_session
 
 LOG = logging.getLogger(__name__)
+TOGETHER = "shard %s is complete, another process puts all of them together"
 LOOK_S = 60  # that a shard may be held by a process that only looks whether all are there
 
 
@@ -82,7 +83,15 @@ class ExtractionJob:
         job = self._as_of_now()
         if job.state != "same":
             job.outputs.folder.mkdir(parents=True, exist_ok=True)
-            with locked(job.outputs.of_shard(self.shard, ".lock"), f"shard {self.shard} of {job.outputs.id}"):
+            with ExitStack() as held:
+                lock = job.outputs.of_shard(self.shard, ".lock")
+                try:
+                    held.enter_context(locked(lock, f"shard {self.shard} of {job.outputs.id}"))
+                except BusyFault:
+                    if not _is_held(job.outputs.lock):
+                        raise
+                    LOG.info(TOGETHER, self.shard)
+                    return Elsewhere()
                 folders = {one: job.outputs.of_shard(one) for one in self.shard.all()}
                 if not job.source.compute_shard(self.shard, folders, job._earlier(fetch=True)):
                     words = "shard %s is complete, others are not yet: all must lie in %s"
@@ -91,7 +100,7 @@ class ExtractionJob:
         try:
             return self._run_all()
         except BusyFault:
-            LOG.info("shard %s is complete, another process puts all of them together", self.shard)
+            LOG.info(TOGETHER, self.shard)
             return Elsewhere()
 
     def _run_all(self) -> Features | Elsewhere:
@@ -205,6 +214,14 @@ class ExtractionJob:
             files |= write_predictions(made, *given, self.session.predictions, computed.band)
         self.source.draw(computed, made.figure)
         return files | ({"reconstructions": made.figure} if made.figure.exists() else {})
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with locked(lock, lock):
+            return False
+    except BusyFault:
+        return True
 
 
 @contextmanager

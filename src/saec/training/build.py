@@ -30,6 +30,12 @@ from saec.training.work import with_epochs
 
 LOG = logging.getLogger(__name__)
 N_SETTLING, SETTLED_AT_ONCE = 2_048, 32  # training samples that settle options of the front end
+OF_A_MACHINE: Any = {  # parts of a session that may differ where processes are on several machines
+    "name": True,
+    "data": {"train": True, "valid": True},
+    "start": {"weights_of": True, "weights_from": True},
+    "training": {"precision": True},
+}
 N_LOOKED_AT = 512  # training samples whose middle is compared with their edges
 
 
@@ -120,6 +126,9 @@ def build(plan: TrainingPlan, group: Group | None = None) -> Training:
         Fault: the data cannot be read, or nothing is left to learn.
     """
     group = group or Group()
+    alike = plan.session.model_dump(mode="json", exclude=OF_A_MACHINE)
+    if len({*group.every(fingerprint(bool(plan.begun), alike))}) > 1:
+        raise Fault("processes have different sessions: start all with the same session and changes")
     with group.in_turn():
         train, valid = _open(plan)
     samples = [one.tolist() for data in (train, valid) for one in (data.samples.names, data.samples.labels)]

@@ -163,6 +163,25 @@ def test_a_process_that_never_gave_a_sign_of_life_is_lost_in_the_end(monkeypatch
     assert "process 0 of 2 ends, process 1 is lost" in caplog.text
 
 
+@pytest.mark.parametrize("moment", ["init_process_group", "every", "leave"])
+def test_a_process_whose_other_is_lost_while_they_join_or_leave_ends_with_a_message(
+    second_of_two, monkeypatch, caplog, moment
+):
+    def lost(*_: Any, **__: Any) -> None:
+        raise distributed.DistNetworkError("the connection was closed")
+
+    store = distributed.HashStore()
+    monkeypatch.setattr(together, "_store", lambda _: store)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    monkeypatch.setattr(together, "ENDING", Lock())
+    monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setattr(Group, "every", lambda *_: None)
+    monkeypatch.setattr(distributed if moment == "init_process_group" else Group, moment, lost)
+    with pytest.raises(SystemExit, match=str(LOST)), joined(torch.device("cpu")):
+        pass
+    assert "process 1 of 2 ends, " in caplog.text and "does not answer" in caplog.text
+
+
 WAITS = """
 from saec import together
 together.EVERY_S, together.SILENT_S = 0.2, 1

@@ -138,7 +138,7 @@ def joined(device: torch.device) -> Iterator[Group]:
         yield Group()
         return
     try:
-        store, prefix = _store(START_S), f"group_{next(NUMBERS)}"
+        store, signs, prefix = _store(START_S), _store(SILENT_S), f"group_{next(NUMBERS)}"
     except distributed.DistError as error:
         words = f"of {world_size()} processes not all have begun within {START_S / 60:.0f} minutes"
         raise Fault(f"{words}: see what the others say, and start all at once") from error
@@ -147,16 +147,16 @@ def joined(device: torch.device) -> Iterator[Group]:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     by_nccl = device.type == "cuda" and distributed.is_nccl_available()
-    with _watched(group, distributed.PrefixStore(prefix, _store(SILENT_S))):
-        distributed.init_process_group(
-            "nccl" if by_nccl else "gloo",
-            store=distributed.PrefixStore(f"{prefix}_torch", store),
-            rank=group.rank,
-            world_size=group.world_size,
-            timeout=LONGEST,
-            device_id=device if by_nccl else None,
-        )
+    with _watched(group, distributed.PrefixStore(prefix, signs)):
         try:
+            distributed.init_process_group(
+                "nccl" if by_nccl else "gloo",
+                store=distributed.PrefixStore(f"{prefix}_torch", store),
+                rank=group.rank,
+                world_size=group.world_size,
+                timeout=LONGEST,
+                device_id=device if by_nccl else None,
+            )
             yield group
             group.every(None)  # the first one may still be writing
         except RuntimeError as error:
@@ -164,8 +164,12 @@ def joined(device: torch.device) -> Iterator[Group]:
                 _end(group, "another one does not answer")
             raise
         finally:
-            distributed.destroy_process_group()
-    group.leave()
+            if distributed.is_initialized():
+                distributed.destroy_process_group()
+    try:
+        group.leave()
+    except distributed.DistError:
+        _end(group, "the first one does not answer")
 
 
 def _store(timeout_s: float) -> Any:
@@ -191,6 +195,8 @@ def _watched(group: Group, store: Any) -> Iterator[None]:
         thread.join()
         signal.signal(signal.SIGTERM, before[0])
         signal.set_wakeup_fd(before[1])
+        here.close()
+        there.close()
 
 
 def _watch(group: Group, store: Any, signals: socket.socket) -> None:

@@ -12,10 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from saec.config import Config, load_config, require_short_name
-from saec.data.bucket import Bucket
 from saec.disk import require_room
 from saec.extraction.on_ray import Cluster
-from saec.extraction.outputs import PREFIX, Elsewhere, Outputs, State, output_folder
+from saec.extraction.outputs import PREFIX, Elsewhere, Outputs, State
 from saec.extraction.parts import ROOM, Shard
 from saec.extraction.predictions import listed_by, write_predictions
 from saec.extraction.reductions import Reduced, log_clusters, on_kept_map, reduce_features
@@ -138,8 +137,7 @@ class ExtractionJob:
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
         if self.outputs.bucket:
             self.outputs.bucket.look()
-        where = self.outputs.folder, self.config, self.outputs.bucket
-        job = _beside(self.session, self.source, self.settings, *where)
+        job = _beside(self.session, self.source, self.settings, self.outputs, self.config)
         return replace(job, shard=self.shard, cluster=self.cluster)
 
     def _earlier(self, fetch: bool = False) -> Earlier | None:
@@ -249,18 +247,19 @@ def plan_extraction(
     """
     faults: list[str] = []
     key = f"data.{session.data.key}"
-    out, bucket = collect_faults(faults, "out", output_folder, session.out, config) or (None, None)
+    out = collect_faults(faults, "out", Outputs.at, session.out, config) if session.out else None
     collect_faults(faults, "config.cache", require_writable, config.cache)
-    data = collect_faults(faults, key, session.data.absolute, config, out)
+    data = collect_faults(faults, key, session.data.absolute, config, out and out.folder)
     others: list[str] = []
     source = build_source(dict(session), data or session.data, config, others)
     faults += [fault for fault in others if data or not fault.startswith(key)]
     if source and data and not session.out:
-        out = collect_faults(faults, "out", source.folder_beside, _id(session, source), config)
+        beside = collect_faults(faults, "out", source.folder_beside, _id(session, source), config)
+        out = Outputs(beside) if beside else None
     if out:
         read = session.but(data=data).folders if data else []
-        collect_faults(faults, "out", _require_apart, Path(bucket.url) if bucket else out, source, read)
-        collect_faults(faults, "out", require_writable, out)
+        collect_faults(faults, "out", _require_apart, Path(out.where), source, read)
+        collect_faults(faults, "out", require_writable, out.folder)
     if source:
         collect_faults(faults, "variant", require_short_name, _id(session, source))
     if source and session.reduction and "reduction" in session.stated and "pooled" not in source.npz:
@@ -269,17 +268,17 @@ def plan_extraction(
         collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
     reduction = session.reduction
     if source and out and reduction and reduction.like and "pooled" in source.npz:
-        given = reduction.like, reduction, source, Outputs(out, "", bucket), config
+        given = reduction.like, reduction, source, out, config
         reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
     part, cluster = _processes(source, shard, engine, address, faults)
     if faults or not (source and data and out):
         raise SessionError(f"session {session.name}", faults)
-    session = session.but(data=data, out=bucket.url if bucket else str(out), reduction=reduction)
+    session = session.but(data=data, out=out.where, reduction=reduction)
     wanted = session.model_dump(mode="json")
     settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
     settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
     resolved = {key: settings[key] for key in ("precision", "pooling") if key in settings}
-    job = _beside(session.but(**resolved), source, settings, out, config, bucket)
+    job = _beside(session.but(**resolved), source, settings, out, config)
     job = replace(job, shard=part, cluster=cluster)
     if reduction and reduction.like == job.outputs.address:
         raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
@@ -287,9 +286,9 @@ def plan_extraction(
         folder = job.outputs.of_shard(part) if part else job.outputs.part
         taken = sum(file.stat().st_size for file in folder.glob("*.npy"))  # by an interrupted call
         n_bytes = int(source.n_bytes(job._earlier()) * (1 / part.n if part else 2))
-        require_room(out, max(0, n_bytes - taken), "features and what they are assembled from")
-        if bucket:
-            bucket.require_writable()
+        require_room(out.folder, max(0, n_bytes - taken), "features and what they are assembled from")
+        if out.bucket:
+            out.bucket.require_writable()
     return job
 
 
@@ -324,15 +323,10 @@ def _id(session: ExtractionSession, source: Source) -> str:
 
 
 def _beside(
-    session: ExtractionSession,
-    source: Source,
-    settings: dict,
-    folder: Path,
-    config: Config,
-    bucket: Bucket | None,
+    session: ExtractionSession, source: Source, settings: dict, out: Outputs, config: Config
 ) -> ExtractionJob:
     """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
-    outputs = Outputs.of(folder, _id(session, source), settings, session.data.key, bucket)
+    outputs = out.of(_id(session, source), settings, session.data.key)
     state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
     return ExtractionJob(session, source, outputs, settings, state, config)
 

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,14 +21,6 @@ from saec.files import DAMAGE, fingerprint, link_or_copy, map_npz, move, remove
 State = Literal["new", "same", "files changed"]
 PREFIX = "saec_"  # of every id
 MOST_LETTERS = 40  # of the data's name in an id
-
-
-def output_folder(out: str | None, config: Config) -> tuple[Path | None, Bucket | None]:
-    """Returns the folder to write to, of a remote one that in the cache, with it."""
-    if out and is_remote(out):
-        bucket = Bucket(out, config)
-        return bucket.folder, bucket
-    return (config.data_path(out) if out else None), None
 
 
 @dataclass(frozen=True)
@@ -47,22 +39,17 @@ class Outputs:
     """
 
     folder: Path
-    id: str  # saec_<timestamp>...
+    id: str = ""  # saec_<timestamp>...
     bucket: Bucket | None = field(default=None, compare=False)
 
     @classmethod
-    def at(cls, about: str, config: Config) -> "Outputs":
-        """Returns the outputs that an `<id>.json` describes, by its path or address."""
-        folder, _, name = about.rpartition("/")
-        bucket = Bucket(folder, config) if is_remote(about) else None
-        file = bucket.folder / name if bucket else config.data_path(about)
-        return cls(file.parent, file.name.removesuffix(".json"), bucket)
+    def at(cls, folder: str, config: Config, id: str = "") -> "Outputs":
+        """Returns the outputs of an id in a folder, which is named by its path or address."""
+        bucket = Bucket(folder, config) if is_remote(folder) else None
+        return cls(bucket.folder if bucket else config.data_path(folder), id, bucket)
 
-    @classmethod
-    def of(
-        cls, folder: Path, id: str, settings: dict[str, Any], key: str, bucket: Bucket | None = None
-    ) -> "Outputs":
-        """Returns the outputs of `<id>`, or of `<id>_<name of the data>` where `<id>` is of other data.
+    def of(self, id: str, settings: dict[str, Any], key: str) -> "Outputs":
+        """Returns the outputs of `<id>` there, or of `<id>_<name of the data>` where `<id>` is of other data.
 
         `key` is the setting that says where the data lie.
         """
@@ -70,13 +57,13 @@ class Outputs:
         first = Path(location if isinstance(location, str) else location[0])
         name = re.sub(r"[^A-Za-z0-9]+", "-", first.stem if first.is_file() else first.name)[:MOST_LETTERS]
         for ending in ("", f"_{name}"):
-            outputs = cls(folder, id + ending, bucket)
+            outputs = replace(self, id=id + ending)
             with suppress(Fault):
                 about = outputs.newest
                 if about and about["settings"].get(key) != location:
                     continue
             return outputs
-        return cls(folder, f"{id}_{name}-{fingerprint(location)[:8]}", bucket)
+        return replace(self, id=f"{id}_{name}-{fingerprint(location)[:8]}")
 
     @property
     def where(self) -> str:

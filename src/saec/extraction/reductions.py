@@ -1,6 +1,7 @@
 """Reduces pooled features of an extraction, by a map of their own or by one that is kept."""
 
 import logging
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,7 +65,7 @@ def reduce_features(
     if wanted is None or pooled is None:
         return Reduced()
     if wanted.like and wanted.sha256:
-        kept = Map.read(kept_file(Outputs.at(wanted.like, config)), wanted.sha256)
+        kept = Map.read(kept_file(_outputs_of(wanted.like, config)), wanted.sha256)
         placed = kept.place(pooled)
         return Reduced(kept.n_neighbors, {d: placed[d] for d in dict.fromkeys([MAP, *wanted.dims])})
     n_fitted = min(len(pooled), wanted.fit_rows)
@@ -95,7 +96,7 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Outputs, conf
         Fault: there is no such map, it was altered, or it is of other features or dimensions.
     """
     beside = replace(out, id=like)
-    kept = beside if beside.about.is_file() else Outputs.at(like, config)
+    kept = beside if beside.about.is_file() else _outputs_of(like, config)
     about, file = kept.read_about(), kept.address
     if not about:
         words = f"no such features: {like} (the id of some in {out.where}, or the path of an <id>.json)"
@@ -117,6 +118,12 @@ def on_kept_map(like: str, wanted: Reduction, source: Source, out: Outputs, conf
     dims = tuple(d for d in before.dims if d in fitted.layouts) or (MAP,)  # few rows do not allow all
     own = before.model_copy(update={"dims": dims})
     return Reduction(**_numbers(wanted, own, file), like=file, sha256=sha256)
+
+
+def _outputs_of(about: str, config: Config) -> Outputs:
+    """Returns the outputs that an `<id>.json` describes."""
+    folder, name = os.path.split(about)
+    return Outputs.at(folder or ".", config, name.removesuffix(".json"))
 
 
 def _require_same_features(source: Source, about: dict[str, Any], fitted: Map, file: str) -> None:

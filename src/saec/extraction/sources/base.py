@@ -132,7 +132,7 @@ class Source:
         if self.data.location == str(folder):
             return folder.parent
         among = folder != config.data and any("/" not in file for file in self.kind.samples.files)
-        there = Outputs.of(folder, id, wanted, self.data.key).about.is_file()
+        there = Outputs(folder).of(id, wanted, self.data.key).about.is_file()
         return folder.parent if among and not there else folder
 
     def sized(self, data: Dataset) -> Dataset:

@@ -322,11 +322,12 @@ def test_names_that_windows_cannot_have_are_refused_there_alone(name):
 def test_names_that_differ_in_case_alone_are_a_fault_on_disks_that_take_them_for_one(memory, config):
     for name in ("a.png", "A.png", "b.png"):
         memory.pipe(f"/case/{name}", b"a")
-    folder = local_copy("memory://case", config, PNG)
-    assert names_in(folder) == ["A.png", "a.png", "b.png"]
-    base = folder.parents[0]
-    memory.pipe("/case/b.png", b"new")
-    base.with_name(base.name.upper()).mkdir()  # as such a disk would answer
+    if not config.data.parent.with_name(config.data.parent.name.upper()).exists():  # else it is such a disk
+        folder = local_copy("memory://case", config, PNG)
+        assert names_in(folder) == ["A.png", "a.png", "b.png"]
+        memory.pipe("/case/b.png", b"new")
+        base = folder.parent
+        base.with_name(base.name.upper()).mkdir()  # as such a disk would answer
     with pytest.raises(Fault, match=r"one on this disk, rename them there:\n  case/A.png\n  case/a.png$"):
         local_copy("memory://case", config, PNG)
 

@@ -23,12 +23,14 @@ from saec.faults import Fault
 from saec.files import locked
 from saec.session import SessionError
 
-SHAPES = {"settings": {}, "session": {}, "n_pictures": 1, "pictures": [["a"]], "files": []}  # of a JSON file
+SHAPES = {"settings": {}, "session": {"data": {}}, "model": "m", "n_pictures": 1, "pictures": [["a"]]}
+SHAPES |= {"files": []}  # of a JSON file
 FOREIGN = [
     json.dumps(SHAPES | {key: value}).encode()
     for key, values in {
         "settings": ([1],),
-        "session": (1,),
+        "session": (1, {}, {"data": None}),
+        "model": (None, [1]),
         "pictures": ([[]], [[["a"]]]),
         "roles": ({"X": 1}, [1]),
         "files": ([1],),

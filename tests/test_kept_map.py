@@ -225,7 +225,8 @@ def test_a_map_that_was_altered_removed_or_never_kept_is_refused(songs):
     about.write_text(json.dumps(old))
     with pytest.raises(Fault, match="keeps no map: extract those features once more"):
         songs.extract(**session)
-    for damage in ({"sha256": []}, {"session": {"reduction": {"like": str(about), "sha256": "a"}}}):
+    of_itself = json.loads(text)["session"] | {"reduction": {"like": str(about), "sha256": "a"}}
+    for damage in ({"sha256": []}, {"session": of_itself}):
         about.write_text(json.dumps(json.loads(text) | damage))
         with pytest.raises(Fault, match=rf"{about.name} is damaged \(.*\): remove it, extract anew"):
             songs.extract(**session)

@@ -65,7 +65,8 @@ def sounds(config: Config) -> Path:
 
 def joined(config: Config, **session) -> tuple[pd.DataFrame, str]:
     """One row a sample: label, group, split and further columns; and all remarks."""
-    wanted = {"evaluations": [], "explorer": None, "table": None, "inspect": False, "pixels": False} | session
+    plain = {"evaluations": ["kmeans"], "explorer": None, "table": None, "inspect": False, "pixels": False}
+    wanted = plain | session
     (one,) = plan_evaluation(load_session(wanted, EvaluationSession), config).sets.values()
     return one.samples.table, "\n".join(one.remarks)
 

@@ -426,6 +426,12 @@ def test_pictures_without_features_are_encoded_by_the_same_run_and_pooling(proje
     latents = {"file": f"songs/full_features_saec_{with_run.timestamp}.npz", "pooling": "max"}
     table = similar(latents, tmp_path / "new_4.png", n=2)
     assert table["file"][0] == pictures[4].name and table["distance"][0] < 1e-3
+    about = project.data / "songs" / f"saec_{with_run.timestamp}.json"
+    whole = about.read_text(encoding="utf-8")
+    about.write_text(whole.replace('"run": "', '"nothing": "'), encoding="utf-8")
+    with pytest.raises(SessionError, match="similar: features saec_.* do not say what made them"):
+        similar("latest:untrained", tmp_path)
+    about.write_text(whole, encoding="utf-8")
 
 
 def test_a_report_that_was_ended_leaves_nothing_and_what_a_kill_left_goes(project, monkeypatch):

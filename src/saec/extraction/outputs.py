@@ -255,11 +255,11 @@ class Outputs:
 def _read_about(file: Path, state: tuple[int, ...]) -> dict[str, Any]:
     """Reads the file once as long as it is in that state: of a million pictures it takes seconds."""
     about = json.loads(file.read_text(encoding="utf-8"))
-    about["settings"].get, about["session"].get, about["n_pictures"]  # which it must have, as well as
+    about["settings"].get, about["session"]["data"].get, about["n_pictures"]  # which it must have, as well as
     about["pictures"] = list(map(tuple, about["pictures"]))
     about["roles"] = about.get("roles") or {role_by_name(name): name for name in about["files"]}
-    names = {*about["files"], *about["roles"].values(), *(file[0] for file in {*about["pictures"]})}
-    all(map(Path, names))
+    names = {about["model"], *about["files"], *about["roles"].values()}
+    all(map(Path, names | {file[0] for file in {*about["pictures"]}}))
     return about
 
 

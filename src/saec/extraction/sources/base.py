@@ -294,7 +294,9 @@ def value_type(source: str) -> Any:
 def recipe_of(about: dict[str, Any]) -> dict[str, Any]:
     """Returns a session that makes such features of other samples (`for_samples`), without a reduction."""
     session = {key: value for key, value in about["session"].items() if value is not None}
-    source = next(name for name in SOURCES.names() if name in session)
+    source = next((name for name in SOURCES.names() if name in session), "")
+    if not source:
+        raise Fault(f"features {about.get('id')} do not say what made them: extract them anew")
     recipe = {key: session[key] for key in (source, "data", *SOURCES[source].options) if key in session}
     if source == "run":  # the session may say `latest:`
         recipe |= {"run": about["model"], "reconstructions": 0}

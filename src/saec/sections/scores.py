@@ -69,12 +69,12 @@ class ScoredSets:
     def describe(self) -> list[str]:
         lines = []
         for one in self.sets:
-            if one.evaluations:
-                lines.append(f"{one.name}: {', '.join(component.name for component in one.evaluations)}")
+            names = ", ".join(component.name for component in one.evaluations)
+            lines.append(f"{one.name}: {names or 'no evaluations'}")
             if one.split is not None:
                 lines.append(f"{one.name}: probes by the split that the labels give")
         has_pixels = self.pixels and any(one.images or one.recordings for one in self.sets)
-        return [*lines, "small pixels stand beside"] if has_pixels and lines else lines
+        return [*lines, "small pixels stand beside"] if has_pixels else lines
 
     def write(self, folder: Path) -> list[Content]:
         contents = []

@@ -19,7 +19,7 @@ from saec.data import Raw
 from saec.data.fronts import SoundFront
 from saec.data.png import SIDECAR
 from saec.extraction import ExtractionSession, extract
-from saec.extraction.job import plan_extraction
+from saec.extraction.plan import plan_extraction
 from saec.faults import Fault
 from saec.features import Features
 from saec.models import MODELS

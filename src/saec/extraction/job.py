@@ -1,4 +1,4 @@
-"""Plans an extraction as a job, which is described, estimated and done."""
+"""Describes, estimates and does an extraction that was planned: computes what is missing, writes files."""
 
 import logging
 from collections.abc import Iterator
@@ -7,28 +7,25 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from saec.config import Config, load_config, require_short_name
-from saec.disk import require_room
+from saec.config import Config
 from saec.extraction.on_ray import Cluster
 from saec.extraction.outputs import PREFIX, Elsewhere, Outputs, State
 from saec.extraction.parts import ROOM, Shard
 from saec.extraction.predictions import listed_by, write_predictions
-from saec.extraction.reductions import Reduced, log_clusters, on_kept_map, reduce_features
+from saec.extraction.reductions import Reduced, log_clusters, reduce_features
 from saec.extraction.rows import Earlier
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources import Source
-from saec.extraction.sources.base import Computed, Fill, build_source
-from saec.faults import BusyFault, Fault, collect_faults, number_of
+from saec.extraction.sources.base import Computed, Fill
+from saec.faults import BusyFault, Fault, number_of
 from saec.features import Features
-from saec.files import GB, link_or_copy, locked, remove, require_writable, sha256_of, write_json, write_npz
-from saec.processes import rank, world_size
+from saec.files import GB, link_or_copy, locked, remove, sha256_of, write_json, write_npz
 from saec.progress import duration, progress
 from saec.reduction import MAP
-from saec.session import SessionError, load_session
 
 LOG = logging.getLogger(__name__)
 TOGETHER = "shard %s is complete, another process puts all of them together"
@@ -48,6 +45,15 @@ class ExtractionJob:
     shard: Shard | None = None  # what this process computes; None: all, and what other processes have not
     cluster: Cluster | None = None  # of which processes encode
 
+    @classmethod
+    def beside(
+        cls, session: ExtractionSession, source: Source, settings: dict, out: Outputs, config: Config
+    ) -> "ExtractionJob":
+        """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
+        outputs = out.of(id_of(session, source), settings, session.data.key)
+        state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
+        return cls(session, source, outputs, settings, state, config)
+
     def describe(self) -> str:
         """Returns samples, source and files in words."""
         kind, sizes = self.source.kind, self.source.sizes
@@ -63,7 +69,7 @@ class ExtractionJob:
         """Returns the room and the time that new features take; the time is measured."""
         if self.state == "same":
             return ""
-        earlier, n_shards = self._earlier(), self.shard.n if self.shard else 1
+        earlier, n_shards = self.earlier(), self.shard.n if self.shard else 1
         seconds = None if earlier else self.source.seconds()
         time = f", about {duration(seconds / n_shards)} to encode" if seconds else ""
         there = "\nwhether it can be written there shows when the work begins" if self.outputs.bucket else ""
@@ -92,7 +98,7 @@ class ExtractionJob:
                     LOG.info(TOGETHER, self.shard)
                     return Elsewhere()
                 folders = {one: job.outputs.of_shard(one) for one in self.shard.all()}
-                if not job.source.compute_shard(self.shard, folders, job._earlier(fetch=True)):
+                if not job.source.compute_shard(self.shard, folders, job.earlier(fetch=True)):
                     words = "shard %s is complete, others are not yet: all must lie in %s"
                     LOG.info(words, self.shard, job.outputs.folder)
                     return Elsewhere()
@@ -121,7 +127,7 @@ class ExtractionJob:
                 held.enter_context(_of_others(outputs, shard))
             if job.state != "same":
                 LOG.info("%s", job.describe())
-                earlier = job._earlier(fetch=True)
+                earlier = job.earlier(fetch=True)
                 if earlier and earlier.outputs != outputs:
                     earlier = earlier.held(outputs.part / "held")
                 job._make_files(job.source.compute(outputs.part, earlier, shards, job._fill))
@@ -137,10 +143,10 @@ class ExtractionJob:
         """Returns the same job beside the files that are there now, perhaps of a session of the same call."""
         if self.outputs.bucket:
             self.outputs.bucket.look()
-        job = _beside(self.session, self.source, self.settings, self.outputs, self.config)
+        job = ExtractionJob.beside(self.session, self.source, self.settings, self.outputs, self.config)
         return replace(job, shard=self.shard, cluster=self.cluster)
 
-    def _earlier(self, fetch: bool = False) -> Earlier | None:
+    def earlier(self, fetch: bool = False) -> Earlier | None:
         """Returns files of which rows are taken, made by an earlier call or as another variant; `fetch` them
         from a bucket where they are read.
         """
@@ -232,120 +238,6 @@ def _of_others(outputs: Outputs, shard: Shard) -> Iterator[None]:
         raise Fault(str(error)) from error
 
 
-def plan_extraction(
-    session: ExtractionSession,
-    config: Config,
-    shard: str | None = None,
-    engine: Literal["ray"] | None = None,
-    address: str | None = None,
-) -> ExtractionJob:
-    """Checks everything that can be checked before samples are read; `0/4` is the first shard of four.
-
-    Raises:
-        SessionError: with every fault, each with its key.
-        Fault: the files of this id were made with other settings.
-    """
-    faults: list[str] = []
-    key = f"data.{session.data.key}"
-    out = collect_faults(faults, "out", Outputs.at, session.out, config) if session.out else None
-    collect_faults(faults, "config.cache", require_writable, config.cache)
-    data = collect_faults(faults, key, session.data.absolute, config, out and out.folder)
-    others: list[str] = []
-    source = build_source(dict(session), data or session.data, config, others)
-    faults += [fault for fault in others if data or not fault.startswith(key)]
-    if source and data and not session.out:
-        beside = collect_faults(faults, "out", source.folder_beside, _id(session, source), config)
-        out = Outputs(beside) if beside else None
-    if out:
-        read = session.but(data=data).folders if data else []
-        collect_faults(faults, "out", _require_apart, Path(out.where), source, read)
-        collect_faults(faults, "out", require_writable, out.folder)
-    if source:
-        collect_faults(faults, "variant", require_short_name, _id(session, source))
-    if source and session.reduction and "reduction" in session.stated and "pooled" not in source.npz:
-        faults.append("reduction: a combiner gives scores of classes, which are not reduced: leave it out")
-    if source and session.predictions:
-        collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
-    reduction = session.reduction
-    if source and out and reduction and reduction.like and "pooled" in source.npz:
-        given = reduction.like, reduction, source, out, config
-        reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
-    part, cluster = _processes(source, shard, engine, address, faults)
-    if faults or not (source and data and out):
-        raise SessionError(f"session {session.name}", faults)
-    session = session.but(data=data, out=out.where, reduction=reduction)
-    wanted = session.model_dump(mode="json")
-    settings = wanted["data"] | source.settings | {"reduction": wanted["reduction"]}
-    settings |= {"predictions": wanted["predictions"]} if session.predictions else {}
-    resolved = {key: settings[key] for key in ("precision", "pooling") if key in settings}
-    job = _beside(session.but(**resolved), source, settings, out, config)
-    job = replace(job, shard=part, cluster=cluster)
-    if reduction and reduction.like == job.outputs.address:
-        raise Fault(f"reduction.like: {job.outputs.id} are these features: choose a `variant:` word for them")
-    if job.state != "same":
-        folder = job.outputs.of_shard(part) if part else job.outputs.part
-        taken = sum(file.stat().st_size for file in folder.glob("*.npy"))  # by an interrupted call
-        n_bytes = int(source.n_bytes(job._earlier()) * (1 / part.n if part else 2))
-        require_room(out.folder, max(0, n_bytes - taken), "features and what they are assembled from")
-        if out.bucket:
-            out.bucket.require_writable()
-    return job
-
-
-def _require_apart(out: Path, source: Source | None, read: list[str]) -> None:
-    """Raises a `Fault` where the folder holds the samples themselves."""
-    deep = source and getattr(source.kind, "recursive", False)  # figures would be taken for pictures
-    if source and {*map(Path, read)} & {out, *(out.parents if deep else ())}:
-        holds = f"holds the {source.kind.samples_are} themselves"
-        raise Fault(f"{out} {holds}: choose another folder, or null for the one above it")
-
-
-def _processes(
-    source: Source | None, shard: str | None, engine: str | None, address: str | None, faults: list[str]
-) -> tuple[Shard | None, Cluster | None]:
-    """Returns the shard that this process computes, or the cluster that encodes; both None for one alone."""
-    cluster = collect_faults(faults, "--engine", Cluster, address) if engine else None
-    if address and not engine:
-        faults.append("--address: is that of a Ray cluster: add --engine ray")
-    if not (shard or engine) and world_size() > 1:
-        shard = f"{rank()}/{world_size()}"
-    part = collect_faults(faults, "--shard", Shard.parse, shard) if shard else None
-    if (part or cluster) and source and source.always_anew:
-        words = "one process computes a combiner's scores: leave them out, and torchrun"
-        faults.append(f"--shard, --engine: {words}")
-    if part and cluster:
-        faults.append("--shard: a cluster parts the work itself: leave it out")
-    return part, cluster
-
-
-def _id(session: ExtractionSession, source: Source) -> str:
+def id_of(session: ExtractionSession, source: Source) -> str:
+    """Returns the id of the files, but for the name of the data where other data have it already."""
     return PREFIX + "_".join(filter(None, [source.name, session.variant]))
-
-
-def _beside(
-    session: ExtractionSession, source: Source, settings: dict, out: Outputs, config: Config
-) -> ExtractionJob:
-    """Returns the job beside what the folder holds; raises a `Fault` if that is made otherwise."""
-    outputs = out.of(_id(session, source), settings, session.data.key)
-    state = outputs.state(settings, listed_by(source), session.overwrite or source.always_anew)
-    return ExtractionJob(session, source, outputs, settings, state, config)
-
-
-def extract(
-    session: ExtractionSession | dict | Path | str,
-    config: Config | None = None,
-    shard: str | None = None,
-    engine: Literal["ray"] | None = None,
-    address: str | None = None,
-) -> Features | Elsewhere:
-    """Extracts as the session says and returns latents, hand-crafted features, or a combiner's scores, with
-    all files that are there now; of those in a bucket their addresses.
-
-    Of several processes each may compute one `shard`, `0/4` to `3/4`; the one that ends last returns
-    features. With `engine="ray"` processes of a Ray cluster, at its `address`, encode for this one.
-
-    Raises:
-        Fault: the session, the run, the samples or this machine cannot do it.
-    """
-    session, config = load_session(session, ExtractionSession), config or load_config()
-    return plan_extraction(session, config, shard, engine, address).run()

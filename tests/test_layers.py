@@ -24,8 +24,8 @@ ROOMS = """
 COMPONENTS = ("data", "models", "objectives", "optimizers", "features", "evaluation")
 HEAVY = "umap pynndescent pyarrow usearch librosa skops onnx tensorboard fsspec s3fs".split()
 LONGEST = 350  # lines of a file
-MOST_FILES_GOAL_100 = 152
-MOST_LINES_GOAL_11_000 = 25_400
+MOST_FILES_GOAL_100 = 151
+MOST_LINES_GOAL_11_000 = 25_780
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

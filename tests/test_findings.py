@@ -168,8 +168,12 @@ def test_what_is_suspicious_of_scores_is_said_in_few_words():
 @pytest.mark.parametrize(
     ("columns", "units", "dates"),
     [
-        ({"date": ["2024-05-01", "12/31/2023"], "site": ""}, {"date"}, "2024-05-01 to 2024-05-01, on 1 "),
-        ({"date": ["2024-05-01", "2024-05-02"], "hour": np.nan}, {"date"}, "2024-05-01 to 2024-05-02, on 2 "),
+        ({"date": ["2024-05-01", "12/31/2023"], "site": ""}, {"date"}, "on 2024-05-01"),
+        (
+            {"date": ["2024-05-01", "2024-05-02"], "hour": np.nan},
+            {"date"},
+            "from 2024-05-01 to 2024-05-02, on 2 days",
+        ),
         ({"date": ["45413", "2024.0"], "hour": ["dawn", "5.5"]}, {"hour"}, None),
         ({"date": np.arange(45000.0, 45070.0), "site": np.arange(70)}, {"site"}, None),
         ({"date": ["1/2/2024", ""], "hour": "dawn"}, None, None),
@@ -180,7 +184,7 @@ def test_what_is_no_hour_or_date_is_left_out_of_when_and_where_and_counted(tmp_p
     show_times(content, "x", samples, {"label": np.full(len(samples), "a")})
     file = tmp_path / "times_x.csv"
     assert (set(pd.read_csv(file)["unit"]) if units else None) == units and file.exists() == bool(units)
-    assert content.findings == ([f"Recorded from {dates}days."] if dates else [])
+    assert content.findings == ([f"Recorded {dates}."] if dates else [])
     assert any("are left out of it" in remark for remark in content.remarks)
 
 

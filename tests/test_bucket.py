@@ -16,6 +16,7 @@ import main_02_extract
 import main_03_evaluate
 from saec import extract
 from saec.data import remote
+from saec.data.bucket import Bucket
 from saec.extraction.outputs import Elsewhere
 from saec.extraction.sources.run import RunSource
 from saec.faults import Fault, KeptFault
@@ -267,6 +268,31 @@ def test_what_was_not_written_is_written_by_the_next_call_which_computes_nothing
     monkeypatch.undo()
     assert_stored(songs.extract(out="local"))
     assert not [*songs.config.cache.glob("remote_*/.saec*")]
+
+
+def test_uploads_that_another_machine_removes_are_written_by_the_next_call(songs, monkeypatch):
+    url = "lost://lab/features"
+    songs.extract(out=url)
+
+    def rm_file(self, path):
+        for name in [name for name in self.store if ".made." in name]:
+            del self.store[name]
+        MemoryFileSystem.rm_file(self, path)
+
+    monkeypatch.setattr(Lost, "rm_file", rm_file)
+    with pytest.raises(KeptFault, match="what was computed is kept"):
+        songs.extract(out=url, pooling="max", overwrite=True)
+    monkeypatch.undo()
+    songs.extract(out=url, pooling="max")
+    assert_stored(songs.extract(out="local", pooling="max"))
+
+
+def test_a_pattern_takes_no_file_that_is_still_being_written(songs):
+    pooled = songs.extract(out=URL).roles["pooled"].rpartition("/")[2]
+    fsspec.filesystem("memory").pipe(f"/lab/features/.{songs.id}.made.{pooled}", b"half")
+    bucket = Bucket(URL, songs.config)
+    assert [file.name for file in bucket.copies("*pooled*.npz")] == [pooled]
+    assert not [*bucket.folder.glob(".*.made.*")]
 
 
 @pytest.mark.slow

@@ -74,11 +74,12 @@ class Bucket:
         Raises:
             MissingFault: no file matches it.
         """
-        names = sorted(fnmatch.filter(self.objects, pattern))
+        whole = sorted(name for name in self.objects if not name.startswith("."))
+        names = fnmatch.filter(whole, pattern)
         if not names:
             raise MissingFault(f"no file matches {self.url}/{pattern}")
         ids = tuple("_saec_" + name.rpartition("_saec_")[2] for name in names)
-        self.fetch([*names, *(name for name in self.objects if name.endswith(ids) and "dimred" in name)])
+        self.fetch([*names, *(name for name in whole if name.endswith(ids) and "dimred" in name)])
         return [self.folder / name for name in names]
 
     def left_of(self, id: str) -> list[str]:
@@ -147,8 +148,10 @@ class Bucket:
             raise OSError(f"{n:,} of {n_bytes:,} bytes arrived")
 
     def _move(self, source: str, name: str) -> None:
+        old, new = self._path(source), self._path(name)
+
         def move() -> None:
-            if self._remote.exists(self._path(source)):  # else it was moved, and only the answer was lost
-                self._remote.mv(self._path(source), self._path(name))
+            if self._remote.exists(old) or not self._remote.exists(new):  # else only the answer was lost
+                self._remote.mv(old, new)
 
         tried(move, f"{self.url}/{name}", "written")

@@ -130,7 +130,7 @@ class Outputs:
         """Returns what only a killed process leaves, or one that is at work."""
         of_0_1_0 = self.folder / f".{self.id}.json"
         paths = (self.part, self.lock, of_0_1_0, *self.shards.values())
-        return [path for path in paths if path.exists()] + [*map(Path, self._left_there)]
+        return [path for path in paths if path.exists()] + [self.folder / name for name in self._left_there]
 
     @property
     def _left_there(self) -> list[str]:

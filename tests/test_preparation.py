@@ -425,7 +425,7 @@ def test_pictures_made_by_0_1_0_are_recognised_though_rows_of_their_table_say_no
     assert prepare(chosen) == out and "there already" in check(chosen)
 
 
-def test_the_check_counts_and_writes_nothing(recordings):
+def test_the_check_counts_and_writes_nothing(recordings, monkeypatch):
     record(recordings / "a.wav", noise(9))
     (recordings / "text.wav").write_text("no sound")
     words = check(settings(recordings))
@@ -433,6 +433,11 @@ def test_the_check_counts_and_writes_nothing(recordings):
     assert re.search(r"about 112 pictures of 47 x 32 \(W x H\) from 9 s of .*\ntime: about \d+ s$", words)
     assert [path.name for path in recordings.parent.iterdir()] == ["recordings"]
     assert len(pictures(prepare(settings(recordings)))) == 112
+    for name, length_s in {"shortest.wav": 0.01, "longest.wav": 20}.items():
+        record(recordings / name, noise(length_s))
+    seconds = {"a.wav": 18.0 * max(1, Config().n_workers)}  # by the shortest of those that are not too short
+    monkeypatch.setattr("saec.preparation.job.seconds_for", lambda *of: seconds[of[-1].recording])
+    assert check(settings(recordings, out=recordings.parent / "other")).endswith("time: about 58 s")
 
 
 @pytest.mark.parametrize("look", [{}, {"spectrum": MEL, **BY_LEVELS}])

@@ -166,6 +166,7 @@ def test_a_signature_that_does_not_fit_is_refused_at_registration(options, words
     exec(f"def wren(length: int, {options}) -> int: ...", namespace)
     with pytest.raises(TypeError, match=re.escape(f"singer 'wren': {words}")):
         Registry("singer", given="length").register("wren")(namespace["wren"])
+    Registry("singer", given="length").register("lark")(lambda length=1: length)  # it is passed
 
 
 def test_another_key_and_base_may_carry_the_name_and_no_option_hides_what_the_base_says():

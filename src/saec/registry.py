@@ -190,7 +190,8 @@ class Registry:
             if option.annotation is option.empty:
                 raise TypeError(f"{who}: the option `{option.name}` needs a type, as `n: int = 8`")
         before = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-        chosen = [p.name for p in before if p.default is not p.empty and p.name not in fixed]
+        further = before[len(self.given.split()) :]  # the others are passed, default or not
+        chosen = [p.name for p in further if p.default is not p.empty and p.name not in fixed]
         if chosen and not options:
             raise TypeError(f"{who}: options stand after a `*`: write `*, {chosen[0]}`")
         if self.given:

@@ -30,13 +30,8 @@ class Reader(Protocol):
     items_are: str
     paths: Sequence[Path]
     dtype: np.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def n_steps(self) -> Sequence[int] | None:
-        """Returns the largest possible number of steps of each item, as headers say; None if each has one."""
+    shape: tuple[int, ...]
+    n_steps: Sequence[int] | None  # the most that each item can have, as headers say; None if each has one
 
     def read(self, item: int, first: int = 0, n: int | None = None) -> Iterator[np.ndarray]:
         """Yields steps from `first` on, n of them or all, in blocks (steps, *shape).

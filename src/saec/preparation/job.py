@@ -6,7 +6,6 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from posixpath import basename
 from threading import Event
@@ -61,7 +60,7 @@ from saec.sound.files import SUFFIXES, find_recordings, header, stubs_of, warn_o
 
 LOG = logging.getLogger(__name__)
 Given = dict[str, tuple[str, str]] | None  # label and group of recordings, as a table says
-MOST_MEASURED_S = 600  # of a recording by which the time is measured
+LEAST_S, MOST_S = 5, 600  # of a recording by which the time is measured, where there is one
 FORMAT = 1  # raised whenever the same settings and recordings would give other pictures
 
 
@@ -120,7 +119,7 @@ class PreparationJob:
         return f"{len(self.wanted):,} recordings in {self.session.recordings} -> {pictures}"
 
     def estimate(self) -> str:
-        """Returns how many pictures to expect, by all headers, and the time, by the shortest recording."""
+        """Returns how many pictures to expect, by all headers, and the time, by one recording."""
         rate, source = self.session.sample_rate, self.source
         headers = [(one, header(source / one.recording)) for one in progress(self.wanted, "looking")]
         lengths = [(one, about and about.length_s) for one, about in headers]
@@ -129,9 +128,10 @@ class PreparationJob:
         closed = f", {len(lengths) - len(open_):,} cannot be opened" if len(open_) < len(lengths) else ""
         total_s = sum(s for _, s in open_)
         sound = f"from {duration(total_s)} of sound{closed}"
-        one, length_s = min(open_, key=itemgetter(1), default=(None, 0.0))
+        nearest = min(open_, key=lambda of: (of[1] < LEAST_S, abs(of[1] - LEAST_S)), default=(None, 0.0))
+        one, length_s = nearest
         time = ""
-        if one and 0 < length_s <= MOST_MEASURED_S:
+        if one and 0 < length_s <= MOST_S:
             per_s = seconds_for(self.session, source, one) / length_s / max(1, self.n_workers)
             time = f"\ntime: about {duration(per_s * total_s)}"
         return f"about {n_pictures:,} pictures of {self.session.size_words} {sound}{time}"

@@ -218,6 +218,7 @@ def test_a_check_writes_nothing_and_says_what_it_cannot_know(songs, tmp_path):
         ({"out": "nothing://a/b"}, "nothing://a/b cannot be opened (ValueError: Protocol not known"),
         ({"out": "gs://a/b"}, "gs://a/b needs a package that is not installed"),
         ({"out": "s3://key:s3cr3t@lab/x"}, "an address must be a name alone"),
+        ({"out": "memory://a/b[1]"}, "b[1] cannot be written to: [ in the names of its folders"),
         ({"out": "memory://songs", "data": {"images": "memory://songs"}}, "holds the pictures themselves"),
     ],
 )
@@ -287,12 +288,13 @@ def test_uploads_that_another_machine_removes_are_written_by_the_next_call(songs
     assert_stored(songs.extract(out="local", pooling="max"))
 
 
-def test_a_pattern_takes_no_file_that_is_still_being_written(songs):
+def test_files_that_are_still_being_written_or_lead_out_of_the_cache_are_not_copied(songs):
     pooled = songs.extract(out=URL).roles["pooled"].rpartition("/")[2]
-    fsspec.filesystem("memory").pipe(f"/lab/features/.{songs.id}.made.{pooled}", b"half")
+    for name in (f".{songs.id}.made.{pooled}", "saec_a\\..\\other.json"):
+        fsspec.filesystem("memory").pipe(f"/lab/features/{name}", b"half")
     bucket = Bucket(URL, songs.config)
     assert [file.name for file in bucket.copies("*pooled*.npz")] == [pooled]
-    assert not [*bucket.folder.glob(".*.made.*")]
+    assert not [*bucket.folder.glob(".*.made.*"), *bucket.folder.glob("*other.json")]
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from saec.data.remote import (
     require_remote,
     require_to_copy,
     tried,
+    why_unsafe,
 )
 from saec.data.store import ABOUT, MIRROR, Cache
 from saec.faults import Fault, KeptFault, MissingFault
@@ -58,8 +59,11 @@ class Bucket:
         self.fetch(fnmatch.filter(self.objects, "saec_*.json"))
 
     def fetch(self, names: Iterable[str]) -> None:
-        """Copies files into the cache, but those that lie there already; raises a `Fault` in a check."""
-        left = {name: self.objects[name] for name in {*names} & self.objects.keys()}
+        """Copies files into the cache, but those that lie there already or whose names lead out; raises
+        a `Fault` in a check.
+        """
+        there = {*names} & self.objects.keys()
+        left = {name: self.objects[name] for name in there if not why_unsafe(name)}
         left = {name: one for name, one in left.items() if not one.is_at(self.folder / name)}
         if left:
             n_bytes = sum(one.n_bytes for one in left.values())
@@ -88,6 +92,9 @@ class Bucket:
 
     def require_writable(self) -> None:
         """Writes a small file, moves and removes it, but in a check; raises a `Fault` where that fails."""
+        if signs := {*"*?["} & {*self.url}:
+            words = f"{' '.join(sorted(signs))} in the names of its folders would stand for others"
+            raise Fault(f"{self.url} cannot be written to: {words}")
         if not is_only_check():
             first, second = (f"{TEMPORARY}{secrets.token_hex(4)}" for _ in range(2))
             tried(partial(self._remote.makedirs, self._root, exist_ok=True), self.url, "written")

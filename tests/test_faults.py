@@ -208,7 +208,7 @@ TRAINING: list[tuple[dict[str, Any], str]] = [
     (START | {"start": {"freeze": "all"}}, "start"),
     (
         START | {"start": {"weights_of": "20000101_000000"}},
-        "no run '20000101_000000' ... there are\n  {run.folder.name}",
+        "start.weights_of: no run '20000101_000000' ... there are\n  {run.folder.name}",
     ),
     (
         {"model": CNN | {"hidden": 5}, "start": {}},

@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import intensities, training_session, write_pictures
 from small_runs import (
@@ -81,6 +83,18 @@ def test_an_epoch_and_one_more_equal_two_in_bf16(workspace):
     assert more.folder == part.folder
     assert_equal_folders(Run(part.folder), both)
     assert Run(part.folder).session.training.epochs == 2
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS replaces files that are mapped")
+@pytest.mark.usefixtures("like_windows")
+def test_a_history_that_is_open_elsewhere_ends_no_training(workspace, unbroken, log, monkeypatch):
+    run = Run(shutil.copytree(unbroken.folder, workspace.models / "20000101_000000_open"))
+    held = np.memmap(run.folder / "history.csv", mode="r")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    epoch = run.progress.epoch + 1
+    go_on(run, workspace, epochs=epoch)
+    assert Run(run.folder).progress.epoch == epoch and len(held)
+    assert f"the history is not up to date: {run.folder / 'history.csv'} cannot be replaced" in log.text
 
 
 def test_a_finished_run_is_returned_as_it_is_and_needs_no_data(workspace, unbroken, log, tmp_path):

@@ -131,7 +131,7 @@ def _served(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         reason = str(error).splitlines()[0]
         LOG.error("%s: lower training.batch_size, or set `device: cpu` in the config", reason)
     except KeyboardInterrupt:
-        LOG.error("interrupted: what was complete is kept; the same call goes on, of a training its folder")
+        LOG.error("interrupted: what was complete is kept; call the same again, or a training by its folder")
         return INTERRUPTED
     return FAULT
 

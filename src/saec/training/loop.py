@@ -248,4 +248,4 @@ class RunWriter:
             figure, best = self.run.folder / "history.png", training.progress.best_epoch
             figures.history(figure, rows, best, self._trivial_scores, training.objective.best_by)
         except OSError as error:
-            LOG.warning("%s could not be written (%s)", error.filename, error.strerror)
+            LOG.warning("the history is not up to date: %s", error)

@@ -10,7 +10,7 @@ from saec.extraction.job import ExtractionJob, id_of
 from saec.extraction.on_ray import Cluster
 from saec.extraction.outputs import Elsewhere, Outputs
 from saec.extraction.parts import Shard
-from saec.extraction.reductions import on_kept_map
+from saec.extraction.reductions import Reduction, on_kept_map
 from saec.extraction.session import ExtractionSession
 from saec.extraction.sources import Source
 from saec.extraction.sources.base import build_source
@@ -51,14 +51,9 @@ def plan_extraction(
         collect_faults(faults, "out", require_writable, out.folder)
     if source:
         collect_faults(faults, "variant", require_short_name, id_of(session, source))
-    if source and session.reduction and "reduction" in session.stated and "pooled" not in source.npz:
-        faults.append("reduction: a combiner gives scores of classes, which are not reduced: leave it out")
+    reduction = _reduction(session, source, out, config, faults) if source else None
     if source and session.predictions:
         collect_faults(faults, "predictions", session.predictions.require_classes, source.classes)
-    reduction = session.reduction
-    if source and out and reduction and reduction.like and "pooled" in source.npz:
-        given = reduction.like, reduction, source, out, config
-        reduction = collect_faults(faults, "reduction.like", on_kept_map, *given)
     part, cluster = _processes(source, shard, engine, address, faults)
     if faults or not (source and data and out):
         raise SessionError(f"session {session.name}", faults)
@@ -74,6 +69,19 @@ def plan_extraction(
     if job.state != "same":
         _require_room(job, out)
     return job
+
+
+def _reduction(
+    session: ExtractionSession, source: Source, out: Outputs | None, config: Config, faults: list[str]
+) -> Reduction | None:
+    """Returns the session's reduction, on the map that it names, if any."""
+    reduction = session.reduction
+    if "pooled" not in source.npz and reduction and "reduction" in session.stated:
+        faults.append("reduction: a combiner gives scores of classes, which are not reduced: leave it out")
+    if "pooled" not in source.npz or not (out and reduction and reduction.like):
+        return reduction
+    given = reduction.like, reduction, source, out, config
+    return collect_faults(faults, "reduction.like", on_kept_map, *given)
 
 
 def _require_room(job: ExtractionJob, out: Outputs) -> None:

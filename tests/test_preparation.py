@@ -437,7 +437,10 @@ def test_the_check_counts_and_writes_nothing(recordings, monkeypatch):
         record(recordings / name, noise(length_s))
     seconds = {"a.wav": 18.0 * max(1, Config().n_workers)}  # by the shortest of those that are not too short
     monkeypatch.setattr("saec.preparation.job.seconds_for", lambda *of: seconds[of[-1].recording])
-    assert check(settings(recordings, out=recordings.parent / "other")).endswith("time: about 58 s")
+    other = settings(recordings, out=recordings.parent / "other")
+    assert check(other).endswith("time: about 58 s")
+    monkeypatch.setattr("saec.preparation.job.MOST_S", 8)
+    assert check(other).endswith("time: not measured, as each recording is longer than 8 s")
 
 
 @pytest.mark.parametrize("look", [{}, {"spectrum": MEL, **BY_LEVELS}])

@@ -131,7 +131,9 @@ class PreparationJob:
         nearest = min(open_, key=lambda of: (of[1] < LEAST_S, abs(of[1] - LEAST_S)), default=(None, 0.0))
         one, length_s = nearest
         time = ""
-        if one and 0 < length_s <= MOST_S:
+        if length_s > MOST_S:
+            time = f"\ntime: not measured, as each recording is longer than {duration(MOST_S)}"
+        elif one and length_s:
             per_s = seconds_for(self.session, source, one) / length_s / max(1, self.n_workers)
             time = f"\ntime: about {duration(per_s * total_s)}"
         return f"about {n_pictures:,} pictures of {self.session.size_words} {sound}{time}"

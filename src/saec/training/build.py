@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from saec.data import Dataset, Loader, chunks
+from saec.data import Dataset, Loader, Raw
 from saec.data.kind import evenly
 from saec.devices import describe, to_device
 from saec.faults import Fault, listing
@@ -20,6 +20,7 @@ from saec.files import fingerprint
 from saec.models import Model
 from saec.objectives import Learning, Objective
 from saec.optimizers import Learner
+from saec.progress import pieces
 from saec.runs import Progress, Run
 from saec.samples import Samples, split, split_by_table, warn_of_shared
 from saec.session import AUTO, TrainingSession, WeightsOf
@@ -253,14 +254,19 @@ def _of_classes(classes: Sequence[str], valid: Dataset) -> Dataset:
 def _settle(plan: TrainingPlan, train: Dataset, valid: Dataset) -> tuple[TrainingPlan, Dataset, Dataset]:
     """Writes the options that values of the training set settle into the session and both front ends."""
     by_all = train.front.settled_by_all
-    chosen = np.array(evenly(range(len(train)), len(train) if by_all else N_SETTLING))
-    settled = train.front.from_training_set(
-        train.gather(rows, plan.device) for rows in chunks(chosen, SETTLED_AT_ONCE)
-    )
+    stored = _stored(train, len(train) if by_all else N_SETTLING, plan.device)
+    settled = train.front.from_training_set(stored)
     if not settled:
         return plan, train, valid
     train, valid = (replace(data, front=replace(data.front, **settled)) for data in (train, valid))
     return replace(plan, session=plan.session.with_data(settled)), train, valid
+
+
+def _stored(data: Dataset, n: int, device: torch.device) -> Iterator[Raw]:
+    """Yields so many samples, evenly spread, as they are stored, some at once."""
+    chosen = np.array(evenly(range(len(data)), n))
+    for some in pieces(len(chosen), SETTLED_AT_ONCE, "looking at samples", " batches"):
+        yield data.gather(chosen[some], device)
 
 
 def _middle(data: Dataset, device: torch.device) -> dict[str, float]:
@@ -276,8 +282,8 @@ def _middle(data: Dataset, device: torch.device) -> dict[str, float]:
     sine = torch.sin(torch.pi * (torch.arange(n_columns) + 0.5) / n_columns).square()
     sine -= sine.mean()
     fitted = []
-    for rows in chunks(np.array(evenly(range(len(data)), N_LOOKED_AT)), SETTLED_AT_ONCE):
-        x = data.front(data.gather(rows, device)).float().cpu()
+    for stored in _stored(data, N_LOOKED_AT, device):
+        x = data.front(stored).float().cpu()
         happens = (x - x.median(dim=-1, keepdim=True).values).square().sum(dim=(1, 2))
         happens = happens[happens.sum(dim=1) > 0]
         fitted.append(happens / happens.mean(dim=1, keepdim=True) @ sine / sine.square().sum())

@@ -29,9 +29,10 @@ from saec.devices import resolve_device
 from saec.faults import Fault
 from saec.models import MODELS
 from saec.models.conv1d import MaskedNorm
+from saec.processes import FAULT as LOST
 from saec.runs import Run
 from saec.session import TrainingSession, load_session
-from saec.together import LOST, SILENT_S, START_S, Group, joined
+from saec.together import SILENT_S, START_S, Group, joined
 from saec.training import go_on, plan_training
 from saec.training.build import build
 from saec.training.loop import one_epoch

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 from saec.config import CONFIG, SHIPPED, load_config
 from saec.documents import to_yaml
 from saec.faults import Fault, MissingFault, did_you_mean, listing
-from saec.processes import let_first_speak, rank, world_size
+from saec.processes import DONE, FAULT, INTERRUPTED, let_first_speak, rank, world_size
 from saec.progress import to_terminal
 
 if TYPE_CHECKING:  # what computes takes seconds to import, which --help need not wait for
@@ -24,7 +24,6 @@ LOG = logging.getLogger(__name__)
 SUFFIXES = (".json", ".yaml", ".yml")
 DEMO = "demo"
 TOGETHER = ("training", "extraction")  # what torchrun may start
-DONE, FAULT, INTERRUPTED = 0, 2, 130  # 1, a bug, is what Python ends with
 T = TypeVar("T")
 
 

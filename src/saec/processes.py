@@ -5,6 +5,7 @@ import time
 
 GIVEN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # by torchrun
 PATIENCE_S = 5
+DONE, FAULT, INTERRUPTED = 0, 2, 130  # exit codes; 1, a bug, is what Python ends with
 
 
 def _given(name: str, alone: int) -> int:

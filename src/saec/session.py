@@ -243,6 +243,11 @@ class TrainingSession(Session):
         return self.model
 
     @property
+    def freeze(self) -> Frozen:
+        """Returns how many blocks of the encoder stay as they are; none where it starts from scratch."""
+        return 0 if isinstance(self.start, str) else self.start.freeze
+
+    @property
     def folders(self) -> list[str]:
         return [folder for folder in (self.data.train, self.data.valid) if isinstance(folder, str)]
 

@@ -19,14 +19,13 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from saec.faults import Fault
-from saec.processes import local_rank, rank, world_size
+from saec.processes import FAULT, INTERRUPTED, local_rank, rank, world_size
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
 EVERY_S, SILENT_S = 5, 40  # between two signs of life, and without any after which a process counts as lost
 START_S = 600  # in which all begin
 LONGEST = timedelta(days=1)  # that others wait for one that gives signs of life, such as while it decodes
-LOST, INTERRUPTED = 2, 130  # exit codes
 NUMBERS, ENDING = count(), Lock()  # of groups that this process has joined; held by the thread that ends it
 
 
@@ -233,7 +232,7 @@ def _look(group: Group, store: Any, signs: dict[int, int], since: dict[int, floa
         _end(group, f"process {store.get('lost').decode()} is lost")
 
 
-def _end(group: Group, reason: str, code: int = LOST) -> NoReturn:
+def _end(group: Group, reason: str, code: int = FAULT) -> NoReturn:
     """Ends this process whatever its threads are at: files appear whole or not at all."""
     ENDING.acquire()
     LOG.error("process %d of %d ends, %s%s", group.rank, group.world_size, reason, group.work)

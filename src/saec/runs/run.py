@@ -268,10 +268,10 @@ class Run:
             reason = f"it has the weights {there}" if there else "its first epoch was not finished"
             raise MissingFault(f"{self.folder} has no {name}.pt: {reason}")
 
-    def refuse_other(self, record: dict[str, Any]) -> None:
-        """Raises a `Fault` where the data are not those the run was made with."""
-        for part in ("train", "valid"):
-            before, now = self.record.get(part, {}), record[part]
+    def refuse_other(self, sides: dict[str, dict[str, Any]]) -> None:
+        """Raises a `Fault` where the samples of a side are not those the run was made with."""
+        for part, now in sides.items():
+            before = self.record.get(part, {})
             if any(before.get(key) != now.get(key) for key in ("fingerprint", "n", "groups", "labels")):
                 raise Fault(
                     f"the {part} samples or their groups have changed since {self.folder} was begun, "

@@ -74,11 +74,8 @@ def show_times(
     content.write(f"times_{as_file_name(stem)}.csv", table, words)
     dates = units.get("date", pd.Series(dtype=object)).dropna()
     if len(dates):
-        span = (
-            f"from {dates.min()} to {dates.max()}, on {n:,} days"
-            if (n := dates.nunique()) > 1
-            else f"on {dates.min()}"
-        )
+        first, last, n = dates.min(), dates.max(), dates.nunique()
+        span = f"from {first} to {last}, on {n:,} days" if n > 1 else f"on {first}"
         content.findings.append(f"Recorded {span}.")
     for by, these in names.items():
         order = pd.Series(these[these != ""]).value_counts().index.tolist()

@@ -94,15 +94,21 @@ class Training:
         self.history = state["history"]
         self.learner.n_steps = self.progress.epoch * self.n_steps
 
+    @property
+    def sides(self) -> dict[str, dict[str, Any]]:
+        """Returns the facts of the samples of both sides, by which a run knows them again."""
+        groups = {"groups": np.unique(self.valid.data.samples.groups).tolist()}
+        return {"train": self._facts(self.train.data), "valid": self._facts(self.valid.data) | groups}
+
     def record(self) -> dict[str, Any]:
         """Returns what a run remembers beside its session."""
-        parent, valid, start = self.plan.parent, self.valid.data, self.session.start
+        parent, start, sides = self.plan.parent, self.session.start, self.sides
         inherited = parent.which(start.weights) if parent and isinstance(start, WeightsOf) else None
         versions = {name: version(name) for name in ("saec", "torch", "numpy")}
         return {
             "input_shape": list(self.plan.input_shape),
-            "train": self._facts(self.train.data) | _middle(self.train.data, self.plan.device),
-            "valid": self._facts(valid) | {"groups": np.unique(valid.samples.groups).tolist()},
+            "train": sides["train"] | _middle(self.train.data, self.plan.device),
+            "valid": sides["valid"],
             "classes": list(self.train.classes),
             "parent": str(parent.folder) if parent else None,
             "parent_weights": inherited,
@@ -299,8 +305,7 @@ def _inherit(learning: Learning, plan: TrainingPlan) -> None:
     """
     model, objective, parent = learning.model, learning.objective, plan.parent
     start = plan.session.start
-    if not isinstance(start, str):
-        model.freeze(start.freeze)
+    model.freeze(plan.session.freeze)
     if plan.weights:
         model.encoder.load_state_dict(plan.weights, strict=False)  # a new bottleneck is none of a file's
         if model.decoder is not None:

@@ -91,9 +91,8 @@ def check_parts(session: TrainingSession, train: Sizes, model: Model | None, fau
     steps_hz = train.front.axes.frames_hz
     steps_hz = steps_hz and steps_hz / model.time_pool
     faults += objective.target.faults(objective, steps_hz, session.training.patience)
-    freeze = 0 if session.start == "scratch" else session.start.freeze
-    if freeze != "all_but_head" and freeze > len(model.blocks):
-        faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {freeze}")
+    if session.freeze != "all_but_head" and session.freeze > len(model.blocks):
+        faults.append(f"start.freeze: {name} has {len(model.blocks)} blocks, got {session.freeze}")
 
 
 def without_decoder(session: TrainingSession, model: Model | None) -> TrainingSession:

@@ -60,7 +60,7 @@ class TrainingJob(TrainingPlan):
             return loop.train(training, run)
 
     def _go_on(self, run: Run, training: Training) -> Run:
-        run.refuse_other(training.record())
+        run.refuse_other(training.sides)
         if run.progress.epoch:
             with suitable(run.folder / "last.pt"):
                 training.resume(run.load("last"))

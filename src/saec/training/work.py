@@ -61,7 +61,7 @@ def least_batch(session: TrainingSession, learning: Learning, size: Sizes, shape
     """Returns 2 where batch norms would see a single number a channel of one sample of that shape, else 1."""
     if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in learning.modules()):
         return 1
-    learning.model.freeze(0 if isinstance(session.start, str) else session.start.freeze)
+    learning.model.freeze(session.freeze)
     try:
         with torch.no_grad(), torch.random.fork_rng():
             learning.train()(_random(1, size, shape, torch.device("cpu")))
